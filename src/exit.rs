@@ -1,0 +1,187 @@
+//! How the process ends: one enum, the only source of the exit codes.
+//!
+//! Schedulers, alerts and the Kubernetes `podFailurePolicy` act on these numbers, so they never change meaning. The help of every
+//! command, the README and the manifests are tested against this file. 1x means wait, 2x is retried by itself, 3x needs a person.
+
+use std::process::ExitCode;
+
+/// The outcome of an invocation, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    /// Committed, already committed, an empty day recorded, or nothing due.
+    Ok = 0,
+    /// A bug.
+    Unexpected = 1,
+    /// Bad command line.
+    Usage = 2,
+    /// A live run holds this batch.
+    LockHeld = 10,
+    /// The cut-off or the back-off is not reached.
+    NotDue = 11,
+    /// MongoDB is unreachable or failing.
+    DatabaseUnavailable = 20,
+    /// Generation passed its limit.
+    GenerateTimeout = 21,
+    /// Network, 5xx, rate limit, checksum mismatch.
+    UploadFailed = 22,
+    /// Rows kept changing under the batch.
+    CommitConflict = 23,
+    /// The outcome of the commit is not known yet.
+    CommitUnknown = 24,
+    /// Another run took over.
+    LeaseLost = 25,
+    /// Missing or wrong setting, standalone MongoDB, unreadable credentials.
+    Configuration = 30,
+    /// Credentials, permission, quota, missing folder.
+    DriveRejected = 31,
+    /// Entries that must not be exported as they are.
+    InvalidEntries = 32,
+    /// All retries used.
+    Exhausted = 33,
+    /// `status --check`, `verify` or `doctor` found something.
+    CheckFailed = 34,
+    /// SIGINT, stopped cleanly.
+    InterruptedInt = 130,
+    /// SIGTERM, stopped cleanly.
+    InterruptedTerm = 143,
+}
+
+impl Exit {
+    /// Every code, in ascending order.
+    pub const ALL: [Exit; 18] = [
+        Exit::Ok,
+        Exit::Unexpected,
+        Exit::Usage,
+        Exit::LockHeld,
+        Exit::NotDue,
+        Exit::DatabaseUnavailable,
+        Exit::GenerateTimeout,
+        Exit::UploadFailed,
+        Exit::CommitConflict,
+        Exit::CommitUnknown,
+        Exit::LeaseLost,
+        Exit::Configuration,
+        Exit::DriveRejected,
+        Exit::InvalidEntries,
+        Exit::Exhausted,
+        Exit::CheckFailed,
+        Exit::InterruptedInt,
+        Exit::InterruptedTerm,
+    ];
+
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The name used in JSON results (`error.class`, `outcome`), documents and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exit::Ok => "ok",
+            Exit::Unexpected => "unexpected",
+            Exit::Usage => "usage",
+            Exit::LockHeld => "lock_held",
+            Exit::NotDue => "not_due",
+            Exit::DatabaseUnavailable => "database_unavailable",
+            Exit::GenerateTimeout => "generate_timeout",
+            Exit::UploadFailed => "upload_failed",
+            Exit::CommitConflict => "commit_conflict",
+            Exit::CommitUnknown => "commit_unknown",
+            Exit::LeaseLost => "lease_lost",
+            Exit::Configuration => "configuration",
+            Exit::DriveRejected => "drive_rejected",
+            Exit::InvalidEntries => "invalid_entries",
+            Exit::Exhausted => "exhausted",
+            Exit::CheckFailed => "check_failed",
+            Exit::InterruptedInt | Exit::InterruptedTerm => "interrupted",
+        }
+    }
+
+    /// What the code means, in one clause.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Ok => "committed, already committed, empty day recorded, or nothing due",
+            Exit::Unexpected => "a bug",
+            Exit::Usage => "bad command line",
+            Exit::LockHeld => "a live run holds this batch (who, where, since when)",
+            Exit::NotDue => "cut-off or back-off not reached (when)",
+            Exit::DatabaseUnavailable => "MongoDB unreachable or failing",
+            Exit::GenerateTimeout => "generation passed its limit",
+            Exit::UploadFailed => "network, 5xx, rate limit, checksum mismatch",
+            Exit::CommitConflict => "rows kept changing under the batch",
+            Exit::CommitUnknown => "outcome of the commit not known yet",
+            Exit::LeaseLost => "another run took over",
+            Exit::Configuration => "missing or wrong setting, standalone MongoDB, unreadable credentials",
+            Exit::DriveRejected => "credentials, permission, quota, missing folder",
+            Exit::InvalidEntries => "entries that must not be exported as they are",
+            Exit::Exhausted => "all retries used",
+            Exit::CheckFailed => "`status --check`, `verify` or `doctor` found something",
+            Exit::InterruptedInt => "SIGINT, stopped cleanly",
+            Exit::InterruptedTerm => "SIGTERM, stopped cleanly",
+        }
+    }
+
+    /// What happens next, or who has to act.
+    pub fn next(self) -> &'static str {
+        match self {
+            Exit::Ok => "nothing",
+            Exit::Unexpected => "look at the log",
+            Exit::Usage => "fix it",
+            Exit::LockHeld | Exit::NotDue => "wait",
+            Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => "`retry`",
+            Exit::CommitUnknown => "`retry` finds out",
+            Exit::LeaseLost => "nothing: the other one goes on",
+            Exit::Configuration | Exit::Exhausted | Exit::CheckFailed => "an operator",
+            Exit::DriveRejected | Exit::InvalidEntries => "an operator; `retry` goes on meanwhile",
+            Exit::InterruptedInt | Exit::InterruptedTerm => "`retry`",
+        }
+    }
+
+    /// Order of severity among the results of several batches: a person (3x) before a retry (2x, interruptions) before waiting (1x)
+    /// before success. A bug comes before everything.
+    pub fn severity(self) -> u8 {
+        match self {
+            Exit::Unexpected | Exit::Usage => 4,
+            Exit::Configuration | Exit::DriveRejected | Exit::InvalidEntries | Exit::Exhausted | Exit::CheckFailed => 3,
+            Exit::DatabaseUnavailable
+            | Exit::GenerateTimeout
+            | Exit::UploadFailed
+            | Exit::CommitConflict
+            | Exit::CommitUnknown
+            | Exit::LeaseLost
+            | Exit::InterruptedInt
+            | Exit::InterruptedTerm => 2,
+            Exit::LockHeld | Exit::NotDue => 1,
+            Exit::Ok => 0,
+        }
+    }
+
+    /// The more severe of two; the first one when they are equal.
+    pub fn worse(self, other: Exit) -> Exit {
+        if other.severity() > self.severity() { other } else { self }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn all_is_complete_and_ascending() {
+        assert!(Exit::ALL.windows(2).all(|pair| pair[0].code() < pair[1].code()));
+    }
+
+    #[test]
+    fn a_person_outranks_a_retry_outranks_waiting() {
+        assert_eq!(Exit::UploadFailed.worse(Exit::Exhausted), Exit::Exhausted);
+        assert_eq!(Exit::Exhausted.worse(Exit::UploadFailed), Exit::Exhausted);
+        assert_eq!(Exit::Ok.worse(Exit::LockHeld).worse(Exit::CommitUnknown), Exit::CommitUnknown);
+    }
+}

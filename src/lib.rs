@@ -1,0 +1,5 @@
+pub mod destination;
+pub mod exit;
+pub mod failure;
+pub mod progress;
+pub mod spool;

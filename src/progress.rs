@@ -1,0 +1,47 @@
+//! How far a pass is: counters that the stages raise and a reporter reads.
+//!
+//! The stages never write to the terminal; they count. So a slow terminal cannot slow an export, and the same numbers serve the
+//! bar, the log line and a test.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::failure::Stage;
+
+/// Progress of one pass. All counters start at zero; `0` for a total means that it is not known yet.
+#[derive(Debug, Default)]
+pub struct Progress {
+    stage: AtomicU8,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Enters a stage with a known or unknown (`0`) amount of work: rows for generate and commit, bytes for upload.
+    pub fn enter(&self, stage: Stage, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
+        self.stage.store(stage as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Sets what is done of the current stage. An upload may go back after a lost connection.
+    pub fn set(&self, done: u64) {
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Adds to what is done of the current stage.
+    pub fn add(&self, more: u64) {
+        self.done.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// The stage, what is done, and the total (`0` when not known); `None` before the first stage.
+    pub fn read(&self) -> Option<(Stage, u64, u64)> {
+        let stage = match self.stage.load(Ordering::Relaxed) {
+            1 => Stage::Lock,
+            2 => Stage::Generate,
+            3 => Stage::Upload,
+            4 => Stage::Commit,
+            _ => return None,
+        };
+        Some((stage, self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed)))
+    }
+}

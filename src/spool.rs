@@ -1,0 +1,165 @@
+//! The spool file: the CSV of one attempt, complete on the local disk before anything leaves the machine.
+//!
+//! It holds a company's books, so it is private (0600), and it is removed on every way out. A killed process cannot remove its
+//! file, so each file is locked while its owner lives, and the next run in the folder removes those that nobody holds. (A process
+//! id in the name would not do: containers that share a folder do not share process ids.)
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use md5::Md5;
+use rustix::fs::FlockOperation;
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+const PREFIX: &str = "batch-export-";
+const SUFFIX: &str = ".spool";
+
+/// Size and checksums of a file, as computed while it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// Bytes.
+    pub bytes: u64,
+    /// 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// 32 lower-case hexadecimal digits.
+    pub md5: String,
+}
+
+/// A spool file that is being written. Dropping it removes the file.
+pub struct SpoolWriter {
+    file: NamedTempFile,
+    sha256: Sha256,
+    md5: Md5,
+    bytes: u64,
+}
+
+/// A finished spool file. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Spool {
+    file: NamedTempFile,
+    digests: Digests,
+}
+
+impl SpoolWriter {
+    /// Creates an empty spool file in `folder`, after removing what killed runs of this host left there.
+    ///
+    /// # Errors
+    /// Whatever the file system says; the caller names the folder.
+    pub fn create(folder: &Path) -> io::Result<SpoolWriter> {
+        remove_leftovers(folder);
+        loop {
+            let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(folder)?;
+            // Between these two lines another run may take the new file for a leftover: then make another one.
+            if hold(file.as_file()).is_ok() && file.as_file().metadata()?.nlink() > 0 {
+                return Ok(SpoolWriter { file, sha256: Sha256::new(), md5: Md5::new(), bytes: 0 });
+            }
+        }
+    }
+
+    /// Completes the file.
+    ///
+    /// # Errors
+    /// Whatever the file system says, a full disk among others.
+    pub fn finish(mut self) -> io::Result<Spool> {
+        self.file.flush()?;
+        let digests =
+            Digests { bytes: self.bytes, sha256: hex(&self.sha256.finalize()), md5: hex(&self.md5.finalize()) };
+        Ok(Spool { file: self.file, digests })
+    }
+}
+
+impl Write for SpoolWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sha256.update(&bytes[..written]);
+        self.md5.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Spool {
+    /// Size and checksums.
+    pub fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// A new handle on the file, at its beginning.
+    ///
+    /// # Errors
+    /// When the file was removed behind our back, or no more files can be opened.
+    pub fn open(&self) -> io::Result<File> {
+        self.file.reopen()
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
+}
+
+/// Removes the spool files that nobody holds. What cannot be opened or locked is somebody else's.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let ours = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
+        if ours && File::open(&path).is_ok_and(|file| hold(&file).is_ok()) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
+/// Takes the lock that lives as long as the open file: the kernel drops it with the process, whatever killed that.
+fn hold(file: &File) -> io::Result<()> {
+    Ok(rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_spool_file_is_private_and_goes_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = SpoolWriter::create(folder.path()).unwrap();
+        writer.write_all(b"abc").unwrap();
+        let spool = writer.finish().unwrap();
+        assert_eq!(spool.digests().bytes, 3);
+        assert_eq!(spool.digests().sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(spool.digests().md5, "900150983cd24fb0d6963f7d28e17f72");
+        let path = spool.path().to_owned();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(spool);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn leftovers_that_nobody_holds_are_removed_and_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = SpoolWriter::create(folder.path()).unwrap();
+        let dead = folder.path().join(format!("{PREFIX}abc{SUFFIX}"));
+        let foreign = folder.path().join("notes.spool");
+        for path in [&dead, &foreign] {
+            std::fs::write(path, "x").unwrap();
+        }
+        SpoolWriter::create(folder.path()).unwrap();
+        assert!(!dead.exists() && foreign.exists() && alive.file.path().exists());
+    }
+}

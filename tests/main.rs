@@ -1,0 +1,1 @@
+//! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
