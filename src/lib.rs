@@ -1,5 +1,10 @@
+pub mod calendar;
+pub mod clock;
+pub mod csv;
 pub mod destination;
+pub mod entry;
 pub mod exit;
 pub mod failure;
+pub mod money;
 pub mod progress;
 pub mod spool;

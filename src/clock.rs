@@ -1,0 +1,62 @@
+//! The client's clock, and the only place that reads it.
+//!
+//! It answers one question: which business date it is, and whether a cut-off has passed. Machines disagree about the time, so leases
+//! and back-off never ask it; they use the database's clock.
+
+use chrono::{DateTime, Utc};
+
+/// Where "now" comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    fixed: Option<DateTime<Utc>>,
+}
+
+impl Clock {
+    /// The system's clock, or, when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation: a rehearsal of one moment,
+    /// in which a stage that takes long does not move the business date.
+    ///
+    /// # Errors
+    /// A sentence when the value is not an RFC 3339 instant.
+    pub fn from_env(value: Option<&str>) -> Result<Clock, String> {
+        let Some(text) = value else { return Ok(Clock::default()) };
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(instant) => Ok(Clock { fixed: Some(instant.to_utc()) }),
+            Err(error) => Err(format!(
+                "BATCH_EXPORT_NOW is {text:?}, which is not an instant ({error}); write it like 2026-01-18T18:00:00+07:00"
+            )),
+        }
+    }
+
+    /// The instant.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.fixed.unwrap_or_else(Utc::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+
+    #[test]
+    fn a_rehearsal_stands_still_at_its_instant() {
+        let clock = Clock::from_env(Some("2026-01-18T18:00:00+07:00")).unwrap();
+        assert_eq!(clock.now().to_rfc3339(), "2026-01-18T11:00:00+00:00");
+        assert_eq!(clock.now(), clock.now());
+    }
+
+    #[test]
+    fn an_instant_needs_a_date_a_time_and_an_offset() {
+        for text in ["", "2026-01-18", "2026-01-18T18:00:00", "tomorrow", "2026-02-30T18:00:00Z"] {
+            let error = Clock::from_env(Some(text)).unwrap_err();
+            assert!(error.starts_with(&format!("BATCH_EXPORT_NOW is {text:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_rehearsal_time_goes_on() {
+        let clock = Clock::from_env(None).unwrap();
+        let first = clock.now();
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert!(clock.now() > first);
+    }
+}
