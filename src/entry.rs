@@ -122,3 +122,78 @@ fn found(text: Option<&str>) -> String {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{EntryFields, Side, validate};
+    use crate::money::Number;
+
+    fn good() -> EntryFields<'static> {
+        EntryFields {
+            id: [7; 12],
+            status: Some("approved"),
+            date_ms: Some(0),
+            account: Some("1000-01"),
+            description: Some("ค่าเช่า"),
+            amount: Some(Number::Double(123_450.0)),
+            kind: Some("debit"),
+            cr_account: Some("2000"),
+            dr_account: Some("3000"),
+            voucher_no: Some("PV-1"),
+        }
+    }
+
+    #[test]
+    fn a_good_entry_keeps_its_fields() {
+        let valid = validate(&good()).unwrap();
+        assert_eq!((valid.amount_satang, valid.side, valid.account), (123_450, Side::Debit, "1000-01"));
+        assert_eq!((valid.description, valid.voucher_no), ("ค่าเช่า", Some("PV-1")));
+    }
+
+    #[test]
+    fn the_contra_account_is_the_other_side_s() {
+        assert_eq!(validate(&good()).unwrap().contra_account, Some("2000"));
+        assert_eq!(validate(&EntryFields { kind: Some("credit"), ..good() }).unwrap().contra_account, Some("3000"));
+    }
+
+    #[test]
+    fn blank_optional_fields_are_absent() {
+        let fields = EntryFields { description: None, voucher_no: Some(" "), cr_account: Some(""), ..good() };
+        let valid = validate(&fields).unwrap();
+        assert_eq!((valid.description, valid.voucher_no, valid.contra_account), ("", None, None));
+    }
+
+    #[test]
+    fn each_fault_names_the_field_and_the_value() {
+        for (fields, reason) in [
+            (EntryFields { status: Some("draft"), ..good() }, "status is \"draft\", not approved"),
+            (EntryFields { status: None, ..good() }, "status is missing, not approved"),
+            (EntryFields { status: Some("Approved"), ..good() }, "status is \"Approved\", not approved"),
+            (EntryFields { kind: Some("transfer"), ..good() }, "type is \"transfer\", not debit or credit"),
+            (EntryFields { kind: None, ..good() }, "type is missing, not debit or credit"),
+            (EntryFields { account: None, ..good() }, "accountCode is missing"),
+            (EntryFields { account: Some("\u{a0}\t"), ..good() }, "accountCode is empty"),
+            (EntryFields { date_ms: None, ..good() }, "date is missing or not a date"),
+            (EntryFields { amount: Some(Number::Double(0.5)), ..good() }, "amount 0.5 is a fraction of a satang"),
+        ] {
+            assert_eq!(validate(&fields).unwrap_err(), reason);
+        }
+    }
+
+    #[test]
+    fn all_faults_are_said_at_once() {
+        assert_eq!(
+            validate(&EntryFields::default()).unwrap_err(),
+            "status is missing, not approved; amount is missing; type is missing, not debit or credit; accountCode is missing; \
+             date is missing or not a date"
+        );
+    }
+
+    #[test]
+    fn a_reason_is_short_and_harmless_on_a_terminal() {
+        let long = format!("\u{1b}[31m{}", "ก".repeat(500));
+        let reason = validate(&EntryFields { status: Some(&long), ..good() }).unwrap_err();
+        assert!(reason.starts_with("status is \"\\u{1b}[31mก") && reason.ends_with("ก\"..., not approved"), "{reason}");
+        assert!(reason.chars().count() < 90 && !reason.contains('\u{1b}'), "{reason}");
+    }
+}

@@ -8,3 +8,4 @@ pub mod failure;
 pub mod money;
 pub mod progress;
 pub mod spool;
+pub mod totals;

@@ -32,7 +32,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use crate::entry::Valid;
-use crate::money::ControlTotals;
+use crate::totals::ControlTotals;
 pub use encoding::Encoding;
 pub use recount::recount;
 use rows::Rows;
@@ -156,7 +156,7 @@ impl<W: Write> Sheet<W> {
             .quote_style(csv::QuoteStyle::Necessary)
             .buffer_capacity(Self::BUFFER_BYTES)
             .from_writer(out);
-        writer.write_record(layout.header)?;
+        writer.write_record(layout.header).map_err(cause)?;
         Ok(Sheet { writer, layout, rows: Rows::new(encoding, options.zone), options, tally: Tally::default() })
     }
 
@@ -176,7 +176,7 @@ impl<W: Write> Sheet<W> {
             return Ok(Err(reason));
         }
         for row in self.rows.staged() {
-            self.writer.write_byte_record(&row.cells)?;
+            self.writer.write_byte_record(&row.cells).map_err(cause)?;
             self.tally.totals.add_row(row.debit_satang, row.credit_satang);
             self.tally.guarded_cells += row.guarded_cells;
         }
@@ -194,10 +194,15 @@ impl<W: Write> Sheet<W> {
     /// # Errors
     /// What `out` says.
     pub fn finish(self) -> io::Result<(W, Tally)> {
-        let out = self
-            .writer
-            .into_inner()
-            .map_err(|error| io::Error::new(error.error().kind(), error.error().to_string()))?;
+        let out = self.writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok((out, self.tally))
+    }
+}
+
+/// The failure of `out` itself, with its kind, out of the csv crate's wrapping.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }

@@ -1,0 +1,277 @@
+//! The bytes of the file, without a database: layouts, guard, vouchers, contra accounts, what is refused.
+
+mod readers;
+mod recount;
+
+use std::io::{self, Write};
+
+use batch_export::calendar::{parse_date, parse_zone};
+use batch_export::csv::{Encoding, Format, Sheet, SheetOptions, Tally};
+use batch_export::entry::{EntryFields, validate};
+use batch_export::money::{Number, amount};
+use proptest::prelude::*;
+
+use readers::{parse, parse_by_crate};
+
+/// 18 January 2026, 23:59:59.999 in Bangkok.
+const DATE_MS: i64 = 1_768_755_599_999;
+
+/// An entry that is good in every format.
+fn entry(description: &str) -> EntryFields<'_> {
+    EntryFields {
+        id: [0x65, 0xab, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff],
+        status: Some("approved"),
+        date_ms: Some(DATE_MS),
+        account: Some("1000-01"),
+        description: Some(description),
+        amount: Some(Number::Int(123_450)),
+        kind: Some("debit"),
+        cr_account: Some("2000"),
+        dr_account: Some("3000"),
+        voucher_no: None,
+    }
+}
+
+fn options(format: Format, encoding: Option<Encoding>) -> SheetOptions {
+    SheetOptions {
+        format,
+        encoding,
+        zone: parse_zone("Asia/Bangkok").unwrap(),
+        business_date: parse_date("2026-01-18").unwrap(),
+        contra_account: None,
+    }
+}
+
+/// Writes entries of which each is accepted.
+fn write(options: SheetOptions, entries: &[EntryFields<'_>]) -> (Vec<u8>, Tally) {
+    let mut sheet = Sheet::new(Vec::new(), options).unwrap();
+    for fields in entries {
+        sheet.push(&validate(fields).unwrap()).unwrap().unwrap();
+    }
+    sheet.finish().unwrap()
+}
+
+/// The guard, said once more.
+fn guarded(text: &str) -> String {
+    let dangerous = text.chars().next().is_some_and(|first| "=+-@\t\r\n".contains(first));
+    if dangerous { format!("'{text}") } else { text.to_owned() }
+}
+
+#[test]
+fn a_journal_has_one_row_per_entry() {
+    let debit = entry("ค่าเช่า \"สำนักงาน\", ม.ค.");
+    let credit =
+        EntryFields { kind: Some("credit"), amount: Some(Number::Double(5.0)), description: None, ..entry("") };
+    let (bytes, tally) = write(options(Format::Journal, None), &[debit, credit]);
+    assert_eq!(
+        str::from_utf8(&bytes).unwrap(),
+        "Entry ID,Date,Account,Debit,Credit,Description\r\n\
+         65ab000102030405060708ff,2026-01-18,1000-01,1234.50,0.00,\"ค่าเช่า \"\"สำนักงาน\"\", ม.ค.\"\r\n\
+         65ab000102030405060708ff,2026-01-18,1000-01,0.00,0.05,\r\n"
+    );
+    let totals = tally.totals;
+    assert_eq!((totals.entries, totals.rows, totals.total_debit, totals.total_credit), (2, 2, 123_450, 5));
+}
+
+#[test]
+fn express_has_two_rows_per_entry_debit_first() {
+    let debit = EntryFields { voucher_no: Some("PV-7"), ..entry("ค่าเช่า") };
+    let credit = EntryFields { kind: Some("credit"), amount: Some(Number::Int(100)), ..entry("€5") };
+    let (bytes, tally) = write(options(Format::Express, None), &[debit, credit]);
+    let expected = b"Date,Voucher No,Account,Debit,Credit,Description\r\n\
+        18/01/2026,PV-7,1000-01,1234.50,0.00,\xA4\xE8\xD2\xE0\xAA\xE8\xD2\r\n\
+        18/01/2026,PV-7,2000,0.00,1234.50,\xA4\xE8\xD2\xE0\xAA\xE8\xD2\r\n\
+        18/01/2026,JV-260118-00002,3000,1.00,0.00,\x805\r\n\
+        18/01/2026,JV-260118-00002,1000-01,0.00,1.00,\x805\r\n";
+    assert_eq!(bytes, expected, "{}", String::from_utf8_lossy(&bytes));
+    let totals = tally.totals;
+    assert_eq!((totals.entries, totals.rows, totals.total_debit, totals.total_credit), (2, 4, 123_550, 123_550));
+}
+
+#[test]
+fn a_file_without_entries_is_its_header() {
+    for format in Format::ALL {
+        let (bytes, tally) = write(options(format, None), &[]);
+        assert_eq!(bytes, format!("{}\r\n", format.header().join(",")).as_bytes());
+        assert_eq!(tally, Tally::default());
+    }
+}
+
+#[test]
+fn utf_8_bom_is_utf_8_behind_a_mark() {
+    for format in Format::ALL {
+        let (plain, _) = write(options(format, Some(Encoding::Utf8)), &[entry("ค่าเช่า 😀")]);
+        let (marked, _) = write(options(format, Some(Encoding::Utf8Bom)), &[entry("ค่าเช่า 😀")]);
+        assert_eq!(marked, [b"\xEF\xBB\xBF", &plain[..]].concat());
+    }
+}
+
+#[test]
+fn the_date_is_the_zone_s() {
+    let mut options = options(Format::Journal, None);
+    let next = EntryFields { date_ms: Some(DATE_MS + 1), ..entry("") };
+    let dates = |options: &SheetOptions| {
+        let (bytes, _) = write(options.clone(), &[entry(""), next]);
+        parse_by_crate(&bytes)[1..].iter().map(|row| row[1].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(dates(&options), ["2026-01-18", "2026-01-19"]);
+    options.zone = parse_zone("America/New_York").unwrap();
+    assert_eq!(dates(&options), ["2026-01-18", "2026-01-18"]);
+}
+
+#[test]
+fn a_refused_entry_leaves_no_byte_and_takes_no_number() {
+    let voucher = EntryFields { voucher_no: Some("เลขที่ \u{81}"), ..entry("") };
+    let account = EntryFields { account: Some("1000é"), ..entry("") };
+    let contra = EntryFields { cr_account: Some("2000\u{200b}"), ..entry("") };
+    let refused = [
+        (entry("=ราคา 😀"), "description has U+1F600, which windows-874 lacks"),
+        (voucher, "metadata.voucherNo has U+0081, which windows-874 lacks"),
+        (account, "accountCode has U+00E9, which windows-874 lacks"),
+        // Shows in the second row only.
+        (contra, "metadata.crAccount has U+200B, which windows-874 lacks"),
+        (
+            EntryFields { cr_account: None, ..entry("") },
+            "no contra account: metadata.crAccount is empty and --contra-account is not set",
+        ),
+        (EntryFields { date_ms: Some(i64::MAX), ..entry("") }, "date is outside the years 1 to 9999"),
+    ];
+    let mut sheet = Sheet::new(Vec::new(), options(Format::Express, None)).unwrap();
+    for (fields, reason) in refused {
+        assert_eq!(sheet.push(&validate(&fields).unwrap()).unwrap(), Err(reason.to_owned()));
+        sheet.push(&validate(&entry("=1+1")).unwrap()).unwrap().unwrap();
+    }
+    let entries = [entry("=1+1"); 6];
+    assert_eq!(sheet.finish().unwrap(), write(options(Format::Express, None), &entries));
+}
+
+#[test]
+fn a_contra_account_is_never_a_guess() {
+    let contra = |kind, cr_account, dr_account, general: Option<&str>| {
+        let options = SheetOptions { contra_account: general.map(str::to_owned), ..options(Format::Express, None) };
+        let fields = EntryFields { kind: Some(kind), cr_account, dr_account, ..entry("") };
+        let mut sheet = Sheet::new(Vec::new(), options).unwrap();
+        sheet.push(&validate(&fields).unwrap()).unwrap()?;
+        let rows = parse_by_crate(&sheet.finish().unwrap().0);
+        let (own, other) = if kind == "debit" { (1, 2) } else { (2, 1) };
+        assert_eq!(rows[own][2], "1000-01");
+        Ok::<String, String>(rows[other][2].clone())
+    };
+    assert_eq!(contra("debit", Some("CR"), Some("DR"), Some("ALL")), Ok("CR".to_owned()));
+    assert_eq!(contra("credit", Some("CR"), Some("DR"), Some("ALL")), Ok("DR".to_owned()));
+    assert_eq!(contra("debit", Some(" "), Some("DR"), Some("ALL")), Ok("ALL".to_owned()));
+    assert_eq!(contra("credit", Some("CR"), None, Some("ALL")), Ok("ALL".to_owned()));
+    assert!(contra("debit", None, Some("DR"), None).unwrap_err().contains("metadata.crAccount is empty"));
+    assert!(contra("credit", Some("CR"), Some(""), Some(" ")).unwrap_err().contains("metadata.drAccount is empty"));
+}
+
+#[test]
+fn a_running_number_has_five_digits_and_more_when_it_must() {
+    let valid = entry("");
+    let mut sheet = Sheet::new(Vec::new(), options(Format::Express, None)).unwrap();
+    for _ in 0..100_000 {
+        sheet.push(&validate(&valid).unwrap()).unwrap().unwrap();
+    }
+    let rows = parse_by_crate(&sheet.finish().unwrap().0);
+    assert_eq!(rows[1][1], "JV-260118-00001");
+    assert_eq!(rows[199_998][1], "JV-260118-99999");
+    assert_eq!(rows[200_000][1], "JV-260118-100000");
+}
+
+#[test]
+fn formulas_are_guarded_in_text_and_nowhere_else() {
+    for dangerous in ["=1+1", "+66 2", "-5", "@SUM(A1)", "\tx", "\rx", "\nx", "="] {
+        let fields = EntryFields {
+            voucher_no: Some(dangerous),
+            account: Some(dangerous),
+            cr_account: Some(dangerous),
+            ..entry(dangerous)
+        };
+        let fields = if dangerous.trim().is_empty() { entry(dangerous) } else { fields };
+        let (bytes, tally) = write(options(Format::Express, None), &[fields, entry("harmless")]);
+        let rows = parse(str::from_utf8(&bytes).unwrap());
+        assert_eq!(rows[1][1..], [&guarded(dangerous), dangerous, "1234.50", "0.00", &guarded(dangerous)]);
+        assert_eq!(rows[2][1..], [&guarded(dangerous), dangerous, "0.00", "1234.50", &guarded(dangerous)]);
+        assert_eq!(tally.guarded_cells, 4, "voucher and description, in two rows");
+    }
+    for harmless in ["", " =1", "'=1", "a=1", "1-2", "＝1", "\u{b}=", "\"="] {
+        let (bytes, tally) = write(options(Format::Journal, None), &[entry(harmless)]);
+        assert_eq!(parse(str::from_utf8(&bytes).unwrap())[1][5], harmless);
+        assert_eq!(tally.guarded_cells, 0);
+    }
+}
+
+#[test]
+fn cells_are_quoted_only_where_needed() {
+    for (text, cell) in [
+        (" leading and trailing ", " leading and trailing "),
+        ("semi;colon", "semi;colon"),
+        ("a\0b", "a\0b"),
+        ("a,b", "\"a,b\""),
+        ("a\rb", "\"a\rb\""),
+        ("a\nb", "\"a\nb\""),
+        ("\"", "\"\"\"\""),
+    ] {
+        let (bytes, _) = write(options(Format::Journal, None), &[entry(text)]);
+        let expected = format!("1234.50,0.00,{cell}\r\n");
+        assert!(bytes.ends_with(expected.as_bytes()), "{text:?}: {}", String::from_utf8_lossy(&bytes));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_not_a_short_file() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let fields = entry("a description of some length");
+    let fill = |room, entries| -> io::Result<u64> {
+        let mut sheet = Sheet::new(Full(room), options(Format::Journal, None))?;
+        for _ in 0..entries {
+            sheet.push(&validate(&fields).unwrap())?.unwrap();
+        }
+        Ok(sheet.finish()?.1.totals.rows)
+    };
+    assert_eq!(fill(1 << 20, 1000).unwrap(), 1000);
+    // In the middle, where rows are pushed, and at the end, where the rest of the buffer is written.
+    for entries in [5000, 3] {
+        assert_eq!(fill(100, entries).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}
+
+#[test]
+fn settings_name_formats_and_encodings() {
+    for format in Format::ALL {
+        assert_eq!(format.name().parse(), Ok(format));
+    }
+    for encoding in Encoding::ALL {
+        assert_eq!(encoding.name().parse(), Ok(encoding));
+    }
+    assert_eq!("xlsx".parse::<Format>().unwrap_err(), "\"xlsx\" is not a format; write journal or express");
+    assert_eq!(
+        "tis-620".parse::<Encoding>().unwrap_err(),
+        "\"tis-620\" is not an encoding; write utf-8 or utf-8-bom or windows-874"
+    );
+    assert_eq!(Format::ALL.map(Format::default_encoding), [Encoding::Utf8, Encoding::Windows874]);
+}
+
+proptest! {
+    #[test]
+    fn decimals_are_read_as_the_database_writes_them(digits in 1..=1i64 << 53, zeros in 0usize..15, exponent in 0usize..4) {
+        let decimal = |text: String| Number::Decimal(text.parse::<mongodb::bson::Decimal128>().unwrap().bytes());
+        prop_assert_eq!(amount(Some(decimal(digits.to_string()))), Ok(digits));
+        prop_assert_eq!(amount(Some(decimal(format!("{digits}.{}", "0".repeat(zeros))))), Ok(digits));
+        let scaled = digits.checked_mul(10i64.pow(exponent as u32)).filter(|satang| *satang <= 1 << 53);
+        prop_assert_eq!(amount(Some(decimal(format!("{digits}E{exponent}")))).ok(), scaled);
+        let negative = amount(Some(decimal(format!("-{digits}")))).unwrap_err();
+        prop_assert!(negative.ends_with(" is not positive"));
+        let fraction = amount(Some(decimal(format!("{digits}.{}1", "0".repeat(zeros))))).unwrap_err();
+        prop_assert!(fraction.ends_with(" is a fraction of a satang"));
+    }
+}
