@@ -45,20 +45,23 @@ fn from_int(satang: i64) -> Result<i64, String> {
 }
 
 fn from_double(value: f64) -> Result<i64, String> {
-    // Plain digits as far as a person reads them; 1e300 would be 301 of them.
-    let shown = if value.abs() < 1e20 { format!("{value}") } else { format!("{value:?}") };
     if value.is_nan() {
         Err("amount is NaN".to_owned())
     } else if value <= 0.0 {
-        Err(not_positive(shown))
+        Err(not_positive(digits(value)))
     } else if value > MAX_AMOUNT_SATANG as f64 {
-        Err(too_large(shown))
+        Err(too_large(digits(value)))
     } else if value.fract() != 0.0 {
-        Err(fractional(shown))
+        Err(fractional(digits(value)))
     } else {
         // Exact: a whole number up to 2^53.
         Ok(value as i64)
     }
+}
+
+/// Plain digits as far as a person reads them; 1e300 would be 301 of them.
+fn digits(value: f64) -> String {
+    if value.abs() < 1e20 { format!("{value}") } else { format!("{value:?}") }
 }
 
 fn from_decimal(bytes: [u8; 16]) -> Result<i64, String> {
