@@ -1,1 +1,6 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
+
+mod support;
+mod support_command;
+mod support_mongod;
+mod support_seed;
