@@ -3,4 +3,5 @@
 mod support;
 mod support_command;
 mod support_mongod;
+mod support_proxy;
 mod support_seed;

@@ -132,6 +132,20 @@ fn a_server_goes_with_a_test_process_that_is_killed() {
     eventually(|| (!Path::new(&server).exists() && !Path::new(data).exists()).then_some(()));
 }
 
+#[test]
+fn a_mongod_that_was_named_and_does_not_run_is_an_error_with_a_way_out() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/find-mongod.sh");
+    for wrong in ["/bin/true", "/no/such/mongod"] {
+        let output = Command::new("sh").arg(script).env("BATCH_EXPORT_TEST_MONGOD", wrong).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+        assert!(said.contains(wrong) && said.contains("BATCH_EXPORT_TEST_MONGOD"), "{said}");
+    }
+    let path = program();
+    let output = Command::new("sh").arg(script).env("BATCH_EXPORT_TEST_MONGOD", path).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{path}\n"));
+}
+
 fn database_exists(name: &str) -> bool {
     block(Mongod::shared().client().list_database_names()).unwrap().iter().any(|other| other == name)
 }

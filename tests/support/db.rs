@@ -139,7 +139,8 @@ impl<'server> TestDb<'server> {
         FailPoint { server: self.server, _turn: turn }
     }
 
-    /// Aborts the transactions that a killed program left open, as the server does by itself when they are a minute old.
+    /// Aborts the transactions that a killed program left open, as the server does by itself when they are a minute old. A program
+    /// that still runs on this database loses its transaction too.
     pub fn abort_abandoned_transactions(&self) {
         let _ = block(self.try_abort_abandoned_transactions());
     }
@@ -148,7 +149,7 @@ impl<'server> TestDb<'server> {
         let admin = self.server.client().database("admin");
         let pipeline = [
             doc! {"$currentOp": {"allUsers": true, "idleSessions": true}},
-            doc! {"$match": {"appName": &self.name, "lsid.id": {"$exists": true}}},
+            doc! {"$match": {"appName": &self.name, "transaction": {"$exists": true}}},
             doc! {"$group": {"_id": "$lsid.id", "uid": {"$first": "$lsid.uid"}}},
         ];
         let sessions: Vec<Document> = admin.aggregate(pipeline).await?.try_collect().await?;

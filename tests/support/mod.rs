@@ -7,6 +7,9 @@ pub mod command;
 pub mod db;
 pub mod mongod;
 pub mod peak;
+pub mod proxy;
+mod proxy_rules;
+mod proxy_wire;
 pub mod seed;
 
 use std::future::IntoFuture;
