@@ -1,3 +1,8 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
 mod format;
+mod support;
+mod support_command;
+mod support_mongod;
+mod support_proxy;
+mod support_seed;
