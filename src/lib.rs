@@ -1,3 +1,4 @@
+pub mod backoff;
 pub mod calendar;
 pub mod clock;
 pub mod csv;
@@ -7,5 +8,6 @@ pub mod exit;
 pub mod failure;
 pub mod money;
 pub mod progress;
+pub mod secret;
 pub mod spool;
 pub mod totals;

@@ -1,1 +1,258 @@
-//! placeholder
+//! Google Drive as a destination.
+//!
+//! The dangers: two files with one name after a retry, a truncated file called success, an error that tells nobody what to do. So a
+//! file is created under an id that is known beforehand (a repeated create is refused by Drive instead of making a second file),
+//! Drive's own checksum decides about success, and every refusal comes with its next step.
+//!
+//! From the wire upwards: `wire` (HTTP, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
+//! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
+//! (what is wrong with a folder).
+
+mod api;
+mod auth;
+mod credentials;
+mod fault;
+mod folder;
+mod metadata;
+mod patience;
+mod session;
+mod upload;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::timeout;
+use url::Url;
+
+use self::api::Api;
+pub use self::credentials::Identity;
+pub use self::folder::{FolderFacts, FolderState};
+use self::metadata::{Compared, Metadata};
+use super::{Created, DestinationError, Look, NewFile};
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::secret::redact;
+use crate::spool::Digests;
+
+/// Google wants chunks of a multiple of this many bytes.
+const CHUNK_UNIT_BYTES: u64 = 256 * 1024;
+
+/// Pages of a list that are read: the files of one batch fit on one.
+const MAX_PAGES: usize = 20;
+
+/// How to reach a folder on Drive.
+#[derive(Clone, Debug)]
+pub struct DriveSettings {
+    /// The base address of the API.
+    pub url: String,
+    /// The folder's id.
+    pub folder: String,
+    /// The credentials file: `service_account` or `authorized_user`.
+    pub credentials: PathBuf,
+    /// The user to act as (domain-wide delegation).
+    pub subject: Option<String>,
+    /// The longest silence on a connection, and the longest time that a small request takes.
+    pub idle: Duration,
+    /// Bytes sent per request, rounded up to a multiple of 256 KiB.
+    pub chunk_bytes: u64,
+    /// The first wait after a failure; later ones double.
+    pub backoff_unit: Duration,
+}
+
+impl DriveSettings {
+    /// Google's own API with the usual limits: 30 s of silence, chunks of 8 MiB, a back-off that begins at one second.
+    pub fn new(folder: impl Into<String>, credentials: impl Into<PathBuf>) -> DriveSettings {
+        DriveSettings {
+            url: "https://www.googleapis.com".to_owned(),
+            folder: folder.into(),
+            credentials: credentials.into(),
+            subject: None,
+            idle: Duration::from_secs(30),
+            chunk_bytes: 8 * 1024 * 1024,
+            backoff_unit: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A folder on Google Drive.
+///
+/// Every method may be dropped at any await: nothing goes on in the background, and nothing more is written.
+pub struct Drive {
+    api: Api,
+    folder: String,
+    chunk_bytes: u64,
+}
+
+/// A file of a batch, as the list of the folder shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// It is in the trash.
+    pub trashed: bool,
+    /// Its checksum, lower-case hexadecimal, where Drive tells it.
+    pub sha256: Option<String>,
+    /// Its size, where Drive tells it.
+    pub bytes: Option<u64>,
+    /// Where a person finds it.
+    pub link: Option<String>,
+}
+
+impl Drive {
+    /// Reads the credentials and prepares. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A configuration failure: unreadable or unusable credentials, or an address that is none.
+    pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
+        let base = Url::parse(&settings.url).ok();
+        let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()).ok_or_else(|| {
+            Failure::configuration(format!("{:?} is no address of the Drive API", redact(&settings.url)))
+                .next("give --drive-url something like https://www.googleapis.com, or leave it out")
+        })?;
+        let credentials = credentials::read(&settings.credentials)?;
+        let http = wire::client().map_err(|error| {
+            Failure::configuration(format!("cannot make connections: {}", wire::transport_reason(error)))
+                .next("check the proxy variables, and that this machine has CA certificates")
+        })?;
+        let auth = auth::Auth::new(credentials, settings.subject, http.clone(), settings.idle)?;
+        Ok(Drive {
+            api: Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit },
+            folder: settings.folder,
+            chunk_bytes: settings.chunk_bytes.max(1).next_multiple_of(CHUNK_UNIT_BYTES),
+        })
+    }
+
+    /// A new id, to be written down before a file is created under it.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn new_id(&self) -> Result<String, DestinationError> {
+        self.api.generate_id().await
+    }
+
+    /// What is stored under an id, compared with the spool file.
+    ///
+    /// # Errors
+    /// When it cannot be told: Drive fails, refuses, or reports no checksum.
+    pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
+        let Some(metadata) = self.api.metadata(id).await? else { return Ok(Look::Absent) };
+        match metadata.compare(digests) {
+            Compared::Same(stored) => Ok(Look::Same(stored)),
+            Compared::Different { reason, sha256 } => Ok(Look::Different { reason, sha256 }),
+            Compared::Unverified(reason) => Err(upload::unverified(id, &reason)),
+        }
+    }
+
+    /// Stores a file under its id, and verifies it. Creates, or leaves nothing; never changes what is there.
+    ///
+    /// # Errors
+    /// When it is not stored, or not known to be: [`Drive::look`] before the next try.
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+        upload::upload(self, file, progress).await
+    }
+
+    /// Puts a file into the trash; one that does not exist counts as done.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
+        self.api.trash(id).await
+    }
+
+    /// Writes the content of a file into `sink` and returns its size in bytes; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When Drive fails or refuses, or `sink` does; `sink` may then hold a part of the file.
+    pub async fn download(
+        &self,
+        id: &str,
+        sink: &mut (impl std::io::Write + Send),
+    ) -> Result<Option<u64>, DestinationError> {
+        let Some(mut content) = self.api.content(id).await? else { return Ok(None) };
+        let broken = |reason: String| DestinationError::Failed(format!("reading the file {id} broke off: {reason}"));
+        let mut bytes = 0;
+        loop {
+            let part = timeout(self.api.idle, content.chunk()).await;
+            let part = part.map_err(|_| broken(format!("Drive was silent for {:?}", self.api.idle)))?;
+            let Some(part) = part.map_err(|error| broken(wire::transport_reason(error)))? else {
+                return Ok(Some(bytes));
+            };
+            sink.write_all(&part).map_err(|error| broken(format!("cannot write it: {error}")))?;
+            bytes += part.len() as u64;
+        }
+    }
+
+    /// The files in the folder that carry this batch's mark or this name, those in the trash included. A hint: Drive's list may
+    /// lag, and the mark is visible only to the OAuth client that set it.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
+        let query = format!(
+            "'{}' in parents and (name = '{}' or appProperties has {{ key='batchId' and value='{}' }})",
+            quoted(&self.folder),
+            quoted(name),
+            quoted(batch)
+        );
+        let mut found = Vec::new();
+        let mut token = String::new();
+        for _ in 0..MAX_PAGES {
+            let page: Option<Page> = self.api.list(&query, &token).await?;
+            let Some(page) = page else { break };
+            found.extend(page.files.into_iter().filter_map(Listed::from_metadata));
+            match page.next_page_token {
+                Some(next) => token = next,
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Everything a person needs to know about the folder and the identity that uses it.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached, or refuses the identity as such.
+    pub async fn folder_facts(&self) -> Result<FolderFacts, DestinationError> {
+        folder::facts(&self.api, &self.folder).await
+    }
+
+    /// As whom requests are made.
+    pub fn identity(&self) -> &Identity {
+        self.api.auth.identity()
+    }
+
+    /// Where a person finds the folder.
+    pub fn folder_link(&self) -> String {
+        format!("https://drive.google.com/drive/folders/{}", self.folder)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    #[serde(default)]
+    files: Vec<Metadata>,
+    next_page_token: Option<String>,
+}
+
+impl Listed {
+    fn from_metadata(metadata: Metadata) -> Option<Listed> {
+        Some(Listed {
+            sha256: metadata.sha256(),
+            bytes: metadata.bytes(),
+            id: metadata.id?,
+            name: metadata.name.unwrap_or_default(),
+            trashed: metadata.trashed,
+            link: metadata.web_view_link,
+        })
+    }
+}
+
+/// Escaped for a string of Drive's query language.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
+}

@@ -1,0 +1,93 @@
+//! How long to wait before trying again: exponential, with jitter, as a pure iterator.
+//!
+//! Jitter matters because the whole world runs its jobs at the full hour: without it all those who were refused together come back
+//! together. The iterator never ends and never sleeps: whoever uses it bounds the tries and the total, and does the waiting.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+/// The longest that a server's `Retry-After` may make us wait: one answer must not be able to park a run until its lease,
+/// its upload limit or its operator gives up.
+const LONGEST_FLOOR: Duration = Duration::from_secs(60);
+
+/// Delays of `min(2^n units + random(0..=unit), 32 units)`; Google's recommendation with a unit of one second.
+#[derive(Debug)]
+pub struct Backoff {
+    unit: Duration,
+    n: u32,
+    random: StdRng,
+}
+
+impl Backoff {
+    /// The exponent at which the doubling ends.
+    const MAX_EXPONENT: u32 = 5;
+
+    /// Starts at one `unit`. Equal seeds give equal delays.
+    pub fn new(unit: Duration, seed: u64) -> Backoff {
+        Backoff { unit, n: 0, random: StdRng::seed_from_u64(seed) }
+    }
+
+    /// Starts over, after progress.
+    pub fn reset(&mut self) {
+        self.n = 0;
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let jitter = self.unit.mul_f64(self.random.random_range(0.0..=1.0));
+        let delay = self.unit * (1 << self.n) + jitter;
+        self.n = (self.n + 1).min(Self::MAX_EXPONENT);
+        Some(delay.min(self.unit * (1 << Self::MAX_EXPONENT)))
+    }
+}
+
+/// A delay that respects what the server asked for, within reason.
+pub fn at_least(delay: Duration, retry_after: Option<Duration>) -> Duration {
+    delay.max(retry_after.unwrap_or_default().min(LONGEST_FLOOR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_with_jitter_up_to_thirty_two_units() {
+        for seed in 0..50 {
+            let delays: Vec<f64> =
+                Backoff::new(Duration::from_secs(1), seed).take(9).map(|d| d.as_secs_f64()).collect();
+            for (n, delay) in delays.iter().enumerate() {
+                let base = f64::from(1 << n.min(5));
+                assert!((base..=(base + 1.0).min(32.0)).contains(delay), "delay {n} of seed {seed}: {delay}");
+            }
+        }
+    }
+
+    #[test]
+    fn two_runs_do_not_wait_in_step() {
+        let delays = |seed| Backoff::new(Duration::from_secs(1), seed).take(3).collect::<Vec<_>>();
+        assert_ne!(delays(1), delays(2));
+        assert_eq!(delays(1), delays(1));
+    }
+
+    #[test]
+    fn progress_starts_over() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), 7);
+        assert!(backoff.by_ref().take(4).last().unwrap() >= Duration::from_secs(8));
+        backoff.reset();
+        assert!(backoff.next().unwrap() <= Duration::from_secs(2));
+    }
+
+    #[test]
+    fn retry_after_is_a_floor_with_a_cap() {
+        let seconds = Duration::from_secs;
+        assert_eq!(at_least(seconds(2), None), seconds(2));
+        assert_eq!(at_least(seconds(2), Some(seconds(7))), seconds(7));
+        assert_eq!(at_least(seconds(9), Some(seconds(7))), seconds(9));
+        assert_eq!(at_least(seconds(2), Some(seconds(86_400))), LONGEST_FLOOR);
+    }
+}

@@ -1,0 +1,359 @@
+//! The requests to Drive: the one place that builds them, and that knows which answer is a success.
+//!
+//! Every request on files says `supportsAllDrives`, without which Drive denies that anything in a shared drive exists. The small ones
+//! can be repeated without harm, so they are repeated here; those of an upload session are single shots, because the session
+//! decides what follows.
+
+use std::time::Duration;
+
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER,
+};
+use reqwest::{Body, Client, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use url::Url;
+
+use super::auth::Auth;
+use super::fault::{Answer, Fault, judge};
+use super::metadata::{FIELDS, Metadata};
+use super::patience::Patience;
+use super::session::{Heard, SessionUri, given_up};
+use super::wire::{Flow, read_body, transport_reason};
+use crate::destination::{DestinationError, NewFile};
+use crate::secret::{Secret, conceal};
+
+/// Drive's API as one identity sees it.
+pub(super) struct Api {
+    pub(super) http: Client,
+    pub(super) base: Url,
+    pub(super) auth: Auth,
+    /// The longest silence, and the longest time that a small request takes in all.
+    pub(super) idle: Duration,
+    /// The first wait after a failure.
+    pub(super) unit: Duration,
+}
+
+const ALL_DRIVES: (&str, &str) = ("supportsAllDrives", "true");
+
+impl Api {
+    /// An address below the base. Segments are encoded, so an id cannot become a path.
+    fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        // `Drive::new` refuses a base that cannot have a path.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url.query_pairs_mut().extend_pairs(query);
+        url
+    }
+
+    fn file(&self, id: &str, query: &[(&str, &str)]) -> Url {
+        self.address(&["drive", "v3", "files", id], &[&[ALL_DRIVES], query].concat())
+    }
+
+    /// Patience for one operation.
+    pub(super) fn patience(&self) -> Patience {
+        Patience::new(self.unit, rand::random())
+    }
+
+    /// A new id for a file, good for one create.
+    pub(super) async fn generate_id(&self) -> Result<String, DestinationError> {
+        let query = [("count", "1"), ("space", "drive"), ("type", "files")];
+        let url = self.address(&["drive", "v3", "files", "generateIds"], &query);
+        self.repeat(
+            "asking for a file id",
+            || self.http.get(url.clone()),
+            |answer| {
+                let ids: Value = parse(&answer)?;
+                let id = ids["ids"][0].as_str().filter(|id| !id.is_empty());
+                id.map(str::to_owned).ok_or_else(|| Fault::passing("Drive gave no file id"))
+            },
+        )
+        .await?
+        .map_err(|missing| missing.give_up(self.auth.identity()))
+    }
+
+    /// A file's metadata; `None` when there is none with this id, or none for us.
+    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
+        let url = self.file(id, &[("fields", FIELDS)]);
+        Ok(self.repeat("looking at the file", || self.http.get(url.clone()), |answer| parse(&answer)).await?.ok())
+    }
+
+    /// Any GET on a file or folder that answers JSON.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        segments: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Option<T>, DestinationError> {
+        let url = self.address(segments, query);
+        Ok(self.repeat(doing, || self.http.get(url.clone()), |answer| parse(&answer)).await?.ok())
+    }
+
+    /// One page of the files that a query finds, wherever they are, the trash included.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        page: &str,
+    ) -> Result<Option<T>, DestinationError> {
+        let fields = format!("nextPageToken,files({FIELDS})");
+        let mut all = vec![
+            ALL_DRIVES,
+            ("includeItemsFromAllDrives", "true"),
+            ("corpora", "allDrives"),
+            ("pageSize", "100"),
+            ("q", query),
+            ("fields", fields.as_str()),
+        ];
+        if !page.is_empty() {
+            all.push(("pageToken", page));
+        }
+        self.get("listing the folder", &["drive", "v3", "files"], &all).await
+    }
+
+    /// Puts a file into the trash; one that is not there is there already, as far as anybody can tell.
+    pub(super) async fn trash(&self, id: &str) -> Result<(), DestinationError> {
+        let url = self.file(id, &[("fields", "id,trashed")]);
+        let request = || self.http.patch(url.clone()).json(&json!({"trashed": true}));
+        self.repeat("putting a void file into the trash", request, |_| Ok(())).await?.or(Ok(()))
+    }
+
+    /// Opens the content of a file. The caller reads it.
+    pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, DestinationError> {
+        let url = self.file(id, &[("alt", "media")]);
+        let mut patience = self.patience();
+        let mut renewed = false;
+        loop {
+            let fault = match self.open("reading the file", self.http.get(url.clone())).await {
+                Ok(response) => return Ok(Some(response)),
+                Err(Fault::Missing { .. }) => return Ok(None),
+                Err(fault) => fault,
+            };
+            self.pause(fault, &mut patience, &mut renewed).await?;
+        }
+    }
+
+    /// Opens an upload session for a file.
+    pub(super) async fn start(&self, folder: &str, file: &NewFile<'_>) -> Result<SessionUri, Fault> {
+        let digests = file.spool.digests();
+        let query = [("uploadType", "resumable"), ALL_DRIVES, ("fields", FIELDS)];
+        let metadata = json!({
+            "id": file.id,
+            "name": file.name,
+            "parents": [folder],
+            "mimeType": file.mime_type,
+            "appProperties": {"batchId": file.batch, "sha256": digests.sha256},
+        });
+        let request = self
+            .http
+            .post(self.address(&["upload", "drive", "v3", "files"], &query))
+            .header("X-Upload-Content-Type", file.mime_type)
+            .header("X-Upload-Content-Length", digests.bytes)
+            .json(&metadata);
+        let answer = self.shot("opening the upload", request).await?;
+        let location = answer.location.and_then(|location| self.base.join(&location).ok());
+        let location = location.ok_or_else(|| Fault::passing("Drive opened an upload without saying where"))?;
+        if self.base.scheme() == "https" && location.scheme() != "https" {
+            return Err(Fault::passing("Drive opened an upload at an address without encryption"));
+        }
+        location.query_pairs().filter(|(name, _)| name == "upload_id").for_each(|(_, id)| conceal(&id));
+        Ok(SessionUri::new(Secret::new(location)))
+    }
+
+    /// Sends the bytes from `first` up to, but not including, `end`.
+    pub(super) async fn send(&self, uri: &Secret, file: &NewFile<'_>, first: u64, end: u64) -> Heard {
+        let total = file.spool.digests().bytes;
+        let range = match end.checked_sub(first + 1) {
+            Some(_) => format!("bytes {first}-{}/{total}", end - 1),
+            None => format!("bytes */{total}"),
+        };
+        let flow = Flow::new();
+        let body = match file.spool.open() {
+            Ok(spool) => flow.body(spool, first, end - first).await,
+            Err(error) => Err(error),
+        };
+        match body {
+            Ok(body) => self.put(&flow, uri, range, end - first, body).await,
+            Err(error) => Heard::Fault(Fault::Final(DestinationError::Failed(format!(
+                "cannot read the spool file {}: {error}",
+                file.spool.path().display()
+            )))),
+        }
+    }
+
+    /// Asks how much is stored.
+    pub(super) async fn ask(&self, uri: &Secret, total: u64) -> Heard {
+        self.put(&Flow::new(), uri, format!("bytes */{total}"), 0, Body::default()).await
+    }
+
+    /// One PUT to a session. The length is always stated: without one, Google answers 411 to an empty body.
+    async fn put(&self, flow: &Flow, uri: &Secret, range: String, length: u64, body: Body) -> Heard {
+        let request =
+            self.http.put(uri.expose()).header(CONTENT_RANGE, range).header(CONTENT_LENGTH, length).body(body);
+        let doing = "uploading";
+        let sent = async {
+            let token = self.auth.bearer().await?;
+            let sent = flow.watch(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
+            let response = sent.ok_or_else(|| self.silent(doing))?.map_err(|e| failed(doing, e))?;
+            self.answer(doing, &token, response).await
+        };
+        match sent.await {
+            Ok(answer) if answer.status == 308 => stored(answer.range.as_deref()),
+            Ok(answer) if (200..=299).contains(&answer.status) => {
+                Heard::Complete(serde_json::from_slice(&answer.body).ok())
+            }
+            Ok(answer) => Heard::Fault(judge(doing, &answer, self.auth.identity())),
+            Err(fault) => Heard::Fault(fault),
+        }
+    }
+
+    /// Repeats a request until it succeeds, is refused, or patience ends. `Ok(Err(fault))` is a 404.
+    async fn repeat<T>(
+        &self,
+        doing: &str,
+        request: impl Fn() -> RequestBuilder,
+        read: impl Fn(Answer) -> Result<T, Fault>,
+    ) -> Result<Result<T, Fault>, DestinationError> {
+        let mut patience = self.patience();
+        let mut renewed = false;
+        loop {
+            let fault = match self.shot(doing, request()).await.and_then(&read) {
+                Ok(value) => return Ok(Ok(value)),
+                Err(fault @ Fault::Missing { .. }) => return Ok(Err(fault)),
+                Err(fault) => fault,
+            };
+            self.pause(fault, &mut patience, &mut renewed).await?;
+        }
+    }
+
+    /// Waits after a fault, or turns it into the end.
+    async fn pause(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), DestinationError> {
+        match &fault {
+            Fault::Unauthorized { .. } if !*renewed => {
+                *renewed = true;
+                return Ok(());
+            }
+            Fault::Passing { retry_after, .. } => {
+                if let Some(delay) = patience.strike(*retry_after) {
+                    tokio::time::sleep(delay).await;
+                    return Ok(());
+                }
+            }
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => {}
+        }
+        Err(given_up(fault, patience.tries()).give_up(self.auth.identity()))
+    }
+
+    /// One small request, all of it within the limit; anything but 2xx is a fault.
+    async fn shot(&self, doing: &str, request: RequestBuilder) -> Result<Answer, Fault> {
+        let token = self.auth.bearer().await?;
+        let exchange = async {
+            let response = request.header(AUTHORIZATION, bearer(&token)).send().await.map_err(|e| failed(doing, e))?;
+            self.answer(doing, &token, response).await
+        };
+        let answer = timeout(self.idle, exchange).await.unwrap_or_else(|_| Err(self.silent(doing)))?;
+        if (200..=299).contains(&answer.status) { Ok(answer) } else { Err(judge(doing, &answer, self.auth.identity())) }
+    }
+
+    /// One request whose content is read by the caller.
+    async fn open(&self, doing: &str, request: RequestBuilder) -> Result<Response, Fault> {
+        let token = self.auth.bearer().await?;
+        let sent = timeout(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
+        let response = sent.map_err(|_| self.silent(doing))?.map_err(|e| failed(doing, e))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let answer = self.answer(doing, &token, response).await?;
+        Err(judge(doing, &answer, self.auth.identity()))
+    }
+
+    /// Reads an answer to its end. A token that was refused is not used again.
+    async fn answer(&self, doing: &str, token: &Secret, mut response: Response) -> Result<Answer, Fault> {
+        let status = response.status().as_u16();
+        if status == 401 {
+            self.auth.refused(token).await;
+        }
+        let headers = response.headers();
+        let mut answer = Answer {
+            status,
+            location: header(headers, LOCATION).map(str::to_owned),
+            range: header(headers, RANGE).map(str::to_owned),
+            retry_after: retry_after(header(headers, RETRY_AFTER), header(headers, DATE)),
+            body: Vec::new(),
+        };
+        answer.body = match timeout(self.idle, read_body(&mut response)).await {
+            Ok(body) => body.map_err(|error| failed(doing, error))?,
+            Err(_) => return Err(self.silent(doing)),
+        };
+        Ok(answer)
+    }
+
+    fn silent(&self, doing: &str) -> Fault {
+        Fault::passing(format!("Drive was silent for {:?} while {doing}", self.idle))
+    }
+}
+
+fn failed(doing: &str, error: reqwest::Error) -> Fault {
+    Fault::passing(format!("no answer from Drive while {doing}: {}", transport_reason(error)))
+}
+
+fn bearer(token: &Secret) -> String {
+    format!("Bearer {}", token.expose())
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
+    serde_json::from_slice(&answer.body)
+        .map_err(|_| Fault::passing(format!("Drive answered {} with something unreadable", answer.status)))
+}
+
+/// A delay in seconds, or until a date by the server's own clock: ours may be wrong.
+fn retry_after(value: Option<&str>, date: Option<&str>) -> Option<Duration> {
+    let value = value?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment = |text: &str| chrono::DateTime::parse_from_rfc2822(text).ok();
+    (moment(value)? - moment(date?)?).to_std().ok()
+}
+
+/// The bytes stored, from the `Range` of a 308: none when there is no such header.
+fn stored(range: Option<&str>) -> Heard {
+    let Some(range) = range else { return Heard::Stored(0) };
+    let last = range.trim().strip_prefix("bytes=0-").and_then(|last| last.parse::<u64>().ok());
+    match last.and_then(|last| last.checked_add(1)) {
+        Some(stored) => Heard::Stored(stored),
+        None => Heard::Unclear(format!("Drive answered 308 with the range {range:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_range_from_the_beginning_counts() {
+        assert!(matches!(stored(None), Heard::Stored(0)));
+        assert!(matches!(stored(Some("bytes=0-42")), Heard::Stored(43)));
+        for nonsense in ["bytes=5-42", "bytes=0-", "0-42", "bytes=0-18446744073709551615", "bytes=0-x", ""] {
+            assert!(matches!(stored(Some(nonsense)), Heard::Unclear(_)), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
+        let date = Some("Sun, 18 Jan 2026 11:00:00 GMT");
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(retry_after(Some("7"), None), seconds(7));
+        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 11:00:09 GMT"), date), seconds(9));
+        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 10:00:00 GMT"), date), None);
+        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 11:00:09 GMT"), None), None);
+        assert_eq!(retry_after(Some("soon"), date), None);
+        assert_eq!(retry_after(None, date), None);
+    }
+}

@@ -1,0 +1,229 @@
+//! Access tokens: obtained when needed, kept while good, renewed by force when Drive no longer accepts one.
+//!
+//! Both kinds of credentials end in one cache of ours. The token library keeps one too, but it would keep an answer without a token
+//! for ever; so it is always asked by force, and only when our own copy is not good. Every wait has a limit: the library's covers
+//! the headers of the answer only. A refusal is permanent or passing by the error code of RFC 6749, decided in `fault`.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use yup_oauth2::authenticator::DefaultAuthenticator;
+use yup_oauth2::{AccessToken, ServiceAccountAuthenticator, ServiceAccountKey};
+
+use super::credentials::{AuthorizedUser, Credentials, Identity};
+use super::fault::{Fault, judge_token};
+use super::wire::{read_body, transport_reason};
+use crate::failure::Failure;
+use crate::secret::{Secret, redact};
+
+/// All of Drive: a folder that someone else made is invisible to anything less.
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/drive";
+
+/// A token is renewed this long before it expires, so that it does not expire on its way.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// The life of a token whose answer does not say, and the longest that is believed; Google's are good for an hour.
+const USUAL_LIFE_S: u64 = 3600;
+
+/// Where tokens come from.
+pub(super) struct Auth {
+    source: Source,
+    identity: Identity,
+    limit: Duration,
+    cached: Mutex<Option<Token>>,
+}
+
+enum Source {
+    Service(DefaultAuthenticator),
+    User(Box<AuthorizedUser>, reqwest::Client),
+}
+
+#[derive(Clone)]
+struct Token {
+    value: Secret,
+    good: Good,
+    /// The scopes that the answer named, separated by spaces.
+    scopes: Option<String>,
+}
+
+#[derive(Clone)]
+enum Good {
+    Until(Instant),
+    AsTold(AccessToken),
+}
+
+impl Token {
+    fn is_good(&self) -> bool {
+        match &self.good {
+            Good::Until(end) => Instant::now() < *end,
+            Good::AsTold(token) => !token.is_expired(),
+        }
+    }
+}
+
+impl Auth {
+    /// Prepares; nothing is sent yet. `limit` bounds one request for a token.
+    ///
+    /// # Errors
+    /// A configuration failure: an unusable private key, or no certificates on this machine to check Google's with.
+    pub(super) fn new(
+        credentials: Credentials,
+        subject: Option<String>,
+        http: reqwest::Client,
+        limit: Duration,
+    ) -> Result<Auth, Failure> {
+        let (source, identity) = match credentials {
+            Credentials::AuthorizedUser(user) => {
+                if subject.is_some() {
+                    return Err(Failure::configuration("--drive-subject needs the key of a service account, but the credentials are a person's consent")
+                        .next("leave --drive-subject out, or give --credentials a service account's key"));
+                }
+                (Source::User(Box::new(user), http), Identity::Consent)
+            }
+            Credentials::ServiceAccount(key) => {
+                let email = key.client_email.clone();
+                let source = Source::Service(service_account(*key, subject.as_deref())?);
+                (
+                    source,
+                    match subject {
+                        Some(subject) => Identity::Delegated { email, subject },
+                        None => Identity::ServiceAccount { email },
+                    },
+                )
+            }
+        };
+        Ok(Auth { source, identity, limit, cached: Mutex::new(None) })
+    }
+
+    /// As whom requests are made.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// A token that is good as far as this side knows.
+    pub(super) async fn bearer(&self) -> Result<Secret, Fault> {
+        let mut cached = self.cached.lock().await;
+        if let Some(token) = cached.as_ref().filter(|token| token.is_good()) {
+            return Ok(token.value.clone());
+        }
+        let token = timeout(self.limit, self.fetch())
+            .await
+            .unwrap_or_else(|_| Err(Fault::passing(format!("no token from Google within {:?}", self.limit))))?;
+        let value = token.value.clone();
+        *cached = Some(token);
+        Ok(value)
+    }
+
+    /// Drive refused this token: the next one is fetched by force.
+    pub(super) async fn refused(&self, token: &Secret) {
+        let mut cached = self.cached.lock().await;
+        if cached.as_ref().is_some_and(|cached| cached.value == *token) {
+            *cached = None;
+        }
+    }
+
+    /// The scopes of the current token, where Google named them; a service account gets what it asks for.
+    pub(super) async fn scopes(&self) -> Result<Option<String>, Fault> {
+        self.bearer().await?;
+        Ok(match &self.source {
+            Source::Service(_) => Some(SCOPE.to_owned()),
+            Source::User(..) => self.cached.lock().await.as_ref().and_then(|token| token.scopes.clone()),
+        })
+    }
+
+    async fn fetch(&self) -> Result<Token, Fault> {
+        match &self.source {
+            Source::Service(authenticator) => {
+                let answer = authenticator.force_refreshed_token(&[SCOPE]).await;
+                let token = answer.map_err(|error| service_fault(&error, &self.identity))?;
+                let value = token.token().filter(|value| !value.is_empty()).ok_or_else(no_token)?;
+                Ok(Token { value: Secret::new(value), scopes: None, good: Good::AsTold(token) })
+            }
+            Source::User(user, http) => refresh(user, http, &self.identity).await,
+        }
+    }
+}
+
+fn no_token() -> Fault {
+    Fault::passing("the token endpoint answered without a token")
+}
+
+/// The library's `build` is async only for sources that are not used here, so it is complete at its first poll.
+fn service_account(key: ServiceAccountKey, subject: Option<&str>) -> Result<DefaultAuthenticator, Failure> {
+    let builder = ServiceAccountAuthenticator::builder(key);
+    let builder = match subject {
+        Some(subject) => builder.subject(subject),
+        None => builder,
+    };
+    let unusable = |reason: String| {
+        Failure::configuration(format!("the service account's key cannot be used: {}", redact(&reason)))
+            .next("check the field \"private_key\" of the credentials file, and that this machine has CA certificates")
+    };
+    builder
+        .build()
+        .now_or_never()
+        .ok_or_else(|| unusable("it is not ready".to_owned()))?
+        .map_err(|e| unusable(e.to_string()))
+}
+
+fn service_fault(error: &yup_oauth2::Error, identity: &Identity) -> Fault {
+    match error {
+        yup_oauth2::Error::AuthError(refusal) => {
+            judge_token(refusal.error.as_str(), refusal.error_description.as_deref().unwrap_or_default(), identity)
+        }
+        other => {
+            let mut reason = format!("no token from Google: {other}");
+            let mut source = other.source();
+            while let Some(cause) = source {
+                reason.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            Fault::passing(reason)
+        }
+    }
+}
+
+/// The answer to a refresh, good or bad.
+#[derive(Deserialize)]
+struct Refreshed {
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+    scope: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+async fn refresh(user: &AuthorizedUser, http: &reqwest::Client, identity: &Identity) -> Result<Token, Fault> {
+    let asked = Instant::now();
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", user.client_id.as_str()),
+        ("client_secret", user.client_secret.expose()),
+        ("refresh_token", user.refresh_token.expose()),
+    ];
+    let failed = |error: reqwest::Error| Fault::passing(format!("no token from Google: {}", transport_reason(error)));
+    let mut answer = http.post(user.token_uri.clone()).form(&form).send().await.map_err(failed)?;
+    let status = answer.status().as_u16();
+    let body = read_body(&mut answer).await.map_err(failed)?;
+    let Ok(answer) = serde_json::from_slice::<Refreshed>(&body) else {
+        return Err(Fault::passing(format!("the token endpoint answered {status} with something that is not a token")));
+    };
+    match (status, answer.error) {
+        (400..=499, Some(error)) if status != 429 => {
+            Err(judge_token(&error, &answer.error_description.unwrap_or_default(), identity))
+        }
+        (200..=299, None) => {
+            let value = answer.access_token.filter(|value| !value.is_empty()).ok_or_else(no_token)?;
+            let life_s = answer.expires_in.map_or(USUAL_LIFE_S, |life_s| life_s.min(USUAL_LIFE_S));
+            let life = Duration::from_secs(life_s).saturating_sub(EARLY);
+            Ok(Token { value: Secret::new(value), scopes: answer.scope, good: Good::Until(asked + life) })
+        }
+        (_, error) => {
+            Err(Fault::passing(format!("the token endpoint answered {status} {}", error.unwrap_or_default())))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Credentials files: whose they are, and what is wrong with them, in words.
+//!
+//! Two kinds are accepted, told apart by the file's own `type`: `service_account`, a key that signs for itself, and
+//! `authorized_user`, the consent of a person (`batch-export auth` writes one). The fields are taken one by one instead of by a
+//! derived parser because such a parser quotes the value it stumbles over, and every value here is a secret.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::Value;
+use url::Url;
+use yup_oauth2::ServiceAccountKey;
+
+use crate::failure::Failure;
+use crate::secret::{Secret, conceal};
+
+/// Where Google exchanges refresh tokens, when the file does not say.
+const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+
+/// As whom the requests are made; decides what to advise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The service account itself, which has no storage of its own.
+    ServiceAccount {
+        /// Its address.
+        email: String,
+    },
+    /// A user, on whose behalf the service account acts (domain-wide delegation).
+    Delegated {
+        /// The service account's address.
+        email: String,
+        /// The user's address.
+        subject: String,
+    },
+    /// The person who gave consent; the file does not say who that is.
+    Consent,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::ServiceAccount { email } => write!(f, "the service account {email}"),
+            Identity::Delegated { email, subject } => write!(f, "{subject} (through the service account {email})"),
+            Identity::Consent => f.write_str("the account that gave consent"),
+        }
+    }
+}
+
+/// The content of a credentials file.
+pub(super) enum Credentials {
+    /// A key that signs its own requests for tokens.
+    ServiceAccount(Box<ServiceAccountKey>),
+    /// A person's consent.
+    AuthorizedUser(AuthorizedUser),
+}
+
+/// A person's consent: the OAuth client it was given to, and the refresh token.
+#[derive(Debug)]
+pub(super) struct AuthorizedUser {
+    pub(super) client_id: String,
+    pub(super) client_secret: Secret,
+    pub(super) refresh_token: Secret,
+    pub(super) token_uri: Url,
+}
+
+/// Reads a credentials file.
+///
+/// # Errors
+/// A configuration failure that names the file and the field, never a value.
+pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::configuration(format!("cannot read the Drive credentials {}: {error}", path.display()))
+            .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
+    })?;
+    parse(&bytes).map_err(|Wrong { what, next }| {
+        Failure::configuration(format!("the Drive credentials {} {what}", path.display())).next(next)
+    })
+}
+
+/// What is wrong with a file, after its name, and what to do.
+struct Wrong {
+    what: String,
+    next: &'static str,
+}
+
+const NEXT_FILE: &str =
+    "give --credentials the JSON key of a service account, or a file written by `batch-export auth`";
+
+fn wrong(what: impl Into<String>) -> Wrong {
+    Wrong { what: what.into(), next: NEXT_FILE }
+}
+
+fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())))?;
+    match value.get("type").and_then(Value::as_str) {
+        Some("service_account") => service_account(&value),
+        Some("authorized_user") => authorized_user(&value),
+        Some(other) => Err(wrong(format!(
+            "are of type {other:?}, of which this command makes no use (service_account and authorized_user work)"
+        ))),
+        None if value.get("installed").or(value.get("web")).is_some() => Err(Wrong {
+            what: "are an OAuth client, not a person's consent".to_owned(),
+            next: "run `batch-export auth` with this client, and give --credentials the file that it writes",
+        }),
+        None => Err(wrong("have no field \"type\"")),
+    }
+}
+
+fn service_account(value: &Value) -> Result<Credentials, Wrong> {
+    let private_key = text(value, "private_key")?;
+    conceal(&private_key);
+    let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    Ok(Credentials::ServiceAccount(Box::new(ServiceAccountKey {
+        key_type: Some("service_account".to_owned()),
+        project_id: optional("project_id"),
+        private_key_id: optional("private_key_id"),
+        private_key,
+        client_email: text(value, "client_email")?,
+        client_id: optional("client_id"),
+        auth_uri: optional("auth_uri"),
+        token_uri: token_uri(&optional("token_uri").unwrap_or_else(|| GOOGLE_TOKEN_URI.to_owned()))?.0,
+        auth_provider_x509_cert_url: None,
+        client_x509_cert_url: None,
+    })))
+}
+
+fn authorized_user(value: &Value) -> Result<Credentials, Wrong> {
+    let uri = value.get("token_uri").and_then(Value::as_str).unwrap_or(GOOGLE_TOKEN_URI);
+    Ok(Credentials::AuthorizedUser(AuthorizedUser {
+        client_id: text(value, "client_id")?,
+        client_secret: Secret::new(text(value, "client_secret")?),
+        refresh_token: Secret::new(text(value, "refresh_token")?),
+        token_uri: token_uri(uri)?.1,
+    }))
+}
+
+fn text(value: &Value, name: &str) -> Result<String, Wrong> {
+    match value.get(name).and_then(Value::as_str) {
+        Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err(wrong(format!("have no text in the field {name:?}"))),
+    }
+}
+
+/// The address as written, because the signature covers it letter by letter, and parsed. Checked by both parsers that will meet it:
+/// the one of the token library panics on what it does not understand.
+fn token_uri(text: &str) -> Result<(String, Url), Wrong> {
+    let parsed = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    match (parsed, text.parse::<yup_oauth2::hyper::Uri>()) {
+        (Some(url), Ok(_)) => Ok((text.to_owned(), url)),
+        _ => Err(wrong("have no usable web address in the field \"token_uri\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        parse(text.as_bytes()).err().map(|wrong| format!("{}; {}", wrong.what, wrong.next)).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_type_decides() {
+        let user = r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":"1//r"}"#;
+        let Ok(Credentials::AuthorizedUser(user)) = parse(user.as_bytes()) else { panic!("not a user") };
+        assert_eq!(user.token_uri.as_str(), GOOGLE_TOKEN_URI);
+        let key =
+            r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"http://127.0.0.1:1/t"}"#;
+        let Ok(Credentials::ServiceAccount(key)) = parse(key.as_bytes()) else { panic!("not a service account") };
+        assert_eq!(key.token_uri, "http://127.0.0.1:1/t");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_quoting_a_value() {
+        assert!(refusal("{\"type\": tru").contains("not JSON (line 1"));
+        assert!(refusal(r#"{"type":"external_account"}"#).contains("external_account"));
+        assert!(refusal(r#"{"installed":{"client_id":"x"}}"#).contains("batch-export auth"));
+        assert!(refusal(r#"{"a":1}"#).contains("\"type\""));
+        let refused =
+            refusal(r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":["hush"]}"#);
+        assert!(refused.contains("refresh_token") && !refused.contains("hush"), "{refused}");
+        let key = r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"not an address"}"#;
+        assert!(refusal(key).contains("token_uri"));
+    }
+}

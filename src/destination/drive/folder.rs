@@ -1,0 +1,193 @@
+//! The folder and the identity that uses it: what is wrong, in words, and what to do.
+//!
+//! Drive answers 404 alike for a folder that does not exist, one that nobody shared with us and one that our scope cannot see. Taken
+//! together, the folder, the account and the scope tell these apart; `doctor` asks before the first run, a refused upload after it.
+
+use serde::Deserialize;
+
+use super::Drive;
+use super::api::Api;
+use super::auth::SCOPE;
+use super::credentials::Identity;
+use super::fault::{SERVICE_ACCOUNT_STORAGE, rejected, scope_advice};
+use crate::destination::DestinationError;
+
+const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
+
+/// The folder as this identity sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    /// Not there, or not visible.
+    Missing,
+    /// Something else has this id.
+    NotAFolder {
+        /// What it is.
+        mime_type: String,
+    },
+    /// In the trash.
+    Trashed {
+        /// Its name.
+        name: String,
+    },
+    /// There.
+    Found {
+        /// Its name.
+        name: String,
+        /// The shared drive that it is in; `None` for somebody's own Drive.
+        shared_drive: Option<String>,
+        /// Whether files may be created in it.
+        can_add: bool,
+    },
+}
+
+/// What a person needs to know before trusting a folder with uploads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderFacts {
+    /// The folder's id.
+    pub folder: String,
+    /// As whom requests are made.
+    pub identity: Identity,
+    /// The account's address, as Drive knows it.
+    pub email: Option<String>,
+    /// The scopes of the token, separated by spaces, where known.
+    pub scopes: Option<String>,
+    /// Storage of the account in bytes; `None` when it is unlimited or pooled.
+    pub quota_limit_bytes: Option<u64>,
+    /// Of which so many are used.
+    pub quota_used_bytes: Option<u64>,
+    /// The folder.
+    pub state: FolderState,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Folder {
+    name: String,
+    mime_type: String,
+    trashed: bool,
+    drive_id: Option<String>,
+    capabilities: Capabilities,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Capabilities {
+    can_add_children: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct About {
+    user: User,
+    storage_quota: Quota,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct User {
+    email_address: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Quota {
+    limit: Option<String>,
+    usage: Option<String>,
+}
+
+/// Collects the facts.
+pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, DestinationError> {
+    let identity = api.auth.identity().clone();
+    let about: About = api
+        .get(
+            "asking about the account",
+            &["drive", "v3", "about"],
+            &[("fields", "user(emailAddress),storageQuota(limit,usage)")],
+        )
+        .await?
+        .unwrap_or_default();
+    let scopes = api.auth.scopes().await.map_err(|fault| fault.give_up(&identity))?;
+    let bytes = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    Ok(FolderFacts {
+        folder: folder.to_owned(),
+        state: state(api, folder).await?,
+        email: about.user.email_address,
+        quota_limit_bytes: bytes(about.storage_quota.limit),
+        quota_used_bytes: bytes(about.storage_quota.usage),
+        identity,
+        scopes,
+    })
+}
+
+async fn state(api: &Api, folder: &str) -> Result<FolderState, DestinationError> {
+    let query =
+        [("supportsAllDrives", "true"), ("fields", "id,name,mimeType,trashed,driveId,capabilities(canAddChildren)")];
+    let found: Option<Folder> = api.get("looking at the folder", &["drive", "v3", "files", folder], &query).await?;
+    Ok(match found {
+        None => FolderState::Missing,
+        Some(found) if found.mime_type != FOLDER_TYPE => FolderState::NotAFolder { mime_type: found.mime_type },
+        Some(found) if found.trashed => FolderState::Trashed { name: found.name },
+        Some(found) => FolderState::Found {
+            name: found.name,
+            shared_drive: found.drive_id,
+            can_add: found.capabilities.can_add_children,
+        },
+    })
+}
+
+impl FolderFacts {
+    /// The first thing that stands in the way of an upload, with its next step.
+    ///
+    /// # Errors
+    /// That thing.
+    pub fn check(&self) -> Result<(), DestinationError> {
+        let (folder, identity) = (&self.folder, &self.identity);
+        let account = self.email.as_ref().map_or_else(|| identity.to_string(), |email| format!("{identity} ({email})"));
+        let too_small = self.scopes.as_ref().is_some_and(|scopes| !scopes.split(' ').any(|scope| scope == SCOPE));
+        let (message, next) = match &self.state {
+            FolderState::Missing if too_small => {
+                (format!("the folder {folder} is invisible to this consent"), scope_advice(identity).into_owned())
+            }
+            FolderState::Missing => (
+                format!("the folder {folder} does not exist, or {account} has no access to it"),
+                format!(
+                    "check the id in --destination (the last part of the folder's address), and share the folder with {account} as Editor, or add it to the shared drive as Content manager"
+                ),
+            ),
+            FolderState::NotAFolder { mime_type } => (
+                format!("{folder} is not a folder but {mime_type}"),
+                "give --destination the id of a folder (of the folder itself, not of a shortcut to it)".to_owned(),
+            ),
+            FolderState::Trashed { name } => (
+                format!("the folder {name:?} ({folder}) is in the trash"),
+                "restore it, or give --destination another folder".to_owned(),
+            ),
+            FolderState::Found { name, can_add: false, .. } => (
+                format!("{account} may see the folder {name:?} ({folder}) but not add files to it"),
+                format!("share it with {account} as Editor, or in a shared drive as Content manager"),
+            ),
+            FolderState::Found { name, shared_drive: None, .. }
+                if matches!(identity, Identity::ServiceAccount { .. }) =>
+            {
+                (
+                    format!(
+                        "the folder {name:?} ({folder}) is not in a shared drive, and {identity} cannot store files elsewhere"
+                    ),
+                    SERVICE_ACCOUNT_STORAGE.to_owned(),
+                )
+            }
+            FolderState::Found { .. } => return Ok(()),
+        };
+        Err(rejected(message, next))
+    }
+}
+
+impl Drive {
+    /// Why Drive says 404 to a create: the folder tells, unless it is fine.
+    pub(super) async fn explain_missing(&self, reason: String) -> DestinationError {
+        match self.folder_facts().await {
+            Ok(facts) => facts.check().err().unwrap_or(DestinationError::Failed(reason)),
+            Err(error) => error,
+        }
+    }
+}

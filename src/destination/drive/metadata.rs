@@ -1,0 +1,119 @@
+//! What Drive says about a file, and whether that is the spool file.
+//!
+//! Drive computes the checksums from what it stored, so they are evidence; our own idea of what we sent is none. Without a checksum
+//! nothing is proven, and nothing is decided.
+
+use serde::Deserialize;
+
+use crate::destination::Stored;
+use crate::spool::Digests;
+
+/// The fields asked for, in every answer that describes a file.
+pub(super) const FIELDS: &str = "id,name,size,md5Checksum,sha256Checksum,trashed,parents,appProperties,webViewLink";
+
+/// A file's metadata; every field may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    /// Decimal digits: Drive writes 64-bit numbers as strings.
+    pub(super) size: Option<String>,
+    pub(super) md5_checksum: Option<String>,
+    pub(super) sha256_checksum: Option<String>,
+    pub(super) trashed: bool,
+    pub(super) web_view_link: Option<String>,
+}
+
+/// The outcome of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// Live, with the same size and checksum.
+    Same(Stored),
+    /// Not the same file, or not a live one.
+    Different { reason: String, sha256: Option<String> },
+    /// Drive tells too little.
+    Unverified(String),
+}
+
+impl Metadata {
+    /// The checksum by which files are known, in lower case.
+    pub(super) fn sha256(&self) -> Option<String> {
+        filled(&self.sha256_checksum).map(str::to_ascii_lowercase)
+    }
+
+    /// The size in bytes.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        self.size.as_deref()?.parse().ok()
+    }
+
+    /// Compares with the spool file: sha256 where present, else md5, and always the size.
+    pub(super) fn compare(&self, digests: &Digests) -> Compared {
+        let different = |reason: String| Compared::Different { reason, sha256: self.sha256() };
+        if self.trashed {
+            return different("it is in the trash".to_owned());
+        }
+        let (kind, theirs, ours) = match (filled(&self.sha256_checksum), filled(&self.md5_checksum)) {
+            (Some(sha256), _) => ("sha256", Some(sha256), &digests.sha256),
+            (None, md5) => ("md5", md5, &digests.md5),
+        };
+        match (self.bytes(), theirs) {
+            (Some(bytes), _) if bytes != digests.bytes => {
+                different(format!("it has {bytes} bytes, expected {}", digests.bytes))
+            }
+            (_, Some(theirs)) if !theirs.eq_ignore_ascii_case(ours) => {
+                different(format!("its {kind} is {}, expected {ours}", theirs.to_ascii_lowercase()))
+            }
+            (Some(_), Some(_)) => Compared::Same(Stored { link: self.web_view_link.clone() }),
+            (None, _) => Compared::Unverified("Drive reports no size".to_owned()),
+            (_, None) => Compared::Unverified("Drive reports no checksum".to_owned()),
+        }
+    }
+}
+
+fn filled(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests() -> Digests {
+        Digests { bytes: 3, sha256: "ba78".to_owned(), md5: "9001".to_owned() }
+    }
+
+    fn compare(json: &str) -> Compared {
+        serde_json::from_str::<Metadata>(json).unwrap().compare(&digests())
+    }
+
+    fn different(json: &str) -> String {
+        match compare(json) {
+            Compared::Different { reason, .. } => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_checksum_and_the_size_prove_it() {
+        let same = Compared::Same(Stored { link: None });
+        assert_eq!(compare(r#"{"size":"3","sha256Checksum":"BA78"}"#), same);
+        assert_eq!(compare(r#"{"size":"3","md5Checksum":"9001"}"#), same);
+        assert_eq!(compare(r#"{"size":"3","md5Checksum":"other","sha256Checksum":"ba78"}"#), same);
+    }
+
+    #[test]
+    fn anything_else_disproves_it() {
+        assert!(different(r#"{"size":"4","sha256Checksum":"ba78"}"#).contains("4 bytes"));
+        assert!(different(r#"{"size":"3","sha256Checksum":"ba79","md5Checksum":"9001"}"#).contains("sha256 is ba79"));
+        assert!(different(r#"{"size":"3","md5Checksum":"9002"}"#).contains("md5 is 9002"));
+        assert!(different(r#"{"size":"3","sha256Checksum":"ba78","trashed":true}"#).contains("trash"));
+    }
+
+    #[test]
+    fn too_little_proves_nothing() {
+        for json in ["{}", r#"{"size":"3"}"#, r#"{"sha256Checksum":"ba78"}"#, r#"{"size":"3","sha256Checksum":""}"#] {
+            assert!(matches!(compare(json), Compared::Unverified(_)), "{json}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The resumable upload session as a state machine: what to do next, decided from what was heard, without any I/O.
+//!
+//! What makes uploads wrong is belief: that what was sent is stored, that a lost answer means a lost file, that a repeated answer is
+//! progress. This machine believes only the server's own count of stored bytes (`Range` of a 308). Whenever it does not know, it
+//! asks; and only when the session is gone AND the file does not exist does it start again, always under the same id, so that
+//! a second start can never make a second file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::metadata::Metadata;
+use super::patience::Patience;
+use crate::destination::DestinationError;
+use crate::secret::Secret;
+
+/// Sessions that may be lost, each with nothing stored, before the attempt fails.
+const MAX_LOST: u32 = 2;
+
+/// The address of a session, which anyone who knows it can write to.
+pub(super) type SessionUri = Arc<Secret>;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Open a session.
+    Start,
+    /// Send the bytes from `first` up to, but not including, `end`.
+    Send { uri: SessionUri, first: u64, end: u64 },
+    /// Ask how much is stored.
+    Ask { uri: SessionUri },
+    /// The session is gone: see whether the file exists.
+    Look,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug)]
+pub(super) enum Heard {
+    /// A session is open.
+    Opened(SessionUri),
+    /// So many bytes are stored, from the beginning (308).
+    Stored(u64),
+    /// A 308 that makes no sense.
+    Unclear(String),
+    /// The file is complete (200, 201), described unless the description was lost.
+    Complete(Option<Box<Metadata>>),
+    /// The answer to [`Step::Look`].
+    Exists(bool),
+    /// Anything else.
+    Fault(Fault),
+}
+
+/// What to do before the next step.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// Nothing.
+    Go,
+    /// Wait.
+    Wait(Duration),
+    /// Stop: this is the end.
+    End(Ending),
+}
+
+/// How an upload ends.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// Stored, but not yet verified.
+    Complete(Option<Box<Metadata>>),
+    /// A file exists under this id.
+    Taken,
+    /// It cannot go on.
+    Gave(Fault),
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Starting,
+    Sending { uri: SessionUri, stored: u64 },
+    Asking { uri: SessionUri },
+    Gone,
+}
+
+/// One upload.
+#[derive(Debug)]
+pub(super) struct Session {
+    total: u64,
+    chunk: u64,
+    state: State,
+    patience: Patience,
+    /// The most that was ever stored in the present session: progress is what goes beyond it.
+    best: u64,
+    /// The most that was ever sent in the present session: more cannot be stored.
+    sent: u64,
+    lost: u32,
+    /// A token was refused since the last progress; the next one is fresh, and a second refusal is an answer.
+    renewed: bool,
+}
+
+impl Session {
+    /// An upload of `total` bytes in pieces of `chunk` bytes, a multiple of 256 KiB.
+    pub(super) fn new(total: u64, chunk: u64, patience: Patience) -> Session {
+        Session { total, chunk, state: State::Starting, patience, best: 0, sent: 0, lost: 0, renewed: false }
+    }
+
+    /// What to do now.
+    pub(super) fn step(&mut self) -> Step {
+        match &self.state {
+            State::Starting => Step::Start,
+            State::Sending { uri, stored } => {
+                let end = self.total.min(stored + self.chunk);
+                self.sent = self.sent.max(end);
+                Step::Send { uri: Arc::clone(uri), first: *stored, end }
+            }
+            State::Asking { uri } => Step::Ask { uri: Arc::clone(uri) },
+            State::Gone => Step::Look,
+        }
+    }
+
+    /// Takes in what came of the last step.
+    pub(super) fn heard(&mut self, heard: Heard) -> Then {
+        match heard {
+            Heard::Opened(uri) => {
+                (self.best, self.sent) = (0, 0);
+                self.state = State::Sending { uri, stored: 0 };
+                Then::Go
+            }
+            Heard::Stored(stored) => self.stored(stored),
+            Heard::Unclear(reason) => self.ask_again(Fault::passing(reason)),
+            Heard::Complete(metadata) => Then::End(Ending::Complete(metadata)),
+            Heard::Exists(true) => Then::End(Ending::Taken),
+            Heard::Exists(false) => self.start_again(),
+            Heard::Fault(fault) => self.fault(fault),
+        }
+    }
+
+    fn stored(&mut self, stored: u64) -> Then {
+        let (State::Sending { uri, .. } | State::Asking { uri }) = &self.state else {
+            return Then::End(Ending::Gave(Fault::passing("an upload session answered before it was opened")));
+        };
+        let uri = Arc::clone(uri);
+        if stored > self.sent {
+            return self
+                .ask_again(Fault::passing(format!("Drive claims {stored} bytes of which {} were sent", self.sent)));
+        }
+        let progress = stored > self.best;
+        let asked = matches!(self.state, State::Asking { .. });
+        self.best = self.best.max(stored);
+        if progress {
+            self.patience.progress();
+            self.renewed = false;
+        }
+        if stored == self.total {
+            // All stored, and yet not complete: there is nothing left to send, so only asking can bring the file about.
+            self.state = State::Asking { uri };
+            return self.strike(Fault::passing("Drive stored every byte but did not complete the file"));
+        }
+        self.state = State::Sending { uri, stored };
+        // The answer to a question is no failure, whatever it says: the failure before it was counted.
+        if progress || asked {
+            return Then::Go;
+        }
+        self.strike(Fault::passing(format!("Drive stores no more than {stored} of {} bytes", self.total)))
+    }
+
+    fn fault(&mut self, fault: Fault) -> Then {
+        match fault {
+            Fault::Passing { .. } => self.ask_again(fault),
+            Fault::Unauthorized { .. } if !self.renewed => {
+                self.renewed = true;
+                self.doubt();
+                Then::Go
+            }
+            Fault::Taken => Then::End(Ending::Taken),
+            Fault::Missing { .. } if matches!(self.state, State::Sending { .. } | State::Asking { .. }) => {
+                self.state = State::Gone;
+                Then::Go
+            }
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Final(_) => Then::End(Ending::Gave(fault)),
+        }
+    }
+
+    /// From sending to asking: what became of the bytes is not known.
+    fn doubt(&mut self) {
+        if let State::Sending { uri, .. } = &self.state {
+            self.state = State::Asking { uri: Arc::clone(uri) };
+        }
+    }
+
+    fn ask_again(&mut self, fault: Fault) -> Then {
+        self.doubt();
+        self.strike(fault)
+    }
+
+    fn start_again(&mut self) -> Then {
+        self.lost += 1;
+        self.state = State::Starting;
+        if self.lost > MAX_LOST {
+            return Then::End(Ending::Gave(Fault::passing(format!(
+                "Drive lost the upload session {} times",
+                self.lost
+            ))));
+        }
+        Then::Go
+    }
+
+    fn strike(&mut self, fault: Fault) -> Then {
+        let retry_after = match &fault {
+            Fault::Passing { retry_after, .. } => *retry_after,
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => None,
+        };
+        match self.patience.strike(retry_after) {
+            Some(delay) => Then::Wait(delay),
+            None => Then::End(Ending::Gave(given_up(fault, self.patience.tries()))),
+        }
+    }
+}
+
+/// The last fault, with the number of tries that failed before it.
+pub(super) fn given_up(fault: Fault, tries: u32) -> Fault {
+    match fault {
+        Fault::Passing { reason, .. } => {
+            Fault::Final(DestinationError::Failed(format!("{reason} (given up after {tries} failed tries)")))
+        }
+        other => other,
+    }
+}

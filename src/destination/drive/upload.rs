@@ -1,0 +1,80 @@
+//! One upload: carries out what the session decides, then verifies.
+//!
+//! Success is never concluded from having sent everything. The final answer carries Drive's checksum; where that answer was lost or
+//! tells too little, the file is looked at once more, and what still cannot be verified is a failure that says so.
+
+use super::Drive;
+use super::fault::Fault;
+use super::metadata::{Compared, Metadata};
+use super::session::{Ending, Heard, Session, Step, Then};
+use crate::destination::{Created, DestinationError, NewFile};
+use crate::progress::Progress;
+
+/// Stores the file under its id, and verifies it.
+pub(super) async fn upload(
+    drive: &Drive,
+    file: &NewFile<'_>,
+    progress: &Progress,
+) -> Result<Created, DestinationError> {
+    let total = file.spool.digests().bytes;
+    let mut session = Session::new(total, drive.chunk_bytes, drive.api.patience());
+    let ending = loop {
+        let heard = carry_out(drive, file, session.step()).await;
+        if let Heard::Stored(stored) = heard {
+            progress.set(stored.min(total));
+        }
+        match session.heard(heard) {
+            Then::Go => {}
+            Then::Wait(delay) => tokio::time::sleep(delay).await,
+            Then::End(ending) => break ending,
+        }
+    };
+    match ending {
+        Ending::Complete(metadata) => {
+            progress.set(total);
+            verify(drive, file, metadata.map(|metadata| *metadata)).await
+        }
+        Ending::Taken => Ok(Created::IdTaken),
+        Ending::Gave(fault) => Err(fault.give_up(drive.identity())),
+    }
+}
+
+async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
+    match step {
+        Step::Start => match drive.api.start(&drive.folder, file).await {
+            Ok(uri) => Heard::Opened(uri),
+            Err(Fault::Missing { reason }) => Heard::Fault(Fault::Final(drive.explain_missing(reason).await)),
+            Err(fault) => Heard::Fault(fault),
+        },
+        Step::Send { uri, first, end } => drive.api.send(&uri, file, first, end).await,
+        Step::Ask { uri } => drive.api.ask(&uri, file.spool.digests().bytes).await,
+        Step::Look => match drive.api.metadata(file.id).await {
+            Ok(found) => Heard::Exists(found.is_some()),
+            Err(error) => Heard::Fault(Fault::Final(error)),
+        },
+    }
+}
+
+/// Compares what Drive stored with what was meant, by the final answer or, where that does not tell, by one look.
+async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created, DestinationError> {
+    let digests = file.spool.digests();
+    let told =
+        answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)).map(|metadata| metadata.compare(digests));
+    let compared = match told {
+        Some(told @ (Compared::Same(_) | Compared::Different { .. })) => told,
+        Some(Compared::Unverified(_)) | None => match drive.api.metadata(file.id).await? {
+            Some(metadata) => metadata.compare(digests),
+            None => Compared::Unverified("it was reported complete, but it cannot be found".to_owned()),
+        },
+    };
+    match compared {
+        Compared::Same(stored) => Ok(Created::Stored(stored)),
+        Compared::Different { reason, sha256 } => Ok(Created::Mismatch { reason, sha256 }),
+        Compared::Unverified(reason) => Err(unverified(file.id, &reason)),
+    }
+}
+
+/// The failure of a file about which nothing is proven.
+pub(super) fn unverified(id: &str, reason: &str) -> DestinationError {
+    DestinationError::Failed(format!("the file {id} is unverified: {reason}"))
+}

@@ -1,0 +1,171 @@
+//! The wire: one HTTP client, bodies streamed from the spool file, and the limits that end a stalled connection.
+//!
+//! Two dangers. A peer that goes silent while the connection stays up would hold the run until its lease is gone: so silence has a
+//! limit, while sending as well as while waiting. And the HTTP library hands a connection to a task of its own, which may outlive
+//! the request: so a body carries a switch that goes off when its request is dropped, and nothing more leaves after that.
+
+use std::error::Error as _;
+use std::io::{self, SeekFrom};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use reqwest::{Body, Client, Response};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::bytes::Bytes;
+use tokio_util::io::ReaderStream;
+
+use crate::secret::redact;
+
+/// Bytes read from the spool file, and handed to the connection, at a time.
+const PART_BYTES: usize = 64 * 1024;
+
+/// The most of an answer that is read: metadata takes some hundred bytes, a list of files some thousand.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// How long a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The client for everything at Google. It follows no redirects: a 308 is an answer of the upload protocol, and a client that
+/// follows it would send the bytes elsewhere. It repeats nothing on its own, so that every try is counted here.
+pub(super) fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_LIMIT)
+        .http1_only()
+        .build()
+}
+
+/// What went wrong on the way, with all causes and without the address, which may be a secret.
+pub(super) fn transport_reason(error: reqwest::Error) -> String {
+    let host = error.url().and_then(|url| url.host_str()).map(|host| format!(" ({host})")).unwrap_or_default();
+    let error = error.without_url();
+    let mut reason = format!("{error}{host}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        reason.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    redact(&reason).into_owned()
+}
+
+/// The body of an answer, up to a limit: what is longer is none of the answers expected here, and is cut.
+pub(super) async fn read_body(answer: &mut Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(part) = answer.chunk().await? {
+        let room = MAX_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&part[..part.len().min(room)]);
+        if body.len() == MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// The flow of one request's body: when it last moved, and whether it may go on. Dropping it stops the body.
+pub(super) struct Flow(Arc<Shared>);
+
+struct Shared {
+    moved: Mutex<Instant>,
+    stopped: AtomicBool,
+}
+
+impl Flow {
+    /// A flow that starts now.
+    pub(super) fn new() -> Flow {
+        Flow(Arc::new(Shared { moved: Mutex::new(Instant::now()), stopped: AtomicBool::new(false) }))
+    }
+
+    /// A body of `length` bytes of the file from `first` on, read while it is sent. A file that ends early fails the request.
+    ///
+    /// # Errors
+    /// When the position cannot be reached.
+    pub(super) async fn body(&self, file: std::fs::File, first: u64, length: u64) -> io::Result<Body> {
+        Ok(Body::wrap_stream(self.parts(file, first, length).await?))
+    }
+
+    async fn parts(
+        &self,
+        file: std::fs::File,
+        first: u64,
+        length: u64,
+    ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + 'static> {
+        let mut file = File::from_std(file);
+        file.seek(SeekFrom::Start(first)).await?;
+        let flow = Arc::clone(&self.0);
+        Ok(ReaderStream::with_capacity(file.take(length), PART_BYTES).map(move |part| {
+            if flow.stopped.load(Ordering::Acquire) {
+                return Err(io::Error::other("the upload was stopped"));
+            }
+            *flow.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            part
+        }))
+    }
+
+    /// Waits for `done`, but not through a silence longer than `idle`; `None` when it was silent.
+    pub(super) async fn watch<T>(&self, idle: Duration, done: impl Future<Output = T>) -> Option<T> {
+        let mut done = std::pin::pin!(done);
+        loop {
+            let end = *self.0.moved.lock().unwrap_or_else(PoisonError::into_inner) + idle;
+            if let Ok(done) = timeout_at(end, done.as_mut()).await {
+                return Some(done);
+            }
+            if *self.0.moved.lock().unwrap_or_else(PoisonError::into_inner) + idle <= Instant::now() {
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_the_wait_and_movement_prolongs_it() {
+        let idle = Duration::from_secs(30);
+        let flow = Flow::new();
+        assert_eq!(flow.watch(idle, std::future::pending::<()>()).await, None);
+        let flow = Flow::new();
+        let mover = async {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                *flow.0.moved.lock().unwrap() = Instant::now();
+            }
+        };
+        assert_eq!(flow.watch(idle, mover).await, Some(()));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_its_part_of_the_file() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let flow = Flow::new();
+        let parts: Vec<_> = flow.parts(file, 3, 4).await.unwrap().collect().await;
+        assert_eq!(parts.into_iter().map(Result::unwrap).collect::<Vec<_>>().concat(), b"3456");
+    }
+
+    #[tokio::test]
+    async fn nothing_leaves_after_the_request_is_dropped() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; 3 * PART_BYTES]).unwrap();
+        let flow = Flow::new();
+        let mut parts = std::pin::pin!(flow.parts(file, 0, 3 * PART_BYTES as u64).await.unwrap());
+        assert_eq!(parts.next().await.unwrap().unwrap().len(), PART_BYTES);
+        drop(flow);
+        assert!(parts.next().await.unwrap().is_err());
+    }
+}
