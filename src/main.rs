@@ -1,1 +1,7 @@
-fn main() {}
+//! The program: arguments in, exit code out. Everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    batch_export::cli::main(std::env::args_os().collect()).into()
+}

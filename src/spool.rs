@@ -28,13 +28,44 @@ pub struct Digests {
     pub md5: String,
 }
 
-/// A spool file that is being written. Dropping it removes the file.
-pub struct SpoolWriter {
-    file: NamedTempFile,
+/// A writer that counts and digests what passes through it.
+#[derive(Debug)]
+pub struct Digesting<W> {
+    out: W,
     sha256: Sha256,
     md5: Md5,
     bytes: u64,
 }
+
+impl<W: Write> Digesting<W> {
+    /// Digests what is written to `out`.
+    pub fn new(out: W) -> Digesting<W> {
+        Digesting { out, sha256: Sha256::new(), md5: Md5::new(), bytes: 0 }
+    }
+
+    /// What it was written to, and what was written.
+    pub fn finish(self) -> (W, Digests) {
+        let (sha256, md5) = (hex(&self.sha256.finalize()), hex(&self.md5.finalize()));
+        (self.out, Digests { bytes: self.bytes, sha256, md5 })
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sha256.update(&bytes[..written]);
+        self.md5.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A spool file that is being written. Dropping it removes the file.
+pub type SpoolWriter = Digesting<NamedTempFile>;
 
 /// A finished spool file. Dropping it removes the file.
 #[derive(Debug)]
@@ -43,7 +74,7 @@ pub struct Spool {
     digests: Digests,
 }
 
-impl SpoolWriter {
+impl Digesting<NamedTempFile> {
     /// Creates an empty spool file in `folder`, after removing what killed runs of this host left there.
     ///
     /// # Errors
@@ -54,7 +85,7 @@ impl SpoolWriter {
             let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(folder)?;
             // Between these two lines another run may take the new file for a leftover: then make another one.
             if hold(file.as_file()).is_ok() && file.as_file().metadata()?.nlink() > 0 {
-                return Ok(SpoolWriter { file, sha256: Sha256::new(), md5: Md5::new(), bytes: 0 });
+                return Ok(Digesting::new(file));
             }
         }
     }
@@ -63,25 +94,10 @@ impl SpoolWriter {
     ///
     /// # Errors
     /// Whatever the file system says, a full disk among others.
-    pub fn finish(mut self) -> io::Result<Spool> {
-        self.file.flush()?;
-        let digests =
-            Digests { bytes: self.bytes, sha256: hex(&self.sha256.finalize()), md5: hex(&self.md5.finalize()) };
-        Ok(Spool { file: self.file, digests })
-    }
-}
-
-impl Write for SpoolWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.sha256.update(&bytes[..written]);
-        self.md5.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+    pub fn into_spool(mut self) -> io::Result<Spool> {
+        self.flush()?;
+        let (file, digests) = self.finish();
+        Ok(Spool { file, digests })
     }
 }
 
@@ -140,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = SpoolWriter::create(folder.path()).unwrap();
         writer.write_all(b"abc").unwrap();
-        let spool = writer.finish().unwrap();
+        let spool = writer.into_spool().unwrap();
         assert_eq!(spool.digests().bytes, 3);
         assert_eq!(spool.digests().sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(spool.digests().md5, "900150983cd24fb0d6963f7d28e17f72");
@@ -160,6 +176,6 @@ mod tests {
             std::fs::write(path, "x").unwrap();
         }
         SpoolWriter::create(folder.path()).unwrap();
-        assert!(!dead.exists() && foreign.exists() && alive.file.path().exists());
+        assert!(!dead.exists() && foreign.exists() && alive.out.path().exists());
     }
 }

@@ -4,7 +4,14 @@
 //! never changes its content; what turns out to be wrong is voided and replaced by a file under another id. The pass decides; a
 //! destination only looks, creates and discards, and never does two of them in one call.
 
+pub mod directory;
 pub mod drive;
+
+use std::fs::File;
+
+use crate::batch::Voided;
+use crate::progress::Progress;
+use crate::spool::Digests;
 
 /// What is to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -74,4 +81,93 @@ pub enum DestinationError {
         /// What to do about it.
         next: String,
     },
+}
+
+/// What the batch document knows of its own files.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Checksum stored with the current id, by this attempt or an earlier one.
+    pub stored_sha256: Option<&'a str>,
+    /// The ids that were given up.
+    pub voided: &'a [Voided],
+}
+
+/// A place for files.
+pub enum Destination {
+    /// `file:///dir`.
+    Directory(directory::Directory),
+    /// `gdrive://FOLDER_ID`.
+    Drive(Box<drive::Drive>),
+}
+
+/// Keeps other runs out, where the destination needs that; dropped when the upload stage ends.
+#[derive(Debug)]
+pub struct Exclusive {
+    _folder: Option<File>,
+}
+
+impl Destination {
+    /// Waits until no other run works at a destination that tells files by name. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// When the destination cannot be reached.
+    pub async fn exclusive(&self) -> Result<Exclusive, DestinationError> {
+        match self {
+            Destination::Directory(directory) => Ok(Exclusive { _folder: Some(directory.lock().await?) }),
+            Destination::Drive(_) => Ok(Exclusive { _folder: None }),
+        }
+    }
+
+    /// An id for a new file, not used by any other.
+    ///
+    /// # Errors
+    /// When the destination cannot be reached.
+    pub async fn new_id(&self, name: &str) -> Result<String, DestinationError> {
+        match self {
+            Destination::Directory(directory) => Ok(directory.new_id(name)),
+            Destination::Drive(drive) => drive.new_id().await,
+        }
+    }
+
+    /// Whether an id may get another content as long as nothing is stored under it. In a directory it may not: there the checksum in
+    /// the batch document is all that tells which file is whose.
+    pub fn reuses_ids(&self) -> bool {
+        match self {
+            Destination::Directory(_) => false,
+            Destination::Drive(_) => true,
+        }
+    }
+
+    /// What is stored under an id.
+    ///
+    /// # Errors
+    /// When it cannot be told: then nothing may be decided.
+    pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
+        match self {
+            Destination::Directory(directory) => directory.look(id, digests, known).await,
+            Destination::Drive(drive) => drive.look(id, digests).await,
+        }
+    }
+
+    /// Stores a file under its id, once.
+    ///
+    /// # Errors
+    /// When it is not stored, or that cannot be told; looking under the id tells.
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+        match self {
+            Destination::Directory(directory) => directory.create(file, progress).await,
+            Destination::Drive(drive) => drive.create(file, progress).await,
+        }
+    }
+
+    /// Brings a voided file to the trash, or removes it where there is none. Nothing there counts as done.
+    ///
+    /// # Errors
+    /// When the destination fails; a later invocation tries again.
+    pub async fn discard(&self, id: &str, sha256: Option<&str>) -> Result<(), DestinationError> {
+        match self {
+            Destination::Directory(directory) => directory.discard(id, sha256).await,
+            Destination::Drive(drive) => drive.trash(id).await,
+        }
+    }
 }

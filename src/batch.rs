@@ -1,0 +1,201 @@
+//! The batch: one document per business date, which is lock, state machine, retry schedule and manifest in one.
+//!
+//! This is what the rest of the program sees of it; how it is stored, and how each change is made atomic, is the store's matter.
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+/// `_id` of the batch of a business date: `batch_2026-01-18`.
+pub fn batch_id(date: NaiveDate) -> String {
+    format!("batch_{}", date.format("%Y-%m-%d"))
+}
+
+/// The business date of a batch id; `None` when it is not one (the ledger lives in the same collection).
+pub fn date_of(batch_id: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(batch_id.strip_prefix("batch_")?, "%Y-%m-%d").ok()
+}
+
+/// Name of the file of a batch, the same at every destination.
+pub fn file_name(batch_id: &str) -> String {
+    format!("{batch_id}.csv")
+}
+
+/// Where a batch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A run holds it, or held it when it crashed.
+    Running,
+    /// The last attempt failed or was interrupted; due again at `nextRetryAt`.
+    Failed,
+    /// All retries used; a person has to act.
+    Exhausted,
+    /// Committed; some of its rows are not marked yet.
+    Marking,
+    /// Committed, every row marked.
+    Completed,
+    /// Nothing was due.
+    Empty,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [State; 6] =
+        [State::Running, State::Failed, State::Exhausted, State::Marking, State::Completed, State::Empty];
+
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Failed => "failed",
+            State::Exhausted => "exhausted",
+            State::Marking => "marking",
+            State::Completed => "completed",
+            State::Empty => "empty",
+        }
+    }
+
+    /// The state of a stored name.
+    pub fn from_name(name: &str) -> Option<State> {
+        State::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether the commit point is passed: the file is official.
+    pub fn is_committed(self) -> bool {
+        matches!(self, State::Marking | State::Completed)
+    }
+}
+
+/// Who holds, or held, a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// Identity of the invocation, a UUID.
+    pub id: String,
+    /// Host name.
+    pub host: String,
+    /// Process id on that host.
+    pub pid: i64,
+    /// The command: `run`, `retry`, `backfill`.
+    pub command: String,
+    /// When it was acquired, by the database's clock.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// Control totals, size and checksums of a batch's file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Id at the destination, written once.
+    pub id: String,
+    /// Name that people see.
+    pub name: String,
+    /// 64 lower-case hexadecimal digits; empty before the first generation.
+    pub sha256: String,
+    /// 32 lower-case hexadecimal digits.
+    pub md5: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Data rows of the CSV, the header not counted.
+    pub rows: u64,
+    /// Exported entries.
+    pub entries: u64,
+    /// Sum of the debit column, satang.
+    pub total_debit: i64,
+    /// Sum of the credit column, satang.
+    pub total_credit: i64,
+    /// Where a person finds it; known after the upload.
+    pub link: Option<String>,
+}
+
+/// A file id that will never be official.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Voided {
+    /// The id.
+    pub id: String,
+    /// Checksum of what was stored under it, where known.
+    pub sha256: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// When, by the database's clock.
+    pub at: Option<DateTime<Utc>>,
+    /// Whether it is known to be in the trash (or never existed).
+    pub trashed: bool,
+}
+
+/// One attempt of the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its number: 1 is the first run.
+    pub attempt: i32,
+    /// Who made it.
+    pub holder: Option<Holder>,
+    /// When it began, by the database's clock.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended, or was found to have ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// `completed`, `empty`, `failed`, `interrupted`, `crashed`, `unlocked`, ...
+    pub outcome: String,
+    /// Name of the exit code, when it failed.
+    pub class: Option<String>,
+    /// Stage in which it ended.
+    pub stage: Option<String>,
+    /// What happened, in words.
+    pub message: Option<String>,
+}
+
+/// A batch document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// `batch_2026-01-18`.
+    pub id: String,
+    /// Where it stands.
+    pub state: State,
+    /// Gapless number, allotted in the commit.
+    pub number: Option<i64>,
+    /// 1 is the first run, 2.. are retries.
+    pub attempt: i32,
+    /// Fencing token: grows by one at every acquisition.
+    pub fence: i64,
+    /// Who holds it now.
+    pub holder: Option<Holder>,
+    /// When the lease ends unless it is renewed, by the database's clock.
+    pub lease_expires_at: Option<DateTime<Utc>>,
+    /// Zone of the window, as a name of the zone database.
+    pub timezone: String,
+    /// The cut-off: rows scheduled up to and including this instant are due.
+    pub cutoff: DateTime<Utc>,
+    /// When it is due again, by the database's clock; only when failed.
+    pub next_retry_at: Option<DateTime<Utc>>,
+    /// The file, from the moment its id is stored.
+    pub file: Option<FileFacts>,
+    /// File ids that will never be official, oldest first.
+    pub voided: Vec<Voided>,
+    /// Past attempts, newest last.
+    pub history: Vec<Attempt>,
+    /// Rows marked so far.
+    pub marked: i64,
+    /// Rows that the application changed after the commit point, as hexadecimal `_id`s.
+    pub changed_after_commit: Vec<String>,
+    /// When it came into being.
+    pub created_at: Option<DateTime<Utc>>,
+    /// Last change.
+    pub updated_at: Option<DateTime<Utc>>,
+    /// When the last row was marked.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_dates_belong_together() {
+        let date = NaiveDate::from_ymd_opt(2026, 1, 18).unwrap();
+        assert_eq!(batch_id(date), "batch_2026-01-18");
+        assert_eq!(date_of("batch_2026-01-18"), Some(date));
+        assert_eq!(date_of("ledger"), None);
+    }
+
+    #[test]
+    fn states_are_found_by_their_names() {
+        assert!(State::ALL.iter().all(|state| State::from_name(state.name()) == Some(*state)));
+        assert_eq!(State::from_name("done"), None);
+    }
+}

@@ -1,0 +1,50 @@
+//! The help texts: the exit codes of each command, taken from the one enum.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use clap::CommandFactory;
+
+use super::args::Cli;
+use crate::exit::Exit;
+
+/// The whole command line, with an EXIT STATUS in the help of every command.
+pub fn command() -> clap::Command {
+    let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let all = Cli::command().after_help(exit_status(&Exit::ALL));
+    names.iter().fold(all, |all, name| {
+        all.mut_subcommand(name, |command| command.after_help(exit_status(exits(name))))
+    })
+}
+
+/// The codes that a command can end with.
+fn exits(command: &str) -> &'static [Exit] {
+    match command {
+        "init" => &[
+            Exit::Ok,
+            Exit::Usage,
+            Exit::DatabaseUnavailable,
+            Exit::Configuration,
+            Exit::InterruptedInt,
+            Exit::InterruptedTerm,
+        ],
+        _ => &Exit::ALL,
+    }
+}
+
+fn exit_status(exits: &[Exit]) -> String {
+    let mut text = "EXIT STATUS:\n".to_owned();
+    for exit in exits {
+        let _ = writeln!(text, "  {:>3}  {:21} {}", exit.code(), exit.name(), exit.meaning());
+    }
+    text.push_str("1x: wait. 2x: retried by itself. 3x: a person has to act. Any other code is a failure.");
+    text
+}
+
+/// Whether the result is wanted as JSON, told from a command line that may not be valid.
+pub fn asks_for_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+    let flag = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    let joined = words.iter().any(|word| word == "--output=json");
+    flag || joined || std::env::var("BATCH_EXPORT_OUTPUT").is_ok_and(|value| value == "json")
+}

@@ -1,0 +1,160 @@
+//! The face of the program: the command line in, the result and the exit code out.
+//!
+//! One file per command. A command ends with its result on stdout and an exit code; everything on the way is log, on stderr.
+
+pub mod args;
+mod help;
+mod init;
+mod render;
+mod retry;
+mod run;
+mod settings;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::config::{Config, Target};
+use crate::destination::Destination;
+use crate::destination::directory::Directory;
+use crate::destination::drive::{Drive, DriveSettings};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::stop::Stop;
+use crate::store::{Store, StoreSettings};
+use crate::telemetry::{self, Level};
+use args::{Cli, Command, OutputFormat, SettingsArgs};
+use render::Refused;
+
+/// Parses the command line and does what it says.
+///
+/// Never panics over bad input, and prints exactly one result.
+pub fn main(arguments: Vec<OsString>) -> Exit {
+    let wants_json = help::asks_for_json(&arguments);
+    let cli = match help::command().try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
+        Ok(cli) => cli,
+        Err(error) => return refuse_command_line(&error, wants_json),
+    };
+    settings::conceal_secrets(&cli.settings);
+    start_log(&cli.settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(dispatch(cli));
+            // What still waits in the background (the driver's monitors) is not worth a second of anybody's time.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => {
+            tracing::error!("the runtime cannot be started: {error}");
+            Exit::Unexpected
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Exit {
+    let output = cli.settings.output;
+    let name = cli.command.name();
+    let result = async {
+        let config = settings::validate(&cli.settings)?;
+        let stop = Stop::on_signals()
+            .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
+        match cli.command {
+            Command::Run(args) => run::execute(&args, &config, &stop, output).await,
+            Command::Retry(args) => retry::execute(&args, &config, &stop, output).await,
+            Command::Init => init::execute(&config, &stop, output).await,
+        }
+    };
+    match result.await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            render::print(&Refused::new(name, &failure), output);
+            failure.exit
+        }
+    }
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Run(_) => "run",
+            Command::Retry(_) => "retry",
+            Command::Init => "init",
+        }
+    }
+}
+
+/// Help and version go where they were asked for; anything else is a bad command line.
+fn refuse_command_line(error: &clap::Error, wants_json: bool) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return Exit::Ok;
+    }
+    if wants_json {
+        let message = error.render().to_string();
+        let failure = Failure::new(Exit::Usage, message.trim().to_owned());
+        render::print(&Refused::new(Cli::command().get_name(), &failure), OutputFormat::Json);
+    } else {
+        let _ = error.print();
+    }
+    Exit::Usage
+}
+
+fn start_log(settings: &SettingsArgs) {
+    let level = match (settings.quiet, settings.verbose) {
+        (true, _) => Level::Quiet,
+        (false, 0) => Level::Normal,
+        (false, 1) => Level::Verbose,
+        (false, _) => Level::Everything,
+    };
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::stderr().is_terminal() && !no_colour;
+    telemetry::start(level, settings.log_format == OutputFormat::Json, colour);
+}
+
+/// Opens the database of the settings; can be stopped while it waits for a server.
+async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
+    let Some(uri) = config.mongodb_uri.clone() else {
+        return Err(Failure::configuration("no database is set")
+            .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"));
+    };
+    let settings = StoreSettings {
+        uri,
+        database: config.database.clone(),
+        collections: config.collections.clone(),
+        lease: config.lease,
+        retry_delays: config.retry_delays.clone(),
+    };
+    tokio::select! {
+        biased;
+        signal = stop.wait() => Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        store = Store::connect(settings) => store,
+    }
+}
+
+/// Opens the destination of the settings; asks it nothing yet.
+fn open_destination(config: &Config) -> Result<Destination, Failure> {
+    match &config.destination {
+        None => Err(Failure::configuration("no destination is set")
+            .next("set BATCH_EXPORT_DESTINATION to gdrive://FOLDER_ID or file:///dir")),
+        Some(Target::Directory(path)) => Ok(Destination::Directory(Directory::new(path.clone()))),
+        Some(Target::Drive { folder }) => {
+            let Some(credentials) = &config.credentials else {
+                return Err(Failure::configuration("no credentials are set for Google Drive").next(
+                    "set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account, or run `batch-export auth`",
+                ));
+            };
+            let settings = DriveSettings {
+                url: config.drive_url.clone(),
+                subject: config.drive_subject.clone(),
+                idle: config.drive_idle,
+                chunk_bytes: config.drive_chunk_bytes,
+                backoff_unit: config.drive_backoff,
+                ..DriveSettings::new(folder.clone(), credentials.clone())
+            };
+            Ok(Destination::Drive(Box::new(Drive::new(settings)?)))
+        }
+    }
+}

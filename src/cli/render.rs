@@ -1,0 +1,162 @@
+//! The result on stdout, and nothing else there: one JSON object, or a few lines for people. The only writer of stdout.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::args::OutputFormat;
+use crate::exit::Exit;
+use crate::failure::{Failure, Invalid};
+use crate::outcome::{BatchResult, ErrorResult};
+use crate::secret::redact;
+
+/// Entries that a table on the terminal shows; all of them are in the JSON.
+const LISTED: usize = 100;
+
+/// A result that can be shown both ways.
+pub trait Render: Serialize {
+    /// For people, with a newline at its end.
+    fn text(&self) -> String;
+}
+
+/// Prints a result. A reader that is gone changes nothing: the work is done and recorded.
+pub fn print(result: &impl Render, format: OutputFormat) {
+    let text = match format {
+        OutputFormat::Text => result.text(),
+        OutputFormat::Json => serde_json::to_string(result).map_or_else(|error| error.to_string(), |json| json + "\n"),
+    };
+    print_text(&text);
+}
+
+/// Prints text that is a result in itself: a completion script, a man page.
+pub fn print_text(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(redact(text).as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// A command that ended before it had a result of its own.
+#[derive(Debug, Serialize)]
+pub struct Refused {
+    /// The command.
+    pub command: String,
+    /// The exit code's name.
+    pub outcome: &'static str,
+    /// The exit code.
+    pub exit_code: u8,
+    /// What went wrong.
+    pub error: ErrorResult,
+}
+
+impl Refused {
+    /// The result of a command that ended with a failure.
+    pub fn new(command: &str, failure: &Failure) -> Refused {
+        Refused {
+            command: command.to_owned(),
+            outcome: failure.exit.name(),
+            exit_code: failure.exit.code(),
+            error: ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() },
+        }
+    }
+}
+
+impl Render for Refused {
+    fn text(&self) -> String {
+        format!("{}: {} (exit {})\n", self.outcome, self.error.message, self.exit_code)
+    }
+}
+
+impl Render for BatchResult {
+    fn text(&self) -> String {
+        let mut text = format!("{}  {}", self.batch, self.outcome);
+        if let Some(number) = self.number {
+            let _ = write!(text, "  number {number}");
+        }
+        if self.attempt > 1 {
+            let _ = write!(text, "  attempt {}", self.attempt);
+        }
+        text.push('\n');
+        if self.sha256.is_some() {
+            let carried = match self.carried_over {
+                0 => String::new(),
+                carried => format!(" ({carried} carried over)"),
+            };
+            let _ = writeln!(text, "  entries  {}{carried} in {} rows", self.entries, self.rows);
+            let _ = writeln!(text, "  debit    {}", self.total_debit);
+            let _ = writeln!(text, "  credit   {}", self.total_credit);
+        }
+        if let Some(file) = &self.file {
+            let _ = writeln!(text, "  file     {} ({} bytes)", file.link.as_ref().unwrap_or(&file.name), self.bytes);
+        }
+        if let Some(sha256) = &self.sha256 {
+            let _ = writeln!(text, "  sha256   {sha256}");
+        }
+        if self.adopted {
+            text.push_str("  an earlier attempt had stored the file already\n");
+        }
+        if self.guarded_cells > 0 {
+            let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
+        }
+        if self.changed_after_commit > 0 {
+            let _ = writeln!(text, "  {} rows were changed after the commit and left as they are", self.changed_after_commit);
+        }
+        list(&mut text, "held back", &self.held);
+        list(&mut text, "not to be exported", &self.invalid);
+        if let Some(error) = &self.error {
+            let stage = error.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
+            let _ = writeln!(text, "  {}{stage}: {} (exit {})", error.class, error.message, self.exit_code.code());
+        }
+        if let Some(when) = &self.next_retry_at {
+            let _ = writeln!(text, "  `batch-export retry` takes it up again at {when}");
+        }
+        text
+    }
+}
+
+fn list(text: &mut String, title: &str, entries: &[Invalid]) {
+    if entries.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "  {} {title}:", entries.len());
+    let _ = writeln!(text, "    {:24}  {:24}  REASON", "ENTRY", "QUEUE ROW");
+    for entry in entries.iter().take(LISTED) {
+        let _ = writeln!(text, "    {:24}  {:24}  {}", entry.entry_id, entry.row_id, entry.reason);
+    }
+    if let Some(more) = entries.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        let _ = writeln!(text, "    ... and {more} more; --output json lists all");
+    }
+}
+
+/// The result of `retry`.
+#[derive(Debug, Serialize)]
+pub struct RetryResult {
+    /// `retry`.
+    pub command: &'static str,
+    /// The outcome of its most severe batch, or `nothing_due`.
+    pub outcome: &'static str,
+    /// The exit code of its most severe batch.
+    pub exit_code: u8,
+    /// What went wrong outside of any batch.
+    pub error: Option<ErrorResult>,
+    /// One result per batch.
+    pub batches: Vec<BatchResult>,
+}
+
+impl RetryResult {
+    /// The result of several batches.
+    pub fn new(command: &'static str, batches: Vec<BatchResult>) -> (RetryResult, Exit) {
+        let exit = batches.iter().fold(Exit::Ok, |worst, batch| worst.worse(batch.exit_code));
+        let decisive = batches.iter().find(|batch| batch.exit_code == exit);
+        let outcome = decisive.map_or("nothing_due", |batch| batch.outcome);
+        (RetryResult { command, outcome, exit_code: exit.code(), error: None, batches }, exit)
+    }
+}
+
+impl Render for RetryResult {
+    fn text(&self) -> String {
+        match &self.batches[..] {
+            [] => "nothing due\n".to_owned(),
+            batches => batches.iter().map(Render::text).collect(),
+        }
+    }
+}

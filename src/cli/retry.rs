@@ -1,0 +1,77 @@
+//! `batch-export retry`: whatever is due and not done.
+//!
+//! One query finds it: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no
+//! batch exists for it, which covers a database that was down or a machine that was off. What a live run holds is simply not due.
+
+use chrono::NaiveDate;
+
+use super::args::{OutputFormat, RetryArgs};
+use super::render::{self, RetryResult};
+use super::{open_destination, open_store};
+use crate::batch::{State, batch_id, date_of};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::pass::{Pass, Request, sweep};
+use crate::progress::Progress;
+use crate::stop::Stop;
+use crate::store::{Overview, Store};
+
+/// Runs a pass for everything that is due, oldest first, and prints the results.
+///
+/// # Errors
+/// What keeps a pass from beginning: settings, an unreachable database.
+pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let destination = open_destination(config)?;
+    let store = open_store(config, stop).await?;
+    let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
+    let progress = Progress::default();
+    let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
+    let mut batches = Vec::new();
+    for date in due_dates(args, config, &found) {
+        if stop.requested().is_some() && !batches.is_empty() {
+            break;
+        }
+        let request = Request { command: "retry", date, early: false, ignore_back_off: false };
+        let result = pass.run(request).await;
+        // Between the scan and the lock another machine may have taken it: then it is not due.
+        if !matches!(result.exit_code, Exit::LockHeld | Exit::NotDue) {
+            batches.push(result);
+        }
+    }
+    for overview in found.iter().filter(|_| stop.requested().is_none()) {
+        sweep(&store, &destination, &overview.batch).await;
+    }
+    let (result, exit) = RetryResult::new("retry", batches);
+    render::print(&result, output);
+    Ok(exit)
+}
+
+async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {
+    let latest = batch_id(latest);
+    tokio::select! {
+        biased;
+        signal = stop.wait() => Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        found = store.unfinished(&latest) => Ok(found?),
+    }
+}
+
+/// The business dates that want a pass, oldest first. An exhausted batch is among them: it is refused, and that is said every time,
+/// because it waits for a person.
+fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<NaiveDate> {
+    let now = config.clock.now();
+    let wanted = |date: &NaiveDate| args.date.is_none_or(|only| only == *date);
+    let mut dates: Vec<NaiveDate> = found
+        .iter()
+        .filter(|overview| overview.due || overview.batch.state == State::Exhausted)
+        .filter_map(|overview| date_of(&overview.batch.id))
+        .filter(wanted)
+        .collect();
+    let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(now));
+    let exists = found.iter().any(|overview| overview.batch.id == batch_id(latest));
+    if !exists && config.calendar.cutoff(latest) <= now {
+        dates.push(latest);
+    }
+    dates.sort_unstable();
+    dates
+}

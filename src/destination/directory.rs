@@ -1,0 +1,201 @@
+//! A directory as destination: atomic, and never over somebody else's file.
+//!
+//! People look for `batch_2026-01-18.csv`, so the name cannot change as an id on Drive does. To keep "written once" all the same, an id
+//! here is the name with a random part behind it, and the content that belongs to an id is told by the checksum in the batch document.
+//!
+//! The danger is a removal by name: a run that was paused just before it removes a voided file would remove the official one that took
+//! its place. So a pass holds an exclusive lock on the directory from before its last fenced write until it is done with it; the kernel
+//! drops the lock with the process. Whoever holds it and passes the fence check afterwards is the only one to touch the folder.
+
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use sha2::{Digest, Sha256};
+
+use super::{Created, DestinationError, Known, Look, NewFile, Stored};
+use crate::progress::Progress;
+use crate::spool::{Digests, hex};
+
+/// Bytes copied between two points at which the work can be stopped.
+const PIECE_BYTES: usize = 256 * 1024;
+/// Temporary names: hidden, and not `.csv`, so that nobody imports half a file.
+const PART_PREFIX: &str = ".batch-export-";
+const PART_SUFFIX: &str = ".part";
+/// Between two looks at a directory that another run holds.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// A directory on a local or mounted file system.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    /// A directory that is expected to exist.
+    pub fn new(path: PathBuf) -> Directory {
+        Directory { path }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An id for a new file of this name.
+    pub fn new_id(&self, name: &str) -> String {
+        format!("{name}#{}", uuid::Uuid::new_v4().simple())
+    }
+
+    /// Waits until no other run works in this directory, and keeps it so until the guard goes. The caller bounds the wait.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened or locked.
+    pub async fn lock(&self) -> Result<File, DestinationError> {
+        let folder = File::open(&self.path).map_err(|error| self.trouble("open", &error))?;
+        loop {
+            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(folder),
+                Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOCK_POLL).await,
+                Err(error) => return Err(self.trouble("lock", &error.into())),
+            }
+        }
+    }
+
+    /// What lies under the id's name. A file with a checksum that was voided before is removed on the way; one that nobody knows is
+    /// not ours, and is a reason to stop.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or belongs to somebody else.
+    pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
+        let path = self.file(id);
+        let Some(found) = self.digest(&path).await? else { return Ok(Look::Absent) };
+        if found == digests.sha256 {
+            return Ok(Look::Same(self.stored(&path)));
+        }
+        if known.voided.iter().any(|voided| voided.sha256.as_deref() == Some(&found)) {
+            std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))?;
+            return Ok(Look::Absent);
+        }
+        if known.stored_sha256 == Some(&found) {
+            return Ok(Look::Different { reason: "another content".to_owned(), sha256: Some(found) });
+        }
+        Err(DestinationError::Rejected {
+            message: format!("{} exists and is not of this batch (sha256 {found})", path.display()),
+            next: "move that file away, then run `batch-export retry`".to_owned(),
+        })
+    }
+
+    /// Copies the spool file under a temporary name, makes it durable, and gives it its name unless that is taken.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+        self.remove_parts();
+        let trouble = |error: io::Error| self.trouble("write to", &error);
+        let mut part = tempfile::Builder::new()
+            .prefix(PART_PREFIX)
+            .suffix(PART_SUFFIX)
+            // Readable for the accountant, as far as the umask allows.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&self.path)
+            .map_err(trouble)?;
+        let mut spool = file.spool.open().map_err(trouble)?;
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut sha256 = Sha256::new();
+        loop {
+            let length = spool.read(&mut buffer).map_err(trouble)?;
+            if length == 0 {
+                break;
+            }
+            part.write_all(&buffer[..length]).map_err(trouble)?;
+            sha256.update(&buffer[..length]);
+            progress.add(length as u64);
+            tokio::task::yield_now().await;
+        }
+        part.as_file().sync_all().map_err(trouble)?;
+        let sha256 = hex(&sha256.finalize());
+        if sha256 != file.spool.digests().sha256 {
+            let reason = "the spool file changed while it was copied".to_owned();
+            return Ok(Created::Mismatch { reason, sha256: Some(sha256) });
+        }
+        tokio::task::yield_now().await;
+        let path = self.file(file.id);
+        match part.persist_noclobber(&path) {
+            Ok(_) => {}
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
+            Err(error) => return Err(trouble(error.error)),
+        }
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(trouble)?;
+        Ok(Created::Stored(self.stored(&path)))
+    }
+
+    /// Removes a voided file, if that is what lies there. The directory is locked by the caller.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn discard(&self, id: &str, sha256: Option<&str>) -> Result<(), DestinationError> {
+        let path = self.file(id);
+        if self.digest(&path).await?.as_deref() == sha256 && sha256.is_some() {
+            std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))?;
+        }
+        Ok(())
+    }
+
+    /// The file of an id.
+    pub fn file(&self, id: &str) -> PathBuf {
+        let name = id.split_once('#').map_or(id, |(name, _)| name);
+        self.path.join(name)
+    }
+
+    fn stored(&self, path: &Path) -> Stored {
+        Stored { link: url::Url::from_file_path(path).ok().map(String::from) }
+    }
+
+    /// Checksum of a file; `None` when there is none.
+    async fn digest(&self, path: &Path) -> Result<Option<String>, DestinationError> {
+        let trouble = |error: io::Error| self.trouble("read in", &error);
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(trouble(error)),
+        };
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut sha256 = Sha256::new();
+        loop {
+            match file.read(&mut buffer).map_err(trouble)? {
+                0 => return Ok(Some(hex(&sha256.finalize()))),
+                length => sha256.update(&buffer[..length]),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Removes what killed runs left half written. The directory is locked, so nobody is writing.
+    fn remove_parts(&self) {
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(PART_PREFIX) && name.ends_with(PART_SUFFIX) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn trouble(&self, action: &str, error: &io::Error) -> DestinationError {
+        let message = format!("cannot {action} the directory {}: {error}", self.path.display());
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => DestinationError::Rejected {
+                message,
+                next: "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned(),
+            },
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                DestinationError::Rejected { message, next: "give the user of this job the right to write there".to_owned() }
+            }
+            _ => DestinationError::Failed(message),
+        }
+    }
+}

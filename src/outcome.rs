@@ -1,0 +1,190 @@
+//! What a command reports of a batch: the JSON object of the contract, and the facts behind the text for people.
+
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::batch::{Batch, FileFacts};
+use crate::exit::Exit;
+use crate::failure::{Failure, Invalid, Stage};
+use crate::money::Baht;
+
+/// The result of one batch.
+#[derive(Clone, Debug, Serialize)]
+pub struct BatchResult {
+    /// `run`, `retry`, `backfill`.
+    pub command: &'static str,
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// The business date.
+    pub date: NaiveDate,
+    /// `completed`, `already_completed`, `empty`, `nothing_due`, `dry_run`, or the exit code's name.
+    pub outcome: &'static str,
+    /// The exit code of this batch alone.
+    #[serde(serialize_with = "code")]
+    pub exit_code: Exit,
+    /// The batch number, once committed.
+    pub number: Option<i64>,
+    /// 1 is the first run; 0 when no attempt was made.
+    pub attempt: i32,
+    /// Exported entries.
+    pub entries: u64,
+    /// Data rows of the file.
+    pub rows: u64,
+    /// Entries among them that were due by the previous day's cut-off already.
+    pub carried_over: u64,
+    /// Entries because of which nothing was exported.
+    pub invalid: Vec<Invalid>,
+    /// Entries that were held back while the others were exported.
+    pub held: Vec<Invalid>,
+    /// Text cells that got a leading `'`.
+    pub guarded_cells: u64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Checksum of the file.
+    pub sha256: Option<String>,
+    /// Sum of the debit column, exact decimal baht.
+    pub total_debit: String,
+    /// Sum of the credit column, exact decimal baht.
+    pub total_credit: String,
+    /// The stored file.
+    pub file: Option<FileResult>,
+    /// Whether an earlier attempt had stored it already.
+    pub adopted: bool,
+    /// Rows that the application changed after the commit point.
+    pub changed_after_commit: u64,
+    /// When `retry` takes it up again, RFC 3339.
+    pub next_retry_at: Option<String>,
+    /// What went wrong.
+    pub error: Option<ErrorResult>,
+    /// Milliseconds per stage.
+    pub durations_ms: Durations,
+}
+
+/// The stored file of a result.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileResult {
+    /// Its id at the destination.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where a person finds it.
+    pub link: Option<String>,
+}
+
+/// What went wrong, in a result.
+#[derive(Clone, Debug, Serialize)]
+pub struct ErrorResult {
+    /// Name of the exit code that fits the trouble itself.
+    pub class: &'static str,
+    /// The stage, when it arose in one.
+    pub stage: Option<&'static str>,
+    /// What failed, where, and what to do next.
+    pub message: String,
+}
+
+/// Milliseconds per stage.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Durations {
+    /// Acquiring the batch.
+    pub lock: u64,
+    /// Reading and writing the spool file.
+    pub generate: u64,
+    /// Bringing it to the destination.
+    pub upload: u64,
+    /// The commit, and the marking after it.
+    pub commit: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl Durations {
+    /// Adds to a stage: a regeneration counts again.
+    pub fn add(&mut self, stage: Stage, ms: u64) {
+        *match stage {
+            Stage::Lock => &mut self.lock,
+            Stage::Generate => &mut self.generate,
+            Stage::Upload => &mut self.upload,
+            Stage::Commit => &mut self.commit,
+        } += ms;
+    }
+}
+
+impl BatchResult {
+    /// A result that knows nothing yet but its batch.
+    pub fn new(command: &'static str, date: NaiveDate) -> BatchResult {
+        BatchResult {
+            command,
+            batch: crate::batch::batch_id(date),
+            date,
+            outcome: Exit::Unexpected.name(),
+            exit_code: Exit::Unexpected,
+            number: None,
+            attempt: 0,
+            entries: 0,
+            rows: 0,
+            carried_over: 0,
+            invalid: Vec::new(),
+            held: Vec::new(),
+            guarded_cells: 0,
+            bytes: 0,
+            sha256: None,
+            total_debit: Baht::new(0).to_string(),
+            total_credit: Baht::new(0).to_string(),
+            file: None,
+            adopted: false,
+            changed_after_commit: 0,
+            next_retry_at: None,
+            error: None,
+            durations_ms: Durations::default(),
+        }
+    }
+
+    /// It ended well.
+    pub fn succeed(&mut self, outcome: &'static str) {
+        (self.outcome, self.exit_code) = (outcome, Exit::Ok);
+    }
+
+    /// It ended with a failure; in `stage`, when it arose in one.
+    pub fn fail(&mut self, failure: &Failure, stage: Option<Stage>) {
+        self.exit_code = failure.exit;
+        self.outcome = failure.exit.name();
+        self.invalid = failure.invalid.clone();
+        self.error = Some(ErrorResult {
+            class: failure.exit.name(),
+            stage: stage.map(Stage::name),
+            message: failure.full_message(),
+        });
+    }
+
+    /// Takes over what the file says.
+    pub fn describe_file(&mut self, file: &FileFacts) {
+        self.entries = file.entries;
+        self.rows = file.rows;
+        self.bytes = file.bytes;
+        self.sha256 = Some(file.sha256.clone());
+        self.total_debit = Baht::new(i128::from(file.total_debit)).to_string();
+        self.total_credit = Baht::new(i128::from(file.total_credit)).to_string();
+        self.file =
+            Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
+    }
+
+    /// Takes over what a batch document says.
+    pub fn describe_batch(&mut self, batch: &Batch) {
+        self.number = batch.number;
+        self.attempt = batch.attempt;
+        self.changed_after_commit = batch.changed_after_commit.len() as u64;
+        self.next_retry_at = batch.next_retry_at.map(rfc3339);
+        if let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) {
+            self.describe_file(file);
+        }
+    }
+}
+
+/// An instant as results show it: UTC, milliseconds.
+pub fn rfc3339(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+fn code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(exit.code())
+}

@@ -1,0 +1,71 @@
+//! The fourth stage: the file becomes official, or nothing happens.
+//!
+//! It is the one stage that a signal does not drop: an abandoned commit would leave an outcome that nobody knows. It ends within
+//! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease needs no cancellation here, because the transaction itself checks the fence.
+
+use super::generate::{Generated, reads_metadata};
+use super::lease::Lease;
+use super::{Course, Pass, lease_lost};
+use crate::batch::{Batch, FileFacts};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::spool::Spool;
+use crate::store::{Claim, CommitError, CommitRequest};
+
+/// What became of the commit.
+pub(super) enum Outcome {
+    /// Committed, every row marked.
+    Completed,
+    /// Committed; rows remain to be marked.
+    Marking,
+    /// Not committed, because the file is stale.
+    Conflict(String),
+}
+
+impl Pass<'_> {
+    pub(super) async fn commit(
+        &self,
+        lease: &Lease,
+        claim: &Claim,
+        batch: &Batch,
+        generated: &Generated<Spool>,
+        file: FileFacts,
+        course: &mut Course,
+    ) -> Result<Outcome, Failure> {
+        let began = course.enter(Stage::Commit);
+        self.progress.enter(Stage::Commit, file.entries);
+        // A fresh lease for the time of the transaction, and the last moment at which a stop means that nothing happened.
+        self.under(lease, async { self.store.renew(claim).await?.ok_or_else(lease_lost) }).await?;
+        lease.pause();
+        let request = CommitRequest {
+            claim,
+            file: &file,
+            ledger: &generated.ledger,
+            rows: &generated.rows,
+            fingerprints: &generated.fingerprints,
+            with_metadata: reads_metadata(self.config.format),
+            held: &generated.held,
+            cutoff: batch.cutoff,
+            transaction_rows: self.config.transaction_rows,
+            business_date: batch.id.trim_start_matches("batch_"),
+        };
+        let committed = self.store.commit(&request).await;
+        course.leave(began);
+        match committed {
+            Ok(committed) => {
+                course.result.number = Some(committed.number);
+                if committed.marking {
+                    return Ok(Outcome::Marking);
+                }
+                course.result.succeed("completed");
+                Ok(Outcome::Completed)
+            }
+            Err(CommitError::Conflict(reason)) => Ok(Outcome::Conflict(reason)),
+            Err(CommitError::LeaseLost) => Err(lease_lost()),
+            Err(CommitError::Unknown(message)) => {
+                Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
+            }
+            Err(CommitError::Failed(error)) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A pass that only looks: generates, counts and totals, and writes nothing anywhere, not even a spool file.
+
+use std::io;
+use std::time::Instant;
+
+use super::generate::{Window, generate, read_due, sheet_options};
+use super::{Course, Pass, Request, millis_since};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::money::Baht;
+use crate::outcome::BatchResult;
+use crate::spool::Digesting;
+
+impl Pass<'_> {
+    /// What a pass over this date would export now.
+    pub async fn dry_run(&self, request: Request) -> BatchResult {
+        let mut course = Course::new(request);
+        if let Err(failure) = self.look_only(request, &mut course).await {
+            course.result.fail(&failure, Some(course.stage));
+        }
+        course.result.durations_ms.total = millis_since(course.began);
+        course.result
+    }
+
+    async fn look_only(&self, request: Request, course: &mut Course) -> Result<(), Failure> {
+        let calendar = &self.config.calendar;
+        let cutoff = match request.early {
+            true => calendar.cutoff(request.date).min(self.config.clock.now()),
+            false => calendar.cutoff(request.date),
+        };
+        let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
+        let began: Instant = course.enter(Stage::Generate);
+        let limit = self.config.generate_timeout;
+        let work = async {
+            let (snapshot, due) = read_due(self.store, window.cutoff, false).await?;
+            let options = sheet_options(self.config, request.date);
+            let out = Digesting::new(io::sink());
+            generate(snapshot, due, &window, options, self.config.invalid, out, self.progress).await
+        };
+        let generated = self
+            .until_signal(async {
+                match tokio::time::timeout(limit, work).await {
+                    Ok(result) => result,
+                    Err(_) => Err(super::generate::passed_limit(limit)),
+                }
+            })
+            .await?;
+        course.leave(began);
+        let held = generated.held_for_people();
+        let (_, digests) = generated.file.finish();
+        let result = &mut course.result;
+        result.entries = generated.totals.entries;
+        result.rows = generated.totals.rows;
+        result.total_debit = Baht::new(generated.totals.total_debit).to_string();
+        result.total_credit = Baht::new(generated.totals.total_credit).to_string();
+        result.carried_over = generated.carried_over;
+        result.guarded_cells = generated.guarded_cells;
+        result.held = held;
+        result.bytes = digests.bytes;
+        result.sha256 = Some(digests.sha256);
+        result.succeed("dry_run");
+        debug_assert_eq!(result.exit_code, Exit::Ok);
+        Ok(())
+    }
+}

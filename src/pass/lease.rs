@@ -1,0 +1,76 @@
+//! Keeping the lease while a pass works.
+//!
+//! It is renewed every third of its length. A renewal that finds another fence has lost it; one that cannot reach the database is tried
+//! again until the lease would have run out, because giving up earlier helps nobody, and going on later could meet another run. Either
+//! way the pass hears of it at once and is dropped. It does not have to be right about the time: the fence is what keeps a late holder
+//! from doing harm.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::store::{Claim, Store};
+
+/// A lease that is being renewed; renewals end when it is dropped.
+pub(super) struct Lease {
+    lost: watch::Receiver<Option<String>>,
+    renewals: JoinHandle<()>,
+}
+
+impl Lease {
+    /// Renews from now on.
+    pub(super) fn keep(store: &Store, claim: &Claim, length: Duration) -> Lease {
+        let (tell, lost) = watch::channel(None);
+        let (store, claim) = (store.clone(), claim.clone());
+        let renewals = tokio::spawn(async move {
+            let reason = renew_until_lost(&store, &claim, length).await;
+            tell.send_replace(Some(reason));
+            tell.closed().await;
+        });
+        Lease { lost, renewals }
+    }
+
+    /// Waits until the lease is lost; tells how.
+    pub(super) async fn lost(&self) -> String {
+        let mut lost = self.lost.clone();
+        match lost.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // Renewals were paused for the commit, whose own fence check decides.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends the renewals before the commit: they write the document that the transaction writes, and would break it.
+    pub(super) fn pause(&self) {
+        self.renewals.abort();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewals.abort();
+    }
+}
+
+async fn renew_until_lost(store: &Store, claim: &Claim, length: Duration) -> String {
+    let mut good_until = Instant::now() + length;
+    let mut pause = length / 3;
+    loop {
+        tokio::time::sleep(pause).await;
+        let asked = Instant::now();
+        let left = good_until.saturating_duration_since(asked);
+        match tokio::time::timeout(left.max(length / 3), store.renew(claim)).await {
+            Ok(Ok(Some(_))) => (good_until, pause) = (asked + length, length / 3),
+            Ok(Ok(None)) => return "another run took over this batch".to_owned(),
+            Ok(Err(error)) => {
+                tracing::warn!("the lease could not be renewed: {error}");
+                pause = length / 10;
+            }
+            Err(_) => tracing::warn!("the lease could not be renewed: no answer"),
+        }
+        if Instant::now() >= good_until {
+            return "the lease could not be renewed before it ran out".to_owned();
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The first stage: is it time, and is it ours?
+
+use super::{Course, Pass, Request};
+use crate::batch::{Batch, batch_id};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::outcome::rfc3339;
+use crate::store::{Acquired, Acquisition, Claim, Refusal};
+
+/// What the lock led to.
+pub(super) enum Locked {
+    /// We hold the batch.
+    Ours(Claim, Box<Batch>),
+    /// There is nothing to do, and the result says so.
+    Done,
+}
+
+impl Pass<'_> {
+    pub(super) async fn lock(&self, request: Request, course: &mut Course) -> Result<Locked, Failure> {
+        let began = course.enter(Stage::Lock);
+        let acquisition = self.acquisition(request)?;
+        let acquired = self.until_signal(async { Ok(self.store.acquire(&acquisition).await?) }).await;
+        course.leave(began);
+        match acquired? {
+            Acquired::Ours(claim, batch) => {
+                course.claim = Some(claim.clone());
+                course.result.attempt = claim.attempt;
+                tracing::info!(batch = claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
+                Ok(Locked::Ours(claim, batch))
+            }
+            Acquired::Refused(refusal) => refused(refusal, course),
+        }
+    }
+
+    fn acquisition(&self, request: Request) -> Result<Acquisition, Failure> {
+        let calendar = &self.config.calendar;
+        let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
+        if now < due && !request.early {
+            let message = format!("{} is due at its cut-off, {}", batch_id(request.date), rfc3339(due));
+            return Err(Failure::new(Exit::NotDue, message).next("wait, or run it now with --early"));
+        }
+        Ok(Acquisition {
+            batch: batch_id(request.date),
+            holder_id: uuid::Uuid::new_v4().to_string(),
+            host: host_name(),
+            command: request.command,
+            timezone: calendar.zone.name().to_owned(),
+            cutoff: due.min(now),
+            ignore_back_off: request.ignore_back_off,
+            empty_again: true,
+            create: true,
+        })
+    }
+}
+
+fn refused(refusal: Refusal, course: &mut Course) -> Result<Locked, Failure> {
+    let failure = match refusal {
+        Refusal::Completed(batch) => {
+            course.result.describe_batch(&batch);
+            course.result.succeed("already_completed");
+            return Ok(Locked::Done);
+        }
+        Refusal::Empty(batch) => {
+            course.result.describe_batch(&batch);
+            course.result.succeed("empty");
+            return Ok(Locked::Done);
+        }
+        Refusal::Absent => {
+            course.result.succeed("nothing_due");
+            return Ok(Locked::Done);
+        }
+        Refusal::Held(batch) => {
+            course.result.describe_batch(&batch);
+            held(&batch)
+        }
+        Refusal::BackOff(batch) => {
+            course.result.describe_batch(&batch);
+            let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
+            Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
+                .next("wait for `batch-export retry`, or run it now with --now")
+        }
+        Refusal::Exhausted(batch) => {
+            course.result.describe_batch(&batch);
+            exhausted(&batch)
+        }
+    };
+    Err(failure)
+}
+
+/// The refusal that names who holds a batch.
+pub(super) fn held(batch: &Batch) -> Failure {
+    let holder = batch.holder.clone().unwrap_or_default();
+    let since = holder.since.map(rfc3339).unwrap_or_default();
+    let message = format!(
+        "{} is held by {} (pid {}, `{}`, holder {}) since {since}",
+        batch.id, holder.host, holder.pid, holder.command, holder.id
+    );
+    Failure::new(Exit::LockHeld, message).next("wait; if that run is dead, its lease ends by itself")
+}
+
+fn exhausted(batch: &Batch) -> Failure {
+    let last = batch.history.iter().rev().find_map(|attempt| attempt.message.as_deref());
+    let message = format!(
+        "{} used all its retries after attempt {}; the last one: {}",
+        batch.id,
+        batch.attempt,
+        last.unwrap_or("it crashed")
+    );
+    let date = batch.id.trim_start_matches("batch_");
+    Failure::new(Exit::Exhausted, message)
+        .next(format!("mend the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`"))
+}
+
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,90 @@
+//! Rolling a large batch forward: its file is official, some of its rows are not marked yet.
+//!
+//! As long as the ledger names such a batch, its rows still look queued, so no other batch may be generated: it would export them
+//! again. Whoever meets that finishes the marking first, or waits for the run that is at it.
+
+use std::time::{Duration, Instant};
+
+use super::lease::Lease;
+use super::lock::held;
+use super::{Course, Pass, lease_lost};
+use crate::batch::{batch_id, date_of};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::store::{Acquired, Acquisition, Claim, Marked, Refusal};
+
+/// How long to wait for another run to finish its marking.
+const MARKING_WAIT: Duration = Duration::from_secs(120);
+/// Between two looks.
+const MARKING_POLL: Duration = Duration::from_millis(250);
+
+impl Pass<'_> {
+    /// Marks what remains of our own batch; it is complete afterwards, and the result says so.
+    pub(super) async fn roll_forward(
+        &self,
+        lease: &Lease,
+        claim: &Claim,
+        course: &mut Course,
+    ) -> Result<(), Failure> {
+        let began = course.enter(Stage::Commit);
+        let marked = self.under(lease, self.mark_rest(claim)).await;
+        course.leave(began);
+        marked?;
+        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
+        course.result.describe_batch(&batch);
+        course.result.succeed("completed");
+        Ok(())
+    }
+
+    async fn mark_rest(&self, claim: &Claim) -> Result<(), Failure> {
+        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
+        let total = batch.file.as_ref().map_or(0, |file| file.entries);
+        self.progress.enter(Stage::Commit, total);
+        self.progress.set(batch.marked as u64);
+        loop {
+            match self.store.mark_step(claim, self.config.transaction_rows).await? {
+                Marked::More(marked) => self.progress.set(marked),
+                Marked::Completed => return Ok(()),
+                Marked::LeaseLost => return Err(lease_lost()),
+            }
+        }
+    }
+
+    /// Returns when no other batch is being marked.
+    pub(super) async fn wait_for_marking(&self, own: &str) -> Result<(), Failure> {
+        let began = Instant::now();
+        while let Some(other) = self.store.marking().await?.filter(|other| other != own) {
+            match self.acquire_for_marking(&other).await? {
+                Acquired::Ours(claim, batch) if batch.state.is_committed() => {
+                    tracing::info!(batch = other, "finishing the marking of another batch first");
+                    let lease = Lease::keep(self.store, &claim, self.config.lease);
+                    self.under(&lease, self.mark_rest(&claim)).await?;
+                }
+                Acquired::Refused(Refusal::Held(batch)) if began.elapsed() > MARKING_WAIT => {
+                    let message = format!("rows of another batch are still being marked: {}", held(&batch));
+                    return Err(Failure::new(Exit::CommitConflict, message));
+                }
+                Acquired::Ours(..) | Acquired::Refused(_) => tokio::time::sleep(MARKING_POLL).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn acquire_for_marking(&self, batch: &str) -> Result<Acquired, Failure> {
+        let date = date_of(batch).filter(|date| batch_id(*date) == batch);
+        let date = date.ok_or_else(|| Failure::new(Exit::Unexpected, format!("the ledger names {batch:?}")))?;
+        let calendar = &self.config.calendar;
+        let acquisition = Acquisition {
+            batch: batch.to_owned(),
+            holder_id: uuid::Uuid::new_v4().to_string(),
+            host: super::lock::host_name(),
+            command: "roll_forward",
+            timezone: calendar.zone.name().to_owned(),
+            cutoff: calendar.cutoff(date),
+            ignore_back_off: false,
+            empty_again: false,
+            create: false,
+        };
+        Ok(self.store.acquire(&acquisition).await?)
+    }
+}

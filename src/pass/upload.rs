@@ -1,0 +1,164 @@
+//! The third stage: the spool file at the destination, once, under an id that was stored beforehand.
+//!
+//! Look first, then act, and write down before acting. What is there already is adopted when it is the same, voided when it is not;
+//! when it cannot be told, nothing is decided and the attempt fails. Each decision is a fenced write in the database before it is an
+//! action at the destination, so a run that lost its lease stops before it touches anything.
+
+use super::generate::Generated;
+use super::lease::Lease;
+use super::{Course, Pass, lease_lost};
+use crate::batch::{Batch, FileFacts, file_name};
+use crate::destination::{Created, DestinationError, Known, Look, NewFile};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::spool::Spool;
+use crate::store::Claim;
+
+/// Times that a look is followed by another one, because something else was stored in between.
+const ROUNDS: u32 = 5;
+
+impl From<DestinationError> for Failure {
+    fn from(error: DestinationError) -> Failure {
+        match error {
+            DestinationError::Failed(message) => Failure::new(Exit::UploadFailed, message),
+            DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Returns the manifest of the stored file, with its id and link.
+    pub(super) async fn upload(
+        &self,
+        lease: &Lease,
+        claim: &Claim,
+        generated: &Generated<Spool>,
+        course: &mut Course,
+    ) -> Result<FileFacts, Failure> {
+        let began = course.enter(Stage::Upload);
+        self.progress.enter(Stage::Upload, generated.file.digests().bytes);
+        let limit = self.config.upload_timeout;
+        let work = async {
+            match tokio::time::timeout(limit, self.bring(claim, generated)).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let message = format!("the upload passed its limit of {}", humantime::format_duration(limit));
+                    Err(Failure::new(Exit::UploadFailed, message))
+                }
+            }
+        };
+        let result = self.under(lease, work).await;
+        course.leave(began);
+        let (file, adopted) = result?;
+        course.result.adopted = adopted;
+        course.result.describe_file(&file);
+        Ok(file)
+    }
+
+    async fn bring(&self, claim: &Claim, generated: &Generated<Spool>) -> Result<(FileFacts, bool), Failure> {
+        let _exclusive = self.destination.exclusive().await?;
+        let mut batch = self.batch_of(claim).await?;
+        let mut file = manifest(&batch.id, generated);
+        let mut fresh = self.choose_id(claim, &batch, &mut file).await?;
+        for _ in 0..ROUNDS {
+            batch = self.batch_of(claim).await?;
+            let known = Known { stored_sha256: stored_sha256(&batch), voided: &batch.voided };
+            // Under an id that was issued a moment ago there is nothing to be seen.
+            let look = match fresh && self.destination.reuses_ids() {
+                true => Look::Absent,
+                false => self.destination.look(&file.id, generated.file.digests(), &known).await?,
+            };
+            fresh = false;
+            match look {
+                Look::Same(stored) => {
+                    file.link = stored.link;
+                    self.remember(claim, &file).await?;
+                    return Ok((file, true));
+                }
+                Look::Absent => {
+                    self.remember(claim, &file).await?;
+                    match self.destination.create(&self.new_file(&file, generated), self.progress).await? {
+                        Created::Stored(stored) => {
+                            file.link = stored.link;
+                            return Ok((file, false));
+                        }
+                        Created::IdTaken => {}
+                        Created::Mismatch { reason, sha256 } => {
+                            self.void(claim, &file.id, sha256.as_deref(), &reason, None).await?;
+                            let message = format!("the stored file is not what was sent: {reason}");
+                            return Err(Failure::new(Exit::UploadFailed, message));
+                        }
+                    }
+                }
+                Look::Different { reason, sha256 } => {
+                    let old = std::mem::replace(&mut file.id, self.destination.new_id(&file.name).await?);
+                    self.void(claim, &old, sha256.as_deref(), &reason, Some(&file)).await?;
+                }
+            }
+        }
+        Err(Failure::new(Exit::UploadFailed, format!("{} was stored by others {ROUNDS} times in between", file.name)))
+    }
+
+    /// The id of an earlier attempt, or a new one; stored before anything is sent. `true` when it is new.
+    async fn choose_id(&self, claim: &Claim, batch: &Batch, file: &mut FileFacts) -> Result<bool, Failure> {
+        let stored = batch.file.as_ref();
+        let usable = stored.filter(|stored| self.destination.reuses_ids() || stored.sha256 == file.sha256);
+        if let Some(usable) = usable {
+            file.id.clone_from(&usable.id);
+            return Ok(false);
+        }
+        file.id = self.destination.new_id(&file.name).await?;
+        match stored {
+            Some(old) => {
+                let reason = "the rows changed since it was generated";
+                self.void(claim, &old.id, Some(&old.sha256), reason, Some(file)).await?;
+            }
+            None => self.remember(claim, file).await?,
+        }
+        Ok(true)
+    }
+
+    fn new_file<'a>(&self, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
+        NewFile {
+            id: &file.id,
+            name: &file.name,
+            batch: file.name.trim_end_matches(".csv"),
+            mime_type: "text/csv",
+            spool: &generated.file,
+        }
+    }
+
+    async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
+        let batch = self.store.batch(&claim.batch).await?;
+        batch.filter(|batch| batch.fence == claim.fence).ok_or_else(lease_lost)
+    }
+
+    async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<(), Failure> {
+        match self.store.record_file(claim, file).await? {
+            true => Ok(()),
+            false => Err(lease_lost()),
+        }
+    }
+}
+
+fn stored_sha256(batch: &Batch) -> Option<&str> {
+    batch.file.as_ref().map(|file| file.sha256.as_str())
+}
+
+fn manifest(batch: &str, generated: &Generated<Spool>) -> FileFacts {
+    let (digests, totals) = (generated.file.digests(), &generated.totals);
+    // Checked when it was generated; a total that does not fit never comes this far.
+    let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
+    FileFacts {
+        id: String::new(),
+        name: file_name(batch),
+        sha256: digests.sha256.clone(),
+        md5: digests.md5.clone(),
+        bytes: digests.bytes,
+        rows: totals.rows,
+        entries: totals.entries,
+        total_debit,
+        total_credit,
+        link: None,
+    }
+}

@@ -1,0 +1,83 @@
+//! Files that will never be official: given up in the database first, brought to the trash afterwards, and listed until they are there.
+//!
+//! On Drive a voided id is voided for ever, so anybody may trash it at any time. In a directory ids share a name, and only the checksum
+//! tells whose file lies there; so there it is done under the directory's lock, and never to the checksum that is official now.
+
+use super::{Pass, lease_lost};
+use crate::batch::{Batch, FileFacts, State};
+use crate::destination::Destination;
+use crate::failure::Failure;
+use crate::store::{Claim, Store};
+
+impl Pass<'_> {
+    /// Gives up a file id: written down first, with the id that takes its place, then trashed as far as that works now.
+    pub(super) async fn void(
+        &self,
+        claim: &Claim,
+        old: &str,
+        sha256: Option<&str>,
+        reason: &str,
+        replacement: Option<&FileFacts>,
+    ) -> Result<(), Failure> {
+        tracing::warn!(file = old, "giving up a file: {reason}");
+        if !self.store.void_file(claim, old, sha256, reason, replacement).await? {
+            return Err(lease_lost());
+        }
+        trash(self.store, self.destination, &claim.batch, old, sha256).await;
+        Ok(())
+    }
+
+    /// Gives up whatever file an earlier attempt left, because there will be none.
+    pub(super) async fn give_up_file(&self, claim: &Claim, reason: &str) -> Result<(), Failure> {
+        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
+        let Some(file) = batch.file else { return Ok(()) };
+        let _exclusive = self.destination.exclusive().await?;
+        self.void(claim, &file.id, Some(&file.sha256), reason, None).await
+    }
+}
+
+/// Trashes the voided files of a batch that are not in the trash yet. Trouble is logged; they stay listed.
+pub async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
+    if batch.voided.iter().all(|voided| voided.trashed) {
+        return;
+    }
+    match destination {
+        Destination::Drive(_) => {
+            for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
+                trash(store, destination, &batch.id, &voided.id, voided.sha256.as_deref()).await;
+            }
+        }
+        Destination::Directory(_) => {
+            if let Err(error) = sweep_directory(store, destination, &batch.id).await {
+                tracing::warn!(batch = batch.id, "voided files are still there: {}", error.full_message());
+            }
+        }
+    }
+}
+
+/// Under the directory's lock, and judged by the document as it is then: an unfinished batch is left to its next pass.
+async fn sweep_directory(store: &Store, destination: &Destination, batch: &str) -> Result<(), Failure> {
+    let _exclusive = destination.exclusive().await?;
+    let Some(batch) = store.batch(batch).await? else { return Ok(()) };
+    let official = match batch.state {
+        State::Completed | State::Marking => batch.file.as_ref().map(|file| file.sha256.as_str()),
+        State::Empty => None,
+        State::Running | State::Failed | State::Exhausted => return Ok(()),
+    };
+    for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
+        // The same content became official later: then the file under that name is the official one.
+        let theirs = voided.sha256.as_deref().filter(|sha256| Some(*sha256) != official);
+        trash(store, destination, &batch.id, &voided.id, theirs).await;
+    }
+    Ok(())
+}
+
+async fn trash(store: &Store, destination: &Destination, batch: &str, file: &str, sha256: Option<&str>) {
+    let done = match destination.discard(file, sha256).await {
+        Ok(()) => store.mark_trashed(batch, file).await.map_err(Failure::from),
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = done {
+        tracing::warn!(batch, file, "a voided file is not in the trash yet: {}", error.full_message());
+    }
+}

@@ -1,0 +1,81 @@
+//! The wish to stop: a signal, seen by every stage at its next point of rest.
+//!
+//! A stage is never asked whether it should stop; it is dropped where it waits. So nothing in here can be forgotten by a stage, and
+//! what must not be dropped (the commit) is simply not run under it.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::exit::Exit;
+
+/// The signals that end a run cleanly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Ctrl-C.
+    Interrupt,
+    /// What schedulers send.
+    Terminate,
+}
+
+impl Signal {
+    /// The exit code that says so.
+    pub fn exit(self) -> Exit {
+        match self {
+            Signal::Interrupt => Exit::InterruptedInt,
+            Signal::Terminate => Exit::InterruptedTerm,
+        }
+    }
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// Where the wish is seen. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    signal: watch::Receiver<Option<Signal>>,
+}
+
+impl Stop {
+    /// Listens for SIGTERM and SIGINT from now on, until the process ends.
+    ///
+    /// # Errors
+    /// When the handlers cannot be installed.
+    pub fn on_signals() -> std::io::Result<Stop> {
+        let (mut interrupt, mut terminate) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (sender, receiver) = watch::channel(None);
+        tokio::spawn(async move {
+            let signal = tokio::select! {
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+            };
+            tracing::warn!("{} received, stopping", signal.name());
+            sender.send_replace(Some(signal));
+            // Keeps the channel open, so that a late listener still sees the value.
+            sender.closed().await;
+        });
+        Ok(Stop { signal: receiver })
+    }
+
+    /// The signal that was received, if any.
+    pub fn requested(&self) -> Option<Signal> {
+        *self.signal.borrow()
+    }
+
+    /// Waits for a signal.
+    pub async fn wait(&self) -> Signal {
+        let mut signal = self.signal.clone();
+        let received = signal.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
+        match received {
+            Some(signal) => signal,
+            // The listener is gone, so no signal will ever come.
+            None => std::future::pending().await,
+        }
+    }
+}

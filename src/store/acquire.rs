@@ -1,0 +1,221 @@
+//! The lock: one atomic acquisition of the batch document.
+//!
+//! What races here: two schedulers, a `retry` on another machine, a person, and a run that was paused and does not know that its
+//! lease is long gone. All of it is decided inside ONE `findOneAndUpdate` on `_id` with an update pipeline, where every condition
+//! and every time is the server's (`$$NOW`). Conditions in the filter would not do: an upsert refuses `$expr`, and a filter that
+//! does not match would insert a second document. So the pipeline computes a verdict first and then either applies it or leaves
+//! the document as it is; who got it is told by the holder's id in the document that comes back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use super::document::{self, bson_date, literal};
+use super::error::{Kind, StoreError};
+use super::{Claim, Store};
+use crate::batch::{Batch, State};
+
+/// Attempts that the history keeps.
+const HISTORY_CAP: i32 = 50;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Acquisition {
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// Identity of this invocation, a UUID.
+    pub holder_id: String,
+    /// Host name, for people.
+    pub host: String,
+    /// `run`, `retry`, `backfill`.
+    pub command: &'static str,
+    /// Zone of a new batch's window.
+    pub timezone: String,
+    /// Cut-off of a new batch; a batch that exists keeps its own, so that every attempt exports the same window.
+    pub cutoff: DateTime<Utc>,
+    /// Take a failed batch before its back-off has passed.
+    pub ignore_back_off: bool,
+    /// Take a day recorded as empty again.
+    pub empty_again: bool,
+    /// Make the document when there is none.
+    pub create: bool,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub enum Acquired {
+    /// It is ours: generate (state `running`), or go on marking (state `marking`).
+    Ours(Claim, Box<Batch>),
+    /// It is not ours, and why.
+    Refused(Refusal),
+}
+
+/// Why a batch was not acquired.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// A live run holds it.
+    Held(Box<Batch>),
+    /// It was committed before.
+    Completed(Box<Batch>),
+    /// It was recorded as empty before.
+    Empty(Box<Batch>),
+    /// Its back-off has not passed.
+    BackOff(Box<Batch>),
+    /// All retries are used.
+    Exhausted(Box<Batch>),
+    /// There is no such batch.
+    Absent,
+}
+
+impl Store {
+    /// Acquires a batch, or says why not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
+        let Some(found) = self.find_and_acquire(request).await? else { return Ok(Acquired::Refused(Refusal::Absent)) };
+        let batch = document::batch(&found)?;
+        if batch.holder.as_ref().is_some_and(|holder| holder.id == request.holder_id) {
+            let claim = Claim { batch: batch.id.clone(), fence: batch.fence, attempt: batch.attempt };
+            return Ok(Acquired::Ours(claim, Box::new(batch)));
+        }
+        let batch = Box::new(batch);
+        Ok(Acquired::Refused(match batch.state {
+            State::Running | State::Marking => Refusal::Held(batch),
+            State::Completed => Refusal::Completed(batch),
+            State::Empty => Refusal::Empty(batch),
+            State::Failed => Refusal::BackOff(batch),
+            State::Exhausted => Refusal::Exhausted(batch),
+        }))
+    }
+
+    async fn find_and_acquire(&self, request: &Acquisition) -> Result<Option<Document>, StoreError> {
+        let pipeline = self.acquisition_pipeline(request);
+        // Two upserts of one new `_id` may collide; the loser finds the document at its next try.
+        for _ in 0..3 {
+            let update = self
+                .batches
+                .find_one_and_update(doc! { "_id": &request.batch }, pipeline.clone())
+                .upsert(request.create)
+                .return_document(ReturnDocument::After);
+            match self.bounded(update.into_future()).await {
+                Err(error) if error.kind == Kind::DuplicateKey => {}
+                result => return result,
+            }
+        }
+        Err(StoreError::malformed(format!("{} could not be acquired: its creation kept colliding", request.batch)))
+    }
+
+    fn acquisition_pipeline(&self, request: &Acquisition) -> Vec<Document> {
+        let expired = doc! { "$lte": [{ "$ifNull": ["$leaseExpiresAt", "$$NOW"] }, "$$NOW"] };
+        let due: Bson = if request.ignore_back_off {
+            true.into()
+        } else {
+            doc! { "$lte": [{ "$ifNull": ["$nextRetryAt", "$$NOW"] }, "$$NOW"] }.into()
+        };
+        let attempts_max = 1 + self.settings.retry_delays.len() as i32;
+        let is = |state: State| doc! { "$eq": ["$state", state.name()] };
+        let case = |condition: Document, verdict: &str| doc! { "case": condition, "then": verdict };
+        let verdict = doc! { "$switch": {
+            "branches": [
+                case(doc! { "$eq": [{ "$type": "$state" }, "missing"] }, "new"),
+                case(doc! { "$and": [is(State::Empty), request.empty_again] }, "new"),
+                case(doc! { "$and": [is(State::Failed), due] }, "again"),
+                case(doc! { "$and": [is(State::Running), &expired, { "$lt": ["$attempt", attempts_max] }] }, "take_over"),
+                case(doc! { "$and": [is(State::Running), &expired] }, "exhaust"),
+                case(doc! { "$and": [is(State::Marking), &expired] }, "roll_forward"),
+            ],
+            "default": "refuse",
+        }};
+        let when = |verdict: &str, changes: Document| {
+            doc! { "$set": { "_apply": { "$cond": [{ "$eq": ["$_verdict", verdict] }, changes, "$_apply"] } } }
+        };
+        let ours = self.holding(request);
+        let with = |more: Document| {
+            let mut changes = ours.clone();
+            changes.extend(more);
+            changes
+        };
+        // An interruption costs no attempt: the number is used again.
+        let next_attempt = doc! { "$cond": [
+            { "$eq": [{ "$last": { "$ifNull": ["$history.outcome", []] } }, "interrupted"] },
+            { "$max": [1, "$attempt"] },
+            { "$add": [{ "$ifNull": ["$attempt", 0] }, 1] },
+        ]};
+        let new = doc! {
+            "state": State::Running.name(),
+            "attempt": 1,
+            "window": { "timezone": literal(request.timezone.as_str()), "cutoff": bson_date(request.cutoff) },
+            "marked": 0_i64,
+            "createdAt": { "$ifNull": ["$createdAt", "$$NOW"] },
+        };
+        let again = doc! { "state": State::Running.name(), "attempt": next_attempt };
+        let take_over = doc! { "attempt": { "$add": ["$attempt", 1] }, "history": crashed(request) };
+        let roll_forward = doc! { "history": crashed(request) };
+        let exhaust = doc! {
+            "state": State::Exhausted.name(),
+            "fence": { "$add": ["$fence", 1] },
+            "holder": null,
+            "leaseExpiresAt": null,
+            "updatedAt": "$$NOW",
+            "history": crashed(request),
+        };
+        vec![
+            doc! { "$set": { "_verdict": verdict, "_apply": literal(doc! {}) } },
+            when("new", with(new)),
+            when("again", with(again)),
+            when("take_over", with(take_over)),
+            when("roll_forward", with(roll_forward)),
+            when("exhaust", exhaust),
+            doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
+            doc! { "$unset": ["_verdict", "_apply"] },
+        ]
+    }
+
+    /// What every acquisition sets.
+    fn holding(&self, request: &Acquisition) -> Document {
+        doc! {
+            "fence": { "$toLong": { "$add": [{ "$ifNull": ["$fence", 0] }, 1] } },
+            "holder": {
+                "id": literal(request.holder_id.as_str()),
+                "host": literal(request.host.as_str()),
+                "pid": i64::from(std::process::id()),
+                "command": request.command,
+                "since": "$$NOW",
+            },
+            "leaseExpiresAt": { "$add": ["$$NOW", millis(self.settings.lease)] },
+            "nextRetryAt": null,
+            "updatedAt": "$$NOW",
+        }
+    }
+}
+
+/// The history with the crashed attempt of the last holder. A holder that ended in an orderly way left its own entry and no
+/// `holder`; then there is nothing to add.
+fn crashed(request: &Acquisition) -> Document {
+    let message = format!("its lease expired; found by {} (pid {})", request.host, std::process::id());
+    let entry = doc! {
+        "attempt": "$attempt",
+        "holder": "$holder",
+        "startedAt": "$holder.since",
+        "endedAt": "$$NOW",
+        "outcome": "crashed",
+        "class": "crashed",
+        "stage": null,
+        "message": literal(message),
+    };
+    let added = doc! { "$cond": [{ "$eq": [{ "$type": "$holder" }, "object"] }, [entry], []] };
+    capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, added] })
+}
+
+/// The newest attempts of a history.
+pub(super) fn capped(history: Document) -> Document {
+    doc! { "$slice": [history, -HISTORY_CAP] }
+}
+
+/// Milliseconds for date arithmetic on the server.
+pub(super) fn millis(duration: Duration) -> i64 {
+    duration.as_millis().try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,273 @@
+//! The batch documents between acquisition and commit: every write carries the holder's fence.
+//!
+//! A fenced write that matches nothing means that another run took over. That is not an error of the database: it comes back as
+//! `false` or `None`, and the pass ends without writing anything more.
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use super::acquire::{capped, millis};
+use super::document::{self, file_document, literal};
+use super::error::StoreError;
+use super::{LEDGER, Store};
+use crate::batch::{Batch, FileFacts, State};
+use crate::exit::Exit;
+use crate::failure::Stage;
+
+/// The right to work on a batch, as long as nobody acquires it again.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// The fencing token of this acquisition.
+    pub fence: i64,
+    /// The number of this attempt.
+    pub attempt: i32,
+}
+
+impl Claim {
+    /// Matches the batch document while it is held under this claim, before or after the commit point.
+    pub(super) fn filter(&self) -> Document {
+        doc! { "_id": &self.batch, "fence": self.fence, "state": { "$in": ["running", "marking"] } }
+    }
+
+    /// Matches the batch document while it is held under this claim and nothing is committed.
+    pub(super) fn uncommitted(&self) -> Document {
+        doc! { "_id": &self.batch, "fence": self.fence, "state": "running" }
+    }
+}
+
+/// How an attempt ended without a commit.
+#[derive(Clone, Copy, Debug)]
+pub enum Ended<'a> {
+    /// Nothing was due.
+    Empty,
+    /// It failed.
+    Failed(Exit, Stage, &'a str),
+    /// It was told to stop.
+    Interrupted(Stage, &'a str),
+}
+
+/// A batch as a scan sees it.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// The document.
+    pub batch: Batch,
+    /// Whether its back-off or its lease has run out, by the database's clock.
+    pub due: bool,
+    /// The database's clock at the time of the scan.
+    pub now: DateTime<Utc>,
+}
+
+impl Store {
+    /// Extends the lease; allowed as long as nobody else acquired the batch, even when it ran out.
+    ///
+    /// Because it writes the same document as the commit transaction does, it also waits for a commit that is under way: what it
+    /// returns is the state after that. `None` when the batch is held under another fence or no longer held.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew(&self, claim: &Claim) -> Result<Option<Batch>, StoreError> {
+        let until = doc! { "$add": ["$$NOW", millis(self.settings.lease)] };
+        self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
+    }
+
+    /// Stores the manifest with the file id, before the first byte leaves. `false` when the claim is lost.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_file(&self, claim: &Claim, file: &FileFacts) -> Result<bool, StoreError> {
+        let changes = doc! { "$set": { "file": literal(file_document(file)), "updatedAt": "$$NOW" } };
+        Ok(self.change(claim.uncommitted(), vec![changes]).await?.is_some())
+    }
+
+    /// Gives up a file id for good and stores the one that replaces it, in one step. `false` when the claim is lost.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn void_file(
+        &self,
+        claim: &Claim,
+        old: &str,
+        sha256: Option<&str>,
+        reason: &str,
+        replacement: Option<&FileFacts>,
+    ) -> Result<bool, StoreError> {
+        let entry = doc! {
+            "id": literal(old),
+            "sha256": literal(sha256.map(str::to_owned)),
+            "reason": literal(reason),
+            "at": "$$NOW",
+            "trashed": false,
+        };
+        let mut filter = claim.uncommitted();
+        filter.insert("file.id", old);
+        let changes = doc! { "$set": {
+            "voided": { "$concatArrays": [{ "$ifNull": ["$voided", []] }, [entry]] },
+            "file": literal(replacement.map(file_document)),
+            "updatedAt": "$$NOW",
+        }};
+        Ok(self.change(filter, vec![changes]).await?.is_some())
+    }
+
+    /// Notes that a voided file is in the trash. It needs no fence: a voided id never becomes official.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mark_trashed(&self, batch: &str, file_id: &str) -> Result<(), StoreError> {
+        let update = self
+            .batches
+            .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
+            .array_filters([doc! { "it.id": file_id }]);
+        self.bounded(update.into_future()).await?;
+        Ok(())
+    }
+
+    /// Ends the attempt and releases the batch. A batch past its commit point stays `marking`, and is due at once.
+    ///
+    /// Returns the document as it is afterwards; `None` when the claim is lost.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn release(&self, claim: &Claim, ended: Ended<'_>) -> Result<Option<Batch>, StoreError> {
+        let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
+        let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
+        let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
+        let (outcome, class, stage, message, state, next): (_, _, _, _, Bson, Bson) = match ended {
+            Ended::Empty => ("empty", None, Stage::Generate, None, State::Empty.name().into(), Bson::Null),
+            Ended::Failed(exit, stage, message) => (
+                "failed",
+                Some(exit.name()),
+                stage,
+                Some(message),
+                doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
+                doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
+            ),
+            Ended::Interrupted(stage, message) => {
+                ("interrupted", Some("interrupted"), stage, Some(message), State::Failed.name().into(), "$$NOW".into())
+            }
+        };
+        let entry = doc! {
+            "attempt": "$attempt",
+            "holder": "$holder",
+            "startedAt": "$holder.since",
+            "endedAt": "$$NOW",
+            "outcome": outcome,
+            "class": class,
+            "stage": stage.name(),
+            "message": literal(message.map(str::to_owned)),
+        };
+        let marking = doc! { "$eq": ["$state", State::Marking.name()] };
+        let changes = doc! { "$set": {
+            "state": { "$cond": [&marking, "$state", state] },
+            "nextRetryAt": { "$cond": [&marking, null, next] },
+            "history": capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, [entry]] }),
+            "holder": null,
+            "leaseExpiresAt": null,
+            "updatedAt": "$$NOW",
+        }};
+        self.change(claim.filter(), vec![changes]).await
+    }
+
+    /// Takes a batch from whoever holds it and makes it due at once, with all its attempts before it. The fence moves on, so that
+    /// the old holder can do no harm. `None` when the document changed since it was looked at.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unlock(&self, seen: &Batch, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
+        let entry = doc! {
+            "attempt": "$attempt",
+            "holder": "$holder",
+            "startedAt": "$holder.since",
+            "endedAt": "$$NOW",
+            "outcome": "unlocked",
+            "class": null,
+            "stage": null,
+            "message": literal(format!("by {by}: {}", reason.unwrap_or("no reason given"))),
+        };
+        let marking = doc! { "$eq": ["$state", State::Marking.name()] };
+        let changes = doc! { "$set": {
+            "state": { "$cond": [&marking, "$state", State::Failed.name()] },
+            "attempt": { "$cond": [&marking, "$attempt", 0] },
+            "nextRetryAt": { "$cond": [&marking, null, "$$NOW"] },
+            "fence": { "$add": ["$fence", 1] },
+            "history": capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, [entry]] }),
+            "holder": null,
+            "leaseExpiresAt": null,
+            "updatedAt": "$$NOW",
+        }};
+        let filter = doc! { "_id": &seen.id, "fence": seen.fence, "state": seen.state.name() };
+        self.change(filter, vec![changes]).await
+    }
+
+    /// The batch of an id.
+    ///
+    /// # Errors
+    /// When the database fails, or the document makes no sense.
+    pub async fn batch(&self, id: &str) -> Result<Option<Batch>, StoreError> {
+        let found = self.bounded(self.batches.find_one(doc! { "_id": id }).into_future()).await?;
+        found.as_ref().map(document::batch).transpose()
+    }
+
+    /// Batches of a range of ids (both ends included), newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails, or a document makes no sense.
+    pub async fn batch_range(&self, from: &str, to: &str, limit: i64) -> Result<Vec<Overview>, StoreError> {
+        self.overview(doc! { "_id": { "$gte": from, "$lte": to } }, limit).await
+    }
+
+    /// What may need work: everything unfinished, everything with a voided file that is not in the trash, and the batch `latest`.
+    ///
+    /// # Errors
+    /// When the database fails, or a document makes no sense.
+    pub async fn unfinished(&self, latest: &str) -> Result<Vec<Overview>, StoreError> {
+        let unfinished = ["failed", "running", "marking", "exhausted"];
+        let filter = doc! { "$or": [
+            { "_id": latest },
+            { "state": { "$in": &unfinished[..] } },
+            { "voided.trashed": false },
+        ]};
+        self.overview(filter, 10_000).await
+    }
+
+    async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>, StoreError> {
+        let passed = |field: &str| doc! { "$lte": [{ "$ifNull": [field, "$$NOW"] }, "$$NOW"] };
+        let pipeline = [
+            doc! { "$match": { "$and": [filter, { "_id": { "$ne": LEDGER } }] } },
+            doc! { "$sort": { "_id": -1 } },
+            doc! { "$limit": limit },
+            doc! { "$set": {
+                "_now": "$$NOW",
+                "_due": { "$switch": {
+                    "branches": [
+                        { "case": { "$eq": ["$state", "failed"] }, "then": passed("$nextRetryAt") },
+                        { "case": { "$in": ["$state", ["running", "marking"]] }, "then": passed("$leaseExpiresAt") },
+                    ],
+                    "default": false,
+                }},
+            }},
+        ];
+        let cursor = self.bounded(self.batches.aggregate(pipeline).into_future()).await?;
+        let documents: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        documents
+            .iter()
+            .map(|found| {
+                Ok(Overview {
+                    batch: document::batch(found)?,
+                    due: found.get_bool("_due").unwrap_or(false),
+                    now: document::date(found, "_now").unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
+        let update =
+            self.batches.find_one_and_update(filter, pipeline).return_document(ReturnDocument::After);
+        let found = self.bounded(update.into_future()).await?;
+        found.as_ref().map(document::batch).transpose()
+    }
+}

@@ -1,0 +1,142 @@
+//! Between BSON and the program's types: batch documents as they are stored.
+//!
+//! Reading is lenient (a missing field is empty, a number is whatever holds an integer), because a document may have been touched
+//! by hand in an emergency; what a decision depends on is checked again inside the update that acts on it.
+
+use chrono::{DateTime, Utc};
+use mongodb::bson::{Bson, Document, doc};
+
+use super::error::StoreError;
+use crate::batch::{Attempt, Batch, FileFacts, Holder, State, Voided};
+
+/// Reads a batch document.
+///
+/// # Errors
+/// When its state is none that this program knows.
+pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
+    let id = text(document, "_id").unwrap_or_default();
+    let name = text(document, "state").unwrap_or_default();
+    let state = State::from_name(&name)
+        .ok_or_else(|| StoreError::malformed(format!("{id} has the unknown state {name:?}; was it edited by hand?")))?;
+    let window = document.get_document("window").ok();
+    Ok(Batch {
+        state,
+        number: int(document, "number"),
+        attempt: int(document, "attempt").map_or(0, |n| n as i32),
+        fence: int(document, "fence").unwrap_or(0),
+        holder: document.get_document("holder").ok().map(holder),
+        lease_expires_at: date(document, "leaseExpiresAt"),
+        timezone: window.and_then(|w| text(w, "timezone")).unwrap_or_default(),
+        cutoff: window.and_then(|w| date(w, "cutoff")).unwrap_or_default(),
+        next_retry_at: date(document, "nextRetryAt"),
+        file: document.get_document("file").ok().map(file),
+        voided: documents(document, "voided").map(voided).collect(),
+        history: documents(document, "history").map(attempt).collect(),
+        marked: int(document, "marked").unwrap_or(0),
+        changed_after_commit: object_ids(document, "changedAfterCommit"),
+        created_at: date(document, "createdAt"),
+        updated_at: date(document, "updatedAt"),
+        completed_at: date(document, "completedAt"),
+        id,
+    })
+}
+
+/// The manifest as it is stored under `file`.
+pub(super) fn file_document(file: &FileFacts) -> Document {
+    doc! {
+        "id": &file.id,
+        "name": &file.name,
+        "sha256": &file.sha256,
+        "md5": &file.md5,
+        "bytes": file.bytes as i64,
+        "rows": file.rows as i64,
+        "entries": file.entries as i64,
+        "totalDebit": file.total_debit,
+        "totalCredit": file.total_credit,
+        "link": file.link.clone(),
+    }
+}
+
+fn file(document: &Document) -> FileFacts {
+    FileFacts {
+        id: text(document, "id").unwrap_or_default(),
+        name: text(document, "name").unwrap_or_default(),
+        sha256: text(document, "sha256").unwrap_or_default(),
+        md5: text(document, "md5").unwrap_or_default(),
+        bytes: int(document, "bytes").unwrap_or(0) as u64,
+        rows: int(document, "rows").unwrap_or(0) as u64,
+        entries: int(document, "entries").unwrap_or(0) as u64,
+        total_debit: int(document, "totalDebit").unwrap_or(0),
+        total_credit: int(document, "totalCredit").unwrap_or(0),
+        link: text(document, "link"),
+    }
+}
+
+fn holder(document: &Document) -> Holder {
+    Holder {
+        id: text(document, "id").unwrap_or_default(),
+        host: text(document, "host").unwrap_or_default(),
+        pid: int(document, "pid").unwrap_or(0),
+        command: text(document, "command").unwrap_or_default(),
+        since: date(document, "since"),
+    }
+}
+
+fn voided(document: &Document) -> Voided {
+    Voided {
+        id: text(document, "id").unwrap_or_default(),
+        sha256: text(document, "sha256"),
+        reason: text(document, "reason").unwrap_or_default(),
+        at: date(document, "at"),
+        trashed: document.get_bool("trashed").unwrap_or(false),
+    }
+}
+
+fn attempt(document: &Document) -> Attempt {
+    Attempt {
+        attempt: int(document, "attempt").map_or(0, |n| n as i32),
+        holder: document.get_document("holder").ok().map(holder),
+        started_at: date(document, "startedAt"),
+        ended_at: date(document, "endedAt"),
+        outcome: text(document, "outcome").unwrap_or_default(),
+        class: text(document, "class"),
+        stage: text(document, "stage"),
+        message: text(document, "message"),
+    }
+}
+
+pub(super) fn text(document: &Document, key: &str) -> Option<String> {
+    document.get_str(key).ok().map(str::to_owned)
+}
+
+/// An integer in whatever number type it was stored.
+pub(super) fn int(document: &Document, key: &str) -> Option<i64> {
+    match document.get(key)? {
+        Bson::Int32(n) => Some(i64::from(*n)),
+        Bson::Int64(n) => Some(*n),
+        Bson::Double(n) if n.fract() == 0.0 => Some(*n as i64),
+        _ => None,
+    }
+}
+
+pub(super) fn date(document: &Document, key: &str) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(document.get_datetime(key).ok()?.timestamp_millis())
+}
+
+fn documents<'a>(document: &'a Document, key: &str) -> impl Iterator<Item = &'a Document> {
+    document.get_array(key).into_iter().flatten().filter_map(Bson::as_document)
+}
+
+fn object_ids(document: &Document, key: &str) -> Vec<String> {
+    document.get_array(key).into_iter().flatten().filter_map(Bson::as_object_id).map(|id| id.to_hex()).collect()
+}
+
+/// A date as the database stores it: milliseconds.
+pub(super) fn bson_date(instant: DateTime<Utc>) -> mongodb::bson::DateTime {
+    mongodb::bson::DateTime::from_millis(instant.timestamp_millis())
+}
+
+/// A value as a constant inside an aggregation expression, where a `$` at its beginning would name a field.
+pub(super) fn literal(value: impl Into<Bson>) -> Bson {
+    Bson::Document(doc! { "$literal": value.into() })
+}

@@ -1,0 +1,114 @@
+//! What went wrong in the database, in kinds. The kind is decided here, once, from codes and labels, never from text.
+
+use std::time::Duration;
+
+use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Kinds of database trouble that the program treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The login was refused, or the user lacks a privilege.
+    Denied,
+    /// The whole transaction may be run again.
+    TransientTransaction,
+    /// It is not known whether the transaction was committed.
+    UnknownCommit,
+    /// The snapshot is too old or not available yet; a new one will do.
+    Snapshot,
+    /// A document with that key exists.
+    DuplicateKey,
+    /// A field cannot be created inside a value that is no document.
+    PathNotViable,
+    /// Everything else: unreachable, timed out, failing.
+    Unavailable,
+}
+
+/// Trouble with the database. The message holds no secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// What kind of trouble.
+    pub kind: Kind,
+    /// What the driver or the server said.
+    pub message: String,
+}
+
+impl StoreError {
+    pub(super) fn timeout(limit: Duration) -> StoreError {
+        let message = format!("no answer within {}", humantime::format_duration(limit));
+        StoreError { kind: Kind::Unavailable, message }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>) -> StoreError {
+        StoreError { kind: Kind::Unavailable, message: what.into() }
+    }
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> StoreError {
+        StoreError { kind: kind(&error), message: describe(&error) }
+    }
+}
+
+impl From<mongodb::bson::error::Error> for StoreError {
+    fn from(error: mongodb::bson::error::Error) -> StoreError {
+        StoreError::malformed(format!("a document cannot be read: {error}"))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        match error.kind {
+            Kind::Denied => Failure::configuration(format!("MongoDB refused: {}", error.message))
+                .next("check the user, password and roles (readWrite on the database) in MONGODB_URI"),
+            Kind::TransientTransaction
+            | Kind::UnknownCommit
+            | Kind::Snapshot
+            | Kind::DuplicateKey
+            | Kind::PathNotViable
+            | Kind::Unavailable => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)),
+        }
+    }
+}
+
+/// The error without the driver's debugging clutter, and without secrets.
+pub(super) fn describe(error: &Error) -> String {
+    let text = match &*error.kind {
+        ErrorKind::Command(command) => format!("{} ({})", command.message, command.code_name),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => write.message.clone(),
+        _ => error.kind.to_string(),
+    };
+    crate::secret::redact(&text).into_owned()
+}
+
+fn kind(error: &Error) -> Kind {
+    if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+        return Kind::UnknownCommit;
+    }
+    if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+        return Kind::TransientTransaction;
+    }
+    if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
+        return Kind::Denied;
+    }
+    match code(error) {
+        // Unauthorized, AuthenticationFailed.
+        Some(13 | 18) => Kind::Denied,
+        // SnapshotTooOld, SnapshotUnavailable.
+        Some(239 | 246) => Kind::Snapshot,
+        Some(11000) => Kind::DuplicateKey,
+        Some(28) => Kind::PathNotViable,
+        _ => Kind::Unavailable,
+    }
+}
+
+pub(super) fn code(error: &Error) -> Option<i32> {
+    match &*error.kind {
+        ErrorKind::Command(command) => Some(command.code),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+        _ => None,
+    }
+}

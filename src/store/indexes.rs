@@ -1,0 +1,118 @@
+//! The indexes that the program needs, and no more: every further index on `status` slows the commit by a third.
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use mongodb::{Collection, IndexModel};
+
+use super::Store;
+use super::error::StoreError;
+
+/// Error code of a collection that exists already.
+const NAMESPACE_EXISTS: i32 = 48;
+
+/// What `init` found and made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialized {
+    /// Name of the index of the queue that serves the query for due rows.
+    pub queue_index: String,
+    /// Whether it was created now.
+    pub queue_index_created: bool,
+    /// Names of the indexes of our own collection.
+    pub batch_indexes: Vec<String>,
+}
+
+impl Store {
+    /// Creates what is missing: our collections, their indexes, and an index on the queue when none serves the query for due rows.
+    ///
+    /// # Errors
+    /// When the database fails or refuses.
+    pub async fn initialize(&self) -> Result<Initialized, StoreError> {
+        for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
+            self.create_collection(collection).await?;
+        }
+        let partial = IndexOptions::builder()
+            .name("voided_to_trash".to_owned())
+            .partial_filter_expression(doc! { "voided.trashed": false })
+            .build();
+        let indexes = [
+            IndexModel::builder()
+                .keys(doc! { "state": 1, "_id": 1 })
+                .options(IndexOptions::builder().name("state".to_owned()).build())
+                .build(),
+            IndexModel::builder().keys(doc! { "voided.trashed": 1 }).options(partial).build(),
+        ];
+        let created = self.bounded(self.batches.create_indexes(indexes).into_future()).await?;
+        let (queue_index, queue_index_created) = match self.serving_index().await? {
+            Some(name) => (name, false),
+            None => {
+                let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 }).build();
+                // Building it on a large queue takes its time; so no limit here.
+                (self.queue.create_index(index).await?.index_name, true)
+            }
+        };
+        Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
+    }
+
+    /// Name of an index of the queue that serves the query for due rows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
+        let cursor = match self.bounded(self.queue.list_indexes().into_future()).await {
+            Ok(cursor) => cursor,
+            // The collection does not exist yet.
+            Err(_) if !self.has_queue().await? => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let indexes: Vec<IndexModel> = self.bounded(cursor.try_collect()).await?;
+        Ok(indexes.iter().find(|index| serves(index)).map(|index| {
+            let name = index.options.as_ref().and_then(|options| options.name.clone());
+            name.unwrap_or_else(|| index.keys.to_string())
+        }))
+    }
+
+    async fn has_queue(&self) -> Result<bool, StoreError> {
+        let names = self.bounded(self.db.list_collection_names().into_future()).await?;
+        Ok(names.contains(&self.settings.collections.queue))
+    }
+
+    pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
+        match self.db.create_collection(collection.name()).await {
+            Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => Err(error.into()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Whether the index leads to the queued rows: its keys begin with `status` (and `exportPath`, in any order) and go on with
+/// `scheduledFor`; and it leaves no row out.
+fn serves(index: &IndexModel) -> bool {
+    let partial = index.options.as_ref().is_some_and(|options| {
+        options.partial_filter_expression.is_some() || options.sparse == Some(true) || options.hidden == Some(true)
+    });
+    let mut keys = index.keys.keys().map(String::as_str).skip_while(|key| matches!(*key, "status" | "exportPath"));
+    let begins = index.keys.keys().next().is_some_and(|key| matches!(key.as_str(), "status" | "exportPath"));
+    let on_status = index.keys.contains_key("status");
+    !partial && begins && on_status && keys.next() == Some("scheduledFor")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_index_that_leads_to_the_due_rows_serves() {
+        let index = |keys: Document| IndexModel::builder().keys(keys).build();
+        assert!(serves(&index(doc! { "status": 1, "scheduledFor": 1 })));
+        assert!(serves(&index(doc! { "status": 1, "exportPath": 1, "scheduledFor": 1 })));
+        assert!(serves(&index(doc! { "exportPath": 1, "status": 1, "scheduledFor": 1, "_id": 1 })));
+        assert!(!serves(&index(doc! { "status": 1 })));
+        assert!(!serves(&index(doc! { "scheduledFor": 1, "status": 1 })));
+        assert!(!serves(&index(doc! { "exportPath": 1, "scheduledFor": 1 })));
+        assert!(!serves(&index(doc! { "status": 1, "clientId": 1, "scheduledFor": 1 })));
+        let partial = IndexOptions::builder().partial_filter_expression(doc! { "status": "queued" }).build();
+        let keys = doc! { "status": 1, "scheduledFor": 1 };
+        assert!(!serves(&IndexModel::builder().keys(keys).options(partial).build()));
+    }
+}

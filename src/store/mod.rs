@@ -1,0 +1,172 @@
+//! The database: the only user of the `mongodb` crate.
+//!
+//! Everything that has to be atomic is one command or one transaction in here. The rules that keep the promise:
+//!
+//! - Every write of a holder is filtered by its fence. No match means that another run took over, and the pass ends.
+//! - Leases and back-off are judged by the database's clock (`$$NOW`) only; no client time is ever stored as a deadline.
+//! - Reads that end in the file are taken at one snapshot; what the commit marks is what that snapshot showed, or nothing.
+//!
+//! Layers, upwards: `error` (what went wrong, in kinds), `document` (BSON to the program's types), then one file per concern.
+
+mod acquire;
+mod batches;
+mod commit;
+mod document;
+mod entries;
+mod error;
+mod indexes;
+mod marking;
+mod rows;
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, doc};
+use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::{Client, Collection, Database};
+
+pub use acquire::{Acquired, Acquisition, Refusal};
+pub use batches::{Claim, Ended, Overview};
+pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
+pub use entries::{DueRows, EntryChunk, Ledger, RowKey, Snapshot};
+pub use error::{Kind, StoreError};
+pub use indexes::Initialized;
+pub use marking::Marked;
+
+use crate::config::Collections;
+use crate::failure::Failure;
+
+/// How long a single small command may take before the database counts as failing.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to look for a writable server, unless the URI says otherwise: longer than an election takes.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What the store needs to know.
+#[derive(Clone)]
+pub struct StoreSettings {
+    /// Connection string; may hold a password.
+    pub uri: crate::secret::Secret,
+    /// Database name; `None` for the one of the URI, else `auto_acct`.
+    pub database: Option<String>,
+    /// Names of the collections; the row lists of large batches are in `exportbatchrows`.
+    pub collections: Collections,
+    /// Length of a lease.
+    pub lease: Duration,
+    /// Delays before the retries; their number is the retry limit.
+    pub retry_delays: Vec<Duration>,
+}
+
+/// An open database that fits: a replica set or mongos, 5.0 or newer.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    db: Database,
+    queue: Collection<Document>,
+    entries: Collection<Document>,
+    log: Collection<Document>,
+    batches: Collection<Document>,
+    /// The same collection, for reads in a snapshot session.
+    ledger_at_snapshot: Collection<Document>,
+    row_lists: Collection<Document>,
+    settings: StoreSettings,
+}
+
+/// Id of the one document that numbers and chains the batches.
+const LEDGER: &str = "ledger";
+/// Default database of the application.
+const DEFAULT_DATABASE: &str = "auto_acct";
+/// First wire version with snapshot reads outside transactions: MongoDB 5.0.
+const WIRE_VERSION_5_0: i32 = 13;
+
+impl Store {
+    /// Connects, and checks that the deployment can keep the promise.
+    ///
+    /// # Errors
+    /// `configuration` when the URI does not parse, the login is refused, or the server is standalone or too old;
+    /// `database_unavailable` when no server answers.
+    pub async fn connect(settings: StoreSettings) -> Result<Store, Failure> {
+        let store = Store::open(settings).await?;
+        let hello = store.hello().await?;
+        if !hello.is_replica_set {
+            return Err(Failure::configuration("the MongoDB server is standalone: it has no transactions")
+                .next("start mongod with --replSet and run rs.initiate(), or connect to a replica set or mongos"));
+        }
+        if hello.wire_version < WIRE_VERSION_5_0 {
+            return Err(Failure::configuration("the MongoDB server is older than 5.0: it has no snapshot reads")
+                .next("upgrade the server to 5.0 or newer"));
+        }
+        Ok(store)
+    }
+
+    /// Prepares a client without asking the server anything.
+    ///
+    /// # Errors
+    /// `configuration` when the URI does not parse.
+    pub async fn open(settings: StoreSettings) -> Result<Store, Failure> {
+        let bad = |error: mongodb::error::Error| {
+            Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
+                .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name")
+        };
+        let mut options = ClientOptions::parse(settings.uri.expose()).await.map_err(bad)?;
+        let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();
+        options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
+        options.app_name.get_or_insert_with(|| "batch-export".to_owned());
+        options.write_concern = Some(majority);
+        // Not for all of the client: the driver would then ask snapshot sessions for `majority` as well.
+        options.read_concern = None;
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+        let name = settings.database.clone().or_else(|| options.default_database.clone());
+        let client = Client::with_options(options).map_err(bad)?;
+        let db = client.database(name.as_deref().unwrap_or(DEFAULT_DATABASE));
+        let names = &settings.collections;
+        let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
+        Ok(Store {
+            queue: db.collection(&names.queue),
+            entries: db.collection(&names.entries),
+            log: db.collection(&names.log),
+            batches: db.collection_with_options(&names.batches, majority),
+            ledger_at_snapshot: db.collection(&names.batches),
+            row_lists: db.collection("exportbatchrows"),
+            client,
+            db,
+            settings,
+        })
+    }
+
+    /// What the server says of itself.
+    ///
+    /// # Errors
+    /// As in [`Store::connect`].
+    pub async fn hello(&self) -> Result<Hello, Failure> {
+        let answer =
+            self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await?;
+        Ok(Hello {
+            is_replica_set: answer.contains_key("setName") || answer.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
+            wire_version: answer.get_i32("maxWireVersion").unwrap_or(0),
+        })
+    }
+
+    /// Name of the database.
+    pub fn database_name(&self) -> &str {
+        self.db.name()
+    }
+
+    /// Gives up on a small command that hangs: the driver has no limit of its own once a server was selected.
+    async fn bounded<T>(
+        &self,
+        command: impl Future<Output = mongodb::error::Result<T>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(COMMAND_TIMEOUT, command).await {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(_) => Err(StoreError::timeout(COMMAND_TIMEOUT)),
+        }
+    }
+}
+
+/// What a server says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    /// Member of a replica set, or a mongos.
+    pub is_replica_set: bool,
+    /// Its protocol version: 13 is MongoDB 5.0.
+    pub wire_version: i32,
+}

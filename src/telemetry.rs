@@ -1,0 +1,76 @@
+//! The log, on stderr: what happens while it happens.
+//!
+//! Everything is masked at the sink: a secret that a library puts into its own message is caught there, whatever the level. Libraries
+//! that log tokens by habit are capped below any level that a flag can reach.
+
+use std::io::{self, Write};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::prelude::*;
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Errors only.
+    Quiet,
+    /// What an operator wants to see.
+    Normal,
+    /// Each step.
+    Verbose,
+    /// Libraries too.
+    Everything,
+}
+
+impl Level {
+    fn filter(self) -> Targets {
+        let (ours, others) = match self {
+            Level::Quiet => (LevelFilter::ERROR, LevelFilter::ERROR),
+            Level::Normal => (LevelFilter::INFO, LevelFilter::WARN),
+            Level::Verbose => (LevelFilter::DEBUG, LevelFilter::WARN),
+            Level::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
+        };
+        // The caps: these print tokens or whole requests at their lower levels.
+        let capped = ["hyper", "hyper_util", "rustls", "reqwest", "mongodb"].map(|target| (target, others.min(LevelFilter::INFO)));
+        Targets::new()
+            .with_default(others)
+            .with_target("batch_export", ours)
+            .with_target("yup_oauth2", LevelFilter::OFF)
+            .with_targets(capped)
+    }
+}
+
+/// Starts logging, as text or as one JSON object a line; colours only on request.
+pub fn start(level: Level, json: bool, colour: bool) {
+    let layer = tracing_subscriber::fmt::layer().with_writer(Masked).with_target(level == Level::Everything);
+    let registry = tracing_subscriber::registry().with(level.filter());
+    if json {
+        registry.with(layer.json().flatten_event(true)).init();
+    } else {
+        registry.with(layer.with_ansi(colour)).init();
+    }
+}
+
+/// Stderr behind the masking of secrets; one event is one write.
+struct Masked;
+
+impl<'a> MakeWriter<'a> for Masked {
+    type Writer = Masked;
+
+    fn make_writer(&'a self) -> Masked {
+        Masked
+    }
+}
+
+impl Write for Masked {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        io::stderr().lock().write_all(crate::secret::redact(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
