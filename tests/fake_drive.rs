@@ -2,4 +2,9 @@
 //! moment at which a fault strikes; and Google's own client must be able to upload to it.
 
 mod client;
+mod credentials;
+mod faults;
+mod files;
+mod holds;
+mod official_client;
 mod sessions;

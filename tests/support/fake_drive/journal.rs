@@ -61,3 +61,10 @@ pub struct Request {
     pub fault: Option<String>,
     pub at: Instant,
 }
+
+impl Request {
+    /// The first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}

@@ -223,10 +223,11 @@ impl<'a> Exchange<'a> {
             Some((Point::InFlight, gate)) => gate.pass(stopping),
             Some((Point::After, _)) | None => {}
         }
-        if let Some(Fault { action: Action::StallHeaders, effect: effect @ Effect::Nothing, .. }) = &mut self.fault {
+        if matches!(&self.fault, Some(Fault { action: Action::StallHeaders, effect: Effect::Nothing, .. })) {
             stall(self.shared, connection);
-            *effect = Effect::Everything;
-            return connection.is_gone() || self.shared.is_stopping();
+            // Released: from here on it is a request like any other.
+            self.fault = None;
+            return connection.is_gone() || stopping();
         }
         false
     }
