@@ -93,29 +93,52 @@ fn a_list_finds_by_name_parent_trash_and_app_property() {
     assert_eq!(found(&client, "name='day.csv' and trashed = true", ALL), [trashed.as_str()]);
     assert_eq!(found(&client, "name = 'day.csv'", ""), [elsewhere.as_str()], "only My Drive unless asked otherwise");
     assert_eq!(found(&client, r"name = 'it\'s a \\ name'", ALL), [quoted.as_str()]);
-    assert_eq!(found(&client, "appProperties has { key='batchId' and value='batch_1' }", ALL), [quoted]);
+    assert_eq!(found(&client, "appProperties has { key='batchId' and value='batch_1' }", ALL), [quoted.as_str()]);
     assert_eq!(
         found(&client, "name contains 'for' and mimeType != 'application/vnd.google-apps.folder'", ALL),
-        [foreign]
+        [foreign.as_str()]
     );
     assert_eq!(
         found(&client, "mimeType = 'application/vnd.google-apps.folder' and name = 'Exports'", ALL),
         [drive.folder()]
     );
+    let either = format!(
+        "'{}' in parents and (name='foreign' or appProperties has {{ key='batchId' and value='batch_1' }})",
+        drive.folder()
+    );
+    assert_eq!(found(&client, &either, ALL), [foreign.as_str(), quoted.as_str()]);
+    let chain = "name = 'foreign' or name = 'none' and name = 'none'";
+    assert!(found(&client, chain, ALL).is_empty(), "from left to right, without precedence");
+    assert_eq!(found(&client, "not (name = 'day.csv') and mimeType = 'text/csv'", ALL), [foreign, quoted]);
     let only_drive = format!("{ALL}&corpora=drive&driveId={}", drive.drive_id());
     assert_eq!(found(&client, "name = 'day.csv'", &format!("{only_drive}&orderBy=createdTime")), [day, trashed]);
-    for q in
-        ["", "name", "name = day", "name = 'x' or trashed = false", "nametrashed = true", "'x' in owners", "name = 'x"]
-    {
+    for q in [
+        "",
+        "name",
+        "name = day",
+        "name = 'x' xor trashed = false",
+        "nametrashed = true",
+        "'x' in owners",
+        "name = 'x",
+        "(name = 'x'",
+    ] {
         let q: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
         assert_eq!(client.get(&format!("/drive/v3/files?q={q}")).status, 400, "{q}");
     }
+}
+
+#[test]
+fn a_list_comes_in_pages_and_may_lag() {
+    let drive = FakeDrive::start();
+    let client = Client::sign_in(&drive);
+    drive.put_file(drive.planted(&drive.issue_id(), "day.csv", b"abc"));
     let page =
         client.get(&format!("/drive/v3/files?{ALL}&pageSize=2&fields=nextPageToken,files(name)&orderBy=name")).json();
     assert_eq!((page["nextPageToken"].as_str(), page["files"].as_array().map(Vec::len)), (Some("2"), Some(2)));
     assert_eq!(client.get(&format!("/drive/v3/files?{ALL}&fields=files(sha256)")).status, 400);
     drive.plan(drive.next(Operation::List), Fault::tamper(Tamper::ChecksumsMissing));
     assert!(!client.get(&format!("/drive/v3/files?{ALL}&fields=*")).text().contains("Checksum"));
+    assert_eq!(found(&client, "name = 'day.csv'", ALL).len(), 1);
     drive.let_lists_lag();
     assert!(found(&client, "name = 'day.csv'", ALL).is_empty());
 }

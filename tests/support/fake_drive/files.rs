@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::fields::Selection;
-use super::query;
+use super::query::Query;
 use super::state::{Content, FOLDER_MIME, File, Role, State, now};
 use super::token::{Identity, SCOPE_DRIVE, SCOPE_DRIVE_FILE};
 use super::wire::Head;
@@ -73,7 +73,7 @@ pub fn download(state: &State, who: &Identity, head: &Head, id: &str) -> Result<
 pub fn list(state: &State, who: &Identity, head: &Head) -> Result<Answer> {
     require_reader(who)?;
     let selection = Selection::of_list(head.param("fields"))?;
-    let terms = head.param("q").map(query::parse).transpose()?.unwrap_or_default();
+    let query = head.param("q").map(Query::parse).transpose()?;
     let shared_too = head.param("includeItemsFromAllDrives") == Some("true");
     if shared_too && !all_drives(head) {
         let why = "The includeItemsFromAllDrives parameter requires the supportsAllDrives parameter to be true.";
@@ -93,7 +93,7 @@ pub fn list(state: &State, who: &Identity, head: &Head) -> Result<Answer> {
         .filter(|file| state.is_visible(who, file) && (shared_too || file.drive_id.is_none()))
         .filter(|file| only_drive.is_none_or(|id| file.drive_id.as_deref() == Some(id)))
         .filter(|file| !state.lists_lag || file.fixture)
-        .filter(|file| terms.iter().all(|term| term.matches(file, state.is_trashed(file), &who.app)))
+        .filter(|file| query.as_ref().is_none_or(|query| query.matches(file, state.is_trashed(file), &who.app)))
         .collect();
     match head.param("orderBy") {
         // Drive promises no order; the oldest last keeps clients honest that take the first.

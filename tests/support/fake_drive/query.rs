@@ -3,7 +3,16 @@
 use super::answer::Answer;
 use super::state::File;
 
-/// One condition of a `q`; all are joined with `and`.
+/// A parsed `q`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    Term(Term),
+    Not(Box<Query>),
+    And(Box<Query>, Box<Query>),
+    Or(Box<Query>, Box<Query>),
+}
+
+/// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Term {
     Name(String),
@@ -14,9 +23,26 @@ pub enum Term {
     AppProperty { key: String, value: String },
 }
 
-impl Term {
+impl Query {
+    /// Parses a whole `q`.
+    pub fn parse(q: &str) -> Result<Self, Answer> {
+        let whole = parse_chain(q.trim_start()).filter(|(_, after)| after.is_empty());
+        whole.map(|(query, _)| query).ok_or_else(|| Answer::error_saying(400, "invalid", "Invalid Value"))
+    }
+
     /// `trashed` and `app` are what only the whole state knows: in the trash itself or through a parent, and who asks.
     pub fn matches(&self, file: &File, trashed: bool, app: &str) -> bool {
+        match self {
+            Query::Term(term) => term.matches(file, trashed, app),
+            Query::Not(query) => !query.matches(file, trashed, app),
+            Query::And(one, other) => one.matches(file, trashed, app) && other.matches(file, trashed, app),
+            Query::Or(one, other) => one.matches(file, trashed, app) || other.matches(file, trashed, app),
+        }
+    }
+}
+
+impl Term {
+    fn matches(&self, file: &File, trashed: bool, app: &str) -> bool {
         match self {
             Term::Name(name) => file.name == *name,
             Term::NameContains(prefix) => file.name.split_whitespace().any(|word| word.starts_with(prefix)),
@@ -28,20 +54,31 @@ impl Term {
     }
 }
 
-/// Parses a whole `q`.
-pub fn parse(q: &str) -> Result<Vec<Term>, Answer> {
-    let mut rest = q.trim();
-    let mut terms = Vec::new();
-    while !rest.is_empty() || terms.is_empty() {
-        let invalid = || Answer::error_saying(400, "invalid", "Invalid Value");
-        if !terms.is_empty() {
-            rest = word(rest, "and").ok_or_else(invalid)?;
-        }
-        let (term, after) = parse_term(rest).ok_or_else(invalid)?;
-        terms.push(term);
-        rest = after.trim_start();
+/// Conditions joined by `and` and `or`, which Drive evaluates from left to right, without precedence.
+fn parse_chain(rest: &str) -> Option<(Query, &str)> {
+    let (mut query, mut rest) = parse_operand(rest)?;
+    loop {
+        rest = rest.trim_start();
+        let is_and = word(rest, "and");
+        let Some(after) = is_and.or_else(|| word(rest, "or")) else { return Some((query, rest)) };
+        let (other, after) = parse_operand(after)?;
+        let (one, other) = (Box::new(query), Box::new(other));
+        query = if is_and.is_some() { Query::And(one, other) } else { Query::Or(one, other) };
+        rest = after;
     }
-    Ok(terms)
+}
+
+fn parse_operand(rest: &str) -> Option<(Query, &str)> {
+    if let Some(after) = word(rest, "not") {
+        let (query, after) = parse_operand(after)?;
+        return Some((Query::Not(Box::new(query)), after));
+    }
+    if let Some(after) = word(rest, "(") {
+        let (query, after) = parse_chain(after)?;
+        return Some((query, word(after, ")")?));
+    }
+    let (term, after) = parse_term(rest)?;
+    Some((Query::Term(term), after))
 }
 
 fn parse_term(rest: &str) -> Option<(Term, &str)> {
