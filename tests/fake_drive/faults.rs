@@ -47,6 +47,12 @@ fn a_fault_that_fires_less_often_than_planned_fails_its_test() {
 }
 
 #[test]
+#[should_panic(expected = "RangeBackwards found nothing to alter")]
+fn a_fault_that_changes_nothing_fails_its_test() {
+    struck(Fault::tamper(Tamper::RangeBackwards));
+}
+
+#[test]
 fn answers_come_in_each_of_googles_forms() {
     let drive = FakeDrive::start();
     let client = Client::sign_in(&drive);

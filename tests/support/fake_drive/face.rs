@@ -266,7 +266,8 @@ impl FakeDrive {
         self.shared.release_stalls();
     }
 
-    /// Panics if a planned fault has not struck as often as planned: the test then tested something else.
+    /// Panics if a planned fault has not struck as often as planned, or struck a request that it could not change: the test then
+    /// tested something else.
     pub fn assert_all_faults_fired(&self) {
         let unfired = self.shared.log().plan.unfired();
         assert!(unfired.is_empty(), "planned, but never happened: {unfired:#?}");

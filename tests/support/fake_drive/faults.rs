@@ -196,9 +196,15 @@ struct Planned<T> {
     on: On,
     then: T,
     spent: usize,
+    /// Why it changed nothing, each time that it did not.
+    misfires: Vec<String>,
 }
 
 impl<T> Planned<T> {
+    fn new(on: On, then: T) -> Self {
+        Planned { on, then, spent: 0, misfires: Vec::new() }
+    }
+
     fn take(&mut self, arrival: &Arrival) -> Option<&T> {
         if !self.on.matches(arrival) || self.on.limit.is_some_and(|limit| self.spent >= limit) {
             return None;
@@ -217,26 +223,35 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn add_fault(&mut self, on: On, fault: Fault) {
-        self.faults.push(Planned { on, then: fault, spent: 0 });
+        self.faults.push(Planned::new(on, fault));
     }
 
     pub fn add_hold(&mut self, on: On, point: Point, gate: Arc<Gate>) {
-        self.holds.push(Planned { on, then: (point, gate), spent: 0 });
+        self.holds.push(Planned::new(on, (point, gate)));
     }
 
-    pub fn take_fault(&mut self, arrival: &Arrival) -> Option<Fault> {
-        self.faults.iter_mut().find_map(|planned| planned.take(arrival).cloned())
+    /// The fault that strikes, and its number in the plan.
+    pub fn take_fault(&mut self, arrival: &Arrival) -> Option<(usize, Fault)> {
+        let mut faults = self.faults.iter_mut().enumerate();
+        faults.find_map(|(at, planned)| planned.take(arrival).map(|fault| (at, fault.clone())))
     }
 
     pub fn take_hold(&mut self, arrival: &Arrival) -> Option<(Point, Arc<Gate>)> {
         self.holds.iter_mut().find_map(|planned| planned.take(arrival).cloned())
     }
 
+    /// A fault that struck and changed nothing is as bad as one that never struck: its test tests something else.
+    pub fn misfired(&mut self, at: usize, what: String) {
+        self.faults[at].misfires.push(what);
+    }
+
     /// The plans that did not fire as often as they were to.
     pub fn unfired(&self) -> Vec<String> {
-        let short = |planned: &&Planned<Fault>| planned.spent < planned.on.limit.unwrap_or(1);
+        let fired = |planned: &Planned<Fault>| planned.spent - planned.misfires.len();
+        let short = |planned: &&Planned<Fault>| fired(planned) < planned.on.limit.unwrap_or(1);
         let describe = |planned: &Planned<Fault>| {
-            format!("{:?} fired {} times for {:?}", planned.then.action, planned.spent, planned.on)
+            let Planned { on, then, misfires, .. } = planned;
+            format!("{:?} fired {} times for {on:?}; in vain: {misfires:?}", then.action, fired(planned))
         };
         self.faults.iter().filter(short).map(describe).collect()
     }

@@ -130,6 +130,8 @@ struct Exchange<'a> {
     call: &'a Call,
     /// Where it stands in the journal.
     at: usize,
+    /// Where its fault stands in the plan.
+    planned_at: Option<usize>,
     fault: Option<Fault>,
     hold: Option<(Point, Arc<Gate>)>,
     body_bytes: u64,
@@ -143,7 +145,7 @@ impl<'a> Exchange<'a> {
         let nth = 1 + log.journal.iter().filter(|request| request.operation == call.operation).count();
         let arrival = call.arrival(head, nth);
         let hold = log.plan.take_hold(&arrival);
-        let fault = log.plan.take_fault(&arrival);
+        let (planned_at, fault) = log.plan.take_fault(&arrival).unzip();
         log.journal.push(Request {
             operation: call.operation,
             nth,
@@ -159,7 +161,7 @@ impl<'a> Exchange<'a> {
             at: Instant::now(),
         });
         let at = log.journal.len() - 1;
-        Exchange { shared, head, call, at, fault, hold, body_bytes: 0, stored_bytes: 0, status: None }
+        Exchange { shared, head, call, at, planned_at, fault, hold, body_bytes: 0, stored_bytes: 0, status: None }
     }
 
     /// Writes down what is known so far. Always before the client can notice: whoever has the answer finds it in the journal too.
@@ -246,6 +248,9 @@ impl<'a> Exchange<'a> {
             }
             Effect::Part(bytes) => {
                 self.store_part(&body[..body.len().min(bytes as usize)]);
+                if self.stored_bytes < bytes {
+                    self.misfire(format!("only {} of {bytes} bytes could be stored", self.stored_bytes));
+                }
                 session::progress(&self.shared.state(), &self.call.id)
             }
             Effect::Nothing => session::progress(&self.shared.state(), &self.call.id),
@@ -257,6 +262,12 @@ impl<'a> Exchange<'a> {
         truth.0
     }
 
+    fn misfire(&self, what: String) {
+        if let Some(planned_at) = self.planned_at {
+            self.shared.log().plan.misfired(planned_at, what);
+        }
+    }
+
     fn store_part(&mut self, bytes: &[u8]) {
         self.stored_bytes = session::store_part(&mut self.shared.state(), self.head, &self.call.id, bytes);
     }
@@ -265,7 +276,13 @@ impl<'a> Exchange<'a> {
         match self.fault.take().map(|fault| fault.action) {
             None | Some(Action::CorruptBytes | Action::NoProgress) => self.send(connection, &truth, false),
             Some(Action::Answer(answer)) => self.send(connection, &answer.0, false),
-            Some(Action::Tamper(kind)) => self.send(connection, &tamper(kind, truth), false),
+            Some(Action::Tamper(kind)) => {
+                let altered = tamper(kind, truth.clone());
+                if altered == truth {
+                    self.misfire(format!("{kind:?} found nothing to alter in {truth:?}"));
+                }
+                self.send(connection, &altered, false)
+            }
             Some(Action::Reset) => Next::Reset,
             Some(Action::Close) => Next::Close,
             Some(Action::StallHeaders) => {

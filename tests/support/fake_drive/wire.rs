@@ -3,6 +3,7 @@
 //! Own and blocking, because the tests need what no server library offers: to stop reading in the middle of a body, to store a part
 //! of it, to reset instead of to close, and to notice that the client was killed while its request is held.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
@@ -53,11 +54,19 @@ pub struct Body {
 }
 
 /// An answer, ready to be written.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Wire {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Wire {
+    /// Readable in the message of a failed test.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = &self.body[..self.body.len().min(300)];
+        write!(f, "{} {:?} {}", self.status, self.headers, String::from_utf8_lossy(body))
+    }
 }
 
 /// One connection of a client, with what was read too far.
