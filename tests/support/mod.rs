@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod db;
+pub mod fake_drive;
 pub mod mongod;
 pub mod peak;
 pub mod proxy;
