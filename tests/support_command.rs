@@ -49,7 +49,7 @@ fn the_result_is_read_with_both_outputs_however_long() {
 
 #[test]
 fn signals_reach_the_program_and_a_kill_is_told_from_an_exit() {
-    let stopped = shell("trap 'kill $!; exit 143' TERM; sleep 60 & echo > \"$TMPDIR/ready\"; wait");
+    let stopped = shell("trap 'exit 143' TERM; echo > \"$TMPDIR/ready\"; while :; do sleep 0.02; done");
     let mut running = stopped.spawn();
     while stopped.spool_is_empty() {
         std::thread::sleep(Duration::from_millis(5));
