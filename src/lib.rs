@@ -17,7 +17,7 @@
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function
-//! - [`telemetry`]: logs
+//! - [`telemetry`] (logs)
 //! - [`cli`]: the face; the only user of clap and the only writer of stdout
 //!
 //! # Invariants

@@ -2,6 +2,7 @@
 
 mod fake_drive;
 mod format;
+mod run;
 mod support;
 mod support_command;
 mod support_mongod;

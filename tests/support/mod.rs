@@ -4,6 +4,7 @@
 //! shared (the server, its one fail point) is named where it is shared. Nothing is left behind, however a test ends.
 
 pub mod command;
+pub mod day;
 pub mod db;
 pub mod fake_drive;
 pub mod mongod;
