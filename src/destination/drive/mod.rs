@@ -8,6 +8,7 @@
 //! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
 //! (what is wrong with a folder).
 
+mod advice;
 mod api;
 mod auth;
 mod credentials;
@@ -192,16 +193,24 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
-        let query = format!(
-            "'{}' in parents and (name = '{}' or appProperties has {{ key='batchId' and value='{}' }})",
-            quoted(&self.folder),
-            quoted(name),
-            quoted(batch)
-        );
+        let folder = quoted(&self.folder);
+        let mark = format!("appProperties has {{ key='batchId' and value='{}' }}", quoted(batch));
+        let mut found: Vec<Listed> = Vec::new();
+        for condition in [format!("name = '{}'", quoted(name)), mark] {
+            for listed in self.list(&format!("'{folder}' in parents and {condition}")).await? {
+                if found.iter().all(|known| known.id != listed.id) {
+                    found.push(listed);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
         let mut found = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
-            let page: Option<Page> = self.api.list(&query, &token).await?;
+            let page: Option<Page> = self.api.list(query, &token).await?;
             let Some(page) = page else { break };
             found.extend(page.files.into_iter().filter_map(Listed::from_metadata));
             match page.next_page_token {
