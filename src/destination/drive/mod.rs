@@ -34,7 +34,6 @@ use self::metadata::{Compared, Metadata};
 use super::{Created, DestinationError, Look, NewFile};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::secret::redact;
 use crate::spool::Digests;
 
 /// Google wants chunks of a multiple of this many bytes.
@@ -111,8 +110,8 @@ impl Drive {
     pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
         let base = Url::parse(&settings.url).ok();
         let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()).ok_or_else(|| {
-            Failure::configuration(format!("{:?} is no address of the Drive API", redact(&settings.url)))
-                .next("give --drive-url something like https://www.googleapis.com, or leave it out")
+            Failure::configuration("--drive-url is no address that an API could have")
+                .next("give something like https://www.googleapis.com, or leave it out")
         })?;
         let credentials = credentials::read(&settings.credentials)?;
         let http = wire::client().map_err(|error| {

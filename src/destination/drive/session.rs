@@ -55,8 +55,8 @@ pub(super) enum Heard {
 pub(super) enum Then {
     /// Nothing.
     Go,
-    /// Wait.
-    Wait(Duration),
+    /// Wait, because of this.
+    Wait(Duration, String),
     /// Stop: this is the end.
     End(Ending),
 }
@@ -204,12 +204,14 @@ impl Session {
     }
 
     fn strike(&mut self, fault: Fault) -> Then {
-        let retry_after = match &fault {
-            Fault::Passing { retry_after, .. } => *retry_after,
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => None,
+        let (reason, retry_after) = match &fault {
+            Fault::Passing { reason, retry_after } => (reason.clone(), *retry_after),
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => {
+                return Then::End(Ending::Gave(fault));
+            }
         };
         match self.patience.strike(retry_after) {
-            Some(delay) => Then::Wait(delay),
+            Some(delay) => Then::Wait(delay, reason),
             None => Then::End(Ending::Gave(given_up(fault, self.patience.tries()))),
         }
     }
@@ -271,7 +273,7 @@ mod tests {
     fn after_trouble_it_asks_and_goes_on_from_the_answer() {
         let mut session = opened();
         session.step();
-        assert!(matches!(session.heard(trouble()), Then::Wait(_)));
+        assert!(matches!(session.heard(trouble()), Then::Wait(..)));
         assert_eq!(session.step(), ask());
         assert!(matches!(session.heard(Heard::Stored(64)), Then::Go));
         assert_eq!(session.step(), send(64, 164));
@@ -296,7 +298,7 @@ mod tests {
         session.step();
         session.heard(Heard::Stored(100));
         session.step();
-        assert!(matches!(session.heard(Heard::Stored(50)), Then::Wait(_)));
+        assert!(matches!(session.heard(Heard::Stored(50)), Then::Wait(..)));
         assert_eq!(session.step(), send(50, 150));
     }
 
@@ -304,7 +306,7 @@ mod tests {
     fn a_count_of_bytes_never_sent_is_not_believed() {
         let mut session = opened();
         session.step();
-        assert!(matches!(session.heard(Heard::Stored(101)), Then::Wait(_)));
+        assert!(matches!(session.heard(Heard::Stored(101)), Then::Wait(..)));
         assert_eq!(session.step(), ask());
     }
 
@@ -316,7 +318,7 @@ mod tests {
             session.heard(Heard::Stored(stored));
         }
         session.step();
-        assert!(matches!(session.heard(Heard::Stored(TOTAL)), Then::Wait(_)));
+        assert!(matches!(session.heard(Heard::Stored(TOTAL)), Then::Wait(..)));
         assert_eq!(session.step(), ask());
     }
 
@@ -335,7 +337,7 @@ mod tests {
                 session.step();
                 match session.heard(answer(n)) {
                     Then::End(ending) => Some(ending),
-                    Then::Go | Then::Wait(_) => None,
+                    Then::Go | Then::Wait(..) => None,
                 }
             });
             assert!(matches!(end, Some(Ending::Gave(_))), "answers of kind {which}");
