@@ -1,5 +1,6 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
+mod drive_client;
 mod fake_drive;
 mod format;
 mod run;

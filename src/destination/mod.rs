@@ -68,7 +68,7 @@ pub enum Created {
 }
 
 /// Trouble at the destination.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// It may pass: network, 5xx, rate limit, no checksum to compare. Exit code 22.
     #[error("{0}")]

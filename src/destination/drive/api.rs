@@ -131,7 +131,7 @@ impl Api {
                 Err(Fault::Missing { .. }) => return Ok(None),
                 Err(fault) => fault,
             };
-            self.pause(fault, &mut patience, &mut renewed).await?;
+            self.bear(fault, &mut patience, &mut renewed).await?;
         }
     }
 
@@ -224,20 +224,20 @@ impl Api {
                 Err(fault @ Fault::Missing { .. }) => return Ok(Err(fault)),
                 Err(fault) => fault,
             };
-            self.pause(fault, &mut patience, &mut renewed).await?;
+            self.bear(fault, &mut patience, &mut renewed).await?;
         }
     }
 
     /// Waits after a fault, or turns it into the end.
-    async fn pause(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), DestinationError> {
+    async fn bear(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), DestinationError> {
         match &fault {
             Fault::Unauthorized { .. } if !*renewed => {
                 *renewed = true;
                 return Ok(());
             }
-            Fault::Passing { retry_after, .. } => {
+            Fault::Passing { reason, retry_after } => {
                 if let Some(delay) = patience.strike(*retry_after) {
-                    tokio::time::sleep(delay).await;
+                    pause(delay, reason).await;
                     return Ok(());
                 }
             }
@@ -293,6 +293,12 @@ impl Api {
     fn silent(&self, doing: &str) -> Fault {
         Fault::passing(format!("Drive was silent for {:?} while {doing}", self.idle))
     }
+}
+
+/// Waits before the next try, and says why: an upload that takes long should not look as if it hung.
+pub(super) async fn pause(delay: Duration, reason: &str) {
+    tracing::warn!(wait_ms = delay.as_millis() as u64, "{reason}; trying again");
+    tokio::time::sleep(delay).await;
 }
 
 fn failed(doing: &str, error: reqwest::Error) -> Fault {

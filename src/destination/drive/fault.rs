@@ -3,11 +3,11 @@
 //! Whether something is tried again depends on the status and, for 403, on the documented reason, never on the words of a message.
 //! Error bodies are JSON, HTML, plain text or nothing at all, so the words are only taken along for the person who reads them.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::advice;
 use super::credentials::Identity;
 use crate::destination::DestinationError;
 use crate::secret::redact;
@@ -53,8 +53,8 @@ impl Fault {
     pub(super) fn give_up(self, identity: &Identity) -> DestinationError {
         match self {
             Fault::Passing { reason, .. } => DestinationError::Failed(reason),
-            Fault::Unauthorized { reason } => rejected(reason, renew_advice(identity)),
-            Fault::Missing { reason } => rejected(reason, "check the folder of --destination and who may see it"),
+            Fault::Unauthorized { reason } => rejected(reason, advice::after_unauthorized(identity)),
+            Fault::Missing { reason } => rejected(reason, advice::SETTINGS),
             Fault::Taken => DestinationError::Failed("Drive says that the file id is taken (409)".to_owned()),
             Fault::Final(error) => error,
         }
@@ -78,13 +78,9 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
         409 => Fault::Taken,
         408 | 429 | 500.. => Fault::Passing { reason: said, retry_after: answer.retry_after },
         403 if is_rate_limit(&reason) => Fault::Passing { reason: said, retry_after: answer.retry_after },
-        403 => Fault::Final(rejected(said, advice(&reason, &message, identity))),
-        300..=399 => {
-            Fault::Final(rejected(said, "check --drive-url: it must be the API itself, not a page that leads to it"))
-        }
-        400..=499 => {
-            Fault::Final(rejected(said, "check --destination and --drive-url; if they are right, report this as a bug"))
-        }
+        403 => Fault::Final(rejected(said, advice::after_refusal(&reason, &message, identity))),
+        300..=399 => Fault::Final(rejected(said, "check --drive-url: it must be the API itself, not a redirect to it")),
+        400..=499 => Fault::Final(rejected(said, advice::SETTINGS)),
         _ => Fault::Final(DestinationError::Failed(said)),
     }
 }
@@ -93,86 +89,13 @@ fn is_rate_limit(reason: &str) -> bool {
     ["rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "RATE_LIMIT_EXCEEDED"].contains(&reason)
 }
 
-/// The next step after a refusal (403).
-fn advice(reason: &str, message: &str, identity: &Identity) -> Cow<'static, str> {
-    match reason {
-        "storageQuotaExceeded" | "quotaExceeded" => storage_advice(message, identity),
-        "dailyLimitExceeded" => "the project's daily limit for the Drive API is used up: raise it in the Google Cloud console, or wait until it is renewed at midnight Pacific time".into(),
-        "insufficientFilePermissions" | "insufficientParentPermissions" | "cannotAddParent" => {
-            format!("share the folder (in a shared drive: add a member) with {identity} as Content manager or Editor").into()
-        }
-        "insufficientPermissions" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT" | "insufficientScopes" => scope_advice(identity),
-        "appNotAuthorizedToFile" => {
-            "this application may not touch this file or folder: with the scope drive.file it sees only what it made itself; run `batch-export auth` again and grant access to all of Drive".into()
-        }
-        "domainPolicy" => {
-            "the Google Workspace administrator's policy forbids Drive for this application or outside the domain: ask the administrator to allow it".into()
-        }
-        "teamDriveFileLimitExceeded" | "teamDriveHierarchyTooDeep" | "numChildrenInNonRootLimitExceeded" | "activeItemCreationLimitExceeded" => {
-            "the shared drive or folder has reached its limit of items: remove old files (and empty the trash), or use another folder".into()
-        }
-        "teamDriveMembershipRequired" => format!("make {identity} a member of the shared drive, as Content manager").into(),
-        "accessNotConfigured" | "SERVICE_DISABLED" => {
-            "enable the Google Drive API for the project of these credentials in the Google Cloud console, and wait a few minutes".into()
-        }
-        _ => format!("check what {identity} may do in this folder, and the Google Workspace policies that apply").into(),
-    }
-}
-
-fn storage_advice(message: &str, identity: &Identity) -> Cow<'static, str> {
-    let own = message.to_ascii_lowercase().contains("service account");
-    match identity {
-        Identity::ServiceAccount { .. } if own => SERVICE_ACCOUNT_STORAGE.into(),
-        Identity::ServiceAccount { .. } => format!("if the folder is not in a shared drive: {SERVICE_ACCOUNT_STORAGE}; if it is, its organization's storage is full").into(),
-        Identity::Delegated { .. } | Identity::Consent => format!("the storage of {identity}, or of the organization, is full: free some (the trash counts too), or buy more").into(),
-    }
-}
-
-/// What to do about a service account that has no storage.
-pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no storage of its own, also not in a folder that somebody shared with it: use a folder in a shared drive, or act as a user with --drive-subject (domain-wide delegation), or give a person's consent with `batch-export auth`";
-
-/// What to do about a consent, or a delegation, for too little.
-pub(super) fn scope_advice(identity: &Identity) -> Cow<'static, str> {
-    match identity {
-        Identity::Consent => "the consent covers too little: run `batch-export auth` again and grant access to all of Drive (an existing folder is invisible to the scope drive.file)".into(),
-        Identity::ServiceAccount { .. } | Identity::Delegated { .. } => "the token covers too little: the scope https://www.googleapis.com/auth/drive is needed".into(),
-    }
-}
-
-/// What to do when Drive does not accept a token that was just issued.
-fn renew_advice(identity: &Identity) -> &'static str {
-    match identity {
-        Identity::Consent => "the consent was probably withdrawn: run `batch-export auth` again",
-        Identity::ServiceAccount { .. } | Identity::Delegated { .. } => {
-            "check that the service account and its key are still enabled, and that --drive-url is the API that the key belongs to"
-        }
-    }
-}
-
-/// Judges the refusal of a token: the `error` and `error_description` of RFC 6749. Both endpoints and both kinds of credentials.
+/// Judges the refusal of a token: the `error` and `error_description` of RFC 6749.
 pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -> Fault {
-    let said = format!("Google refused a token for {identity}: {error} {description}");
-    let consent = matches!(identity, Identity::Consent);
-    let about = description.to_ascii_lowercase();
-    let next: Cow<'static, str> = match error {
-        "invalid_grant" if about.contains("short-lived") || about.contains("iat") => {
-            "this machine's clock is probably wrong: check it and its time synchronization".into()
-        }
-        "invalid_grant" if about.contains("signature") => "the key was deleted or replaced: create a new JSON key for the service account".into(),
-        "invalid_grant" if consent => "the consent has expired or was withdrawn: run `batch-export auth` again (a consent screen in \"Testing\" gives consents that die after 7 days: publish it)".into(),
-        "invalid_grant" => match identity {
-            Identity::Delegated { subject, .. } => format!("check that --drive-subject {subject} exists in the domain, and that the service account does").into(),
-            Identity::ServiceAccount { .. } | Identity::Consent => "check that the service account still exists and is enabled".into(),
-        },
-        "unauthorized_client" | "access_denied" if !consent => "a Workspace administrator must allow this service account's client id the scope https://www.googleapis.com/auth/drive (Admin console, Security, API controls, Domain-wide delegation)".into(),
-        "unauthorized_client" | "access_denied" => "the OAuth client may not do this: check its type (desktop app), and run `batch-export auth` again".into(),
-        "invalid_client" | "deleted_client" | "disabled_client" => "the OAuth client was deleted or its secret replaced: create one in the Google Cloud console and run `batch-export auth` with it".into(),
-        "invalid_scope" => scope_advice(identity),
-        "admin_policy_enforced" | "org_internal" => "the Google Workspace administrator's policy forbids this application: ask the administrator to trust it".into(),
-        "invalid_request" | "unsupported_grant_type" => "check the field \"token_uri\" of the credentials file".into(),
-        _ => return Fault::passing(said),
-    };
-    Fault::Final(rejected(said, next))
+    let said = format!("Google refused a token for {identity}: {}", quote(&format!("{error} {description}")));
+    match advice::after_token_refusal(error, description, identity) {
+        Some(next) => Fault::Final(rejected(said, next)),
+        None => Fault::passing(said),
+    }
 }
 
 /// A server's explanation.
@@ -226,4 +149,113 @@ fn without_tags(text: &str) -> String {
         false
     };
     page.map_or_else(|| text.chars().filter(visible).collect(), |(title, _)| title.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }
+    }
+
+    fn refusal(status: u16, reason: &str, message: &str) -> Answer {
+        let body = serde_json::json!({"error": {"code": status, "message": message, "errors": [{"reason": reason}]}});
+        answer(status, &body.to_string())
+    }
+
+    fn robot() -> Identity {
+        Identity::ServiceAccount { email: "robot@example.com".to_owned() }
+    }
+
+    /// The kind of an error, and all its words.
+    fn told(fault: Fault, identity: &Identity) -> (&'static str, String) {
+        match fault.give_up(identity) {
+            DestinationError::Failed(message) => ("failed", message),
+            DestinationError::Rejected { message, next } => ("rejected", format!("{message}; {next}")),
+        }
+    }
+
+    #[test]
+    fn load_and_trouble_pass_and_keep_the_servers_wish() {
+        let wish = Some(Duration::from_secs(7));
+        for status in [408, 429, 500, 502, 503, 504] {
+            let answer = Answer { retry_after: wish, ..answer(status, "") };
+            let fault = judge("trying", &answer, &robot());
+            assert!(matches!(fault, Fault::Passing { retry_after, .. } if retry_after == wish), "{status}");
+        }
+        for reason in ["rateLimitExceeded", "userRateLimitExceeded"] {
+            assert!(matches!(judge("trying", &refusal(403, reason, ""), &robot()), Fault::Passing { .. }));
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_own_next_step() {
+        let person = Identity::Consent;
+        for (identity, reason, message, next) in [
+            (
+                &robot(),
+                "storageQuotaExceeded",
+                "Service Accounts do not have storage quota.",
+                "shared drive, or act as",
+            ),
+            (&person, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.", "free some"),
+            (
+                &robot(),
+                "insufficientFilePermissions",
+                "",
+                "share the folder with the service account robot@example.com",
+            ),
+            (&person, "insufficientPermissions", "", "batch-export auth"),
+            (&person, "appNotAuthorizedToFile", "", "drive.file"),
+            (&robot(), "domainPolicy", "", "administrator"),
+            (&robot(), "teamDriveFileLimitExceeded", "", "limit of items"),
+            (&robot(), "dailyLimitExceeded", "", "daily limit"),
+            (&robot(), "accessNotConfigured", "", "enable the Google Drive API"),
+            (&robot(), "somethingNew", "", "check what the service account"),
+        ] {
+            let (kind, words) = told(judge("creating", &refusal(403, reason, message), identity), identity);
+            assert_eq!(kind, "rejected", "{reason}");
+            assert!(words.contains(reason) && words.contains(message) && words.contains(next), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_scope_that_is_too_small_is_named_by_the_detail_only() {
+        let body = r#"{"error":{"code":403,"message":"m","errors":[{"reason":"forbidden"}],
+            "details":[{"reason":"ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}"#;
+        let (_, words) = told(judge("creating", &answer(403, body), &Identity::Consent), &Identity::Consent);
+        assert!(words.contains("the consent covers too little"), "{words}");
+    }
+
+    #[test]
+    fn any_body_becomes_one_line() {
+        let quoted = |body: &str| words(body.as_bytes()).message;
+        assert_eq!(quoted(""), "no details");
+        assert_eq!(quoted("{}"), "no details");
+        assert_eq!(quoted("  upload offset is\n 7 byte(s)"), "upload offset is 7 byte(s)");
+        assert_eq!(quoted("<html><head><title>Error 411\n(x)</title></head><p>more"), "Error 411 (x)");
+        assert_eq!(quoted("<p>Not <b>found</b></p>"), "Not found");
+        assert_eq!(quoted(&"x".repeat(9999)).len(), MAX_QUOTE + 3);
+    }
+
+    #[test]
+    fn a_refused_token_is_permanent_by_its_code_alone() {
+        let jwt = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.";
+        let subject =
+            Identity::Delegated { email: "robot@example.com".to_owned(), subject: "ann@example.com".to_owned() };
+        for (identity, error, description, next) in [
+            (&robot(), "invalid_grant", jwt, "clock"),
+            (&robot(), "invalid_grant", "Invalid JWT Signature.", "new JSON key"),
+            (&subject, "invalid_grant", "Invalid email or User ID", "--drive-subject ann@example.com"),
+            (&subject, "unauthorized_client", "", "Domain-wide delegation"),
+            (&Identity::Consent, "invalid_grant", "Token has been expired or revoked.", "7 days"),
+            (&Identity::Consent, "invalid_client", "", "batch-export auth"),
+            (&Identity::Consent, "admin_policy_enforced", "", "administrator"),
+        ] {
+            let (kind, words) = told(judge_token(error, description, identity), identity);
+            assert!(kind == "rejected" && words.contains(next), "{error}: {words}");
+        }
+        assert!(matches!(judge_token("internal_failure", "", &robot()), Fault::Passing { .. }));
+    }
 }

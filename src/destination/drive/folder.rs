@@ -6,10 +6,11 @@
 use serde::Deserialize;
 
 use super::Drive;
+use super::advice::{SERVICE_ACCOUNT_STORAGE, after_small_scope};
 use super::api::Api;
 use super::auth::SCOPE;
 use super::credentials::Identity;
-use super::fault::{SERVICE_ACCOUNT_STORAGE, rejected, scope_advice};
+use super::fault::rejected;
 use crate::destination::DestinationError;
 
 const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
@@ -146,7 +147,7 @@ impl FolderFacts {
         let too_small = self.scopes.as_ref().is_some_and(|scopes| !scopes.split(' ').any(|scope| scope == SCOPE));
         let (message, next) = match &self.state {
             FolderState::Missing if too_small => {
-                (format!("the folder {folder} is invisible to this consent"), scope_advice(identity).into_owned())
+                (format!("the folder {folder} is invisible to this consent"), after_small_scope(identity).to_owned())
             }
             FolderState::Missing => (
                 format!("the folder {folder} does not exist, or {account} has no access to it"),

@@ -8,6 +8,7 @@
 //! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
 //! (what is wrong with a folder).
 
+mod advice;
 mod api;
 mod auth;
 mod credentials;
@@ -33,7 +34,6 @@ use self::metadata::{Compared, Metadata};
 use super::{Created, DestinationError, Look, NewFile};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::secret::redact;
 use crate::spool::Digests;
 
 /// Google wants chunks of a multiple of this many bytes.
@@ -110,8 +110,8 @@ impl Drive {
     pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
         let base = Url::parse(&settings.url).ok();
         let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()).ok_or_else(|| {
-            Failure::configuration(format!("{:?} is no address of the Drive API", redact(&settings.url)))
-                .next("give --drive-url something like https://www.googleapis.com, or leave it out")
+            Failure::configuration("--drive-url is no address that an API could have")
+                .next("give something like https://www.googleapis.com, or leave it out")
         })?;
         let credentials = credentials::read(&settings.credentials)?;
         let http = wire::client().map_err(|error| {
@@ -192,16 +192,24 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
-        let query = format!(
-            "'{}' in parents and (name = '{}' or appProperties has {{ key='batchId' and value='{}' }})",
-            quoted(&self.folder),
-            quoted(name),
-            quoted(batch)
-        );
+        let folder = quoted(&self.folder);
+        let mark = format!("appProperties has {{ key='batchId' and value='{}' }}", quoted(batch));
+        let mut found: Vec<Listed> = Vec::new();
+        for condition in [format!("name = '{}'", quoted(name)), mark] {
+            for listed in self.list(&format!("'{folder}' in parents and {condition}")).await? {
+                if found.iter().all(|known| known.id != listed.id) {
+                    found.push(listed);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
         let mut found = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
-            let page: Option<Page> = self.api.list(&query, &token).await?;
+            let page: Option<Page> = self.api.list(query, &token).await?;
             let Some(page) = page else { break };
             found.extend(page.files.into_iter().filter_map(Listed::from_metadata));
             match page.next_page_token {

@@ -55,8 +55,8 @@ pub(super) enum Heard {
 pub(super) enum Then {
     /// Nothing.
     Go,
-    /// Wait.
-    Wait(Duration),
+    /// Wait, because of this.
+    Wait(Duration, String),
     /// Stop: this is the end.
     End(Ending),
 }
@@ -204,12 +204,14 @@ impl Session {
     }
 
     fn strike(&mut self, fault: Fault) -> Then {
-        let retry_after = match &fault {
-            Fault::Passing { retry_after, .. } => *retry_after,
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => None,
+        let (reason, retry_after) = match &fault {
+            Fault::Passing { reason, retry_after } => (reason.clone(), *retry_after),
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => {
+                return Then::End(Ending::Gave(fault));
+            }
         };
         match self.patience.strike(retry_after) {
-            Some(delay) => Then::Wait(delay),
+            Some(delay) => Then::Wait(delay, reason),
             None => Then::End(Ending::Gave(given_up(fault, self.patience.tries()))),
         }
     }
@@ -222,5 +224,161 @@ pub(super) fn given_up(fault: Fault, tries: u32) -> Fault {
             Fault::Final(DestinationError::Failed(format!("{reason} (given up after {tries} failed tries)")))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: u64 = 100;
+    const TOTAL: u64 = 250;
+
+    fn uri() -> SessionUri {
+        SessionUri::new(Secret::new("https://session.example/unit-test"))
+    }
+
+    fn opened() -> Session {
+        let mut session = Session::new(TOTAL, CHUNK, Patience::new(Duration::from_secs(1), 1));
+        assert_eq!(session.step(), Step::Start);
+        assert!(matches!(session.heard(Heard::Opened(uri())), Then::Go));
+        session
+    }
+
+    fn trouble() -> Heard {
+        Heard::Fault(Fault::passing("trouble"))
+    }
+
+    fn send(first: u64, end: u64) -> Step {
+        Step::Send { uri: uri(), first, end }
+    }
+
+    fn ask() -> Step {
+        Step::Ask { uri: uri() }
+    }
+
+    #[test]
+    fn chunks_follow_the_servers_count() {
+        let mut session = opened();
+        for (step, stored) in [(send(0, 100), 100), (send(100, 200), 164), (send(164, 250), 200), (send(200, 250), 220)]
+        {
+            assert_eq!(session.step(), step);
+            assert!(matches!(session.heard(Heard::Stored(stored)), Then::Go));
+        }
+        session.step();
+        assert!(matches!(session.heard(Heard::Complete(None)), Then::End(Ending::Complete(None))));
+    }
+
+    #[test]
+    fn after_trouble_it_asks_and_goes_on_from_the_answer() {
+        let mut session = opened();
+        session.step();
+        assert!(matches!(session.heard(trouble()), Then::Wait(..)));
+        assert_eq!(session.step(), ask());
+        assert!(matches!(session.heard(Heard::Stored(64)), Then::Go));
+        assert_eq!(session.step(), send(64, 164));
+    }
+
+    #[test]
+    fn a_question_may_find_the_file_complete_or_the_id_taken() {
+        for (heard, complete) in [(Heard::Complete(None), true), (Heard::Fault(Fault::Taken), false)] {
+            let mut session = opened();
+            session.step();
+            session.heard(trouble());
+            assert_eq!(session.step(), ask());
+            let Then::End(ending) = session.heard(heard) else { panic!("it goes on") };
+            assert_eq!(matches!(ending, Ending::Complete(_)), complete);
+            assert_eq!(matches!(ending, Ending::Taken), !complete);
+        }
+    }
+
+    #[test]
+    fn the_count_may_go_back_and_is_believed() {
+        let mut session = opened();
+        session.step();
+        session.heard(Heard::Stored(100));
+        session.step();
+        assert!(matches!(session.heard(Heard::Stored(50)), Then::Wait(..)));
+        assert_eq!(session.step(), send(50, 150));
+    }
+
+    #[test]
+    fn a_count_of_bytes_never_sent_is_not_believed() {
+        let mut session = opened();
+        session.step();
+        assert!(matches!(session.heard(Heard::Stored(101)), Then::Wait(..)));
+        assert_eq!(session.step(), ask());
+    }
+
+    #[test]
+    fn everything_stored_but_not_complete_is_asked_about() {
+        let mut session = opened();
+        for stored in [100, 200] {
+            session.step();
+            session.heard(Heard::Stored(stored));
+        }
+        session.step();
+        assert!(matches!(session.heard(Heard::Stored(TOTAL)), Then::Wait(..)));
+        assert_eq!(session.step(), ask());
+    }
+
+    #[test]
+    fn no_answer_can_keep_it_going_for_ever() {
+        let endless: [fn(u64) -> Heard; 5] = [
+            |_| trouble(),
+            |_| Heard::Stored(0),
+            |n| if n % 2 == 0 { trouble() } else { Heard::Stored(0) },
+            |n| if n % 2 == 0 { trouble() } else { Heard::Stored(n) },
+            |_| Heard::Unclear("bytes=7-".to_owned()),
+        ];
+        for (which, answer) in endless.into_iter().enumerate() {
+            let mut session = opened();
+            let end = (0..200).find_map(|n| {
+                session.step();
+                match session.heard(answer(n)) {
+                    Then::End(ending) => Some(ending),
+                    Then::Go | Then::Wait(..) => None,
+                }
+            });
+            assert!(matches!(end, Some(Ending::Gave(_))), "answers of kind {which}");
+        }
+    }
+
+    #[test]
+    fn a_lost_session_starts_again_only_when_there_is_no_file_and_not_for_ever() {
+        let gone = || Heard::Fault(Fault::Missing { reason: "404".to_owned() });
+        let mut session = opened();
+        session.step();
+        session.heard(gone());
+        assert_eq!(session.step(), Step::Look);
+        assert!(matches!(session.heard(Heard::Exists(true)), Then::End(Ending::Taken)));
+
+        let mut session = opened();
+        for _ in 0..MAX_LOST {
+            session.step();
+            session.heard(gone());
+            assert_eq!(session.step(), Step::Look);
+            assert!(matches!(session.heard(Heard::Exists(false)), Then::Go));
+            assert_eq!(session.step(), Step::Start);
+            session.heard(Heard::Opened(uri()));
+            assert_eq!(session.step(), send(0, 100));
+        }
+        session.heard(gone());
+        session.step();
+        assert!(matches!(session.heard(Heard::Exists(false)), Then::End(Ending::Gave(_))));
+    }
+
+    #[test]
+    fn a_refused_token_is_forgiven_once_until_there_is_progress() {
+        let refused = || Heard::Fault(Fault::Unauthorized { reason: "401".to_owned() });
+        let mut session = opened();
+        session.step();
+        assert!(matches!(session.heard(refused()), Then::Go));
+        assert_eq!(session.step(), ask());
+        session.heard(Heard::Stored(100));
+        session.step();
+        assert!(matches!(session.heard(refused()), Then::Go));
+        session.step();
+        assert!(matches!(session.heard(refused()), Then::End(Ending::Gave(Fault::Unauthorized { .. }))));
     }
 }

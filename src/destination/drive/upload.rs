@@ -4,6 +4,7 @@
 //! tells too little, the file is looked at once more, and what still cannot be verified is a failure that says so.
 
 use super::Drive;
+use super::api::pause;
 use super::fault::Fault;
 use super::metadata::{Compared, Metadata};
 use super::session::{Ending, Heard, Session, Step, Then};
@@ -25,7 +26,7 @@ pub(super) async fn upload(
         }
         match session.heard(heard) {
             Then::Go => {}
-            Then::Wait(delay) => tokio::time::sleep(delay).await,
+            Then::Wait(delay, reason) => pause(delay, &reason).await,
             Then::End(ending) => break ending,
         }
     };
@@ -55,19 +56,21 @@ async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
     }
 }
 
-/// Compares what Drive stored with what was meant, by the final answer or, where that does not tell, by one look.
+/// Compares what Drive stored with what was meant, by the final answer or, where that does not tell, by one look. A file that was
+/// born into the trash says that its folder is there, and only a person can change that.
 async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created, DestinationError> {
     let digests = file.spool.digests();
-    let told =
-        answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)).map(|metadata| metadata.compare(digests));
-    let compared = match told {
-        Some(told @ (Compared::Same(_) | Compared::Different { .. })) => told,
-        Some(Compared::Unverified(_)) | None => match drive.api.metadata(file.id).await? {
-            Some(metadata) => metadata.compare(digests),
-            None => Compared::Unverified("it was reported complete, but it cannot be found".to_owned()),
+    let described = match answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)) {
+        Some(metadata) if !matches!(metadata.compare(digests), Compared::Unverified(_)) => metadata,
+        Some(_) | None => match drive.api.metadata(file.id).await? {
+            Some(metadata) => metadata,
+            None => return Err(unverified(file.id, "it was reported complete, but it cannot be found")),
         },
     };
-    match compared {
+    if described.trashed {
+        drive.folder_facts().await?.check()?;
+    }
+    match described.compare(digests) {
         Compared::Same(stored) => Ok(Created::Stored(stored)),
         Compared::Different { reason, sha256 } => Ok(Created::Mismatch { reason, sha256 }),
         Compared::Unverified(reason) => Err(unverified(file.id, &reason)),
