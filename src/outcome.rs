@@ -164,8 +164,7 @@ impl BatchResult {
         self.sha256 = Some(file.sha256.clone());
         self.total_debit = Baht::new(i128::from(file.total_debit)).to_string();
         self.total_credit = Baht::new(i128::from(file.total_credit)).to_string();
-        self.file =
-            Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
+        self.file = Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
     }
 
     /// Takes over what a batch document says.

@@ -47,8 +47,7 @@ impl Stop {
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn on_signals() -> std::io::Result<Stop> {
-        let (mut interrupt, mut terminate) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             let signal = tokio::select! {

@@ -32,7 +32,8 @@ impl Level {
             Level::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
         };
         // The caps: these print tokens or whole requests at their lower levels.
-        let capped = ["hyper", "hyper_util", "rustls", "reqwest", "mongodb"].map(|target| (target, others.min(LevelFilter::INFO)));
+        let capped = ["hyper", "hyper_util", "rustls", "reqwest", "mongodb"]
+            .map(|target| (target, others.min(LevelFilter::INFO)));
         Targets::new()
             .with_default(others)
             .with_target("batch_export", ours)

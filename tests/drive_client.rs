@@ -147,5 +147,5 @@ pub fn spool(folder: &TempDir, bytes: u64) -> Spool {
     let mut writer = SpoolWriter::create(folder.path()).expect("a spool file");
     let content: Vec<u8> = (0..bytes).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     writer.write_all(&content).expect("room for the spool file");
-    writer.finish().expect("the spool file")
+    writer.into_spool().expect("the spool file")
 }

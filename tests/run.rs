@@ -17,7 +17,11 @@ fn csv_from_queued_entries_in_the_proper_format() {
         &day.db,
         &[
             Entry::numbered(DATE, 0).amount(123_450).kind("debit").set("description", "ค่าเช่า, \"สำนักงาน\""),
-            Entry::numbered(DATE, 1).amount(5).kind("credit").set("description", "=SUM(A1)").set("accountCode", "2101-00"),
+            Entry::numbered(DATE, 1)
+                .amount(5)
+                .kind("credit")
+                .set("description", "=SUM(A1)")
+                .set("accountCode", "2101-00"),
         ],
     );
     let result = day.run().run().expect_code(0).json();
@@ -78,7 +82,10 @@ fn export_log_is_written_with_metadata() {
     let log = day.log();
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].get("queueId"), Some(&Bson::Null));
-    assert_eq!((log[0].get_str("action").unwrap(), log[0].get_str("performedBy").unwrap()), ("csv_generated", "system"));
+    assert_eq!(
+        (log[0].get_str("action").unwrap(), log[0].get_str("performedBy").unwrap()),
+        ("csv_generated", "system")
+    );
     assert!(log[0].get_datetime("createdAt").is_ok() && log[0].get_str("message").unwrap().contains("10 entries"));
     let expected = doc! {
         "batchDate": DATE,
@@ -107,7 +114,11 @@ fn of_ten_concurrent_triggers_exactly_one_exports() {
     let ended: Vec<Finished> = running.into_iter().map(|run| run.wait(Duration::from_secs(60))).collect();
     let completed = ended.iter().filter(|run| run.json()["outcome"] == "completed").count();
     assert_eq!(completed, 1);
-    assert!(ended.iter().all(|run| run.code == 0 || run.code == 10), "{:?}", ended.iter().map(|run| run.code).collect::<Vec<_>>());
+    assert!(
+        ended.iter().all(|run| run.code == 0 || run.code == 10),
+        "{:?}",
+        ended.iter().map(|run| run.code).collect::<Vec<_>>()
+    );
     for held in ended.iter().filter(|run| run.code == 10) {
         let message = held.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains("pid ") && message.contains("since "), "{message}");
@@ -155,7 +166,10 @@ fn fifty_entries_become_one_file_one_log_and_a_second_run_changes_nothing() {
     let live = day.live_files();
     let expected: Vec<String> = seeded.entries.iter().map(|id| id.to_hex()).collect();
     assert_eq!(entry_ids(&live[0].bytes), expected, "in the order of scheduledFor, then _id");
-    assert_eq!((result["entries"].as_u64(), result["number"].as_i64(), result["attempt"].as_i64()), (Some(50), Some(1), Some(1)));
+    assert_eq!(
+        (result["entries"].as_u64(), result["number"].as_i64(), result["attempt"].as_i64()),
+        (Some(50), Some(1), Some(1))
+    );
     assert_eq!(day.rows_with_status("completed"), 50);
     let before = (day.batch(), day.log(), day.live_files(), day.db.find_all(QUEUE, doc! {}));
     day.run().run().expect_code(0);
@@ -253,7 +267,10 @@ fn a_dry_run_writes_nothing_anywhere() {
     assert_eq!((collections(&day), day.db.find_all(QUEUE, doc! {})), before);
     assert!(day.drive().journal().is_empty() && dry.spool_is_empty());
     let real = day.run().run().expect_code(0).json();
-    assert_eq!((&real["sha256"], &real["bytes"], &real["entries"]), (&result["sha256"], &result["bytes"], &result["entries"]));
+    assert_eq!(
+        (&real["sha256"], &real["bytes"], &real["entries"]),
+        (&result["sha256"], &result["bytes"], &result["entries"])
+    );
 }
 
 #[test]

@@ -12,9 +12,7 @@ use crate::exit::Exit;
 pub fn command() -> clap::Command {
     let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let all = Cli::command().after_help(exit_status(&Exit::ALL));
-    names.iter().fold(all, |all, name| {
-        all.mut_subcommand(name, |command| command.after_help(exit_status(exits(name))))
-    })
+    names.iter().fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(exits(name)))))
 }
 
 /// The codes that a command can end with.

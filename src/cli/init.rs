@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::args::OutputFormat;
-use super::render::{self, Render};
 use super::open_store;
+use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -98,7 +98,11 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
         }
         if self.changed_after_commit > 0 {
-            let _ = writeln!(text, "  {} rows were changed after the commit and left as they are", self.changed_after_commit);
+            let _ = writeln!(
+                text,
+                "  {} rows were changed after the commit and left as they are",
+                self.changed_after_commit
+            );
         }
         list(&mut text, "held back", &self.held);
         list(&mut text, "not to be exported", &self.invalid);

@@ -130,7 +130,10 @@ fn destination(text: &str) -> Result<Target, Failure> {
         let folder = folder.trim_end_matches('/');
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if folder.is_empty() || !folder.bytes().all(plain) {
-            return Err(wrong(NAME, format!("{folder:?} is not a folder id; write gdrive:// and the last part of the folder's address")));
+            return Err(wrong(
+                NAME,
+                format!("{folder:?} is not a folder id; write gdrive:// and the last part of the folder's address"),
+            ));
         }
         return Ok(Target::Drive { folder: folder.to_owned() });
     }

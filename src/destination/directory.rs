@@ -192,9 +192,10 @@ impl Directory {
                 message,
                 next: "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned(),
             },
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                DestinationError::Rejected { message, next: "give the user of this job the right to write there".to_owned() }
-            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => DestinationError::Rejected {
+                message,
+                next: "give the user of this job the right to write there".to_owned(),
+            },
             _ => DestinationError::Failed(message),
         }
     }

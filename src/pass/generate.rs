@@ -157,7 +157,7 @@ pub(super) async fn read_due(
     loop {
         tries += 1;
         let read = async {
-            let snapshot = Snapshot::open(store, create).await?;
+            let mut snapshot = Snapshot::open(store, create).await?;
             let due = snapshot.due_rows(cutoff).await?;
             Ok((snapshot, due))
         };
@@ -265,7 +265,9 @@ fn unaddressable(row_id: String) -> Invalid {
 fn invalid_entries(refused: Vec<Invalid>) -> Failure {
     let message = match &refused[..] {
         [only] => format!("entry {} must not be exported: {}", only.entry_id, only.reason),
-        all => format!("{} entries must not be exported, the first one {}: {}", all.len(), all[0].entry_id, all[0].reason),
+        all => {
+            format!("{} entries must not be exported, the first one {}: {}", all.len(), all[0].entry_id, all[0].reason)
+        }
     };
     let mut failure = Failure::new(Exit::InvalidEntries, message)
         .next("correct them, or export the others with --invalid hold; `retry` goes on meanwhile");

@@ -113,11 +113,7 @@ impl Pass<'_> {
     }
 
     /// Runs a stage until it ends, a signal comes, or the lease is lost; then it is dropped where it waits.
-    async fn under<T>(
-        &self,
-        lease: &Lease,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+    async fn under<T>(&self, lease: &Lease, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
             reason = lease.lost() => Err(Failure::new(Exit::LeaseLost, reason)),

@@ -20,12 +20,7 @@ const MARKING_POLL: Duration = Duration::from_millis(250);
 
 impl Pass<'_> {
     /// Marks what remains of our own batch; it is complete afterwards, and the result says so.
-    pub(super) async fn roll_forward(
-        &self,
-        lease: &Lease,
-        claim: &Claim,
-        course: &mut Course,
-    ) -> Result<(), Failure> {
+    pub(super) async fn roll_forward(&self, lease: &Lease, claim: &Claim, course: &mut Course) -> Result<(), Failure> {
         let began = course.enter(Stage::Commit);
         let marked = self.under(lease, self.mark_rest(claim)).await;
         course.leave(began);

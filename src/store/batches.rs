@@ -265,8 +265,7 @@ impl Store {
     }
 
     async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
-        let update =
-            self.batches.find_one_and_update(filter, pipeline).return_document(ReturnDocument::After);
+        let update = self.batches.find_one_and_update(filter, pipeline).return_document(ReturnDocument::After);
         let found = self.bounded(update.into_future()).await?;
         found.as_ref().map(document::batch).transpose()
     }

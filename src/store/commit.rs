@@ -163,11 +163,7 @@ impl Store {
         Ok(None)
     }
 
-    async fn transaction(
-        &self,
-        request: &CommitRequest<'_>,
-        exported: &[[u8; 12]],
-    ) -> Result<Committed, Stopped> {
+    async fn transaction(&self, request: &CommitRequest<'_>, exported: &[[u8; 12]]) -> Result<Committed, Stopped> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
         let committed = match self.write_all(&mut session, request, exported).await {
@@ -260,11 +256,7 @@ impl Store {
     }
 
     /// The entries must still be what the file says. Read inside the transaction, so that nothing comes between.
-    async fn check_entries(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-    ) -> Result<(), Stopped> {
+    async fn check_entries(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
         for (rows, fingerprint) in request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints) {
             let now = fetch(&self.entries, session, rows, request.with_metadata).await?;
             if now.fingerprint != *fingerprint {
@@ -341,7 +333,9 @@ impl Store {
             let command = doc! { "update": &self.settings.collections.queue, "updates": updates };
             let answer = self.db.run_command(command).session(&mut *session).await?;
             if super::document::int(&answer, "nModified") != Some(held.len() as i64) {
-                return Err(Stopped::Conflict("rows that were to be held back changed since they were read".to_owned()));
+                return Err(Stopped::Conflict(
+                    "rows that were to be held back changed since they were read".to_owned(),
+                ));
             }
         }
         Ok(())

@@ -62,7 +62,8 @@ pub struct DueRows {
 /// One instant of the database.
 pub struct Snapshot {
     store: Store,
-    at: Timestamp,
+    /// `None` until a read told it, which one of a collection that does not exist never does.
+    at: Option<Timestamp>,
     ledger: Ledger,
 }
 
@@ -96,7 +97,9 @@ impl Snapshot {
         store.create_ledger().await?;
         match Snapshot::look(store).await? {
             (snapshot, true) => Ok(snapshot),
-            (_, false) => Err(StoreError::malformed("the ledger was created but cannot be seen; is the primary in doubt?")),
+            (_, false) => {
+                Err(StoreError::malformed("the ledger was created but cannot be seen; is the primary in doubt?"))
+            }
         }
     }
 
@@ -104,9 +107,7 @@ impl Snapshot {
         let mut session = snapshot_session(store, None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
         let found = store.bounded(find.into_future()).await?;
-        let Some(at) = session.snapshot_time() else {
-            return Err(StoreError::malformed("the server told no snapshot time"));
-        };
+        let at = session.snapshot_time();
         let ledger = found.as_ref().map(|found| Ledger {
             number: int(found, "number").unwrap_or(0),
             last_sha256: text(found, "lastSha256"),
@@ -125,8 +126,8 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn due_rows(&self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
-        let mut session = snapshot_session(&self.store, Some(self.at)).await?;
+    pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
         let mut cursor = self
             .store
             .queue
@@ -147,6 +148,8 @@ impl Snapshot {
                 }
             }
         }
+        drop(batches);
+        self.at = session.snapshot_time();
         due.rows.sort_unstable();
         Ok(due)
     }
@@ -159,7 +162,7 @@ impl Snapshot {
     ) -> impl Stream<Item = Result<(&'a [RowKey], EntryChunk), StoreError>> + 'a {
         stream::iter(rows.chunks(CHUNK_ROWS))
             .map(move |rows| async move {
-                let mut session = snapshot_session(&self.store, Some(self.at)).await?;
+                let mut session = snapshot_session(&self.store, self.at).await?;
                 let chunk = fetch(&self.store.entries, &mut session, rows, with_metadata).await?;
                 Ok((rows, chunk))
             })

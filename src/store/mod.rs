@@ -21,7 +21,9 @@ mod rows;
 use std::time::Duration;
 
 use mongodb::bson::{Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Collection, Database};
 
 pub use acquire::{Acquired, Acquisition, Refusal};
@@ -137,8 +139,7 @@ impl Store {
     /// # Errors
     /// As in [`Store::connect`].
     pub async fn hello(&self) -> Result<Hello, Failure> {
-        let answer =
-            self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await?;
+        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await?;
         Ok(Hello {
             is_replica_set: answer.contains_key("setName") || answer.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
             wire_version: answer.get_i32("maxWireVersion").unwrap_or(0),
@@ -151,10 +152,7 @@ impl Store {
     }
 
     /// Gives up on a small command that hangs: the driver has no limit of its own once a server was selected.
-    async fn bounded<T>(
-        &self,
-        command: impl Future<Output = mongodb::error::Result<T>>,
-    ) -> Result<T, StoreError> {
+    async fn bounded<T>(&self, command: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
         match tokio::time::timeout(COMMAND_TIMEOUT, command).await {
             Ok(result) => result.map_err(StoreError::from),
             Err(_) => Err(StoreError::timeout(COMMAND_TIMEOUT)),

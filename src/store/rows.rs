@@ -8,9 +8,9 @@ use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
 
+use super::Store;
 use super::batches::Claim;
 use super::error::StoreError;
-use super::Store;
 
 /// Rows per stored piece: 600 kB.
 pub(super) const PIECE_ROWS: usize = 50_000;

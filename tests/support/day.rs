@@ -214,10 +214,17 @@ impl Day {
             }
         }
         let live: Vec<String> = self.live_files().into_iter().map(|file| file.id).collect();
-        assert_eq!(live.iter().cloned().collect::<BTreeSet<_>>(), official, "files that no batch knows of, or lost ones");
+        assert_eq!(
+            live.iter().cloned().collect::<BTreeSet<_>>(),
+            official,
+            "files that no batch knows of, or lost ones"
+        );
         assert_eq!(live.len(), official.len(), "a file twice");
         let ledger = self.db.find_one(BATCHES, doc! { "_id": "ledger" });
-        assert!(ledger.is_none_or(|ledger| ledger.get("marking") == Some(&Bson::Null)), "the ledger still waits for a marking");
+        assert!(
+            ledger.is_none_or(|ledger| ledger.get("marking") == Some(&Bson::Null)),
+            "the ledger still waits for a marking"
+        );
         assert_eq!(self.db.count("exportbatchrows", doc! {}), 0, "row lists are left over");
     }
 
@@ -233,7 +240,9 @@ impl Day {
     fn check_file(&self, batch: &Document, log: &Document, live: &[LiveFile]) -> LiveFile {
         let facts = batch.get_document("file").expect("a file");
         let id = self.id_at_destination(batch);
-        let Some(file) = live.iter().find(|file| file.id == id) else { panic!("the official file {id} is not there: {batch}") };
+        let Some(file) = live.iter().find(|file| file.id == id) else {
+            panic!("the official file {id} is not there: {batch}")
+        };
         let sha256 = hex(&Sha256::digest(&file.bytes));
         assert_eq!(facts.get_str("sha256").ok(), Some(&*sha256), "the batch document does not know this content");
         assert_eq!(in_metadata(log, "sha256"), Some(&*sha256), "the log does not know this content");

@@ -134,19 +134,19 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn silence_ends_the_wait_and_movement_prolongs_it() {
-        let idle = Duration::from_secs(30);
         let flow = Flow::new();
-        assert_eq!(flow.watch(idle, std::future::pending::<()>()).await, None);
+        assert_eq!(flow.watch(Duration::from_millis(50), std::future::pending::<()>()).await, None);
+        // In all longer than the limit on silence, with a pause far below it each time.
         let flow = Flow::new();
         let mover = async {
-            for _ in 0..10 {
-                tokio::time::sleep(Duration::from_secs(20)).await;
+            for _ in 0..25 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 *flow.0.moved.lock().unwrap() = Instant::now();
             }
         };
-        assert_eq!(flow.watch(idle, mover).await, Some(()));
+        assert_eq!(flow.watch(Duration::from_secs(2), mover).await, Some(()));
     }
 
     #[tokio::test]
