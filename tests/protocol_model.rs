@@ -42,7 +42,10 @@ fn breaks(without: Without, bounds: Bounds, broken: &'static str) {
         panic!("without {without:?}, {states} states: still holds: {broken}; found: {found:?}")
     });
     let seconds = began.elapsed().as_secs_f32();
-    println!("without {without:?}: broken after {states} states, {seconds:.1} s: {broken}\n{}", trace(&path.into_actions()));
+    println!(
+        "without {without:?}: broken after {states} states, {seconds:.1} s: {broken}\n{}",
+        trace(&path.into_actions())
+    );
 }
 
 fn trace(steps: &[impl std::fmt::Debug]) -> String {
@@ -84,6 +87,16 @@ fn overlapping_dates_never_share_an_entry() {
 #[test]
 fn a_marking_is_rolled_forward_by_whoever_comes_next() {
     holds("marking", worlds::MARKING, &[HELPED, ROLLED_FORWARD, CHANGED]);
+}
+
+#[test]
+fn a_marking_is_rolled_forward_by_one_of_three() {
+    holds("crowded marking", worlds::CROWDED_MARKING, &[HELPED, ROLLED_FORWARD, TAKEN_OVER]);
+}
+
+#[test]
+fn a_marking_released_by_hand_goes_on() {
+    holds("unlocked marking", worlds::UNLOCKED_MARKING, &[HELPED, ROLLED_FORWARD, CHANGED]);
 }
 
 #[test]
@@ -148,6 +161,7 @@ needed! {
     a_trashed_file_keeps_its_id: TrashKeepsId, DESTINATION, KNOWN_FILE;
     edits_are_detected: EditDetection, EDITS, FRESH;
     the_commit_looks_at_the_whole_list: WholeListChecked, EDITS, FRESH;
+    a_row_still_queued_is_marked_whatever_was_edited: MarkingOfEdited, EDITS, ONE_FILE_PER_ENTRY;
     an_upload_is_verified: VerifiedUpload, DESTINATION, COMMITTED_FILE;
     only_the_same_content_is_adopted: ChecksumOfAdopted, OVERLAP, COMMITTED_FILE;
     a_crash_costs_an_attempt: CountedCrash, ATTEMPTS_USED, ATTEMPTS;

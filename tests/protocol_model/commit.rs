@@ -60,9 +60,12 @@ impl Protocol {
             let row = left.trailing_zeros() as usize;
             let doc = &mut state.batches[batch as usize];
             doc.left &= !(1 << row);
-            match state.rows[row].status {
-                Status::Queued => state.rows[row].status = Status::Marked(batch),
-                _ => doc.changed |= 1 << row,
+            let now = state.rows[row];
+            let edited = doc.committed.is_none_or(|content| content.version(row) != Some(now.version));
+            if now.status == Status::Queued && !(edited && self.lacks(Without::MarkingOfEdited)) {
+                state.rows[row].status = Status::Marked(batch);
+            } else {
+                doc.changed |= 1 << row;
             }
         }
         let doc = &mut state.batches[batch as usize];
@@ -188,7 +191,9 @@ impl Turn<'_> {
             Phase::Running => {
                 let ours = (self.me.batch, self.me.fence);
                 self.conflict("learns that it did not commit", |next| {
-                    if let Some(pending) = next.pending.as_mut().filter(|pending| (pending.batch, pending.fence) == ours) {
+                    if let Some(pending) =
+                        next.pending.as_mut().filter(|pending| (pending.batch, pending.fence) == ours)
+                    {
                         pending.denied = true;
                     }
                 });

@@ -56,6 +56,8 @@ pub enum Without {
     EditDetection,
     /// The commit looks only at the rows that it marks itself.
     WholeListChecked,
+    /// The marking leaves a row alone whose entry was edited after the commit point, though it is still queued.
+    MarkingOfEdited,
     /// The upload's checksum is not verified.
     VerifiedUpload,
     /// Whatever lies under the id is adopted.

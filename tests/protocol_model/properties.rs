@@ -47,9 +47,8 @@ pub fn all() -> Vec<Property<Protocol>> {
             numbers == (1_u8 << (state.number + 1)) - 2
         }),
         always(LEDGER, |_, state| {
-            (0..state.batches.len()).all(|batch| {
-                (state.batches[batch].phase == Phase::Marking) == (state.marking == Some(batch as u8))
-            })
+            (0..state.batches.len())
+                .all(|batch| (state.batches[batch].phase == Phase::Marking) == (state.marking == Some(batch as u8)))
         }),
         always(OLD_FENCE, |_, state| !state.trespassed),
         always(ATTEMPTS, |model, state| {
@@ -69,9 +68,10 @@ pub fn all() -> Vec<Property<Protocol>> {
         sometimes(ADOPTED, |_, state| state.holders.iter().any(|holder| holder.adopted)),
         sometimes(VOIDED, |_, state| state.batches.iter().any(|doc| doc.trashed != 0)),
         sometimes(TAKEN_OVER, |_, state| {
-            state.holders.iter().any(|holder| {
-                holder.at != At::Idle && holder.fence < state.batches[holder.batch as usize].fence
-            })
+            state
+                .holders
+                .iter()
+                .any(|holder| holder.at != At::Idle && holder.fence < state.batches[holder.batch as usize].fence)
         }),
         sometimes(HELPED, |_, state| state.holders.iter().any(|holder| holder.at == At::Help)),
         sometimes(ROLLED_FORWARD, |_, state| {
@@ -85,13 +85,9 @@ pub fn all() -> Vec<Property<Protocol>> {
             })
         }),
         sometimes(EXHAUSTED, |_, state| state.batches.iter().any(|doc| doc.phase == Phase::Exhausted)),
-        sometimes(EMPTY, |_, state| {
-            state.batches.iter().any(|doc| doc.phase == Phase::Empty && doc.trashed != 0)
-        }),
+        sometimes(EMPTY, |_, state| state.batches.iter().any(|doc| doc.phase == Phase::Empty && doc.trashed != 0)),
         sometimes(CHANGED, |_, state| state.batches.iter().any(|doc| doc.changed != 0)),
-        sometimes(BOTH_COMPLETED, |_, state| {
-            state.batches.iter().all(|doc| doc.phase == Phase::Completed)
-        }),
+        sometimes(BOTH_COMPLETED, |_, state| state.batches.iter().all(|doc| doc.phase == Phase::Completed)),
     ]
 }
 
@@ -122,7 +118,8 @@ fn marked_rows(_: &Protocol, state: &State) -> bool {
 fn lost_to_trouble(model: &Protocol, state: &State) -> bool {
     let spent = |kind: fn(&Trouble) -> u8| kind(&model.bounds.trouble) - kind(&state.trouble);
     let trouble = spent(|all| all.crashes) + spent(|all| all.pauses) + spent(|all| all.failures);
-    let changes = spent(|all| all.edits) + spent(|all| all.cancellations) + spent(|all| all.unknown_commits) + state.number;
+    let changes =
+        spent(|all| all.edits) + spent(|all| all.cancellations) + spent(|all| all.unknown_commits) + state.number;
     let conflicts = changes * model.bounds.dates as u8;
     let lost: u8 = state.batches.iter().map(|doc| doc.lost).sum();
     lost <= trouble + conflicts / (model.bounds.regenerations + 1)

@@ -251,7 +251,8 @@ impl State {
     pub fn has_holder(&self, batch: u8) -> bool {
         let fence = self.batches[batch as usize].fence;
         self.holders.iter().any(|holder| {
-            holder.at != At::Idle && ((holder.batch, holder.fence) == (batch, fence) || holder.helps == Some((batch, fence)))
+            holder.at != At::Idle
+                && ((holder.batch, holder.fence) == (batch, fence) || holder.helps == Some((batch, fence)))
         })
     }
 }

@@ -92,8 +92,8 @@ impl<'a> Turn<'a> {
     /// What can end a pass from outside at any of its steps: a failure, a signal, a kill.
     pub fn may_be_stopped(&mut self) {
         let trouble = self.state.trouble;
-        // In the commit and after it the outcome is settled first.
-        let before_commit = !matches!(self.me.at, At::Settle | At::Mark | At::Help);
+        // From the commit on, the outcome is settled first.
+        let before_commit = !matches!(self.me.at, At::Settle | At::Mark);
         let may_fail = self.holds() || self.model.lacks(Without::FailureFence);
         if before_commit && trouble.failures > 0 && may_fail {
             self.fail("records a failure", |next| next.trouble.failures -= 1);

@@ -172,7 +172,12 @@ impl Protocol {
                 let mut next = *state;
                 trash_void(&mut next, self, batch as u8, id);
                 if next != *state {
-                    moves.push(Move { who: None, what: "the sweep trashes a void file of batch", on: Some(batch as u8), next });
+                    moves.push(Move {
+                        who: None,
+                        what: "the sweep trashes a void file of batch",
+                        on: Some(batch as u8),
+                        next,
+                    });
                 }
             }
         }

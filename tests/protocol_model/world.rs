@@ -31,9 +31,9 @@ impl Protocol {
                 });
             }
             // The first rows are written by a pending commit: whoever else writes them waits. The others it only read.
-            let locked = state.pending.is_some_and(|pending| {
-                pending.snapshot.rows().take(self.bounds.chunk).any(|written| written == row)
-            });
+            let locked = state
+                .pending
+                .is_some_and(|pending| pending.snapshot.rows().take(self.bounds.chunk).any(|written| written == row));
             if state.trouble.cancellations > 0 && !locked {
                 push("the application cancels row", &|next| {
                     next.trouble.cancellations -= 1;
@@ -46,7 +46,12 @@ impl Protocol {
     fn servers(&self, state: &State, moves: &mut Vec<Move>) {
         if let Some(pending) = state.pending {
             let ended = State { pending: None, ..*state };
-            moves.push(Move { who: None, what: "the server aborts the commit of batch", on: Some(pending.batch), next: ended });
+            moves.push(Move {
+                who: None,
+                what: "the server aborts the commit of batch",
+                on: Some(pending.batch),
+                next: ended,
+            });
             let mut next = ended;
             self.apply(&mut next, pending);
             moves.push(Move { who: None, what: "the server COMMITS batch", on: Some(pending.batch), next });

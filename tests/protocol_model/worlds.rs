@@ -39,11 +39,18 @@ pub const OVERLAP: Bounds = Bounds {
 /// One row per transaction: a marking that is killed, paused, taken over and rolled forward.
 pub const MARKING: Bounds = Bounds {
     rows: [Some((0, AtOnce)), Some((0, AtOnce)), Some((1, AtOnce))],
-    holders: 3,
     chunk: 1,
-    trouble: Trouble { crashes: 1, pauses: 2, cancellations: 1, ..NONE },
+    trouble: Trouble { crashes: 1, pauses: 1, cancellations: 1, ..NONE },
     ..PEACE
 };
+
+/// The same with a third process.
+pub const CROWDED_MARKING: Bounds =
+    Bounds { holders: 3, trouble: Trouble { crashes: 1, pauses: 2, interruptions: 1, ..NONE }, ..MARKING };
+
+/// The same, released by hand while it is held.
+pub const UNLOCKED_MARKING: Bounds =
+    Bounds { trouble: Trouble { crashes: 1, unlocks: 1, cancellations: 1, ..NONE }, ..MARKING };
 
 /// The result of the commit gets lost.
 pub const UNKNOWN: Bounds = Bounds {
@@ -55,7 +62,7 @@ pub const UNKNOWN: Bounds = Bounds {
 
 /// The application changes everything while it can.
 pub const EDITS: Bounds = Bounds {
-    rows: [Some((0, AtOnce)), Some((0, AtOnce)), Some((1, Late))],
+    rows: [Some((0, AtOnce)), Some((0, AtOnce)), None],
     chunk: 1,
     trouble: Trouble { edits: 1, cancellations: 1, crashes: 1, ..NONE },
     ..PEACE
