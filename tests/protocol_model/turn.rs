@@ -9,7 +9,7 @@ use super::{Move, Protocol, Without};
 pub struct Turn<'a> {
     pub model: &'a Protocol,
     pub state: &'a State,
-    pub index: usize,
+    index: usize,
     pub me: Holder,
     moves: &'a mut Vec<Move>,
 }
