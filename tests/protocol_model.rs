@@ -131,6 +131,10 @@ fn every_execution_ends() {
     ends("unknown commits", worlds::UNKNOWN);
     ends("attempts", worlds::ATTEMPTS_USED);
     ends("empty days", worlds::EMPTY_DAYS);
+    ends("edits", worlds::EDITS);
+    ends("destination", worlds::DESTINATION);
+    ends("crowded marking", worlds::CROWDED_MARKING);
+    ends("unlocked marking", worlds::UNLOCKED_MARKING);
 }
 
 /// One rule each; the name is the rule's, and the property is the one that it protects.
