@@ -43,6 +43,7 @@ impl Protocol {
         doc.phase = if left == 0 { Phase::Completed } else { Phase::Marking };
         doc.live &= left != 0;
         doc.left = left;
+        doc.lists = if left == 0 { 0 } else { doc.lists };
         doc.number = number;
         doc.file = Some(file);
         doc.committed = Some(snapshot);
@@ -72,6 +73,7 @@ impl Protocol {
         if doc.left == 0 {
             doc.phase = Phase::Completed;
             doc.live = false;
+            doc.lists = 0;
             state.marking = None;
         }
     }
@@ -117,6 +119,24 @@ impl Turn<'_> {
                 me.at = At::Help;
             });
         }
+    }
+
+    /// What follows the upload: a file with more rows than one transaction marks needs its row list first.
+    pub fn once_stored(&self) -> At {
+        if self.me.snapshot.rows().count() > self.model.bounds.chunk { At::StoreList } else { At::Commit }
+    }
+
+    /// Stores the list of rows under its fence, in place of earlier ones. No filter guards this: a holder that lost its lease does it
+    /// too, and must not take away the list of its successor.
+    pub fn store_list(&mut self) {
+        let (batch, fence) = (self.me.batch as usize, self.me.fence);
+        assert!(fence < 8, "a batch document's `lists` is too small for these bounds");
+        let newer = if self.model.lacks(Without::NewerListsKept) { 0 } else { u8::MAX << fence };
+        self.step("stores the row list", |next, me| {
+            let lists = &mut next.batches[batch].lists;
+            *lists = *lists & newer | 1 << fence;
+            me.at = At::Commit;
+        });
     }
 
     pub fn commit(&mut self) {

@@ -56,6 +56,8 @@ pub enum Without {
     EditDetection,
     /// The commit looks only at the rows that it marks itself.
     WholeListChecked,
+    /// Storing a row list removes every other list of the batch, those of newer fences too.
+    NewerListsKept,
     /// The marking leaves a row alone whose entry was edited after the commit point, though it is still queued.
     MarkingOfEdited,
     /// The upload's checksum is not verified.
@@ -144,6 +146,7 @@ impl Protocol {
                 At::Void => turn.void(),
                 At::Trash => turn.trash(),
                 At::RecordEmpty => turn.record_empty(),
+                At::StoreList => turn.store_list(),
                 At::Commit => turn.commit(),
                 At::Settle => turn.settle(),
                 At::Mark => turn.mark(),

@@ -10,6 +10,7 @@ pub const ONE_FILE_PER_ENTRY: &str = "an entry is in at most one committed file"
 pub const MARKED_ROWS: &str = "the marked rows are the rows of the committed file";
 pub const GAPLESS: &str = "batch numbers are gapless";
 pub const LEDGER: &str = "the ledger names the batch that is being marked";
+pub const ROW_LIST: &str = "a batch that is being marked has its row list";
 pub const OLD_FENCE: &str = "an old fence changes nothing";
 pub const ATTEMPTS: &str = "attempts stay within the limit";
 pub const LOST_TO_TROUBLE: &str = "an attempt is lost only to trouble";
@@ -49,6 +50,9 @@ pub fn all() -> Vec<Property<Protocol>> {
         always(LEDGER, |_, state| {
             (0..state.batches.len())
                 .all(|batch| (state.batches[batch].phase == Phase::Marking) == (state.marking == Some(batch as u8)))
+        }),
+        always(ROW_LIST, |_, state| {
+            state.batches.iter().all(|doc| doc.phase != Phase::Marking || doc.lists >> doc.committed_by & 1 == 1)
         }),
         always(OLD_FENCE, |_, state| !state.trespassed),
         always(ATTEMPTS, |model, state| {

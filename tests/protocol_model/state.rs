@@ -88,8 +88,10 @@ pub struct Batch {
     pub number: u8,
     /// The list of exported rows, stored with the commit.
     pub committed: Option<Content>,
-    /// The fence that committed (ghost).
+    /// The fence that committed, by which the row list is found.
     pub committed_by: u8,
+    /// Fences under which a row list is stored: one bit each.
+    pub lists: u8,
     /// ExportLogs of this batch.
     pub logs: u8,
     /// Attempts that failed or crashed since a person last looked (ghost: counted apart from `attempt`).
@@ -110,6 +112,7 @@ impl Batch {
         number: 0,
         committed: None,
         committed_by: 0,
+        lists: 0,
         logs: 0,
         lost: 0,
     };
@@ -157,6 +160,7 @@ pub enum At {
     Void,
     Trash,
     RecordEmpty,
+    StoreList,
     Commit,
     Settle,
     Mark,

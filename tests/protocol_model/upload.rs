@@ -52,8 +52,9 @@ impl Turn<'_> {
             Some(content)
                 if !file.trashed && (content == self.me.snapshot || self.model.lacks(Without::ChecksumOfAdopted)) =>
             {
+                let then = self.once_stored();
                 self.step("adopts the file", |_, me| {
-                    me.at = At::Commit;
+                    me.at = then;
                     me.adopted = true;
                 });
             }
@@ -65,18 +66,19 @@ impl Turn<'_> {
         let id = self.me.file.expect("an id is known here") as usize;
         let snapshot = self.me.snapshot;
         let stored = File { content: Some(snapshot), trashed: false };
+        let then = self.once_stored();
         if self.file().content.is_some() {
             if self.model.lacks(Without::WriteOnce) {
                 return self.step("overwrites the file", |next, me| {
                     next.files[id] = stored;
-                    me.at = At::Commit;
+                    me.at = then;
                 });
             }
             return self.step("finds the id taken", |_, me| me.at = At::Look);
         }
         self.step("uploads", |next, me| {
             next.files[id] = stored;
-            me.at = At::Commit;
+            me.at = then;
         });
         if self.state.trouble.delayed_creations > 0 && self.state.delayed.is_none() {
             self.step("gets no answer to its upload", |next, me| {
@@ -90,7 +92,7 @@ impl Turn<'_> {
             self.step("uploads, and it arrives damaged", |next, me| {
                 next.trouble.garbled -= 1;
                 next.files[id] = File { content: Some(Content::GARBLED), trashed: false };
-                me.at = if verified { At::Void } else { At::Commit };
+                me.at = if verified { At::Void } else { then };
             });
         }
     }

@@ -56,7 +56,7 @@ pub const UNLOCKED_MARKING: Bounds =
 pub const UNKNOWN: Bounds = Bounds {
     rows: [Some((0, AtOnce)), Some((0, AtOnce)), Some((1, Late))],
     chunk: 1,
-    trouble: Trouble { unknown_commits: 2, crashes: 1, pauses: 1, failures: 1, ..NONE },
+    trouble: Trouble { unknown_commits: 2, crashes: 1, pauses: 1, ..NONE },
     ..PEACE
 };
 
