@@ -10,6 +10,7 @@ use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::pass::stopped_by;
 use crate::stop::Stop;
 
 /// What `init` did.
@@ -42,7 +43,7 @@ pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Resu
     let store = open_store(config, stop).await?;
     let made = tokio::select! {
         biased;
-        signal = stop.wait() => return Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        signal = stop.wait() => return Err(stopped_by(signal)),
         made = store.initialize() => made?,
     };
     let result = InitResult {

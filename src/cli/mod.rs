@@ -22,6 +22,7 @@ use crate::destination::directory::Directory;
 use crate::destination::drive::{Drive, DriveSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::pass::stopped_by;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
@@ -62,8 +63,8 @@ async fn dispatch(cli: Cli) -> Exit {
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
         match cli.command {
-            Command::Run(args) => run::execute(&args, &config, &stop, output).await,
-            Command::Retry(args) => retry::execute(&args, &config, &stop, output).await,
+            Command::Run(args) => Ok(run::execute(&args, &config, &stop, output).await),
+            Command::Retry(args) => Ok(retry::execute(&args, &config, &stop, output).await),
             Command::Init => init::execute(&config, &stop, output).await,
         }
     };
@@ -129,7 +130,7 @@ async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
     };
     tokio::select! {
         biased;
-        signal = stop.wait() => Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        signal = stop.wait() => Err(stopped_by(signal)),
         store = Store::connect(settings) => store,
     }
 }

@@ -154,10 +154,20 @@ impl RetryResult {
         let outcome = decisive.map_or("nothing_due", |batch| batch.outcome);
         (RetryResult { command, outcome, exit_code: exit.code(), error: None, batches }, exit)
     }
+
+    /// The result when no pass could begin.
+    pub fn could_not_begin(command: &'static str, failure: &Failure) -> RetryResult {
+        let error = ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() };
+        let (outcome, exit_code) = (failure.exit.name(), failure.exit.code());
+        RetryResult { command, outcome, exit_code, error: Some(error), batches: Vec::new() }
+    }
 }
 
 impl Render for RetryResult {
     fn text(&self) -> String {
+        if let Some(error) = &self.error {
+            return format!("{}: {} (exit {})\n", self.outcome, error.message, self.exit_code);
+        }
         match &self.batches[..] {
             [] => "nothing due\n".to_owned(),
             batches => batches.iter().map(Render::text).collect(),

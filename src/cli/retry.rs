@@ -12,16 +12,23 @@ use crate::batch::{State, batch_id, date_of};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pass::{Pass, Request, sweep};
+use crate::outcome::BatchResult;
+use crate::pass::{Pass, Request, stopped_by, sweep};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
-/// Runs a pass for everything that is due, oldest first, and prints the results.
-///
-/// # Errors
-/// What keeps a pass from beginning: settings, an unreachable database.
-pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+/// Runs a pass for everything that is due, oldest first, and prints the results, also when none could begin.
+pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
+    let (result, exit) = match all_due(args, config, stop).await {
+        Ok(batches) => RetryResult::new("retry", batches),
+        Err(failure) => (RetryResult::could_not_begin("retry", &failure), failure.exit),
+    };
+    render::print(&result, output);
+    exit
+}
+
+async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<BatchResult>, Failure> {
     let destination = open_destination(config)?;
     let store = open_store(config, stop).await?;
     let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
@@ -42,16 +49,14 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     for overview in found.iter().filter(|_| stop.requested().is_none()) {
         sweep(&store, &destination, &overview.batch).await;
     }
-    let (result, exit) = RetryResult::new("retry", batches);
-    render::print(&result, output);
-    Ok(exit)
+    Ok(batches)
 }
 
 async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {
     let latest = batch_id(latest);
     tokio::select! {
         biased;
-        signal = stop.wait() => Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        signal = stop.wait() => Err(stopped_by(signal)),
         found = store.unfinished(&latest) => Ok(found?),
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum Outcome {
 impl Pass<'_> {
     pub(super) async fn commit(
         &self,
-        lease: &Lease,
+        lease: &mut Lease,
         claim: &Claim,
         batch: &Batch,
         generated: &Generated<Spool>,
@@ -50,6 +50,7 @@ impl Pass<'_> {
             business_date: batch.id.trim_start_matches("batch_"),
         };
         let committed = self.store.commit(&request).await;
+        lease.resume();
         course.leave(began);
         match committed {
             Ok(committed) => {

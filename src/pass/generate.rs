@@ -27,6 +27,9 @@ const SNAPSHOT_TRIES: u32 = 6;
 /// Before the second of them; longer before each further one.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Rows that one commit can hold back. More of them are no exceptions but a fault of the application, which a person should see.
+const HELD_MAX: usize = 10_000;
+
 /// A generated file and what it stands for.
 pub(super) struct Generated<F> {
     /// The file.
@@ -196,7 +199,7 @@ pub(super) async fn generate<W: Write>(
     }
     let (out, tally) = writing.sheet.finish().map_err(write_trouble)?;
     let bad = writing.bad;
-    if policy == InvalidPolicy::Fail || !refused.is_empty() {
+    if policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
         refused.extend(bad.iter().map(|(key, reason)| invalid(key, reason.clone())));
         if !refused.is_empty() {
             return Err(invalid_entries(refused));

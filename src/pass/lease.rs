@@ -14,37 +14,47 @@ use crate::store::{Claim, Store};
 
 /// A lease that is being renewed; renewals end when it is dropped.
 pub(super) struct Lease {
-    lost: watch::Receiver<Option<String>>,
+    store: Store,
+    claim: Claim,
+    length: Duration,
+    told: watch::Sender<Option<String>>,
     renewals: JoinHandle<()>,
 }
 
 impl Lease {
     /// Renews from now on.
     pub(super) fn keep(store: &Store, claim: &Claim, length: Duration) -> Lease {
-        let (tell, lost) = watch::channel(None);
-        let (store, claim) = (store.clone(), claim.clone());
-        let renewals = tokio::spawn(async move {
-            let reason = renew_until_lost(&store, &claim, length).await;
-            tell.send_replace(Some(reason));
-            tell.closed().await;
-        });
-        Lease { lost, renewals }
+        let told = watch::Sender::new(None);
+        let renewals = renewals(store, claim, length, &told);
+        Lease { store: store.clone(), claim: claim.clone(), length, told, renewals }
     }
 
     /// Waits until the lease is lost; tells how.
     pub(super) async fn lost(&self) -> String {
-        let mut lost = self.lost.clone();
+        let mut lost = self.told.subscribe();
         match lost.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            // Renewals were paused for the commit, whose own fence check decides.
             Err(_) => std::future::pending().await,
         }
     }
 
     /// Ends the renewals before the commit: they write the document that the transaction writes, and would break it.
-    pub(super) fn pause(&self) {
+    pub(super) fn pause(&mut self) {
         self.renewals.abort();
     }
+
+    /// Renews again.
+    pub(super) fn resume(&mut self) {
+        self.renewals = renewals(&self.store, &self.claim, self.length, &self.told);
+    }
+}
+
+fn renewals(store: &Store, claim: &Claim, length: Duration, told: &watch::Sender<Option<String>>) -> JoinHandle<()> {
+    let (store, claim, told) = (store.clone(), claim.clone(), told.clone());
+    tokio::spawn(async move {
+        let reason = renew_until_lost(&store, &claim, length).await;
+        told.send_replace(Some(reason));
+    })
 }
 
 impl Drop for Lease {

@@ -1,11 +1,16 @@
 //! The first stage: is it time, and is it ours?
 
-use super::{Course, Pass, Request};
+use std::time::Duration;
+
+use super::{Course, Pass, Request, stopped_by};
 use crate::batch::{Batch, batch_id};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::rfc3339;
 use crate::store::{Acquired, Acquisition, Claim, Refusal};
+
+/// How long an acquisition that is under way may still take after a signal.
+const LOCK_GRACE: Duration = Duration::from_secs(2);
 
 /// What the lock led to.
 pub(super) enum Locked {
@@ -19,12 +24,24 @@ impl Pass<'_> {
     pub(super) async fn lock(&self, request: Request, course: &mut Course) -> Result<Locked, Failure> {
         let began = course.enter(Stage::Lock);
         let acquisition = self.acquisition(request)?;
-        let acquired = self.until_signal(async { Ok(self.store.acquire(&acquisition).await?) }).await;
+        let mut acquire = std::pin::pin!(self.store.acquire(&acquisition));
+        let (acquired, stopped) = tokio::select! {
+            biased;
+            acquired = &mut acquire => (acquired?, None),
+            // Dropped here, it might be granted all the same and then block the batch until its lease ends.
+            signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
+                Ok(Ok(acquired)) => (acquired, Some(signal)),
+                Ok(Err(_)) | Err(_) => return Err(stopped_by(signal)),
+            },
+        };
         course.leave(began);
-        match acquired? {
+        match acquired {
             Acquired::Ours(claim, batch) => {
                 course.claim = Some(claim.clone());
                 course.result.attempt = claim.attempt;
+                if let Some(signal) = stopped {
+                    return Err(stopped_by(signal));
+                }
                 tracing::info!(batch = claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch))
             }

@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::{BatchResult, rfc3339};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{Signal, Stop};
 use crate::store::{Claim, Ended, Store};
 
 pub use voided::sweep;
@@ -93,7 +93,7 @@ impl Pass<'_> {
             Locked::Ours(claim, batch) => (claim, batch),
             Locked::Done => return Ok(()),
         };
-        let lease = Lease::keep(self.store, &claim, self.config.lease);
+        let mut lease = Lease::keep(self.store, &claim, self.config.lease);
         if batch.state.is_committed() {
             return self.roll_forward(&lease, &claim, course).await;
         }
@@ -103,7 +103,7 @@ impl Pass<'_> {
                 return self.record_empty(&lease, &claim, course).await;
             }
             let file = self.upload(&lease, &claim, &generated, course).await?;
-            match self.commit(&lease, &claim, &batch, &generated, file, course).await? {
+            match self.commit(&mut lease, &claim, &batch, &generated, file, course).await? {
                 Outcome::Completed => return Ok(()),
                 Outcome::Marking => return self.roll_forward(&lease, &claim, course).await,
                 Outcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),
@@ -125,7 +125,7 @@ impl Pass<'_> {
     async fn until_signal<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            signal = self.stop.wait() => Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+            signal = self.stop.wait() => Err(stopped_by(signal)),
             result = work => result,
         }
     }
@@ -166,6 +166,11 @@ impl Pass<'_> {
             Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
         }
     }
+}
+
+/// The failure that a signal is.
+pub fn stopped_by(signal: Signal) -> Failure {
+    Failure::new(signal.exit(), format!("stopped by {}", signal.name()))
 }
 
 fn lease_lost() -> Failure {

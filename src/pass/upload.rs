@@ -68,7 +68,6 @@ impl Pass<'_> {
                 true => Look::Absent,
                 false => self.destination.look(&file.id, generated.file.digests(), &known).await?,
             };
-            fresh = false;
             match look {
                 Look::Same(stored) => {
                     file.link = stored.link;
@@ -76,7 +75,9 @@ impl Pass<'_> {
                     return Ok((file, true));
                 }
                 Look::Absent => {
-                    self.remember(claim, &file).await?;
+                    if !fresh {
+                        self.remember(claim, &file).await?;
+                    }
                     match self.destination.create(&self.new_file(&file, generated), self.progress).await? {
                         Created::Stored(stored) => {
                             file.link = stored.link;
@@ -95,6 +96,7 @@ impl Pass<'_> {
                     self.void(claim, &old, sha256.as_deref(), &reason, Some(&file)).await?;
                 }
             }
+            fresh = false;
         }
         Err(Failure::new(Exit::UploadFailed, format!("{} was stored by others {ROUNDS} times in between", file.name)))
     }
