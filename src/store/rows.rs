@@ -16,12 +16,16 @@ use super::error::StoreError;
 pub(super) const PIECE_ROWS: usize = 50_000;
 
 impl Store {
-    /// Stores the list of rows, in order, in place of earlier lists of this batch.
+    /// Stores the list of rows, in order, in place of lists of earlier fences. One of a later fence stays: we may be the run that was
+    /// paused, and the list the one of the committed file.
     ///
     /// # Errors
     /// When the database fails.
     pub(super) async fn store_row_list(&self, claim: &Claim, rows: &[[u8; 12]]) -> Result<(), StoreError> {
-        self.bounded(self.row_lists.delete_many(of_batch(&claim.batch)).into_future()).await?;
+        self.bounded(
+            self.row_lists.delete_many(of_batch(&claim.batch, &format!("{:010}/", claim.fence))).into_future(),
+        )
+        .await?;
         for (piece, rows) in rows.chunks(PIECE_ROWS).enumerate() {
             let ids = Binary { subtype: BinarySubtype::Generic, bytes: rows.concat() };
             let document = doc! {
@@ -72,14 +76,17 @@ impl Store {
         session: &mut ClientSession,
         batch: &str,
     ) -> mongodb::error::Result<()> {
-        self.row_lists.delete_many(of_batch(batch)).session(session).await?;
+        self.row_lists.delete_many(of_batch(batch, ALL_FENCES)).session(session).await?;
         Ok(())
     }
 }
 
-/// All pieces of a batch, found through the index on `_id`.
-fn of_batch(batch: &str) -> Document {
-    doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}0") } }
+/// Behind every fence in the order of the ids.
+const ALL_FENCES: &str = "~";
+
+/// The pieces of a batch with fences before one, found through the index on `_id`.
+fn of_batch(batch: &str, before: &str) -> Document {
+    doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/{before}") } }
 }
 
 fn piece_id(batch: &str, fence: i64, piece: usize) -> String {

@@ -145,6 +145,15 @@ fn the_trash_takes_what_exists_and_what_does_not() {
 }
 
 #[test]
+fn a_voided_id_under_which_nothing_is_stored_can_never_be_used_by_a_late_creation() {
+    let bench = bench(FakeDrive::service_account, |_, _| {});
+    let id = bench.fake.issue_id();
+    assert!(block(bench.drive.trash(&id)).is_ok());
+    assert!(matches!(block(bench.land_as(&id)), Landed::Different(_)), "the id is taken for good");
+    assert!(bench.fake.files().iter().all(|file| file.trashed), "something live is left");
+}
+
+#[test]
 fn what_is_stored_is_listed_and_can_be_read_back() {
     let bench = bench(FakeDrive::service_account, |_, _| {});
     assert_eq!(bench.land(), Landed::Stored);

@@ -113,11 +113,32 @@ impl Api {
         self.get("listing the folder", &["drive", "v3", "files"], &all).await
     }
 
-    /// Puts a file into the trash; one that is not there is there already, as far as anybody can tell.
-    pub(super) async fn trash(&self, id: &str) -> Result<(), DestinationError> {
+    /// Puts a file into the trash. Where there is nothing yet, the creation of a paused run may still be on its way: then the id is taken
+    /// by an empty file first, so that it can never succeed.
+    pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
         let url = self.file(id, &[("fields", "id,trashed")]);
         let request = || self.http.patch(url.clone()).json(&json!({"trashed": true}));
-        self.repeat("putting a void file into the trash", request, |_| Ok(())).await?.or(Ok(()))
+        let doing = "putting a void file into the trash";
+        if self.repeat(doing, request, |_| Ok(())).await?.is_ok() {
+            return Ok(());
+        }
+        self.take(folder, id).await?;
+        // Still not there: it was deleted for good, and its id with it.
+        self.repeat(doing, request, |_| Ok(())).await?.or(Ok(()))
+    }
+
+    /// Creates an empty file under an id, unless the id is taken.
+    async fn take(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
+        let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, ("fields", "id")]);
+        let metadata = json!({"id": id, "name": "void", "parents": [folder], "mimeType": "text/plain"});
+        let mut patience = self.patience();
+        let mut renewed = false;
+        loop {
+            match self.shot("taking a void id", self.http.post(url.clone()).json(&metadata)).await {
+                Ok(_) | Err(Fault::Taken) => return Ok(()),
+                Err(fault) => self.bear(fault, &mut patience, &mut renewed).await?,
+            }
+        }
     }
 
     /// Opens the content of a file. The caller reads it.

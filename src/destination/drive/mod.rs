@@ -155,12 +155,12 @@ impl Drive {
         upload::upload(self, file, progress).await
     }
 
-    /// Puts a file into the trash; one that does not exist counts as done.
+    /// Puts a file into the trash, and makes sure that nothing live comes under its id later.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
-        self.api.trash(id).await
+        self.api.trash(&self.folder, id).await
     }
 
     /// Writes the content of a file into `sink` and returns its size in bytes; `None` when there is no such file.
