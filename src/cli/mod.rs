@@ -12,6 +12,7 @@ mod settings;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::panic::AssertUnwindSafe;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
@@ -43,7 +44,8 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(dispatch(cli));
+            let (name, output) = (cli.command.name(), cli.settings.output);
+            let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
             // What still waits in the background (the driver's monitors) is not worth a second of anybody's time.
             runtime.shutdown_background();
             exit
@@ -53,6 +55,16 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
             Exit::Unexpected
         }
     }
+}
+
+/// A bug ends with its own exit code and a result, too; what it says goes through the masked log.
+fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) -> Exit {
+    std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let failure = Failure::new(Exit::Unexpected, "the program met a bug").next("look at the log");
+        render::print(&Refused::new(name, &failure), output);
+        Exit::Unexpected
+    })
 }
 
 async fn dispatch(cli: Cli) -> Exit {
