@@ -3,6 +3,7 @@
 mod drive_client;
 mod fake_drive;
 mod format;
+mod readme;
 mod retry;
 mod run;
 mod support;

@@ -1,0 +1,137 @@
+//! The README against the program: its tables come from the exit-code enum and from the help, its commands exist.
+//!
+//! A table that is wrong is shown as it should be, to be copied.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use batch_export::exit::Exit;
+
+use crate::support::command::BatchExport;
+
+const README: &str = include_str!("../README.md");
+
+#[test]
+fn the_exit_codes_of_the_readme_are_those_of_the_program() {
+    let mut expected = "| code | name | meaning | what happens next |\n|---|---|---|---|\n".to_owned();
+    for exit in Exit::ALL {
+        let _ = writeln!(expected, "| {} | {} | {} | {} |", exit.code(), exit.name(), exit.meaning(), exit.next());
+    }
+    assert!(README.contains(&expected), "README.md should have this table:\n{expected}");
+}
+
+#[test]
+fn the_settings_of_the_readme_are_those_of_the_program() {
+    let mut expected = "| flag | environment | default | what it is |\n|---|---|---|---|\n".to_owned();
+    for setting in settings(&help("run")) {
+        let or_none = |text: &Option<String>| text.as_ref().map_or("-".to_owned(), |text| format!("`{text}`"));
+        let Setting { flag, environment, default, about } = &setting;
+        let _ = writeln!(expected, "| `{flag}` | {} | {} | {about} |", or_none(environment), or_none(default));
+    }
+    assert!(README.contains(&expected), "README.md should have this table:\n{expected}");
+}
+
+#[test]
+fn every_command_of_the_readme_exists_with_its_flags() {
+    let known = words_of_help("");
+    let mut seen = BTreeSet::new();
+    for line in command_lines(README) {
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let Some((command, rest)) = words.split_first() else { continue };
+        if !command.starts_with('-') {
+            assert!(known.contains(*command), "README.md shows {line:?}, and there is no command {command:?}");
+            seen.insert((*command).to_owned());
+        }
+        let flags = words_of_help(if command.starts_with('-') { "" } else { command });
+        for flag in rest.iter().chain([command]).filter(|word| word.starts_with('-')) {
+            let flag = flag.split('=').next().unwrap_or_default();
+            assert!(flags.contains(flag), "README.md shows {line:?}, and {command} has no {flag}");
+        }
+    }
+    assert!(seen.contains("run") && seen.contains("retry"), "the README shows no command at all: {seen:?}");
+}
+
+#[test]
+fn every_file_that_the_readme_names_exists() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let named =
+        README.split(|c: char| c.is_whitespace() || "`()[],;:|".contains(c)).map(|word| word.trim_end_matches('.'));
+    let files: BTreeSet<&str> = named
+        .filter(|word| word.starts_with("examples/") || word.starts_with("src/") || word.starts_with("tests/"))
+        .collect();
+    assert!(files.contains("examples/quickstart.sh"));
+    for file in files {
+        assert!(std::path::Path::new(root).join(file).exists(), "README.md names {file}, which does not exist");
+    }
+}
+
+/// A setting as the help describes it.
+struct Setting {
+    flag: String,
+    environment: Option<String>,
+    default: Option<String>,
+    about: String,
+}
+
+/// What is listed below `Settings:`.
+fn settings(help: &str) -> Vec<Setting> {
+    let (_, section) = help.split_once("\nSettings:\n").expect("settings in the help");
+    let (section, _) = section.split_once("\nEXIT STATUS:").expect("the exit status after the settings");
+    let mut settings: Vec<Setting> = Vec::new();
+    for line in section.lines().map(str::trim) {
+        if let Some(flag) = line.split(' ').find(|word| word.starts_with("--")).filter(|_| line.starts_with('-')) {
+            let flag = flag.trim_end_matches("...").to_owned();
+            settings.push(Setting { flag, environment: None, default: None, about: String::new() });
+            continue;
+        }
+        let setting = settings.last_mut().expect("a flag before its description");
+        if let Some(name) = line.strip_prefix("[env: ") {
+            setting.environment = Some(name.trim_end_matches(']').trim_end_matches('=').to_owned());
+        } else if let Some(value) = line.strip_prefix("[default: ") {
+            setting.default = Some(value.trim_end_matches(']').to_owned());
+        } else if let Some(value) = line.strip_prefix("- ") {
+            let separator = if setting.about.ends_with("values:") { "" } else { "," };
+            let name = value.split(':').next().unwrap_or_default();
+            let _ = write!(setting.about, "{separator} {name}");
+        } else if !line.is_empty() {
+            let separator = if setting.about.is_empty() { "" } else { " " };
+            let _ = write!(setting.about, "{separator}{line}");
+        }
+    }
+    for setting in &mut settings {
+        let about = std::mem::take(&mut setting.about).replace(" Possible values:", ":");
+        let (about, default) = match about.split_once(" [default: ") {
+            Some((about, default)) => (about.to_owned(), Some(default.trim_end_matches(']').to_owned())),
+            None => (about, None),
+        };
+        setting.about = about;
+        setting.default = setting.default.take().or(default);
+    }
+    settings
+}
+
+/// The help of a command, or of the program.
+fn help(command: &str) -> String {
+    let program = if command.is_empty() { BatchExport::new() } else { BatchExport::command(command) };
+    program.arg("--help").run().expect_code(0).stdout
+}
+
+/// The commands and flags that a help text lists.
+fn words_of_help(command: &str) -> BTreeSet<String> {
+    let listed = |line: &str| -> Vec<String> {
+        let words = line.split_whitespace().take(2).map(|word| word.trim_end_matches([',', '.']).to_owned());
+        if line.starts_with("  ") { words.collect() } else { Vec::new() }
+    };
+    help(command).lines().flat_map(listed).collect()
+}
+
+/// The lines of the README's shell blocks that start the program, with what a shell would join.
+fn command_lines(readme: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for block in readme.split("```").skip(1).step_by(2).filter(|block| block.starts_with("sh\n")) {
+        let block = block.replace("\\\n", " ");
+        let commands = block.lines().map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned());
+        lines.extend(commands.filter(|line| line.starts_with("batch-export ")));
+    }
+    lines
+}
