@@ -11,3 +11,4 @@ mod support_command;
 mod support_mongod;
 mod support_proxy;
 mod support_seed;
+mod tidy;
