@@ -25,6 +25,11 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run each business date of a range, oldest first
+    ///
+    /// One pass per date, in order, as `run` makes it; stops at the first failure and ends with its code. What is done already stays as
+    /// it is. With --dry-run nothing is committed in between, so rows that are due on several dates are counted on each of them.
+    Backfill(BackfillArgs),
     /// Export one business date: lock, generate, upload, commit
     ///
     /// One idempotent pass over the batch of a business date. A second run changes nothing.
@@ -36,6 +41,67 @@ pub enum Command {
     Retry(RetryArgs),
     /// Create the collections and the indexes that are needed
     Init,
+    /// Show what happened per business date; --check makes it a health check
+    ///
+    /// A line per business date, newest first; a date without a batch between the first one known and the latest cut-off is shown as
+    /// `missing`. With --check one line only, and code 34 unless every business date is done: a batch is exhausted, failed, still held
+    /// or not there, while its cut-off passed more than --grace ago. Exhausted batches count at once, however old they are.
+    Status(StatusArgs),
+    /// Release a batch by hand
+    ///
+    /// Only a batch whose lease has run out (its run crashed) or whose retries are used up; --force also takes it from a live run, which
+    /// then ends with 25 and changes nothing more. Shows who held it and what is at the destination. The batch is due at once, with all
+    /// its attempts before it.
+    Unlock(UnlockArgs),
+}
+
+/// `backfill`.
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    /// First business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
+    pub from: NaiveDate,
+    /// Last business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
+    pub to: NaiveDate,
+    /// Generate only: read, count and total; write nothing anywhere
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this business date, with its whole history
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with = "last")]
+    pub date: Option<NaiveDate>,
+    /// So many business dates, up to the latest cut-off (and whatever ran early)
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    pub last: u16,
+    /// Health check: one line, and code 34 when something is not as it should be
+    #[arg(long)]
+    pub check: bool,
+    /// How long after its cut-off a batch may be under way before --check complains
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = grace)]
+    pub grace: std::time::Duration,
+}
+
+/// `unlock`.
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// Business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
+    pub date: NaiveDate,
+    /// Take it from a live run as well
+    #[arg(long)]
+    pub force: bool,
+    /// Why; recorded in the history of the batch
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+fn grace(text: &str) -> Result<std::time::Duration, String> {
+    humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration; write it like 15m"))
 }
 
 /// `run`.

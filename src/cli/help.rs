@@ -26,6 +26,25 @@ fn exits(command: &str) -> &'static [Exit] {
             Exit::InterruptedInt,
             Exit::InterruptedTerm,
         ],
+        "status" => &[
+            Exit::Ok,
+            Exit::Usage,
+            Exit::DatabaseUnavailable,
+            Exit::Configuration,
+            Exit::CheckFailed,
+            Exit::InterruptedInt,
+            Exit::InterruptedTerm,
+        ],
+        "unlock" => &[
+            Exit::Ok,
+            Exit::Usage,
+            Exit::LockHeld,
+            Exit::NotDue,
+            Exit::DatabaseUnavailable,
+            Exit::Configuration,
+            Exit::InterruptedInt,
+            Exit::InterruptedTerm,
+        ],
         _ => &Exit::ALL,
     }
 }

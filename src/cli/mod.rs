@@ -3,12 +3,16 @@
 //! One file per command. A command ends with its result on stdout and an exit code; everything on the way is log, on stderr.
 
 pub mod args;
+mod backfill;
 mod help;
 mod init;
 mod render;
 mod retry;
+mod row;
 mod run;
 mod settings;
+mod status;
+mod unlock;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -75,9 +79,12 @@ async fn dispatch(cli: Cli) -> Exit {
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
         match cli.command {
+            Command::Backfill(args) => Ok(backfill::execute(&args, &config, &stop, output).await),
             Command::Run(args) => Ok(run::execute(&args, &config, &stop, output).await),
             Command::Retry(args) => Ok(retry::execute(&args, &config, &stop, output).await),
             Command::Init => init::execute(&config, &stop, output).await,
+            Command::Status(args) => status::execute(&args, &config, &stop, output).await,
+            Command::Unlock(args) => unlock::execute(&args, &config, &stop, output).await,
         }
     };
     match result.await {
@@ -92,9 +99,12 @@ async fn dispatch(cli: Cli) -> Exit {
 impl Command {
     fn name(&self) -> &'static str {
         match self {
+            Command::Backfill(_) => "backfill",
             Command::Run(_) => "run",
             Command::Retry(_) => "retry",
             Command::Init => "init",
+            Command::Status(_) => "status",
+            Command::Unlock(_) => "unlock",
         }
     }
 }

@@ -128,6 +128,7 @@ fn exhausted(batch: &Batch) -> Failure {
         .next(format!("mend the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`"))
 }
 
-pub(super) fn host_name() -> String {
+/// Name of this host, for people.
+pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

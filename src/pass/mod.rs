@@ -29,6 +29,7 @@ use crate::progress::Progress;
 use crate::stop::{Signal, Stop};
 use crate::store::{Claim, Ended, Store};
 
+pub use lock::host_name;
 pub use voided::sweep;
 
 use commit::Outcome;

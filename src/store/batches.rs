@@ -219,6 +219,17 @@ impl Store {
         self.overview(doc! { "_id": { "$gte": from, "$lte": to } }, limit).await
     }
 
+    /// Id of the earliest batch; `None` before the first one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn earliest_batch(&self) -> Result<Option<String>, StoreError> {
+        let find = self.batches.find_one(doc! { "_id": { "$gte": "batch_", "$lt": "batch`" } });
+        let find = find.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
+        let found = self.bounded(find.into_future()).await?;
+        Ok(found.and_then(|found| document::text(&found, "_id")))
+    }
+
     /// What may need work: everything unfinished, everything with a voided file that is not in the trash, and the batch `latest`.
     ///
     /// # Errors

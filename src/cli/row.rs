@@ -1,0 +1,201 @@
+//! A batch document as `status` and `unlock` show it: what is official, what goes on, and what happened before.
+//!
+//! The danger is a number that somebody books although it was never committed: entries and totals are shown of committed batches only.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+
+use crate::batch::{Attempt, Batch, Holder, State, batch_id};
+use crate::money::Baht;
+use crate::outcome::{FileResult, rfc3339};
+
+/// A business date and its batch.
+#[derive(Clone, Debug, Serialize)]
+pub struct BatchRow {
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// The business date.
+    pub date: NaiveDate,
+    /// The stored state, or `missing`.
+    pub state: &'static str,
+    /// The batch number, once committed.
+    pub number: Option<i64>,
+    /// Attempts made; 0 after `unlock`.
+    pub attempt: i32,
+    /// Exported entries, once committed.
+    pub entries: Option<u64>,
+    /// Sum of the debit column, exact decimal baht, once committed.
+    pub total_debit: Option<String>,
+    /// Sum of the credit column, exact decimal baht, once committed.
+    pub total_credit: Option<String>,
+    /// The file: official once committed; before that, the id under which the next attempt stores it or finds it stored.
+    pub file: Option<FileResult>,
+    /// Checksum of the file, once committed.
+    pub sha256: Option<String>,
+    /// Whether its back-off or its lease has run out, by the database's clock.
+    pub due: bool,
+    /// Who holds it.
+    pub holder: Option<HolderRow>,
+    /// When the lease ends unless it is renewed, RFC 3339.
+    pub lease_expires_at: Option<String>,
+    /// When `retry` takes it up again, RFC 3339.
+    pub next_retry_at: Option<String>,
+    /// Name of the exit code of the last attempt that failed, while the batch is not done.
+    pub last_class: Option<String>,
+    /// Rows marked so far.
+    pub marked: i64,
+    /// Rows that the application changed after the commit point.
+    pub changed_after_commit: u64,
+    /// When the last row was marked, RFC 3339.
+    pub completed_at: Option<String>,
+}
+
+/// Who holds, or held, a batch.
+#[derive(Clone, Debug, Serialize)]
+pub struct HolderRow {
+    /// Identity of the invocation.
+    pub id: String,
+    /// Host name.
+    pub host: String,
+    /// Process id on that host.
+    pub pid: i64,
+    /// `run`, `retry`, `backfill`.
+    pub command: String,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+}
+
+/// One attempt of the past.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptRow {
+    /// Its number.
+    pub attempt: i32,
+    /// `completed`, `empty`, `failed`, `interrupted`, `crashed`, `unlocked`.
+    pub outcome: String,
+    /// Name of the exit code, when it failed.
+    pub class: Option<String>,
+    /// The stage in which it ended.
+    pub stage: Option<String>,
+    /// What happened, in words.
+    pub message: Option<String>,
+    /// Who made it.
+    pub holder: Option<HolderRow>,
+    /// When it began, RFC 3339.
+    pub started_at: Option<String>,
+    /// When it ended, or was found to have ended, RFC 3339.
+    pub ended_at: Option<String>,
+}
+
+impl BatchRow {
+    /// A date without a batch.
+    pub fn missing(date: NaiveDate) -> BatchRow {
+        BatchRow {
+            batch: batch_id(date),
+            date,
+            state: "missing",
+            number: None,
+            attempt: 0,
+            entries: None,
+            total_debit: None,
+            total_credit: None,
+            file: None,
+            sha256: None,
+            due: false,
+            holder: None,
+            lease_expires_at: None,
+            next_retry_at: None,
+            last_class: None,
+            marked: 0,
+            changed_after_commit: 0,
+            completed_at: None,
+        }
+    }
+
+    /// What the document says.
+    pub fn of(date: NaiveDate, batch: &Batch, due: bool) -> BatchRow {
+        let committed = batch.file.as_ref().filter(|_| batch.state.is_committed());
+        let baht = |satang: i64| Baht::new(i128::from(satang)).to_string();
+        let unfinished = !matches!(batch.state, State::Completed | State::Empty);
+        BatchRow {
+            batch: batch.id.clone(),
+            state: batch.state.name(),
+            number: batch.number,
+            attempt: batch.attempt,
+            entries: committed.map(|file| file.entries),
+            total_debit: committed.map(|file| baht(file.total_debit)),
+            total_credit: committed.map(|file| baht(file.total_credit)),
+            file: file_of(batch),
+            sha256: committed.map(|file| file.sha256.clone()),
+            due,
+            holder: batch.holder.as_ref().map(HolderRow::of),
+            lease_expires_at: batch.lease_expires_at.map(rfc3339),
+            next_retry_at: batch.next_retry_at.map(rfc3339),
+            last_class: batch.history.last().filter(|_| unfinished).and_then(|attempt| attempt.class.clone()),
+            marked: batch.marked,
+            changed_after_commit: batch.changed_after_commit.len() as u64,
+            completed_at: batch.completed_at.map(rfc3339),
+            ..BatchRow::missing(date)
+        }
+    }
+
+    /// What a person wants to know next, in one clause.
+    pub fn note(&self) -> String {
+        if let Some(holder) = &self.holder {
+            let what = if self.due { "its lease has run out, held by" } else { "held by" };
+            return format!("{what} {}", holder.text());
+        }
+        let class = self.last_class.as_deref();
+        match (&self.next_retry_at, &self.file) {
+            (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
+            (Some(when), _) => format!("{}, again at {when}", class.unwrap_or("failed")),
+            (None, Some(file)) if self.entries.is_some() => file.link.clone().unwrap_or_else(|| file.name.clone()),
+            (None, _) => class.unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl HolderRow {
+    /// What the document says.
+    pub fn of(holder: &Holder) -> HolderRow {
+        HolderRow {
+            id: holder.id.clone(),
+            host: holder.host.clone(),
+            pid: holder.pid,
+            command: holder.command.clone(),
+            since: holder.since.map(rfc3339),
+        }
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let since = self.since.as_deref().unwrap_or("an unknown time");
+        format!("{} (pid {}, `{}`, holder {}) since {since}", self.host, self.pid, self.command, self.id)
+    }
+}
+
+impl AttemptRow {
+    /// What the document says.
+    pub fn of(attempt: &Attempt) -> AttemptRow {
+        AttemptRow {
+            attempt: attempt.attempt,
+            outcome: attempt.outcome.clone(),
+            class: attempt.class.clone(),
+            stage: attempt.stage.clone(),
+            message: attempt.message.clone(),
+            holder: attempt.holder.as_ref().map(HolderRow::of),
+            started_at: attempt.started_at.map(rfc3339),
+            ended_at: attempt.ended_at.map(rfc3339),
+        }
+    }
+}
+
+/// The file of the document, whatever its standing.
+pub fn file_of(batch: &Batch) -> Option<FileResult> {
+    let file = batch.file.as_ref().filter(|file| !file.id.is_empty())?;
+    Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() })
+}
+
+/// How long ago, for people: whole seconds.
+pub fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    humantime::format_duration(std::time::Duration::from_secs((now - since).num_seconds().max(0) as u64)).to_string()
+}

@@ -1,0 +1,275 @@
+//! `batch-export status`: what happened per business date, and whether anything wants attention.
+//!
+//! The danger is a table without the day that is missing from it: so every business date from the first batch to the latest cut-off has
+//! a line, also when nothing happened. The check is stricter than the table is long: what is unfinished counts however old it is.
+//! Which cut-offs have passed is judged by the client's clock, like everywhere; leases and back-off by the database's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::Serialize;
+
+use super::args::{OutputFormat, StatusArgs};
+use super::open_store;
+use super::render::{self, Render};
+use super::row::{AttemptRow, BatchRow};
+use crate::batch::{State, Voided, batch_id, date_of};
+use crate::calendar::Calendar;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::outcome::rfc3339;
+use crate::pass::stopped_by;
+use crate::stop::Stop;
+use crate::store::{Overview, Store};
+
+/// Batches that one invocation reads at most: 30 years of them.
+const READ_MAX: i64 = 11_000;
+/// Greater than the id of every business date.
+const AFTER_ALL: &str = "batch_9999-12-31";
+/// Problems that the line of the check names; all of them are in the JSON.
+const NAMED: usize = 5;
+
+/// What `status` found.
+#[derive(Debug, Serialize)]
+struct StatusResult {
+    command: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    batches: Vec<BatchRow>,
+    problems: Vec<Problem>,
+    /// With `--date`: its past attempts, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<AttemptRow>>,
+    /// With `--date`: its file ids that will never be official, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voided: Option<Vec<VoidedRow>>,
+    #[serde(skip)]
+    one_line: bool,
+}
+
+/// Something that wants attention.
+#[derive(Clone, Debug, Serialize)]
+struct Problem {
+    batch: String,
+    date: NaiveDate,
+    /// `exhausted`, `not_done` or `missing`.
+    kind: &'static str,
+    message: String,
+}
+
+#[derive(Debug, Serialize)]
+struct VoidedRow {
+    id: String,
+    sha256: Option<String>,
+    reason: String,
+    at: Option<String>,
+    trashed: bool,
+}
+
+/// Prints the table, one date, or the line of the health check.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let store = open_store(config, stop).await?;
+    let result = tokio::select! {
+        biased;
+        signal = stop.wait() => return Err(stopped_by(signal)),
+        found = look(args, config, &store) => found?,
+    };
+    let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
+    let result = StatusResult { outcome: exit.name(), exit_code: exit.code(), one_line: args.check, ..result };
+    render::print(&result, output);
+    Ok(exit)
+}
+
+async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<StatusResult, Failure> {
+    let calendar = &config.calendar;
+    let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
+    let latest = calendar.latest_due(judge.now);
+    let mut result = StatusResult {
+        command: "status",
+        outcome: Exit::Ok.name(),
+        exit_code: Exit::Ok.code(),
+        batches: Vec::new(),
+        problems: Vec::new(),
+        history: None,
+        voided: None,
+        one_line: false,
+    };
+    if let Some(date) = args.date {
+        let id = batch_id(date);
+        let found = store.batch_range(&id, &id, 1).await?.pop();
+        result.problems.extend(judge.problem(date, found.as_ref()));
+        result.history = Some(found.iter().flat_map(|found| found.batch.history.iter().map(AttemptRow::of)).collect());
+        result.voided = Some(found.iter().flat_map(|found| found.batch.voided.iter().map(VoidedRow::of)).collect());
+        result.batches.push(row(date, found.as_ref()));
+        return Ok(result);
+    }
+    let first = store.earliest_batch().await?.and_then(|id| date_of(&id));
+    let from = latest - Days::new(u64::from(args.last) - 1);
+    // Before the first batch there are no gaps; without any, the latest date is the one that is missing.
+    let from = first.map_or(latest, |first| first.min(latest)).max(from);
+    let found = by_date(store.batch_range(&batch_id(from), AFTER_ALL, READ_MAX).await?);
+    let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
+    let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
+    let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
+    result.batches = dates.iter().rev().map(|date| row(*date, found.get(date))).collect();
+    // The unfinished ones that are older than the table.
+    let older = by_date(store.unfinished(&batch_id(latest)).await?).into_iter().filter(|(date, _)| *date < from);
+    let mut judged: Vec<Problem> = older.filter_map(|(date, found)| judge.problem(date, Some(&found))).collect();
+    judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
+    judged.reverse();
+    result.problems = judged;
+    Ok(result)
+}
+
+fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
+    found.into_iter().filter_map(|found| Some((date_of(&found.batch.id)?, found))).collect()
+}
+
+fn row(date: NaiveDate, found: Option<&Overview>) -> BatchRow {
+    found.map_or_else(|| BatchRow::missing(date), |found| BatchRow::of(date, &found.batch, found.due))
+}
+
+/// Tells what wants attention from what is under way.
+struct Judge<'a> {
+    calendar: &'a Calendar,
+    now: DateTime<Utc>,
+    grace: Duration,
+}
+
+impl Judge<'_> {
+    /// What is wrong with the batch of a business date, if anything.
+    fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<Problem> {
+        let id = batch_id(date);
+        let problem = |kind, message| Some(Problem { batch: id.clone(), date, kind, message });
+        let state = found.map(|found| found.batch.state);
+        if state == Some(State::Exhausted) {
+            let attempts = found.map_or(0, |found| found.batch.attempt);
+            let message =
+                format!("{id} is exhausted after {attempts} attempts: `batch-export status --date {date}` tells why");
+            return problem("exhausted", message);
+        }
+        if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date) {
+            return None;
+        }
+        match found {
+            None => problem("missing", format!("{id} is missing: `batch-export run --date {date}` makes it")),
+            Some(found) => {
+                let note = row(date, Some(found)).note();
+                problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()))
+            }
+        }
+    }
+
+    /// Whether the date's cut-off passed longer ago than a batch may take.
+    fn is_late(&self, date: NaiveDate) -> bool {
+        let since = self.now - self.calendar.cutoff(date);
+        since.to_std().is_ok_and(|since| since >= self.grace)
+    }
+}
+
+impl VoidedRow {
+    fn of(voided: &Voided) -> VoidedRow {
+        VoidedRow {
+            id: voided.id.clone(),
+            sha256: voided.sha256.clone(),
+            reason: voided.reason.clone(),
+            at: voided.at.map(rfc3339),
+            trashed: voided.trashed,
+        }
+    }
+}
+
+impl Render for StatusResult {
+    fn text(&self) -> String {
+        if self.one_line {
+            return self.line();
+        }
+        let mut text = table(&self.batches);
+        for attempt in self.history.iter().flatten() {
+            let _ = writeln!(text, "  {}", attempt_line(attempt));
+        }
+        for voided in self.voided.iter().flatten() {
+            let state = if voided.trashed { "in the trash" } else { "not yet in the trash" };
+            let _ = writeln!(text, "  voided   {} ({}), {state}", voided.id, voided.reason);
+        }
+        for problem in &self.problems {
+            let _ = writeln!(text, "! {}", problem.message);
+        }
+        text
+    }
+}
+
+impl StatusResult {
+    fn line(&self) -> String {
+        if self.problems.is_empty() {
+            let latest = self.batches.first().map(|row| format!("{} {}", row.batch, row.state)).unwrap_or_default();
+            return match self.batches.len() {
+                0 | 1 => format!("ok: {latest}\n"),
+                dates => format!("ok: {latest}; {dates} business dates without a gap\n"),
+            };
+        }
+        let named: Vec<&str> = self.problems.iter().take(NAMED).map(|problem| &*problem.message).collect();
+        let more = match self.problems.len() - named.len() {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        format!("{}: {}{more} (exit {})\n", self.outcome, named.join("; "), self.exit_code)
+    }
+}
+
+fn table(rows: &[BatchRow]) -> String {
+    const HEAD: [&str; 7] = ["DATE", "STATE", "NUMBER", "ENTRIES", "DEBIT", "CREDIT", "ATTEMPT"];
+    let number = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let cells: Vec<[String; 7]> = rows
+        .iter()
+        .map(|row| {
+            [
+                row.date.to_string(),
+                row.state.to_owned(),
+                number(row.number.map(|number| number.to_string())),
+                number(row.entries.map(|entries| entries.to_string())),
+                number(row.total_debit.clone()),
+                number(row.total_credit.clone()),
+                row.attempt.to_string(),
+            ]
+        })
+        .collect();
+    let widths: [usize; 7] =
+        std::array::from_fn(|at| cells.iter().map(|row| row[at].len()).chain([HEAD[at].len()]).max().unwrap_or(0));
+    let line = |cells: [&str; 7], note: &str| {
+        let mut line = format!("{:2$}  {:3$}", cells[0], cells[1], widths[0], widths[1]);
+        for at in 2..7 {
+            let _ = write!(line, "  {:>1$}", cells[at], widths[at]);
+        }
+        format!("{}\n", format!("{line}  {note}").trim_end())
+    };
+    let mut text = line(HEAD, "");
+    for (cells, row) in cells.iter().zip(rows) {
+        text.push_str(&line(cells.each_ref().map(String::as_str), &row.note()));
+    }
+    text
+}
+
+fn attempt_line(attempt: &AttemptRow) -> String {
+    let mut line = attempt.ended_at.clone().unwrap_or_default();
+    let _ = write!(line, "  attempt {}  {}", attempt.attempt, attempt.outcome);
+    if let Some(class) = attempt.class.as_ref().filter(|class| **class != attempt.outcome) {
+        let _ = write!(line, " ({class})");
+    }
+    if let Some(stage) = &attempt.stage {
+        let _ = write!(line, " at {stage}");
+    }
+    if let Some(holder) = &attempt.holder {
+        let _ = write!(line, "  {} pid {}", holder.host, holder.pid);
+    }
+    if let Some(message) = &attempt.message {
+        let _ = write!(line, ": {message}");
+    }
+    line
+}

@@ -1,0 +1,210 @@
+//! `batch-export unlock`: a batch is taken from whoever holds it, or given new attempts, by a person.
+//!
+//! The danger is a person who takes a batch from a run that is alive. The fence makes even that safe (the old holder can write nothing
+//! more, and ends with 25), but its work is lost; so a live one is refused unless forced, and whose it was is always shown. Whether a
+//! lease has run out is judged by the database's clock.
+
+use std::fmt::Write as _;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::args::{OutputFormat, UnlockArgs};
+use super::open_store;
+use super::render::{self, Render};
+use super::row::{HolderRow, age, file_of};
+use crate::batch::{Batch, State, batch_id};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::outcome::{ErrorResult, FileResult, rfc3339};
+use crate::pass::{host_name, stopped_by};
+use crate::stop::Stop;
+use crate::store::{Overview, Store};
+
+/// Looks at the document when it keeps changing between the look and the update.
+const LOOKS: u32 = 3;
+
+/// What `unlock` found and did.
+#[derive(Debug, Serialize)]
+struct UnlockResult {
+    command: &'static str,
+    batch: String,
+    date: NaiveDate,
+    outcome: &'static str,
+    exit_code: u8,
+    /// The state before, or `missing`.
+    state: &'static str,
+    attempt: i32,
+    forced: bool,
+    reason: Option<String>,
+    /// Who held it.
+    holder: Option<HolderRow>,
+    /// Since when, for people, by the database's clock.
+    age: Option<String>,
+    lease_expires_at: Option<String>,
+    /// The last stage that left a trace in the document.
+    stage: Option<String>,
+    /// What the document knows of a file at the destination.
+    file: Option<FileResult>,
+    next: Option<String>,
+    error: Option<ErrorResult>,
+}
+
+/// What is to be done about a batch.
+enum Verdict {
+    Release,
+    Nothing(String),
+    Refuse(Failure),
+}
+
+/// Looks, decides, unlocks, and prints what it was.
+///
+/// # Errors
+/// When the database cannot be used.
+pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let store = open_store(config, stop).await?;
+    let (result, exit) = tokio::select! {
+        biased;
+        signal = stop.wait() => return Err(stopped_by(signal)),
+        done = unlock(args, &store) => done?,
+    };
+    render::print(&result, output);
+    Ok(exit)
+}
+
+async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
+    let id = batch_id(args.date);
+    let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
+    for _ in 0..LOOKS {
+        let Some(seen) = store.batch_range(&id, &id, 1).await?.pop() else {
+            let mut result = UnlockResult::new(args, None);
+            result.next = Some(format!("there is no {id}; `batch-export run --date {}` makes it", args.date));
+            return Ok((result, Exit::Ok));
+        };
+        let mut result = UnlockResult::new(args, Some(&seen));
+        match verdict(&seen, args) {
+            Verdict::Nothing(next) => {
+                result.next = Some(next);
+                return Ok((result, Exit::Ok));
+            }
+            Verdict::Refuse(failure) => {
+                let exit = failure.exit;
+                result.refuse(&failure);
+                return Ok((result, exit));
+            }
+            Verdict::Release => {}
+        }
+        if let Some(after) = store.unlock(&seen.batch, &by, args.reason.as_deref()).await? {
+            tracing::warn!(batch = id, fence = after.fence, "unlocked by {by}");
+            result.outcome = "unlocked";
+            result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;
+            result.next = Some(format!("`batch-export retry`, or `batch-export run --date {}`", args.date));
+            return Ok((result, Exit::Ok));
+        }
+    }
+    Err(Failure::new(Exit::LockHeld, format!("{id} changed whenever it was to be unlocked")).next("look at `status`"))
+}
+
+fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
+    let batch = &seen.batch;
+    match batch.state {
+        State::Completed => Verdict::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
+        State::Empty => Verdict::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
+        State::Exhausted => Verdict::Release,
+        State::Running | State::Marking if seen.due || args.force => Verdict::Release,
+        State::Running | State::Marking => {
+            let until = batch.lease_expires_at.map(rfc3339).unwrap_or_default();
+            let holder = batch.holder.as_ref().map(|holder| HolderRow::of(holder).text()).unwrap_or_default();
+            let message = format!("{} is held by {holder}, and its lease is good until {until}", batch.id);
+            Verdict::Refuse(
+                Failure::new(Exit::LockHeld, message)
+                    .next("wait; or take it away with --force: that run then ends with 25 and changes nothing more"),
+            )
+        }
+        State::Failed if seen.due => {
+            Verdict::Nothing(format!("{} is free and due: `batch-export retry` takes it up", batch.id))
+        }
+        State::Failed => {
+            let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
+            let message = format!("{} is free, and waits for its back-off until {when}", batch.id);
+            let next = format!("wait, or try it now: `batch-export run --date {} --now`", args.date);
+            Verdict::Refuse(Failure::new(Exit::NotDue, message).next(next))
+        }
+    }
+}
+
+/// The last stage that left a trace: the document does not follow every step of a run.
+fn stage(batch: &Batch) -> Option<String> {
+    let acquired = batch.holder.as_ref().and_then(|holder| holder.since);
+    match batch.state {
+        State::Marking => Some(Stage::Commit.name().to_owned()),
+        // The one write between acquisition and commit stores the manifest, before the first byte leaves.
+        State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload.name().to_owned()),
+        State::Running => Some(Stage::Generate.name().to_owned()),
+        State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage.clone()),
+        State::Completed | State::Empty => None,
+    }
+}
+
+impl UnlockResult {
+    fn new(args: &UnlockArgs, seen: Option<&Overview>) -> UnlockResult {
+        let batch = seen.map(|seen| &seen.batch);
+        let holder = batch.and_then(|batch| batch.holder.as_ref());
+        UnlockResult {
+            command: "unlock",
+            batch: batch_id(args.date),
+            date: args.date,
+            outcome: "nothing_to_do",
+            exit_code: Exit::Ok.code(),
+            state: batch.map_or("missing", |batch| batch.state.name()),
+            attempt: batch.map_or(0, |batch| batch.attempt),
+            forced: false,
+            reason: args.reason.clone(),
+            age: holder.and_then(|holder| holder.since).zip(seen).map(|(since, seen)| age(since, seen.now)),
+            holder: holder.map(HolderRow::of),
+            lease_expires_at: batch.and_then(|batch| batch.lease_expires_at).map(rfc3339),
+            stage: batch.and_then(stage),
+            file: batch.and_then(file_of),
+            next: None,
+            error: None,
+        }
+    }
+
+    fn refuse(&mut self, failure: &Failure) {
+        (self.outcome, self.exit_code) = (failure.exit.name(), failure.exit.code());
+        self.error = Some(ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() });
+    }
+}
+
+impl Render for UnlockResult {
+    fn text(&self) -> String {
+        let forced = if self.forced { " by force" } else { "" };
+        let mut text =
+            format!("{}  {}{forced}  was {}, attempt {}\n", self.batch, self.outcome, self.state, self.attempt);
+        if let Some(holder) = &self.holder {
+            let _ = writeln!(text, "  holder   {}", holder.text());
+        }
+        if let Some(age) = &self.age {
+            let until = self.lease_expires_at.as_deref().unwrap_or("an unknown time");
+            let _ = writeln!(text, "  age      {age}; lease until {until}");
+        }
+        if let Some(stage) = &self.stage {
+            let _ = writeln!(text, "  stage    {stage} (the last one that left a trace)");
+        }
+        if let Some(file) = &self.file {
+            let link = file.link.as_deref().unwrap_or("the next attempt looks whether it is there");
+            let _ = writeln!(text, "  file     {} {} ({link})", file.name, file.id);
+        }
+        if let Some(reason) = &self.reason {
+            let _ = writeln!(text, "  reason   {reason}");
+        }
+        if let Some(error) = &self.error {
+            let _ = writeln!(text, "  {}: {} (exit {})", error.class, error.message, self.exit_code);
+        }
+        if let Some(next) = &self.next {
+            let _ = writeln!(text, "  next     {next}");
+        }
+        text
+    }
+}
