@@ -122,6 +122,11 @@ fn attempts_are_counted_whatever_ends_them() {
 }
 
 #[test]
+fn an_exhausted_batch_leaves_no_file_beside_the_one_of_the_next_date() {
+    holds("exhaustion", worlds::EXHAUSTION, &[EXHAUSTED, BOTH_COMPLETED, VOIDED]);
+}
+
+#[test]
 fn an_empty_day_leaves_no_file() {
     holds("empty days", worlds::EMPTY_DAYS, &[EMPTY]);
 }
@@ -159,6 +164,7 @@ needed! {
     an_upload_is_verified: VerifiedUpload, DESTINATION, COMMITTED_FILE;
     only_the_same_content_is_adopted: ChecksumOfAdopted, OVERLAP, COMMITTED_FILE;
     a_crash_costs_an_attempt: CountedCrash, ATTEMPTS_USED, ATTEMPTS;
+    an_exhausted_batch_voids_its_file: ExhaustionVoids, EXHAUSTION, ONE_LIVE_FILE;
     an_interruption_costs_no_attempt: FreeInterruption, ATTEMPTS_USED, LOST_TO_TROUBLE;
     the_sweep_is_needed: Sweep, OVERLAP, ENDS_WELL;
     other_dates_roll_forward: RollForward, MARKING, LOST_TO_TROUBLE;

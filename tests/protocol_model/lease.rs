@@ -107,7 +107,7 @@ fn take(doc: &mut Batch, model: &Protocol, rerun_empty: bool) -> Option<&'static
         Phase::Running if !doc.live => {
             doc.lost += 1;
             if doc.attempt >= model.bounds.attempts && !model.lacks(Without::CountedCrash) {
-                doc.phase = Phase::Exhausted;
+                doc.exhaust(!model.lacks(Without::ExhaustionVoids));
                 doc.fence += 1;
                 return Some("a retry finds no attempt left for batch");
             }

@@ -64,6 +64,8 @@ pub enum Without {
     VerifiedUpload,
     /// Whatever lies under the id is adopted.
     ChecksumOfAdopted,
+    /// An exhausted batch keeps the file that it uploaded.
+    ExhaustionVoids,
     /// A take-over does not count the attempt that crashed.
     CountedCrash,
     /// An interruption costs an attempt.

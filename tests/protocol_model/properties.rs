@@ -18,6 +18,7 @@ pub const VOID_FILE: &str = "a voided id is never official";
 pub const KNOWN_FILE: &str = "every live file is accounted for when all are idle";
 pub const FRESH: &str = "nothing is committed that changed since it was read";
 pub const SETTLED: &str = "a commit declared not to have happened never happens";
+pub const ONE_LIVE_FILE: &str = "when nothing can happen any more, no entry is in two live files";
 pub const ENDS_WELL: &str = "when nothing can happen any more, everything is done";
 
 pub const ADOPTED: &str = "a file is adopted";
@@ -69,6 +70,7 @@ pub fn all() -> Vec<Property<Protocol>> {
         always(FRESH, |_, state| !state.stale),
         always(SETTLED, |_, state| !state.contradicted),
         always(ENDS_WELL, ends_well),
+        always(ONE_LIVE_FILE, one_live_file),
         sometimes(ADOPTED, |_, state| state.holders.iter().any(|holder| holder.adopted)),
         sometimes(VOIDED, |_, state| state.batches.iter().any(|doc| doc.trashed != 0)),
         sometimes(TAKEN_OVER, |_, state| {
@@ -142,6 +144,13 @@ fn live_files_are_known(state: &State, done: bool) -> bool {
             current || listed && !done
         })
     })
+}
+
+/// Also while a batch waits for a person.
+fn one_live_file(model: &Protocol, state: &State) -> bool {
+    let live = state.files.iter().filter(|file| file.is_live()).filter_map(|file| file.content);
+    let overlap = live.fold((0, 0), |(seen, twice), content| (seen | content.mask(), twice | seen & content.mask())).1;
+    overlap == 0 || !all_idle(state) || state.pending.is_some() || !model.moves(state).is_empty()
 }
 
 /// A state without a next one: each batch is finished or needs a person, nothing due is left behind, no other file is live.

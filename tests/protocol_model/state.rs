@@ -117,6 +117,16 @@ impl Batch {
         lost: 0,
     };
 
+    /// No attempt is left. What was uploaded becomes void in the same write: another date may export its entries long before a person
+    /// comes, and the folder must not keep both files.
+    pub fn exhaust(&mut self, voids: bool) {
+        self.phase = Phase::Exhausted;
+        self.live = false;
+        if let Some(id) = self.file.take_if(|_| voids) {
+            self.voided |= 1 << id;
+        }
+    }
+
     pub fn is_committed(&self) -> bool {
         matches!(self.phase, Phase::Marking | Phase::Completed)
     }

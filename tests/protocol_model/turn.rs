@@ -63,12 +63,16 @@ impl<'a> Turn<'a> {
     pub fn fail(&mut self, what: &'static str, spend: impl FnOnce(&mut State)) {
         let (batch, attempts) = (self.me.batch as usize, self.model.bounds.attempts);
         let fenced = !self.model.lacks(Without::FailureFence);
+        let voids = !self.model.lacks(Without::ExhaustionVoids);
         self.write(what, fenced, |next, me| {
             spend(next);
             let doc = &mut next.batches[batch];
             doc.lost += 1;
-            doc.phase = if doc.attempt >= attempts { Phase::Exhausted } else { Phase::Failed };
+            doc.phase = Phase::Failed;
             doc.live = false;
+            if doc.attempt >= attempts {
+                doc.exhaust(voids);
+            }
             *me = Holder::default();
         });
     }

@@ -87,6 +87,10 @@ pub const ATTEMPTS_USED: Bounds = Bounds {
     ..PEACE
 };
 
+/// Two dates, one of which runs out of attempts with a file uploaded.
+pub const EXHAUSTION: Bounds =
+    Bounds { trouble: Trouble { failures: 2, crashes: 1, delayed_creations: 1, unlocks: 1, ..NONE }, ..PEACE };
+
 /// Days that turn out to be empty after something was uploaded for them.
 pub const EMPTY_DAYS: Bounds = Bounds {
     holders: 2,
