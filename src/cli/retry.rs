@@ -35,18 +35,24 @@ async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<B
     let progress = Progress::default();
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
-    for date in due_dates(args, config, &found) {
+    let dates = due_dates(args, config, &found);
+    for &date in &dates {
         if stop.requested().is_some() && !batches.is_empty() {
             break;
         }
         let request = Request { command: "retry", date, early: false, ignore_back_off: false };
         let result = pass.run(request).await;
+        if let Some(batch) = store.batch(&result.batch).await.ok().flatten() {
+            sweep(&store, &destination, &batch).await;
+        }
         // Between the scan and the lock another machine may have taken it: then it is not due.
         if !matches!(result.exit_code, Exit::LockHeld | Exit::NotDue) {
             batches.push(result);
         }
     }
-    for overview in found.iter().filter(|_| stop.requested().is_none()) {
+    let untouched =
+        found.iter().filter(|overview| date_of(&overview.batch.id).is_some_and(|date| !dates.contains(&date)));
+    for overview in untouched.filter(|_| stop.requested().is_none()) {
         sweep(&store, &destination, &overview.batch).await;
     }
     Ok(batches)

@@ -55,8 +55,12 @@ impl Pass<'_> {
                     let lease = Lease::keep(self.store, &claim, self.config.lease);
                     self.under(&lease, self.mark_rest(&claim)).await?;
                 }
-                Acquired::Refused(Refusal::Held(batch)) if began.elapsed() > MARKING_WAIT => {
-                    let message = format!("rows of another batch are still being marked: {}", held(&batch));
+                Acquired::Refused(refusal) if began.elapsed() > MARKING_WAIT => {
+                    let why = match refusal {
+                        Refusal::Held(batch) => held(&batch).message,
+                        _ => format!("the ledger waits for {other}, which is not being marked"),
+                    };
+                    let message = format!("rows of another batch are still to be marked: {why}");
                     return Err(Failure::new(Exit::CommitConflict, message));
                 }
                 Acquired::Ours(..) | Acquired::Refused(_) => tokio::time::sleep(MARKING_POLL).await,

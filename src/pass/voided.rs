@@ -61,8 +61,8 @@ async fn sweep_directory(store: &Store, destination: &Destination, batch: &str) 
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
         State::Completed | State::Marking => batch.file.as_ref().map(|file| file.sha256.as_str()),
-        State::Empty => None,
-        State::Running | State::Failed | State::Exhausted => return Ok(()),
+        State::Empty | State::Exhausted => None,
+        State::Running | State::Failed => return Ok(()),
     };
     for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
         // The same content became official later: then the file under that name is the official one.

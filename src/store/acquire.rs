@@ -170,6 +170,7 @@ impl Store {
             when("roll_forward", with(roll_forward)),
             when("exhaust", exhaust),
             doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
+            super::batches::void_when_exhausted(),
             doc! { "$unset": ["_verdict", "_apply"] },
         ]
     }

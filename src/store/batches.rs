@@ -61,6 +61,27 @@ pub struct Overview {
     pub now: DateTime<Utc>,
 }
 
+/// A stage that gives up the file of a batch that has become exhausted: until a person comes, its entries may be exported with another
+/// date, and the accountant must not find them in two live files.
+pub(super) fn void_when_exhausted() -> Document {
+    let gives_up = doc! { "$and": [
+        { "$eq": ["$state", State::Exhausted.name()] },
+        { "$eq": [{ "$type": "$file" }, "object"] },
+    ]};
+    let entry = doc! {
+        "id": "$file.id",
+        "sha256": "$file.sha256",
+        "reason": "all retries were used before it was committed",
+        "at": "$$NOW",
+        "trashed": false,
+    };
+    let voided = doc! { "$ifNull": ["$voided", []] };
+    doc! { "$set": {
+        "voided": { "$cond": [&gives_up, { "$concatArrays": [&voided, [entry]] }, &voided] },
+        "file": { "$cond": [&gives_up, null, "$file"] },
+    }}
+}
+
 impl Store {
     /// Extends the lease; allowed as long as nobody else acquired the batch, even when it ran out.
     ///
@@ -168,7 +189,7 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
         }};
-        self.change(claim.filter(), vec![changes]).await
+        self.change(claim.filter(), vec![changes, void_when_exhausted()]).await
     }
 
     /// Takes a batch from whoever holds it and makes it due at once, with all its attempts before it. The fence moves on, so that

@@ -57,6 +57,9 @@ impl Store {
         let batch = super::document::batch(&found)?;
         let total = batch.file.as_ref().map_or(0, |file| file.entries);
         let step = self.next_rows(&found, &batch, rows).await?;
+        if step.is_empty() && (batch.marked as u64) < total {
+            return Err(StoreError::malformed(format!("the row list of {} ends too early", batch.id)));
+        }
         let last = batch.marked as u64 + step.len() as u64 >= total;
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
