@@ -1,6 +1,7 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
 mod backfill;
+mod crash;
 mod drive_client;
 mod fake_drive;
 mod format;

@@ -5,7 +5,7 @@
 
 use super::generate::{Generated, reads_metadata};
 use super::lease::Lease;
-use super::{Course, Pass, lease_lost};
+use super::{Course, Pass, lease_lost, stopped_by};
 use crate::batch::{Batch, FileFacts};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
@@ -49,7 +49,7 @@ impl Pass<'_> {
             transaction_rows: self.config.transaction_rows,
             business_date: batch.id.trim_start_matches("batch_"),
         };
-        let committed = self.store.commit(&request).await;
+        let committed = self.store.commit(&request, &|| self.stop.requested().is_some()).await;
         lease.resume();
         course.leave(began);
         match committed {
@@ -66,7 +66,14 @@ impl Pass<'_> {
             Err(CommitError::Unknown(message)) => {
                 Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
             }
-            Err(CommitError::Failed(error)) => Err(error.into()),
+            // Nothing is committed, and it might have been if it had gone on trying: an interruption, which costs no attempt.
+            Err(CommitError::Failed(error)) => match self.stop.requested() {
+                Some(signal) => {
+                    tracing::warn!("the commit did not take place: {error}");
+                    Err(stopped_by(signal))
+                }
+                None => Err(error.into()),
+            },
         }
     }
 }

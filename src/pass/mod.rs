@@ -133,6 +133,7 @@ impl Pass<'_> {
 
     async fn record_empty(&self, lease: &Lease, claim: &Claim, course: &mut Course) -> Result<(), Failure> {
         self.under(lease, self.give_up_file(claim, "nothing is due any more")).await?;
+        self.store.give_up_row_lists(claim).await?;
         match self.store.release(claim, Ended::Empty).await? {
             Some(batch) => {
                 course.result.describe_batch(&batch);

@@ -100,14 +100,20 @@ impl From<StoreError> for Stopped {
 }
 
 impl Store {
-    /// Commits a batch.
+    /// Commits a batch. Once `stopping` says so, a transaction that did not take place is not run again.
     ///
     /// # Errors
     /// Nothing was committed, but for [`CommitError::Unknown`].
-    pub async fn commit(&self, request: &CommitRequest<'_>) -> Result<Committed, CommitError> {
+    pub async fn commit(
+        &self,
+        request: &CommitRequest<'_>,
+        stopping: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Committed, CommitError> {
         let exported = exported_rows(request.rows, request.held);
         if let Some(rest) = exported.get(request.transaction_rows..).filter(|rest| !rest.is_empty()) {
-            self.store_row_list(request.claim, rest).await.map_err(CommitError::Failed)?;
+            if !self.store_row_list(request.claim, rest).await.map_err(CommitError::Failed)? {
+                return Err(CommitError::LeaseLost);
+            }
         }
         let deadline = Instant::now() + COMMIT_LIMIT;
         let mut tries = 0;
@@ -132,7 +138,7 @@ impl Store {
                 },
             };
             tracing::warn!(tries, "the commit transaction has to be run again: {trouble}");
-            if tries == TRANSACTION_TRIES || Instant::now() >= deadline {
+            if tries == TRANSACTION_TRIES || Instant::now() >= deadline || stopping() {
                 return Err(CommitError::Failed(trouble));
             }
             tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
@@ -198,7 +204,8 @@ impl Store {
         }
         self.hold_rows(session, request).await?;
         self.log.insert_one(log_entry(request, committed, now)).session(&mut *session).await?;
-        if !committed.marking && request.claim.fence > 1 {
+        if !committed.marking {
+            // Of an earlier attempt, or of this one before rows were taken back.
             self.delete_row_lists(session, &request.claim.batch).await?;
         }
         Ok(committed)

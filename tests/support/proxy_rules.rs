@@ -3,7 +3,7 @@
 //! The danger is a test that waits for ever, or that stops something else than it meant. So a rule counts its commands when they
 //! arrive (not when they are answered), the driver's own chatter matches only by name, and a rule that goes lets go of what it held.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -83,6 +83,8 @@ struct State {
     connections: BTreeMap<u64, [TcpStream; 2]>,
     journal: Vec<Command>,
     rules: BTreeMap<u64, Rule>,
+    /// Rules that were removed right after they lost what they held: it stays lost, even if its thread has not noticed yet.
+    cut: BTreeSet<u64>,
     /// Requests that a rule is about and whose reply has not come, by connection and number.
     pending: HashMap<(u64, i32), Stopped>,
 }
@@ -227,7 +229,12 @@ impl Shared {
     }
 
     pub fn remove(&self, rule: u64) {
-        self.state().rules.remove(&rule);
+        let mut state = self.state();
+        let removed = state.rules.remove(&rule);
+        if removed.is_some_and(|rule| matches!(rule.release, Some(Release::Cut))) {
+            state.cut.insert(rule);
+        }
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -329,7 +336,8 @@ impl Shared {
                 return Verdict::Close;
             }
             // A rule that was removed meanwhile holds nothing.
-            match state.rules.get(&rule).map_or(Some(Release::Forward), |rule| rule.release) {
+            let removed = if state.cut.contains(&rule) { Release::Cut } else { Release::Forward };
+            match state.rules.get(&rule).map_or(Some(removed), |rule| rule.release) {
                 Some(Release::Forward) => return Verdict::Pass,
                 Some(Release::Cut) => return Verdict::Close,
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
