@@ -5,6 +5,7 @@ mod fake_drive;
 mod format;
 mod retry;
 mod run;
+mod scale;
 mod support;
 mod support_command;
 mod support_mongod;
