@@ -8,6 +8,7 @@ mod format;
 mod readme;
 mod retry;
 mod run;
+mod scale;
 mod status;
 mod support;
 mod support_command;

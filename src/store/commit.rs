@@ -15,7 +15,7 @@ use mongodb::{ClientSession, error::Error};
 
 use super::batches::Claim;
 use super::document::{date, file_document, literal};
-use super::entries::{CHUNK_ROWS, Ledger, RowKey, due_filter, fetch};
+use super::entries::{CHUNK_ROWS, Ledger, RowKey, due_filter, entry_ids, fetch};
 use super::error::{Kind, StoreError};
 use super::{LEDGER, Store, acquire};
 use crate::batch::{FileFacts, State};
@@ -265,7 +265,7 @@ impl Store {
     /// The entries must still be what the file says. Read inside the transaction, so that nothing comes between.
     async fn check_entries(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
         for (rows, fingerprint) in request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints) {
-            let now = fetch(&self.entries, session, rows, request.with_metadata).await?;
+            let now = fetch(&self.entries, session, entry_ids(rows), request.with_metadata).await?;
             if now.fingerprint != *fingerprint {
                 return Err(Stopped::Conflict("entries were edited since they were read".to_owned()));
             }

@@ -7,6 +7,8 @@
 //! `{scheduledFor, _id}` costs more than it. Entries stay in the buffers that came from the wire and are looked at in place.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
@@ -14,6 +16,7 @@ use mongodb::bson::{Document, RawBsonRef, RawDocument, Timestamp, doc, oid::Obje
 use mongodb::options::SessionOptions;
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{ClientSession, Collection};
+use tokio::task::JoinHandle;
 
 use super::document::{bson_date, int, text};
 use super::error::StoreError;
@@ -161,12 +164,39 @@ impl Snapshot {
         with_metadata: bool,
     ) -> impl Stream<Item = Result<(&'a [RowKey], EntryChunk), StoreError>> + 'a {
         stream::iter(rows.chunks(CHUNK_ROWS))
-            .map(move |rows| async move {
-                let mut session = snapshot_session(&self.store, self.at).await?;
-                let chunk = fetch(&self.store.entries, &mut session, rows, with_metadata).await?;
-                Ok((rows, chunk))
+            .map(move |rows| {
+                let (store, at, ids) = (self.store.clone(), self.at, entry_ids(rows));
+                // A task of its own: it goes on while the caller is busy with the chunk before it.
+                let chunk = Fetching(tokio::spawn(async move {
+                    let mut session = snapshot_session(&store, at).await?;
+                    fetch(&store.entries, &mut session, ids, with_metadata).await
+                }));
+                async move { Ok((rows, chunk.await?)) }
             })
             .buffered(CHUNKS_IN_FLIGHT)
+    }
+}
+
+/// A fetch on a task of its own, which ends when this is dropped: a pass that was stopped asks for nothing more.
+struct Fetching(JoinHandle<Result<EntryChunk, StoreError>>);
+
+impl Future for Fetching {
+    type Output = Result<EntryChunk, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|ended| match ended {
+            Ok(chunk) => chunk,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(StoreError::malformed(format!("a fetch was cancelled: {error}"))),
+            },
+        })
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -216,14 +246,19 @@ async fn snapshot_session(store: &Store, at: Option<Timestamp>) -> Result<Client
     Ok(store.client.start_session().with_options(options).await?)
 }
 
+/// The entries that these rows ask for.
+pub(super) fn entry_ids(rows: &[RowKey]) -> Vec<ObjectId> {
+    rows.iter().map(|key| ObjectId::from_bytes(key.entry)).collect()
+}
+
 /// The entries of a chunk of rows, in the given session: at a snapshot, or inside a transaction.
 pub(super) async fn fetch(
     entries: &Collection<Document>,
     session: &mut ClientSession,
-    rows: &[RowKey],
+    ids: Vec<ObjectId>,
     with_metadata: bool,
 ) -> Result<EntryChunk, StoreError> {
-    let ids: Vec<ObjectId> = rows.iter().map(|key| ObjectId::from_bytes(key.entry)).collect();
+    let expected = ids.len();
     let mut wanted = doc! { "status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1 };
     if with_metadata {
         wanted.extend(doc! { "metadata.crAccount": 1, "metadata.drAccount": 1, "metadata.voucherNo": 1 });
@@ -235,7 +270,7 @@ pub(super) async fn fetch(
         .session(&mut *session)
         .batch()
         .await?;
-    let mut chunk = EntryChunk { batches: Vec::new(), places: Vec::with_capacity(rows.len()), fingerprint: 0 };
+    let mut chunk = EntryChunk { batches: Vec::new(), places: Vec::with_capacity(expected), fingerprint: 0 };
     let mut batches = cursor.stream(session);
     while let Some(batch) = batches.try_next().await? {
         chunk.add(batch)?;

@@ -1,0 +1,134 @@
+//! What a day of any size costs: time, memory and database work of the real release binary, on this machine.
+//!
+//!     cargo run --release --example load_test -- --entries 50,500,5000,10000,100000,1000000
+//!
+//! It starts a mongod of its own in `target/`, fills a database per size, and runs the program to a directory and to the fake Drive of
+//! the tests. The danger is a figure that means nothing elsewhere: so each run is preceded by a floor (the same join by bare cursors,
+//! into a sink), and the table shows generation as a multiple of it. Counts of commands and documents are the server's own and exact.
+
+#[path = "../tests/support/fake_drive/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with the tests, which plan faults and look at requests; here it only stores files"
+)]
+mod fake_drive;
+#[path = "load_test/floor.rs"]
+mod floor;
+#[path = "load_test/program.rs"]
+mod program;
+#[path = "load_test/report.rs"]
+mod report;
+#[path = "load_test/seed.rs"]
+mod seed;
+#[path = "load_test/server.rs"]
+mod server;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+use program::{Program, To};
+use report::{Line, Report};
+use server::Server;
+
+/// Measures the release binary on days of several sizes.
+#[derive(Parser)]
+struct Arguments {
+    /// Sizes of the day, in entries
+    #[arg(long, value_delimiter = ',', default_value = "50,500,5000,10000,100000,1000000")]
+    entries: Vec<u32>,
+    /// Where the files go: directory, drive
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "directory,drive")]
+    to: Vec<To>,
+    /// Runs per size and destination; the median by total time is shown [default: 5 up to 10,000 entries, 3 up to 100,000, else 1]
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Cache of the server, in GB
+    #[arg(long, default_value = "4")]
+    cache_gb: String,
+    /// `--transaction-rows` of the program
+    #[arg(long)]
+    transaction_rows: Option<u32>,
+    /// `--format` of the program
+    #[arg(long, default_value = "journal")]
+    format: String,
+    /// The program to measure [default: the one beside this example, built first]
+    #[arg(long)]
+    program: Option<std::path::PathBuf>,
+    /// One JSON object on stdout in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load_test: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let program = Program::find(arguments.program.as_deref())?;
+    let mut report = Report { program: program.facts()?, server: String::new(), lines: Vec::new() };
+    runtime.block_on(async {
+        let server = Server::start(&arguments.cache_gb).await?;
+        report.server = server.describe().await?;
+        for &entries in &arguments.entries {
+            measure(arguments, &server, &program, entries, &mut report).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+async fn measure(
+    arguments: &Arguments,
+    server: &Server,
+    program: &Program,
+    entries: u32,
+    report: &mut Report,
+) -> Result<()> {
+    let database = server.client.database(&format!("load_{entries}"));
+    let began = Instant::now();
+    seed::entries(&database, entries).await.context("storing the entries")?;
+    eprintln!("{entries} entries: stored in {:.1} s", began.elapsed().as_secs_f64());
+    let runs = arguments.runs.unwrap_or(match entries {
+        0..=10_000 => 5,
+        10_001..=100_000 => 3,
+        _ => 1,
+    });
+    for &to in &arguments.to {
+        let mut lines = Vec::new();
+        // One more than is counted: the first one warms the caches of small days.
+        let warm_up = usize::from(runs > 1);
+        for turn in 0..runs + warm_up {
+            seed::queue(&database, entries).await.context("queueing the entries")?;
+            let floor = floor::join(&database).await.context("the floor")?;
+            ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
+            let before = server.counts().await?;
+            let ran = program.run(&server.uri(database.name()), to, arguments)?;
+            let cost = server.counts().await?.since(&before);
+            let line = Line::new(entries, to, &ran, floor, cost, server.slowest()?);
+            eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
+            if turn >= warm_up {
+                lines.push(line);
+            }
+        }
+        lines.sort_by(|a, b| a.total_s.total_cmp(&b.total_s));
+        report.lines.push(lines.swap_remove(lines.len() / 2));
+    }
+    database.drop().await.context("dropping the database")?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! The floor: the least that any client can do to join the queue with its entries and write six columns.
+//!
+//! Bare cursors, 5,000 ids per `$in`, two of them in flight while the next queue batch is fetched; documents are looked at in place,
+//! and the rows go through the csv crate into a sink. No snapshot, no order, no checks, no checksums, no file.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt};
+use mongodb::Database;
+use mongodb::bson::{Document, RawBsonRef, RawDocument, doc, oid::ObjectId};
+use mongodb::raw_batch_cursor::RawBatch;
+
+use super::seed::{ENTRIES, QUEUE};
+
+const BATCH: u32 = 5_000;
+
+/// What the floor took.
+#[derive(Clone, Copy, Debug)]
+pub struct Floor {
+    /// From the first command to the last row.
+    pub took: Duration,
+    /// Rows written.
+    pub rows: u64,
+}
+
+/// Joins all queued rows.
+pub async fn join(database: &Database) -> Result<Floor> {
+    let began = Instant::now();
+    let (queue, entries) = (database.collection::<Document>(QUEUE), database.collection::<Document>(ENTRIES));
+    let ids = queue
+        .find(doc! {"exportPath": "scheduled", "status": "queued"})
+        .projection(doc! {"entryId": 1, "scheduledFor": 1})
+        .batch_size(BATCH)
+        .batch()
+        .await?
+        .map(|batch| entry_ids(&batch?));
+    let chunks = ids
+        .map(|ids| {
+            let entries = entries.clone();
+            async move {
+                let ids = ids?;
+                tokio::spawn(async move { fetch(&entries, ids).await }).await?
+            }
+        })
+        .buffered(2);
+    let mut chunks = std::pin::pin!(chunks);
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(64 * 1024).from_writer(std::io::sink());
+    let mut rows = 0;
+    let mut record = csv::ByteRecord::new();
+    while let Some(batches) = chunks.try_next().await? {
+        for batch in &batches {
+            for entry in batch.doc_slices()? {
+                write(entry?.as_document().context("a document")?, &mut record)?;
+                writer.write_byte_record(&record)?;
+                rows += 1;
+            }
+        }
+    }
+    writer.flush()?;
+    Ok(Floor { took: began.elapsed(), rows })
+}
+
+async fn fetch(entries: &mongodb::Collection<Document>, ids: Vec<ObjectId>) -> Result<Vec<RawBatch>> {
+    let wanted = doc! {"status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1};
+    let found = entries.find(doc! {"_id": {"$in": ids}}).projection(wanted).batch_size(BATCH + 1).batch().await?;
+    Ok(found.try_collect().await?)
+}
+
+fn entry_ids(batch: &RawBatch) -> Result<Vec<ObjectId>> {
+    let rows = batch.doc_slices()?.into_iter();
+    rows.map(|row| Ok(row?.as_document().context("a document")?.get_object_id("entryId")?)).collect()
+}
+
+fn write(entry: &RawDocument, record: &mut csv::ByteRecord) -> Result<()> {
+    record.clear();
+    for element in entry.iter_elements() {
+        match element?.value()? {
+            RawBsonRef::ObjectId(id) => record.push_field(&id.bytes()),
+            RawBsonRef::String(text) => record.push_field(text.as_bytes()),
+            RawBsonRef::DateTime(date) => record.push_field(&date.timestamp_millis().to_le_bytes()),
+            RawBsonRef::Int32(number) => record.push_field(&number.to_le_bytes()),
+            RawBsonRef::Double(number) => record.push_field(&number.to_le_bytes()),
+            _ => {}
+        }
+    }
+    Ok(())
+}

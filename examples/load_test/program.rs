@@ -1,0 +1,159 @@
+//! The program under test: the real binary, in a scrubbed environment, with the peak of its memory as the kernel keeps it.
+
+use std::fmt;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::Arguments;
+use super::fake_drive::FakeDrive;
+use super::seed::DATE;
+use super::server::target_folder;
+
+/// Where the file goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum To {
+    /// A directory.
+    Directory,
+    /// The fake Drive, on the loopback interface.
+    Drive,
+}
+
+/// The binary.
+pub struct Program {
+    path: PathBuf,
+}
+
+/// Its size and start-up.
+#[derive(Debug, serde::Serialize)]
+pub struct Facts {
+    /// Size of the binary.
+    pub bytes: u64,
+    /// `--version`, the whole process, median of 11.
+    pub version_ms: f64,
+}
+
+/// A run that ended well.
+pub struct Ran {
+    /// The whole process.
+    pub took: Duration,
+    /// Its `VmHWM`.
+    pub peak_kib: u64,
+    /// Its result.
+    pub result: Value,
+}
+
+impl fmt::Display for To {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            To::Directory => "directory",
+            To::Drive => "drive",
+        })
+    }
+}
+
+impl Program {
+    /// The given one, or the one of our own build, brought up to date first: cargo does not build it for an example.
+    pub fn find(given: Option<&Path>) -> Result<Program> {
+        if let Some(path) = given {
+            return Ok(Program { path: path.to_owned() });
+        }
+        let example = std::env::current_exe()?;
+        let folder = example.ancestors().nth(2).context("this example lies in target/PROFILE/examples")?;
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => "dev",
+            Some(name) => name,
+        };
+        eprintln!("building the program (profile {profile})");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "--bin", "batch-export", "--profile", profile, "--manifest-path"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .env("CARGO_TARGET_DIR", target_folder()?)
+            .status()?;
+        ensure!(built.success(), "the program does not build");
+        Ok(Program { path: folder.join("batch-export") })
+    }
+
+    /// Size and start-up time.
+    pub fn facts(&self) -> Result<Facts> {
+        let mut times_ms = Vec::new();
+        for _ in 0..11 {
+            let began = Instant::now();
+            let status = Command::new(&self.path).arg("--version").env_clear().stdout(Stdio::null()).status()?;
+            ensure!(status.success(), "--version failed");
+            times_ms.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        times_ms.sort_by(f64::total_cmp);
+        Ok(Facts { bytes: std::fs::metadata(&self.path)?.len(), version_ms: times_ms[5] })
+    }
+
+    /// Exports the day.
+    pub fn run(&self, uri: &str, to: To, arguments: &Arguments) -> Result<Ran> {
+        let scratch = tempfile::Builder::new().prefix("load-run-").tempdir_in(target_folder()?)?;
+        let mut command = Command::new(&self.path);
+        command
+            .args(["run", "--date", DATE, "--output", "json", "-q", "--format", &arguments.format])
+            .args(["--contra-account", "1102-00"])
+            .env_clear()
+            .env("TMPDIR", scratch.path())
+            .env("MONGODB_URI", uri)
+            .env("BATCH_EXPORT_NOW", format!("{DATE}T18:00:05+07:00"))
+            // The largest days are there to be measured, not to be stopped.
+            .env("BATCH_EXPORT_GENERATE_TIMEOUT", "10m");
+        if let Some(rows) = arguments.transaction_rows {
+            command.args(["--transaction-rows", &rows.to_string()]);
+        }
+        let drive = (to == To::Drive).then(FakeDrive::start);
+        match &drive {
+            Some(drive) => {
+                let key = scratch.path().join("key.json");
+                std::fs::write(&key, drive.service_account())?;
+                command
+                    .env("BATCH_EXPORT_DESTINATION", format!("gdrive://{}", drive.folder()))
+                    .env("BATCH_EXPORT_DRIVE_URL", drive.url())
+                    .env("GOOGLE_APPLICATION_CREDENTIALS", key);
+            }
+            None => {
+                let out = scratch.path().join("out");
+                std::fs::create_dir(&out)?;
+                command.env("BATCH_EXPORT_DESTINATION", format!("file://{}", out.display()));
+            }
+        }
+        measure(&mut command)
+    }
+}
+
+fn measure(command: &mut Command) -> Result<Ran> {
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let status = File::open(format!("/proc/{}/status", child.id()))?;
+    let mut peak_kib = 0;
+    // Its output is one object and, with -q, next to no log: neither pipe can fill.
+    while child.try_wait()?.is_none() {
+        peak_kib = high_water_mark(&status).unwrap_or(peak_kib);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let took = began.elapsed();
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!(
+            "the program failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(Ran { took, peak_kib, result: serde_json::from_slice(&output.stdout)? })
+}
+
+fn high_water_mark(status: &File) -> Option<u64> {
+    let mut text = [0; 4096];
+    let length = status.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
+}

@@ -1,0 +1,164 @@
+//! The table, and the same figures as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::floor::Floor;
+use super::program::{Facts, Ran, To};
+use super::server::{Counts, Slowest};
+
+/// All that was measured.
+#[derive(Serialize)]
+pub struct Report {
+    /// The binary.
+    pub program: Facts,
+    /// The server.
+    pub server: String,
+    /// One line per size and destination.
+    pub lines: Vec<Line>,
+}
+
+/// A size and destination: the median run.
+#[derive(Serialize)]
+pub struct Line {
+    /// Entries of the day.
+    pub entries: u32,
+    /// Where the file went.
+    pub to: String,
+    /// Stages, by name, in seconds, as the program reports them.
+    pub stages_s: BTreeMap<String, f64>,
+    /// The whole process, from outside.
+    pub total_s: f64,
+    /// Entries per second of the whole process.
+    pub rows_per_s: f64,
+    /// The floor of generation, measured just before.
+    pub floor_s: f64,
+    /// Generation as a multiple of the floor.
+    pub generate_per_floor: f64,
+    /// Peak of resident memory, in MiB.
+    pub peak_mib: f64,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Commands by name.
+    pub commands: BTreeMap<String, i64>,
+    /// Transactions that committed.
+    pub transactions: i64,
+    /// Documents looked at by the server.
+    pub examined: i64,
+    /// Documents returned or updated.
+    pub used: i64,
+    /// Scans of whole collections.
+    pub collection_scans: i64,
+    /// Sent by the server.
+    pub bytes_from_server: i64,
+    /// Sent to the server.
+    pub bytes_to_server: i64,
+    /// The longest command.
+    pub slowest: Option<Slowest>,
+}
+
+impl Line {
+    /// Puts the measurements of one run together.
+    pub fn new(entries: u32, to: To, ran: &Ran, floor: Floor, cost: Counts, slowest: Option<Slowest>) -> Line {
+        let durations = ran.result["durations_ms"].as_object();
+        let stages_s: BTreeMap<String, f64> =
+            durations.into_iter().flatten().filter_map(|(name, ms)| Some((name.clone(), ms.as_f64()? / 1e3))).collect();
+        let (total_s, floor_s) = (ran.took.as_secs_f64(), floor.took.as_secs_f64());
+        Line {
+            entries,
+            to: to.to_string(),
+            total_s,
+            rows_per_s: f64::from(entries) / total_s,
+            floor_s,
+            generate_per_floor: stages_s.get("generate").unwrap_or(&0.0) / floor_s,
+            stages_s,
+            peak_mib: ran.peak_kib as f64 / 1024.0,
+            file_bytes: ran.result["bytes"].as_u64().unwrap_or(0),
+            commands: cost.commands,
+            transactions: cost.transactions,
+            examined: cost.examined,
+            used: cost.used,
+            collection_scans: cost.collection_scans,
+            bytes_from_server: cost.bytes_out,
+            bytes_to_server: cost.bytes_in,
+            slowest,
+        }
+    }
+
+    /// For the progress on stderr.
+    pub fn brief(&self) -> String {
+        format!("{:.3} s, {:.2} x floor, {:.1} MiB", self.total_s, self.generate_per_floor, self.peak_mib)
+    }
+
+    fn stage(&self, name: &str) -> f64 {
+        self.stages_s.get(name).copied().unwrap_or(0.0)
+    }
+
+    /// The part of the commit and after it that is neither of the other stages: marking goes on after the commit point.
+    fn write_s(&self) -> f64 {
+        self.stage("total") - self.stage("lock") - self.stage("generate") - self.stage("upload")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.server)?;
+        let mb = self.program.bytes as f64 / 1e6;
+        writeln!(f, "binary {mb:.1} MB, --version in {:.1} ms\n", self.program.version_ms)?;
+        writeln!(f, "seconds and memory (write = commit and marking)")?;
+        writeln!(
+            f,
+            "| entries | to | lock | generate | upload | write | total | rows/s | floor | generate/floor | peak MiB | file MB |"
+        )?;
+        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        for line in &self.lines {
+            writeln!(
+                f,
+                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.1} | {:.2} |",
+                line.entries,
+                line.to,
+                line.stage("lock"),
+                line.stage("generate"),
+                line.stage("upload"),
+                line.write_s(),
+                line.total_s,
+                line.rows_per_s,
+                line.floor_s,
+                line.generate_per_floor,
+                line.peak_mib,
+                line.file_bytes as f64 / 1e6,
+            )?;
+        }
+        writeln!(f, "\nwhat it costs the database")?;
+        writeln!(
+            f,
+            "| entries | to | commands | transactions | examined | returned + updated | collection scans | MB out | MB in | longest command |"
+        )?;
+        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+        for line in &self.lines {
+            let longest = line.slowest.as_ref();
+            writeln!(
+                f,
+                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {} |",
+                line.entries,
+                line.to,
+                line.commands.values().sum::<i64>(),
+                line.transactions,
+                line.examined,
+                line.used,
+                line.collection_scans,
+                line.bytes_from_server as f64 / 1e6,
+                line.bytes_to_server as f64 / 1e6,
+                longest.map_or("< 5 ms".to_owned(), |slow| format!("{} ms, {}", slow.ms, slow.what)),
+            )?;
+        }
+        writeln!(f, "\ncommands by name")?;
+        for line in &self.lines {
+            let names: Vec<String> = line.commands.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            writeln!(f, "- {} to {}: {}", line.entries, line.to, names.join(", "))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The day: entries as the application writes them (some 420 bytes each), and a row in the queue for each (some 160 bytes).
+//!
+//! Entries are stored once per size. The queue is made anew before each run, because a run uses it up, and taking the marks off again
+//! would cost as much as setting them.
+
+use anyhow::Result;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use mongodb::Database;
+use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+
+/// The application's collections.
+pub const QUEUE: &str = "exportqueues";
+/// The journal entries.
+pub const ENTRIES: &str = "journalentries";
+/// The business date of every row.
+pub const DATE: &str = "2026-01-18";
+
+/// 2026-01-18 08:00 in Bangkok.
+const MORNING_MS: i64 = 1_768_698_000_000;
+const PER_COMMAND: u32 = 10_000;
+const IN_FLIGHT: usize = 3;
+
+/// Stores the entries, and nothing else.
+pub async fn entries(database: &Database, count: u32) -> Result<()> {
+    database.drop().await?;
+    insert(database, ENTRIES, count, entry).await
+}
+
+/// Queues all entries, and forgets every earlier export.
+pub async fn queue(database: &Database, count: u32) -> Result<()> {
+    for name in database.list_collection_names().await? {
+        if name != ENTRIES {
+            database.collection::<Document>(&name).drop().await?;
+        }
+    }
+    let index = doc! {"key": {"status": 1, "scheduledFor": 1}, "name": "status_1_scheduledFor_1"};
+    database.run_command(doc! {"createIndexes": QUEUE, "indexes": [index]}).await?;
+    insert(database, QUEUE, count, row).await?;
+    // A checkpoint now, or it would fall into the time of the run.
+    database.client().database("admin").run_command(doc! {"fsync": 1}).await?;
+    Ok(())
+}
+
+async fn insert(database: &Database, collection: &str, count: u32, document: fn(u32) -> Document) -> Result<()> {
+    let collection = database.collection::<Document>(collection);
+    let inserts = (0..count).step_by(PER_COMMAND as usize).map(|first| {
+        let collection = collection.clone();
+        async move {
+            let documents: Vec<Document> = (first..count.min(first + PER_COMMAND)).map(document).collect();
+            tokio::spawn(async move { collection.insert_many(documents).ordered(false).await }).await??;
+            Ok::<_, anyhow::Error>(())
+        }
+    });
+    stream::iter(inserts).buffer_unordered(IN_FLIGHT).try_collect::<()>().await
+}
+
+fn entry(number: u32) -> Document {
+    const DESCRIPTIONS: [&str; 5] = [
+        "ค่าเช่าสำนักงาน เดือนมกราคม 2569",
+        "Office supplies, paper and toner",
+        "รับชำระค่าสินค้า INV-2569/001",
+        "Bank fee \"SWIFT\" transfer",
+        "Consulting services January",
+    ];
+    const ACCOUNTS: [&str; 5] = ["1101-00", "2101-00", "4101-01", "5101-00", "5302-10"];
+    let at = approved_at(number);
+    let satang = 100 + i64::from(number) * 7_919 % 10_000_000;
+    let amount = if number.is_multiple_of(3) { Bson::Double(satang as f64) } else { Bson::Int32(satang as i32) };
+    doc! {
+        "_id": id(1, number),
+        "clientId": id(3, number % 50),
+        "date": DateTime::from_millis(MORNING_MS),
+        "accountCode": ACCOUNTS[number as usize % ACCOUNTS.len()],
+        "description": DESCRIPTIONS[number as usize % DESCRIPTIONS.len()],
+        "amount": amount,
+        "type": if number.is_multiple_of(2) { "debit" } else { "credit" },
+        "category": "general",
+        "vatAmount": 0,
+        "metadata": {"crAccount": "1102-00", "drAccount": "1102-00", "voucherNo": format!("JV{number:06}")},
+        "createdBy": "staff@example.com",
+        "approvedBy": "owner@example.com",
+        "status": "approved",
+        "createdAt": at,
+        "updatedAt": at,
+    }
+}
+
+fn row(number: u32) -> Document {
+    let at = approved_at(number);
+    doc! {
+        "_id": id(2, number),
+        "entryId": id(1, number),
+        "exportPath": "scheduled",
+        "status": "queued",
+        "scheduledFor": at,
+        "attempts": 0,
+        "metadata": {"requestedBy": "owner@example.com"},
+        "createdAt": at,
+        "updatedAt": at,
+    }
+}
+
+/// Over nine hours, in minutes, nearly in the order of the numbers: people approve in bulk.
+fn approved_at(number: u32) -> DateTime {
+    DateTime::from_millis(MORNING_MS + i64::from(number / 50 % 540) * 60_000)
+}
+
+fn id(what: u8, number: u32) -> ObjectId {
+    let mut bytes = [0x69, 0x6c, 0x2e, 0x10, what, 0, 0, 0, 0, 0, 0, 0];
+    bytes[8..].copy_from_slice(&number.to_be_bytes());
+    ObjectId::from_bytes(bytes)
+}

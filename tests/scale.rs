@@ -1,0 +1,132 @@
+//! What a large day costs, in figures that are exact on any machine: commands, documents looked at, plans; and that it ends at all on
+//! a server with little cache. Speed is measured by `examples/load_test.rs`, not here.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::support::command::BatchExport;
+use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::Proxy;
+use crate::support::seed::{DATE, ENTRIES, QUEUE, instant, seed_day};
+
+/// The commands of a run over the proxy, by name.
+fn commands(proxy: &Proxy) -> Vec<String> {
+    proxy.commands().into_iter().map(|command| command.name).collect()
+}
+
+#[test]
+fn ten_thousand_entries_cost_a_bounded_number_of_commands() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 10_000);
+    day.run().run().expect_code(0);
+    let sent = commands(&proxy);
+    let times = |name: &str| sent.iter().filter(|sent| *sent == name).count();
+    // Two fetches to read the entries, and two to see in the transaction that they are still what was read.
+    assert_eq!(entry_fetches(&proxy), 4);
+    assert_eq!(times("commitTransaction"), 1);
+    assert!(sent.len() <= 30, "{} commands: {sent:?}", sent.len());
+    day.check_converged();
+}
+
+#[test]
+fn the_number_of_commands_does_not_follow_the_number_of_entries_of_a_small_day() {
+    let [few, many] = [3, 4_000].map(|count| {
+        let proxy = Proxy::before(Mongod::shared());
+        let day = Day::in_directory().through(&proxy);
+        seed_day(&day.db, DATE, count);
+        day.run().run().expect_code(0);
+        commands(&proxy)
+    });
+    assert_eq!(few, many);
+}
+
+#[test]
+fn no_query_of_a_run_scans_a_collection_or_looks_at_more_than_it_returns() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 2_000);
+    // What is not due must not be looked at: later rows, and those of other states.
+    day.db.update_many(
+        QUEUE,
+        doc! {"scheduledFor": {"$gte": instant(DATE, 17 * 3_600)}},
+        doc! {"$set": {"status": "completed"}},
+    );
+    let due = day.db.count(QUEUE, doc! {"status": "queued"}) as i64;
+    assert!(due > 500 && due < 2_000, "{due}");
+    day.run().arg("--dry-run").run().expect_code(0);
+    let finds: Vec<Document> =
+        proxy.commands().into_iter().filter(|sent| sent.name == "find").map(|sent| sent.body).collect();
+    let of = |collection: &str| {
+        let found = finds.iter().find(|find| matches!(find.get_str("find"), Ok(name) if name == collection));
+        explain(&day, found.unwrap_or_else(|| panic!("no find on {collection}")))
+    };
+    for collection in [QUEUE, ENTRIES] {
+        let (stages, examined, returned) = of(collection);
+        assert!(!stages.iter().any(|stage| stage == "COLLSCAN"), "{collection}: {stages:?}");
+        assert_eq!(returned, due, "{collection}");
+        assert!(examined <= returned + 1, "{collection}: {examined} examined for {returned}");
+    }
+}
+
+#[test]
+fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 30_000);
+    let run: BatchExport = day.run().args(&["--transaction-rows", "5000"]);
+    let result = run.spawn().wait(Duration::from_secs(300)).expect_code(0).json();
+    assert_eq!((result["entries"].as_u64(), result["outcome"].as_str()), (Some(30_000), Some("completed")));
+    let largest = proxy.commands().iter().filter(|sent| sent.name == "update").map(|sent| rows_named(&sent.body)).max();
+    assert_eq!(largest, Some(5_000), "no transaction marks more rows than it may");
+    assert_eq!(day.batch().get_i64("marked").ok(), Some(30_000));
+    assert!(day.db.find_one(BATCHES, doc! {"_id": "ledger", "marking": null}).is_some());
+    assert_eq!(day.batch().get_str("_id").ok(), Some(BATCH));
+    day.check_converged();
+}
+
+fn entry_fetches(proxy: &Proxy) -> usize {
+    let all = proxy.commands();
+    all.iter().filter(|sent| sent.name == "find" && sent.collection() == Some(ENTRIES)).count()
+}
+
+/// Ids in the largest list of an update.
+fn rows_named(update: &Document) -> usize {
+    let statements = update.get_array("updates").map(Vec::as_slice).unwrap_or_default();
+    let ids = statements.iter().filter_map(|statement| {
+        let id = statement.as_document()?.get_document("q").ok()?.get_document("_id").ok()?;
+        id.get_array("$in").ok().map(Vec::len)
+    });
+    ids.max().unwrap_or(0)
+}
+
+/// Stages of the plan that the server chooses for a find, documents examined and returned.
+fn explain(day: &Day, find: &Document) -> (Vec<String>, i64, i64) {
+    const QUERY: [&str; 3] = ["find", "filter", "projection"];
+    let query: Document =
+        find.iter().filter(|(key, _)| QUERY.contains(&key.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let plan = day.db.command(doc! {"explain": query, "verbosity": "executionStats"});
+    let stats = plan.get_document("executionStats").expect("statistics");
+    let number = |key: &str| stats.get(key).and_then(|value| value.as_i64().or(value.as_i32().map(i64::from)));
+    let mut stages = Vec::new();
+    collect_stages(&Bson::from(stats.get_document("executionStages").expect("stages").clone()), &mut stages);
+    assert!(!stages.is_empty());
+    (stages, number("totalDocsExamined").expect("a number"), number("nReturned").expect("a number"))
+}
+
+fn collect_stages(value: &Bson, stages: &mut Vec<String>) {
+    match value {
+        Bson::Document(document) => {
+            for (key, value) in document {
+                if let ("stage", Bson::String(name)) = (key.as_str(), value) {
+                    stages.push(name.clone());
+                }
+                collect_stages(value, stages);
+            }
+        }
+        Bson::Array(values) => values.iter().for_each(|value| collect_stages(value, stages)),
+        _ => {}
+    }
+}
