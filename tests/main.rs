@@ -2,6 +2,7 @@
 
 mod backfill;
 mod drive_client;
+mod drive_matrix;
 mod fake_drive;
 mod format;
 mod readme;
