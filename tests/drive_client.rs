@@ -101,7 +101,7 @@ impl Bench {
                 Ok(Look::Absent) => Landed::Failed("taken, and absent".to_owned()),
                 Err(error) => failure(error),
             },
-            Err(error) => failure(error),
+            Ok(Created::IdRefused(error)) | Err(error) => failure(error),
         }
     }
 

@@ -3,6 +3,7 @@
 mod backfill;
 mod crash;
 mod drive_client;
+mod drive_matrix;
 mod fake_drive;
 mod format;
 mod readme;

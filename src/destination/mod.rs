@@ -58,6 +58,9 @@ pub enum Created {
     Stored(Stored),
     /// The id is taken already: an earlier try of ours stored a file there. Look.
     IdTaken,
+    /// Drive does not accept the id from these credentials, and nothing was stored. So it does with an id that was issued to others;
+    /// for one that was issued to these it means what the error says.
+    IdRefused(DestinationError),
     /// It was stored, but the destination's checksum or size is not the spool's.
     Mismatch {
         /// Both values, for a person.

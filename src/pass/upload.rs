@@ -8,7 +8,7 @@ use super::generate::Generated;
 use super::lease::Lease;
 use super::{Course, Pass, lease_lost};
 use crate::batch::{Batch, FileFacts, file_name};
-use crate::destination::{Created, DestinationError, Known, Look, NewFile};
+use crate::destination::{Created, Destination, DestinationError, Known, Look, NewFile};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::spool::Spool;
@@ -59,7 +59,9 @@ impl Pass<'_> {
         let _exclusive = self.destination.exclusive().await?;
         let mut batch = self.batch_of(claim).await?;
         let mut file = manifest(&batch.id, generated);
-        let mut fresh = self.choose_id(claim, &batch, &mut file).await?;
+        // `issued` in this attempt, hence to the present credentials; `fresh` as long as nothing can be stored under the id.
+        let mut issued = self.choose_id(claim, &batch, &mut file).await?;
+        let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
             batch = self.batch_of(claim).await?;
             let known = Known { stored_sha256: stored_sha256(&batch), voided: &batch.voided };
@@ -74,6 +76,10 @@ impl Pass<'_> {
                     self.remember(claim, &file).await?;
                     return Ok((file, true));
                 }
+                // Another id now might make a second file beside one that only we cannot see.
+                Look::Absent if taken && matches!(self.destination, Destination::Drive(_)) => {
+                    return Err(unseen(&file));
+                }
                 Look::Absent => {
                     if !fresh {
                         self.remember(claim, &file).await?;
@@ -83,7 +89,12 @@ impl Pass<'_> {
                             file.link = stored.link;
                             return Ok((file, false));
                         }
-                        Created::IdTaken => {}
+                        Created::IdTaken => taken = true,
+                        Created::IdRefused(error) if issued => return Err(error.into()),
+                        Created::IdRefused(_) => {
+                            self.replace_id(claim, &mut file, None, "its id was issued to other credentials").await?;
+                            issued = true;
+                        }
                         Created::Mismatch { reason, sha256 } => {
                             self.void(claim, &file.id, sha256.as_deref(), &reason, None).await?;
                             let message = format!("the stored file is not what was sent: {reason}");
@@ -92,13 +103,25 @@ impl Pass<'_> {
                     }
                 }
                 Look::Different { reason, sha256 } => {
-                    let old = std::mem::replace(&mut file.id, self.destination.new_id(&file.name).await?);
-                    self.void(claim, &old, sha256.as_deref(), &reason, Some(&file)).await?;
+                    self.replace_id(claim, &mut file, sha256.as_deref(), &reason).await?;
+                    (issued, taken) = (true, false);
                 }
             }
             fresh = false;
         }
         Err(Failure::new(Exit::UploadFailed, format!("{} was stored by others {ROUNDS} times in between", file.name)))
+    }
+
+    /// Gives up the id of a file, and goes on with a new one.
+    async fn replace_id(
+        &self,
+        claim: &Claim,
+        file: &mut FileFacts,
+        sha256: Option<&str>,
+        reason: &str,
+    ) -> Result<(), Failure> {
+        let old = std::mem::replace(&mut file.id, self.destination.new_id(&file.name).await?);
+        self.void(claim, &old, sha256, reason, Some(file)).await
     }
 
     /// The id of an earlier attempt, or a new one; stored before anything is sent. `true` when it is new.
@@ -141,6 +164,19 @@ impl Pass<'_> {
             false => Err(lease_lost()),
         }
     }
+}
+
+/// Drive refuses the id because a file has it, and says that there is none when it is looked at.
+fn unseen(file: &FileFacts) -> Failure {
+    let FileFacts { name, id, .. } = file;
+    let message = format!(
+        "Drive says that a file with the id {id} exists already, but does not show it: an earlier attempt stored {name} there, and \
+         access to it was lost, or the credentials are of another OAuth client, or it was deleted for good"
+    );
+    Failure::new(Exit::UploadFailed, message).next(
+        "use the credentials of the earlier attempt, or let these see the file again; uploading under another id might make \
+         a second file",
+    )
 }
 
 fn stored_sha256(batch: &Batch) -> Option<&str> {

@@ -262,7 +262,11 @@ impl Api {
                     return Ok(());
                 }
             }
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => {}
+            Fault::Unauthorized { .. }
+            | Fault::Missing { .. }
+            | Fault::Invalid { .. }
+            | Fault::Taken
+            | Fault::Final(_) => {}
         }
         Err(given_up(fault, patience.tries()).give_up(self.auth.identity()))
     }

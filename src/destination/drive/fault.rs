@@ -37,6 +37,8 @@ pub(super) enum Fault {
     Unauthorized { reason: String },
     /// 404 or 410: what was asked for is not there, or not for us.
     Missing { reason: String },
+    /// 400: our bug, a wrong setting or, when an upload is opened, an id that was issued to somebody else.
+    Invalid { reason: String },
     /// 409: the id is in use.
     Taken,
     /// Trying again changes nothing.
@@ -54,7 +56,7 @@ impl Fault {
         match self {
             Fault::Passing { reason, .. } => DestinationError::Failed(reason),
             Fault::Unauthorized { reason } => rejected(reason, advice::after_unauthorized(identity)),
-            Fault::Missing { reason } => rejected(reason, advice::SETTINGS),
+            Fault::Missing { reason } | Fault::Invalid { reason } => rejected(reason, advice::SETTINGS),
             Fault::Taken => DestinationError::Failed("Drive says that the file id is taken (409)".to_owned()),
             Fault::Final(error) => error,
         }
@@ -73,6 +75,7 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
     let said = redact(&format!("Drive answered {}{code} while {doing}: {message}", answer.status)).into_owned();
     let reason = reason.unwrap_or_default();
     match answer.status {
+        400 => Fault::Invalid { reason: said },
         401 => Fault::Unauthorized { reason: said },
         404 | 410 => Fault::Missing { reason: said },
         409 => Fault::Taken,
@@ -80,7 +83,7 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
         403 if is_rate_limit(&reason) => Fault::Passing { reason: said, retry_after: answer.retry_after },
         403 => Fault::Final(rejected(said, advice::after_refusal(&reason, &message, identity))),
         300..=399 => Fault::Final(rejected(said, "check --drive-url: it must be the API itself, not a redirect to it")),
-        400..=499 => Fault::Final(rejected(said, advice::SETTINGS)),
+        402..=499 => Fault::Final(rejected(said, advice::SETTINGS)),
         _ => Fault::Final(DestinationError::Failed(said)),
     }
 }

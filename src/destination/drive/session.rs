@@ -68,6 +68,8 @@ pub(super) enum Ending {
     Complete(Option<Box<Metadata>>),
     /// A file exists under this id.
     Taken,
+    /// The id is not accepted, and no upload was opened.
+    Refused(Fault),
     /// It cannot go on.
     Gave(Fault),
 }
@@ -171,11 +173,14 @@ impl Session {
                 Then::Go
             }
             Fault::Taken => Then::End(Ending::Taken),
+            Fault::Invalid { .. } if matches!(self.state, State::Starting) => Then::End(Ending::Refused(fault)),
             Fault::Missing { .. } if matches!(self.state, State::Sending { .. } | State::Asking { .. }) => {
                 self.state = State::Gone;
                 Then::Go
             }
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Final(_) => Then::End(Ending::Gave(fault)),
+            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Invalid { .. } | Fault::Final(_) => {
+                Then::End(Ending::Gave(fault))
+            }
         }
     }
 
@@ -206,7 +211,11 @@ impl Session {
     fn strike(&mut self, fault: Fault) -> Then {
         let (reason, retry_after) = match &fault {
             Fault::Passing { reason, retry_after } => (reason.clone(), *retry_after),
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Taken | Fault::Final(_) => {
+            Fault::Unauthorized { .. }
+            | Fault::Missing { .. }
+            | Fault::Invalid { .. }
+            | Fault::Taken
+            | Fault::Final(_) => {
                 return Then::End(Ending::Gave(fault));
             }
         };

@@ -36,6 +36,7 @@ pub(super) async fn upload(
             verify(drive, file, metadata.map(|metadata| *metadata)).await
         }
         Ending::Taken => Ok(Created::IdTaken),
+        Ending::Refused(fault) => Ok(Created::IdRefused(fault.give_up(drive.identity()))),
         Ending::Gave(fault) => Err(fault.give_up(drive.identity())),
     }
 }

@@ -252,6 +252,11 @@ impl FakeDrive {
         self.shared.log().plan.add_fault(on, fault);
     }
 
+    /// The trouble is over: no planned fault strikes any more.
+    pub fn cure(&self) {
+        self.shared.log().plan.cure();
+    }
+
     /// Holds requests at a point, until the hold is released or dropped.
     #[must_use = "a dropped hold holds nothing"]
     pub fn hold(&self, on: On, point: Point) -> Hold {

@@ -230,6 +230,11 @@ impl Plan {
         self.holds.push(Planned::new(on, (point, gate)));
     }
 
+    /// From now on no fault strikes; what has struck stays known.
+    pub fn cure(&mut self) {
+        self.faults.iter_mut().for_each(|planned| planned.on.limit = Some(planned.spent));
+    }
+
     /// The fault that strikes, and its number in the plan.
     pub fn take_fault(&mut self, arrival: &Arrival) -> Option<(usize, Fault)> {
         let mut faults = self.faults.iter_mut().enumerate();
