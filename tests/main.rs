@@ -1,9 +1,13 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
+mod auth;
 mod backfill;
+mod completions;
+mod doctor;
 mod drive_client;
 mod fake_drive;
 mod format;
+mod man;
 mod readme;
 mod retry;
 mod run;
