@@ -1,11 +1,15 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
+mod auth;
 mod backfill;
+mod completions;
 mod crash;
+mod doctor;
 mod drive_client;
 mod drive_matrix;
 mod fake_drive;
 mod format;
+mod man;
 mod readme;
 mod retry;
 mod run;

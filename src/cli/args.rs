@@ -25,6 +25,13 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Give consent for a personal Google account, once
+    ///
+    /// Prints an address to open in a browser, waits for Google's answer on 127.0.0.1, and writes an authorized_user file (mode 0600) to
+    /// --credentials, or credentials.json in the current folder. An existing consent is replaced; any other file is left alone. On a
+    /// machine without a browser: choose a --port, run `ssh -L PORT:127.0.0.1:PORT this-machine` on one that has a browser, and open
+    /// the address there.
+    Auth(AuthArgs),
     /// Run each business date of a range, oldest first
     ///
     /// One pass per date, in order, as `run` makes it; stops at the first failure and ends with its code. What is done already stays as
@@ -39,8 +46,20 @@ pub enum Command {
     /// Takes up failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off if no batch
     /// exists for it. Always safe, every few minutes, from several machines.
     Retry(RetryArgs),
+    /// Print a shell's completion script
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Check everything that a run needs, each finding with its fix
+    ///
+    /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the destination (credentials,
+    /// account, folder, and a small file that is stored, verified and removed again), the spool folder, where messages go. Touches no
+    /// entry. Ends with 34 when a run would fail.
+    Doctor,
     /// Create the collections and the indexes that are needed
     Init,
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Show what happened per business date; --check makes it a health check
     ///
     /// A line per business date, newest first; a date without a batch between the first one known and the latest cut-off is shown as
@@ -55,6 +74,20 @@ pub enum Command {
     Unlock(UnlockArgs),
 }
 
+/// `auth`.
+#[derive(Debug, Args)]
+pub struct AuthArgs {
+    /// The OAuth client (type "Desktop app"), as downloaded from the Google Cloud console
+    #[arg(long, value_name = "FILE")]
+    pub client: PathBuf,
+    /// Port on 127.0.0.1 for the answer [default: a free one]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub port: u16,
+    /// Only print the address; open no browser
+    #[arg(long)]
+    pub no_browser: bool,
+}
+
 /// `backfill`.
 #[derive(Debug, Args)]
 pub struct BackfillArgs {
@@ -67,6 +100,21 @@ pub struct BackfillArgs {
     /// Generate only: read, count and total; write nothing anywhere
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Folder for a page per command [default: the program's page goes to stdout]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
 }
 
 /// `status`.

@@ -26,6 +26,23 @@ fn exits(command: &str) -> &'static [Exit] {
             Exit::InterruptedInt,
             Exit::InterruptedTerm,
         ],
+        "completions" | "man" => &[Exit::Ok, Exit::Usage, Exit::Configuration],
+        "auth" => &[
+            Exit::Ok,
+            Exit::Usage,
+            Exit::Configuration,
+            Exit::DriveRejected,
+            Exit::InterruptedInt,
+            Exit::InterruptedTerm,
+        ],
+        "doctor" => &[
+            Exit::Ok,
+            Exit::Usage,
+            Exit::Configuration,
+            Exit::CheckFailed,
+            Exit::InterruptedInt,
+            Exit::InterruptedTerm,
+        ],
         "status" => &[
             Exit::Ok,
             Exit::Usage,

@@ -3,9 +3,13 @@
 //! One file per command. A command ends with its result on stdout and an exit code; everything on the way is log, on stderr.
 
 pub mod args;
+mod auth;
 mod backfill;
+mod completions;
+mod doctor;
 mod help;
 mod init;
+mod man;
 mod render;
 mod retry;
 mod row;
@@ -79,7 +83,11 @@ async fn dispatch(cli: Cli) -> Exit {
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
         match cli.command {
+            Command::Auth(args) => auth::execute(&args, &config, &stop, output).await,
             Command::Backfill(args) => Ok(backfill::execute(&args, &config, &stop, output).await),
+            Command::Completions(args) => Ok(completions::execute(&args)),
+            Command::Doctor => doctor::execute(&config, &stop, output).await,
+            Command::Man(args) => man::execute(&args, output),
             Command::Run(args) => Ok(run::execute(&args, &config, &stop, output).await),
             Command::Retry(args) => Ok(retry::execute(&args, &config, &stop, output).await),
             Command::Init => init::execute(&config, &stop, output).await,
@@ -99,7 +107,11 @@ async fn dispatch(cli: Cli) -> Exit {
 impl Command {
     fn name(&self) -> &'static str {
         match self {
+            Command::Auth(_) => "auth",
             Command::Backfill(_) => "backfill",
+            Command::Completions(_) => "completions",
+            Command::Doctor => "doctor",
+            Command::Man(_) => "man",
             Command::Run(_) => "run",
             Command::Retry(_) => "retry",
             Command::Init => "init",
@@ -139,22 +151,27 @@ fn start_log(settings: &SettingsArgs) {
 
 /// Opens the database of the settings; can be stopped while it waits for a server.
 async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
-    let Some(uri) = config.mongodb_uri.clone() else {
-        return Err(Failure::configuration("no database is set")
-            .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"));
-    };
-    let settings = StoreSettings {
-        uri,
-        database: config.database.clone(),
-        collections: config.collections.clone(),
-        lease: config.lease,
-        retry_delays: config.retry_delays.clone(),
-    };
+    let settings = store_settings(config)?;
     tokio::select! {
         biased;
         signal = stop.wait() => Err(stopped_by(signal)),
         store = Store::connect(settings) => store,
     }
+}
+
+/// How to reach the database of the settings.
+fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
+    let Some(uri) = config.mongodb_uri.clone() else {
+        return Err(Failure::configuration("no database is set")
+            .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"));
+    };
+    Ok(StoreSettings {
+        uri,
+        database: config.database.clone(),
+        collections: config.collections.clone(),
+        lease: config.lease,
+        retry_delays: config.retry_delays.clone(),
+    })
 }
 
 /// Opens the destination of the settings; asks it nothing yet.

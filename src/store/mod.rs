@@ -16,6 +16,7 @@ mod entries;
 mod error;
 mod indexes;
 mod marking;
+mod probe;
 mod rows;
 
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use entries::{DueRows, EntryChunk, Ledger, RowKey, Snapshot};
 pub use error::{Kind, StoreError};
 pub use indexes::Initialized;
 pub use marking::Marked;
+pub use probe::ServerFacts;
 
 use crate::config::Collections;
 use crate::failure::Failure;

@@ -11,6 +11,7 @@
 mod advice;
 mod api;
 mod auth;
+pub mod consent;
 mod credentials;
 mod fault;
 mod folder;

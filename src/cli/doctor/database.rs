@@ -1,0 +1,124 @@
+//! The checks of the database: reachable, able to keep the promise, ours to write, and of the same time of day.
+
+use chrono::{DateTime, Utc};
+
+use super::Check;
+use crate::cli::store_settings;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::store::{ServerFacts, Store};
+
+/// From this difference on somebody should set a clock.
+const CLOCK_WARNING_S: i64 = 5;
+/// From this one on the business date or the cut-off may be wrong.
+const CLOCK_BAD_S: i64 = 60;
+/// The checks that need a server.
+const AFTER_REACHABLE: [&str; 6] = ["replica set", "version", "rights", "majority", "index", "clock"];
+/// The checks that need a replica set.
+const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
+
+pub(super) async fn checks(config: &Config) -> Vec<Check> {
+    let (store, facts) = match reach(config).await {
+        Ok(reached) => reached,
+        Err(failure) => {
+            let fix = "check host and port in MONGODB_URI, and that the server runs";
+            let mut checks = vec![Check::failed("mongodb", failure, fix)];
+            checks.extend(AFTER_REACHABLE.map(|name| Check::skipped(name, "no server answers")));
+            return checks;
+        }
+    };
+    // Before the slower checks, while the answer is fresh.
+    let clock = clock(facts.now, config.clock.now());
+    let mut checks = vec![Check::ok("mongodb", format!("answers; database {}", store.database_name()))];
+    let replica_set = match &facts.set {
+        Some(name) => Check::ok("replica set", name.clone()),
+        None => Check::bad(
+            "replica set",
+            "the server is standalone: it has no transactions",
+            "start mongod with --replSet and run rs.initiate(), or connect to a replica set or mongos",
+        ),
+    };
+    let version = match facts.is_new_enough {
+        true => Check::ok("version", facts.version),
+        false => Check::bad(
+            "version",
+            format!("{}: it has no snapshot reads", facts.version),
+            "upgrade the server to 5.0 or newer",
+        ),
+    };
+    checks.extend([replica_set, version]);
+    match &facts.set {
+        Some(_) => checks.extend([rights(&store).await, majority(&store).await]),
+        None => checks.extend(AFTER_REPLICA_SET.map(|name| Check::skipped(name, "the server is standalone"))),
+    }
+    checks.extend([index(&store).await, clock]);
+    checks
+}
+
+async fn reach(config: &Config) -> Result<(Store, ServerFacts), Failure> {
+    let store = Store::open(store_settings(config)?).await?;
+    let facts = store.server_facts().await?;
+    Ok((store, facts))
+}
+
+async fn rights(store: &Store) -> Check {
+    match store.try_rights().await {
+        Ok(()) => Check::ok("rights", "may read and write what a run reads and writes (tried, and undone)"),
+        Err(error) => {
+            Check::failed("rights", error.into(), "give the user of MONGODB_URI the role readWrite on the database")
+        }
+    }
+}
+
+async fn majority(store: &Store) -> Check {
+    let fix = "look at rs.status(): a majority of the members has to be up";
+    match store.confirms_majority().await {
+        Ok(true) => Check::ok("majority", "a majority of the members confirms writes"),
+        Ok(false) => Check::bad("majority", "no majority of the members confirms writes in time", fix),
+        Err(error) => Check::failed("majority", error.into(), fix),
+    }
+}
+
+async fn index(store: &Store) -> Check {
+    match store.serving_index().await {
+        Ok(Some(name)) => Check::ok("index", format!("{name} serves the query for due rows")),
+        Ok(None) => Check::bad(
+            "index",
+            "no index of the queue serves the query for due rows: it would read the whole collection",
+            "run `batch-export init`",
+        ),
+        Err(error) => Check::failed("index", error.into(), "look at the server's log"),
+    }
+}
+
+fn clock(server: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
+    let Some(server) = server else { return Check::skipped("clock", "the server does not tell its time") };
+    let difference_s = (ours - server).num_seconds();
+    let direction = if difference_s < 0 { "behind" } else { "ahead of" };
+    let found = format!("{} s {direction} the database's", difference_s.abs());
+    let fix = "set this machine's clock (NTP): business dates and cut-offs are told by it";
+    match difference_s.abs() {
+        ..CLOCK_WARNING_S => Check::ok("clock", found),
+        CLOCK_WARNING_S..CLOCK_BAD_S => Check::warning("clock", found, fix),
+        CLOCK_BAD_S.. => Check::bad("clock", found, fix),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_told_with_its_direction() {
+        let server = DateTime::from_timestamp(1_768_734_000, 0).unwrap();
+        let at = |seconds| clock(Some(server), server + TimeDelta::seconds(seconds));
+        assert_eq!((at(4).verdict, at(-4).verdict), (Verdict::Ok, Verdict::Ok));
+        assert_eq!((at(5).verdict, at(-59).verdict), (Verdict::Warning, Verdict::Warning));
+        assert_eq!((at(60).verdict, at(-3600).verdict), (Verdict::Bad, Verdict::Bad));
+        assert!(at(-3600).found.starts_with("3600 s behind"), "{}", at(-3600).found);
+        assert_eq!(clock(None, server).verdict, Verdict::Skipped);
+    }
+}

@@ -1,0 +1,72 @@
+//! The checks of this machine: what it takes for the next cut-off, room and rights for the spool file, where messages would go.
+
+use std::io::Write;
+use std::path::Path;
+
+use chrono::Days;
+
+use super::Check;
+use crate::config::Config;
+use crate::secret::Secret;
+use crate::spool::{Spool, SpoolWriter};
+
+/// Below it a larger batch may not fit: a million entries are about 100 MB.
+const SPOOL_WARNING_BYTES: u64 = 256 * 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
+
+/// The next cut-off, in the zone and in UTC, so that a wrong zone is seen.
+pub(super) fn calendar(config: &Config) -> Check {
+    let calendar = &config.calendar;
+    let date = calendar.latest_due(config.clock.now()) + Days::new(1);
+    let cutoff = calendar.cutoff(date);
+    let local = cutoff.with_timezone(&calendar.zone).format("%Y-%m-%d %H:%M %:z");
+    Check::ok(
+        "next cut-off",
+        format!("{local} in {} ({} UTC), business date {date}", calendar.zone, cutoff.format("%Y-%m-%d %H:%M")),
+    )
+}
+
+/// Room and rights of the spool folder; and a small spool file, which the check of the destination stores.
+pub(super) fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
+    let fix = "give --spool-dir a folder that this user may write to";
+    let probe = match make_probe(folder) {
+        Ok(probe) => probe,
+        Err(error) => {
+            let bad = Check::bad("spool", format!("{}: {error}", folder.display()), fix);
+            return (vec![bad], None);
+        }
+    };
+    let check = match rustix::fs::statvfs(folder) {
+        Ok(facts) => {
+            let free = facts.f_bavail.saturating_mul(facts.f_frsize);
+            let found = format!("{} is writable, {} MiB free", folder.display(), free / MIB);
+            match free {
+                ..SPOOL_WARNING_BYTES => {
+                    Check::warning("spool", found, "make room, or give --spool-dir another folder")
+                }
+                SPOOL_WARNING_BYTES.. => Check::ok("spool", found),
+            }
+        }
+        Err(error) => Check::warning("spool", format!("{} is writable, but: {error}", folder.display()), fix),
+    };
+    (vec![check], Some(probe))
+}
+
+fn make_probe(folder: &Path) -> std::io::Result<Spool> {
+    let mut writer = SpoolWriter::create(folder)?;
+    writer.write_all(b"A probe of `batch-export doctor`. It may be deleted.\r\n")?;
+    writer.into_spool()
+}
+
+/// Where messages would go. Only the host is shown: the rest of such an address is a secret. (That they parse is seen to before.)
+pub(super) fn targets(config: &Config) -> [Check; 2] {
+    let target = |name, address: &Option<Secret>| {
+        let host = address.as_ref().map(|address| url::Url::parse(address.expose()));
+        match host {
+            None => Check::ok(name, "off"),
+            Some(Ok(url)) => Check::ok(name, format!("to {}", url.host_str().unwrap_or_default())),
+            Some(Err(_)) => Check::bad(name, "not an address", "write an address that begins with https://"),
+        }
+    };
+    [target("notification", &config.notify_url), target("ping", &config.ping_url)]
+}

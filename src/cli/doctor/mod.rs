@@ -1,0 +1,131 @@
+//! `batch-export doctor`: everything that a run needs, checked in the order in which a run needs it.
+//!
+//! Each check says what was found and, when that will not do, the fix; what depends on a failed check is skipped, so that the first
+//! bad line is the one to mend. It touches no entry: the database is probed inside an aborted transaction, and the destination gets
+//! one small file of our own, which goes to the trash again.
+
+mod database;
+mod machine;
+mod place;
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::args::OutputFormat;
+use super::render::{self, Render};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::pass::stopped_by;
+use crate::stop::Stop;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// A run will do its work, but somebody should look.
+    Warning,
+    /// A run will fail.
+    Bad,
+    /// Not looked at, because something before it is bad.
+    Skipped,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    found: String,
+    fix: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Check {
+        Check { name, verdict: Verdict::Ok, found: found.into(), fix: None }
+    }
+
+    fn warning(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+        Check { name, verdict: Verdict::Warning, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    fn bad(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+        Check { name, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()) }
+    }
+
+    /// A failure that brings its own next step, or `fix` when it does not.
+    fn failed(name: &'static str, failure: Failure, fix: &str) -> Check {
+        Check::bad(name, failure.message, failure.next.unwrap_or_else(|| fix.to_owned()))
+    }
+
+    fn skipped(name: &'static str, because: &str) -> Check {
+        Check { name, verdict: Verdict::Skipped, found: format!("not checked: {because}"), fix: None }
+    }
+}
+
+/// What `doctor` found.
+#[derive(Debug, Serialize)]
+struct DoctorResult {
+    command: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    checks: Vec<Check>,
+}
+
+/// Makes every check and prints them.
+///
+/// # Errors
+/// Only when it is told to stop: what is wrong is a finding.
+pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let checks = tokio::select! {
+        biased;
+        signal = stop.wait() => return Err(stopped_by(signal)),
+        checks = all(config) => checks,
+    };
+    let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
+    let exit = if bad { Exit::CheckFailed } else { Exit::Ok };
+    let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks };
+    render::print(&result, output);
+    Ok(exit)
+}
+
+async fn all(config: &Config) -> Vec<Check> {
+    let mut checks = database::checks(config).await;
+    checks.push(machine::calendar(config));
+    let (spool, probe) = machine::spool(&config.spool_dir);
+    checks.extend(place::checks(config, probe).await);
+    checks.extend(spool);
+    checks.extend(machine::targets(config));
+    checks
+}
+
+impl Render for DoctorResult {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for check in &self.checks {
+            let mark = match check.verdict {
+                Verdict::Ok => "ok",
+                Verdict::Warning => "WARNING",
+                Verdict::Bad => "BAD",
+                Verdict::Skipped => "-",
+            };
+            let _ = writeln!(text, "{mark:7}  {:16}  {}", check.name, check.found);
+            if let Some(fix) = &check.fix {
+                let _ = writeln!(text, "{:7}  {:16}  fix: {fix}", "", "");
+            }
+        }
+        let count = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();
+        let (bad, warnings) = (count(Verdict::Bad), count(Verdict::Warning));
+        let _ = match (bad, warnings) {
+            (0, 0) => writeln!(text, "everything that a run needs is there"),
+            (0, warnings) => writeln!(text, "a run will do its work; warnings: {warnings}"),
+            (bad, warnings) => {
+                writeln!(text, "{}: bad {bad}, warnings {warnings} (exit {})", self.outcome, self.exit_code)
+            }
+        };
+        text
+    }
+}

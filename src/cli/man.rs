@@ -1,0 +1,61 @@
+//! `batch-export man`: the manual pages, made from the command line itself.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::args::{ManArgs, OutputFormat};
+use super::help;
+use super::render::{self, Render};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct ManResult {
+    command: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    /// Names of the pages, in order.
+    pages: Vec<String>,
+}
+
+impl Render for ManResult {
+    fn text(&self) -> String {
+        self.pages.iter().map(|page| format!("{page}\n")).collect()
+    }
+}
+
+/// Writes a page per command into a folder, or prints the page of the program.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
+    let Some(folder) = &args.dir else {
+        let mut page = Vec::new();
+        let rendered = clap_mangen::Man::new(help::command()).render(&mut page);
+        rendered.map_err(|error| Failure::new(Exit::Unexpected, format!("the page cannot be made: {error}")))?;
+        render::print_text(&String::from_utf8_lossy(&page));
+        return Ok(Exit::Ok);
+    };
+    let pages = write(folder).map_err(|error| {
+        Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
+            .next("give --dir a folder that exists and may be written to")
+    })?;
+    let result = ManResult { command: "man", outcome: "completed", exit_code: Exit::Ok.code(), pages };
+    render::print(&result, output);
+    Ok(Exit::Ok)
+}
+
+fn write(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut program = help::command().disable_help_subcommand(true);
+    program.build();
+    let mut pages = Vec::new();
+    let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
+    for command in std::iter::once(&program).chain(shown) {
+        let page = clap_mangen::Man::new(command.clone());
+        page.generate_to(folder)?;
+        pages.push(page.get_filename());
+    }
+    Ok(pages)
+}

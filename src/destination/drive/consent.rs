@@ -1,0 +1,196 @@
+//! A person's consent: the OAuth client's file in, an `authorized_user` file out.
+//!
+//! The dangers: an answer that somebody else sends to the open port, and a code that somebody else could use. So `state` is random and
+//! compared, and the code is bound to this invocation by PKCE (S256): whoever catches it lacks the verifier. No secret is quoted in an
+//! error, and the fields of the files are taken one by one, because a derived parser would quote the value it stumbles over.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use url::Url;
+
+use super::auth::SCOPE;
+use super::wire;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::secret::{Secret, redact};
+
+/// How long Google may take to exchange the code.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The OAuth client that consent is given to.
+#[derive(Debug)]
+pub struct ConsentClient {
+    client_id: String,
+    client_secret: Secret,
+    auth_uri: Url,
+    token_uri: Url,
+}
+
+/// One question, and what its answer is checked with.
+#[derive(Debug)]
+pub struct Question {
+    /// What the person opens in a browser.
+    pub address: Url,
+    /// What the answer has to bring back.
+    pub state: String,
+    redirect_uri: String,
+    verifier: Secret,
+}
+
+/// What Google granted.
+#[derive(Debug)]
+pub struct Consent {
+    refresh_token: Secret,
+}
+
+impl ConsentClient {
+    /// Reads the file that the Google Cloud console offers for download.
+    ///
+    /// # Errors
+    /// A configuration failure that names the file and the field, never a value.
+    pub fn read(path: &Path) -> Result<ConsentClient, Failure> {
+        let wrong = |what: String| {
+            Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(
+                "download the JSON of an OAuth client of the type \"Desktop app\" from the Google Cloud console, and give it to --client",
+            )
+        };
+        let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let file: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("is not JSON (line {}, column {})", error.line(), error.column())))?;
+        let client = ["installed", "web"].into_iter().find_map(|kind| file.get(kind));
+        let client = client.ok_or_else(|| wrong("has neither a field \"installed\" nor \"web\"".to_owned()))?;
+        let text = |name: &str| match client.get(name).and_then(Value::as_str) {
+            Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
+            Some(_) | None => Err(wrong(format!("has no text in the field {name:?}"))),
+        };
+        let address = |name: &str| {
+            let url =
+                Url::parse(&text(name)?).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            url.ok_or_else(|| wrong(format!("has no web address in the field {name:?}")))
+        };
+        Ok(ConsentClient {
+            client_id: text("client_id")?,
+            client_secret: Secret::new(text("client_secret")?),
+            auth_uri: address("auth_uri")?,
+            token_uri: address("token_uri")?,
+        })
+    }
+
+    /// A new question, whose answer goes to a port of this machine.
+    pub fn question(&self, port: u16) -> Question {
+        let redirect_uri = format!("http://127.0.0.1:{port}");
+        // Two random UUIDs are 64 characters; the protocol asks for 43 to 128.
+        let random = || uuid::Uuid::new_v4().simple().to_string();
+        let (state, verifier) = (random(), Secret::new(random() + &random()));
+        let mut address = self.auth_uri.clone();
+        address.query_pairs_mut().extend_pairs([
+            ("response_type", "code"),
+            ("client_id", &self.client_id),
+            ("redirect_uri", &redirect_uri),
+            ("scope", SCOPE),
+            ("state", &state),
+            ("code_challenge", &base64_url(&Sha256::digest(verifier.expose()))),
+            ("code_challenge_method", "S256"),
+            // Without these two Google sends no refresh token, or only the first time.
+            ("access_type", "offline"),
+            ("prompt", "consent"),
+        ]);
+        Question { address, state, redirect_uri, verifier }
+    }
+
+    /// Exchanges the code of an answer.
+    ///
+    /// # Errors
+    /// `drive_rejected`: the exchange failed, or what was granted is not enough.
+    pub async fn exchange(&self, question: &Question, code: &Secret) -> Result<Consent, Failure> {
+        let again = |what: String| Failure::new(Exit::DriveRejected, what).next("run `batch-export auth` again");
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", &question.redirect_uri),
+            ("client_id", &self.client_id),
+            ("client_secret", self.client_secret.expose()),
+            ("code_verifier", question.verifier.expose()),
+        ];
+        let http = wire::client().map_err(|error| again(wire::transport_reason(error)))?;
+        let asked = async {
+            let mut answer = http.post(self.token_uri.clone()).form(&form).send().await?;
+            Ok((answer.status(), wire::read_body(&mut answer).await?))
+        };
+        let (status, body) = match timeout(EXCHANGE_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                return Err(again(format!("the code was not exchanged: {}", wire::transport_reason(error))));
+            }
+            Err(_) => return Err(again(format!("the code was not exchanged within {EXCHANGE_TIMEOUT:?}"))),
+        };
+        let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let field = |name: &str| answer.get(name).and_then(Value::as_str);
+        field("access_token").into_iter().for_each(crate::secret::conceal);
+        if !status.is_success() {
+            let (error, why) = (field("error").unwrap_or("no reason"), field("error_description").unwrap_or_default());
+            return Err(again(
+                redact(&format!("the code was not exchanged: {status}, {error} {why}")).trim().to_owned(),
+            ));
+        }
+        let Some(refresh_token) = field("refresh_token").map(Secret::new) else {
+            return Err(Failure::new(Exit::DriveRejected, "Google sent no refresh token").next(
+                "remove the access of this application at https://myaccount.google.com/permissions, then run `batch-export auth` again",
+            ));
+        };
+        if field("scope").is_some_and(|granted| !granted.split(' ').any(|scope| scope == SCOPE)) {
+            return Err(again("the consent does not cover Drive: its box was not ticked".to_owned()));
+        }
+        Ok(Consent { refresh_token })
+    }
+
+    /// The credentials file that the consent makes. It holds secrets.
+    pub fn credentials(&self, consent: &Consent) -> String {
+        let file = json!({
+            "type": "authorized_user",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret.expose(),
+            "refresh_token": consent.refresh_token.expose(),
+            "token_uri": self.token_uri.as_str(),
+        });
+        format!("{file:#}\n")
+    }
+}
+
+/// Base64 for addresses, without padding (RFC 4648, section 5).
+fn base64_url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for part in bytes.chunks(3) {
+        let group = part.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        // One byte fills two digits, two fill three, three fill four.
+        text.extend((0..=part.len()).map(|at| DIGITS[(group >> (18 - 6 * at)) as usize & 63] as char));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_the_one_of_the_standard_without_padding() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE")]
+        {
+            assert_eq!(base64_url(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64_url(&[0xfb, 0xff, 0xfe]), "-__-");
+    }
+
+    #[test]
+    fn the_challenge_is_the_one_of_the_standard() {
+        // RFC 7636, appendix B.
+        let challenge = base64_url(&Sha256::digest("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+        assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+}

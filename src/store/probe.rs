@@ -1,0 +1,109 @@
+//! What `doctor` wants to know of a database, found out without leaving anything behind.
+//!
+//! The danger is a probe that disturbs: a document that another run stumbles over, or an entry that is touched. So the right to write is
+//! tried inside a transaction that is always aborted, on documents that nobody has, and the majority is asked for by an update that
+//! matches nothing (the server waits for the majority all the same).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use mongodb::ClientSession;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{Acknowledgment, WriteConcern};
+
+use super::document::{date, text};
+use super::error::StoreError;
+use super::{Store, WIRE_VERSION_5_0};
+
+/// How long a majority may take to confirm a write.
+const MAJORITY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Error code of a write that was not confirmed in time.
+const WRITE_CONCERN_TIMEOUT: i32 = 64;
+
+/// What a server says of itself.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// The replica set, or `mongos`; `None` for a standalone server.
+    pub set: Option<String>,
+    /// Such as `6.0.5`.
+    pub version: String,
+    /// Whether it has snapshot reads outside transactions: 5.0.
+    pub is_new_enough: bool,
+    /// Its clock.
+    pub now: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Asks the server for its facts.
+    ///
+    /// # Errors
+    /// When no server answers, or the login is refused.
+    pub async fn server_facts(&self) -> Result<ServerFacts, StoreError> {
+        let admin = self.client.database("admin");
+        let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 }).into_future()).await?;
+        // The clock last: between its answer and the comparison there is only the way back.
+        let hello = self.bounded(admin.run_command(doc! { "hello": 1 }).into_future()).await?;
+        let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
+        Ok(ServerFacts {
+            set: text(&hello, "setName").or_else(|| is_mongos.then(|| "mongos".to_owned())),
+            version: text(&build, "version").unwrap_or_else(|| "unknown".to_owned()),
+            is_new_enough: hello.get_i32("maxWireVersion").unwrap_or(0) >= WIRE_VERSION_5_0,
+            now: date(&hello, "localTime"),
+        })
+    }
+
+    /// Tries every kind of read and write of a pass inside a transaction, and aborts it. Touches no document.
+    ///
+    /// # Errors
+    /// When one of them is refused, with the collection's name.
+    pub async fn try_rights(&self) -> Result<(), StoreError> {
+        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        self.bounded(session.start_transaction().into_future()).await?;
+        let tried = self.try_each(&mut session).await;
+        let _ = self.bounded(session.abort_transaction().into_future()).await;
+        tried
+    }
+
+    async fn try_each(&self, session: &mut ClientSession) -> Result<(), StoreError> {
+        let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
+        let none = doc! { "$set": { "updatedAt": null } };
+        for collection in [&self.batches, &self.log, &self.row_lists] {
+            let insert = collection.insert_one(&probe).session(&mut *session);
+            self.bounded(insert.into_future()).await.map_err(|error| on(collection, error))?;
+        }
+        for collection in [&self.queue, &self.batches] {
+            let update = collection.update_one(doc! { "_id": "doctor" }, none.clone()).session(&mut *session);
+            self.bounded(update.into_future()).await.map_err(|error| on(collection, error))?;
+        }
+        let delete = self.row_lists.delete_one(probe.clone()).session(&mut *session);
+        self.bounded(delete.into_future()).await.map_err(|error| on(&self.row_lists, error))?;
+        let find = self.entries.find_one(probe).session(&mut *session);
+        self.bounded(find.into_future()).await.map_err(|error| on(&self.entries, error))?;
+        Ok(())
+    }
+
+    /// Whether a majority of the members confirms a write in time.
+    ///
+    /// # Errors
+    /// When the database fails otherwise.
+    pub async fn confirms_majority(&self) -> Result<bool, StoreError> {
+        let majority = WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build();
+        let nothing = doc! { "_id": "doctor" };
+        let update = self.batches.update_one(nothing, doc! { "$set": { "updatedAt": null } }).write_concern(majority);
+        match tokio::time::timeout(MAJORITY_TIMEOUT * 2, update.into_future()).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(error)) if is_timeout(&error) => Ok(false),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+fn on(collection: &mongodb::Collection<Document>, error: StoreError) -> StoreError {
+    StoreError { kind: error.kind, message: format!("{}: {}", collection.name(), error.message) }
+}
+
+fn is_timeout(error: &mongodb::error::Error) -> bool {
+    use mongodb::error::{ErrorKind, WriteFailure};
+    matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(late)) if late.code == WRITE_CONCERN_TIMEOUT)
+}

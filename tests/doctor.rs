@@ -1,0 +1,187 @@
+//! `batch-export doctor`: each thing that can be wrong is found and told with its fix, and nothing is left behind.
+
+use mongodb::bson::doc;
+use serde_json::Value;
+
+use crate::support::command::{BatchExport, Finished};
+use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::fake_drive::{Operation, Role, SCOPE_DRIVE_FILE};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy, error};
+use crate::support::seed::{DATE, ENTRIES, QUEUE, create_index, seed_day};
+
+/// With the true time of day: the clock is one of the checks.
+fn doctor(day: &Day) -> BatchExport {
+    day.command("doctor").now(&chrono::Utc::now().to_rfc3339())
+}
+
+fn check<'a>(result: &'a Value, name: &str) -> &'a Value {
+    let checks = result["checks"].as_array().expect("checks");
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no check {name}: {result}"))
+}
+
+/// The check is bad, and what it says (the fix included) contains the words.
+#[track_caller]
+fn assert_bad(result: &Value, name: &str, words: &str) {
+    let check = check(result, name);
+    assert_eq!(check["verdict"], "bad", "{check}");
+    assert!(check["fix"].is_string(), "{check}");
+    assert!(check.to_string().contains(words), "{words:?} is not in {check}");
+}
+
+fn verdicts(finished: &Finished) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let result = finished.json();
+    result["checks"].as_array().unwrap().iter().map(|check| (text(&check["name"]), text(&check["verdict"]))).collect()
+}
+
+#[test]
+fn all_is_well_and_nothing_is_left() {
+    for day in [Day::on_drive(), Day::in_directory()] {
+        seed_day(&day.db, DATE, 5);
+        create_index(&day.db);
+        let (rows, entries) = (day.db.find_all(QUEUE, doc! {}), day.db.find_all(ENTRIES, doc! {}));
+        let finished = doctor(&day).run().expect_code(0);
+        assert!(verdicts(&finished).iter().all(|(_, verdict)| verdict == "ok"), "{}", finished.report());
+        assert_eq!(finished.json()["outcome"], "ok");
+        assert!(finished.spool_is_empty());
+        assert_eq!(day.live_files(), []);
+        assert_eq!((day.db.count(BATCHES, doc! {}), day.db.count(LOG, doc! {})), (0, 0));
+        assert_eq!(day.db.count("exportbatchrows", doc! {}), 0);
+        assert_eq!((day.db.find_all(QUEUE, doc! {}), day.db.find_all(ENTRIES, doc! {})), (rows, entries));
+        let text = doctor(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
+        assert!(text.ends_with("everything that a run needs is there\n"), "{text}");
+        assert!(text.contains("18:00 +07:00 in Asia/Bangkok"), "{text}");
+        day.run().run().expect_code(0);
+        day.check_converged();
+    }
+}
+
+#[test]
+fn the_probe_on_drive_is_stored_and_goes_to_the_trash() {
+    let day = Day::on_drive();
+    create_index(&day.db);
+    doctor(&day).run().expect_code(0);
+    let files = day.drive().files();
+    assert_eq!((files.len(), files[0].trashed), (1, true));
+    assert!(files[0].name.starts_with("batch-export-doctor-"), "{}", files[0].name);
+    assert!(!files[0].bytes.is_empty());
+    assert!(day.drive().count(Operation::Get) >= 2, "it was not looked at");
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_the_first_finding_and_the_destination_is_checked_all_the_same() {
+    let day = Day::on_drive();
+    let down = "mongodb://user:hush-hush@127.0.0.1:1/?replicaSet=rs&serverSelectionTimeoutMS=300";
+    let finished = doctor(&day).mongodb(down).run().expect_code(34);
+    let result = finished.json();
+    assert_bad(&result, "mongodb", "MONGODB_URI");
+    assert_eq!(check(&result, "clock")["verdict"], "skipped");
+    assert_eq!(check(&result, "probe file")["verdict"], "ok");
+    assert!(!finished.report().contains("hush-hush"));
+    let nothing = BatchExport::command("doctor").env("BATCH_EXPORT_OUTPUT", "json").run().expect_code(34).json();
+    assert_bad(&nothing, "mongodb", "set MONGODB_URI");
+    assert_bad(&nothing, "destination", "BATCH_EXPORT_DESTINATION");
+}
+
+#[test]
+fn a_standalone_server_is_told_what_it_lacks() {
+    let server = Mongod::start_standalone();
+    let day = Day::in_directory();
+    let uri = format!("mongodb://127.0.0.1:{}/?directConnection=true", server.port());
+    let result = doctor(&day).mongodb(&uri).run().expect_code(34).json();
+    assert_bad(&result, "replica set", "rs.initiate()");
+    assert_eq!(check(&result, "rights")["verdict"], "skipped");
+}
+
+#[test]
+fn a_missing_index_and_a_wrong_clock_are_found() {
+    let day = Day::in_directory();
+    day.db.insert_many(QUEUE, vec![doc! { "status": "completed" }]);
+    let result = day.command("doctor").run().expect_code(34).json();
+    assert_bad(&result, "index", "batch-export init");
+    assert_bad(&result, "clock", "NTP");
+    day.command("init").run().expect_code(0);
+    let text = doctor(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("serves the query for due rows"), "{text}");
+}
+
+#[test]
+fn a_user_without_rights_and_a_missing_majority_are_found() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    create_index(&day.db);
+    let denied = proxy.answer(On::command("insert").collection(LOG), error(13, "Unauthorized", &[]));
+    let late = doc! { "ok": 1, "n": 0, "nModified": 0, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
+    let alone = On::command("update").collection(BATCHES).matching(|command| !command.contains_key("autocommit"));
+    let slow = proxy.answer(alone, late);
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_bad(&result, "rights", LOG);
+    assert_bad(&result, "rights", "readWrite");
+    assert_bad(&result, "majority", "rs.status()");
+    assert_eq!((denied.times(), slow.times()), (1, 1));
+    assert_eq!(day.db.count(BATCHES, doc! {}), 0);
+}
+
+#[test]
+fn what_is_wrong_with_the_folder_is_told_in_words() {
+    let day = Day::on_drive();
+    let drive = day.drive();
+    for (folder, words) in [
+        (drive.my_drive_folder(), "shared drive"),
+        (drive.missing_folder(), "does not exist, or the service account"),
+        (drive.read_only_folder(), "Content manager"),
+        (drive.trashed_folder(), "in the trash"),
+    ] {
+        let result = doctor(&day).destination(&format!("gdrive://{folder}")).run().expect_code(34).json();
+        assert_bad(&result, "folder", words);
+        assert_eq!(check(&result, "probe file")["verdict"], "skipped");
+    }
+    std::fs::write(day.credentials(), drive.authorized_user_for(SCOPE_DRIVE_FILE)).unwrap();
+    assert_bad(&doctor(&day).run().expect_code(34).json(), "folder", "grant access to all of Drive");
+    assert_eq!(drive.files(), [], "a probe went where nothing may go");
+}
+
+#[test]
+fn credentials_that_are_not_accepted_or_not_there_are_found() {
+    let day = Day::on_drive();
+    day.drive().revoke_key();
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_eq!(check(&result, "credentials")["verdict"], "ok");
+    assert_bad(&result, "account", "new JSON key");
+    std::fs::write(day.credentials(), "{").unwrap();
+    assert_bad(&doctor(&day).run().expect_code(34).json(), "destination", "key.json");
+    std::fs::remove_file(day.credentials()).unwrap();
+    assert_bad(&doctor(&day).run().expect_code(34).json(), "destination", "GOOGLE_APPLICATION_CREDENTIALS");
+}
+
+#[test]
+fn a_role_that_may_store_but_not_trash_is_found() {
+    let day = Day::on_drive();
+    day.drive().set_role(Role::Contributor);
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_bad(&result, "probe file", "not removed again");
+    assert_bad(&result, "probe file", "Content manager");
+}
+
+#[test]
+fn a_directory_and_a_spool_folder_that_are_not_there_are_found() {
+    let day = Day::in_directory();
+    let absent = day.directory().join("absent");
+    let result = doctor(&day).destination(&format!("file://{}", absent.display())).run().expect_code(34).json();
+    assert_bad(&result, "directory", "create the directory");
+    let result = doctor(&day).env("BATCH_EXPORT_SPOOL_DIR", &absent.display().to_string()).run().expect_code(34).json();
+    assert_bad(&result, "spool", "--spool-dir");
+    assert_eq!(check(&result, "probe file")["verdict"], "skipped");
+}
+
+#[test]
+fn of_a_webhook_only_the_host_is_shown() {
+    let day = Day::in_directory();
+    let command = doctor(&day).env("BATCH_EXPORT_NOTIFY_URL", "https://hooks.example.com/services/s3cr3t-path");
+    let finished = command.env("BATCH_EXPORT_PING_URL", "https://ping.example.com/s3cr3t-uuid").run();
+    let result = finished.json();
+    assert_eq!(check(&result, "notification")["found"], "to hooks.example.com");
+    assert_eq!(check(&result, "ping")["found"], "to ping.example.com");
+    assert!(!finished.report().contains("s3cr3t"));
+}
