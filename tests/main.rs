@@ -7,6 +7,7 @@ mod format;
 mod readme;
 mod retry;
 mod run;
+mod schedulers;
 mod status;
 mod support;
 mod support_command;
