@@ -14,6 +14,7 @@ mod readme;
 mod retry;
 mod run;
 mod scale;
+mod schedulers;
 mod status;
 mod support;
 mod support_command;
