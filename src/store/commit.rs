@@ -110,10 +110,9 @@ impl Store {
         stopping: &(dyn Fn() -> bool + Sync),
     ) -> Result<Committed, CommitError> {
         let exported = exported_rows(request.rows, request.held);
-        if let Some(rest) = exported.get(request.transaction_rows..).filter(|rest| !rest.is_empty()) {
-            if !self.store_row_list(request.claim, rest).await.map_err(CommitError::Failed)? {
-                return Err(CommitError::LeaseLost);
-            }
+        let rest = exported.get(request.transaction_rows..).unwrap_or_default();
+        if !rest.is_empty() && !self.store_row_list(request.claim, rest).await.map_err(CommitError::Failed)? {
+            return Err(CommitError::LeaseLost);
         }
         let deadline = Instant::now() + COMMIT_LIMIT;
         let mut tries = 0;

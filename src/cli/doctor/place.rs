@@ -129,6 +129,7 @@ async fn verify(
     match created? {
         Created::Stored(_) => {}
         Created::IdTaken => return Err(DestinationError::Failed(format!("the new id {} is taken", file.id))),
+        Created::IdRefused(error) => return Err(error),
         Created::Mismatch { reason, .. } => return Err(DestinationError::Failed(reason)),
     }
     match destination.look(file.id, file.spool.digests(), &known).await? {
