@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::BatchResult;
-use crate::pass::{Pass, Request, sweep};
+use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -37,13 +37,13 @@ async fn passes(args: &BackfillArgs, config: &Config, stop: &Stop) -> Result<Vec
     for date in args.from.iter_days().take_while(|date| *date <= args.to) {
         let request = Request { command: "backfill", date, early: false, ignore_back_off: false };
         let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
-        let (exit, id) = (result.exit_code, result.batch.clone());
+        let exit = result.exit_code;
+        if exit == Exit::Ok && !args.dry_run {
+            pass.sweep_after(&result).await;
+        }
         batches.push(result);
         if exit != Exit::Ok {
             break;
-        }
-        if let (false, Ok(Some(batch))) = (args.dry_run, store.batch(&id).await) {
-            sweep(&store, &destination, &batch).await;
         }
     }
     Ok(batches)

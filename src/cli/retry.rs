@@ -42,9 +42,7 @@ async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<B
         }
         let request = Request { command: "retry", date, early: false, ignore_back_off: false };
         let result = pass.run(request).await;
-        if let Some(batch) = store.batch(&result.batch).await.ok().flatten() {
-            sweep(&store, &destination, &batch).await;
-        }
+        pass.sweep_after(&result).await;
         // Between the scan and the lock another machine may have taken it: then it is not due.
         if !matches!(result.exit_code, Exit::LockHeld | Exit::NotDue) {
             batches.push(result);
@@ -52,8 +50,12 @@ async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<B
     }
     let untouched =
         found.iter().filter(|overview| date_of(&overview.batch.id).is_some_and(|date| !dates.contains(&date)));
-    for overview in untouched.filter(|_| stop.requested().is_none()) {
-        sweep(&store, &destination, &overview.batch).await;
+    for overview in untouched {
+        tokio::select! {
+            biased;
+            _ = stop.wait() => break,
+            () = sweep(&store, &destination, &overview.batch) => {}
+        }
     }
     Ok(batches)
 }

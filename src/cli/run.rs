@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::BatchResult;
-use crate::pass::{Pass, Request, sweep};
+use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
@@ -25,8 +25,8 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let request = Request { command: "run", date, early: args.early, ignore_back_off: args.now };
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
     render::print(&result, output);
-    if let (false, Ok(Some(batch))) = (args.dry_run, store.batch(&result.batch).await) {
-        sweep(&store, &destination, &batch).await;
+    if !args.dry_run {
+        pass.sweep_after(&result).await;
     }
     result.exit_code
 }

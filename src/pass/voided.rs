@@ -6,7 +6,9 @@
 use super::{Pass, lease_lost};
 use crate::batch::{Batch, FileFacts, State};
 use crate::destination::Destination;
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::outcome::BatchResult;
 use crate::store::{Claim, Store};
 
 impl Pass<'_> {
@@ -33,6 +35,27 @@ impl Pass<'_> {
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive().await?;
         self.void(claim, &file.id, Some(&file.sha256), reason, None).await
+    }
+}
+
+impl Pass<'_> {
+    /// Trashes what the pass with this result left voided, unless the pass ended because it has to stop or cannot ask the database; a
+    /// signal ends it. The batch may belong to another run by now, which sweeps it itself.
+    pub async fn sweep_after(&self, result: &BatchResult) {
+        let over = [Exit::LeaseLost, Exit::CommitUnknown, Exit::DatabaseUnavailable];
+        if over.contains(&result.exit_code) {
+            return;
+        }
+        let work = async {
+            if let Ok(Some(batch)) = self.store.batch(&result.batch).await {
+                sweep(self.store, self.destination, &batch).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.stop.wait() => {}
+            () = work => {}
+        }
     }
 }
 
