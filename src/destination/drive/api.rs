@@ -127,7 +127,8 @@ impl Api {
         self.repeat(doing, request, |_| Ok(())).await?.or(Ok(()))
     }
 
-    /// Creates an empty file under an id, unless the id is taken.
+    /// Creates an empty file under an id, unless the id is taken, or was issued to other credentials: then nothing is there that these
+    /// can see, and nothing that they can do about it.
     async fn take(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
         let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, ("fields", "id")]);
         let metadata = json!({"id": id, "name": "void", "parents": [folder], "mimeType": "text/plain"});
@@ -135,7 +136,7 @@ impl Api {
         let mut renewed = false;
         loop {
             match self.shot("taking a void id", self.http.post(url.clone()).json(&metadata)).await {
-                Ok(_) | Err(Fault::Taken) => return Ok(()),
+                Ok(_) | Err(Fault::Taken | Fault::Invalid { .. }) => return Ok(()),
                 Err(fault) => self.bear(fault, &mut patience, &mut renewed).await?,
             }
         }
