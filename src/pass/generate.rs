@@ -2,6 +2,7 @@
 //!
 //! The stage has a limit and can be dropped at any chunk; then the spool file goes with it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -250,11 +251,24 @@ impl<W: Write> Writing<W> {
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
 fn queued_twice(rows: &[RowKey]) -> Vec<[u8; 12]> {
-    let mut entries: Vec<[u8; 12]> = rows.iter().map(|key| key.entry).collect();
-    entries.sort_unstable();
-    let mut twice: Vec<[u8; 12]> = entries.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    twice.dedup();
-    twice
+    // Four bytes of hash a row find the few candidates; the ids of all rows would be three times the memory, at its peak.
+    let hash = |entry: &[u8; 12]| {
+        let mut hasher = DefaultHasher::new();
+        entry.hash(&mut hasher);
+        hasher.finish() as u32
+    };
+    let candidates = repeated(rows.iter().map(|key| hash(&key.entry)).collect());
+    let candidate = |entry: &[u8; 12]| candidates.binary_search(&hash(entry)).is_ok();
+    repeated(rows.iter().map(|key| key.entry).filter(candidate).collect())
+}
+
+/// The values that occur more than once, sorted.
+fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    let pairs = values.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut repeated: Vec<T> = pairs.map(|pair| pair[0]).collect();
+    repeated.dedup();
+    repeated
 }
 
 fn invalid(key: &RowKey, reason: String) -> Invalid {
