@@ -9,6 +9,7 @@ mod drive_client;
 mod drive_matrix;
 mod fake_drive;
 mod format;
+mod help;
 mod man;
 mod readme;
 mod retry;

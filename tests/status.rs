@@ -58,7 +58,11 @@ fn the_check_is_one_line_and_0_when_all_is_done() {
     let line = check(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
     assert_eq!(line, "ok: batch_2026-01-18 completed\n");
     check(&day).now("2026-01-19T17:59:00+07:00").run().expect_code(0);
-    check(&day).now("2026-01-19T18:14:59+07:00").run().expect_code(0);
+    let soon = check(&day).now("2026-01-19T18:14:59+07:00").args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(
+        soon.starts_with("ok: batch_2026-01-18 completed; batch_2026-01-19 is missing, within its grace"),
+        "{soon}"
+    );
     let late = check(&day).now("2026-01-19T18:15:00+07:00").run().expect_code(34).json();
     assert_eq!((&late["problems"][0]["date"], &late["problems"][0]["kind"]), (&"2026-01-19".into(), &"missing".into()));
     check(&day).now("2026-01-19T18:15:00+07:00").args(&["--grace", "1h"]).run().expect_code(0);

@@ -29,8 +29,8 @@ use crate::stop::Stop;
 const DEFAULT_FILE: &str = "credentials.json";
 /// How long the person has.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How long one connection may take to say what it wants.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one connection may take to say what it wants. Short, because browsers also open connections that they do not use.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The head of a request that is read: Google's answer takes some hundred bytes.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
 const TESTING: &str = "if the consent screen of this OAuth client is in \"Testing\", Google ends the consent after 7 days: \

@@ -12,58 +12,29 @@ use crate::exit::Exit;
 pub fn command() -> clap::Command {
     let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let all = Cli::command().after_help(exit_status(&Exit::ALL));
-    names.iter().fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(exits(name)))))
+    names
+        .iter()
+        .fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(&exits(name)))))
 }
 
+/// What every command can end with.
+const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::InterruptedInt, Exit::InterruptedTerm];
+
 /// The codes that a command can end with.
-fn exits(command: &str) -> &'static [Exit] {
-    match command {
-        "init" => &[
-            Exit::Ok,
-            Exit::Usage,
-            Exit::DatabaseUnavailable,
-            Exit::Configuration,
-            Exit::InterruptedInt,
-            Exit::InterruptedTerm,
-        ],
-        "completions" | "man" => &[Exit::Ok, Exit::Usage, Exit::Configuration],
-        "auth" => &[
-            Exit::Ok,
-            Exit::Usage,
-            Exit::Configuration,
-            Exit::DriveRejected,
-            Exit::InterruptedInt,
-            Exit::InterruptedTerm,
-        ],
-        "doctor" => &[
-            Exit::Ok,
-            Exit::Usage,
-            Exit::Configuration,
-            Exit::CheckFailed,
-            Exit::InterruptedInt,
-            Exit::InterruptedTerm,
-        ],
-        "status" => &[
-            Exit::Ok,
-            Exit::Usage,
-            Exit::DatabaseUnavailable,
-            Exit::Configuration,
-            Exit::CheckFailed,
-            Exit::InterruptedInt,
-            Exit::InterruptedTerm,
-        ],
-        "unlock" => &[
-            Exit::Ok,
-            Exit::Usage,
-            Exit::LockHeld,
-            Exit::NotDue,
-            Exit::DatabaseUnavailable,
-            Exit::Configuration,
-            Exit::InterruptedInt,
-            Exit::InterruptedTerm,
-        ],
+fn exits(command: &str) -> Vec<Exit> {
+    let own: &[Exit] = match command {
+        "auth" => &[Exit::Configuration, Exit::DriveRejected],
+        "completions" | "man" => &[Exit::Configuration],
+        "doctor" => &[Exit::Configuration, Exit::CheckFailed],
+        "init" => &[Exit::DatabaseUnavailable, Exit::Configuration],
+        "status" => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
+        "unlock" => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
+        "run" | "retry" | "backfill" => {
+            return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
+        }
         _ => &Exit::ALL,
-    }
+    };
+    Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
 
 fn exit_status(exits: &[Exit]) -> String {

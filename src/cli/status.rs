@@ -206,13 +206,24 @@ impl Render for StatusResult {
 }
 
 impl StatusResult {
+    fn quiet_line(&self) -> String {
+        let is_done = |row: &BatchRow| [State::Completed.name(), State::Empty.name()].contains(&row.state);
+        let mut line = match self.batches.iter().find(|row| is_done(row)) {
+            Some(row) => format!("ok: {} {}", row.batch, row.state),
+            None => "ok: no batch yet".to_owned(),
+        };
+        if let Some(row) = self.batches.first().filter(|row| !is_done(row)) {
+            let _ = write!(line, "; {} is {}, within its grace", row.batch, row.state);
+        }
+        if self.batches.len() > 1 {
+            let _ = write!(line, "; {} business dates without a gap", self.batches.len());
+        }
+        line + "\n"
+    }
+
     fn line(&self) -> String {
         if self.problems.is_empty() {
-            let latest = self.batches.first().map(|row| format!("{} {}", row.batch, row.state)).unwrap_or_default();
-            return match self.batches.len() {
-                0 | 1 => format!("ok: {latest}\n"),
-                dates => format!("ok: {latest}; {dates} business dates without a gap\n"),
-            };
+            return self.quiet_line();
         }
         let named: Vec<&str> = self.problems.iter().take(NAMED).map(|problem| &*problem.message).collect();
         let more = match self.problems.len() - named.len() {

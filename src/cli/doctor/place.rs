@@ -97,11 +97,11 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         let _alone = destination.exclusive().await?;
         let id = destination.new_id(&name).await?;
         let file = NewFile { id: &id, name: &name, batch: "doctor", mime_type: "text/plain", spool };
-        let created = destination.create(&file, &Progress::default()).await;
-        // A refusal leaves nothing, and needs nothing to be removed.
-        if let Err(refused @ DestinationError::Rejected { .. }) = created {
-            return Err(refused);
-        }
+        let created = match destination.create(&file, &Progress::default()).await {
+            // A refusal leaves nothing, and needs nothing to be removed.
+            Ok(Created::IdRefused(refused)) | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
+            created => created,
+        };
         let stored = verify(destination, &file, created).await;
         // Whatever came of it, nothing is to be left.
         let discarded = destination.discard(&id, Some(&spool.digests().sha256)).await;

@@ -1,0 +1,44 @@
+//! `--help` of each command: short, complete, and with the codes that this command can end with.
+
+use batch_export::exit::Exit;
+
+use crate::support::command::BatchExport;
+
+/// The codes in the EXIT STATUS of a command's help.
+fn codes(command: &str) -> Vec<u8> {
+    let help = BatchExport::command(command).arg("--help").run().expect_code(0).stdout;
+    let (_, section) = help.split_once("EXIT STATUS:\n").unwrap_or_else(|| panic!("{command} has none: {help}"));
+    section.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+#[test]
+fn each_command_lists_the_codes_that_it_can_end_with() {
+    use Exit::*;
+    let common = [Ok, Unexpected, Usage, InterruptedInt, InterruptedTerm];
+    for (command, own) in [
+        ("auth", &[Configuration, DriveRejected][..]),
+        ("doctor", &[Configuration, CheckFailed]),
+        ("init", &[DatabaseUnavailable, Configuration]),
+        ("status", &[DatabaseUnavailable, Configuration, CheckFailed]),
+        ("unlock", &[LockHeld, NotDue, DatabaseUnavailable, Configuration]),
+    ] {
+        let expected = Exit::ALL.into_iter().filter(|exit| common.contains(exit) || own.contains(exit));
+        assert_eq!(codes(command), expected.map(Exit::code).collect::<Vec<_>>(), "{command}");
+    }
+    for command in ["run", "retry", "backfill"] {
+        let expected = Exit::ALL.into_iter().filter(|exit| *exit != CheckFailed);
+        assert_eq!(codes(command), expected.map(Exit::code).collect::<Vec<_>>(), "{command}");
+    }
+}
+
+#[test]
+fn commands_for_packagers_are_hidden_and_the_others_are_listed() {
+    let help = BatchExport::new().arg("--help").run().expect_code(0).stdout;
+    let (_, listed) = help.split_once("Commands:\n").expect("the commands");
+    let (listed, _) = listed.split_once("\n\n").expect("their end");
+    let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for name in ["run", "retry", "status", "doctor", "init", "auth", "backfill", "unlock"] {
+        assert!(names.contains(&name), "{name} is not in {names:?}");
+    }
+    assert!(!names.contains(&"man") && !names.contains(&"completions"), "{names:?}");
+}
