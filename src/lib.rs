@@ -17,6 +17,7 @@
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function
+//! - [`verify`]: the same things, looked at afterwards
 //! - [`telemetry`] (logs)
 //! - [`cli`]: the face; the only user of clap and the only writer of stdout
 //!
@@ -49,3 +50,4 @@ pub mod stop;
 pub mod store;
 pub mod telemetry;
 pub mod totals;
+pub mod verify;

@@ -23,3 +23,4 @@ mod support_proxy;
 mod support_seed;
 mod tidy;
 mod unlock;
+mod verify;
