@@ -18,6 +18,7 @@
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function
 //! - [`verify`]: the same things, looked at afterwards
+//! - [`notify`]: people, health checks and metrics, after the result
 //! - [`telemetry`] (logs)
 //! - [`cli`]: the face; the only user of clap and the only writer of stdout
 //!
@@ -41,6 +42,7 @@ pub mod entry;
 pub mod exit;
 pub mod failure;
 pub mod money;
+pub mod notify;
 pub mod outcome;
 pub mod pass;
 pub mod progress;

@@ -10,6 +10,7 @@ mod drive_matrix;
 mod fake_drive;
 mod format;
 mod man;
+mod notify;
 mod readme;
 mod retry;
 mod run;

@@ -10,6 +10,7 @@ mod doctor;
 mod help;
 mod init;
 mod man;
+mod progress;
 mod render;
 mod retry;
 mod row;
