@@ -17,6 +17,8 @@
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function
+//! - [`verify`]: the same things, looked at afterwards
+//! - [`notify`]: people, health checks and metrics, after the result
 //! - [`telemetry`] (logs)
 //! - [`cli`]: the face; the only user of clap and the only writer of stdout
 //!
@@ -40,6 +42,7 @@ pub mod entry;
 pub mod exit;
 pub mod failure;
 pub mod money;
+pub mod notify;
 pub mod outcome;
 pub mod pass;
 pub mod progress;
@@ -49,3 +52,4 @@ pub mod stop;
 pub mod store;
 pub mod telemetry;
 pub mod totals;
+pub mod verify;

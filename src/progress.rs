@@ -4,6 +4,9 @@
 //! bar, the log line and a test.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tracing::Span;
 
 use crate::failure::Stage;
 
@@ -13,9 +16,20 @@ pub struct Progress {
     stage: AtomicU8,
     done: AtomicU64,
     total: AtomicU64,
+    span: Mutex<Option<Span>>,
 }
 
 impl Progress {
+    /// Names the pass, so that a reporter's lines are lines of that pass.
+    pub fn belongs_to(&self, span: Span) {
+        *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
+    }
+
+    /// The pass; none before it began.
+    pub fn span(&self) -> Span {
+        self.span.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(Span::none)
+    }
+
     /// Enters a stage with a known or unknown (`0`) amount of work: rows for generate and commit, bytes for upload.
     pub fn enter(&self, stage: Stage, total: u64) {
         self.done.store(0, Ordering::Relaxed);

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
@@ -47,9 +47,11 @@ pub fn start(level: Level, json: bool, colour: bool) {
     let layer = tracing_subscriber::fmt::layer().with_writer(Masked).with_target(level == Level::Everything);
     let registry = tracing_subscriber::registry().with(level.filter());
     if json {
-        registry.with(layer.json().flatten_event(true)).init();
+        // The span is the pass: its batch, attempt and stage are on every line.
+        registry.with(layer.json().flatten_event(true).with_span_list(false)).init();
     } else {
-        registry.with(layer.with_ansi(colour)).init();
+        // People read the lines in order, and one pass at a time.
+        registry.with(layer.with_ansi(colour).with_filter(filter_fn(|metadata| metadata.is_event()))).init();
     }
 }
 

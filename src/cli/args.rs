@@ -72,6 +72,11 @@ pub enum Command {
     /// then ends with 25 and changes nothing more. Shows who held it and what is at the destination. The batch is due at once, with all
     /// its attempts before it.
     Unlock(UnlockArgs),
+    /// Compare the files with the batches, the export log and the marked rows
+    ///
+    /// Reads each file back from the destination. Says what was edited, cancelled or deleted since its export, which copies and
+    /// leftovers exist, and where numbers or the chain of checksums break. Changes nothing. Use the settings of the exports.
+    Verify(VerifyArgs),
 }
 
 /// `auth`.
@@ -175,6 +180,17 @@ pub struct RetryArgs {
     /// Only this business date [default: all that is due]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
     pub date: Option<NaiveDate>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Only this business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with = "last")]
+    pub date: Option<NaiveDate>,
+    /// The latest batches
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
+    pub last: u32,
 }
 
 /// The settings, as text.

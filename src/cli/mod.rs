@@ -10,6 +10,7 @@ mod doctor;
 mod help;
 mod init;
 mod man;
+mod progress;
 mod render;
 mod retry;
 mod row;
@@ -17,6 +18,7 @@ mod run;
 mod settings;
 mod status;
 mod unlock;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -93,6 +95,7 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Init => init::execute(&config, &stop, output).await,
             Command::Status(args) => status::execute(&args, &config, &stop, output).await,
             Command::Unlock(args) => unlock::execute(&args, &config, &stop, output).await,
+            Command::Verify(args) => verify::execute(&args, &config, &stop, output).await,
         }
     };
     match result.await {
@@ -117,6 +120,7 @@ impl Command {
             Command::Init => "init",
             Command::Status(_) => "status",
             Command::Unlock(_) => "unlock",
+            Command::Verify(_) => "verify",
         }
     }
 }

@@ -3,15 +3,18 @@
 //! One query finds it: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no
 //! batch exists for it, which covers a database that was down or a machine that was off. What a live run holds is simply not due.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
-use super::{open_destination, open_store};
+use super::{open_destination, open_store, progress};
 use crate::batch::{State, batch_id, date_of};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::notify::Listeners;
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request, stopped_by, sweep};
 use crate::progress::Progress;
@@ -20,22 +23,40 @@ use crate::store::{Overview, Store};
 
 /// Runs a pass for everything that is due, oldest first, and prints the results, also when none could begin.
 pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
-    let (result, exit) = match all_due(args, config, stop).await {
+    let mut listeners = None;
+    let (result, exit) = match all_due(args, config, stop, &mut listeners).await {
         Ok(batches) => RetryResult::new("retry", batches),
-        Err(failure) => (RetryResult::could_not_begin("retry", &failure), failure.exit),
+        Err(failure) => {
+            // Without a pass there was no beginning either; a job that cannot begin is the health check's news.
+            listeners.get_or_insert_with(|| Listeners::begin(config));
+            (RetryResult::could_not_begin("retry", &failure), failure.exit)
+        }
     };
     render::print(&result, output);
+    if let Some(listeners) = listeners {
+        listeners.end(exit, &result.batches).await;
+    }
     exit
 }
 
-async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<BatchResult>, Failure> {
+/// Begins to tell when something is due: a look every few minutes that finds nothing is no sign of life of the export.
+async fn all_due<'a>(
+    args: &RetryArgs,
+    config: &'a Config,
+    stop: &Stop,
+    listeners: &mut Option<Listeners<'a>>,
+) -> Result<Vec<BatchResult>, Failure> {
     let destination = open_destination(config)?;
     let store = open_store(config, stop).await?;
     let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
-    let progress = Progress::default();
+    let progress = Arc::new(Progress::default());
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
     let dates = due_dates(args, config, &found);
+    if !dates.is_empty() {
+        *listeners = Some(Listeners::begin(config));
+    }
+    let reporter = progress::report(&progress);
     for &date in &dates {
         if stop.requested().is_some() && !batches.is_empty() {
             break;
@@ -48,6 +69,7 @@ async fn all_due(args: &RetryArgs, config: &Config, stop: &Stop) -> Result<Vec<B
             batches.push(result);
         }
     }
+    drop(reporter);
     let untouched =
         found.iter().filter(|overview| date_of(&overview.batch.id).is_some_and(|date| !dates.contains(&date)));
     for overview in untouched {

@@ -1,12 +1,15 @@
 //! `batch-export run`: one pass over one business date.
 
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RunArgs};
-use super::{open_destination, open_store, render};
+use super::{open_destination, open_store, progress, render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::notify::Listeners;
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
@@ -15,25 +18,40 @@ use crate::stop::Stop;
 /// Runs the pass and prints its result, also when a pass could not begin.
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
+    // A dry run is nobody's business.
+    let listeners = (!args.dry_run).then(|| Listeners::begin(config));
     let opened = async { Ok((open_destination(config)?, open_store(config, stop).await?)) };
     let (destination, store) = match opened.await {
         Ok(opened) => opened,
-        Err(failure) => return could_not_begin(date, &failure, output),
+        Err(failure) => {
+            let result = could_not_begin(date, &failure);
+            render::print(&result, output);
+            tell(listeners, &result).await;
+            return failure.exit;
+        }
     };
-    let progress = Progress::default();
+    let progress = Arc::new(Progress::default());
+    let reporter = progress::report(&progress);
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let request = Request { command: "run", date, early: args.early, ignore_back_off: args.now };
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
+    drop(reporter);
     render::print(&result, output);
     if !args.dry_run {
         pass.sweep_after(&result).await;
     }
+    tell(listeners, &result).await;
     result.exit_code
 }
 
-fn could_not_begin(date: NaiveDate, failure: &Failure, output: OutputFormat) -> Exit {
+fn could_not_begin(date: NaiveDate, failure: &Failure) -> BatchResult {
     let mut result = BatchResult::new("run", date);
     result.fail(failure, None);
-    render::print(&result, output);
-    failure.exit
+    result
+}
+
+async fn tell(listeners: Option<Listeners<'_>>, result: &BatchResult) {
+    if let Some(listeners) = listeners {
+        listeners.end(result.exit_code, std::slice::from_ref(result)).await;
+    }
 }

@@ -19,6 +19,7 @@
 //!
 //! The command line, the help texts, `verify` and the tests that hold for every format take it from there.
 
+mod compare;
 mod encoding;
 mod express;
 mod journal;
@@ -33,6 +34,7 @@ use chrono_tz::Tz;
 
 use crate::entry::Valid;
 use crate::totals::ControlTotals;
+pub use compare::{differing_entries, entry_ids};
 pub use encoding::Encoding;
 pub use recount::recount;
 use rows::Rows;

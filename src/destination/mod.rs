@@ -4,6 +4,7 @@
 //! never changes its content; what turns out to be wrong is voided and replaced by a file under another id. The pass decides; a
 //! destination only looks, creates and discards, and never does two of them in one call.
 
+mod audit;
 pub mod directory;
 pub mod drive;
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::store::{Claim, Store};
 
@@ -51,10 +52,11 @@ impl Lease {
 
 fn renewals(store: &Store, claim: &Claim, length: Duration, told: &watch::Sender<Option<String>>) -> JoinHandle<()> {
     let (store, claim, told) = (store.clone(), claim.clone(), told.clone());
-    tokio::spawn(async move {
+    let renewing = async move {
         let reason = renew_until_lost(&store, &claim, length).await;
         told.send_replace(Some(reason));
-    })
+    };
+    tokio::spawn(renewing.in_current_span())
 }
 
 impl Drop for Lease {

@@ -39,6 +39,7 @@ impl Pass<'_> {
             Acquired::Ours(claim, batch) => {
                 course.claim = Some(claim.clone());
                 course.result.attempt = claim.attempt;
+                tracing::Span::current().record("attempt", claim.attempt);
                 if let Some(signal) = stopped {
                     return Err(stopped_by(signal));
                 }

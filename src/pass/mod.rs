@@ -19,6 +19,7 @@ mod voided;
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::destination::Destination;
@@ -81,6 +82,13 @@ struct Course {
 impl Pass<'_> {
     /// One pass over one batch. Never fails: what went wrong is in the result, and recorded.
     pub async fn run(&self, request: Request) -> BatchResult {
+        let batch = crate::batch::batch_id(request.date);
+        let span = tracing::info_span!("pass", batch, attempt = 0, stage = Stage::Lock.name());
+        self.progress.belongs_to(span.clone());
+        self.follow(request).instrument(span).await
+    }
+
+    async fn follow(&self, request: Request) -> BatchResult {
         let mut course = Course::new(request);
         if let Err(failure) = self.stages(request, &mut course).await {
             self.record(&failure, &mut course).await;
@@ -192,6 +200,7 @@ impl Course {
     /// Enters a stage.
     fn enter(&mut self, stage: Stage) -> Instant {
         self.stage = stage;
+        tracing::Span::current().record("stage", stage.name());
         Instant::now()
     }
 

@@ -64,9 +64,9 @@ pub struct DueRows {
 
 /// One instant of the database.
 pub struct Snapshot {
-    store: Store,
+    pub(super) store: Store,
     /// `None` until a read told it, which one of a collection that does not exist never does.
-    at: Option<Timestamp>,
+    pub(super) at: Option<Timestamp>,
     ledger: Ledger,
 }
 
@@ -241,7 +241,7 @@ pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
     doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": { "$lte": bson_date(cutoff) } }
 }
 
-async fn snapshot_session(store: &Store, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {
+pub(super) async fn snapshot_session(store: &Store, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {
     let options = SessionOptions::builder().snapshot(true).snapshot_time(at).build();
     Ok(store.client.start_session().with_options(options).await?)
 }

@@ -9,6 +9,7 @@
 //! Layers, upwards: `error` (what went wrong, in kinds), `document` (BSON to the program's types), then one file per concern.
 
 mod acquire;
+mod audit;
 mod batches;
 mod commit;
 mod document;
@@ -28,6 +29,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 
 pub use acquire::{Acquired, Acquisition, Refusal};
+pub use audit::{LogFacts, MarkedRows};
 pub use batches::{Claim, Ended, Overview};
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
 pub use entries::{DueRows, EntryChunk, Ledger, RowKey, Snapshot};

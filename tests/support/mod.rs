@@ -12,6 +12,7 @@ pub mod peak;
 pub mod proxy;
 mod proxy_rules;
 mod proxy_wire;
+pub mod receiver;
 pub mod seed;
 
 use std::future::IntoFuture;

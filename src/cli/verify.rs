@@ -1,0 +1,90 @@
+//! `batch-export verify`: compares the files, the batch documents, the export log and the marked rows. Changes nothing.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::args::{OutputFormat, VerifyArgs};
+use super::render::{self, Render};
+use super::{open_destination, open_store};
+use crate::batch::batch_id;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::stop::Stop;
+use crate::store::Store;
+use crate::verify::{Checked, Problem, Verification};
+
+/// Problems that the text shows; all of them are in the JSON.
+const LISTED: usize = 100;
+
+/// What `verify` found.
+#[derive(Debug, Serialize)]
+struct VerifyResult {
+    command: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    checked: Vec<Checked>,
+    problems: Vec<Problem>,
+}
+
+impl Render for VerifyResult {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for batch in &self.checked {
+            let count = self.problems.iter().filter(|problem| problem.batch == batch.batch).count();
+            let verdict = if count == 0 { "ok".to_owned() } else { format!("problems: {count}") };
+            let number = batch.number.map_or("-".to_owned(), |number| number.to_string());
+            let _ = writeln!(
+                text,
+                "{}  {:9}  number {number}  {} entries  debit {}  credit {}  {verdict}",
+                batch.batch, batch.state, batch.entries, batch.total_debit, batch.total_credit
+            );
+        }
+        for problem in self.problems.iter().take(LISTED) {
+            let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
+            let _ = writeln!(text, "  {batch}  {}: {}", problem.kind.name(), problem.message);
+        }
+        if let Some(more) = self.problems.len().checked_sub(LISTED).filter(|more| *more > 0) {
+            let _ = writeln!(text, "  ... and {more} more; --output json lists all");
+        }
+        let (batches, problems) = (self.checked.len(), self.problems.len());
+        let _ = writeln!(text, "batches checked: {batches}, problems: {problems}");
+        text
+    }
+}
+
+/// Checks what was asked for and prints what was found.
+///
+/// # Errors
+/// When the settings, the database or the destination do not allow a check.
+pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let destination = open_destination(config)?;
+    let store = open_store(config, stop).await?;
+    let verification = Verification { config, store: &store, destination: &destination };
+    let work = async { verification.check(&chosen(args, &store).await?).await };
+    let found = tokio::select! {
+        biased;
+        signal = stop.wait() => return Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
+        found = work => found?,
+    };
+    let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
+    let result = VerifyResult {
+        command: "verify",
+        outcome: if exit == Exit::Ok { "verified" } else { exit.name() },
+        exit_code: exit.code(),
+        checked: found.checked,
+        problems: found.problems,
+    };
+    render::print(&result, output);
+    Ok(exit)
+}
+
+/// The batches to look at, oldest first.
+async fn chosen(args: &VerifyArgs, store: &Store) -> Result<Vec<String>, Failure> {
+    if let Some(date) = args.date {
+        return Ok(vec![batch_id(date)]);
+    }
+    let found = store.batch_range("batch_", "batch_~", i64::from(args.last)).await?;
+    Ok(found.into_iter().rev().map(|overview| overview.batch.id).collect())
+}

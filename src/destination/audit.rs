@@ -1,0 +1,60 @@
+//! Reading back what was stored, for `verify`. Changes nothing at the destination.
+
+use std::io::{ErrorKind, Write};
+
+use super::drive::Listed;
+use super::{Destination, DestinationError};
+
+impl Destination {
+    /// Writes the content of a file into `sink`. `None` when there is no such file; a file in the trash counts as there.
+    ///
+    /// # Errors
+    /// When it cannot be read, or that cannot be told.
+    pub async fn read_back(&self, id: &str, sink: &mut (impl Write + Send)) -> Result<Option<u64>, DestinationError> {
+        match self {
+            Destination::Drive(drive) => drive.download(id, sink).await,
+            Destination::Directory(directory) => {
+                let path = directory.file(id);
+                let trouble = |error| DestinationError::Failed(format!("cannot read {}: {error}", path.display()));
+                match std::fs::File::open(&path) {
+                    Ok(mut file) => std::io::copy(&mut file, sink).map(Some).map_err(trouble),
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(trouble(error)),
+                }
+            }
+        }
+    }
+
+    /// The files of a batch: on Drive by its mark or name, those in the trash included; in a directory by how the name begins, which
+    /// finds the copies that file managers make.
+    ///
+    /// # Errors
+    /// When the destination cannot be read.
+    pub async fn files_of(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
+        match self {
+            Destination::Drive(drive) => drive.list_batch(batch, name).await,
+            Destination::Directory(directory) => {
+                let folder = directory.path();
+                let trouble = |error| DestinationError::Rejected {
+                    message: format!("cannot list the directory {}: {error}", folder.display()),
+                    next: "check that it exists and that the user of this job may read it".to_owned(),
+                };
+                let mut found = Vec::new();
+                for entry in std::fs::read_dir(folder).map_err(trouble)? {
+                    let name = entry.map_err(trouble)?.file_name().to_string_lossy().into_owned();
+                    if name.starts_with(batch) {
+                        found.push(Listed {
+                            id: name.clone(),
+                            name,
+                            trashed: false,
+                            sha256: None,
+                            bytes: None,
+                            link: None,
+                        });
+                    }
+                }
+                Ok(found)
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What people are told, before any webhook's own shape: what happened, the facts, and what happens next.
+
+use crate::exit::Exit;
+use crate::outcome::BatchResult;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Completed,
+    /// Failed; it is retried.
+    Failed,
+    /// Failed for the last time, or in a way that only a person can mend.
+    Exhausted,
+    Interrupted,
+}
+
+impl Event {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Event::Completed => "completed",
+            Event::Failed => "failed",
+            Event::Exhausted => "exhausted",
+            Event::Interrupted => "interrupted",
+        }
+    }
+
+    /// 24 bits of red, green and blue.
+    pub(super) fn colour(self) -> u32 {
+        match self {
+            Event::Completed => 0x2e_a0_43,
+            Event::Failed => 0xd2_99_22,
+            Event::Exhausted => 0xda_36_33,
+            Event::Interrupted => 0x6e_76_81,
+        }
+    }
+}
+
+/// One message about one batch.
+pub(super) struct Message<'a> {
+    pub(super) event: Event,
+    pub(super) title: String,
+    /// Names and values.
+    pub(super) facts: Vec<(&'static str, String)>,
+    /// What happens next, and who does it.
+    pub(super) next: String,
+    pub(super) result: &'a BatchResult,
+}
+
+impl<'a> Message<'a> {
+    /// `None` when there is nothing to tell people.
+    pub(super) fn of(result: &'a BatchResult) -> Option<Message<'a>> {
+        let event = event(result)?;
+        let batch = &result.batch;
+        let title = match event {
+            Event::Completed => format!("{batch}: {} entries exported", result.entries),
+            Event::Failed => format!("{batch}: failed ({})", class(result)),
+            Event::Exhausted => format!("{batch}: ALL RETRIES USED, a person has to act"),
+            Event::Interrupted => format!("{batch}: interrupted before it was done"),
+        };
+        let facts = if event == Event::Completed { success_facts(result) } else { failure_facts(result) };
+        Some(Message { event, title, facts, next: next(event, result), result })
+    }
+}
+
+fn event(result: &BatchResult) -> Option<Event> {
+    // A `retry` that could not even lock comes again in minutes, and would say the same each time.
+    let never_began = result.command == "retry" && result.attempt == 0;
+    match result.exit_code {
+        Exit::Ok => (result.outcome == "completed").then_some(Event::Completed),
+        Exit::LockHeld | Exit::NotDue | Exit::LeaseLost => None,
+        // The attempt that used up the last retry says why it failed; a later look only says that it is exhausted.
+        Exit::Exhausted => (class(result) != Exit::Exhausted.name()).then_some(Event::Exhausted),
+        Exit::InterruptedInt | Exit::InterruptedTerm => (result.attempt > 0).then_some(Event::Interrupted),
+        Exit::Unexpected
+        | Exit::Usage
+        | Exit::DatabaseUnavailable
+        | Exit::GenerateTimeout
+        | Exit::UploadFailed
+        | Exit::CommitConflict
+        | Exit::CommitUnknown
+        | Exit::Configuration
+        | Exit::DriveRejected
+        | Exit::InvalidEntries
+        | Exit::CheckFailed => (!never_began).then_some(Event::Failed),
+    }
+}
+
+fn class(result: &BatchResult) -> &'static str {
+    result.error.as_ref().map_or(result.outcome, |error| error.class)
+}
+
+fn success_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
+    let file = result.file.as_ref();
+    let mut facts = vec![
+        ("Number", result.number.map_or_else(String::new, |number| number.to_string())),
+        ("Entries", format!("{} in {} rows", result.entries, result.rows)),
+        ("Debit", format!("{} THB", result.total_debit)),
+        ("Credit", format!("{} THB", result.total_credit)),
+        ("File", file.map_or_else(String::new, |file| file.link.clone().unwrap_or_else(|| file.name.clone()))),
+        ("SHA-256", result.sha256.clone().unwrap_or_default()),
+    ];
+    let counted = [
+        ("Carried over", result.carried_over),
+        ("Held back", result.held.len() as u64),
+        ("Changed after the commit", result.changed_after_commit),
+    ];
+    facts.extend(counted.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, count.to_string())));
+    facts
+}
+
+fn failure_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
+    let Some(error) = &result.error else { return Vec::new() };
+    let mut facts = vec![("What", error.message.clone()), ("Class", error.class.to_owned())];
+    facts.extend(error.stage.map(|stage| ("Stage", stage.to_owned())));
+    if result.attempt > 0 {
+        facts.push(("Attempt", result.attempt.to_string()));
+    }
+    if !result.invalid.is_empty() {
+        facts.push(("Entries refused", result.invalid.len().to_string()));
+    }
+    facts
+}
+
+fn next(event: Event, result: &BatchResult) -> String {
+    let date = result.date;
+    match event {
+        Event::Completed => {
+            let held = if result.held.is_empty() { "" } else { " Correct and queue again what was held back." };
+            format!(
+                "Accountant: import {}.csv, and compare the number of entries and both totals with the above.{held}",
+                result.batch
+            )
+        }
+        Event::Failed => {
+            let person = match result.exit_code.severity() {
+                3 => "An operator has to mend the cause; meanwhile ",
+                _ => "Nothing to do yet: ",
+            };
+            match &result.next_retry_at {
+                Some(when) => format!("{person}`batch-export retry` takes it up again at {when}. No entry is lost."),
+                None => format!("{person}`batch-export retry` takes it up when it finds it due. No entry is lost."),
+            }
+        }
+        Event::Exhausted => format!(
+            "Nothing happens by itself any more. Operator: mend the cause, then `batch-export unlock --date {date}` and \
+             `batch-export run --date {date}`. No entry is lost; the accountant gets no file until then."
+        ),
+        Event::Interrupted => {
+            "It was told to stop and stopped cleanly: no entry is lost and no attempt is used up. The next \
+             `batch-export retry` finishes it."
+                .to_owned()
+        }
+    }
+}

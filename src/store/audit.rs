@@ -1,0 +1,148 @@
+//! Reading back what was committed, for `verify`: the log, the batches, and the rows that carry a batch's id. Writes nothing.
+//!
+//! Everything of one batch is read at one instant, so that a commit or an edit during the look is not taken for a fault.
+
+use futures_util::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Document, doc};
+
+use super::document::{self, date, int, text};
+use super::entries::{Snapshot, snapshot_session};
+use super::error::StoreError;
+use super::{LEDGER, RowKey};
+use crate::batch::{Batch, FileFacts};
+use crate::spool::hex;
+
+/// An entry of the export log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFacts {
+    /// The batch it names.
+    pub batch: String,
+    /// Number of the batch.
+    pub number: Option<i64>,
+    /// Checksum of the file of the batch before it.
+    pub previous_sha256: Option<String>,
+    /// What it says of the file; `md5` is not logged.
+    pub file: FileFacts,
+}
+
+/// The rows that a batch exported, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub struct MarkedRows {
+    /// Rows that carry the batch's id, and those that the application changed after the commit point.
+    pub rows: Vec<RowKey>,
+    /// How many carry the batch's id.
+    pub marked: u64,
+    /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
+    pub odd: Vec<(String, String)>,
+}
+
+impl Snapshot {
+    /// The export log of one batch, or all of it, by number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log(&mut self, batch: Option<&str>) -> Result<Vec<LogFacts>, StoreError> {
+        let mut filter = doc! { "action": "csv_generated", "metadata.batchId": { "$type": "string" } };
+        if let Some(batch) = batch {
+            filter.insert("metadata.batchId", batch);
+        }
+        let collection = self.store.log.clone();
+        let mut log: Vec<LogFacts> = self.read(&collection, filter).await?.iter().map(log_facts).collect();
+        log.sort_by_key(|entry| entry.number);
+        Ok(log)
+    }
+
+    /// The batches that have a number, by number.
+    ///
+    /// # Errors
+    /// When the database fails, or a document makes no sense.
+    pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
+        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": ["marking", "completed"] } };
+        let collection = self.store.ledger_at_snapshot.clone();
+        let found = self.read(&collection, filter).await?;
+        let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
+        batches.sort_by_key(|batch| batch.number);
+        Ok(batches)
+    }
+
+    /// A batch as it was at this instant.
+    ///
+    /// # Errors
+    /// When the database fails, or the document makes no sense.
+    pub async fn batch(&mut self, id: &str) -> Result<Option<Batch>, StoreError> {
+        let collection = self.store.ledger_at_snapshot.clone();
+        self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
+    }
+
+    /// The rows that a batch exported.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
+        let collection = self.store.queue.clone();
+        let marked = self.read(&collection, doc! { "metadata.batchId": &batch.id }).await?;
+        let changed: Vec<ObjectId> =
+            batch.changed_after_commit.iter().filter_map(|id| ObjectId::parse_str(id).ok()).collect();
+        let left = match changed.is_empty() {
+            true => Vec::new(),
+            false => {
+                let filter = doc! { "_id": { "$in": changed }, "metadata.batchId": { "$ne": &batch.id } };
+                self.read(&collection, filter).await?
+            }
+        };
+        let file_id = batch.file.as_ref().map_or("", |file| &file.id);
+        let mut rows: Vec<RowKey> = marked.iter().chain(&left).map(key).collect();
+        rows.sort_unstable();
+        let odd = marked.iter().filter_map(|row| Some((hex(&key(row).row), oddity(row, file_id)?))).collect();
+        Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
+    }
+
+    async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>, StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut cursor = from.find(filter).session(&mut session).await?;
+        let found = cursor.stream(&mut session).try_collect().await?;
+        self.at = session.snapshot_time().or(self.at);
+        Ok(found)
+    }
+}
+
+fn key(row: &Document) -> RowKey {
+    let id = |name| row.get_object_id(name).map(|id| id.bytes()).unwrap_or_default();
+    RowKey {
+        scheduled_ms: date(row, "scheduledFor").map_or(0, |instant| instant.timestamp_millis()),
+        row: id("_id"),
+        entry: id("entryId"),
+    }
+}
+
+fn oddity(row: &Document, file_id: &str) -> Option<String> {
+    let status = text(row, "status").unwrap_or_default();
+    if status != "completed" {
+        return Some(format!("it is marked as exported and its status is {status:?}"));
+    }
+    let file = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "googleDriveFileId"));
+    (file.as_deref() != Some(file_id)).then(|| "it names another file than the batch".to_owned())
+}
+
+fn log_facts(entry: &Document) -> LogFacts {
+    let Ok(metadata) = entry.get_document("metadata") else { return LogFacts::default() };
+    LogFacts {
+        batch: text(metadata, "batchId").unwrap_or_default(),
+        number: int(metadata, "number"),
+        previous_sha256: text(metadata, "previousSha256"),
+        file: FileFacts {
+            id: text(metadata, "fileId").unwrap_or_default(),
+            name: text(metadata, "filename").unwrap_or_default(),
+            sha256: text(metadata, "sha256").unwrap_or_default(),
+            md5: String::new(),
+            bytes: int(metadata, "csvSize").unwrap_or(0) as u64,
+            rows: int(metadata, "rowCount").unwrap_or(0) as u64,
+            entries: int(metadata, "entryCount").unwrap_or(0) as u64,
+            total_debit: int(metadata, "totalDebit").unwrap_or(0),
+            total_credit: int(metadata, "totalCredit").unwrap_or(0),
+            link: text(metadata, "webViewLink"),
+        },
+    }
+}

@@ -1,0 +1,66 @@
+//! The numbers and the chain of all batches: what shows that one of them was taken away or altered.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, Kind, Verification};
+use crate::failure::Failure;
+use crate::store::{Ledger, LogFacts, Snapshot};
+
+impl Verification<'_> {
+    pub(super) async fn check_chain(&self, findings: &mut Findings) -> Result<(), Failure> {
+        let mut snapshot = Snapshot::open(self.store, false).await?;
+        let ledger = snapshot.ledger().clone();
+        let log = snapshot.log(None).await?;
+        let mut holders: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for batch in snapshot.numbered_batches().await? {
+            holders.entry(batch.number.unwrap_or(0)).or_default().push(batch.id);
+        }
+        for number in 1..=ledger.number {
+            match holders.get(&number).map(Vec::as_slice) {
+                Some([_]) => {}
+                Some(several) => {
+                    findings.add(
+                        &several[0],
+                        Kind::Number,
+                        format!("number {number} is used by {}", several.join(", ")),
+                    );
+                }
+                None => findings.add(named(&log, number), Kind::Number, format!("no batch has the number {number}")),
+            }
+        }
+        for (number, batches) in holders.range(..1).chain(holders.range(ledger.number + 1..)) {
+            let message = format!("it has the number {number}; the last one given out is {}", ledger.number);
+            findings.add(&batches[0], Kind::Number, message);
+        }
+        check_links(&ledger, &log, findings);
+        Ok(())
+    }
+}
+
+fn named(log: &[LogFacts], number: i64) -> &str {
+    log.iter().find(|entry| entry.number == Some(number)).map_or("", |entry| &entry.batch)
+}
+
+/// Each log names the checksum of the one before it, and the ledger that of the last.
+fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
+    let mut previous: Option<&LogFacts> = None;
+    for number in 1..=ledger.number {
+        let Some(entry) = log.iter().find(|entry| entry.number == Some(number)) else {
+            findings.add("", Kind::Chain, format!("the ExportLog number {number} is missing"));
+            previous = None;
+            continue;
+        };
+        // Behind a gap there is nothing to compare with; the gap itself is reported.
+        let expected = previous.map(|previous| previous.file.sha256.as_str());
+        if (number == 1 || previous.is_some()) && entry.previous_sha256.as_deref() != expected {
+            let message = format!("the ExportLog number {number} does not continue number {}", number - 1);
+            findings.add(&entry.batch, Kind::Chain, message);
+        }
+        previous = Some(entry);
+    }
+    let last = previous.map(|last| last.file.sha256.as_str());
+    if ledger.number > 0 && previous.is_some() && ledger.last_sha256.as_deref() != last {
+        let message = format!("the ledger does not end with the file of number {}", ledger.number);
+        findings.add(previous.map_or("", |last| &last.batch), Kind::Chain, message);
+    }
+}

@@ -1,0 +1,209 @@
+//! `verify`: is what was exported still what the records say, and do the records agree with each other?
+//!
+//! It reads the file back from the destination and trusts nothing that was remembered about it. It changes nothing anywhere. Trouble on
+//! the way (no database, no destination) is not a finding: then nothing can be said, and the command fails with the code of the trouble.
+
+mod chain;
+mod file;
+mod rows;
+
+use serde::Serialize;
+
+use crate::batch::{Batch, State, file_name};
+use crate::config::Config;
+use crate::destination::Destination;
+use crate::failure::Failure;
+use crate::money::Baht;
+use crate::store::{LogFacts, Snapshot, Store};
+
+/// What can be off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// There is no batch for the date, or the log names one that is gone.
+    MissingBatch,
+    /// The official file is gone or in the trash.
+    MissingFile,
+    /// The file is not the one that was committed.
+    Content,
+    /// Counts or sums of the file are not those on record.
+    Totals,
+    /// The ExportLog is missing, double, or says something else.
+    Log,
+    /// The marked rows are not those of the file.
+    Rows,
+    /// An entry was changed after its export.
+    Edited,
+    /// An entry is no longer approved.
+    Cancelled,
+    /// An entry is gone.
+    Deleted,
+    /// Another live file of the batch.
+    SecondFile,
+    /// A voided file that is not in the trash.
+    UntrashedVoided,
+    /// A batch number that is missing or used twice.
+    Number,
+    /// A log that does not follow from the one before it.
+    Chain,
+}
+
+impl Kind {
+    /// The name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::MissingBatch => "missing_batch",
+            Kind::MissingFile => "missing_file",
+            Kind::Content => "content",
+            Kind::Totals => "totals",
+            Kind::Log => "log",
+            Kind::Rows => "rows",
+            Kind::Edited => "edited",
+            Kind::Cancelled => "cancelled",
+            Kind::Deleted => "deleted",
+            Kind::SecondFile => "second_file",
+            Kind::UntrashedVoided => "untrashed_voided",
+            Kind::Number => "number",
+            Kind::Chain => "chain",
+        }
+    }
+}
+
+/// Something that is off.
+#[derive(Clone, Debug, Serialize)]
+pub struct Problem {
+    /// The batch it concerns.
+    pub batch: String,
+    /// What kind it is of.
+    pub kind: Kind,
+    /// What is off, and what to do, for a person.
+    pub message: String,
+}
+
+/// A batch that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// Its state.
+    pub state: &'static str,
+    /// Its number, once committed.
+    pub number: Option<i64>,
+    /// Exported entries, by the batch document.
+    pub entries: u64,
+    /// Sum of the debit column, exact decimal baht.
+    pub total_debit: String,
+    /// Sum of the credit column, exact decimal baht.
+    pub total_credit: String,
+}
+
+/// What was looked at, and what was found.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// The batches, oldest first.
+    pub checked: Vec<Checked>,
+    /// What is off, in the order in which it was found.
+    pub problems: Vec<Problem>,
+}
+
+impl Findings {
+    fn add(&mut self, batch: &str, kind: Kind, message: impl Into<String>) {
+        self.problems.push(Problem { batch: batch.to_owned(), kind, message: message.into() });
+    }
+}
+
+/// What a verification works with.
+pub struct Verification<'a> {
+    /// The settings: format, encoding and contra account must be those of the exports.
+    pub config: &'a Config,
+    /// The database.
+    pub store: &'a Store,
+    /// Where the files are.
+    pub destination: &'a Destination,
+}
+
+impl Verification<'_> {
+    /// Looks at these batches, and at the numbers and the chain of all.
+    ///
+    /// # Errors
+    /// When the database, the destination or the spool folder fails.
+    pub async fn check(&self, batches: &[String]) -> Result<Findings, Failure> {
+        let mut findings = Findings::default();
+        for batch in batches {
+            self.check_batch(batch, &mut findings).await?;
+        }
+        self.check_chain(&mut findings).await?;
+        Ok(findings)
+    }
+
+    async fn check_batch(&self, id: &str, findings: &mut Findings) -> Result<(), Failure> {
+        let mut snapshot = Snapshot::open(self.store, false).await?;
+        let Some(batch) = snapshot.batch(id).await? else {
+            findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
+            return Ok(());
+        };
+        findings.checked.push(checked(&batch));
+        let log = snapshot.log(Some(id)).await?;
+        let marked = snapshot.marked_rows(&batch).await?;
+        let official = batch.file.as_ref().filter(|_| batch.state.is_committed());
+        self.check_copies(&batch, official, findings).await?;
+        let Some(file) = official else {
+            for _ in &log {
+                findings.add(id, Kind::Log, format!("an ExportLog exists and the batch is {}", batch.state.name()));
+            }
+            if marked.marked > 0 {
+                let message = format!("{} rows are marked and the batch is {}", marked.marked, batch.state.name());
+                findings.add(id, Kind::Rows, message);
+            }
+            return Ok(());
+        };
+        check_log(&batch, &log, findings);
+        let content = self.check_file(&batch, file, findings).await?;
+        // A batch whose rows are still being marked has fewer of them: that is no fault.
+        if batch.state == State::Completed {
+            self.check_rows(&snapshot, &batch, file, &marked, content.as_ref(), findings).await?;
+        }
+        Ok(())
+    }
+}
+
+fn checked(batch: &Batch) -> Checked {
+    let file = batch.file.clone().filter(|_| batch.state.is_committed()).unwrap_or_default();
+    Checked {
+        batch: batch.id.clone(),
+        state: batch.state.name(),
+        number: batch.number,
+        entries: file.entries,
+        total_debit: Baht::new(i128::from(file.total_debit)).to_string(),
+        total_credit: Baht::new(i128::from(file.total_credit)).to_string(),
+    }
+}
+
+/// The log says what the batch document says, once.
+fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
+    let [entry] = log else {
+        let message = format!("{} ExportLogs of this batch exist, not one", log.len());
+        findings.add(&batch.id, Kind::Log, message);
+        return;
+    };
+    let file = batch.file.clone().unwrap_or_default();
+    let mut differing = Vec::new();
+    let mut same = |field: &str, equal: bool| {
+        if !equal {
+            differing.push(field.to_owned());
+        }
+    };
+    same("number", entry.number == batch.number);
+    same("fileId", entry.file.id == file.id);
+    same("filename", entry.file.name == file_name(&batch.id));
+    same("sha256", entry.file.sha256 == file.sha256);
+    same("csvSize", entry.file.bytes == file.bytes);
+    same("rowCount", entry.file.rows == file.rows);
+    same("entryCount", entry.file.entries == file.entries);
+    same("totalDebit", entry.file.total_debit == file.total_debit);
+    same("totalCredit", entry.file.total_credit == file.total_credit);
+    if !differing.is_empty() {
+        let message = format!("ExportLog and batch document differ in {}", differing.join(", "));
+        findings.add(&batch.id, Kind::Log, message);
+    }
+}

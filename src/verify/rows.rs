@@ -1,0 +1,175 @@
+//! The marked rows, and the entries behind them: does what they say now still give the committed file?
+//!
+//! The rows are written again, as the export wrote them, and compared line by line: an edit that does not touch the file does not
+//! matter, and one that does is found whatever the application does with `updatedAt`. An entry that can no longer be written keeps its
+//! place by a stand-in, because running numbers count places.
+
+use std::collections::BTreeSet;
+
+use futures_util::TryStreamExt;
+
+use super::{Findings, Kind, Verification};
+use crate::batch::{Batch, FileFacts, date_of};
+use crate::csv::{Sheet, SheetOptions, differing_entries, entry_ids};
+use crate::entry::{EntryFields, NO_SUCH_ENTRY, validate};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::money::Number;
+use crate::spool::{Spool, SpoolWriter, hex};
+use crate::store::{MarkedRows, RowKey, Snapshot};
+
+/// What has to be done about an entry that the accountant's books have otherwise.
+const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
+
+impl Verification<'_> {
+    pub(super) async fn check_rows(
+        &self,
+        snapshot: &Snapshot,
+        batch: &Batch,
+        file: &FileFacts,
+        marked: &MarkedRows,
+        content: Option<&Spool>,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        for (row, reason) in &marked.odd {
+            findings.add(&batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
+        }
+        let all_there = marked.rows.len() as u64 == file.entries;
+        if !all_there {
+            let message = format!("{} rows are marked, {} entries are in the file", marked.rows.len(), file.entries);
+            findings.add(&batch.id, Kind::Rows, message);
+        }
+        if let Some(content) = content {
+            self.check_ids(batch, marked, content, findings)?;
+        }
+        let mut told = BTreeSet::new();
+        let again = self.write_again(snapshot, batch, &marked.rows, &mut told, findings).await?;
+        if again.digests().sha256 == file.sha256 || !all_there {
+            return Ok(());
+        }
+        let Some(content) = content else {
+            if told.is_empty() {
+                let message = "entries were edited since their export; which ones only the committed file can tell";
+                findings.add(&batch.id, Kind::Edited, message);
+            }
+            return Ok(());
+        };
+        let differing = differing_entries(self.open(content)?, self.open(&again)?, self.config.format)
+            .map_err(|reason| Failure::new(Exit::Unexpected, reason))?;
+        if differing.is_empty() && told.is_empty() {
+            let message = "the same cells give other bytes: the settings (encoding) are not those of the export";
+            findings.add(&batch.id, Kind::Content, message);
+        }
+        for position in differing.into_iter().filter(|position| !told.contains(position)) {
+            let Some(key) = marked.rows.get(position) else { continue };
+            findings.add(&batch.id, Kind::Edited, format!("entry {} was edited; {REVERSAL}", hex(&key.entry)));
+        }
+        Ok(())
+    }
+
+    /// The entries that the file names are those of the rows.
+    fn check_ids(
+        &self,
+        batch: &Batch,
+        marked: &MarkedRows,
+        content: &Spool,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let ids = entry_ids(self.open(content)?, self.config.format);
+        let Some(ids) = ids.map_err(|reason| Failure::new(Exit::Unexpected, reason))? else { return Ok(()) };
+        let in_file: BTreeSet<String> = ids.into_iter().collect();
+        let in_rows: BTreeSet<String> = marked.rows.iter().map(|key| hex(&key.entry)).collect();
+        for id in in_file.difference(&in_rows) {
+            findings.add(&batch.id, Kind::Rows, format!("entry {id} is in the file and no row is marked for it"));
+        }
+        for id in in_rows.difference(&in_file) {
+            findings.add(&batch.id, Kind::Rows, format!("entry {id} is marked as exported and not in the file"));
+        }
+        Ok(())
+    }
+
+    /// The file as the rows give it now. Notes what can be told of an entry by itself, with its position.
+    async fn write_again(
+        &self,
+        snapshot: &Snapshot,
+        batch: &Batch,
+        rows: &[RowKey],
+        told: &mut BTreeSet<usize>,
+        findings: &mut Findings,
+    ) -> Result<Spool, Failure> {
+        let trouble = |error| self.spool_trouble(&error);
+        let mut sheet = Sheet::new(self.spool()?, self.options(batch)).map_err(trouble)?;
+        let mut chunks = std::pin::pin!(snapshot.chunks(rows, true));
+        let mut position = 0;
+        while let Some((rows, chunk)) = chunks.try_next().await? {
+            for key in rows {
+                let entry = chunk.entry(&key.entry)?;
+                if let Some((kind, reason)) = push(&mut sheet, entry).map_err(trouble)? {
+                    let message = format!("entry {}: {reason}; {REVERSAL}", hex(&key.entry));
+                    findings.add(&batch.id, kind, message);
+                    told.insert(position);
+                }
+                position += 1;
+            }
+        }
+        let (spool, _) = sheet.finish().map_err(trouble)?;
+        spool.into_spool().map_err(trouble)
+    }
+
+    fn options(&self, batch: &Batch) -> SheetOptions {
+        SheetOptions {
+            format: self.config.format,
+            encoding: self.config.encoding,
+            zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
+            business_date: date_of(&batch.id).unwrap_or_default(),
+            contra_account: self.config.contra_account.clone(),
+        }
+    }
+
+    fn open(&self, spool: &Spool) -> Result<std::fs::File, Failure> {
+        spool.open().map_err(|error| self.spool_trouble(&error))
+    }
+}
+
+/// Writes an entry, or a stand-in; what is wrong with it, if it is not merely edited.
+fn push(sheet: &mut Sheet<SpoolWriter>, entry: Option<EntryFields<'_>>) -> std::io::Result<Option<(Kind, String)>> {
+    let problem = match entry {
+        None => Some((Kind::Deleted, NO_SUCH_ENTRY.to_owned())),
+        Some(fields) => {
+            let cancelled = fields.status != Some("approved");
+            let as_approved = EntryFields { status: Some("approved"), ..fields };
+            let unwritable = match validate(&as_approved) {
+                Ok(valid) => sheet.push(&valid)?.err(),
+                Err(reason) => Some(reason),
+            };
+            match (cancelled, unwritable) {
+                (false, None) => return Ok(None),
+                // The line is written; it only no longer stands.
+                (true, None) => return Ok(Some((Kind::Cancelled, cancellation(&fields)))),
+                (true, Some(_)) => Some((Kind::Cancelled, cancellation(&fields))),
+                (false, Some(reason)) => Some((Kind::Edited, format!("it was edited: {reason}"))),
+            }
+        }
+    };
+    if let Ok(stand_in) = validate(&STAND_IN) {
+        let _ = sheet.push(&stand_in)?;
+    }
+    Ok(problem)
+}
+
+fn cancellation(fields: &EntryFields<'_>) -> String {
+    format!("its status is {:?}, no longer approved", fields.status.unwrap_or_default())
+}
+
+const STAND_IN: EntryFields<'static> = EntryFields {
+    id: [0; 12],
+    status: Some("approved"),
+    date_ms: Some(0),
+    account: Some("-"),
+    description: None,
+    amount: Some(Number::Int(1)),
+    kind: Some("debit"),
+    cr_account: Some("-"),
+    dr_account: None,
+    voucher_no: Some("-"),
+};

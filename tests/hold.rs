@@ -1,0 +1,66 @@
+//! `--invalid hold`: the good entries go out, the others are held back with their reason, and none is silently anything.
+
+use mongodb::bson::doc;
+
+use crate::support::day::{Day, entry_ids};
+use crate::support::seed::{DATE, Entry, QUEUE, seed};
+
+#[test]
+fn the_others_are_exported_and_held_rows_fail_with_their_reason() {
+    let day = Day::in_directory();
+    let entries: Vec<Entry> = (0..6)
+        .map(|n| match n {
+            1 => Entry::numbered(DATE, n).set("status", "draft"),
+            4 => Entry::numbered(DATE, n).set("amount", 0.5),
+            _ => Entry::numbered(DATE, n),
+        })
+        .collect();
+    seed(&day.db, &entries);
+    let result = day.run().args(&["--invalid", "hold"]).run().expect_code(0).json();
+    let held = result["held"].as_array().unwrap();
+    assert_eq!((result["entries"].as_u64(), held.len()), (Some(4), 2), "{result}");
+    let (failed, completed) = (day.rows_with_status("failed"), day.rows_with_status("completed"));
+    assert_eq!((failed, completed, day.rows_with_status("queued")), (2, 4, 0));
+    let ids = entry_ids(&day.live_files()[0].bytes);
+    for row in day.db.find_all(QUEUE, doc! { "status": "failed" }) {
+        let entry = row.get_object_id("entryId").unwrap().to_hex();
+        let listed = held.iter().find(|held| held["entry_id"] == entry).expect("it is listed");
+        assert_eq!(Some(row.get_str("lastError").unwrap()), listed["reason"].as_str());
+        assert!(!ids.contains(&entry), "a held entry is in the file");
+        assert!(row.get_document("metadata").unwrap().get("batchId").is_none(), "{row}");
+    }
+    let text = day.run().args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("already_completed"), "{text}");
+    day.check_converged();
+    day.command("verify").run().expect_code(0);
+}
+
+#[test]
+fn a_held_row_that_is_corrected_and_queued_again_goes_into_the_next_file() {
+    let day = Day::in_directory();
+    let late = Entry::numbered(DATE, 1);
+    seed(&day.db, &[Entry::numbered(DATE, 0), late.clone().set("accountCode", "")]);
+    day.run().args(&["--invalid", "hold"]).run().expect_code(0);
+    let changes = doc! { "$set": { "accountCode": "1101-00" } };
+    day.db.update_one("journalentries", doc! { "_id": late.id() }, changes);
+    day.db.update_one(QUEUE, doc! { "status": "failed" }, doc! { "$set": { "status": "queued" } });
+    let next = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00");
+    let result = next.run().expect_code(0).json();
+    assert_eq!((result["entries"].as_u64(), result["carried_over"].as_u64()), (Some(1), Some(1)));
+    day.check_converged();
+}
+
+#[test]
+fn a_day_of_which_everything_is_held_leaves_a_file_of_its_header_and_every_row_failed() {
+    let day = Day::in_directory();
+    let bad = |n| Entry::numbered(DATE, n).set("type", "neither");
+    seed(&day.db, &[bad(0), bad(1)]);
+    let result = day.run().args(&["--invalid", "hold"]).run().expect_code(0).json();
+    // A number and a log all the same: the rows changed, and a change of rows is never without a record.
+    assert_eq!((result["outcome"].as_str(), result["number"].as_i64()), (Some("completed"), Some(1)), "{result}");
+    assert_eq!((result["entries"].as_u64(), result["held"].as_array().unwrap().len()), (Some(0), 2));
+    assert_eq!(day.live_files()[0].bytes, b"Entry ID,Date,Account,Debit,Credit,Description\r\n");
+    assert_eq!((day.rows_with_status("failed"), day.log().len()), (2, 1));
+    day.check_converged();
+    day.command("verify").run().expect_code(0);
+}

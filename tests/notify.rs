@@ -1,0 +1,198 @@
+//! Who is told what, and that telling never changes the outcome: webhook, health check, metrics, structured log, progress.
+
+use mongodb::bson::doc;
+use serde_json::Value;
+
+use crate::support::command::BatchExport;
+use crate::support::day::{BATCHES, Day};
+use crate::support::fake_drive::{Answer, Fault, Operation};
+use crate::support::receiver::Receiver;
+use crate::support::seed::{DATE, Entry, seed, seed_day};
+
+const WEBHOOK: &str = "/hook/s3cret-token-of-the-webhook";
+
+fn telling(command: BatchExport, to: &Receiver) -> BatchExport {
+    command.env("BATCH_EXPORT_NOTIFY_URL", &to.url(WEBHOOK))
+}
+
+#[test]
+fn a_commit_is_told_once_with_its_totals_and_the_next_step() {
+    let (day, people) = (Day::on_drive(), Receiver::start(Some(204)));
+    seed_day(&day.db, DATE, 5);
+    let result = telling(day.run(), &people).run().expect_code(0).json();
+    telling(day.run(), &people).run().expect_code(0);
+    telling(day.retry(), &people).run().expect_code(0);
+    let told = people.messages();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["event"], "completed");
+    assert_eq!(told[0]["result"], result, "the control totals are not the result's");
+    assert!(told[0]["next"].as_str().unwrap().contains("import batch_2026-01-18.csv"), "{}", told[0]);
+}
+
+#[test]
+fn discord_and_slack_get_their_own_shape_within_their_limits_and_call_nobody() {
+    let long = format!("@everyone <!channel> {}", "x".repeat(5_000));
+    for (kind, status) in [("discord", 204), ("slack", 200)] {
+        let (day, people) = (Day::in_directory(), Receiver::start(Some(status)));
+        seed(&day.db, &[Entry::numbered(DATE, 0).set("status", long.as_str()), Entry::numbered(DATE, 1)]);
+        let command = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind);
+        command.run().expect_code(32);
+        command.env("BATCH_EXPORT_INVALID", "hold").arg("--now").run().expect_code(0);
+        for told in people.messages() {
+            match kind {
+                "discord" => {
+                    assert_eq!(told["allowed_mentions"], serde_json::json!({ "parse": [] }));
+                    let embed = &told["embeds"][0];
+                    assert!(embed.to_string().chars().count() < 6_000, "{embed}");
+                    let fields = embed["fields"].as_array().unwrap();
+                    assert!(!fields.is_empty() && fields.len() <= 25);
+                    assert!(fields.iter().all(|field| field["value"].as_str().unwrap().chars().count() <= 1024));
+                }
+                _ => {
+                    let blocks = told["blocks"].to_string();
+                    assert!(!blocks.contains("<!channel>"), "{blocks}");
+                    assert!(
+                        told["blocks"]
+                            .as_array()
+                            .unwrap()
+                            .iter()
+                            .all(|b| b["text"]["text"].as_str().unwrap().len() <= 3_000)
+                    );
+                }
+            }
+        }
+        assert_eq!(people.messages().len(), 2);
+    }
+}
+
+#[test]
+fn a_failure_says_when_it_is_retried_and_the_last_one_that_nothing_happens_by_itself() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 3);
+    let broken = |name| {
+        telling(day.command(name), &people).destination("file:///nowhere/at/all").env("BATCH_EXPORT_RETRY_DELAYS", "5m")
+    };
+    let failed = broken("run").date(DATE).run().expect_code(31).json();
+    broken("run").date(DATE).run().expect_code(11);
+    day.let_time_pass();
+    broken("retry").run().expect_code(33);
+    broken("retry").run().expect_code(33);
+    let told = people.messages();
+    let events: Vec<_> = told.iter().map(|message| message["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["failed", "exhausted"], "{told:?}");
+    assert!(told[0]["next"].as_str().unwrap().contains(failed["next_retry_at"].as_str().unwrap()), "{}", told[0]);
+    assert!(told[1]["next"].as_str().unwrap().contains("unlock --date 2026-01-18"), "{}", told[1]);
+    assert_eq!(told[1]["result"]["error"]["class"], "drive_rejected");
+}
+
+#[test]
+fn an_interruption_is_told_as_one() {
+    let (day, people) = (Day::on_drive(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 3);
+    day.drive().plan(day.drive().next(Operation::Start), Fault::stall_headers());
+    let running = telling(day.run(), &people).spawn();
+    while day.drive().count(Operation::Start) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running.signal(rustix::process::Signal::TERM);
+    running.wait(std::time::Duration::from_secs(60)).expect_code(143);
+    let told = people.messages();
+    assert_eq!((told.len(), told[0]["event"].as_str()), (1, Some("interrupted")), "{told:?}");
+    assert!(told[0]["next"].as_str().unwrap().contains("no attempt is used up"));
+}
+
+#[test]
+fn nobody_who_is_told_can_change_the_outcome_and_no_address_is_shown() {
+    for receiver in [Receiver::start(Some(500)), Receiver::start(Some(404)), Receiver::start(None)] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        let command = telling(day.run(), &receiver)
+            .env("BATCH_EXPORT_PING_URL", &receiver.url("/ping/s3cret-token-of-the-check"))
+            .env("BATCH_EXPORT_METRICS_FILE", "/nowhere/at/all.prom")
+            .args(&["-v", "-v"]);
+        let finished = command.run().expect_code(0);
+        assert_eq!(finished.json()["outcome"], "completed");
+        assert!(
+            finished.stderr.contains("was not") || finished.stderr.contains("not everybody"),
+            "{}",
+            finished.report()
+        );
+        assert!(!finished.report().contains("s3cret-token"), "{}", finished.report());
+        assert!(!receiver.posted().is_empty());
+        day.check_converged();
+    }
+}
+
+#[test]
+fn the_health_check_gets_start_and_exit_code_of_one_run_id() {
+    let (day, check) = (Day::in_directory(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 3);
+    let url = check.url("/ping/abc");
+    day.run().env("BATCH_EXPORT_PING_URL", &url).destination("file:///nowhere/at/all").run().expect_code(31);
+    // Nothing is due: no sign of life either.
+    day.retry().env("BATCH_EXPORT_PING_URL", &url).run().expect_code(0);
+    day.run().env("BATCH_EXPORT_PING_URL", &url).run().expect_code(11);
+    day.run().env("BATCH_EXPORT_PING_URL", &url).arg("--now").run().expect_code(0);
+    let targets: Vec<String> = check.posted().into_iter().map(|posted| posted.target).collect();
+    let split: Vec<(&str, &str)> = targets.iter().map(|target| target.split_once("?rid=").expect("a run id")).collect();
+    let paths: Vec<&str> = split.iter().map(|(path, _)| path.trim_start_matches("/ping/abc/")).collect();
+    assert_eq!(paths, ["start", "31", "start", "log", "start", "0"]);
+    for pair in split.chunks(2) {
+        assert_eq!(pair[0].1, pair[1].1, "start and end are not of one run");
+    }
+    assert_ne!(split[0].1, split[2].1);
+    assert!(check.posted()[1].body.contains("drive_rejected"));
+}
+
+#[test]
+fn the_metrics_file_keeps_the_last_success_when_a_run_fails() {
+    let day = Day::in_directory();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().join("batch_export.prom");
+    let with = |command: BatchExport| command.env("BATCH_EXPORT_METRICS_FILE", path.to_str().unwrap());
+    seed_day(&day.db, DATE, 3);
+    with(day.run()).run().expect_code(0);
+    let good = std::fs::read_to_string(&path).unwrap();
+    let success =
+        |text: &str| text.lines().filter(|l| l.contains("last_success")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(
+        good.contains("\nbatch_export_last_success_entries 3\n")
+            && good.contains("\nbatch_export_last_run_exit_code 0\n")
+    );
+    seed_day(&day.db, "2026-01-19", 3);
+    let next =
+        day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").destination("file:///nowhere/at/all");
+    with(next).run().expect_code(31);
+    let bad = std::fs::read_to_string(&path).unwrap();
+    assert!(bad.contains("\nbatch_export_last_run_exit_code 31\n"), "{bad}");
+    assert_eq!(success(&bad), success(&good));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left beside it");
+}
+
+#[test]
+fn each_line_of_the_json_log_names_batch_attempt_and_stage() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    day.drive().plan(day.drive().next(Operation::Start), Fault::answer(Answer::error(503, "backendError")));
+    let finished = day.run().args(&["--log-format", "json", "-v"]).run().expect_code(0);
+    let lines: Vec<Value> =
+        finished.stderr.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    assert!(lines.len() >= 2, "{}", finished.report());
+    for line in &lines {
+        let span = &line["span"];
+        assert!(span["batch"] == "batch_2026-01-18" && span["stage"].is_string(), "{line}");
+        assert!(span["stage"] == "lock" || span["attempt"] == 1, "{line}");
+    }
+    assert!(lines.iter().any(|line| line["span"]["stage"] == "upload"), "{}", finished.report());
+}
+
+#[test]
+fn a_long_stage_is_reported_on_stderr_and_nothing_but_the_result_on_stdout() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    day.drive().plan(day.drive().next(Operation::Start), Fault::stall_headers());
+    let finished = day.run().env("BATCH_EXPORT_DRIVE_IDLE", "6s").run().expect_code(0);
+    assert!(finished.stderr.contains("upload: 0 of "), "{}", finished.report());
+    assert_eq!(finished.json()["outcome"], "completed");
+    assert_eq!(day.db.count(BATCHES, doc! { "state": "completed" }), 1);
+}

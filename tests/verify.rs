@@ -1,0 +1,240 @@
+//! `batch-export verify`: everything that can be off after an export is found, named, and left as it is.
+
+use mongodb::bson::{Bson, Document, doc};
+use serde_json::Value;
+
+use crate::support::command::Finished;
+use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG};
+use crate::support::fake_drive::Operation;
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
+
+fn exported(day: &Day) -> Seeded {
+    let seeded = seed_day(&day.db, DATE, 12);
+    day.run().run().expect_code(0);
+    seeded
+}
+
+fn verify(day: &Day) -> Finished {
+    day.command("verify").run()
+}
+
+/// The problems as (kind, message), after a check that the command changed nothing.
+#[track_caller]
+fn problems(day: &Day) -> Vec<(String, String)> {
+    let before = (everything(day), day.live_files());
+    let finished = verify(day);
+    assert_eq!((everything(day), day.live_files()), before, "verify changed something");
+    assert!(finished.spool_is_empty());
+    let result = finished.json();
+    let problems: Vec<(String, String)> = result["problems"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|problem| (text(&problem["kind"]), text(&problem["message"])))
+        .collect();
+    assert_eq!(finished.code, if problems.is_empty() { 0 } else { 34 }, "{}", finished.report());
+    assert_eq!(result["exit_code"], finished.code);
+    problems
+}
+
+/// The one problem, which has this kind and says this.
+#[track_caller]
+fn assert_only(day: &Day, kind: &str, says: &str) {
+    let found = problems(day);
+    assert!(found.len() == 1 && found[0].0 == kind && found[0].1.contains(says), "{kind} {says}: {found:?}");
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+fn everything(day: &Day) -> Vec<Vec<Document>> {
+    [QUEUE, ENTRIES, BATCHES, LOG, "exportbatchrows"].map(|name| day.db.find_all(name, doc! {})).into()
+}
+
+fn set_entry(day: &Day, seeded: &Seeded, position: usize, changes: Document) {
+    day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[position] }, doc! { "$set": changes });
+}
+
+#[test]
+fn undisturbed_batches_verify_in_every_format_and_place() {
+    for day in [Day::in_directory(), Day::on_drive()] {
+        exported(&day);
+        seed_day(&day.db, "2026-01-19", 7);
+        day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+        day.command("run").date("2026-01-20").now("2026-01-20T18:00:05+07:00").run().expect_code(0);
+        assert_eq!(problems(&day), []);
+        let result = verify(&day).json();
+        assert_eq!(result["outcome"], "verified");
+        let checked: Vec<_> = result["checked"].as_array().unwrap().iter().map(|batch| text(&batch["state"])).collect();
+        assert_eq!(checked, ["completed", "completed", "empty"]);
+        assert_eq!(day.command("verify").date(DATE).run().expect_code(0).json()["checked"][0]["entries"], 12);
+    }
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 12);
+    day.run().env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
+    day.command("verify").env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
+    assert_eq!(problems(&day)[0].0, "totals", "with the settings of another format nothing can be counted");
+}
+
+#[test]
+fn verify_only_reads_at_the_destination() {
+    let day = Day::on_drive();
+    exported(&day);
+    let before = day.drive().journal().len();
+    assert_eq!(problems(&day), []);
+    let asked: Vec<_> = day.drive().journal().split_off(before);
+    assert!(!asked.is_empty() && day.drive().count(Operation::Download) == 1);
+    let writes: Vec<_> = asked.iter().filter(|r| r.method != "GET" && r.operation != Operation::Token).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+}
+
+#[test]
+fn entries_that_were_edited_cancelled_or_deleted_need_a_reversal() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    set_entry(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    set_entry(&day, &seeded, 4, doc! { "accountCode": "" });
+    set_entry(&day, &seeded, 6, doc! { "status": "cancelled" });
+    set_entry(
+        &day,
+        &seeded,
+        7,
+        doc! { "category": "does not touch the file", "updatedAt": mongodb::bson::DateTime::now() },
+    );
+    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[9] });
+    let mut found = problems(&day);
+    found.sort();
+    let expected = [("cancelled", 6), ("deleted", 9), ("edited", 2), ("edited", 4)];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for ((kind, position), (found_kind, message)) in expected.iter().zip(&found) {
+        assert_eq!(kind, found_kind);
+        assert!(message.contains(&seeded.entries[*position].to_hex()) && message.contains("reversal"), "{message}");
+    }
+}
+
+#[test]
+fn an_edited_entry_is_found_in_express_by_its_position() {
+    let day = Day::in_directory();
+    let plain = |number| Entry::numbered(DATE, number).set("metadata", doc! { "crAccount": "1", "drAccount": "2" });
+    let seeded = seed(&day.db, &[plain(0), plain(1), plain(2), plain(3)]);
+    let command = |name| day.command(name).date(DATE).env("BATCH_EXPORT_FORMAT", "express");
+    command("run").run().expect_code(0);
+    command("verify").run().expect_code(0);
+    // The running numbers of the later vouchers must not be blamed on them.
+    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[0] });
+    set_entry(&day, &seeded, 2, doc! { "description": "other" });
+    let result = command("verify").run().expect_code(34).json();
+    let found: Vec<_> = result["problems"].as_array().unwrap().iter().map(|problem| text(&problem["kind"])).collect();
+    assert_eq!(found, ["deleted", "edited"], "{result}");
+    assert!(text(&result["problems"][1]["message"]).contains(&seeded.entries[2].to_hex()));
+}
+
+#[test]
+fn a_file_that_was_altered_is_not_the_committed_one() {
+    let day = Day::in_directory();
+    exported(&day);
+    let path = day.directory().join(FILE);
+    let content = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, content.replacen("Office supplies", "Office Supplies", 1)).unwrap();
+    assert_only(&day, "content", "committed were");
+    let amount = content.lines().nth(1).unwrap().to_owned();
+    std::fs::write(&path, content.replacen(&format!("{amount}\r\n"), "", 1)).unwrap();
+    let kinds: Vec<_> = problems(&day).into_iter().map(|problem| problem.0).collect();
+    assert_eq!(kinds, ["content", "totals"]);
+    std::fs::remove_file(&path).unwrap();
+    assert_only(&day, "missing_file", "not at the destination");
+}
+
+#[test]
+fn second_files_and_files_out_of_the_trash_are_found() {
+    let day = Day::on_drive();
+    exported(&day);
+    let official = day.live_files().remove(0);
+    let drive = day.drive();
+    let copy = drive.issue_id();
+    drive.put_file(drive.planted(&copy, FILE, &official.bytes));
+    assert_only(&day, "second_file", &copy);
+    let voided = doc! { "id": &copy, "sha256": null, "reason": "a test", "trashed": true };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided": [voided] } });
+    assert_only(&day, "untrashed_voided", "taken out of the trash");
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": false } });
+    assert_only(&day, "untrashed_voided", "not known to be in the trash");
+    drive.trash(&copy);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": true } });
+    assert_eq!(problems(&day), []);
+    drive.trash(&official.id);
+    assert_only(&day, "missing_file", "in the trash");
+
+    let day = Day::in_directory();
+    exported(&day);
+    std::fs::copy(day.directory().join(FILE), day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
+    assert_only(&day, "second_file", "(1)");
+}
+
+#[test]
+fn a_log_that_is_missing_double_or_different_is_found() {
+    let day = Day::in_directory();
+    exported(&day);
+    let log = day.log().remove(0);
+    let mut second = log.clone();
+    second.insert("_id", mongodb::bson::oid::ObjectId::new());
+    day.db.insert_many(LOG, vec![second.clone()]);
+    assert_only(&day, "log", "2 ExportLogs");
+    day.db.delete_many(LOG, doc! { "_id": second.get("_id") });
+    day.db.update_one(LOG, doc! {}, doc! { "$set": { "metadata.totalDebit": 1_i64 } });
+    assert_only(&day, "log", "totalDebit");
+    day.db.delete_many(LOG, doc! {});
+    let kinds: Vec<_> = problems(&day).into_iter().map(|problem| problem.0).collect();
+    assert_eq!(kinds, ["log", "chain"]);
+}
+
+#[test]
+fn rows_that_are_not_those_of_the_file_are_found() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let row = doc! { "_id": seeded.rows[3] };
+    day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "status": "queued" } });
+    assert_only(&day, "rows", "\"queued\"");
+    day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "metadata": Bson::Null } });
+    let found = problems(&day);
+    assert!(found.iter().all(|(kind, _)| kind == "rows"), "{found:?}");
+    assert!(found.iter().any(|(_, message)| message.contains(&seeded.entries[3].to_hex())), "{found:?}");
+}
+
+#[test]
+fn gaps_in_the_numbers_and_breaks_of_the_chain_are_found_whatever_batch_is_looked_at() {
+    let day = Day::in_directory();
+    exported(&day);
+    for date in ["2026-01-19", "2026-01-20"] {
+        seed_day(&day.db, date, 3);
+        day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+    }
+    let last = |day: &Day| day.command("verify").args(&["--last", "1"]).run();
+    last(&day).expect_code(0);
+    let middle = doc! { "metadata.number": 2_i64 };
+    day.db.update_one(LOG, middle, doc! { "$set": { "metadata.sha256": "0".repeat(64) } });
+    let result = last(&day).expect_code(34).json();
+    assert_eq!(
+        (&result["problems"][0]["kind"], &result["problems"][0]["batch"]),
+        (&"chain".into(), &"batch_2026-01-20".into())
+    );
+    day.db.delete_many(BATCHES, doc! { "_id": "batch_2026-01-19" });
+    let result = last(&day).expect_code(34).json();
+    assert_eq!(
+        (&result["problems"][0]["kind"], &result["problems"][0]["batch"]),
+        (&"number".into(), &"batch_2026-01-19".into())
+    );
+}
+
+#[test]
+fn text_names_each_problem_and_a_day_without_a_batch_is_one() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    set_entry(&day, &seeded, 0, doc! { "status": "rejected" });
+    let text = day.command("verify").args(&["--output", "text"]).run().expect_code(34).stdout;
+    assert!(text.starts_with("batch_2026-01-18  completed  number 1  12 entries"), "{text}");
+    assert!(text.contains("cancelled: entry") && text.ends_with("batches checked: 1, problems: 1\n"), "{text}");
+    let result = day.command("verify").date("2026-01-01").run().expect_code(34).json();
+    assert_eq!(result["problems"][0]["kind"], "missing_batch");
+}
