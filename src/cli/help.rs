@@ -28,6 +28,13 @@ fn exits(command: &str) -> Vec<Exit> {
         "doctor" => &[Exit::Configuration, Exit::CheckFailed],
         "init" => &[Exit::DatabaseUnavailable, Exit::Configuration],
         "status" => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
+        "verify" => &[
+            Exit::DatabaseUnavailable,
+            Exit::UploadFailed,
+            Exit::Configuration,
+            Exit::DriveRejected,
+            Exit::CheckFailed,
+        ],
         "unlock" => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
         "run" | "retry" | "backfill" => {
             return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
