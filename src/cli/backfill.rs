@@ -3,9 +3,11 @@
 //! The order matters: what an earlier date leaves behind is carried over into the next one. So the first failure ends it, and the dates
 //! after that are not touched.
 
+use std::sync::Arc;
+
 use super::args::{BackfillArgs, OutputFormat};
 use super::render::{self, RetryResult};
-use super::{open_destination, open_store};
+use super::{open_destination, open_store, progress};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -31,7 +33,8 @@ async fn passes(args: &BackfillArgs, config: &Config, stop: &Stop) -> Result<Vec
     }
     let destination = open_destination(config)?;
     let store = open_store(config, stop).await?;
-    let progress = Progress::default();
+    let progress = Arc::new(Progress::default());
+    let _reporter = progress::report(&progress);
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
     for date in args.from.iter_days().take_while(|date| *date <= args.to) {

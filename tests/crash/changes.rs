@@ -119,8 +119,9 @@ fn rows_that_change_after_the_commit_point_are_left_as_they_are_and_listed() {
 
 #[test]
 fn a_writer_that_never_rests_makes_no_batch_wrong() {
-    const DAYS: u32 = 20;
-    let date = |number: u32| format!("2026-03-{number:02}");
+    const DAYS: u32 = 50;
+    let first = chrono::NaiveDate::from_ymd_opt(2026, 3, 1).expect("a date");
+    let date = |number: u32| (first + chrono::Days::new(u64::from(number) - 1)).to_string();
     let day = Day::in_directory();
     for number in 1..=DAYS {
         seed_day(&day.db, &date(number), 12);
@@ -148,7 +149,7 @@ fn a_writer_that_never_rests_makes_no_batch_wrong() {
     });
     for _ in 0..4 {
         day.let_time_pass();
-        day.retry().now("2026-03-20T18:00:05+07:00").run().expect_code(0);
+        day.retry().now(&format!("{}T18:00:05+07:00", date(DAYS))).run().expect_code(0);
     }
     day.check_converged();
 }
