@@ -7,8 +7,6 @@
 //! `{scheduledFor, _id}` costs more than it. Entries stay in the buffers that came from the wire and are looked at in place.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
@@ -16,7 +14,6 @@ use mongodb::bson::{Document, RawBsonRef, RawDocument, Timestamp, doc, oid::Obje
 use mongodb::options::SessionOptions;
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{ClientSession, Collection};
-use tokio::task::JoinHandle;
 
 use super::document::{bson_date, int, text};
 use super::error::StoreError;
@@ -26,7 +23,8 @@ use crate::money::Number;
 
 /// Rows whose entries are fetched by one command.
 pub(super) const CHUNK_ROWS: usize = 5_000;
-/// Commands in flight: the server joins one chunk while the client writes another.
+/// Commands in flight: the server joins one chunk while the client writes another. Not on tasks of their own: measured on two cores,
+/// that gains no time, and costs 6 MiB of memory.
 const CHUNKS_IN_FLIGHT: usize = 2;
 /// Queue rows per answer.
 const QUEUE_BATCH: u32 = 20_000;
@@ -164,39 +162,12 @@ impl Snapshot {
         with_metadata: bool,
     ) -> impl Stream<Item = Result<(&'a [RowKey], EntryChunk), StoreError>> + 'a {
         stream::iter(rows.chunks(CHUNK_ROWS))
-            .map(move |rows| {
-                let (store, at, ids) = (self.store.clone(), self.at, entry_ids(rows));
-                // A task of its own: it goes on while the caller is busy with the chunk before it.
-                let chunk = Fetching(tokio::spawn(async move {
-                    let mut session = snapshot_session(&store, at).await?;
-                    fetch(&store.entries, &mut session, ids, with_metadata).await
-                }));
-                async move { Ok((rows, chunk.await?)) }
+            .map(move |rows| async move {
+                let mut session = snapshot_session(&self.store, self.at).await?;
+                let chunk = fetch(&self.store.entries, &mut session, entry_ids(rows), with_metadata).await?;
+                Ok((rows, chunk))
             })
             .buffered(CHUNKS_IN_FLIGHT)
-    }
-}
-
-/// A fetch on a task of its own, which ends when this is dropped: a pass that was stopped asks for nothing more.
-struct Fetching(JoinHandle<Result<EntryChunk, StoreError>>);
-
-impl Future for Fetching {
-    type Output = Result<EntryChunk, StoreError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|ended| match ended {
-            Ok(chunk) => chunk,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Err(StoreError::malformed(format!("a fetch was cancelled: {error}"))),
-            },
-        })
-    }
-}
-
-impl Drop for Fetching {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
