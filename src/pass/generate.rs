@@ -251,7 +251,7 @@ impl<W: Write> Writing<W> {
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
 fn queued_twice(rows: &[RowKey]) -> Vec<[u8; 12]> {
-    // Four bytes of hash a row find the few candidates; the ids of all rows would be three times the memory, at its peak.
+    // Four bytes of hash a row find the few candidates; the ids of all rows would be three times the memory.
     let hash = |entry: &[u8; 12]| {
         let mut hasher = DefaultHasher::new();
         entry.hash(&mut hasher);

@@ -24,7 +24,7 @@ use crate::money::Number;
 /// Rows whose entries are fetched by one command.
 pub(super) const CHUNK_ROWS: usize = 5_000;
 /// Commands in flight: the server joins one chunk while the client writes another. Not on tasks of their own: measured on two cores,
-/// that gains no time, and costs 6 MiB of memory.
+/// that gains 7 % of the generation for 2 to 6 MiB of memory.
 const CHUNKS_IN_FLIGHT: usize = 2;
 /// Queue rows per answer.
 const QUEUE_BATCH: u32 = 20_000;
