@@ -1,8 +1,12 @@
 //! `--invalid hold`: the good entries go out, the others are held back with their reason, and none is silently anything.
 
+use std::time::Duration;
+
 use mongodb::bson::doc;
 
 use crate::support::day::{Day, entry_ids};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy};
 use crate::support::seed::{DATE, Entry, QUEUE, seed};
 
 #[test]
@@ -33,6 +37,21 @@ fn the_others_are_exported_and_held_rows_fail_with_their_reason() {
     assert!(text.contains("already_completed"), "{text}");
     day.check_converged();
     day.command("verify").run().expect_code(0);
+}
+
+#[test]
+fn held_rows_fail_in_the_commit_and_not_before_it() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed(&day.db, &[Entry::numbered(DATE, 0), Entry::numbered(DATE, 1).set("status", "draft")]);
+    let stop = proxy.hold(On::command("commitTransaction").before());
+    let run = day.run().args(&["--invalid", "hold"]).spawn();
+    stop.wait_until_reached(Duration::from_secs(30));
+    assert_eq!((day.rows_with_status("queued"), day.rows_with_status("failed")), (2, 0));
+    stop.release();
+    run.wait(Duration::from_secs(30)).expect_code(0);
+    assert_eq!((day.rows_with_status("completed"), day.rows_with_status("failed")), (1, 1));
+    day.check_converged();
 }
 
 #[test]

@@ -151,7 +151,8 @@ pub(super) fn passed_limit(limit: Duration) -> Failure {
     Failure::new(Exit::GenerateTimeout, message).next("raise --generate-timeout if this repeats")
 }
 
-/// The due rows at a new snapshot; `create`: make the ledger if there is none. A server that has just made a collection or an index cannot serve a snapshot of it for a moment.
+/// The due rows at a new snapshot; `create`: make the ledger if there is none. A server that has just made a collection or an index cannot
+/// serve a snapshot of it for a moment.
 pub(super) async fn read_due(
     store: &Store,
     cutoff: DateTime<Utc>,
@@ -189,7 +190,7 @@ pub(super) async fn generate<W: Write>(
     let twice = queued_twice(&due.rows);
     let with_metadata = reads_metadata(options.format);
     let mut writing = Writing { sheet: Sheet::new(out, options).map_err(write_trouble)?, bad: Vec::new() };
-    let mut fingerprints = Vec::with_capacity(due.rows.len().div_ceil(5_000));
+    let mut fingerprints = Vec::new();
     {
         let mut chunks = std::pin::pin!(snapshot.chunks(&due.rows, with_metadata));
         while let Some((rows, chunk)) = chunks.try_next().await? {

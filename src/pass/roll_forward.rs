@@ -58,7 +58,11 @@ impl Pass<'_> {
                 Acquired::Refused(refusal) if began.elapsed() > MARKING_WAIT => {
                     let why = match refusal {
                         Refusal::Held(batch) => held(&batch).message,
-                        _ => format!("the ledger waits for {other}, which is not being marked"),
+                        Refusal::Completed(_)
+                        | Refusal::Empty(_)
+                        | Refusal::BackOff(_)
+                        | Refusal::Exhausted(_)
+                        | Refusal::Absent => format!("the ledger waits for {other}, which is not being marked"),
                     };
                     let message = format!("rows of another batch are still to be marked: {why}");
                     return Err(Failure::new(Exit::CommitConflict, message));
