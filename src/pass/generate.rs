@@ -78,12 +78,12 @@ impl Pass<'_> {
         course: &mut Course,
     ) -> Result<Generated<Spool>, Failure> {
         let began = course.enter(Stage::Generate);
+        self.wait_for_marking(lease, &batch.id).await?;
         let options = sheet_options(self.config, course.result.date);
         let date = date_of(&batch.id).unwrap_or(course.result.date);
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(date) };
         let limit = self.config.generate_timeout;
         let work = async {
-            self.wait_for_marking(&batch.id).await?;
             let spool = SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_trouble(&error))?;
             let generate = async {
                 let (snapshot, due) = read_due(self.store, window.cutoff, true).await?;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use tracing::Instrument as _;
 
+use crate::batch::{Batch, State};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -152,29 +153,35 @@ impl Pass<'_> {
         }
     }
 
-    /// Puts a failure into the result and, after the lock, into the batch document. A lost lease is not recorded: the document
-    /// belongs to the other run. Nor is an unknown commit: nothing may be written before it is known.
+    /// Puts a failure into the result and, after the lock, into the batch document.
     async fn record(&self, failure: &Failure, course: &mut Course) {
         course.result.fail(failure, Some(course.stage));
         let Some(claim) = &course.claim else { return };
+        if let Some(batch) = self.release(claim, course.stage, failure).await {
+            course.result.next_retry_at = batch.next_retry_at.map(rfc3339);
+            if batch.state == State::Exhausted {
+                course.result.exit_code = Exit::Exhausted;
+                course.result.outcome = Exit::Exhausted.name();
+            }
+        }
+    }
+
+    /// Ends a claim with what went wrong; the document as it is then, when that was recorded. A lost lease is not recorded: the
+    /// document belongs to the other run. Nor is an unknown commit: nothing may be written before it is known.
+    async fn release(&self, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
         let message = failure.full_message();
         let ended = match failure.exit {
-            Exit::LeaseLost | Exit::CommitUnknown => return,
-            Exit::InterruptedInt | Exit::InterruptedTerm => Ended::Interrupted(course.stage, &message),
-            exit => Ended::Failed(exit, course.stage, &message),
+            Exit::LeaseLost | Exit::CommitUnknown => return None,
+            Exit::InterruptedInt | Exit::InterruptedTerm => Ended::Interrupted(stage, &message),
+            exit => Ended::Failed(exit, stage, &message),
         };
         match tokio::time::timeout(RECORD_TIMEOUT, self.store.release(claim, ended)).await {
-            Ok(Ok(Some(batch))) => {
-                course.result.next_retry_at = batch.next_retry_at.map(rfc3339);
-                if batch.state == crate::batch::State::Exhausted {
-                    course.result.exit_code = Exit::Exhausted;
-                    course.result.outcome = Exit::Exhausted.name();
-                }
-            }
+            Ok(Ok(Some(batch))) => return Some(batch),
             Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
             Ok(Err(error)) => tracing::error!("the failure could not be recorded: {error}; `retry` takes over"),
             Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
         }
+        None
     }
 }
 

@@ -45,32 +45,40 @@ impl Pass<'_> {
         }
     }
 
-    /// Returns when no other batch is being marked.
-    pub(super) async fn wait_for_marking(&self, own: &str) -> Result<(), Failure> {
+    /// Returns when no other batch is being marked. Runs under our own lease, but not as one piece of work that is dropped: what it
+    /// acquires on the way it also has to release.
+    pub(super) async fn wait_for_marking(&self, own_lease: &Lease, own: &str) -> Result<(), Failure> {
         let began = Instant::now();
-        while let Some(other) = self.store.marking().await?.filter(|other| other != own) {
-            match self.acquire_for_marking(&other).await? {
+        loop {
+            let marking = self.under(own_lease, async { Ok(self.store.marking().await?) }).await?;
+            let Some(other) = marking.filter(|other| other != own) else { return Ok(()) };
+            match self.under(own_lease, self.acquire_for_marking(&other)).await? {
                 Acquired::Ours(claim, batch) if batch.state.is_committed() => {
-                    tracing::info!(batch = other, "finishing the marking of another batch first");
-                    let lease = Lease::keep(self.store, &claim, self.config.lease);
-                    self.under(&lease, self.mark_rest(&claim)).await?;
+                    self.mark_other(own_lease, &claim).await?
                 }
                 Acquired::Refused(refusal) if began.elapsed() > MARKING_WAIT => {
-                    let why = match refusal {
-                        Refusal::Held(batch) => held(&batch).message,
-                        Refusal::Completed(_)
-                        | Refusal::Empty(_)
-                        | Refusal::BackOff(_)
-                        | Refusal::Exhausted(_)
-                        | Refusal::Absent => format!("the ledger waits for {other}, which is not being marked"),
-                    };
-                    let message = format!("rows of another batch are still to be marked: {why}");
-                    return Err(Failure::new(Exit::CommitConflict, message));
+                    return Err(still_marking(&other, refusal));
                 }
-                Acquired::Ours(..) | Acquired::Refused(_) => tokio::time::sleep(MARKING_POLL).await,
+                Acquired::Ours(..) | Acquired::Refused(_) => {
+                    let pause = async {
+                        tokio::time::sleep(MARKING_POLL).await;
+                        Ok(())
+                    };
+                    self.under(own_lease, pause).await?;
+                }
             }
         }
-        Ok(())
+    }
+
+    /// Finishes the marking of another batch, or releases it for whoever comes next.
+    async fn mark_other(&self, own_lease: &Lease, claim: &Claim) -> Result<(), Failure> {
+        tracing::info!(other = claim.batch, "finishing the marking of another batch first");
+        let lease = Lease::keep(self.store, claim, self.config.lease);
+        let marked = self.under(own_lease, self.under(&lease, self.mark_rest(claim))).await;
+        if let Err(failure) = &marked {
+            self.release(claim, Stage::Commit, failure).await;
+        }
+        marked
     }
 
     async fn acquire_for_marking(&self, batch: &str) -> Result<Acquired, Failure> {
@@ -90,4 +98,14 @@ impl Pass<'_> {
         };
         Ok(self.store.acquire(&acquisition).await?)
     }
+}
+
+fn still_marking(other: &str, refusal: Refusal) -> Failure {
+    let why = match refusal {
+        Refusal::Held(batch) => held(&batch).message,
+        Refusal::Completed(_) | Refusal::Empty(_) | Refusal::BackOff(_) | Refusal::Exhausted(_) | Refusal::Absent => {
+            format!("the ledger waits for {other}, which is not being marked")
+        }
+    };
+    Failure::new(Exit::CommitConflict, format!("rows of another batch are still to be marked: {why}"))
 }

@@ -143,3 +143,24 @@ fn a_signal_during_the_marking_leaves_the_rest_to_the_next_one() {
     day.check_converged();
     assert_eq!(day.drive().requests(Operation::Start).len(), uploads, "the file was uploaded again");
 }
+
+#[test]
+fn a_signal_while_another_batch_is_marked_leaves_both_to_the_next_one() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 8);
+    let (next, evening) = ("2026-01-19", "2026-01-19T18:00:05+07:00");
+    seed_day(&day.db, next, 3);
+    let proxy = Proxy::before(Mongod::shared());
+    for run in [day.run(), day.command("run").date(next).now(evening)] {
+        let stop = proxy.hold(On::command("find").collection("exportbatchrows").nth(1));
+        let run = run.args(&["--transaction-rows", "2"]).mongodb(&proxy.uri(&day.db)).spawn();
+        stop.wait_until_reached(PATIENCE);
+        run.signal(Signal::TERM);
+        run.wait(PROMPTLY).expect_code(143);
+        let batch = day.batch();
+        assert_eq!(batch.get_str("state").unwrap(), "marking");
+        assert_eq!(batch.get("holder"), Some(&mongodb::bson::Bson::Null), "it is held until its lease ends: {batch}");
+    }
+    day.retry().now(evening).run().expect_code(0);
+    day.check_converged();
+}
