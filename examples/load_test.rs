@@ -15,6 +15,8 @@
 mod fake_drive;
 #[path = "load_test/floor.rs"]
 mod floor;
+#[path = "load_test/peer.rs"]
+mod peer;
 #[path = "load_test/program.rs"]
 mod program;
 #[path = "load_test/report.rs"]
@@ -31,7 +33,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use program::{Program, To};
-use report::{Line, Report};
+use report::{Beside, Idle, Line, Report};
 use server::Server;
 
 /// Measures the release binary on days of several sizes.
@@ -58,6 +60,9 @@ struct Arguments {
     /// The program to measure [default: the one beside this example, built first]
     #[arg(long)]
     program: Option<std::path::PathBuf>,
+    /// A mongoexport to measure beside it [default: the one on the path, if there is one]
+    #[arg(long)]
+    mongoexport: Option<std::path::PathBuf>,
     /// One JSON object on stdout in place of the table
     #[arg(long)]
     json: bool,
@@ -117,10 +122,17 @@ async fn measure(
             seed::queue(&database, entries).await.context("queueing the entries")?;
             let floor = floor::join(&database).await.context("the floor")?;
             ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
+            let uri = server.uri(database.name());
+            let peer = peer::find(arguments.mongoexport.as_deref());
+            let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;
+            let job = program.job(&uri, to, arguments)?;
             let before = server.counts().await?;
-            let ran = program.run(&server.uri(database.name()), to, arguments)?;
-            let cost = server.counts().await?.since(&before);
-            let line = Line::new(entries, to, &ran, floor, cost, server.slowest()?);
+            let ran = job.run()?;
+            let after = server.counts().await?;
+            let (cost, slowest) = (after.since(&before), server.slowest()?);
+            let retry = job.retry()?;
+            let idle = Idle::new(&retry, server.counts().await?.since(&after));
+            let line = Line::new(entries, to, &ran, Beside { floor, peer, idle }, cost, slowest)?;
             eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
             if turn >= warm_up {
                 lines.push(line);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::support::command::BatchExport;
-use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::day::{BATCH, BATCHES, Day, entry_ids};
 use crate::support::mongod::Mongod;
-use crate::support::proxy::Proxy;
-use crate::support::seed::{DATE, ENTRIES, QUEUE, instant, seed_day};
+use crate::support::proxy::{Command, Proxy};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, seed_day};
 
 /// The commands of a run over the proxy, by name.
 fn commands(proxy: &Proxy) -> Vec<String> {
@@ -72,6 +72,34 @@ fn no_query_of_a_run_scans_a_collection_or_looks_at_more_than_it_returns() {
 }
 
 #[test]
+fn rows_that_were_queued_against_the_order_of_their_ids_come_out_in_order() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    create_index(&day.db);
+    // Far more than the window in which rows are sorted as they come, all due at one instant, the last one stored first.
+    let mut entries: Vec<Entry> = (0..20_000).map(|number| Entry::numbered(DATE, number)).collect();
+    entries.reverse();
+    let row = |entry: &Entry| {
+        let mut row = entry.row();
+        row.insert("scheduledFor", instant(DATE, 9 * 3_600));
+        row
+    };
+    day.db.insert_many(ENTRIES, entries.iter().map(Entry::document).collect());
+    day.db.insert_many(QUEUE, entries.iter().map(row).collect());
+    day.run().run().expect_code(0);
+    let finds = |collection| proxy.commands().iter().filter(|sent| is_find(sent, collection)).count();
+    assert_eq!(
+        finds(QUEUE),
+        2,
+        "that the order was wrong shows on the way; then all rows are read before any is written"
+    );
+    let ids = entry_ids(&day.live_files()[0].bytes);
+    assert_eq!(ids.len(), 20_000);
+    assert!(ids.is_sorted(), "where `scheduledFor` is the same, `_id` decides");
+    day.check_converged();
+}
+
+#[test]
 fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);
@@ -88,8 +116,11 @@ fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
 }
 
 fn entry_fetches(proxy: &Proxy) -> usize {
-    let all = proxy.commands();
-    all.iter().filter(|sent| sent.name == "find" && sent.collection() == Some(ENTRIES)).count()
+    proxy.commands().iter().filter(|sent| is_find(sent, ENTRIES)).count()
+}
+
+fn is_find(sent: &Command, collection: &str) -> bool {
+    sent.name == "find" && sent.collection() == Some(collection)
 }
 
 /// Ids in the largest list of an update.

@@ -38,14 +38,30 @@ pub struct Facts {
     pub version_ms: f64,
 }
 
-/// A run that ended well.
+/// A day that the program exports to a destination of its own.
+pub struct Job<'a> {
+    program: &'a Program,
+    uri: String,
+    arguments: &'a Arguments,
+    drive: Option<FakeDrive>,
+    scratch: tempfile::TempDir,
+}
+
+/// A program that ended well.
 pub struct Ran {
     /// The whole process.
     pub took: Duration,
     /// Its `VmHWM`.
     pub peak_kib: u64,
-    /// Its result.
-    pub result: Value,
+    /// What it printed on stdout.
+    pub stdout: Vec<u8>,
+}
+
+impl Ran {
+    /// The result of our own program.
+    pub fn result(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.stdout)?)
+    }
 }
 
 impl fmt::Display for To {
@@ -93,48 +109,64 @@ impl Program {
         Ok(Facts { bytes: std::fs::metadata(&self.path)?.len(), version_ms: times_ms[5] })
     }
 
-    /// Exports the day.
-    pub fn run(&self, uri: &str, to: To, arguments: &Arguments) -> Result<Ran> {
+    /// A day to export.
+    pub fn job<'a>(&'a self, uri: &str, to: To, arguments: &'a Arguments) -> Result<Job<'a>> {
         let scratch = tempfile::Builder::new().prefix("load-run-").tempdir_in(target_folder()?)?;
-        let mut command = Command::new(&self.path);
-        command
-            .args(["run", "--date", DATE, "--output", "json", "-q", "--format", &arguments.format])
-            .args(["--contra-account", "1102-00"])
-            .env_clear()
-            .env("TMPDIR", scratch.path())
-            .env("MONGODB_URI", uri)
-            .env("BATCH_EXPORT_NOW", format!("{DATE}T18:00:05+07:00"))
-            // The largest days are there to be measured, not to be stopped.
-            .env("BATCH_EXPORT_GENERATE_TIMEOUT", "10m");
-        if let Some(rows) = arguments.transaction_rows {
-            command.args(["--transaction-rows", &rows.to_string()]);
-        }
         let drive = (to == To::Drive).then(FakeDrive::start);
         match &drive {
-            Some(drive) => {
-                let key = scratch.path().join("key.json");
-                std::fs::write(&key, drive.service_account())?;
-                command
-                    .env("BATCH_EXPORT_DESTINATION", format!("gdrive://{}", drive.folder()))
-                    .env("BATCH_EXPORT_DRIVE_URL", drive.url())
-                    .env("GOOGLE_APPLICATION_CREDENTIALS", key);
-            }
-            None => {
-                let out = scratch.path().join("out");
-                std::fs::create_dir(&out)?;
-                command.env("BATCH_EXPORT_DESTINATION", format!("file://{}", out.display()));
-            }
+            Some(drive) => std::fs::write(scratch.path().join("key.json"), drive.service_account())?,
+            None => std::fs::create_dir(scratch.path().join("out"))?,
         }
-        measure(&mut command)
+        Ok(Job { program: self, uri: uri.to_owned(), arguments, drive, scratch })
     }
 }
 
-fn measure(command: &mut Command) -> Result<Ran> {
+impl Job<'_> {
+    /// Exports the day.
+    pub fn run(&self) -> Result<Ran> {
+        let mut command = self.command("run");
+        command.args(["--date", DATE]);
+        measure(&mut command)
+    }
+
+    /// `retry`, when there is nothing to do.
+    pub fn retry(&self) -> Result<Ran> {
+        measure(&mut self.command("retry"))
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.program.path);
+        command
+            .args([name, "--output", "json", "-q", "--format", &self.arguments.format])
+            .args(["--contra-account", "1102-00"])
+            .env_clear()
+            .env("TMPDIR", self.scratch.path())
+            .env("MONGODB_URI", &self.uri)
+            .env("BATCH_EXPORT_NOW", format!("{DATE}T18:00:05+07:00"))
+            // The largest days are there to be measured, not to be stopped.
+            .env("BATCH_EXPORT_GENERATE_TIMEOUT", "10m");
+        if let Some(rows) = self.arguments.transaction_rows {
+            command.args(["--transaction-rows", &rows.to_string()]);
+        }
+        let path = |name| self.scratch.path().join(name);
+        match &self.drive {
+            Some(drive) => command
+                .env("BATCH_EXPORT_DESTINATION", format!("gdrive://{}", drive.folder()))
+                .env("BATCH_EXPORT_DRIVE_URL", drive.url())
+                .env("GOOGLE_APPLICATION_CREDENTIALS", path("key.json")),
+            None => command.env("BATCH_EXPORT_DESTINATION", format!("file://{}", path("out").display())),
+        };
+        command
+    }
+}
+
+/// Runs a program to its end, and watches its memory.
+pub fn measure(command: &mut Command) -> Result<Ran> {
     let began = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let status = File::open(format!("/proc/{}/status", child.id()))?;
     let mut peak_kib = 0;
-    // Its output is one object and, with -q, next to no log: neither pipe can fill.
+    // It prints one object or nothing and, being quiet, next to no log: neither pipe can fill.
     while child.try_wait()?.is_none() {
         peak_kib = high_water_mark(&status).unwrap_or(peak_kib);
         std::thread::sleep(Duration::from_millis(2));
@@ -148,7 +180,7 @@ fn measure(command: &mut Command) -> Result<Ran> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(Ran { took, peak_kib, result: serde_json::from_slice(&output.stdout)? })
+    Ok(Ran { took, peak_kib, stdout: output.stdout })
 }
 
 fn high_water_mark(status: &File) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::floor::Floor;
+use super::peer::Peer;
 use super::program::{Facts, Ran, To};
 use super::server::{Counts, Slowest};
 
@@ -37,6 +38,10 @@ pub struct Line {
     pub floor_s: f64,
     /// Generation as a multiple of the floor.
     pub generate_per_floor: f64,
+    /// `mongoexport` of the same entries, without the join.
+    pub mongoexport: Option<Peer>,
+    /// `retry` afterwards.
+    pub idle: Idle,
     /// Peak of resident memory, in MiB.
     pub peak_mib: f64,
     /// Size of the file.
@@ -59,14 +64,49 @@ pub struct Line {
     pub slowest: Option<Slowest>,
 }
 
+/// A `retry` that finds nothing to do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Idle {
+    /// The whole process.
+    pub total_ms: f64,
+    /// Commands to the database.
+    pub commands: i64,
+}
+
+impl Idle {
+    /// Puts the measurements together.
+    pub fn new(ran: &Ran, cost: Counts) -> Idle {
+        Idle { total_ms: ran.took.as_secs_f64() * 1e3, commands: cost.commands.values().sum() }
+    }
+}
+
+/// What was measured around a run.
+pub struct Beside {
+    /// Just before it.
+    pub floor: Floor,
+    /// Just before it.
+    pub peer: Option<Peer>,
+    /// Just after it.
+    pub idle: Idle,
+}
+
 impl Line {
     /// Puts the measurements of one run together.
-    pub fn new(entries: u32, to: To, ran: &Ran, floor: Floor, cost: Counts, slowest: Option<Slowest>) -> Line {
-        let durations = ran.result["durations_ms"].as_object();
+    pub fn new(
+        entries: u32,
+        to: To,
+        ran: &Ran,
+        beside: Beside,
+        cost: Counts,
+        slowest: Option<Slowest>,
+    ) -> anyhow::Result<Line> {
+        let Beside { floor, peer, idle } = beside;
+        let result = ran.result()?;
+        let durations = result["durations_ms"].as_object();
         let stages_s: BTreeMap<String, f64> =
             durations.into_iter().flatten().filter_map(|(name, ms)| Some((name.clone(), ms.as_f64()? / 1e3))).collect();
         let (total_s, floor_s) = (ran.took.as_secs_f64(), floor.took.as_secs_f64());
-        Line {
+        Ok(Line {
             entries,
             to: to.to_string(),
             total_s,
@@ -74,8 +114,10 @@ impl Line {
             floor_s,
             generate_per_floor: stages_s.get("generate").unwrap_or(&0.0) / floor_s,
             stages_s,
+            mongoexport: peer,
+            idle,
             peak_mib: ran.peak_kib as f64 / 1024.0,
-            file_bytes: ran.result["bytes"].as_u64().unwrap_or(0),
+            file_bytes: result["bytes"].as_u64().unwrap_or(0),
             commands: cost.commands,
             transactions: cost.transactions,
             examined: cost.examined,
@@ -84,7 +126,7 @@ impl Line {
             bytes_from_server: cost.bytes_out,
             bytes_to_server: cost.bytes_in,
             slowest,
-        }
+        })
     }
 
     /// For the progress on stderr.
@@ -129,6 +171,25 @@ impl fmt::Display for Report {
                 line.generate_per_floor,
                 line.peak_mib,
                 line.file_bytes as f64 / 1e6,
+            )?;
+        }
+        for line in &self.lines {
+            let Some(peer) = line.mongoexport else { continue };
+            let Peer { total_s, peak_mib } = peer;
+            writeln!(
+                f,
+                "- {} to {}: mongoexport of the entries alone {total_s:.3} s, {peak_mib:.1} MiB; {:.1} x our generation",
+                line.entries,
+                line.to,
+                total_s / line.stage("generate"),
+            )?;
+        }
+        for line in &self.lines {
+            let Idle { total_ms, commands } = line.idle;
+            writeln!(
+                f,
+                "- {} to {}: retry with nothing due {total_ms:.0} ms, {commands} commands",
+                line.entries, line.to
             )?;
         }
         writeln!(f, "\nwhat it costs the database")?;

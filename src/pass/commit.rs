@@ -3,7 +3,7 @@
 //! It is the one stage that a signal does not drop: an abandoned commit would leave an outcome that nobody knows. It ends within
 //! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease needs no cancellation here, because the transaction itself checks the fence.
 
-use super::generate::{Generated, reads_metadata};
+use super::generation::{Generated, reads_metadata};
 use super::lease::Lease;
 use super::{Course, Pass, lease_lost, stopped_by};
 use crate::batch::{Batch, FileFacts};

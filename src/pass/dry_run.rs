@@ -3,7 +3,8 @@
 use std::io;
 use std::time::Instant;
 
-use super::generate::{Window, generate, read_due, sheet_options};
+use super::generate::{passed_limit, sheet_options};
+use super::generation::{Generation, Window};
 use super::{Course, Pass, Request, millis_since};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
@@ -31,17 +32,14 @@ impl Pass<'_> {
         let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
         let began: Instant = course.enter(Stage::Generate);
         let limit = self.config.generate_timeout;
-        let work = async {
-            let (snapshot, due) = read_due(self.store, window.cutoff, false).await?;
-            let options = sheet_options(self.config, request.date);
-            let out = Digesting::new(io::sink());
-            generate(snapshot, due, &window, options, self.config.invalid, out, self.progress).await
-        };
+        let options = sheet_options(self.config, request.date);
+        let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
+        let work = generation.generate(self.store, false, || Ok(Digesting::new(io::sink())));
         let generated = self
             .until_signal(async {
                 match tokio::time::timeout(limit, work).await {
                     Ok(result) => result,
-                    Err(_) => Err(super::generate::passed_limit(limit)),
+                    Err(_) => Err(passed_limit(limit)),
                 }
             })
             .await?;

@@ -10,6 +10,7 @@
 mod commit;
 mod dry_run;
 mod generate;
+mod generation;
 mod lease;
 mod lock;
 mod roll_forward;
@@ -35,7 +36,7 @@ pub use lock::host_name;
 pub use voided::sweep;
 
 use commit::Outcome;
-use generate::Generated;
+use generation::Generated;
 use lease::Lease;
 use lock::Locked;
 

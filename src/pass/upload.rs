@@ -4,7 +4,7 @@
 //! when it cannot be told, nothing is decided and the attempt fails. Each decision is a fenced write in the database before it is an
 //! action at the destination, so a run that lost its lease stops before it touches anything.
 
-use super::generate::Generated;
+use super::generation::Generated;
 use super::lease::Lease;
 use super::{Course, Pass, lease_lost};
 use crate::batch::{Batch, FileFacts, file_name};

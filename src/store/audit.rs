@@ -8,9 +8,9 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use super::document::{self, date, int, text};
-use super::entries::{Snapshot, snapshot_session};
 use super::error::StoreError;
-use super::{LEDGER, RowKey};
+use super::snapshot::{Snapshot, snapshot_session};
+use super::{DueRow, LEDGER, RowKey};
 use crate::batch::{Batch, FileFacts};
 use crate::spool::hex;
 
@@ -31,7 +31,7 @@ pub struct LogFacts {
 #[derive(Clone, Debug, Default)]
 pub struct MarkedRows {
     /// Rows that carry the batch's id, and those that the application changed after the commit point.
-    pub rows: Vec<RowKey>,
+    pub rows: Vec<DueRow>,
     /// How many carry the batch's id.
     pub marked: u64,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
@@ -93,9 +93,9 @@ impl Snapshot {
             }
         };
         let file_id = batch.file.as_ref().map_or("", |file| &file.id);
-        let mut rows: Vec<RowKey> = marked.iter().chain(&left).map(key).collect();
+        let mut rows: Vec<DueRow> = marked.iter().chain(&left).map(due_row).collect();
         rows.sort_unstable();
-        let odd = marked.iter().filter_map(|row| Some((hex(&key(row).row), oddity(row, file_id)?))).collect();
+        let odd = marked.iter().filter_map(|row| Some((hex(&due_row(row).key.row), oddity(row, file_id)?))).collect();
         Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
     }
 
@@ -108,12 +108,11 @@ impl Snapshot {
     }
 }
 
-fn key(row: &Document) -> RowKey {
+fn due_row(row: &Document) -> DueRow {
     let id = |name| row.get_object_id(name).map(|id| id.bytes()).unwrap_or_default();
-    RowKey {
+    DueRow {
         scheduled_ms: date(row, "scheduledFor").map_or(0, |instant| instant.timestamp_millis()),
-        row: id("_id"),
-        entry: id("entryId"),
+        key: RowKey { row: id("_id"), entry: id("entryId") },
     }
 }
 

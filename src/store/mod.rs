@@ -13,12 +13,14 @@ mod audit;
 mod batches;
 mod commit;
 mod document;
+mod due;
 mod entries;
 mod error;
 mod indexes;
 mod marking;
 mod probe;
 mod rows;
+mod snapshot;
 
 use std::time::Duration;
 
@@ -32,11 +34,13 @@ pub use acquire::{Acquired, Acquisition, Refusal};
 pub use audit::{LogFacts, MarkedRows};
 pub use batches::{Claim, Ended, Overview};
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
-pub use entries::{DueRows, EntryChunk, Ledger, RowKey, Snapshot};
+pub use due::{DueRow, DueRows, DueScan, RowKey, ScanError, in_chunks};
+pub use entries::EntryChunk;
 pub use error::{Kind, StoreError};
 pub use indexes::Initialized;
 pub use marking::Marked;
 pub use probe::ServerFacts;
+pub use snapshot::{Ledger, Snapshot};
 
 use crate::config::Collections;
 use crate::failure::Failure;

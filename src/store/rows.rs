@@ -11,7 +11,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Document, doc};
 
 use super::batches::Claim;
-use super::commit::send_commit;
+use super::commit::{chunks, send_commit};
 use super::error::{Kind, StoreError};
 use super::{COMMAND_TIMEOUT, Store};
 
@@ -28,8 +28,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub(super) async fn store_row_list(&self, claim: &Claim, rows: &[[u8; 12]]) -> Result<bool, StoreError> {
-        for (piece, rows) in rows.chunks(PIECE_ROWS).enumerate() {
+    pub(super) async fn store_row_list(
+        &self,
+        claim: &Claim,
+        rows: impl Iterator<Item = [u8; 12]>,
+    ) -> Result<bool, StoreError> {
+        for (piece, rows) in chunks(rows, PIECE_ROWS).enumerate() {
             let ids = Binary { subtype: BinarySubtype::Generic, bytes: rows.concat() };
             let document = doc! {
                 "_id": piece_id(&claim.batch, claim.fence, piece),

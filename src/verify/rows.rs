@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::money::Number;
 use crate::spool::{Spool, SpoolWriter, hex};
-use crate::store::{MarkedRows, RowKey, Snapshot};
+use crate::store::{DueRow, MarkedRows, Snapshot, in_chunks};
 
 /// What has to be done about an entry that the accountant's books have otherwise.
 const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
@@ -61,7 +61,7 @@ impl Verification<'_> {
             findings.add(&batch.id, Kind::Content, message);
         }
         for position in differing.into_iter().filter(|position| !told.contains(position)) {
-            let Some(key) = marked.rows.get(position) else { continue };
+            let Some(DueRow { key, .. }) = marked.rows.get(position) else { continue };
             findings.add(&batch.id, Kind::Edited, format!("entry {} was edited; {REVERSAL}", hex(&key.entry)));
         }
         Ok(())
@@ -78,7 +78,7 @@ impl Verification<'_> {
         let ids = entry_ids(self.open(content)?, self.config.format);
         let Some(ids) = ids.map_err(|reason| Failure::new(Exit::Unexpected, reason))? else { return Ok(()) };
         let in_file: BTreeSet<String> = ids.into_iter().collect();
-        let in_rows: BTreeSet<String> = marked.rows.iter().map(|key| hex(&key.entry)).collect();
+        let in_rows: BTreeSet<String> = marked.rows.iter().map(|row| hex(&row.key.entry)).collect();
         for id in in_file.difference(&in_rows) {
             findings.add(&batch.id, Kind::Rows, format!("entry {id} is in the file and no row is marked for it"));
         }
@@ -93,16 +93,16 @@ impl Verification<'_> {
         &self,
         snapshot: &Snapshot,
         batch: &Batch,
-        rows: &[RowKey],
+        rows: &[DueRow],
         told: &mut BTreeSet<usize>,
         findings: &mut Findings,
     ) -> Result<Spool, Failure> {
         let trouble = |error| self.spool_trouble(&error);
         let mut sheet = Sheet::new(self.spool()?, self.options(batch)).map_err(trouble)?;
-        let mut chunks = std::pin::pin!(snapshot.chunks(rows, true));
+        let mut chunks = std::pin::pin!(snapshot.join(in_chunks(rows), true));
         let mut position = 0;
         while let Some((rows, chunk)) = chunks.try_next().await? {
-            for key in rows {
+            for DueRow { key, .. } in rows {
                 let entry = chunk.entry(&key.entry)?;
                 if let Some((kind, reason)) = push(&mut sheet, entry).map_err(trouble)? {
                     let message = format!("entry {}: {reason}; {REVERSAL}", hex(&key.entry));

@@ -1,0 +1,303 @@
+//! From a snapshot to a file: rows joined with their entries, each exported, held back or refused.
+//!
+//! Entries are fetched while the rows are still being found, which is worth a third of the time of a large day. The danger is a file
+//! that is already half written when a row turns up that should have changed it: one that belongs further up, or a second one for the
+//! same entry. Then that file is thrown away, and made again at the same snapshot from all the rows.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use futures_util::stream::Stream;
+
+use crate::config::InvalidPolicy;
+use crate::csv::{Format, Sheet, SheetOptions};
+use crate::entry::{NO_SUCH_ENTRY, validate};
+use crate::exit::Exit;
+use crate::failure::{Failure, Invalid, Stage};
+use crate::progress::Progress;
+use crate::spool::hex;
+use crate::store::{
+    DueRow, DueRows, DueScan, EntryChunk, Kind, Ledger, RowKey, ScanError, Snapshot, Store, StoreError, in_chunks,
+};
+use crate::totals::ControlTotals;
+
+/// Times that a new snapshot is taken because the server could not serve the old one.
+const SNAPSHOT_TRIES: u32 = 6;
+/// Before the second of them; longer before each further one.
+const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Rows that one commit can hold back. More of them are no exceptions but a fault of the application, which a person should see.
+const HELD_MAX: usize = 10_000;
+
+/// A generated file and what it stands for.
+pub(super) struct Generated<F> {
+    /// The file.
+    pub(super) file: F,
+    /// The ledger at the snapshot.
+    pub(super) ledger: Ledger,
+    /// Every due row, in order.
+    pub(super) rows: Vec<RowKey>,
+    /// What the entries of each chunk of rows looked like.
+    pub(super) fingerprints: Vec<u64>,
+    /// Rows that are held back, in order, with the reason.
+    pub(super) held: Vec<(RowKey, String)>,
+    /// Control totals of the file.
+    pub(super) totals: ControlTotals,
+    /// Text cells that got a leading `'`.
+    pub(super) guarded_cells: u64,
+    /// Exported rows that were due by the previous day's cut-off.
+    pub(super) carried_over: u64,
+}
+
+impl<F> Generated<F> {
+    /// Whether nothing was due.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The rows that are held back, as results list them.
+    pub(super) fn held_for_people(&self) -> Vec<Invalid> {
+        self.held.iter().map(|(key, reason)| invalid(key, reason.clone())).collect()
+    }
+}
+
+/// What to generate.
+pub(super) struct Window {
+    pub(super) cutoff: DateTime<Utc>,
+    /// The previous day's cut-off: what was due by it is carried over.
+    pub(super) previous: DateTime<Utc>,
+}
+
+/// Whether the format reads `metadata`.
+pub(super) fn reads_metadata(format: Format) -> bool {
+    match format {
+        Format::Journal => false,
+        Format::Express => true,
+    }
+}
+
+/// A generation, wherever it is written to.
+pub(super) struct Generation<'a> {
+    pub(super) window: Window,
+    pub(super) options: SheetOptions,
+    pub(super) policy: InvalidPolicy,
+    pub(super) progress: &'a Progress,
+}
+
+/// Why the rows have to be read again, all of them before the first is written.
+enum Stopped {
+    /// They came in another order than that of the file, or one cannot be addressed.
+    Irregular,
+    Failed(Failure),
+}
+
+impl From<ScanError> for Stopped {
+    fn from(error: ScanError) -> Stopped {
+        match error {
+            ScanError::Irregular => Stopped::Irregular,
+            ScanError::Failed(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Stopped {
+        Stopped::Failed(error.into())
+    }
+}
+
+impl From<Failure> for Stopped {
+    fn from(failure: Failure) -> Stopped {
+        Stopped::Failed(failure)
+    }
+}
+
+impl Generation<'_> {
+    /// Generates from a new snapshot into what `out` makes; `create`: make the ledger if there is none.
+    ///
+    /// Entries are fetched while the rows are still being found. Now and then that cannot give the right file: then it is made again
+    /// at the same snapshot, from all the rows.
+    pub(super) async fn generate<W: Write>(
+        &self,
+        store: &Store,
+        create: bool,
+        out: impl Fn() -> Result<W, Failure>,
+    ) -> Result<Generated<W>, Failure> {
+        let (mut snapshot, scan) = scan_due(store, self.window.cutoff, create).await?;
+        let as_found = scan.in_order().map_err(Stopped::from);
+        match self.write(&snapshot, as_found, &[], out()?).await {
+            Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
+                return self.judge(&snapshot, written, Vec::new());
+            }
+            Ok(_) | Err(Stopped::Irregular) => {}
+            Err(Stopped::Failed(failure)) => return Err(failure),
+        }
+        let DueRows { rows, unaddressable } = snapshot.due_rows(self.window.cutoff).await?;
+        let twice = queued_twice(rows.iter().map(|row| &row.key));
+        let written = self.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &twice, out()?).await?;
+        self.judge(&snapshot, written, unaddressable)
+    }
+
+    /// Writes the rows, in the given order.
+    async fn write<W: Write, E: From<StoreError> + From<Failure>>(
+        &self,
+        snapshot: &Snapshot,
+        rows: impl Stream<Item = Result<Vec<DueRow>, E>>,
+        twice: &[[u8; 12]],
+        out: W,
+    ) -> Result<Written<W>, E> {
+        self.progress.enter(Stage::Generate, 0);
+        let mut written = Written {
+            sheet: Sheet::new(out, self.options.clone()).map_err(write_trouble)?,
+            rows: Vec::new(),
+            fingerprints: Vec::new(),
+            bad: Vec::new(),
+            carried_over: 0,
+        };
+        let mut chunks = std::pin::pin!(snapshot.join(rows, reads_metadata(self.options.format)));
+        while let Some((rows, chunk)) = chunks.try_next().await? {
+            written.push_all(&rows, &chunk, twice, self.window.previous)?;
+            self.progress.add(rows.len() as u64);
+            written.rows.extend(rows.iter().map(|row| row.key));
+        }
+        Ok(written)
+    }
+
+    /// Whether what was written may go on its way.
+    fn judge<W: Write>(
+        &self,
+        snapshot: &Snapshot,
+        written: Written<W>,
+        unaddressable: Vec<String>,
+    ) -> Result<Generated<W>, Failure> {
+        let Written { sheet, rows, fingerprints, bad, carried_over } = written;
+        let (file, tally) = sheet.finish().map_err(write_trouble)?;
+        let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
+        if self.policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
+            refused.extend(bad.iter().map(|(key, reason)| invalid(key, reason.clone())));
+            if !refused.is_empty() {
+                return Err(invalid_entries(refused));
+            }
+        }
+        tally.totals.as_int64().map_err(|reason| Failure::new(Exit::InvalidEntries, reason))?;
+        Ok(Generated {
+            file,
+            ledger: snapshot.ledger().clone(),
+            rows,
+            fingerprints,
+            held: bad,
+            totals: tally.totals,
+            guarded_cells: tally.guarded_cells,
+            carried_over,
+        })
+    }
+}
+
+/// A new snapshot, and the search for due rows at it. A server that has just made a collection or an index cannot serve a snapshot of it
+/// for a moment.
+async fn scan_due(store: &Store, cutoff: DateTime<Utc>, create: bool) -> Result<(Snapshot, DueScan), StoreError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let start = async {
+            let mut snapshot = Snapshot::open(store, create).await?;
+            let scan = snapshot.scan_due(cutoff).await?;
+            Ok((snapshot, scan))
+        };
+        match start.await {
+            Err(StoreError { kind: Kind::Snapshot, .. }) if tries < SNAPSHOT_TRIES => {
+                tokio::time::sleep(SNAPSHOT_PAUSE * tries).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// A file, and the rows that it was made from.
+struct Written<W: Write> {
+    sheet: Sheet<W>,
+    rows: Vec<RowKey>,
+    fingerprints: Vec<u64>,
+    bad: Vec<(RowKey, String)>,
+    carried_over: u64,
+}
+
+impl<W: Write> Written<W> {
+    fn push_all(
+        &mut self,
+        rows: &[DueRow],
+        chunk: &EntryChunk,
+        twice: &[[u8; 12]],
+        previous: DateTime<Utc>,
+    ) -> Result<(), Failure> {
+        self.fingerprints.push(chunk.fingerprint);
+        for DueRow { scheduled_ms, key } in rows {
+            let pushed = match chunk.entry(&key.entry)? {
+                None => Err(NO_SUCH_ENTRY.to_owned()),
+                Some(_) if twice.binary_search(&key.entry).is_ok() => {
+                    Err("the entry is queued more than once for this file".to_owned())
+                }
+                Some(fields) => match validate(&fields) {
+                    Ok(valid) => self.sheet.push(&valid).map_err(write_trouble)?,
+                    Err(reason) => Err(reason),
+                },
+            };
+            match pushed {
+                Ok(()) => self.carried_over += u64::from(*scheduled_ms <= previous.timestamp_millis()),
+                Err(reason) => self.bad.push((*key, reason)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
+fn queued_twice<'a>(rows: impl Iterator<Item = &'a RowKey> + Clone) -> Vec<[u8; 12]> {
+    // Four bytes of hash a row find the few candidates; the ids of all rows would be three times the memory.
+    let hash = |entry: &[u8; 12]| {
+        let mut hasher = DefaultHasher::new();
+        entry.hash(&mut hasher);
+        hasher.finish() as u32
+    };
+    let candidates = repeated(rows.clone().map(|key| hash(&key.entry)).collect());
+    let candidate = |entry: &[u8; 12]| candidates.binary_search(&hash(entry)).is_ok();
+    repeated(rows.map(|key| key.entry).filter(candidate).collect())
+}
+
+/// The values that occur more than once, sorted.
+fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
+    values.sort_unstable();
+    let pairs = values.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut repeated: Vec<T> = pairs.map(|pair| pair[0]).collect();
+    repeated.dedup();
+    repeated
+}
+
+fn invalid(key: &RowKey, reason: String) -> Invalid {
+    Invalid { entry_id: hex(&key.entry), row_id: hex(&key.row), reason }
+}
+
+fn no_object_id(row_id: String) -> Invalid {
+    Invalid { entry_id: String::new(), row_id, reason: "the queue row's _id is not an ObjectId".to_owned() }
+}
+
+fn invalid_entries(refused: Vec<Invalid>) -> Failure {
+    let message = match &refused[..] {
+        [only] => format!("entry {} must not be exported: {}", only.entry_id, only.reason),
+        all => {
+            format!("{} entries must not be exported, the first one {}: {}", all.len(), all[0].entry_id, all[0].reason)
+        }
+    };
+    let mut failure = Failure::new(Exit::InvalidEntries, message)
+        .next("correct them, or export the others with --invalid hold; `retry` goes on meanwhile");
+    failure.invalid = refused;
+    failure
+}
+
+fn write_trouble(error: io::Error) -> Failure {
+    Failure::configuration(format!("the spool file cannot be written: {error}"))
+        .next("free space in the spool folder, or set BATCH_EXPORT_SPOOL_DIR")
+}

@@ -1,0 +1,309 @@
+//! The due rows of the queue: what they are, and how they are found while their entries are fetched already.
+//!
+//! The file's order is `scheduledFor`, then `_id`. A server-side sort by it costs more than the rest of the join, and an index that serves
+//! the query gives nearly that order: rows of one `scheduledFor` come in the order in which they were queued, which is that of their `_id`
+//! but for neighbours. So [`InOrder`] holds a window of rows back, sorts within it, and hands out chunks while the server goes on.
+//! The danger is a row that comes after its place was given away. It is noticed, always, and then nothing of the order was true:
+//! the caller starts again with all rows at once, as it does for a row that cannot be addressed.
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use futures_util::stream::{self, Stream};
+use mongodb::bson::{Document, RawBsonRef, RawDocument, Timestamp, doc};
+use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
+use mongodb::{ClientSession, Collection};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::document::bson_date;
+use super::entries::CHUNK_ROWS;
+use super::error::StoreError;
+
+/// Queue rows per answer.
+const ANSWER_ROWS: u32 = 5_000;
+/// Answers that wait while entries are fetched.
+const ANSWERS_AHEAD: usize = 3;
+/// Rows that are held back, because an earlier one may follow.
+const WINDOW_ROWS: usize = 5_000;
+
+/// What a row is known by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    /// `_id` of the queue row.
+    pub row: [u8; 12],
+    /// `entryId`; all zero when the row has none.
+    pub entry: [u8; 12],
+}
+
+/// A due row, in the order of the file: `scheduledFor`, then `_id`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueRow {
+    /// `scheduledFor`, milliseconds since 1970 UTC.
+    pub scheduled_ms: i64,
+    /// What it is known by.
+    pub key: RowKey,
+}
+
+/// The due rows of a window.
+#[derive(Debug, Default)]
+pub struct DueRows {
+    /// In the order of the file.
+    pub rows: Vec<DueRow>,
+    /// Rows that cannot be addressed, because their `_id` is no ObjectId: as text.
+    pub unaddressable: Vec<String>,
+}
+
+/// A search for due rows that goes on by itself. Dropping it ends it.
+pub struct DueScan {
+    answers: mpsc::Receiver<Result<DueRows, StoreError>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for DueScan {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl DueScan {
+    /// Sends the query; returns the instant at which it reads, too.
+    pub(super) async fn start(
+        queue: &Collection<Document>,
+        mut session: ClientSession,
+        cutoff: DateTime<Utc>,
+    ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
+        let cursor = queue
+            .find(due_filter(cutoff))
+            .projection(doc! { "entryId": 1, "scheduledFor": 1 })
+            .batch_size(ANSWER_ROWS)
+            .session(&mut session)
+            .batch()
+            .await?;
+        let at = session.snapshot_time();
+        let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
+        let task = tokio::spawn(read_on(cursor, session, sender));
+        Ok((DueScan { answers, task }, at))
+    }
+
+    /// All due rows, sorted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
+        let mut due = DueRows::default();
+        while let Some(answer) = self.answers.recv().await.transpose()? {
+            due.rows.extend(answer.rows);
+            due.unaddressable.extend(answer.unaddressable);
+        }
+        due.rows.sort_unstable();
+        Ok(due)
+    }
+
+    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows.
+    pub fn in_order(self) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
+        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS);
+        stream::try_unfold(
+            in_order,
+            |mut in_order| async move { Ok(in_order.next().await?.map(|chunk| (chunk, in_order))) },
+        )
+    }
+}
+
+/// Rows that are all there, 5,000 at a time.
+pub fn in_chunks(rows: &[DueRow]) -> impl Stream<Item = Result<Vec<DueRow>, StoreError>> {
+    stream::iter(rows.chunks(CHUNK_ROWS).map(|chunk| Ok(chunk.to_vec())))
+}
+
+/// Why the rows cannot be had in order.
+#[derive(Clone, Debug)]
+pub enum ScanError {
+    /// They do not come in an order that a window can mend, or one cannot be addressed.
+    Irregular,
+    /// The database fails.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for ScanError {
+    fn from(error: StoreError) -> ScanError {
+        ScanError::Failed(error)
+    }
+}
+
+/// Sorts within a window.
+struct InOrder {
+    scan: DueScan,
+    window_rows: usize,
+    chunk_rows: usize,
+    /// Sorted.
+    window: Vec<DueRow>,
+    /// The last row that was handed out.
+    given: Option<DueRow>,
+    ended: bool,
+}
+
+impl InOrder {
+    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize) -> InOrder {
+        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, ended: false }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
+        while !self.ended && self.window.len() < self.window_rows + self.chunk_rows {
+            match self.scan.answers.recv().await.transpose()? {
+                Some(answer) => self.take_in(answer)?,
+                None => self.ended = true,
+            }
+        }
+        let chunk: Vec<DueRow> = self.window.drain(..self.window.len().min(self.chunk_rows)).collect();
+        self.given = chunk.last().copied().or(self.given);
+        Ok((!chunk.is_empty()).then_some(chunk))
+    }
+
+    fn take_in(&mut self, answer: DueRows) -> Result<(), ScanError> {
+        let late = |row: &DueRow| self.given.is_some_and(|given| *row < given);
+        if !answer.unaddressable.is_empty() || answer.rows.iter().any(late) {
+            return Err(ScanError::Irregular);
+        }
+        self.window.extend(answer.rows);
+        self.window.sort();
+        Ok(())
+    }
+}
+
+/// Reads until the end, as far ahead as the receiver allows.
+async fn read_on(
+    mut cursor: SessionRawBatchCursor,
+    mut session: ClientSession,
+    answers: mpsc::Sender<Result<DueRows, StoreError>>,
+) {
+    let mut batches = cursor.stream(&mut session);
+    loop {
+        let answer = match batches.try_next().await {
+            Ok(Some(batch)) => rows_of(&batch),
+            Ok(None) => return,
+            Err(error) => Err(error.into()),
+        };
+        let failed = answer.is_err();
+        if answers.send(answer).await.is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn rows_of(batch: &RawBatch) -> Result<DueRows, StoreError> {
+    let mut due = DueRows::default();
+    for row in batch.doc_slices()? {
+        let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
+        match due_row(row)? {
+            Ok(row) => due.rows.push(row),
+            Err(id) => due.unaddressable.push(id),
+        }
+    }
+    Ok(due)
+}
+
+/// What makes a row due.
+pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
+    doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": { "$lte": bson_date(cutoff) } }
+}
+
+/// A row in memory, or its `_id` as text when that is no ObjectId.
+fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, StoreError> {
+    let mut due = DueRow::default();
+    for element in row.iter_elements() {
+        let element = element?;
+        match (element.key().as_str(), element.value()?) {
+            ("_id", RawBsonRef::ObjectId(id)) => due.key.row = id.bytes(),
+            ("_id", other) => return Ok(Err(format!("{other:?}"))),
+            ("entryId", RawBsonRef::ObjectId(id)) => due.key.entry = id.bytes(),
+            ("scheduledFor", RawBsonRef::DateTime(date)) => due.scheduled_ms = date.timestamp_millis(),
+            _ => {}
+        }
+    }
+    Ok(Ok(due))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WINDOW: usize = 6;
+    const CHUNK: usize = 3;
+
+    fn row(number: usize) -> DueRow {
+        DueRow { scheduled_ms: (number / 4) as i64, key: RowKey { row: [number as u8; 12], entry: [0; 12] } }
+    }
+
+    /// What comes out when these answers come in; `None`: irregular.
+    fn ordered(answers: Vec<DueRows>) -> Option<Vec<Vec<DueRow>>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (sender, receiver) = mpsc::channel(1);
+            let task = tokio::spawn(async move {
+                for answer in answers {
+                    let _ = sender.send(Ok(answer)).await;
+                }
+            });
+            let mut in_order = InOrder::new(DueScan { answers: receiver, task }, WINDOW, CHUNK);
+            let mut chunks = Vec::new();
+            loop {
+                match in_order.next().await {
+                    Ok(Some(chunk)) => chunks.push(chunk),
+                    Ok(None) => return Some(chunks),
+                    Err(ScanError::Irregular) => return None,
+                    Err(ScanError::Failed(error)) => panic!("{error}"),
+                }
+            }
+        })
+    }
+
+    fn in_answers(rows: &[DueRow], length: usize) -> Vec<DueRows> {
+        rows.chunks(length).map(|rows| DueRows { rows: rows.to_vec(), unaddressable: Vec::new() }).collect()
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_addressed_ends_it() {
+        let mut answers = in_answers(&(0..20).map(row).collect::<Vec<_>>(), 5);
+        answers[3].unaddressable.push("7".to_owned());
+        assert_eq!(ordered(answers), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_in_any_order_comes_out_sorted_or_not_at_all(
+            order in Just((0..40).collect::<Vec<usize>>()).prop_shuffle(), length in 1..9usize,
+        ) {
+            let found: Vec<DueRow> = order.into_iter().map(row).collect();
+            if let Some(chunks) = ordered(in_answers(&found, length)) {
+                prop_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == CHUNK));
+                prop_assert_eq!(chunks.concat(), (0..40).map(row).collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
+        fn neighbours_that_changed_places_are_put_right(
+            swaps in proptest::collection::vec(0..38usize, 0..20), length in 1..9usize,
+        ) {
+            // Moved by two places: less than the window.
+            let mut order: Vec<usize> = (0..40).collect();
+            let mut touched = [false; 40];
+            for at in swaps {
+                if !touched[at] && !touched[at + 1] && !touched[at + 2] {
+                    order.swap(at, at + 2);
+                    touched[at..at + 3].fill(true);
+                }
+            }
+            let found: Vec<DueRow> = order.into_iter().map(row).collect();
+            let chunks = ordered(in_answers(&found, length)).expect("within the window");
+            prop_assert_eq!(chunks.concat(), (0..40).map(row).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_row_that_comes_too_late_is_always_noticed(late in 0..20usize) {
+            let order: Vec<usize> = (0..40).filter(|number| *number != late).chain([late]).collect();
+            let found: Vec<DueRow> = order.into_iter().map(row).collect();
+            prop_assert_eq!(ordered(in_answers(&found, 5)), None);
+        }
+    }
+}
