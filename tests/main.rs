@@ -16,6 +16,7 @@ mod man;
 mod money;
 mod notify;
 mod readme;
+mod readme_commands;
 mod retry;
 mod run;
 mod scale;
