@@ -20,8 +20,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Names the pass, so that a reporter's lines are lines of that pass.
-    pub fn belongs_to(&self, span: Span) {
+    /// A pass begins. Its span makes a reporter's lines lines of that pass; the stage of the pass before it is over.
+    pub fn begin(&self, span: Span) {
+        self.stage.store(0, Ordering::Relaxed);
         *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
     }
 

@@ -27,6 +27,7 @@ mod support_command;
 mod support_mongod;
 mod support_proxy;
 mod support_seed;
+mod terminal;
 mod tidy;
 mod unlock;
 mod verify;

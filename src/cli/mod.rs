@@ -148,7 +148,8 @@ fn start_log(settings: &SettingsArgs) {
         (false, 1) => Level::Verbose,
         (false, _) => Level::Everything,
     };
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is = |name: &str, wanted: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| wanted(&value));
+    let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
     telemetry::start(level, settings.log_format == OutputFormat::Json, colour);
 }

@@ -15,6 +15,7 @@ mod proxy_rules;
 mod proxy_wire;
 pub mod receiver;
 pub mod seed;
+pub mod terminal;
 
 use std::future::IntoFuture;
 use std::sync::OnceLock;
