@@ -75,7 +75,9 @@ pub enum Command {
     /// Run each business date of a range, oldest first
     ///
     /// One pass per date, in order, as `run` makes it; stops at the first failure and ends with its code. What is done already stays as
-    /// it is. With --dry-run nothing is committed in between, so rows that are due on several dates are counted on each of them.
+    /// it is. Tells --notify-url of each date that is exported or fails, as `run` does. The health check at --ping-url is the alarm of the
+    /// schedule: it hears of the latest due date only, when that was still to be done. With --dry-run nobody is told and nothing is
+    /// committed in between, so rows that are due on several dates are counted on each of them.
     Backfill(BackfillArgs),
     /// Release a batch by hand
     ///
