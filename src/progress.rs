@@ -20,8 +20,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Names the pass, so that a reporter's lines are lines of that pass.
-    pub fn belongs_to(&self, span: Span) {
+    /// A pass begins. Its span makes a reporter's lines lines of that pass; the stage of the pass before it is over.
+    pub fn begin(&self, span: Span) {
+        self.stage.store(0, Ordering::Relaxed);
         *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
     }
 
@@ -35,6 +36,11 @@ impl Progress {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
         self.stage.store(stage as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// More work of the current stage is in sight.
+    pub fn expect(&self, more: u64) {
+        self.total.fetch_add(more, Ordering::Relaxed);
     }
 
     /// Sets what is done of the current stage. An upload may go back after a lost connection.

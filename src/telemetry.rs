@@ -4,6 +4,7 @@
 //! that log tokens by habit are capped below any level that a flag can reach.
 
 use std::io::{self, Write};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Targets, filter_fn};
@@ -55,6 +56,19 @@ pub fn start(level: Level, json: bool, colour: bool) {
     }
 }
 
+/// Something on the terminal that stands below the log, and makes way for a line of it.
+pub trait Footer: Send + Sync {
+    /// Calls `write` once, while nothing stands where it writes.
+    fn make_way(&self, write: &mut dyn FnMut());
+}
+
+static FOOTER: RwLock<Option<Arc<dyn Footer>>> = RwLock::new(None);
+
+/// From now on this stands below the log, or nothing.
+pub fn set_footer(footer: Option<Arc<dyn Footer>>) {
+    *FOOTER.write().unwrap_or_else(PoisonError::into_inner) = footer;
+}
+
 /// Stderr behind the masking of secrets; one event is one write.
 struct Masked;
 
@@ -69,8 +83,15 @@ impl<'a> MakeWriter<'a> for Masked {
 impl Write for Masked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        io::stderr().lock().write_all(crate::secret::redact(&text).as_bytes())?;
-        Ok(bytes.len())
+        let text = crate::secret::redact(&text);
+        let mut written = Ok(());
+        let mut write = || written = io::stderr().lock().write_all(text.as_bytes());
+        let footer = FOOTER.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match footer {
+            Some(footer) => footer.make_way(&mut write),
+            None => write(),
+        }
+        written.map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

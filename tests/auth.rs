@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use url::Url;
 
+use crate::support::browser::{Browser, answer, get, wait_until};
 use crate::support::command::{BatchExport, Running};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ const SCOPE: &str = "https://www.googleapis.com/auth/drive";
 /// A token endpoint that answers one exchange, a folder with the client's file, and a browser that writes down what it is to open.
 struct Desk {
     folder: TempDir,
+    browser: Browser,
     forms: Receiver<HashMap<String, String>>,
     token_uri: String,
 }
@@ -49,10 +51,7 @@ impl Desk {
             "auth_uri": "https://accounts.google.com/o/oauth2/auth", "token_uri": token_uri,
         }});
         fs::write(folder.path().join("client.json"), client.to_string()).expect("the client's file");
-        let browser = folder.path().join("xdg-open");
-        fs::write(&browser, "#!/bin/sh\nprintf %s \"$1\" > \"$0.part\" && mv \"$0.part\" \"$0.address\"\n").unwrap();
-        fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-        Desk { folder, forms, token_uri }
+        Desk { folder, browser: Browser::new(), forms, token_uri }
     }
 
     fn granting() -> Desk {
@@ -69,21 +68,7 @@ impl Desk {
         BatchExport::command("auth")
             .args(&["--client", &format!("{folder}/client.json"), "--credentials", &self.file().display().to_string()])
             .args(&["--output", "json"])
-            .env("PATH", &format!("{folder}:/usr/bin:/bin"))
-    }
-
-    /// What the browser was told to open.
-    fn address(&self) -> HashMap<String, String> {
-        let path = self.folder.path().join("xdg-open.address");
-        wait_until(|| path.exists());
-        let address = Url::parse(&fs::read_to_string(path).unwrap()).expect("an address");
-        assert!(address.as_str().starts_with("https://accounts.google.com/o/oauth2/auth?"), "{address}");
-        address.query_pairs().into_owned().collect()
-    }
-
-    /// The person says yes (or what the query says).
-    fn answer(&self, asked: &HashMap<String, String>, query: &str) -> String {
-        get(&Url::parse(&asked["redirect_uri"]).unwrap(), &format!("/?state={}&{query}", asked["state"]))
+            .env("PATH", &format!("{}:/usr/bin:/bin", self.browser.folder()))
     }
 }
 
@@ -103,26 +88,9 @@ fn read_form(stream: &mut TcpStream) -> HashMap<String, String> {
     }
 }
 
-fn get(base: &Url, path: &str) -> String {
-    let mut stream = TcpStream::connect((base.host_str().unwrap(), base.port().unwrap())).expect("the open port");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("the request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the answer");
-    answer
-}
-
-fn wait_until(done: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < end, "it did not come");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 fn start(desk: &Desk) -> (Running, HashMap<String, String>) {
     let running = desk.command().spawn();
-    let asked = desk.address();
+    let asked = desk.browser.question();
     (running, asked)
 }
 
@@ -131,7 +99,7 @@ fn a_consent_becomes_a_private_authorized_user_file() {
     let desk = Desk::granting();
     let (running, asked) = start(&desk);
     assert_eq!((&*asked["scope"], &*asked["access_type"], &*asked["prompt"]), (SCOPE, "offline", "consent"));
-    let thanks = desk.answer(&asked, "code=4/a-code&scope=x");
+    let thanks = answer(&asked, "code=4/a-code&scope=x");
     assert!(thanks.starts_with("HTTP/1.1 200"), "{thanks}");
     let finished = running.wait(PATIENCE).expect_code(0);
     assert_eq!(finished.json()["outcome"], "completed");
@@ -160,10 +128,10 @@ fn an_answer_without_our_state_is_turned_away_and_the_wait_goes_on() {
     let (running, asked) = start(&desk);
     let base = Url::parse(&asked["redirect_uri"]).unwrap();
     for path in ["/?code=4/evil", "/?state=guessed&code=4/evil", "/favicon.ico", "/?error=access_denied"] {
-        let answer = get(&base, path);
-        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
+        let shown = get(&base, path);
+        assert!(shown.starts_with("HTTP/1.1 400"), "{path}: {shown}");
     }
-    desk.answer(&asked, "code=4/a-code");
+    answer(&asked, "code=4/a-code");
     running.wait(PATIENCE).expect_code(0);
     assert_eq!(desk.forms.recv_timeout(PATIENCE).unwrap()["code"], "4/a-code");
 }
@@ -180,7 +148,7 @@ fn a_consent_that_is_refused_or_too_small_writes_nothing() {
         (Desk::answering(400, refused), "code=4/a-code", "invalid_grant Bad Request"),
     ] {
         let (running, asked) = start(&desk);
-        desk.answer(&asked, query);
+        answer(&asked, query);
         let finished = running.wait(PATIENCE).expect_code(31);
         let message = finished.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(words) && message.contains("auth"), "{message}");
@@ -199,7 +167,7 @@ fn only_another_consent_is_replaced() {
     }
     fs::write(desk.file(), r#"{"type":"authorized_user"}"#).unwrap();
     let (running, asked) = start(&desk);
-    desk.answer(&asked, "code=4/a-code");
+    answer(&asked, "code=4/a-code");
     running.wait(PATIENCE).expect_code(0);
     assert!(fs::read_to_string(desk.file()).unwrap().contains(REFRESH_TOKEN));
     assert_eq!(fs::metadata(desk.file()).unwrap().permissions().mode() & 0o777, 0o600);
@@ -214,7 +182,7 @@ fn without_a_browser_the_address_is_printed_and_a_signal_ends_the_wait() {
     running.signal(rustix::process::Signal::TERM);
     let finished = running.wait(PATIENCE).expect_code(143);
     assert!(finished.stderr.contains(&format!("127.0.0.1%3A{port}")), "{}", finished.report());
-    assert!(!desk.folder.path().join("xdg-open.address").exists(), "a browser was opened");
+    assert!(!desk.browser.was_opened(), "a browser was opened");
     assert!(!desk.file().exists());
 }
 

@@ -20,6 +20,8 @@ fn each_command_lists_the_codes_that_it_can_end_with() {
         ("doctor", &[Configuration, CheckFailed]),
         ("init", &[DatabaseUnavailable, Configuration]),
         ("status", &[DatabaseUnavailable, Configuration, CheckFailed]),
+        ("completions", &[]),
+        ("man", &[Configuration]),
         ("unlock", &[LockHeld, NotDue, DatabaseUnavailable, Configuration]),
     ] {
         let expected = Exit::ALL.into_iter().filter(|exit| common.contains(exit) || own.contains(exit));
@@ -32,13 +34,29 @@ fn each_command_lists_the_codes_that_it_can_end_with() {
 }
 
 #[test]
-fn commands_for_packagers_are_hidden_and_the_others_are_listed() {
+fn commands_for_packagers_are_hidden_and_the_others_are_listed_in_the_order_of_use() {
     let help = BatchExport::new().arg("--help").run().expect_code(0).stdout;
     let (_, listed) = help.split_once("Commands:\n").expect("the commands");
     let (listed, _) = listed.split_once("\n\n").expect("their end");
     let names: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    for name in ["run", "retry", "status", "doctor", "init", "auth", "backfill", "unlock"] {
-        assert!(names.contains(&name), "{name} is not in {names:?}");
+    let in_order_of_use = ["run", "retry", "status", "verify", "doctor", "init", "auth", "backfill", "unlock", "help"];
+    assert_eq!(names, in_order_of_use);
+}
+
+#[test]
+fn no_command_says_of_itself_what_only_an_export_does() {
+    for command in ["status", "verify", "doctor", "init", "auth", "unlock"] {
+        let help = BatchExport::command(command).arg("--help").run().expect_code(0).stdout;
+        let (_, section) = help.split_once("EXIT STATUS:\n").unwrap();
+        assert!(!section.contains("committed") && !section.contains("retried by itself"), "{command}: {section}");
     }
-    assert!(!names.contains(&"man") && !names.contains(&"completions"), "{names:?}");
+}
+
+#[test]
+fn help_is_given_whatever_the_settings_are() {
+    for words in [&["--help"][..], &["run", "--help"], &["help", "run"], &["--version"]] {
+        let command =
+            BatchExport::new().args(words).env("BATCH_EXPORT_OUTPUT", "xml").env("BATCH_EXPORT_LEASE", "never");
+        command.run().expect_code(0);
+    }
 }

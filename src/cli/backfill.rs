@@ -2,7 +2,12 @@
 //!
 //! The order matters: what an earlier date leaves behind is carried over into the next one. So the first failure ends it, and the dates
 //! after that are not touched.
+//!
+//! People are told of each date as `run` would tell them, beside the next pass; metrics follow each date. The health check is the alarm of
+//! the schedule, and somebody works through the past here: it hears only of the latest due date, which is what the schedule would have
+//! done, and only when that was still to be done. Else a day of last week would make up for tonight's, or raise its alarm.
 
+use std::slice;
 use std::sync::Arc;
 
 use super::args::{BackfillArgs, OutputFormat};
@@ -11,6 +16,7 @@ use super::{open_destination, open_store, progress};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::notify::Listeners;
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
@@ -18,15 +24,34 @@ use crate::stop::Stop;
 
 /// Runs the passes and prints their results, also when none could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
-    let (result, exit) = match passes(args, config, stop).await {
+    // A dry run is nobody's business, and a bad command line neither.
+    let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config));
+    let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
         Ok(batches) => RetryResult::new("backfill", batches),
         Err(failure) => (RetryResult::could_not_begin("backfill", &failure), failure.exit),
     };
     render::print(&result, output);
+    if let Some(listeners) = listeners {
+        if result.batches.is_empty() {
+            listeners.measure(exit, &[]);
+        }
+        let of_schedule = result.batches.iter().find(|result| is_of_schedule(result, config));
+        listeners.finish(exit, of_schedule.map(|result| (result.exit_code, slice::from_ref(result)))).await;
+    }
     exit
 }
 
-async fn passes(args: &BackfillArgs, config: &Config, stop: &Stop) -> Result<Vec<BatchResult>, Failure> {
+/// Whether a pass did, or failed at, what the schedule waits for.
+fn is_of_schedule(result: &BatchResult, config: &Config) -> bool {
+    result.date == config.calendar.latest_due(config.clock.now()) && result.outcome != "already_completed"
+}
+
+async fn passes(
+    args: &BackfillArgs,
+    config: &Config,
+    stop: &Stop,
+    listeners: Option<&Listeners<'_>>,
+) -> Result<Vec<BatchResult>, Failure> {
     if args.from > args.to {
         let message = format!("--from {} is after --to {}", args.from, args.to);
         return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
@@ -41,6 +66,10 @@ async fn passes(args: &BackfillArgs, config: &Config, stop: &Stop) -> Result<Vec
         let request = Request { command: "backfill", date, early: false, ignore_back_off: false };
         let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
         let exit = result.exit_code;
+        if let Some(listeners) = listeners {
+            listeners.tell(&result);
+            listeners.measure(exit, slice::from_ref(&result));
+        }
         if exit == Exit::Ok && !args.dry_run {
             pass.sweep_after(&result).await;
         }

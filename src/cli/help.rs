@@ -11,11 +11,25 @@ use crate::exit::Exit;
 /// The whole command line, with an EXIT STATUS in the help of every command.
 pub fn command() -> clap::Command {
     let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let all = Cli::command().after_help(exit_status(&Exit::ALL));
+    let all = Cli::command().after_help(exit_status("", &Exit::ALL));
     names
         .iter()
-        .fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(&exits(name)))))
+        .fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(name, &exits(name)))))
 }
+
+/// What these arguments are parsed with: for packagers, whose environment may be anybody's, without the variables.
+pub fn command_for(arguments: &[OsString]) -> clap::Command {
+    let deaf = command().mut_args(|arg| arg.env(None::<&'static str>));
+    let may_be = arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name));
+    let is_packaging = |found: clap::ArgMatches| found.subcommand_name().is_some_and(|name| PACKAGING.contains(&name));
+    match may_be && deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
+        true => deaf,
+        false => command(),
+    }
+}
+
+/// The commands that are made for packagers.
+const PACKAGING: [&str; 2] = ["completions", "man"];
 
 /// What every command can end with.
 const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::InterruptedInt, Exit::InterruptedTerm];
@@ -24,7 +38,8 @@ const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::Interr
 fn exits(command: &str) -> Vec<Exit> {
     let own: &[Exit] = match command {
         "auth" => &[Exit::Configuration, Exit::DriveRejected],
-        "completions" | "man" => &[Exit::Configuration],
+        "completions" => &[],
+        "man" => &[Exit::Configuration],
         "doctor" => &[Exit::Configuration, Exit::CheckFailed],
         "init" => &[Exit::DatabaseUnavailable, Exit::Configuration],
         "status" => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
@@ -44,12 +59,30 @@ fn exits(command: &str) -> Vec<Exit> {
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
 
-fn exit_status(exits: &[Exit]) -> String {
+/// What 0 means for a command that exports nothing.
+fn well_done(command: &str) -> Option<&'static str> {
+    Some(match command {
+        "status" => "shown; with --check: nothing wants attention",
+        "verify" => "everything agrees",
+        "doctor" => "a run will do its work; warnings may remain",
+        "init" => "what is needed is there",
+        "auth" => "the consent is written",
+        "unlock" => "released, or there was nothing to release",
+        "completions" | "man" => "written",
+        _ => return None,
+    })
+}
+
+fn exit_status(command: &str, exits: &[Exit]) -> String {
+    let done = well_done(command);
     let mut text = "EXIT STATUS:\n".to_owned();
     for exit in exits {
-        let _ = writeln!(text, "  {:>3}  {:21} {}", exit.code(), exit.name(), exit.meaning());
+        let meaning = done.filter(|_| *exit == Exit::Ok).unwrap_or(exit.meaning());
+        let _ = writeln!(text, "  {:>3}  {:21} {meaning}", exit.code(), exit.name());
     }
-    text.push_str("1x: wait. 2x: retried by itself. 3x: a person has to act. Any other code is a failure.");
+    // Nothing but an export is scheduled to be tried again.
+    let passing = if done.is_some() { "try again" } else { "retried by itself" };
+    let _ = write!(text, "1x: wait. 2x: {passing}. 3x: a person has to act. Any other code is a failure.");
     text
 }
 

@@ -16,6 +16,7 @@ mod retry;
 mod row;
 mod run;
 mod settings;
+pub mod settings_args;
 mod status;
 mod unlock;
 mod verify;
@@ -37,15 +38,17 @@ use crate::pass::stopped_by;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
-use args::{Cli, Command, OutputFormat, SettingsArgs};
+use args::{Cli, Command, OutputFormat};
 use render::Refused;
+use settings_args::SettingsArgs;
 
 /// Parses the command line and does what it says.
 ///
 /// Never panics over bad input, and prints exactly one result.
 pub fn main(arguments: Vec<OsString>) -> Exit {
     let wants_json = help::asks_for_json(&arguments);
-    let cli = match help::command().try_get_matches_from(arguments).and_then(|found| Cli::from_arg_matches(&found)) {
+    let parsed = parse(help::command_for(&arguments), arguments);
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return refuse_command_line(&error, wants_json),
     };
@@ -67,6 +70,10 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     }
 }
 
+fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
 /// A bug ends with its own exit code and a result, too; what it says goes through the masked log.
 fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) -> Exit {
     std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
@@ -81,21 +88,22 @@ async fn dispatch(cli: Cli) -> Exit {
     let output = cli.settings.output;
     let name = cli.command.name();
     let result = async {
-        let config = settings::validate(&cli.settings)?;
+        // Only when it is wanted: what is made for packagers needs no setting, not even a correct one.
+        let config = || settings::validate(&cli.settings);
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
-        match cli.command {
-            Command::Auth(args) => auth::execute(&args, &config, &stop, output).await,
-            Command::Backfill(args) => Ok(backfill::execute(&args, &config, &stop, output).await),
-            Command::Completions(args) => Ok(completions::execute(&args)),
-            Command::Doctor => doctor::execute(&config, &stop, output).await,
-            Command::Man(args) => man::execute(&args, output),
-            Command::Run(args) => Ok(run::execute(&args, &config, &stop, output).await),
-            Command::Retry(args) => Ok(retry::execute(&args, &config, &stop, output).await),
-            Command::Init => init::execute(&config, &stop, output).await,
-            Command::Status(args) => status::execute(&args, &config, &stop, output).await,
-            Command::Unlock(args) => unlock::execute(&args, &config, &stop, output).await,
-            Command::Verify(args) => verify::execute(&args, &config, &stop, output).await,
+        match &cli.command {
+            Command::Run(args) => Ok(run::execute(args, &config()?, &stop, output).await),
+            Command::Retry(args) => Ok(retry::execute(args, &config()?, &stop, output).await),
+            Command::Status(args) => status::execute(args, &config()?, &stop, output).await,
+            Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
+            Command::Doctor => doctor::execute(&config()?, &stop, output).await,
+            Command::Init => init::execute(&config()?, &stop, output).await,
+            Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
+            Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
+            Command::Unlock(args) => unlock::execute(args, &config()?, &stop, output).await,
+            Command::Completions(args) => Ok(completions::execute(args)),
+            Command::Man(args) => man::execute(args, output),
         }
     };
     match result.await {
@@ -110,17 +118,17 @@ async fn dispatch(cli: Cli) -> Exit {
 impl Command {
     fn name(&self) -> &'static str {
         match self {
-            Command::Auth(_) => "auth",
-            Command::Backfill(_) => "backfill",
-            Command::Completions(_) => "completions",
-            Command::Doctor => "doctor",
-            Command::Man(_) => "man",
             Command::Run(_) => "run",
             Command::Retry(_) => "retry",
-            Command::Init => "init",
             Command::Status(_) => "status",
-            Command::Unlock(_) => "unlock",
             Command::Verify(_) => "verify",
+            Command::Doctor => "doctor",
+            Command::Init => "init",
+            Command::Auth(_) => "auth",
+            Command::Backfill(_) => "backfill",
+            Command::Unlock(_) => "unlock",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
         }
     }
 }
@@ -148,7 +156,8 @@ fn start_log(settings: &SettingsArgs) {
         (false, 1) => Level::Verbose,
         (false, _) => Level::Everything,
     };
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is = |name: &str, wanted: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| wanted(&value));
+    let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
     telemetry::start(level, settings.log_format == OutputFormat::Json, colour);
 }

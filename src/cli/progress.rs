@@ -1,9 +1,10 @@
 //! How far it is, on stderr: a bar on a terminal, else a line in the log every few seconds. Never on stdout.
 //!
-//! It reads the counters from beside the pass, so a slow terminal slows nothing. It draws without colours.
+//! It reads the counters from beside the pass, so a slow terminal slows nothing. It draws without colours. The danger is two writers
+//! on one line of the terminal: so the bar hands the log a way to write above it ([`Footer`]), and whoever draws or clears holds one lock.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::Stage;
 use crate::progress::Progress;
+use crate::telemetry::{self, Footer};
 
 /// Between two looks at the counters, for a bar.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -20,56 +22,133 @@ const LINE: Duration = Duration::from_secs(5);
 /// Reports until it is dropped.
 pub struct Reporter {
     task: JoinHandle<()>,
-    bar: Option<ProgressBar>,
+    screen: Option<Arc<Screen>>,
 }
 
 /// Begins to report.
 pub fn report(progress: &Arc<Progress>) -> Reporter {
     let progress = Arc::clone(progress);
-    let bar = std::io::stderr().is_terminal().then(|| {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{prefix:>9} [{bar:40}] {pos}/{len} {msg}");
-        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
-    });
-    let task = match bar.clone() {
-        Some(bar) => tokio::spawn(draw(progress, bar)),
-        None => tokio::spawn(log(progress)),
-    };
-    Reporter { task, bar }
+    if !takes_bars() {
+        return Reporter { task: tokio::spawn(log(progress)), screen: None };
+    }
+    let screen = Arc::new(Screen { below: Mutex::new(Below::Nothing) });
+    telemetry::set_footer(Some(screen.clone()));
+    Reporter { task: tokio::spawn(draw(progress, screen.clone())), screen: Some(screen) }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(bar) = &self.bar {
+        if let Some(screen) = &self.screen {
+            telemetry::set_footer(None);
+            screen.close();
+        }
+    }
+}
+
+/// Whether stderr is a terminal that can take back what it shows.
+fn takes_bars() -> bool {
+    std::io::stderr().is_terminal() && !ProgressDrawTarget::stderr().is_hidden()
+}
+
+/// The line below the log.
+struct Screen {
+    below: Mutex<Below>,
+}
+
+enum Below {
+    Nothing,
+    /// What it shows: stage, done, total.
+    Bar((Stage, u64, u64), ProgressBar),
+    /// The reporter is gone; an abort does not stop a drawing that has begun.
+    Closed,
+}
+
+impl Screen {
+    fn lock(&self) -> MutexGuard<'_, Below> {
+        self.below.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, now: (Stage, u64, u64)) {
+        let (stage, done, total) = now;
+        let mut below = self.lock();
+        let bar = match &*below {
+            Below::Closed => return,
+            Below::Bar(shown, _) if *shown == now => return,
+            Below::Bar(shown, bar) if shown.0 == stage => bar.clone(),
+            Below::Bar(..) | Below::Nothing => {
+                below.clear();
+                new_bar(stage, total)
+            }
+        };
+        bar.set_length(total.max(done));
+        bar.set_position(done);
+        bar.tick();
+        *below = Below::Bar(now, bar);
+    }
+
+    fn clear(&self) {
+        let mut below = self.lock();
+        below.clear();
+        if let Below::Bar(..) = *below {
+            *below = Below::Nothing;
+        }
+    }
+
+    fn close(&self) {
+        let mut below = self.lock();
+        below.clear();
+        *below = Below::Closed;
+    }
+}
+
+impl Below {
+    fn clear(&self) {
+        if let Below::Bar(_, bar) = self {
             bar.finish_and_clear();
         }
     }
 }
 
-async fn draw(progress: Arc<Progress>, bar: ProgressBar) {
+impl Footer for Screen {
+    fn make_way(&self, write: &mut dyn FnMut()) {
+        match &*self.lock() {
+            Below::Bar(_, bar) => bar.suspend(write),
+            Below::Nothing | Below::Closed => write(),
+        }
+    }
+}
+
+/// As wide as the terminal, so that it never breaks into two lines where the numbers have room.
+fn new_bar(stage: Stage, total: u64) -> ProgressBar {
+    let template = match stage {
+        Stage::Upload => "{prefix:>8} [{wide_bar}] {bytes}/{total_bytes}",
+        Stage::Lock | Stage::Generate | Stage::Commit => "{prefix:>8} [{wide_bar}] {human_pos}/{human_len} rows",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
+        .with_style(style.progress_chars("=> "))
+        .with_prefix(stage.name())
+}
+
+async fn draw(progress: Arc<Progress>, screen: Arc<Screen>) {
     loop {
         tokio::time::sleep(REDRAW).await;
-        let Some((stage, done, total)) = progress.read() else { continue };
-        bar.set_length(total.max(done));
-        bar.set_position(done);
-        bar.set_prefix(stage.name());
-        bar.set_message(unit(stage));
+        match progress.read() {
+            Some(now) if now.2 > 0 => screen.show(now),
+            Some(_) | None => screen.clear(),
+        }
     }
 }
 
 async fn log(progress: Arc<Progress>) {
     loop {
         tokio::time::sleep(LINE).await;
-        let Some((stage, done, total)) = progress.read() else { continue };
-        progress.span().in_scope(|| tracing::info!("{stage}: {done} of {total} {}", unit(stage)));
-    }
-}
-
-/// What the counters count.
-fn unit(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Upload => "bytes",
-        Stage::Lock | Stage::Generate | Stage::Commit => "rows",
+        let Some((stage, done, total)) = progress.read().filter(|(_, _, total)| *total > 0) else { continue };
+        let unit = match stage {
+            Stage::Upload => "bytes",
+            Stage::Lock | Stage::Generate | Stage::Commit => "rows",
+        };
+        progress.span().in_scope(|| tracing::info!("{stage}: {done} of {total} {unit}"));
     }
 }

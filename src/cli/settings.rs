@@ -13,7 +13,7 @@ use crate::config::{Collections, Config, InvalidPolicy, NotifyKind, Target};
 use crate::failure::Failure;
 use crate::secret::{Secret, conceal};
 
-use super::args::SettingsArgs;
+use super::settings_args::SettingsArgs;
 
 /// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! A textfile for Prometheus' node_exporter: written beside its name and renamed, so that no half file is ever scraped.
 //!
-//! What the last success was stays in it when a later run fails: "how long ago did it work" is the alert that catches everything.
+//! What the last success was stays in it when a later run fails, and when an earlier business date is done after it: "how old is the
+//! newest day that is done" is the alert that catches everything, and a backfill of past days must not silence it.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -8,24 +9,29 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
-
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
 
 const SUCCESS: &str = "batch_export_last_success_";
+/// Which business date the success is of, as an instant.
+const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
 
-/// Writes the state after an invocation that ended `now`.
-pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], now: DateTime<Utc>) -> io::Result<()> {
+/// Writes the state after passes that have just ended.
+pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], config: &Config) -> io::Result<()> {
+    let now = config.clock.now();
+    let old = kept(path);
     let mut text = String::new();
     gauge(&mut text, "batch_export_last_run_timestamp_seconds", "When it ran last", now.timestamp() as f64);
     gauge(&mut text, "batch_export_last_run_exit_code", "How the last run ended", f64::from(exit.code()));
     let total_ms: u64 = results.iter().map(|result| result.durations_ms.total).sum();
     gauge(&mut text, "batch_export_last_run_duration_seconds", "How long it took", total_ms as f64 / 1000.0);
-    // The last batch of a backfill or a retry is the latest one.
-    match results.last().filter(|_| exit == Exit::Ok) {
-        Some(result) => success(&mut text, result, now),
-        None => text.push_str(&kept(path)),
+    // The last batch of several is the latest one.
+    let done = results.last().filter(|_| exit == Exit::Ok);
+    let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp()));
+    match done.filter(|(_, cutoff)| value(&old, CUTOFF).is_none_or(|newest| newest <= *cutoff as f64)) {
+        Some((result, cutoff)) => success(&mut text, result, cutoff, now.timestamp()),
+        None => text.push_str(&old),
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()
@@ -38,10 +44,11 @@ pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], now: DateT
     Ok(())
 }
 
-fn success(text: &mut String, result: &BatchResult, now: DateTime<Utc>) {
+fn success(text: &mut String, result: &BatchResult, cutoff: i64, now: i64) {
     let name = |rest: &str| format!("{SUCCESS}{rest}");
-    gauge(text, &name("timestamp_seconds"), "When it last ended well", now.timestamp() as f64);
-    gauge(text, &name("entries"), "Entries of that batch", result.entries as f64);
+    gauge(text, &name("timestamp_seconds"), "When the newest business date that is done ended well", now as f64);
+    gauge(text, CUTOFF, "Cut-off of that business date", cutoff as f64);
+    gauge(text, &name("entries"), "Entries of its batch", result.entries as f64);
     gauge(text, &name("rows"), "Rows of its file", result.rows as f64);
     gauge(text, &name("bytes"), "Size of its file", result.bytes as f64);
     gauge(text, &name("attempt"), "Attempts it took", f64::from(result.attempt));
@@ -49,6 +56,11 @@ fn success(text: &mut String, result: &BatchResult, now: DateTime<Utc>) {
 
 fn gauge(text: &mut String, name: &str, help: &str, value: f64) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+}
+
+/// The value of a gauge.
+fn value(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// The lines about the last success, out of the file as it is.

@@ -18,6 +18,7 @@ mod wire;
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, NotifyKind};
@@ -39,34 +40,61 @@ pub struct Listeners<'a> {
     wire: Option<Wire>,
     ping: Option<Ping>,
     started: Option<JoinHandle<()>>,
+    people: Option<People>,
+}
+
+/// Messages on their way, one after the other and beside the work.
+struct People {
+    messages: UnboundedSender<String>,
+    kind: NotifyKind,
+    posting: JoinHandle<()>,
 }
 
 impl<'a> Listeners<'a> {
-    /// Prepares, and tells the health check that work begins. Never waits.
-    pub fn begin(config: &'a Config) -> Listeners<'a> {
+    /// Prepares, and tells nobody yet.
+    pub fn prepare(config: &'a Config) -> Listeners<'a> {
         let wanted = config.notify_url.is_some() || config.ping_url.is_some();
         let wire = wanted.then(Wire::new).and_then(|wire| {
             wire.map_err(|reason| tracing::warn!("nobody can be told over the network: {reason}")).ok()
         });
-        let ping = config.ping_url.clone().map(Ping::new);
-        let started = match (&wire, &ping) {
-            (Some(wire), Some(ping)) => {
-                let (wire, ping) = (wire.clone(), ping.clone());
-                Some(tokio::spawn(async move { ping.start(&wire).await }))
-            }
-            _ => None,
-        };
-        Listeners { config, wire, ping, started }
+        let people = wire.clone().zip(config.notify_url.clone());
+        let people = people.map(|(wire, url)| People::at(wire, url, config.notify_kind));
+        Listeners { config, wire, ping: config.ping_url.clone().map(Ping::new), started: None, people }
     }
 
-    /// Tells the end. Returns within [`LIMIT`], whatever fails.
-    pub async fn end(self, exit: Exit, results: &[BatchResult]) {
-        if let Some(path) = &self.config.metrics_file
-            && let Err(error) = metrics::write(path, exit, results, self.config.clock.now())
-        {
+    /// Prepares, and tells the health check that work begins. Never waits.
+    pub fn begin(config: &'a Config) -> Listeners<'a> {
+        let mut listeners = Listeners::prepare(config);
+        if let (Some(wire), Some(ping)) = (listeners.wire.clone(), listeners.ping.clone()) {
+            listeners.started = Some(tokio::spawn(async move { ping.start(&wire).await }));
+        }
+        listeners
+    }
+
+    /// Tells people of one batch, if there is anything to tell. Never waits.
+    pub fn tell(&self, result: &BatchResult) {
+        if let (Some(people), Some(message)) = (&self.people, Message::of(result)) {
+            people.tell(&message);
+        }
+    }
+
+    /// Writes the metrics.
+    pub fn measure(&self, exit: Exit, results: &[BatchResult]) {
+        let Some(path) = &self.config.metrics_file else { return };
+        if let Err(error) = metrics::write(path, exit, results, self.config) {
             tracing::warn!("the metrics file {} was not written: {error}", path.display());
         }
-        let Some(wire) = &self.wire else { return };
+    }
+
+    /// Tells everybody the end. Returns within [`LIMIT`], whatever fails.
+    pub async fn end(self, exit: Exit, results: &[BatchResult]) {
+        self.measure(exit, results);
+        results.iter().for_each(|result| self.tell(result));
+        self.finish(exit, Some((exit, results))).await;
+    }
+
+    /// Waits until people are told; tells the health check how these batches ended, or nothing. Returns within [`LIMIT`], whatever fails.
+    pub async fn finish(self, exit: Exit, of_schedule: Option<(Exit, &[BatchResult])>) {
         let limit = match exit {
             Exit::InterruptedInt | Exit::InterruptedTerm => LIMIT_WHEN_STOPPED,
             _ => LIMIT,
@@ -76,15 +104,14 @@ impl<'a> Listeners<'a> {
             if let Some(started) = self.started {
                 let _ = started.await;
             }
-            if let Some(ping) = &self.ping {
+            if let (Some(wire), Some(ping), Some((exit, results))) = (&self.wire, &self.ping, of_schedule) {
                 ping.end(wire, exit, results).await;
             }
         };
         let notify = async {
-            if let Some(url) = &self.config.notify_url {
-                for message in results.iter().filter_map(Message::of) {
-                    notify(wire, url, self.config.notify_kind, &message).await;
-                }
+            if let Some(People { messages, posting, .. }) = self.people {
+                drop(messages);
+                let _ = posting.await;
             }
         };
         let both = async { tokio::join!(ping, notify) };
@@ -94,17 +121,29 @@ impl<'a> Listeners<'a> {
     }
 }
 
-async fn notify(wire: &Wire, url: &Secret, kind: Option<NotifyKind>, message: &Message<'_>) {
-    let body = match kind.unwrap_or_else(|| kind_of(url)) {
-        NotifyKind::Discord => discord::body(message),
-        NotifyKind::Slack => slack::body(message),
-        NotifyKind::Json => json::body(message),
-    };
-    // Masked as text: a library's message in the result may hold what no type kept out.
-    let body = redact(&body.to_string()).into_owned();
-    match wire.post(url.expose(), "application/json", body).await {
-        Ok(()) => tracing::info!("the webhook was told"),
-        Err(reason) => tracing::warn!("the webhook was not told: {reason}"),
+impl People {
+    fn at(wire: Wire, url: Secret, kind: Option<NotifyKind>) -> People {
+        let kind = kind.unwrap_or_else(|| kind_of(&url));
+        let (messages, mut waiting) = unbounded_channel::<String>();
+        let posting = tokio::spawn(async move {
+            while let Some(body) = waiting.recv().await {
+                match wire.post(url.expose(), "application/json", body).await {
+                    Ok(()) => tracing::info!("the webhook was told"),
+                    Err(reason) => tracing::warn!("the webhook was not told: {reason}"),
+                }
+            }
+        });
+        People { messages, kind, posting }
+    }
+
+    fn tell(&self, message: &Message<'_>) {
+        let body = match self.kind {
+            NotifyKind::Discord => discord::body(message),
+            NotifyKind::Slack => slack::body(message),
+            NotifyKind::Json => json::body(message),
+        };
+        // Masked as text: a library's message in the result may hold what no type kept out.
+        let _ = self.messages.send(redact(&body.to_string()).into_owned());
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Instant;
 
+use tracing::Instrument as _;
+
 use super::generate::{passed_limit, sheet_options};
 use super::generation::{Generation, Window};
 use super::{Course, Pass, Request, millis_since};
@@ -15,8 +17,11 @@ use crate::spool::Digesting;
 impl Pass<'_> {
     /// What a pass over this date would export now.
     pub async fn dry_run(&self, request: Request) -> BatchResult {
+        let batch = crate::batch::batch_id(request.date);
+        let span = tracing::info_span!("pass", batch, attempt = 0, stage = Stage::Generate.name());
+        self.progress.begin(span.clone());
         let mut course = Course::new(request);
-        if let Err(failure) = self.look_only(request, &mut course).await {
+        if let Err(failure) = self.look_only(request, &mut course).instrument(span).await {
             course.result.fail(&failure, Some(course.stage));
         }
         course.result.durations_ms.total = millis_since(course.began);

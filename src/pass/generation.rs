@@ -126,8 +126,9 @@ impl Generation<'_> {
         create: bool,
         out: impl Fn() -> Result<W, Failure>,
     ) -> Result<Generated<W>, Failure> {
+        self.progress.enter(Stage::Generate, 0);
         let (mut snapshot, scan) = scan_due(store, self.window.cutoff, create).await?;
-        let as_found = scan.in_order().map_err(Stopped::from);
+        let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(Stopped::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
                 return self.judge(&snapshot, written, Vec::new());
@@ -137,6 +138,7 @@ impl Generation<'_> {
         }
         let DueRows { rows, unaddressable } = snapshot.due_rows(self.window.cutoff).await?;
         let twice = queued_twice(rows.iter().map(|row| &row.key));
+        self.progress.enter(Stage::Generate, rows.len() as u64);
         let written = self.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &twice, out()?).await?;
         self.judge(&snapshot, written, unaddressable)
     }
@@ -149,7 +151,6 @@ impl Generation<'_> {
         twice: &[[u8; 12]],
         out: W,
     ) -> Result<Written<W>, E> {
-        self.progress.enter(Stage::Generate, 0);
         let mut written = Written {
             sheet: Sheet::new(out, self.options.clone()).map_err(write_trouble)?,
             rows: Vec::new(),

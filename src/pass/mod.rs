@@ -86,7 +86,7 @@ impl Pass<'_> {
     pub async fn run(&self, request: Request) -> BatchResult {
         let batch = crate::batch::batch_id(request.date);
         let span = tracing::info_span!("pass", batch, attempt = 0, stage = Stage::Lock.name());
-        self.progress.belongs_to(span.clone());
+        self.progress.begin(span.clone());
         self.follow(request).instrument(span).await
     }
 

@@ -99,9 +99,10 @@ impl DueScan {
         Ok(due)
     }
 
-    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows.
-    pub fn in_order(self) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
-        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS);
+    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows. `found` is told how
+    /// many more have come in.
+    pub fn in_order(self, found: impl Fn(u64)) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
+        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS, found);
         stream::try_unfold(
             in_order,
             |mut in_order| async move { Ok(in_order.next().await?.map(|chunk| (chunk, in_order))) },
@@ -130,7 +131,7 @@ impl From<StoreError> for ScanError {
 }
 
 /// Sorts within a window.
-struct InOrder {
+struct InOrder<F> {
     scan: DueScan,
     window_rows: usize,
     chunk_rows: usize,
@@ -139,11 +140,12 @@ struct InOrder {
     /// The last row that was handed out.
     given: Option<DueRow>,
     ended: bool,
+    found: F,
 }
 
-impl InOrder {
-    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize) -> InOrder {
-        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, ended: false }
+impl<F: Fn(u64)> InOrder<F> {
+    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize, found: F) -> InOrder<F> {
+        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, ended: false, found }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
@@ -163,6 +165,7 @@ impl InOrder {
         if !answer.unaddressable.is_empty() || answer.rows.iter().any(late) {
             return Err(ScanError::Irregular);
         }
+        (self.found)(answer.rows.len() as u64);
         self.window.extend(answer.rows);
         self.window.sort();
         Ok(())
@@ -245,7 +248,7 @@ mod tests {
                     let _ = sender.send(Ok(answer)).await;
                 }
             });
-            let mut in_order = InOrder::new(DueScan { answers: receiver, task }, WINDOW, CHUNK);
+            let mut in_order = InOrder::new(DueScan { answers: receiver, task }, WINDOW, CHUNK, |_| ());
             let mut chunks = Vec::new();
             loop {
                 match in_order.next().await {

@@ -76,6 +76,13 @@ impl BatchExport {
         command.now(DEFAULT_NOW)
     }
 
+    /// Another program with the variables of this command, such as a terminal around it.
+    pub fn in_place_of_the_binary(mut self, program: &str, arguments: &[&str]) -> BatchExport {
+        self.program = program.to_owned();
+        self.arguments.clear();
+        self.args(arguments)
+    }
+
     /// Adds one argument.
     pub fn arg(mut self, argument: &str) -> BatchExport {
         self.arguments.push(argument.to_owned());

@@ -3,6 +3,7 @@
 //! Tests are plain synchronous functions and run in parallel. Each has a database of its own, so none sees another's rows; what is
 //! shared (the server, its one fail point) is named where it is shared. Nothing is left behind, however a test ends.
 
+pub mod browser;
 pub mod command;
 pub mod day;
 pub mod db;
@@ -14,6 +15,7 @@ mod proxy_rules;
 mod proxy_wire;
 pub mod receiver;
 pub mod seed;
+pub mod terminal;
 
 use std::future::IntoFuture;
 use std::sync::OnceLock;

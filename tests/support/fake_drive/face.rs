@@ -85,6 +85,16 @@ impl FakeDrive {
         self.shared.state().tokens.authorized_user_json(&self.token_uri(), scope)
     }
 
+    /// The OAuth client that persons consent to, as its `client.json` holds it.
+    pub fn oauth_client(&self) -> String {
+        self.shared.state().tokens.client_json(&self.token_uri())
+    }
+
+    /// A person consents: the code that the browser brings back, good for one exchange.
+    pub fn consent_code(&self) -> String {
+        self.shared.state().tokens.consent_code()
+    }
+
     /// The folder for exports, in a shared drive.
     pub fn folder(&self) -> String {
         self.shared.state().folder.clone()

@@ -71,6 +71,8 @@ struct Token {
 pub struct Tokens {
     live: HashMap<String, Token>,
     refresh: HashMap<String, Identity>,
+    /// What a consent page handed out and nobody has exchanged yet.
+    codes: HashSet<String>,
     revoked_keys: HashSet<&'static str>,
     /// Every secret ever handed out, for tests that look for leaks.
     pub secrets: Vec<String>,
@@ -101,11 +103,33 @@ impl Tokens {
         .to_string()
     }
 
-    pub fn authorized_user_json(&mut self, token_uri: &str, scope: &str) -> String {
+    /// The OAuth client, as the Cloud console offers it for download.
+    pub fn client_json(&self, token_uri: &str) -> String {
+        json!({"installed": {
+            "client_id": USER_CLIENT, "client_secret": USER_CLIENT_SECRET, "token_uri": token_uri,
+            "auth_uri": "https://accounts.google.com/o/oauth2/auth",
+        }})
+        .to_string()
+    }
+
+    /// The user consents: the code that the browser brings back, good for one exchange.
+    pub fn consent_code(&mut self) -> String {
+        let code = format!("4/{}", random_text(24));
+        self.codes.insert(code.clone());
+        self.secrets.push(code.clone());
+        code
+    }
+
+    fn new_refresh_token(&mut self, scope: &str) -> String {
         let refresh_token = format!("1//{}", random_text(24));
         let identity = Identity { email: USER.to_owned(), app: USER_CLIENT.to_owned(), scopes: words(scope) };
         self.refresh.insert(refresh_token.clone(), identity);
         self.secrets.extend([refresh_token.clone(), USER_CLIENT_SECRET.to_owned()]);
+        refresh_token
+    }
+
+    pub fn authorized_user_json(&mut self, token_uri: &str, scope: &str) -> String {
+        let refresh_token = self.new_refresh_token(scope);
         json!({
             "type": "authorized_user", "client_id": USER_CLIENT, "client_secret": USER_CLIENT_SECRET,
             "refresh_token": refresh_token, "token_uri": token_uri,
@@ -129,8 +153,17 @@ impl Tokens {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         let granted = match field("grant_type") {
             JWT_BEARER => self.check_assertion(token_uri, field("assertion")),
-            "refresh_token" if (field("client_id"), field("client_secret")) != (USER_CLIENT, USER_CLIENT_SECRET) => {
+            "refresh_token" | "authorization_code"
+                if (field("client_id"), field("client_secret")) != (USER_CLIENT, USER_CLIENT_SECRET) =>
+            {
                 Err(Answer::token_error(401, "invalid_client", "The OAuth client was not found."))
+            }
+            "authorization_code" if field("code_verifier").len() < 43 || !self.codes.remove(field("code")) => {
+                Err(Answer::token_error(400, "invalid_grant", "Malformed auth code."))
+            }
+            "authorization_code" => {
+                let refresh_token = self.new_refresh_token(SCOPE_DRIVE);
+                return self.issue(self.refresh[&refresh_token].clone(), Some(&refresh_token));
             }
             "refresh_token" => self
                 .refresh
@@ -141,16 +174,20 @@ impl Tokens {
         };
         match granted {
             Err(refusal) => refusal,
-            Ok(identity) => self.issue(identity),
+            Ok(identity) => self.issue(identity, None),
         }
     }
 
-    fn issue(&mut self, identity: Identity) -> Answer {
+    fn issue(&mut self, identity: Identity, refresh_token: Option<&str>) -> Answer {
         let bearer = format!("ya29.{}", random_text(48));
         self.secrets.push(bearer.clone());
         let scope = identity.scopes.join(" ");
         self.live.insert(bearer.clone(), Token { identity, expires_at_s: now_s() + 3599 });
-        Answer::json(200, &json!({"access_token": bearer, "expires_in": 3599, "token_type": "Bearer", "scope": scope}))
+        let mut body = json!({"access_token": bearer, "expires_in": 3599, "token_type": "Bearer", "scope": scope});
+        if let Some(refresh_token) = refresh_token {
+            body["refresh_token"] = refresh_token.into();
+        }
+        Answer::json(200, &body)
     }
 
     fn check_assertion(&self, token_uri: &str, assertion: &str) -> Result<Identity, Answer> {

@@ -1,0 +1,219 @@
+//! The situations, a function per section of the README that shows commands: what is the case, each line in its turn, what must come.
+//!
+//! Not run by the program itself but accounted for here: `export` (read by the shell before every other line), `sha256sum` (run), and
+//! `cargo install`, which would build everything once more: for it stand the binary under test, which cargo has built from the same
+//! package, and cargo's own word that the lock file fits (`--locked`).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+
+use super::Walk;
+use super::desk::Desk;
+use crate::support::browser::answer;
+use crate::support::command::Finished;
+use crate::support::day::{BATCHES, FILE, LOG};
+use crate::support::fake_drive::{Answer, Fault, On, Operation};
+use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Half an hour after the cut-off of the day after the seeded one.
+const NEXT_EVENING: &str = "2026-01-19T18:30:00+07:00";
+
+/// What is prepared for the commands of a section.
+pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
+    Some(match section {
+        "Install" => install,
+        "Configure" => configure,
+        "Google set-up" => google,
+        "Schedule it" => schedule,
+        "Runbook" => runbook,
+        "The credentials expired" => credentials_expired,
+        "The database was down over the cut-off" => database_was_down,
+        "An invalid entry blocks the batch" => invalid_entry,
+        "The accountant imported the wrong file" => wrong_file,
+        _ => return None,
+    })
+}
+
+/// Drive refuses every upload, until it is cured.
+fn fill_drive(desk: &Desk) {
+    let full = Fault::answer(Answer::error(403, "storageQuotaExceeded"));
+    desk.day.drive().plan(On::every(Operation::Start), full);
+}
+
+/// Uses up every attempt.
+fn exhaust(desk: &Desk) {
+    fill_drive(desk);
+    while desk.day.db.count(BATCHES, doc! { "state": "exhausted" }) == 0 {
+        desk.day.retry().run();
+        desk.day.let_time_pass();
+    }
+    desk.day.drive().cure();
+}
+
+fn all_checks_are_ok(finished: Finished) {
+    let result = finished.expect_code(0).json();
+    assert!(result["checks"].as_array().unwrap().iter().all(|check| check["verdict"] == "ok"), "{result}");
+}
+
+/// Runs `auth` with a person who says yes.
+fn consent(desk: &Desk, line: &str) {
+    let running = desk.json(line).spawn();
+    let question = desk.browser.question();
+    answer(&question, &format!("code={}", desk.day.drive().consent_code()));
+    assert_eq!(running.wait(PATIENCE).expect_code(0).json()["outcome"], "completed");
+    assert_eq!(fs::metadata(desk.credentials()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+fn install(walk: &mut Walk) {
+    let line = walk.next("cargo install --path . --locked");
+    assert!(line.contains(" --root "), "{line}");
+    let locked = ["tree", "--locked", "--offline", "--depth", "0", "--prefix", "none"];
+    let cargo = Command::new(env!("CARGO")).args(locked).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let cargo = cargo.expect("cargo");
+    let package = String::from_utf8_lossy(&cargo.stdout);
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let version = concat!("batch-export v", env!("CARGO_PKG_VERSION"));
+    assert!(package.starts_with(version), "{package}");
+    let shown = Desk::new().line(&walk.next("batch-export --version")).run().expect_code(0).stdout;
+    assert_eq!(shown, concat!("batch-export ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+/// An application that has never been exported.
+fn configure(walk: &mut Walk) {
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    let settings = walk.all("export ");
+    assert_eq!(settings.len(), 3, "three settings are said to be enough: {settings:?}");
+    all_checks_are_ok(desk.now_truly(&walk.next("batch-export doctor")).run());
+    let made = desk.json(&walk.next("batch-export init")).run().expect_code(0).json();
+    assert_eq!((made["outcome"].as_str(), made["queue_index_created"].as_bool()), (Some("completed"), Some(false)));
+    let dry = desk.json(&walk.next("batch-export run --dry-run")).run().expect_code(0).json();
+    assert_eq!((dry["outcome"].as_str(), dry["entries"].as_u64()), (Some("dry_run"), Some(5)));
+    assert_eq!((desk.day.rows_with_status("queued"), desk.day.live_files().len()), (5, 0));
+    assert_eq!((desk.day.db.count(BATCHES, doc! {}), desk.day.db.count(LOG, doc! {})), (0, 0));
+}
+
+/// A person gives consent for the first time, and it is good for an export.
+fn google(walk: &mut Walk) {
+    let desk = Desk::without_credentials();
+    consent(&desk, &walk.next("batch-export auth"));
+    let stored: serde_json::Value = serde_json::from_slice(&fs::read(desk.credentials()).unwrap()).unwrap();
+    assert_eq!(stored["type"], "authorized_user");
+    seed_day(&desk.day.db, DATE, 5);
+    desk.json("batch-export run").run().expect_code(0);
+    desk.day.check_converged();
+}
+
+/// A day that is done, and one that nobody started.
+fn schedule(walk: &mut Walk) {
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    desk.day.run().run().expect_code(0);
+    let line = walk.next("batch-export status --check");
+    let good = desk.line(&line).run().expect_code(0).stdout;
+    assert_eq!(good, "ok: batch_2026-01-18 completed\n");
+    let bad = desk.line(&line).now(NEXT_EVENING).run().expect_code(34).stdout;
+    assert_eq!(bad.lines().count(), 1, "{bad}");
+    assert!(bad.contains("batch_2026-01-19 is missing") && bad.contains("(exit 34)"), "{bad}");
+}
+
+/// A batch that failed, as it is looked at; then one that has used up its attempts.
+fn runbook(walk: &mut Walk) {
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    fill_drive(&desk);
+    desk.json("batch-export run").run().expect_code(31);
+    let table = desk.line(&walk.next("batch-export status")).run().expect_code(0).stdout;
+    let row = table.lines().find(|line| line.starts_with(DATE)).unwrap_or_else(|| panic!("no row: {table}"));
+    assert!(row.contains("failed") && row.contains("drive_rejected, again at 20"), "{table}");
+    let history = desk.line(&walk.next("batch-export status --date")).run().expect_code(0).stdout;
+    assert!(history.contains("attempt 1  failed (drive_rejected) at upload"), "{history}");
+    let doctor = desk.now_truly(&walk.next("batch-export doctor")).run().expect_code(34);
+    assert!(doctor.stdout.contains("storageQuotaExceeded"), "{}", doctor.report());
+    desk.day.drive().cure();
+    desk.json("batch-export run --now").run().expect_code(0);
+    let verify = walk.next("batch-export verify --date");
+    assert_eq!(desk.json(&verify).run().expect_code(0).json()["outcome"], "verified");
+    desk.day.drive().trash(&desk.day.live_files()[0].id);
+    assert_ne!(desk.json(&verify).run().expect_code(34).json()["problems"].as_array().unwrap().len(), 0);
+
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    exhaust(&desk);
+    let unlocked = desk.json(&walk.next("batch-export unlock --date")).run().expect_code(0).json();
+    assert_eq!((unlocked["outcome"].as_str(), unlocked["state"].as_str()), (Some("unlocked"), Some("exhausted")));
+    assert_eq!(unlocked["reason"], "quota raised", "the shell's words have not arrived");
+    let result = desk.json(&walk.next("batch-export retry --date")).run().expect_code(0).json();
+    assert_eq!((&result["batches"][0]["outcome"], &result["batches"][0]["attempt"]), (&"completed".into(), &1.into()));
+    desk.day.check_converged();
+}
+
+/// The consent of a person has ended.
+fn credentials_expired(walk: &mut Walk) {
+    let desk = Desk::without_credentials();
+    desk.put_credentials(&desk.day.drive().authorized_user());
+    seed_day(&desk.day.db, DATE, 5);
+    desk.day.drive().revoke_consent();
+    let refused = desk.json("batch-export run").run().expect_code(31).json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("invalid_grant"), "{refused}");
+    consent(&desk, &walk.next("batch-export auth"));
+    all_checks_are_ok(desk.now_truly(&walk.next("batch-export doctor")).run());
+    let result = desk.json(&walk.next("batch-export run --date")).run().expect_code(0).json();
+    assert_eq!((result["outcome"].as_str(), result["attempt"].as_i64()), (Some("completed"), Some(2)));
+    desk.day.check_converged();
+}
+
+/// Three cut-offs have passed without a batch.
+fn database_was_down(walk: &mut Walk) {
+    let desk = Desk::new();
+    for date in ["2026-01-16", "2026-01-17", DATE] {
+        seed_day(&desk.day.db, date, 3);
+    }
+    let result = desk.json(&walk.next("batch-export backfill")).run().expect_code(0).json();
+    let batches = result["batches"].as_array().unwrap().iter();
+    let batches: Vec<_> =
+        batches.map(|batch| (batch["date"].as_str().unwrap(), batch["entries"].as_u64().unwrap())).collect();
+    assert_eq!(batches, [("2026-01-16", 3), ("2026-01-17", 3), (DATE, 3)], "a file per day");
+    desk.day.check_converged();
+}
+
+/// One entry of five must not be exported.
+fn invalid_entry(walk: &mut Walk) {
+    let desk = Desk::new();
+    let entries: Vec<Entry> = (0..5).map(|number| Entry::numbered(DATE, number)).collect();
+    seed(&desk.day.db, &[&entries[..4], &[entries[4].clone().set("status", "draft")]].concat());
+    desk.json("batch-export run").run().expect_code(32);
+    let rows = desk.day.db.find_all(QUEUE, doc! {});
+    let batch = desk.day.batch();
+    let seen = desk.line(&walk.next("batch-export run --date")).run().expect_code(32).json();
+    let invalid = seen["invalid"].as_array().unwrap();
+    assert_eq!((invalid.len(), invalid[0]["entry_id"].as_str()), (1, Some(&*entries[4].id().to_hex())));
+    assert!(invalid[0]["reason"].as_str().unwrap().contains("draft"), "{seen}");
+    assert_eq!((desk.day.db.find_all(QUEUE, doc! {}), desk.day.batch()), (rows, batch), "it changed something");
+    let held = desk.json(&walk.next("batch-export run --date")).run().expect_code(0).json();
+    assert_eq!((held["entries"].as_u64(), held["held"].as_array().unwrap().len()), (Some(4), 1));
+    let failed = desk.day.db.find_one(QUEUE, doc! { "status": "failed" }).expect("the row that is held back");
+    assert!(failed.get_str("lastError").unwrap().contains("draft"), "{failed}");
+    desk.day.check_converged();
+}
+
+/// A batch that is done, and the file that was imported in the accountant's folder.
+fn wrong_file(walk: &mut Walk) {
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    desk.day.run().run().expect_code(0);
+    let status = desk.line(&walk.next("batch-export status --date")).run().expect_code(0).json();
+    let batch = &status["batches"][0];
+    assert_eq!(batch["file"]["id"].as_str(), Some(&*desk.day.live_files()[0].id));
+    assert!(batch["total_debit"].is_string() && batch["total_credit"].is_string(), "{status}");
+    assert_eq!(status["voided"], serde_json::json!([]));
+    desk.json(&walk.next("batch-export verify --date")).run().expect_code(0);
+    fs::write(desk.folder().join(FILE), &desk.day.live_files()[0].bytes).unwrap();
+    let sum = desk.line(&walk.next("sha256sum ")).run().expect_code(0).stdout;
+    assert_eq!(sum.split_whitespace().next(), batch["sha256"].as_str(), "{sum}");
+}
