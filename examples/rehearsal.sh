@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # The rehearsal of 18:00: a real cron daemon with the lines of crontab.example, a real MongoDB, and a clock that is about to strike.
 #
-# What it shows: the batch of one day arriving at the cut-off; the trigger coming a second time and doing nothing; on the next day a
-# destination that is not there at 18:00, recorded, and the batch being finished by the next `retry` once it is back.
+# What it shows, day by day:
+# 1. the batch arriving at the cut-off; then the trigger of a second machine, whose clock is behind, doing nothing;
+# 2. the destination not there at 18:00, recorded; `retry` four minutes later doing nothing; at five minutes, the real first delay,
+#    finishing the day;
+# 3. the same, with nobody at hand: cron's own `retry`, the first one after the five minutes, finishes the day.
+# Whatever does not come as it should ends the script with a message and a code.
 #
 # What is not as on a real evening, and why:
-# - cron and the program see a shifted clock (libfaketime); the database does not, because leases and back-off follow the database's
-#   clock and must not be cheated. So the first back-off is two seconds here instead of five minutes.
-# - between the scenes the clock jumps: cron is stopped and started again at a later time.
-# - cron reads its tables from fixed places. It runs in a mount namespace of its own where these hold only the rehearsal's table, so
-#   that no job of this machine is started. That needs root.
+# - everybody sees a shifted clock (libfaketime), so that nobody waits for 18:00. The database too, because leases and back-off follow
+#   its clock. It reads its clock from a file at each look, and so can jump while it runs; it is never set back.
+# - between the scenes the clock jumps. Cron would sleep through that, so it is stopped and started again at the later time.
+# - cron reads its tables from fixed places. All of this runs in a mount namespace of its own where these hold only the rehearsal's
+#   table, so that no job of this machine is started, and where libfaketime's shared memory goes away with it. That needs root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,8 +29,12 @@ give_up() {
 for pair in cargo:rustup cron:cron faketime:faketime unshare:util-linux; do
     command -v "${pair%:*}" >/dev/null || give_up "${pair%:*} is missing; install it (Debian: apt-get install ${pair#*:})"
 done
-faketime_library=$(faketime -f +0 sh -c 'echo "$LD_PRELOAD"')
-unshare --mount true || give_up 'this machine allows no mount namespace (unshare --mount); run this with more rights'
+if [ "${1:-}" != --in-its-own-mounts ]; then
+    unshare --mount true || give_up 'this machine allows no mount namespace (unshare --mount); run this with more rights'
+    exec unshare --mount -- examples/rehearsal.sh --in-its-own-mounts
+fi
+# The one that locks, because the database has many threads.
+faketime_library=$(faketime -m -f +0 sh -c 'echo "$LD_PRELOAD"')
 
 for name in $(compgen -e BATCH_EXPORT_ | grep -v TEST_MONGOD; compgen -e GOOGLE_; compgen -e MONGODB_); do
     unset "$name"
@@ -52,14 +60,45 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 mkdir "$scratch"/{db,share,spool,tables,nothing,run}
-port=$((20000 + RANDOM % 10000))
-"$mongod" --replSet trial --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$scratch/db" --oplogSize 64 \
-    --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false </dev/null >"$scratch/mongod.log" 2>&1 &
-server=$!
-until grep -q 'Waiting for connections' "$scratch/mongod.log"; do
-    kill -0 "$server" 2>/dev/null || { server= && give_up "mongod does not start: $(tail -n 2 "$scratch/mongod.log")"; }
-    sleep 0.1
+mount --bind "$scratch/tables" /var/spool/cron/crontabs
+mount --bind "$scratch/nothing" /etc/cron.d
+mount --bind /dev/null /etc/crontab
+mount --bind "$scratch/run" /run
+mount -t tmpfs none /dev/shm
+
+# Moves the clock of the database, and of all that is started from now on, to $1 (with its zone). Never shown too early: the fraction of
+# the real second is on top.
+offset=
+clock_shows() {
+    offset_to "$1"
+    printf '%s\n' "$offset" >"$scratch/clock.new"
+    mv "$scratch/clock.new" "$scratch/clock"
+}
+offset_to() {
+    local seconds
+    seconds=$(($(date -d "$1" +%s) - $(date +%s)))
+    [ "$seconds" -lt 0 ] || seconds=+$seconds
+    offset=${seconds}s
+}
+shifted=(env "LD_PRELOAD=$faketime_library" FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 TZ=UTC)
+
+clock_shows '2026-01-18 17:59:00 +0700'
+for _ in 1 2 3 4 5; do
+    port=$((20000 + RANDOM % 10000))
+    # Its threads wait by the monotonic clock, which stays the real one; without the fix being off their waits end at once, and spin.
+    "${shifted[@]}" "FAKETIME_TIMESTAMP_FILE=$scratch/clock" FAKETIME_NO_CACHE=1 FAKETIME_FORCE_MONOTONIC_FIX=0 \
+        "$mongod" --replSet trial --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$scratch/db" --oplogSize 64 \
+        --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
+        </dev/null >"$scratch/mongod.log" 2>&1 &
+    server=$!
+    until grep -q 'Waiting for connections' "$scratch/mongod.log"; do
+        # A port that somebody else has ends the server: another one is tried.
+        kill -0 "$server" 2>/dev/null || { server= && break; }
+        sleep 0.1
+    done
+    [ -z "$server" ] || break
 done
+[ -n "$server" ] || give_up "mongod does not start: $(tail -n 2 "$scratch/mongod.log")"
 seed=$target/debug/examples/seed
 uri="mongodb://127.0.0.1:$port/auto_acct?replicaSet=trial"
 "$seed" "mongodb://127.0.0.1:$port/?directConnection=true" initiate "127.0.0.1:$port"
@@ -69,27 +108,26 @@ log=$scratch/batch-export.log
 touch "$log"
 {
     printf '%s\n' "LD_PRELOAD=$faketime_library" 'FAKETIME=@OFFSET@' 'FAKETIME_DONT_FAKE_MONOTONIC=1' 'DONT_FAKE_MONOTONIC=1' 'TZ=UTC'
-    printf '%s\n' "BATCH_EXPORT_SPOOL_DIR=$scratch/spool" 'BATCH_EXPORT_RETRY_DELAYS=2s,15m,45m'
+    printf '%s\n' "BATCH_EXPORT_SPOOL_DIR=$scratch/spool"
     sed -e "s|^PATH=.*|PATH=$target/debug:/usr/bin:/bin|" -e "s|^MONGODB_URI=.*|MONGODB_URI=$uri|" \
         -e "s|^BATCH_EXPORT_DESTINATION=.*|BATCH_EXPORT_DESTINATION=file://$scratch/share|" -e '/^GOOGLE_/d' \
         -e "s|/var/log/batch-export/batch-export.log|$log|" crontab.example
 } >"$scratch/table"
 
-# Starts cron when its clock shows $1 in Bangkok, in the place of the one that ran.
-cron_at() {
+# Starts cron at the clock that was set last, in the place of the one that ran.
+cron_starts() {
     stop_cron
-    local offset
-    offset=$(($(date -d "$1 +0700" +%s) - $(date +%s)))
-    [ "$offset" -lt 0 ] || offset=+$offset
-    sed "s/@OFFSET@/${offset}s/" "$scratch/table" >"$scratch/tables/root"
+    sed "s/@OFFSET@/$offset/" "$scratch/table" >"$scratch/tables/root"
     chmod 600 "$scratch/tables/root"
-    say "cron starts; its clock shows $1 in Bangkok"
-    TZ=UTC LD_PRELOAD=$faketime_library FAKETIME=${offset}s FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 \
-        unshare --mount sh -c '
-            mount --bind "$1/tables" /var/spool/cron/crontabs && mount --bind "$1/nothing" /etc/cron.d &&
-            mount --bind /dev/null /etc/crontab && mount --bind "$1/run" /run && exec cron -f
-        ' sh "$scratch" </dev/null >"$scratch/cron.log" 2>&1 &
+    say "cron starts; its clock shows $(by_hand date -d '+7 hours' '+%F %T') in Bangkok"
+    "${shifted[@]}" "FAKETIME=$offset" cron -f </dev/null >"$scratch/cron.log" 2>&1 &
     cron=$!
+}
+
+# Runs a command as an operator would, at the same clock.
+by_hand() {
+    "${shifted[@]}" "FAKETIME=$offset" "PATH=$target/debug:$PATH" "MONGODB_URI=$uri" "BATCH_EXPORT_SPOOL_DIR=$scratch/spool" \
+        "BATCH_EXPORT_DESTINATION=file://$scratch/share" "$@"
 }
 
 # Waits until the log has a line with $1 that it did not have before, and shows what was logged since the last time.
@@ -107,25 +145,70 @@ expect() {
     shown=$(wc -l <"$log")
 }
 
+# Runs `retry` by hand at $1, and wants $2 in its answer.
+retry_at() {
+    local answer
+    clock_shows "$1"
+    say "\`batch-export retry\` by hand at $(by_hand date -d '+7 hours' '+%F %T') in Bangkok"
+    # The failure of a command is an answer too, to be shown before it is judged.
+    answer=$(by_hand batch-export retry 2>&1) || true
+    printf '%s\n' "$answer"
+    case $answer in
+        *"$2"*) ;;
+        *) give_up "\`retry\` should have said '$2'" ;;
+    esac
+}
+
+# Without this the delays would be those of another clock than the one shown.
+the_database_agrees() {
+    by_hand batch-export doctor 2>&1 | grep '^ok  *clock  ' || give_up "the database's clock is another one: $(by_hand batch-export doctor 2>&1)"
+}
+
+# The destination is away at 18:00 on day $1; leaves in `due` when the first retry is due, which must be five minutes later.
+due=
+fails_at_six_on() {
+    say "$("$seed" "$uri" load examples/day.json "$1"), and the destination is not there at 18:00"
+    mv "$scratch/share" "$scratch/share.gone"
+    clock_shows "$1 17:59:57 +0700"
+    cron_starts
+    expect 'takes it up again'
+    due=$(sed -n 's/.*takes it up again at \([^ ]*\)$/\1/p' "$log" | tail -n 1)
+    case $due in
+        "$1"T11:05:*) ;;
+        *) give_up "the first retry should be due five minutes after 18:00 (11:00 UTC), and not at $due" ;;
+    esac
+    mv "$scratch/share.gone" "$scratch/share"
+    say 'The destination is back'
+}
+
 say "$("$seed" "$uri" load examples/day.json 2026-01-18)"
-cron_at '2026-01-18 17:59:57'
+clock_shows '2026-01-18 17:59:57 +0700'
+cron_starts
+the_database_agrees
 expect 'batch_2026-01-18  completed'
 ls -l "$scratch/share"
 
-say 'The trigger comes a second time'
-cron_at '2026-01-18 17:59:57'
+say 'The trigger comes a second time, from a machine whose clock is some seconds behind'
+offset_to '2026-01-18 17:59:57 +0700'
+cron_starts
 expect 'batch_2026-01-18  already_completed'
 
-say "$("$seed" "$uri" load examples/day.json 2026-01-19), and the destination is not there at 18:00"
-mv "$scratch/share" "$scratch/share.gone"
-cron_at '2026-01-19 17:59:57'
-expect 'takes it up again'
+fails_at_six_on 2026-01-19
+retry_at "$due - 1 minute" 'nothing due'
+the_database_agrees
+# A second more: the clock is set in whole seconds.
+retry_at "$due + 1 second" 'batch_2026-01-19  completed  number 2  attempt 2'
 
-say 'The destination is back; the clock jumps to the next retry'
-mv "$scratch/share.gone" "$scratch/share"
-cron_at '2026-01-19 18:06:57'
-expect 'batch_2026-01-19  completed'
+fails_at_six_on 2026-01-20
+say 'The clock jumps to the first line of the table after that'
+clock_shows '2026-01-20 18:06:57 +0700'
+cron_starts
+expect 'batch_2026-01-20  completed  number 3  attempt 2'
+
 ls -l "$scratch/share"
-
-[ "$(find "$scratch/share" -name 'batch_*.csv' | wc -l)" = 2 ] || give_up 'there should be exactly one file for each of the two days'
-say 'Two days, two files, nothing left to do'
+for day in 18 19 20; do
+    [ -f "$scratch/share/batch_2026-01-$day.csv" ] || give_up "the file of 2026-01-$day is missing"
+done
+[ "$(find "$scratch/share" -type f | wc -l)" = 3 ] || give_up 'there should be exactly one file for each of the three days'
+by_hand batch-export status --check || give_up 'something is left to do'
+say 'Three days, three files, nothing left to do'
