@@ -6,19 +6,15 @@
 //! does not match would insert a second document. So the pipeline computes a verdict first and then either applies it or leaves
 //! the document as it is; who got it is told by the holder's id in the document that comes back.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
-use super::document::{self, bson_date, literal};
+use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
+use super::expressions::{history_with, literal, millis, void_when_exhausted};
 use super::{Claim, Store};
 use crate::batch::{Batch, State};
-
-/// Attempts that the history keeps.
-const HISTORY_CAP: i32 = 50;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -170,7 +166,7 @@ impl Store {
             when("roll_forward", with(roll_forward)),
             when("exhaust", exhaust),
             doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
-            super::batches::void_when_exhausted(),
+            void_when_exhausted(),
             doc! { "$unset": ["_verdict", "_apply"] },
         ]
     }
@@ -208,15 +204,5 @@ fn crashed(request: &Acquisition) -> Document {
         "message": literal(message),
     };
     let added = doc! { "$cond": [{ "$eq": [{ "$type": "$holder" }, "object"] }, [entry], []] };
-    capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, added] })
-}
-
-/// The newest attempts of a history.
-pub(super) fn capped(history: Document) -> Document {
-    doc! { "$slice": [history, -HISTORY_CAP] }
-}
-
-/// Milliseconds for date arithmetic on the server.
-pub(super) fn millis(duration: Duration) -> i64 {
-    duration.as_millis().try_into().unwrap_or(i64::MAX)
+    history_with(added)
 }

@@ -8,9 +8,9 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
-use super::acquire::{capped, millis};
-use super::document::{self, file_document, literal};
+use super::document::{self, file_document};
 use super::error::StoreError;
+use super::expressions::{history_with, literal, millis, void_when_exhausted};
 use super::{LEDGER, Store};
 use crate::batch::{Batch, FileFacts, State};
 use crate::exit::Exit;
@@ -59,27 +59,6 @@ pub struct Overview {
     pub due: bool,
     /// The database's clock at the time of the scan.
     pub now: DateTime<Utc>,
-}
-
-/// A stage that gives up the file of a batch that has become exhausted: until a person comes, its entries may be exported with another
-/// date, and the accountant must not find them in two live files.
-pub(super) fn void_when_exhausted() -> Document {
-    let gives_up = doc! { "$and": [
-        { "$eq": ["$state", State::Exhausted.name()] },
-        { "$eq": [{ "$type": "$file" }, "object"] },
-    ]};
-    let entry = doc! {
-        "id": "$file.id",
-        "sha256": "$file.sha256",
-        "reason": "all retries were used before it was committed",
-        "at": "$$NOW",
-        "trashed": false,
-    };
-    let voided = doc! { "$ifNull": ["$voided", []] };
-    doc! { "$set": {
-        "voided": { "$cond": [&gives_up, { "$concatArrays": [&voided, [entry]] }, &voided] },
-        "file": { "$cond": [&gives_up, null, "$file"] },
-    }}
 }
 
 impl Store {
@@ -184,7 +163,7 @@ impl Store {
         let changes = doc! { "$set": {
             "state": { "$cond": [&marking, "$state", state] },
             "nextRetryAt": { "$cond": [&marking, null, next] },
-            "history": capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, [entry]] }),
+            "history": history_with(vec![entry]),
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
@@ -214,7 +193,7 @@ impl Store {
             "attempt": { "$cond": [&marking, "$attempt", 0] },
             "nextRetryAt": { "$cond": [&marking, null, "$$NOW"] },
             "fence": { "$add": ["$fence", 1] },
-            "history": capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, [entry]] }),
+            "history": history_with(vec![entry]),
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",

@@ -135,8 +135,3 @@ fn object_ids(document: &Document, key: &str) -> Vec<String> {
 pub(super) fn bson_date(instant: DateTime<Utc>) -> mongodb::bson::DateTime {
     mongodb::bson::DateTime::from_millis(instant.timestamp_millis())
 }
-
-/// A value as a constant inside an aggregation expression, where a `$` at its beginning would name a field.
-pub(super) fn literal(value: impl Into<Bson>) -> Bson {
-    Bson::Document(doc! { "$literal": value.into() })
-}

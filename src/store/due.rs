@@ -16,9 +16,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::document::bson_date;
-use super::entries::CHUNK_ROWS;
 use super::error::StoreError;
 
+/// Rows that are handed out at a time, and whose entries are fetched by one command.
+pub(super) const CHUNK_ROWS: usize = 5_000;
 /// Queue rows per answer.
 const ANSWER_ROWS: u32 = 5_000;
 /// Answers that wait while entries are fetched.

@@ -10,13 +10,10 @@ use mongodb::bson::{Document, RawBsonRef, RawDocument, doc, oid::ObjectId};
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{ClientSession, Collection};
 
-use super::due::RowKey;
+use super::due::{CHUNK_ROWS, RowKey};
 use super::error::StoreError;
 use crate::entry::EntryFields;
 use crate::money::Number;
-
-/// Rows whose entries are fetched by one command.
-pub(super) const CHUNK_ROWS: usize = 5_000;
 
 /// Entries of up to 5,000 consecutive rows, in the buffers that came from the wire.
 pub struct EntryChunk {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use super::acquire::millis;
 use super::batches::Claim;
 use super::commit::{completion, ids, send_commit, transaction_options};
 use super::document::int;
 use super::error::{Kind, StoreError};
+use super::expressions::millis;
 use super::{LEDGER, Store};
 use crate::batch::Batch;
 

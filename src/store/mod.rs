@@ -6,7 +6,8 @@
 //! - Leases and back-off are judged by the database's clock (`$$NOW`) only; no client time is ever stored as a deadline.
 //! - Reads that end in the file are taken at one snapshot; what the commit marks is what that snapshot showed, or nothing.
 //!
-//! Layers, upwards: `error` (what went wrong, in kinds), `document` (BSON to the program's types), then one file per concern.
+//! Layers, upwards: `error` (what went wrong, in kinds), `document` (BSON to the program's types), `expressions` (what the server evaluates),
+//! then one file per concern.
 
 mod acquire;
 mod audit;
@@ -16,6 +17,7 @@ mod document;
 mod due;
 mod entries;
 mod error;
+mod expressions;
 mod indexes;
 mod marking;
 mod probe;

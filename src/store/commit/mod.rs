@@ -17,11 +17,12 @@ use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteCon
 use writes::Stopped;
 pub(super) use writes::{chunks, ids};
 
+use super::Store;
 use super::batches::Claim;
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
+use super::expressions::history_with;
 use super::snapshot::Ledger;
-use super::{Store, acquire};
 use crate::batch::{FileFacts, State};
 
 /// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
@@ -242,6 +243,6 @@ pub(super) fn completion() -> Document {
         "completedAt": "$$NOW",
         "holder": null,
         "leaseExpiresAt": null,
-        "history": acquire::capped(doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, [entry]] }),
+        "history": history_with(vec![entry]),
     }
 }

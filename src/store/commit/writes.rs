@@ -8,10 +8,11 @@ use mongodb::{ClientSession, error::Error};
 use super::{CommitRequest, Committed, completion};
 use crate::batch::{FileFacts, State};
 use crate::store::batches::Claim;
-use crate::store::document::{bson_date, date, file_document, int, literal};
-use crate::store::due::due_filter;
-use crate::store::entries::{CHUNK_ROWS, fetch};
+use crate::store::document::{bson_date, date, file_document, int};
+use crate::store::due::{CHUNK_ROWS, due_filter};
+use crate::store::entries::fetch;
 use crate::store::error::StoreError;
+use crate::store::expressions::literal;
 use crate::store::{LEDGER, Store};
 
 /// Ids per command: the server is fastest with few large lists.

@@ -1,0 +1,47 @@
+//! Pieces of update pipelines, which the server evaluates: constants, deadlines, the history, what becomes of an exhausted batch's file.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::batch::State;
+
+/// Attempts that the history keeps.
+const HISTORY_CAP: i32 = 50;
+
+/// A value as a constant inside an aggregation expression, where a `$` at its beginning would name a field.
+pub(super) fn literal(value: impl Into<Bson>) -> Bson {
+    Bson::Document(doc! { "$literal": value.into() })
+}
+
+/// Milliseconds for date arithmetic on the server.
+pub(super) fn millis(duration: Duration) -> i64 {
+    duration.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+/// The history with more attempts, an expression that gives an array; the newest are kept.
+pub(super) fn history_with(attempts: impl Into<Bson>) -> Document {
+    let history = doc! { "$concatArrays": [{ "$ifNull": ["$history", []] }, attempts.into()] };
+    doc! { "$slice": [history, -HISTORY_CAP] }
+}
+
+/// A stage that gives up the file of a batch that has become exhausted: until a person comes, its entries may be exported with another
+/// date, and the accountant must not find them in two live files.
+pub(super) fn void_when_exhausted() -> Document {
+    let gives_up = doc! { "$and": [
+        { "$eq": ["$state", State::Exhausted.name()] },
+        { "$eq": [{ "$type": "$file" }, "object"] },
+    ]};
+    let entry = doc! {
+        "id": "$file.id",
+        "sha256": "$file.sha256",
+        "reason": "all retries were used before it was committed",
+        "at": "$$NOW",
+        "trashed": false,
+    };
+    let voided = doc! { "$ifNull": ["$voided", []] };
+    doc! { "$set": {
+        "voided": { "$cond": [&gives_up, { "$concatArrays": [&voided, [entry]] }, &voided] },
+        "file": { "$cond": [&gives_up, null, "$file"] },
+    }}
+}
