@@ -131,13 +131,13 @@ fn an_exhausted_batch_leaves_no_live_file_that_nobody_committed() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 8);
     let hold = day.drive().hold(On::nth(Operation::Chunk, 1), Point::After);
-    let run = day.run().env("BATCH_EXPORT_RETRY_DELAYS", "").spawn();
+    let run = day.run().env("BATCH_EXPORT_RETRY_DELAYS", "none").spawn();
     hold.wait_until_reached(PATIENCE);
     run.kill();
     hold.release();
     assert_eq!(day.live_files().len(), 1);
     day.let_time_pass();
-    day.run().env("BATCH_EXPORT_RETRY_DELAYS", "").run().expect_code(33);
+    day.run().env("BATCH_EXPORT_RETRY_DELAYS", "none").run().expect_code(33);
     assert!(day.live_files().is_empty(), "its entries may be exported with another date");
     let batch = day.batch();
     let voided = batch.get_array("voided").unwrap()[0].as_document().unwrap();

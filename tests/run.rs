@@ -190,6 +190,22 @@ fn a_run_before_its_cut_off_waits_unless_early() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let help = BatchExport::command("run").arg("--help").run().expect_code(0).stdout;
+    let named = help.lines().filter_map(|line| line.trim().strip_prefix("[env: ")?.split(['=', ']']).next());
+    let given = ["MONGODB_URI", "BATCH_EXPORT_DESTINATION", "BATCH_EXPORT_OUTPUT"];
+    let others: Vec<&str> = named.filter(|name| !given.contains(name)).collect();
+    assert!(others.len() > 25, "{others:?}");
+    let run = others.iter().fold(day.run(), |run, name| run.env(name, ""));
+    run.run().expect_code(0);
+    day.check_converged();
+    let refused = BatchExport::command("run").env("MONGODB_URI", "").env("BATCH_EXPORT_DESTINATION", "").run();
+    assert!(refused.expect_code(30).stdout.contains("no destination is set"));
+}
+
+#[test]
 fn an_empty_day_is_recorded_and_may_be_run_again() {
     let day = Day::in_directory();
     assert_eq!(day.run().run().expect_code(0).json()["outcome"], "empty");

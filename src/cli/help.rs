@@ -1,6 +1,6 @@
 //! The help texts: the exit codes of each command, taken from the one enum.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use clap::CommandFactory;
@@ -17,14 +17,20 @@ pub fn command() -> clap::Command {
         .fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(name, &exits(name)))))
 }
 
-/// What these arguments are parsed with: for packagers, whose environment may be anybody's, without the variables.
+/// What these arguments are parsed with. A variable that is set to nothing counts as not set, because that is how env files and manifests
+/// leave a setting out. Packagers, whose environment may be anybody's, get no variable at all.
 pub fn command_for(arguments: &[OsString]) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let without_empty = |arg: clap::Arg| match arg.get_env().is_some_and(is_empty) {
+        true => arg.env(None::<&'static str>),
+        false => arg,
+    };
     let deaf = command().mut_args(|arg| arg.env(None::<&'static str>));
     let may_be = arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name));
     let is_packaging = |found: clap::ArgMatches| found.subcommand_name().is_some_and(|name| PACKAGING.contains(&name));
     match may_be && deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
         true => deaf,
-        false => command(),
+        false => command().mut_args(without_empty),
     }
 }
 

@@ -52,12 +52,7 @@ pub fn validate(args: &SettingsArgs) -> Result<Config, Failure> {
         upload_timeout: duration("BATCH_EXPORT_UPLOAD_TIMEOUT", &args.upload_timeout)?,
         transaction_rows: count("BATCH_EXPORT_TRANSACTION_ROWS", &args.transaction_rows, "rows")? as usize,
         lease: lease(&args.lease)?,
-        retry_delays: args
-            .retry_delays
-            .split(',')
-            .filter(|text| !text.trim().is_empty())
-            .map(|text| duration("BATCH_EXPORT_RETRY_DELAYS", text.trim()))
-            .collect::<Result<_, _>>()?,
+        retry_delays: retry_delays(&args.retry_delays)?,
         spool_dir: args.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
         notify_url: secret_address("BATCH_EXPORT_NOTIFY_URL", args.notify_url.as_deref())?,
         notify_kind: args.notify_kind.as_deref().map(notify_kind).transpose()?,
@@ -65,6 +60,12 @@ pub fn validate(args: &SettingsArgs) -> Result<Config, Failure> {
         metrics_file: args.metrics_file.clone(),
         clock: Clock::from_env(args.client_now.as_deref()).map_err(Failure::configuration)?,
     })
+}
+
+/// `none`: the first failure already waits for a person.
+fn retry_delays(text: &str) -> Result<Vec<Duration>, Failure> {
+    let delays = text.split(',').map(str::trim).filter(|delay| !delay.is_empty() && *delay != "none");
+    delays.map(|delay| duration("BATCH_EXPORT_RETRY_DELAYS", delay)).collect()
 }
 
 /// Marks as concealed whatever may be a secret, before anything can go wrong with it.

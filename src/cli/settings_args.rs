@@ -157,7 +157,7 @@ pub struct SettingsArgs {
         default_value = "2m"
     )]
     pub lease: String,
-    /// Delays before the retries; their number is the retry limit
+    /// Delays before the retries; their number is the retry limit (`none` for no retry)
     #[arg(
         long,
         global = true,
