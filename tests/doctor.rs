@@ -1,13 +1,16 @@
 //! `batch-export doctor`: each thing that can be wrong is found and told with its fix, and nothing is left behind.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use mongodb::bson::doc;
 use serde_json::Value;
 
 use crate::support::command::{BatchExport, Finished};
 use crate::support::day::{BATCHES, Day, LOG};
-use crate::support::fake_drive::{Operation, Role, SCOPE_DRIVE_FILE};
+use crate::support::fake_drive::{Answer, Fault, On, Operation, Point, Role, SCOPE_DRIVE_FILE};
 use crate::support::mongod::Mongod;
-use crate::support::proxy::{On, Proxy, error};
+use crate::support::proxy::{On as OnDatabase, Proxy, error};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, create_index, seed_day};
 
 /// With the true time of day: the clock is one of the checks.
@@ -95,6 +98,26 @@ fn a_standalone_server_is_told_what_it_lacks() {
 }
 
 #[test]
+fn a_replica_set_that_is_not_initiated_is_no_standalone_server() {
+    let server = Mongod::start_uninitiated();
+    let day = Day::in_directory();
+    // By discovery the driver sees no server at all.
+    let discovered = ["directConnection=false", "replicaSet=tests"].map(|query| (query, "mongodb"));
+    for (query, name) in [("directConnection=true", "replica set")].into_iter().chain(discovered) {
+        let uri = format!("mongodb://127.0.0.1:{}/?serverSelectionTimeoutMS=300&{query}", server.port());
+        let finished = doctor(&day).mongodb(&uri).run().expect_code(34);
+        let result = finished.json();
+        assert_bad(&result, name, "not initiated");
+        assert_bad(&result, name, "run rs.initiate() on it once");
+        assert!(!finished.stdout.contains("standalone"), "{}", finished.report());
+        for skipped in ["rights", "majority", "index"] {
+            assert_eq!(check(&result, skipped)["verdict"], "skipped", "{result}");
+        }
+        assert_eq!(check(&result, "probe file")["verdict"], "ok");
+    }
+}
+
+#[test]
 fn a_missing_index_and_a_wrong_clock_are_found() {
     let day = Day::in_directory();
     day.db.insert_many(QUEUE, vec![doc! { "status": "completed" }]);
@@ -111,9 +134,10 @@ fn a_user_without_rights_and_a_missing_majority_are_found() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);
     create_index(&day.db);
-    let denied = proxy.answer(On::command("insert").collection(LOG), error(13, "Unauthorized", &[]));
+    let denied = proxy.answer(OnDatabase::command("insert").collection(LOG), error(13, "Unauthorized", &[]));
     let late = doc! { "ok": 1, "n": 0, "nModified": 0, "writeConcernError": { "code": 64, "errmsg": "waiting" } };
-    let alone = On::command("update").collection(BATCHES).matching(|command| !command.contains_key("autocommit"));
+    let alone =
+        OnDatabase::command("update").collection(BATCHES).matching(|command| !command.contains_key("autocommit"));
     let slow = proxy.answer(alone, late);
     let result = doctor(&day).run().expect_code(34).json();
     assert_bad(&result, "rights", LOG);
@@ -162,6 +186,81 @@ fn a_role_that_may_store_but_not_trash_is_found() {
     let result = doctor(&day).run().expect_code(34).json();
     assert_bad(&result, "probe file", "not removed again");
     assert_bad(&result, "probe file", "Content manager");
+}
+
+/// Longer ago than any doctor is at its probe.
+const LONG_AGO: Duration = Duration::from_secs(11 * 60);
+
+/// Names that look like a probe's and are none; and a probe's.
+fn similar_names() -> ([String; 3], String) {
+    let probe = format!("batch-export-doctor-{}.txt", "0123456789abcdef".repeat(2));
+    (["batch-export-doctor-notes.txt".to_owned(), format!("{probe}.bak"), format!("copy-of-{probe}")], probe)
+}
+
+#[test]
+fn what_a_killed_doctor_left_on_drive_goes_with_the_next_one_and_nothing_else_does() {
+    let day = Day::on_drive();
+    create_index(&day.db);
+    let drive = day.drive();
+    let hold = drive.hold(On::nth(Operation::Update, 1), Point::Before);
+    let killed = doctor(&day).spawn();
+    hold.wait_until_reached(Duration::from_secs(60));
+    killed.kill();
+    // The request that was on its way is lost with it.
+    drop(hold);
+    let [left] = <[_; 1]>::try_from(day.live_files()).expect("its probe");
+    let (similar, probe) = similar_names();
+    for name in &similar {
+        let id = drive.issue_id();
+        drive.put_file(drive.planted(&id, name, b"a person's"));
+        drive.make_older(&id, LONG_AGO);
+    }
+    let young = drive.issue_id();
+    drive.put_file(drive.planted(&young, &probe, b"of a doctor that is at work"));
+    // As far as anybody can tell, both are still wanted.
+    assert_eq!(check(&doctor(&day).run().expect_code(0).json(), "probe file")["verdict"], "ok");
+    assert_eq!(day.live_files().len(), 5);
+    drive.make_older(&left.id, LONG_AGO);
+    let result = doctor(&day).run().expect_code(0).json();
+    assert!(check(&result, "probe file")["found"].as_str().unwrap().contains("that were killed: 1"), "{result}");
+    let mut names: Vec<String> = day.live_files().into_iter().map(|file| file.name).collect();
+    names.sort();
+    let mut expected = [&similar[..], &[probe]].concat();
+    expected.sort();
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn what_a_killed_doctor_left_in_a_directory_goes_with_the_next_one_and_nothing_else_does() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let (similar, probe) = similar_names();
+    let young = probe.replace('0', "f");
+    for name in [&similar[..], &[probe.clone(), young.clone()]].concat() {
+        let file = std::fs::File::create(day.directory().join(&name)).unwrap();
+        if name != young {
+            file.set_modified(std::time::SystemTime::from(chrono::Utc::now()) - LONG_AGO).unwrap();
+        }
+    }
+    let result = doctor(&day).run().expect_code(0).json();
+    assert!(check(&result, "probe file")["found"].as_str().unwrap().contains("that were killed: 1"), "{result}");
+    let names: BTreeSet<String> = day.live_files().into_iter().map(|file| file.name).collect();
+    assert_eq!(names, similar.into_iter().chain([young]).collect());
+}
+
+#[test]
+fn a_left_over_file_that_cannot_be_removed_is_no_reason_not_to_run() {
+    let day = Day::on_drive();
+    create_index(&day.db);
+    let drive = day.drive();
+    let id = drive.issue_id();
+    drive.put_file(drive.planted(&id, &similar_names().1, b"left"));
+    drive.make_older(&id, LONG_AGO);
+    drive.plan(On::nth(Operation::Update, 1), Fault::answer(Answer::error(403, "insufficientFilePermissions")));
+    let result = doctor(&day).run().expect_code(0).json();
+    assert_eq!(check(&result, "probe file")["verdict"], "warning", "{result}");
+    assert!(check(&result, "probe file")["fix"].as_str().unwrap().contains("batch-export-doctor-*.txt"), "{result}");
+    assert_eq!(day.live_files().len(), 1, "its own probe is left over");
 }
 
 #[test]

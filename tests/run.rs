@@ -328,6 +328,18 @@ fn a_standalone_server_is_refused_with_the_remedy() {
 }
 
 #[test]
+fn a_replica_set_that_is_not_initiated_is_refused_with_the_remedy() {
+    let server = Mongod::start_uninitiated();
+    // Directly; by discovery, where the driver sees no server at all; and with the name of the set.
+    for query in ["directConnection=true", "directConnection=false", "replicaSet=tests"] {
+        let uri = format!("mongodb://127.0.0.1:{}/?serverSelectionTimeoutMS=300&{query}", server.port());
+        let refused = BatchExport::command("run").mongodb(&uri).destination("file:///tmp").run().expect_code(30);
+        let said = &refused.stdout;
+        assert!(said.contains("rs.initiate()") && !said.contains("standalone"), "{query}: {}", refused.report());
+    }
+}
+
+#[test]
 fn an_unreachable_database_is_named_and_left_to_retry() {
     let uri = "mongodb://127.0.0.1:1/?replicaSet=rs&serverSelectionTimeoutMS=300";
     let ended = BatchExport::command("run").mongodb(uri).destination("file:///tmp").run().expect_code(20);

@@ -57,8 +57,8 @@ pub enum Command {
     /// Check everything that a run needs, each finding with its fix
     ///
     /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the destination (credentials,
-    /// account, folder, and a small file that is stored, verified and removed again), the spool folder, where messages go. Touches no
-    /// entry. Ends with 34 when a run would fail.
+    /// account, folder, and a small file that is stored, verified and removed again, with what killed doctors left), the spool folder,
+    /// where messages go. Touches no entry. Ends with 34 when a run would fail.
     Doctor,
     /// Create the collections and the indexes that are needed
     ///

@@ -50,6 +50,7 @@ impl Destination {
                             sha256: None,
                             bytes: None,
                             link: None,
+                            created: None,
                         });
                     }
                 }

@@ -7,8 +7,11 @@
 mod audit;
 pub mod directory;
 pub mod drive;
+mod probe;
 
 use std::fs::File;
+
+pub use probe::probe_name;
 
 use crate::batch::Voided;
 use crate::progress::Progress;

@@ -13,6 +13,7 @@ mod acquire;
 mod audit;
 mod batches;
 mod commit;
+mod deployment;
 mod document;
 mod due;
 mod entries;
@@ -26,7 +27,7 @@ mod snapshot;
 
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::Document;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -36,6 +37,7 @@ pub use acquire::{Acquired, Acquisition, Refusal};
 pub use audit::{LogFacts, MarkedRows};
 pub use batches::{Claim, Ended, Overview};
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
+pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, DueScan, RowKey, ScanError, in_chunks};
 pub use entries::EntryChunk;
 pub use error::{Kind, StoreError};
@@ -93,16 +95,13 @@ impl Store {
     /// Connects, and checks that the deployment can keep the promise.
     ///
     /// # Errors
-    /// `configuration` when the URI does not parse, the login is refused, or the server is standalone or too old;
+    /// `configuration` when the URI does not parse, the login is refused, or the server is no member of a replica set or too old;
     /// `database_unavailable` when no server answers.
     pub async fn connect(settings: StoreSettings) -> Result<Store, Failure> {
         let store = Store::open(settings).await?;
-        let hello = store.hello().await?;
-        if !hello.is_replica_set {
-            return Err(Failure::configuration("the MongoDB server is standalone: it has no transactions")
-                .next("start mongod with --replSet and run rs.initiate(), or connect to a replica set or mongos"));
-        }
-        if hello.wire_version < WIRE_VERSION_5_0 {
+        let (deployment, wire_version) = store.deployment().await?;
+        deployment.check()?;
+        if wire_version < WIRE_VERSION_5_0 {
             return Err(Failure::configuration("the MongoDB server is older than 5.0: it has no snapshot reads")
                 .next("upgrade the server to 5.0 or newer"));
         }
@@ -144,18 +143,6 @@ impl Store {
         })
     }
 
-    /// What the server says of itself.
-    ///
-    /// # Errors
-    /// As in [`Store::connect`].
-    pub async fn hello(&self) -> Result<Hello, Failure> {
-        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await?;
-        Ok(Hello {
-            is_replica_set: answer.contains_key("setName") || answer.get_str("msg").is_ok_and(|msg| msg == "isdbgrid"),
-            wire_version: answer.get_i32("maxWireVersion").unwrap_or(0),
-        })
-    }
-
     /// Name of the database.
     pub fn database_name(&self) -> &str {
         self.db.name()
@@ -168,13 +155,4 @@ impl Store {
             Err(_) => Err(StoreError::timeout(COMMAND_TIMEOUT)),
         }
     }
-}
-
-/// What a server says of itself.
-#[derive(Clone, Copy, Debug)]
-pub struct Hello {
-    /// Member of a replica set, or a mongos.
-    pub is_replica_set: bool,
-    /// Its protocol version: 13 is MongoDB 5.0.
-    pub wire_version: i32,
 }

@@ -11,9 +11,11 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, WriteConcern};
 
+use super::deployment::Deployment;
 use super::document::{date, text};
 use super::error::StoreError;
 use super::{Store, WIRE_VERSION_5_0};
+use crate::failure::Failure;
 
 /// How long a majority may take to confirm a write.
 const MAJORITY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,8 +25,8 @@ const WRITE_CONCERN_TIMEOUT: i32 = 64;
 /// What a server says of itself.
 #[derive(Clone, Debug)]
 pub struct ServerFacts {
-    /// The replica set, or `mongos`; `None` for a standalone server.
-    pub set: Option<String>,
+    /// What it belongs to.
+    pub deployment: Deployment,
     /// Such as `6.0.5`.
     pub version: String,
     /// Whether it has snapshot reads outside transactions: 5.0.
@@ -37,15 +39,21 @@ impl Store {
     /// Asks the server for its facts.
     ///
     /// # Errors
-    /// When no server answers, or the login is refused.
-    pub async fn server_facts(&self) -> Result<ServerFacts, StoreError> {
+    /// When no server is found, or the login is refused.
+    pub async fn server_facts(&self) -> Result<ServerFacts, Failure> {
+        match self.ask_for_facts().await {
+            Ok(facts) => Ok(facts),
+            Err(error) => Err(self.explain(error.into()).await),
+        }
+    }
+
+    async fn ask_for_facts(&self) -> Result<ServerFacts, StoreError> {
         let admin = self.client.database("admin");
         let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 }).into_future()).await?;
         // The clock last: between its answer and the comparison there is only the way back.
         let hello = self.bounded(admin.run_command(doc! { "hello": 1 }).into_future()).await?;
-        let is_mongos = hello.get_str("msg").is_ok_and(|msg| msg == "isdbgrid");
         Ok(ServerFacts {
-            set: text(&hello, "setName").or_else(|| is_mongos.then(|| "mongos".to_owned())),
+            deployment: Deployment::of(&hello),
             version: text(&build, "version").unwrap_or_else(|| "unknown".to_owned()),
             is_new_enough: hello.get_i32("maxWireVersion").unwrap_or(0) >= WIRE_VERSION_5_0,
             now: date(&hello, "localTime"),

@@ -83,6 +83,11 @@ impl Mongod {
         mongod
     }
 
+    /// A private server that was told the name of a replica set and nothing more: `rs.initiate()` is still to come.
+    pub fn start_uninitiated() -> Mongod {
+        Mongod::launch(&["--replSet", "tests"])
+    }
+
     /// Its TCP port on 127.0.0.1; the same one after `start_again`.
     pub fn port(&self) -> u16 {
         self.port
@@ -117,9 +122,16 @@ impl Mongod {
         self.wait_until_writable();
     }
 
-    /// Freezes the server: connections stay open and nothing is answered.
+    /// Freezes the server: connections stay open and nothing is answered. Returns when each of its threads has stopped, which on a busy
+    /// machine is a while after the signal.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let server = self.pid().expect("a server that runs").as_raw_nonzero();
+        let end = Instant::now() + START_TIMEOUT;
+        while !all_threads_stopped(server.get()) {
+            assert!(Instant::now() < end, "mongod did not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends a `pause`.
@@ -267,6 +279,16 @@ impl Watchdog {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.as_raw_nonzero())).unwrap_or_default();
         stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
     }
+}
+
+/// Whether every thread of a process is in the state T of `/proc`.
+fn all_threads_stopped(process: i32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).expect("the threads of our own server");
+    threads.flatten().all(|thread| {
+        // The name of a thread may contain anything, even `) T`; the state follows the last bracket.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
 
 /// The server's command line. Small, silent, reachable from this machine only; and nothing outside its folder (no socket in /tmp).

@@ -6,7 +6,7 @@ use super::Check;
 use crate::cli::store_settings;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::store::{ServerFacts, Store};
+use crate::store::{Deployment, ServerFacts, Store};
 
 /// From this difference on somebody should set a clock.
 const CLOCK_WARNING_S: i64 = 5;
@@ -23,21 +23,14 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         Err(failure) => {
             let fix = "check host and port in MONGODB_URI, and that the server runs";
             let mut checks = vec![Check::failed("mongodb", failure, fix)];
-            checks.extend(AFTER_REACHABLE.map(|name| Check::skipped(name, "no server answers")));
+            checks.extend(AFTER_REACHABLE.map(|name| Check::skipped(name, "no server that can be used was found")));
             return checks;
         }
     };
     // Before the slower checks, while the answer is fresh.
     let clock = clock(facts.now, config.clock.now());
     let mut checks = vec![Check::ok("mongodb", format!("answers; database {}", store.database_name()))];
-    let replica_set = match &facts.set {
-        Some(name) => Check::ok("replica set", name.clone()),
-        None => Check::bad(
-            "replica set",
-            "the server is standalone: it has no transactions",
-            "start mongod with --replSet and run rs.initiate(), or connect to a replica set or mongos",
-        ),
-    };
+    let fits = facts.deployment.check();
     let version = match facts.is_new_enough {
         true => Check::ok("version", facts.version),
         false => Check::bad(
@@ -46,12 +39,24 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
             "upgrade the server to 5.0 or newer",
         ),
     };
-    checks.extend([replica_set, version]);
-    match &facts.set {
-        Some(_) => checks.extend([rights(&store).await, majority(&store).await]),
-        None => checks.extend(AFTER_REPLICA_SET.map(|name| Check::skipped(name, "the server is standalone"))),
+    let name = facts.deployment.name();
+    let without = |check| Check::skipped(check, "the server has no replica set");
+    match fits {
+        Ok(()) => {
+            checks.extend([Check::ok("replica set", name), version]);
+            checks.extend([rights(&store).await, majority(&store).await]);
+        }
+        Err(failure) => {
+            checks.extend([Check::failed("replica set", failure, "connect to a replica set or mongos"), version]);
+            checks.extend(AFTER_REPLICA_SET.map(without));
+        }
     }
-    checks.extend([index(&store).await, clock]);
+    // What is not initiated refuses even to be looked at.
+    checks.push(match facts.deployment {
+        Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => index(&store).await,
+        Deployment::Uninitiated => without("index"),
+    });
+    checks.push(clock);
     checks
 }
 

@@ -9,7 +9,7 @@ use super::Check;
 use crate::cli::open_destination;
 use crate::config::Config;
 use crate::destination::drive::{FolderFacts, FolderState};
-use crate::destination::{Created, Destination, DestinationError, Known, Look, NewFile};
+use crate::destination::{Created, Destination, DestinationError, Known, Look, NewFile, probe_name};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Spool;
@@ -92,7 +92,7 @@ fn folder(facts: &FolderFacts) -> Check {
 }
 
 async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
-    let name = format!("batch-export-doctor-{}.txt", uuid::Uuid::new_v4().simple());
+    let name = probe_name();
     let stored = async {
         let _alone = destination.exclusive().await?;
         let id = destination.new_id(&name).await?;
@@ -103,14 +103,25 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
             created => created,
         };
         let stored = verify(destination, &file, created).await;
+        // Its age is what tells how old the others are.
+        let swept = if stored.is_ok() { destination.sweep_probes(&id).await } else { Ok(0) };
         // Whatever came of it, nothing is to be left.
         let discarded = destination.discard(&id, Some(&spool.digests().sha256)).await;
         stored?;
-        Ok::<_, DestinationError>(discarded)
+        Ok::<_, DestinationError>((discarded, swept))
     };
+    let well = "stored, its checksum verified, and removed again";
     match stored.await {
-        Ok(Ok(())) => Check::ok("probe file", "stored, its checksum verified, and removed again"),
-        Ok(Err(error)) => {
+        Ok((Ok(()), Ok(0))) => Check::ok("probe file", well),
+        Ok((Ok(()), Ok(left))) => {
+            Check::ok("probe file", format!("{well}; so were files of doctors that were killed: {left}"))
+        }
+        Ok((Ok(()), Err(error))) => Check::warning(
+            "probe file",
+            format!("{well}; but not what doctors left that were killed: {}", Failure::from(error).message),
+            "remove batch-export-doctor-*.txt by hand when no doctor is at work",
+        ),
+        Ok((Err(error), _)) => {
             let refused = Failure::from(error);
             let found = format!("stored and verified, but not removed again: {}", refused.message);
             let next = refused.next.unwrap_or_else(|| TRY_AGAIN.to_owned());

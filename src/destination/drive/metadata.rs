@@ -3,13 +3,15 @@
 //! Drive computes the checksums from what it stored, so they are evidence; our own idea of what we sent is none. Without a checksum
 //! nothing is proven, and nothing is decided.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::destination::Stored;
 use crate::spool::Digests;
 
 /// The fields asked for, in every answer that describes a file.
-pub(super) const FIELDS: &str = "id,name,size,md5Checksum,sha256Checksum,trashed,parents,appProperties,webViewLink";
+pub(super) const FIELDS: &str =
+    "id,name,size,md5Checksum,sha256Checksum,trashed,parents,appProperties,webViewLink,createdTime";
 
 /// A file's metadata; every field may be missing.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +25,8 @@ pub(super) struct Metadata {
     pub(super) sha256_checksum: Option<String>,
     pub(super) trashed: bool,
     pub(super) web_view_link: Option<String>,
+    /// RFC 3339.
+    pub(super) created_time: Option<String>,
 }
 
 /// The outcome of a comparison.
@@ -45,6 +49,11 @@ impl Metadata {
     /// The size in bytes.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.size.as_deref()?.parse().ok()
+    }
+
+    /// When it was stored, by Drive's clock.
+    pub(super) fn created(&self) -> Option<DateTime<Utc>> {
+        self.created_time.as_deref()?.parse().ok()
     }
 
     /// Compares with the spool file: sha256 where present, else md5, and always the size.

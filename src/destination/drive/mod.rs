@@ -24,6 +24,7 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::time::timeout;
 use url::Url;
@@ -101,6 +102,8 @@ pub struct Listed {
     pub bytes: Option<u64>,
     /// Where a person finds it.
     pub link: Option<String>,
+    /// When it was stored, where Drive tells it.
+    pub created: Option<DateTime<Utc>>,
 }
 
 impl Drive {
@@ -206,6 +209,23 @@ impl Drive {
         Ok(found)
     }
 
+    /// The files in the folder whose name begins so, without those in the trash. A hint, like [`Drive::list_batch`].
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn list_live(&self, beginning: &str) -> Result<Vec<Listed>, DestinationError> {
+        let (folder, beginning) = (quoted(&self.folder), quoted(beginning));
+        self.list(&format!("'{folder}' in parents and trashed = false and name contains '{beginning}'")).await
+    }
+
+    /// When a file was stored, by Drive's clock.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>, DestinationError> {
+        Ok(self.api.metadata(id).await?.and_then(|metadata| metadata.created()))
+    }
+
     async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
         let mut found = Vec::new();
         let mut token = String::new();
@@ -253,6 +273,7 @@ impl Listed {
         Some(Listed {
             sha256: metadata.sha256(),
             bytes: metadata.bytes(),
+            created: metadata.created(),
             id: metadata.id?,
             name: metadata.name.unwrap_or_default(),
             trashed: metadata.trashed,

@@ -178,6 +178,14 @@ impl FakeDrive {
         });
     }
 
+    /// Makes a file older than it is.
+    pub fn make_older(&self, id: &str, by: std::time::Duration) {
+        let mut state = self.shared.state();
+        let file = state.files.iter_mut().find(|file| file.id == id).expect("the file that is to be older");
+        let created: chrono::DateTime<chrono::Utc> = file.created_at.parse().expect("the fake's own time");
+        file.created_at = (created - by).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    }
+
     /// A person puts a file or folder into the trash.
     pub fn trash(&self, id: &str) {
         let mut state = self.shared.state();

@@ -1,0 +1,94 @@
+//! The probe file of `doctor`: its name, and those that killed doctors left behind.
+//!
+//! The dangers: to remove what is not ours, and to take its file from a doctor that is at work. So only a name of exactly our pattern
+//! counts, and only when it is much older than any probe lives: older than the one that was just stored, by the destination's own clock.
+
+use std::time::{Duration, SystemTime};
+
+use super::directory::Directory;
+use super::drive::Drive;
+use super::{Destination, DestinationError};
+
+const PREFIX: &str = "batch-export-doctor-";
+const SUFFIX: &str = ".txt";
+/// Ten times as long as `doctor` lets a probe live.
+const LEFTOVER_AGE: Duration = Duration::from_secs(10 * 60);
+
+/// A name for a new probe file, not used by any other.
+pub fn probe_name() -> String {
+    format!("{PREFIX}{}{SUFFIX}", uuid::Uuid::new_v4().simple())
+}
+
+fn is_probe_name(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|text| text.len() == 32 && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+impl Destination {
+    /// Removes the probe files that are left over; how many. `own` is the id of the probe that was just stored and is still there. A
+    /// directory is locked by the caller.
+    ///
+    /// # Errors
+    /// When the destination fails or refuses.
+    pub async fn sweep_probes(&self, own: &str) -> Result<usize, DestinationError> {
+        match self {
+            Destination::Directory(directory) => sweep_directory(directory, own),
+            Destination::Drive(drive) => sweep_drive(drive, own).await,
+        }
+    }
+}
+
+fn sweep_directory(directory: &Directory, own: &str) -> Result<usize, DestinationError> {
+    let folder = directory.path();
+    let trouble = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
+    let limit = directory.file(own).metadata().and_then(|facts| facts.modified()).map_err(trouble)? - LEFTOVER_AGE;
+    let is_old = |modified: SystemTime| modified < limit;
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder).map_err(trouble)? {
+        let entry = entry.map_err(trouble)?;
+        if !entry.file_name().to_str().is_some_and(is_probe_name) {
+            continue;
+        }
+        // Not followed: a link is nothing that a doctor makes.
+        let facts = entry.metadata().map_err(trouble)?;
+        if facts.is_file() && is_old(facts.modified().map_err(trouble)?) {
+            std::fs::remove_file(entry.path()).map_err(trouble)?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+async fn sweep_drive(drive: &Drive, own: &str) -> Result<usize, DestinationError> {
+    let Some(limit) = drive.created(own).await?.map(|created| created - LEFTOVER_AGE) else { return Ok(0) };
+    let mut removed = 0;
+    for listed in drive.list_live(PREFIX).await? {
+        if is_probe_name(&listed.name) && listed.created.is_some_and(|created| created < limit) {
+            drive.trash(&listed.id).await?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_names_are_ours() {
+        let name = probe_name();
+        assert!(is_probe_name(&name), "{name}");
+        let random = &name[PREFIX.len()..name.len() - SUFFIX.len()];
+        for other in [
+            format!("{PREFIX}{random}{SUFFIX}.bak"),
+            format!("copy of {name}"),
+            format!("{PREFIX}{}{SUFFIX}", &random[1..]),
+            format!("{PREFIX}{}{SUFFIX}", random.to_uppercase().replace(|c: char| c.is_ascii_digit(), "A")),
+            format!("{PREFIX}notes{SUFFIX}"),
+            "batch_2026-01-18.csv".to_owned(),
+        ] {
+            assert!(!is_probe_name(&other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What a server belongs to, and whether that can keep the promise: transactions and snapshot reads need a replica set or mongos.
+//!
+//! The danger is a word that sends somebody the wrong way: a server that was started as a member of a replica set, but never told which
+//! one, is not standalone, and what it lacks is one command. It also hides: the driver finds nothing to talk to in it, and says that no
+//! server is there. So when none is found, each host of the URI is asked once more, directly.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{ClientOptions, ServerAddress};
+use mongodb::{Client, error};
+
+use super::Store;
+use super::document::text;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How long a host may take that is asked directly.
+const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a server belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deployment {
+    /// A replica set of this name.
+    ReplicaSet(String),
+    /// A sharded cluster.
+    Mongos,
+    /// Nothing.
+    Standalone,
+    /// A replica set that it does not know: never initiated, or removed from it.
+    Uninitiated,
+}
+
+impl Deployment {
+    /// From the answer to `hello`.
+    pub(super) fn of(hello: &Document) -> Deployment {
+        if let Some(name) = text(hello, "setName") {
+            return Deployment::ReplicaSet(name);
+        }
+        match (hello.get_str("msg"), hello.get_bool("isreplicaset")) {
+            (Ok("isdbgrid"), _) => Deployment::Mongos,
+            (_, Ok(true)) => Deployment::Uninitiated,
+            (_, _) => Deployment::Standalone,
+        }
+    }
+
+    /// The replica set's name, or what else it is.
+    pub fn name(&self) -> &str {
+        match self {
+            Deployment::ReplicaSet(name) => name,
+            Deployment::Mongos => "mongos",
+            Deployment::Standalone => "standalone",
+            Deployment::Uninitiated => "not initiated",
+        }
+    }
+
+    /// Refuses what cannot keep the promise.
+    ///
+    /// # Errors
+    /// `configuration`, with the remedy.
+    pub fn check(&self) -> Result<(), Failure> {
+        match self {
+            Deployment::ReplicaSet(_) | Deployment::Mongos => Ok(()),
+            Deployment::Standalone => Err(Failure::configuration(
+                "the MongoDB server is standalone: it has no transactions",
+            )
+            .next("start mongod with --replSet and run rs.initiate(), or connect to a replica set or mongos")),
+            Deployment::Uninitiated => Err(Failure::configuration(
+                "the MongoDB server was started with --replSet, but its replica set is not initiated",
+            )
+            .next(
+                "run rs.initiate() on it once, in mongosh; if it was a member before, look at rs.status() on another one",
+            )),
+        }
+    }
+}
+
+impl Store {
+    /// What the server belongs to, and its protocol version (13 is MongoDB 5.0).
+    ///
+    /// # Errors
+    /// `configuration` when the login is refused or all that answers is not initiated; `database_unavailable` when no server is found.
+    pub(super) async fn deployment(&self) -> Result<(Deployment, i32), Failure> {
+        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await;
+        match answer.map_err(Failure::from) {
+            Ok(hello) => Ok((Deployment::of(&hello), hello.get_i32("maxWireVersion").unwrap_or(0))),
+            Err(failure) => Err(self.explain(failure).await),
+        }
+    }
+
+    /// Why no server was found, if the servers themselves can tell.
+    pub(super) async fn explain(&self, failure: Failure) -> Failure {
+        if failure.exit != Exit::DatabaseUnavailable {
+            return failure;
+        }
+        let Ok(options) = ClientOptions::parse(self.settings.uri.expose()).await else { return failure };
+        let asked = join_all(options.hosts.iter().map(|host| ask(&options, host))).await;
+        let mut answers = asked.into_iter().flatten().peekable();
+        // One that is in a set means that it is there, and only has no primary.
+        if answers.peek().is_some() && answers.all(|hello| Deployment::of(&hello) == Deployment::Uninitiated) {
+            return Deployment::Uninitiated.check().err().unwrap_or(failure);
+        }
+        failure
+    }
+}
+
+/// What one host says of itself, whatever the others say of it.
+async fn ask(options: &ClientOptions, host: &ServerAddress) -> error::Result<Document> {
+    let mut options = options.clone();
+    options.hosts = vec![host.clone()];
+    options.direct_connection = Some(true);
+    options.repl_set_name = None;
+    options.server_selection_timeout = Some(DIRECT_TIMEOUT);
+    options.connect_timeout = Some(DIRECT_TIMEOUT);
+    let client = Client::with_options(options)?;
+    let admin = client.database("admin");
+    match tokio::time::timeout(DIRECT_TIMEOUT, admin.run_command(doc! { "hello": 1 }).into_future()).await {
+        Ok(answer) => answer,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_told_by_its_hello() {
+        let of = |hello: Document| Deployment::of(&hello);
+        assert_eq!(of(doc! { "setName": "rs0", "secondary": true }), Deployment::ReplicaSet("rs0".to_owned()));
+        assert_eq!(of(doc! { "msg": "isdbgrid" }), Deployment::Mongos);
+        assert_eq!(of(doc! { "isreplicaset": true, "secondary": false }), Deployment::Uninitiated);
+        assert_eq!(of(doc! { "isWritablePrimary": true }), Deployment::Standalone);
+    }
+}
