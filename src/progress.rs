@@ -38,9 +38,9 @@ impl Progress {
         self.stage.store(stage as u8 + 1, Ordering::Relaxed);
     }
 
-    /// More work of the current stage is in sight.
-    pub fn expect(&self, more: u64) {
-        self.total.fetch_add(more, Ordering::Relaxed);
+    /// The total of the current stage has become known.
+    pub fn expect(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
     }
 
     /// Sets what is done of the current stage. An upload may go back after a lost connection.

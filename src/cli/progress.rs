@@ -75,7 +75,7 @@ impl Screen {
         let bar = match &*below {
             Below::Closed => return,
             Below::Bar(shown, _) if *shown == now => return,
-            Below::Bar(shown, bar) if shown.0 == stage => bar.clone(),
+            Below::Bar(shown, bar) if shown.0 == stage && (shown.2 == 0) == (total == 0) => bar.clone(),
             Below::Bar(..) | Below::Nothing => {
                 below.clear();
                 new_bar(stage, total)
@@ -119,11 +119,13 @@ impl Footer for Screen {
     }
 }
 
-/// As wide as the terminal, so that it never breaks into two lines where the numbers have room.
+/// As wide as the terminal, so that it never breaks into two lines where the numbers have room. While the total is not known, as in
+/// most of a large generation, a bar would show what is not so.
 fn new_bar(stage: Stage, total: u64) -> ProgressBar {
-    let template = match stage {
-        Stage::Upload => "{prefix:>8} [{wide_bar}] {bytes}/{total_bytes}",
-        Stage::Lock | Stage::Generate | Stage::Commit => "{prefix:>8} [{wide_bar}] {human_pos}/{human_len} rows",
+    let template = match (stage, total) {
+        (Stage::Upload, _) => "{prefix:>8} [{wide_bar}] {bytes}/{total_bytes}",
+        (Stage::Lock | Stage::Generate | Stage::Commit, 0) => "{prefix:>8} {human_pos} rows so far",
+        (Stage::Lock | Stage::Generate | Stage::Commit, _) => "{prefix:>8} [{wide_bar}] {human_pos}/{human_len} rows",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
@@ -135,7 +137,7 @@ async fn draw(progress: Arc<Progress>, screen: Arc<Screen>) {
     loop {
         tokio::time::sleep(REDRAW).await;
         match progress.read() {
-            Some(now) if now.2 > 0 => screen.show(now),
+            Some(now) if now.1 > 0 || now.2 > 0 => screen.show(now),
             Some(_) | None => screen.clear(),
         }
     }
@@ -144,11 +146,14 @@ async fn draw(progress: Arc<Progress>, screen: Arc<Screen>) {
 async fn log(progress: Arc<Progress>) {
     loop {
         tokio::time::sleep(LINE).await;
-        let Some((stage, done, total)) = progress.read().filter(|(_, _, total)| *total > 0) else { continue };
+        let Some((stage, done, total)) = progress.read().filter(|(_, done, total)| done + total > 0) else { continue };
         let unit = match stage {
             Stage::Upload => "bytes",
             Stage::Lock | Stage::Generate | Stage::Commit => "rows",
         };
-        progress.span().in_scope(|| tracing::info!("{stage}: {done} of {total} {unit}"));
+        progress.span().in_scope(|| match total {
+            0 => tracing::info!("{stage}: {done} {unit} so far"),
+            _ => tracing::info!("{stage}: {done} of {total} {unit}"),
+        });
     }
 }

@@ -56,9 +56,12 @@ pub struct DueRows {
 
 /// A search for due rows that goes on by itself. Dropping it ends it.
 pub struct DueScan {
-    answers: mpsc::Receiver<Result<DueRows, StoreError>>,
+    answers: mpsc::Receiver<Answer>,
     task: JoinHandle<()>,
 }
+
+/// Rows, or `None` at the end: a search that merely stops must not pass for one that found everything.
+type Answer = Result<Option<DueRows>, StoreError>;
 
 impl Drop for DueScan {
     fn drop(&mut self) {
@@ -86,13 +89,18 @@ impl DueScan {
         Ok((DueScan { answers, task }, at))
     }
 
+    async fn next(&mut self) -> Answer {
+        let ended = || Err(StoreError::malformed("the search for due rows stopped before its end"));
+        self.answers.recv().await.unwrap_or_else(ended)
+    }
+
     /// All due rows, sorted.
     ///
     /// # Errors
     /// When the database fails.
     pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
         let mut due = DueRows::default();
-        while let Some(answer) = self.answers.recv().await.transpose()? {
+        while let Some(answer) = self.next().await? {
             due.rows.extend(answer.rows);
             due.unaddressable.extend(answer.unaddressable);
         }
@@ -100,10 +108,10 @@ impl DueScan {
         Ok(due)
     }
 
-    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows. `found` is told how
-    /// many more have come in.
-    pub fn in_order(self, found: impl Fn(u64)) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
-        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS, found);
+    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows. `all_found` is told
+    /// how many there are, once that is known.
+    pub fn in_order(self, all_found: impl Fn(u64)) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
+        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS, all_found);
         stream::try_unfold(
             in_order,
             |mut in_order| async move { Ok(in_order.next().await?.map(|chunk| (chunk, in_order))) },
@@ -140,20 +148,24 @@ struct InOrder<F> {
     window: Vec<DueRow>,
     /// The last row that was handed out.
     given: Option<DueRow>,
+    found: u64,
     ended: bool,
-    found: F,
+    all_found: F,
 }
 
 impl<F: Fn(u64)> InOrder<F> {
-    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize, found: F) -> InOrder<F> {
-        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, ended: false, found }
+    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize, all_found: F) -> InOrder<F> {
+        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, found: 0, ended: false, all_found }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
         while !self.ended && self.window.len() < self.window_rows + self.chunk_rows {
-            match self.scan.answers.recv().await.transpose()? {
+            match self.scan.next().await? {
                 Some(answer) => self.take_in(answer)?,
-                None => self.ended = true,
+                None => {
+                    self.ended = true;
+                    (self.all_found)(self.found);
+                }
             }
         }
         let chunk: Vec<DueRow> = self.window.drain(..self.window.len().min(self.chunk_rows)).collect();
@@ -166,7 +178,7 @@ impl<F: Fn(u64)> InOrder<F> {
         if !answer.unaddressable.is_empty() || answer.rows.iter().any(late) {
             return Err(ScanError::Irregular);
         }
-        (self.found)(answer.rows.len() as u64);
+        self.found += answer.rows.len() as u64;
         self.window.extend(answer.rows);
         self.window.sort();
         Ok(())
@@ -174,20 +186,16 @@ impl<F: Fn(u64)> InOrder<F> {
 }
 
 /// Reads until the end, as far ahead as the receiver allows.
-async fn read_on(
-    mut cursor: SessionRawBatchCursor,
-    mut session: ClientSession,
-    answers: mpsc::Sender<Result<DueRows, StoreError>>,
-) {
+async fn read_on(mut cursor: SessionRawBatchCursor, mut session: ClientSession, answers: mpsc::Sender<Answer>) {
     let mut batches = cursor.stream(&mut session);
     loop {
         let answer = match batches.try_next().await {
-            Ok(Some(batch)) => rows_of(&batch),
-            Ok(None) => return,
+            Ok(Some(batch)) => rows_of(&batch).map(Some),
+            Ok(None) => Ok(None),
             Err(error) => Err(error.into()),
         };
-        let failed = answer.is_err();
-        if answers.send(answer).await.is_err() || failed {
+        let goes_on = matches!(answer, Ok(Some(_)));
+        if answers.send(answer).await.is_err() || !goes_on {
             return;
         }
     }
@@ -245,7 +253,7 @@ mod tests {
         runtime.block_on(async {
             let (sender, receiver) = mpsc::channel(1);
             let task = tokio::spawn(async move {
-                for answer in answers {
+                for answer in answers.into_iter().map(Some).chain([None]) {
                     let _ = sender.send(Ok(answer)).await;
                 }
             });
@@ -264,6 +272,17 @@ mod tests {
 
     fn in_answers(rows: &[DueRow], length: usize) -> Vec<DueRows> {
         rows.chunks(length).map(|rows| DueRows { rows: rows.to_vec(), unaddressable: Vec::new() }).collect()
+    }
+
+    #[test]
+    fn a_search_that_stops_is_no_search_that_found_everything() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (sender, receiver) = mpsc::channel(1);
+            let answer = DueRows { rows: (0..3).map(row).collect(), unaddressable: Vec::new() };
+            let task = tokio::spawn(async move { drop(sender.send(Ok(Some(answer))).await) });
+            assert!(DueScan { answers: receiver, task }.all().await.is_err());
+        });
     }
 
     #[test]
