@@ -25,13 +25,14 @@ pub fn command_for(arguments: &[OsString]) -> clap::Command {
         true => arg.env(None::<&'static str>),
         false => arg,
     };
-    let deaf = command().mut_args(|arg| arg.env(None::<&'static str>));
-    let may_be = arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name));
     let is_packaging = |found: clap::ArgMatches| found.subcommand_name().is_some_and(|name| PACKAGING.contains(&name));
-    match may_be && deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
-        true => deaf,
-        false => command().mut_args(without_empty),
+    if arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name)) {
+        let deaf = command().mut_args(|arg| arg.env(None::<&'static str>));
+        if deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
+            return deaf;
+        }
     }
+    command().mut_args(without_empty)
 }
 
 /// The commands that are made for packagers.

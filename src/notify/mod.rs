@@ -1,8 +1,8 @@
 //! Everybody who wants to know how it went: people at a webhook, a health check, a metrics collector.
 //!
-//! The danger is that telling changes what is told. So all of it happens after the commit and after the result is printed, within a
-//! bound, and a failure is a line in the log: neither exit code nor stdout ever depend on it. The ping of the start runs beside the
-//! pass and never delays it.
+//! The danger is that telling changes what is told. So all of it happens after the commit, beside the work or after the result is printed,
+//! within a bound, and a failure is a line in the log: neither exit code nor stdout ever depend on it. The ping of the start and the
+//! messages of a backfill's earlier dates run beside the pass and never delay it.
 //!
 //! People are told what this invocation achieved or failed at: a commit, a failed attempt, an interruption, the last retry. Not that
 //! nothing was due, that it was done before, that another run is at it, that a batch is still exhausted (said once, when it became so),
