@@ -7,8 +7,9 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub use super::settings_args::OutputFormat;
 use super::settings_args::SettingsArgs;
 use crate::calendar::parse_date;
 
@@ -205,13 +206,4 @@ pub struct ManArgs {
     /// Folder for a page per command [default: the program's page goes to stdout]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-}
-
-/// For people or for programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Text,
-    /// One object (a line each in the log).
-    Json,
 }

@@ -5,9 +5,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-
-use super::args::OutputFormat;
+use clap::{Args, ValueEnum};
 
 /// The settings, as text.
 #[derive(Clone, Debug, Args)]
@@ -251,4 +249,13 @@ pub struct SettingsArgs {
     /// Replaces the client's clock, for tests and rehearsals
     #[arg(long, global = true, env = "BATCH_EXPORT_NOW", hide = true, value_name = "RFC3339")]
     pub client_now: Option<String>,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// One object (a line each in the log).
+    Json,
 }
