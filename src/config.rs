@@ -1,5 +1,6 @@
 //! The settings after validation. Behind this point nothing reads the environment, and nothing can be malformed.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub struct Config {
     pub drive_idle: Duration,
     /// Bytes per request of an upload.
     pub drive_chunk_bytes: u64,
+    /// The way out of this network.
+    pub proxies: ProxyVariables,
     /// Zone and cut-off.
     pub calendar: Calendar,
     /// Layout of the file.
@@ -99,6 +102,25 @@ pub struct Config {
     pub metrics_file: Option<PathBuf>,
     /// The client's clock.
     pub clock: Clock,
+}
+
+/// The variables of proxies that all programs share, as they stand: what they mean is decided where connections are made. Empty: not set.
+#[derive(Clone, Default)]
+pub struct ProxyVariables {
+    /// `HTTPS_PROXY`; may hold a password.
+    pub https: String,
+    /// `HTTP_PROXY`; may hold a password.
+    pub http: String,
+    /// `ALL_PROXY`, for what has none of its own; may hold a password.
+    pub all: String,
+    /// `NO_PROXY`: hosts that are asked directly.
+    pub no: String,
+}
+
+impl fmt::Debug for ProxyVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyVariables").field("no", &self.no).finish_non_exhaustive()
+    }
 }
 
 /// What a webhook understands.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod backfill;
+mod behind_a_proxy;
 mod completions;
 mod crash;
 mod doctor;

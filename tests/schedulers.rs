@@ -209,6 +209,11 @@ fn the_container_examples_are_whole() {
     let user = file.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
     assert!(!user.starts_with('0') && !user.starts_with("root"));
     assert!(file.contains("\nENTRYPOINT [\"/usr/local/bin/batch-export\"]\n"), "a shell would keep the signals");
+    let keeps_the_compiled = file.contains("target=/src/target");
+    assert!(
+        !keeps_the_compiled || file.contains("touch src/lib.rs src/main.rs && cargo build"),
+        "older sources would not count"
+    );
 }
 
 fn jobs() -> Vec<Job> {

@@ -15,7 +15,7 @@ const FUNCTION_LINES: usize = 80;
 /// What may be used in one place only: the words, and the beginnings of the paths where they are at home.
 const HOMES: [(&[&str], &[&str]); 7] = [
     (&["mongodb::", "bson::"], &["src/store/"]),
-    (&["reqwest::", "yup_oauth2::"], &["src/destination/drive/", "src/notify"]),
+    (&["reqwest::", "yup_oauth2::", "hyper_util::"], &["src/destination/drive/", "src/notify"]),
     (&["clap::", "clap_complete::", "clap_mangen::"], &["src/cli/"]),
     (&["csv::"], &["src/csv/"]),
     (&["println!", "print!", "stdout()"], &["src/cli/render.rs"]),

@@ -68,14 +68,14 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     tokio::select! {
         biased;
         signal = stop.wait() => return Err(stopped_by(signal)),
-        done = consent(args, &client, &path) => done?,
+        done = consent(args, config, &client, &path) => done?,
     }
     let (command, outcome, exit_code) = ("auth", "completed", Exit::Ok.code());
     render::print(&AuthResult { command, outcome, exit_code, credentials: path, warning: TESTING }, output);
     Ok(Exit::Ok)
 }
 
-async fn consent(args: &AuthArgs, client: &ConsentClient, path: &Path) -> Result<(), Failure> {
+async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path: &Path) -> Result<(), Failure> {
     let bound = async {
         let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
         Ok::<_, io::Error>((listener.local_addr()?.port(), listener))
@@ -101,7 +101,7 @@ async fn consent(args: &AuthArgs, client: &ConsentClient, path: &Path) -> Result
         )
         .next("run `batch-export auth` again"));
     };
-    let consent = client.exchange(&question, &answer?).await?;
+    let consent = client.exchange(&question, &answer?, &config.proxies).await?;
     write_private(path, &client.credentials(&consent)).map_err(|error| {
         Failure::configuration(format!("cannot write {}: {error}", path.display()))
             .next("give --credentials a file in a folder that you may write to")

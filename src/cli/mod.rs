@@ -205,6 +205,7 @@ fn open_destination(config: &Config) -> Result<Destination, Failure> {
                 idle: config.drive_idle,
                 chunk_bytes: config.drive_chunk_bytes,
                 backoff_unit: config.drive_backoff,
+                proxies: config.proxies.clone(),
                 ..DriveSettings::new(folder.clone(), credentials.clone())
             };
             Ok(Destination::Drive(Box::new(Drive::new(settings)?)))

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::calendar::{Calendar, parse_time, parse_zone};
 use crate::clock::Clock;
-use crate::config::{Collections, Config, InvalidPolicy, NotifyKind, Target};
+use crate::config::{Collections, Config, InvalidPolicy, NotifyKind, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::secret::{Secret, conceal};
 
@@ -39,6 +39,7 @@ pub fn validate(args: &SettingsArgs) -> Result<Config, Failure> {
         drive_backoff: duration("BATCH_EXPORT_DRIVE_BACKOFF", &args.drive_backoff)?,
         drive_idle: duration("BATCH_EXPORT_DRIVE_IDLE", &args.drive_idle)?,
         drive_chunk_bytes: count("BATCH_EXPORT_DRIVE_CHUNK", &args.drive_chunk, "bytes")?,
+        proxies: proxies(),
         calendar: Calendar {
             zone: parse_zone(&args.timezone).map_err(|reason| wrong("BATCH_EXPORT_TIMEZONE", reason))?,
             cutoff: parse_time(&args.cutoff).map_err(|reason| wrong("BATCH_EXPORT_CUTOFF", reason))?,
@@ -152,6 +153,30 @@ fn web_address(name: &str, text: &str) -> Result<String, Failure> {
     match url::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(text.to_owned()),
         Ok(_) | Err(_) => Err(wrong(name, format!("{text:?} is not an address that begins with https://"))),
+    }
+}
+
+/// The proxies, by the rules of the HTTP client, which reads the same variables: the capital letters count before the small ones, and
+/// under a web server none is believed, because there `HTTP_PROXY` is a header that anybody can send.
+fn proxies() -> ProxyVariables {
+    if std::env::var_os("REQUEST_METHOD").is_some() {
+        return ProxyVariables::default();
+    }
+    let value = |name: &str| {
+        let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase())).unwrap_or_default();
+        // Not by a parser of addresses: `user:password@proxy:3128`, without a scheme, is understood too.
+        if let Some((user_and_password, _)) = value.rsplit_once('@') {
+            let after_scheme = user_and_password.rsplit_once("//").map_or(user_and_password, |(_, rest)| rest);
+            let password = after_scheme.split_once(':').map_or(after_scheme, |(_, password)| password);
+            conceal(password);
+        }
+        value
+    };
+    ProxyVariables {
+        https: value("HTTPS_PROXY"),
+        http: value("HTTP_PROXY"),
+        all: value("ALL_PROXY"),
+        no: value("NO_PROXY"),
     }
 }
 

@@ -59,7 +59,12 @@ impl Day {
 
     /// With a shared drive as destination, and a service account.
     pub fn on_drive() -> Day {
-        let (drive, folder) = (FakeDrive::start(), temporary("credentials-"));
+        Day::on(FakeDrive::start())
+    }
+
+    /// With this fake's shared drive as destination, and a service account.
+    pub fn on(drive: FakeDrive) -> Day {
+        let folder = temporary("credentials-");
         std::fs::write(folder.path().join("key.json"), drive.service_account()).expect("the credentials");
         Day::at(Place::Drive(Box::new(drive), folder))
     }

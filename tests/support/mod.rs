@@ -16,6 +16,7 @@ mod proxy_wire;
 pub mod receiver;
 pub mod seed;
 pub mod terminal;
+pub mod way_out;
 
 use std::future::IntoFuture;
 use std::sync::OnceLock;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER,
 };
-use reqwest::{Body, Client, RequestBuilder, Response};
+use reqwest::{Body, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -20,13 +20,13 @@ use super::fault::{Answer, Fault, judge};
 use super::metadata::{FIELDS, Metadata};
 use super::patience::Patience;
 use super::session::{Heard, SessionUri, given_up};
-use super::wire::{Flow, read_body, transport_reason};
+use super::wire::{Flow, Http, read_body};
 use crate::destination::{DestinationError, NewFile};
 use crate::secret::{Secret, conceal};
 
 /// Drive's API as one identity sees it.
 pub(super) struct Api {
-    pub(super) http: Client,
+    pub(super) http: Http,
     pub(super) base: Url,
     pub(super) auth: Auth,
     /// The longest silence, and the longest time that a small request takes in all.
@@ -64,7 +64,7 @@ impl Api {
         let url = self.address(&["drive", "v3", "files", "generateIds"], &query);
         self.repeat(
             "asking for a file id",
-            || self.http.get(url.clone()),
+            || self.http.client.get(url.clone()),
             |answer| {
                 let ids: Value = parse(&answer)?;
                 let id = ids["ids"][0].as_str().filter(|id| !id.is_empty());
@@ -78,7 +78,10 @@ impl Api {
     /// A file's metadata; `None` when there is none with this id, or none for us.
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
         let url = self.file(id, &[("fields", FIELDS)]);
-        Ok(self.repeat("looking at the file", || self.http.get(url.clone()), |answer| parse(&answer)).await?.ok())
+        Ok(self
+            .repeat("looking at the file", || self.http.client.get(url.clone()), |answer| parse(&answer))
+            .await?
+            .ok())
     }
 
     /// Any GET on a file or folder that answers JSON.
@@ -89,7 +92,7 @@ impl Api {
         query: &[(&str, &str)],
     ) -> Result<Option<T>, DestinationError> {
         let url = self.address(segments, query);
-        Ok(self.repeat(doing, || self.http.get(url.clone()), |answer| parse(&answer)).await?.ok())
+        Ok(self.repeat(doing, || self.http.client.get(url.clone()), |answer| parse(&answer)).await?.ok())
     }
 
     /// One page of the files that a query finds, wherever they are, the trash included.
@@ -117,7 +120,7 @@ impl Api {
     /// by an empty file first, so that it can never succeed.
     pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
         let url = self.file(id, &[("fields", "id,trashed")]);
-        let request = || self.http.patch(url.clone()).json(&json!({"trashed": true}));
+        let request = || self.http.client.patch(url.clone()).json(&json!({"trashed": true}));
         let doing = "putting a void file into the trash";
         if self.repeat(doing, request, |_| Ok(())).await?.is_ok() {
             return Ok(());
@@ -135,7 +138,7 @@ impl Api {
         let mut patience = self.patience();
         let mut renewed = false;
         loop {
-            match self.shot("taking a void id", self.http.post(url.clone()).json(&metadata)).await {
+            match self.shot("taking a void id", self.http.client.post(url.clone()).json(&metadata)).await {
                 Ok(_) | Err(Fault::Taken | Fault::Invalid { .. }) => return Ok(()),
                 Err(fault) => self.bear(fault, &mut patience, &mut renewed).await?,
             }
@@ -148,7 +151,7 @@ impl Api {
         let mut patience = self.patience();
         let mut renewed = false;
         loop {
-            let fault = match self.open("reading the file", self.http.get(url.clone())).await {
+            let fault = match self.open("reading the file", self.http.client.get(url.clone())).await {
                 Ok(response) => return Ok(Some(response)),
                 Err(Fault::Missing { .. }) => return Ok(None),
                 Err(fault) => fault,
@@ -170,6 +173,7 @@ impl Api {
         });
         let request = self
             .http
+            .client
             .post(self.address(&["upload", "drive", "v3", "files"], &query))
             .header("X-Upload-Content-Type", file.mime_type)
             .header("X-Upload-Content-Length", digests.bytes)
@@ -213,12 +217,12 @@ impl Api {
     /// One PUT to a session. The length is always stated: without one, Google answers 411 to an empty body.
     async fn put(&self, flow: &Flow, uri: &Secret, range: String, length: u64, body: Body) -> Heard {
         let request =
-            self.http.put(uri.expose()).header(CONTENT_RANGE, range).header(CONTENT_LENGTH, length).body(body);
+            self.http.client.put(uri.expose()).header(CONTENT_RANGE, range).header(CONTENT_LENGTH, length).body(body);
         let doing = "uploading";
         let sent = async {
             let token = self.auth.bearer().await?;
             let sent = flow.watch(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
-            let response = sent.ok_or_else(|| self.silent(doing))?.map_err(|e| failed(doing, e))?;
+            let response = sent.ok_or_else(|| self.silent(doing))?.map_err(|e| self.failed(doing, e))?;
             self.answer(doing, &token, response).await
         };
         match sent.await {
@@ -276,7 +280,8 @@ impl Api {
     async fn shot(&self, doing: &str, request: RequestBuilder) -> Result<Answer, Fault> {
         let token = self.auth.bearer().await?;
         let exchange = async {
-            let response = request.header(AUTHORIZATION, bearer(&token)).send().await.map_err(|e| failed(doing, e))?;
+            let response =
+                request.header(AUTHORIZATION, bearer(&token)).send().await.map_err(|e| self.failed(doing, e))?;
             self.answer(doing, &token, response).await
         };
         let answer = timeout(self.idle, exchange).await.unwrap_or_else(|_| Err(self.silent(doing)))?;
@@ -287,7 +292,7 @@ impl Api {
     async fn open(&self, doing: &str, request: RequestBuilder) -> Result<Response, Fault> {
         let token = self.auth.bearer().await?;
         let sent = timeout(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
-        let response = sent.map_err(|_| self.silent(doing))?.map_err(|e| failed(doing, e))?;
+        let response = sent.map_err(|_| self.silent(doing))?.map_err(|e| self.failed(doing, e))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -310,10 +315,14 @@ impl Api {
             body: Vec::new(),
         };
         answer.body = match timeout(self.idle, read_body(&mut response)).await {
-            Ok(body) => body.map_err(|error| failed(doing, error))?,
+            Ok(body) => body.map_err(|error| self.failed(doing, error))?,
             Err(_) => return Err(self.silent(doing)),
         };
         Ok(answer)
+    }
+
+    fn failed(&self, doing: &str, error: reqwest::Error) -> Fault {
+        Fault::passing(format!("no answer from Drive while {doing}: {}", self.http.transport_reason(error)))
     }
 
     fn silent(&self, doing: &str) -> Fault {
@@ -325,10 +334,6 @@ impl Api {
 pub(super) async fn pause(delay: Duration, reason: &str) {
     tracing::warn!(wait_ms = delay.as_millis() as u64, "{reason}; trying again");
     tokio::time::sleep(delay).await;
-}
-
-fn failed(doing: &str, error: reqwest::Error) -> Fault {
-    Fault::passing(format!("no answer from Drive while {doing}: {}", transport_reason(error)))
 }
 
 fn bearer(token: &Secret) -> String {

@@ -1,22 +1,25 @@
 //! Access tokens: obtained when needed, kept while good, renewed by force when Drive no longer accepts one.
 //!
 //! Both kinds of credentials end in one cache of ours. The token library keeps one too, but it would keep an answer without a token
-//! for ever; so it is always asked by force, and only when our own copy is not good. Every wait has a limit: the library's covers
-//! the headers of the answer only. A refusal is permanent or passing by the error code of RFC 6749, decided in `fault`.
+//! for ever; so it is always asked by force, and only when our own copy is not good. It knows no proxies; so behind one it gets a
+//! client that does. Every wait has a limit: the library's covers the headers of the answer only. A refusal is permanent or passing
+//! by the error code of RFC 6749, decided in `fault`.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
-use yup_oauth2::authenticator::DefaultAuthenticator;
-use yup_oauth2::{AccessToken, ServiceAccountAuthenticator, ServiceAccountKey};
+use yup_oauth2::authenticator::{Authenticator, DefaultAuthenticator};
+use yup_oauth2::{
+    AccessToken, DefaultHyperClientBuilder, HyperClientBuilder, ServiceAccountAuthenticator, ServiceAccountKey,
+};
 
 use super::credentials::{AuthorizedUser, Credentials, Identity};
 use super::fault::{Fault, judge_token};
-use super::wire::{read_body, transport_reason};
+use super::proxy::{Proxies, Tunnelled};
+use super::wire::{Http, causes, read_body};
 use crate::failure::Failure;
 use crate::secret::{Secret, redact};
 
@@ -38,8 +41,20 @@ pub(super) struct Auth {
 }
 
 enum Source {
-    Service(DefaultAuthenticator),
-    User(Box<AuthorizedUser>, reqwest::Client),
+    Service(Signer),
+    User(Box<AuthorizedUser>, Http),
+}
+
+/// The token library, with the client for the way that its requests take.
+struct Signer {
+    asks: Asks,
+    /// For messages; empty when it asks directly.
+    through: String,
+}
+
+enum Asks {
+    Directly(DefaultAuthenticator),
+    Tunnelled(Authenticator<Tunnelled>),
 }
 
 #[derive(Clone)]
@@ -73,7 +88,7 @@ impl Auth {
     pub(super) fn new(
         credentials: Credentials,
         subject: Option<String>,
-        http: reqwest::Client,
+        http: Http,
         limit: Duration,
     ) -> Result<Auth, Failure> {
         let (source, identity) = match credentials {
@@ -86,7 +101,7 @@ impl Auth {
             }
             Credentials::ServiceAccount(key) => {
                 let email = key.client_email.clone();
-                let source = Source::Service(service_account(*key, subject.as_deref())?);
+                let source = Source::Service(service_account(*key, subject.as_deref(), &http.proxies)?);
                 (
                     source,
                     match subject {
@@ -137,9 +152,12 @@ impl Auth {
 
     async fn fetch(&self) -> Result<Token, Fault> {
         match &self.source {
-            Source::Service(authenticator) => {
-                let answer = authenticator.force_refreshed_token(&[SCOPE]).await;
-                let token = answer.map_err(|error| service_fault(&error, &self.identity))?;
+            Source::Service(signer) => {
+                let answer = match &signer.asks {
+                    Asks::Directly(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
+                    Asks::Tunnelled(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
+                };
+                let token = answer.map_err(|error| service_fault(&error, &signer.through, &self.identity))?;
                 let value = token.token().filter(|value| !value.is_empty()).ok_or_else(no_token)?;
                 Ok(Token { value: Secret::new(value), scopes: None, good: Good::AsTold(token) })
             }
@@ -152,38 +170,45 @@ fn no_token() -> Fault {
     Fault::passing("the token endpoint answered without a token")
 }
 
-/// The library's `build` is async only for sources that are not used here, so it is complete at its first poll.
-fn service_account(key: ServiceAccountKey, subject: Option<&str>) -> Result<DefaultAuthenticator, Failure> {
-    let builder = ServiceAccountAuthenticator::builder(key);
-    let builder = match subject {
-        Some(subject) => builder.subject(subject),
-        None => builder,
-    };
+fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Proxies) -> Result<Signer, Failure> {
     let unusable = |reason: String| {
         Failure::configuration(format!("the service account's key cannot be used: {}", redact(&reason)))
             .next("check the field \"private_key\" of the credentials file, and that this machine has CA certificates")
     };
-    builder
-        .build()
-        .now_or_never()
-        .ok_or_else(|| unusable("it is not ready".to_owned()))?
-        .map_err(|e| unusable(e.to_string()))
+    match proxies.tunnel(&key.token_uri).map_err(|error| unusable(error.to_string()))? {
+        Some(client) => {
+            let through = proxies.through(&key.token_uri);
+            let asks = Asks::Tunnelled(authenticator(key, subject, client).map_err(unusable)?);
+            Ok(Signer { asks, through })
+        }
+        None => {
+            let asks = authenticator(key, subject, DefaultHyperClientBuilder::default()).map_err(unusable)?;
+            Ok(Signer { asks: Asks::Directly(asks), through: String::new() })
+        }
+    }
 }
 
-fn service_fault(error: &yup_oauth2::Error, identity: &Identity) -> Fault {
+/// The library's `build` is async only for sources that are not used here, so it is complete at its first poll.
+fn authenticator<C: HyperClientBuilder>(
+    key: ServiceAccountKey,
+    subject: Option<&str>,
+    client: C,
+) -> Result<Authenticator<C::Connector>, String> {
+    let builder = ServiceAccountAuthenticator::with_client(key, client);
+    let builder = match subject {
+        Some(subject) => builder.subject(subject),
+        None => builder,
+    };
+    let built = builder.build().now_or_never().ok_or_else(|| "it is not ready".to_owned())?;
+    built.map_err(|error| error.to_string())
+}
+
+fn service_fault(error: &yup_oauth2::Error, through: &str, identity: &Identity) -> Fault {
     match error {
         yup_oauth2::Error::AuthError(refusal) => {
             judge_token(refusal.error.as_str(), refusal.error_description.as_deref().unwrap_or_default(), identity)
         }
-        other => {
-            let mut reason = format!("no token from Google: {other}");
-            let mut source = other.source();
-            while let Some(cause) = source {
-                reason.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
-            Fault::passing(reason)
-        }
+        other => Fault::passing(format!("no token from Google{through}: {other}{}", causes(other))),
     }
 }
 
@@ -197,7 +222,7 @@ struct Refreshed {
     error_description: Option<String>,
 }
 
-async fn refresh(user: &AuthorizedUser, http: &reqwest::Client, identity: &Identity) -> Result<Token, Fault> {
+async fn refresh(user: &AuthorizedUser, http: &Http, identity: &Identity) -> Result<Token, Fault> {
     let asked = Instant::now();
     let form = [
         ("grant_type", "refresh_token"),
@@ -205,8 +230,9 @@ async fn refresh(user: &AuthorizedUser, http: &reqwest::Client, identity: &Ident
         ("client_secret", user.client_secret.expose()),
         ("refresh_token", user.refresh_token.expose()),
     ];
-    let failed = |error: reqwest::Error| Fault::passing(format!("no token from Google: {}", transport_reason(error)));
-    let mut answer = http.post(user.token_uri.clone()).form(&form).send().await.map_err(failed)?;
+    let failed =
+        |error: reqwest::Error| Fault::passing(format!("no token from Google: {}", http.transport_reason(error)));
+    let mut answer = http.client.post(user.token_uri.clone()).form(&form).send().await.map_err(failed)?;
     let status = answer.status().as_u16();
     let body = read_body(&mut answer).await.map_err(failed)?;
     let Ok(answer) = serde_json::from_slice::<Refreshed>(&body) else {

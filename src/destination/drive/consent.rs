@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::SCOPE;
-use super::wire;
+use super::wire::{Http, read_body};
+use crate::config::ProxyVariables;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::secret::{Secret, redact};
@@ -105,8 +106,13 @@ impl ConsentClient {
     /// Exchanges the code of an answer.
     ///
     /// # Errors
-    /// `drive_rejected`: the exchange failed, or what was granted is not enough.
-    pub async fn exchange(&self, question: &Question, code: &Secret) -> Result<Consent, Failure> {
+    /// `drive_rejected`: the exchange failed, or what was granted is not enough; `configuration`: this machine has no certificates.
+    pub async fn exchange(
+        &self,
+        question: &Question,
+        code: &Secret,
+        proxies: &ProxyVariables,
+    ) -> Result<Consent, Failure> {
         let again = |what: String| Failure::new(Exit::DriveRejected, what).next("run `batch-export auth` again");
         let form = [
             ("grant_type", "authorization_code"),
@@ -116,15 +122,15 @@ impl ConsentClient {
             ("client_secret", self.client_secret.expose()),
             ("code_verifier", question.verifier.expose()),
         ];
-        let http = wire::client().map_err(|error| again(wire::transport_reason(error)))?;
+        let http = Http::new(proxies)?;
         let asked = async {
-            let mut answer = http.post(self.token_uri.clone()).form(&form).send().await?;
-            Ok((answer.status(), wire::read_body(&mut answer).await?))
+            let mut answer = http.client.post(self.token_uri.clone()).form(&form).send().await?;
+            Ok((answer.status(), read_body(&mut answer).await?))
         };
         let (status, body) = match timeout(EXCHANGE_TIMEOUT, asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                return Err(again(format!("the code was not exchanged: {}", wire::transport_reason(error))));
+                return Err(again(format!("the code was not exchanged: {}", http.transport_reason(error))));
             }
             Err(_) => return Err(again(format!("the code was not exchanged within {EXCHANGE_TIMEOUT:?}"))),
         };

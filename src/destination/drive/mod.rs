@@ -4,7 +4,7 @@
 //! file is created under an id that is known beforehand (a repeated create is refused by Drive instead of making a second file),
 //! Drive's own checksum decides about success, and every refusal comes with its next step.
 //!
-//! From the wire upwards: `wire` (HTTP, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
+//! From the wire upwards: `proxy` (the way out), `wire` (HTTP, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
 //! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
 //! (what is wrong with a folder).
 
@@ -17,6 +17,7 @@ mod fault;
 mod folder;
 mod metadata;
 mod patience;
+mod proxy;
 mod session;
 mod upload;
 mod wire;
@@ -34,6 +35,7 @@ pub use self::credentials::Identity;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Compared, Metadata};
 use super::{Created, DestinationError, Look, NewFile};
+use crate::config::ProxyVariables;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Digests;
@@ -61,6 +63,8 @@ pub struct DriveSettings {
     pub chunk_bytes: u64,
     /// The first wait after a failure; later ones double.
     pub backoff_unit: Duration,
+    /// The way out of this network.
+    pub proxies: ProxyVariables,
 }
 
 impl DriveSettings {
@@ -74,6 +78,7 @@ impl DriveSettings {
             idle: Duration::from_secs(30),
             chunk_bytes: 8 * 1024 * 1024,
             backoff_unit: Duration::from_secs(1),
+            proxies: ProxyVariables::default(),
         }
     }
 }
@@ -118,10 +123,7 @@ impl Drive {
                 .next("give something like https://www.googleapis.com, or leave it out")
         })?;
         let credentials = credentials::read(&settings.credentials)?;
-        let http = wire::client().map_err(|error| {
-            Failure::configuration(format!("cannot make connections: {}", wire::transport_reason(error)))
-                .next("check the proxy variables, and that this machine has CA certificates")
-        })?;
+        let http = wire::Http::new(&settings.proxies)?;
         let auth = auth::Auth::new(credentials, settings.subject, http.clone(), settings.idle)?;
         Ok(Drive {
             api: Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit },
@@ -182,7 +184,7 @@ impl Drive {
         loop {
             let part = timeout(self.api.idle, content.chunk()).await;
             let part = part.map_err(|_| broken(format!("Drive was silent for {:?}", self.api.idle)))?;
-            let Some(part) = part.map_err(|error| broken(wire::transport_reason(error)))? else {
+            let Some(part) = part.map_err(|error| broken(self.api.http.transport_reason(error)))? else {
                 return Ok(Some(bytes));
             };
             sink.write_all(&part).map_err(|error| broken(format!("cannot write it: {error}")))?;

@@ -4,7 +4,7 @@
 //! limit, while sending as well as while waiting. And the HTTP library hands a connection to a task of its own, which may outlive
 //! the request: so a body carries a switch that goes off when its request is dropped, and nothing more leaves after that.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io::{self, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
+use url::Url;
 
+use super::proxy::Proxies;
+use crate::config::ProxyVariables;
+use crate::failure::Failure;
 use crate::secret::redact;
 
 /// Bytes read from the spool file, and handed to the connection, at a time.
@@ -29,29 +33,46 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The client for everything at Google. It follows no redirects: a 308 is an answer of the upload protocol, and a client that
-/// follows it would send the bytes elsewhere. It repeats nothing on its own, so that every try is counted here.
-pub(super) fn client() -> reqwest::Result<Client> {
-    Client::builder()
-        .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .connect_timeout(CONNECT_LIMIT)
-        .http1_only()
-        .build()
+/// The client for everything at Google, and the way that its requests take.
+#[derive(Clone)]
+pub(super) struct Http {
+    pub(super) client: Client,
+    pub(super) proxies: Arc<Proxies>,
 }
 
-/// What went wrong on the way, with all causes and without the address, which may be a secret.
-pub(super) fn transport_reason(error: reqwest::Error) -> String {
-    let host = error.url().and_then(|url| url.host_str()).map(|host| format!(" ({host})")).unwrap_or_default();
-    let error = error.without_url();
-    let mut reason = format!("{error}{host}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason.push_str(&format!(": {cause}"));
-        source = cause.source();
+impl Http {
+    /// It follows no redirects: a 308 is an answer of the upload protocol, and a client that follows it would send the bytes elsewhere.
+    /// It repeats nothing on its own, so that every try is counted here.
+    ///
+    /// # Errors
+    /// A configuration failure: no certificates on this machine.
+    pub(super) fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
+        let client = Client::builder()
+            .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_LIMIT)
+            .http1_only()
+            .build();
+        let proxies = Arc::new(Proxies::new(proxies));
+        client.map(|client| Http { client, proxies }).map_err(|error| {
+            Failure::configuration(redact(&format!("cannot make connections: {error}{}", causes(&error))))
+                .next("check the proxy variables, and that this machine has CA certificates")
+        })
     }
-    redact(&reason).into_owned()
+
+    /// What went wrong on the way, with all causes, with the host and the proxy, and without the address, which may be a secret.
+    pub(super) fn transport_reason(&self, error: reqwest::Error) -> String {
+        let way = |url: &Url| Some(format!(" ({}{})", url.host_str()?, self.proxies.through(url.as_str())));
+        let way = error.url().and_then(way).unwrap_or_default();
+        let error = error.without_url();
+        redact(&format!("{error}{way}{}", causes(&error))).into_owned()
+    }
+}
+
+/// The causes of an error, each after a colon.
+pub(super) fn causes(error: &dyn Error) -> String {
+    std::iter::successors(error.source(), |&cause| cause.source()).map(|cause| format!(": {cause}")).collect()
 }
 
 /// The body of an answer, up to a limit: what is longer is none of the answers expected here, and is cut.

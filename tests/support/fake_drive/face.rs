@@ -51,9 +51,14 @@ pub struct Planted {
 impl FakeDrive {
     /// Starts on a free port of the loopback interface.
     pub fn start() -> Self {
+        FakeDrive::known_as(|address| format!("http://{address}"))
+    }
+
+    /// Starts behind something else, by whose address it is known: in its own links, and in the credentials.
+    pub fn known_as(url: impl FnOnce(SocketAddr) -> String) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port for the fake Drive");
         let address = listener.local_addr().expect("the port of the fake Drive");
-        let shared = Arc::new(Shared::new(format!("http://{address}")));
+        let shared = Arc::new(Shared::new(url(address)));
         let acceptor = {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || accept(&shared, &listener))

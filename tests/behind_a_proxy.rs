@@ -1,0 +1,132 @@
+//! Behind a company's proxy: tokens and files leave by the same way, whatever the credentials, and a proxy that is the trouble is named.
+//!
+//! The token endpoint is `localhost` here and Drive `127.0.0.1`, both with TLS, so that the two can be told apart by what they were
+//! asked through, and by what `NO_PROXY` names. (The sessions of uploads are `localhost` too: the fake knows itself by one name.)
+
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::drive_matrix::{check_failed, check_no_secret, check_result, outspoken};
+use crate::support::command::{BatchExport, Finished};
+use crate::support::day::Day;
+use crate::support::fake_drive::FakeDrive;
+use crate::support::seed::{DATE, seed_day};
+use crate::support::way_out::{AUTHORITY, ConnectProxy, DeadPort, TlsFront};
+
+const USER: &str = "clerk";
+/// As it stands in the variable, and as it is.
+const PASSWORD: [&str; 2] = ["gate%40keeper-7531", "gate@keeper-7531"];
+
+const TOKEN_HOST: &str = "localhost";
+const DRIVE_HOST: &str = "127.0.0.1";
+
+/// For `NO_PROXY`: nothing goes through it.
+const NOBODY: &str = "localhost, 127.0.0.0/8";
+
+const KINDS: [fn(&FakeDrive) -> String; 2] = [FakeDrive::service_account, FakeDrive::authorized_user];
+
+/// A day whose destination is reached by TLS only.
+struct Outside {
+    front: TlsFront,
+    day: Day,
+}
+
+impl Outside {
+    fn new(credentials: fn(&FakeDrive) -> String) -> Outside {
+        let mut front = None;
+        let drive = FakeDrive::known_as(|address| front.insert(TlsFront::before(address)).url(TOKEN_HOST));
+        let credentials = credentials(&drive);
+        let day = Day::on(drive);
+        std::fs::write(day.credentials(), credentials).expect("the credentials");
+        seed_day(&day.db, DATE, 5);
+        Outside { front: front.expect("a front before the fake"), day }
+    }
+
+    /// The command, with the variables of a machine behind a proxy at this port.
+    fn behind(&self, command: BatchExport, variable: &str, port: u16) -> BatchExport {
+        let address = format!("http://{USER}:{}@127.0.0.1:{port}", PASSWORD[0]);
+        let command = outspoken(command).env("BATCH_EXPORT_DRIVE_URL", &self.front.url(DRIVE_HOST));
+        command.env("SSL_CERT_FILE", AUTHORITY).env(variable, &address)
+    }
+
+    /// `host:port` under one of the two names.
+    fn target(&self, host: &str) -> String {
+        self.front.url(host).replace("https://", "")
+    }
+
+    #[track_caller]
+    fn check_untold(&self, ended: &Finished) {
+        check_no_secret(&self.day, ended);
+        let stored = format!("{:?}", self.day.batch());
+        for secret in PASSWORD.map(str::to_owned).into_iter().chain([authorization()]) {
+            let told = [&ended.stdout, &ended.stderr, &stored].into_iter().any(|text| text.contains(&secret));
+            assert!(!told, "{secret} is told: {}", ended.report());
+        }
+    }
+}
+
+/// What the proxy wants to see.
+fn authorization() -> String {
+    STANDARD.encode(format!("{USER}:{}", PASSWORD[1]))
+}
+
+#[test]
+fn behind_a_proxy_tokens_and_files_go_through_it() {
+    for credentials in KINDS {
+        for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] {
+            let (outside, proxy) = (Outside::new(credentials), ConnectProxy::start());
+            let ended = outside.behind(outside.day.run(), variable, proxy.port()).run().expect_code(0);
+            check_result(&outside.day, &ended.json(), false);
+            outside.check_untold(&ended);
+            let asked = proxy.asked();
+            let targets: BTreeSet<_> = asked.iter().map(|asked| asked.target.clone()).collect();
+            assert_eq!(targets, [TOKEN_HOST, DRIVE_HOST].map(|host| outside.target(host)).into(), "{variable}");
+            assert_eq!(outside.front.arrived(), asked.len(), "{variable}: something found another way");
+            let expected = Some(format!("Basic {}", authorization()));
+            assert!(asked.iter().all(|asked| asked.authorization == expected), "{variable}: {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn what_no_proxy_names_is_asked_directly() {
+    for credentials in KINDS {
+        for (no_proxy, through) in [
+            (TOKEN_HOST, &[DRIVE_HOST][..]),
+            (DRIVE_HOST, &[TOKEN_HOST]),
+            (NOBODY, &[]),
+            ("example.com", &[TOKEN_HOST, DRIVE_HOST]),
+        ] {
+            let (outside, proxy) = (Outside::new(credentials), ConnectProxy::start());
+            let command = outside.behind(outside.day.run(), "HTTPS_PROXY", proxy.port()).env("NO_PROXY", no_proxy);
+            let ended = command.run().expect_code(0);
+            check_result(&outside.day, &ended.json(), false);
+            let targets: BTreeSet<_> = proxy.asked().into_iter().map(|asked| asked.target).collect();
+            assert_eq!(targets, through.iter().map(|host| outside.target(host)).collect(), "NO_PROXY={no_proxy}");
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_is_the_trouble_is_named_without_its_password() {
+    let (dead, strict) = (DeadPort::new(), ConnectProxy::answering("407 Proxy Authentication Required"));
+    for credentials in KINDS {
+        for (port, words) in [(dead.port(), "refused"), (strict.port(), "authorization required")] {
+            // The token's request fails; or, the token fetched directly, the first one to Drive.
+            for no_proxy in ["example.com", TOKEN_HOST] {
+                let outside = Outside::new(credentials);
+                let command = outside.behind(outside.day.run(), "HTTPS_PROXY", port).env("NO_PROXY", no_proxy);
+                let ended = command.run().expect_code(22);
+                check_failed(&outside.day, &ended, &format!("through the proxy http://127.0.0.1:{port}"));
+                check_failed(&outside.day, &ended, words);
+                outside.check_untold(&ended);
+                assert_eq!(outside.front.arrived(), usize::from(no_proxy == TOKEN_HOST), "{}", ended.report());
+                outside.day.let_time_pass();
+                let retried = outside.behind(outside.day.retry(), "HTTPS_PROXY", port).env("NO_PROXY", NOBODY).run();
+                check_result(&outside.day, &retried.expect_code(0).json()["batches"][0], false);
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A company's way out: a proxy that knows nothing but CONNECT, and TLS before the fake Drive, without which nobody tunnels.
+//!
+//! The danger is a client that finds another way: so the front counts what reaches it, and the proxy what it let through, and a test
+//! compares the two. The certificate and its key are beside this file; the key protects nothing, and no machine trusts its authority.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::block;
+
+/// The authority that signed the front's certificate, for `SSL_CERT_FILE`.
+pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tunnel/authority.pem");
+
+/// More than any request for a tunnel takes.
+const HEAD_MAX_BYTES: usize = 8192;
+
+/// TLS on a port of its own, for `localhost` and `127.0.0.1`; the plain content goes to a server behind it. Dropping it closes the port.
+pub struct TlsFront {
+    port: u16,
+    arrived: Arc<AtomicUsize>,
+    acceptor: JoinHandle<()>,
+}
+
+impl TlsFront {
+    /// Before this server.
+    pub fn before(server: SocketAddr) -> TlsFront {
+        let certificates = CertificateDer::pem_slice_iter(include_bytes!("tunnel/server.pem"));
+        let certificates = certificates.collect::<Result<_, _>>().expect("the front's certificate");
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tunnel/server.key.pem")).expect("the front's key");
+        let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
+        let tls = TlsAcceptor::from(Arc::new(tls.expect("TLS for the front")));
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&arrived);
+        let (port, acceptor) = listen(move |stream| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let tls = tls.clone();
+            async move {
+                let Ok(mut client) = tls.accept(stream).await else { return };
+                let Ok(mut server) = TcpStream::connect(server).await else { return };
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
+        TlsFront { port, arrived, acceptor }
+    }
+
+    /// Its address under one of its two names.
+    pub fn url(&self, name: &str) -> String {
+        format!("https://{name}:{}", self.port)
+    }
+
+    /// Connections so far, by whatever way.
+    pub fn arrived(&self) -> usize {
+        self.arrived.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+/// One request for a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// `host:port`.
+    pub target: String,
+    /// `Proxy-Authorization`, as it stands.
+    pub authorization: Option<String>,
+}
+
+/// A proxy. Dropping it closes its port.
+pub struct ConnectProxy {
+    port: u16,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    acceptor: JoinHandle<()>,
+}
+
+impl ConnectProxy {
+    /// Lets everybody through.
+    pub fn start() -> ConnectProxy {
+        ConnectProxy::answering("200 Connection established")
+    }
+
+    /// Answers with this status, and lets through after a 200 only.
+    pub fn answering(status: &'static str) -> ConnectProxy {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&asked);
+        let (port, acceptor) = listen(move |mut client| {
+            let kept = Arc::clone(&kept);
+            async move {
+                let Some(request) = request(&mut client).await else { return };
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+                let answer = format!("HTTP/1.1 {status}\r\n\r\n");
+                if client.write_all(answer.as_bytes()).await.is_err() || !status.starts_with("200") {
+                    return;
+                }
+                let Ok(mut server) = TcpStream::connect(&request.target).await else { return };
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
+        ConnectProxy { port, asked, acceptor }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every request for a tunnel so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for ConnectProxy {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+/// A port at which nobody listens, and nobody else will while this lives.
+pub struct DeadPort(TcpSocket);
+
+impl DeadPort {
+    /// A free one.
+    pub fn new() -> DeadPort {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        DeadPort(socket)
+    }
+
+    /// Its number.
+    pub fn port(&self) -> u16 {
+        self.0.local_addr().expect("the address of a bound socket").port()
+    }
+}
+
+/// Serves each connection to a new port in a task of its own, until the acceptor is aborted.
+fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (u16, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    block(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("the address of a bound socket").port();
+        let acceptor = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream));
+            }
+        });
+        (port, acceptor)
+    })
+}
+
+/// The head of a CONNECT; `None` for anything else.
+async fn request(client: &mut TcpStream) -> Option<Asked> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_MAX_BYTES {
+        head.push(client.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut lines = head.lines();
+    let target = lines.next()?.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
+    let header = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("proxy-authorization").then(|| value.trim().to_owned())
+    };
+    Some(Asked { target, authorization: lines.find_map(header) })
+}
