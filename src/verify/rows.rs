@@ -172,4 +172,5 @@ const STAND_IN: EntryFields<'static> = EntryFields {
     cr_account: Some("-"),
     dr_account: None,
     voucher_no: Some("-"),
+    not_text: None,
 };
