@@ -246,6 +246,21 @@ fn invalid_entries_stop_the_batch_and_are_all_listed() {
 }
 
 #[test]
+fn a_queue_row_that_names_no_entry_is_told_by_its_own_id() {
+    let day = Day::in_directory();
+    let entry = Entry::numbered(DATE, 0);
+    let mut row = entry.row();
+    row.insert("entryId", "not an id");
+    let id = row.get_object_id("_id").unwrap().to_hex();
+    day.db.insert_many(QUEUE, vec![row]);
+    let error = &day.run().run().expect_code(32).json()["error"];
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("queue row {id} must not be exported: the queue row's entryId")), "{message}");
+    // Nothing retries a dry run, and after the last retry nothing retries this either.
+    assert!(!message.contains("retry"), "{message}");
+}
+
+#[test]
 fn an_entry_that_is_queued_twice_is_never_in_the_file_twice() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);

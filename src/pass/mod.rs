@@ -163,6 +163,9 @@ impl Pass<'_> {
             if batch.state == State::Exhausted {
                 course.result.exit_code = Exit::Exhausted;
                 course.result.outcome = Exit::Exhausted.name();
+                if let Some(error) = &mut course.result.error {
+                    error.message = format!("{}; that was the last retry: {}", error.message, lock::by_hand(&batch.id));
+                }
             }
         }
     }
