@@ -310,7 +310,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
     let folder = day.directory().display().to_string();
     let uri = day.db.uri();
     let base = || BatchExport::command("run").mongodb(&uri).destination(&format!("file://{folder}"));
-    let cases: [(BatchExport, i32, &str); 10] = [
+    let cases: [(BatchExport, i32, &str); 11] = [
         (base().date("2026-02-30"), 2, "2026-02-30"),
         (base().env("BATCH_EXPORT_TIMEZONE", "Mars/Olympus"), 30, "Mars/Olympus"),
         (base().env("BATCH_EXPORT_CUTOFF", "25:00"), 30, "25:00"),
@@ -325,6 +325,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
         ),
         (base().env("BATCH_EXPORT_LEASE", "soon"), 30, "soon"),
         (base().env("BATCH_EXPORT_TRANSACTION_ROWS", "0"), 30, "TRANSACTION_ROWS"),
+        (base().env("BATCH_EXPORT_RETRY_DELAYS", "5m,,45m"), 30, "RETRY_DELAYS"),
     ];
     for (command, code, named) in cases {
         let ended = command.run().expect_code(code);
@@ -359,6 +360,23 @@ fn an_unreachable_database_is_named_and_left_to_retry() {
     let uri = "mongodb://127.0.0.1:1/?replicaSet=rs&serverSelectionTimeoutMS=300";
     let ended = BatchExport::command("run").mongodb(uri).destination("file:///tmp").run().expect_code(20);
     assert!(ended.stdout.contains("database_unavailable"), "{}", ended.report());
+    assert!(ended.stdout.contains("host and port in MONGODB_URI"), "{}", ended.report());
+}
+
+#[test]
+fn a_wrong_name_of_the_replica_set_or_of_the_database_is_for_an_operator_to_correct() {
+    let port = Mongod::shared().port();
+    let wrong = format!("mongodb://127.0.0.1:{port}/?replicaSet=somewhere-else&serverSelectionTimeoutMS=300");
+    let base = || BatchExport::command("run").destination("file:///tmp");
+    let ended = base().mongodb(&wrong).run().expect_code(30);
+    assert!(
+        ended.stdout.contains("the replica set is called") && ended.stdout.contains("somewhere-else"),
+        "{}",
+        ended.report()
+    );
+    let direct = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
+    let ended = base().mongodb(&direct).env("MONGODB_DATABASE", "not.a.name").run().expect_code(30);
+    assert!(ended.stdout.contains("correct --database"), "{}", ended.report());
 }
 
 #[test]
