@@ -380,6 +380,24 @@ fn a_wrong_name_of_the_replica_set_or_of_the_database_is_for_an_operator_to_corr
 }
 
 #[test]
+fn each_step_is_in_the_log_when_it_is_asked_for() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    let ended = day.run().args(&["-v", "--log-format", "json"]).run().expect_code(0);
+    let file = ended.json()["file"]["id"].as_str().unwrap().to_owned();
+    let steps: Vec<serde_json::Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let step = |message: &str, field: &str| {
+        let found = steps.iter().find(|step| step["message"] == message);
+        found.unwrap_or_else(|| panic!("{message}: {}", ended.report()))[field].clone()
+    };
+    assert_eq!((step("generated", "entries"), step("committed", "number")), (3.into(), 1.into()));
+    assert_eq!(step("stored", "id"), *file);
+    assert!(
+        ["lock", "generate", "upload", "commit"].iter().all(|stage| steps.iter().any(|step| step["stage"] == *stage))
+    );
+}
+
+#[test]
 fn a_password_never_appears() {
     let uri = "mongodb://app:s3cretpass@127.0.0.1:1/?serverSelectionTimeoutMS=300&authSource=admin";
     let ended = BatchExport::command("run").arg("-vv").mongodb(uri).destination("file:///tmp").run();
