@@ -6,7 +6,7 @@
 use crate::money::{self, Number};
 
 /// The fields of a journal entry as the database has them, borrowed from its answer. A field that is missing, null, or of another type
-/// is `None`.
+/// is `None`; a text field of another type is named by `not_text` as well, so that it is not taken for one that was left empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EntryFields<'a> {
     /// `_id`.
@@ -29,6 +29,8 @@ pub struct EntryFields<'a> {
     pub dr_account: Option<&'a str>,
     /// `metadata.voucherNo`.
     pub voucher_no: Option<&'a str>,
+    /// The first of these text fields that holds something else than text: `accountCode`, `description`, those of `metadata`.
+    pub not_text: Option<&'static str>,
 }
 
 /// The side of the ledger that an entry's own account takes.
@@ -80,7 +82,8 @@ pub fn validate<'a>(fields: &EntryFields<'a>) -> Result<Valid<'a>, String> {
         other => Err(format!("type {}, not debit or credit", found(other))),
     };
     let amount = money::amount(fields.amount);
-    match (fields.status, &side, &amount, filled(fields.account), fields.date_ms) {
+    match (fields.status, &side, &amount, filled(fields.account).filter(|_| fields.not_text.is_none()), fields.date_ms)
+    {
         (Some("approved"), &Ok(side), &Ok(amount_satang), Some(account), Some(date_ms)) => Ok(Valid {
             id: fields.id,
             date_ms,
@@ -100,9 +103,11 @@ pub fn validate<'a>(fields: &EntryFields<'a>) -> Result<Valid<'a>, String> {
 
 fn reasons(fields: &EntryFields<'_>, side: Option<String>, amount: Option<String>) -> String {
     let status = (fields.status != Some("approved")).then(|| format!("status {}, not approved", found(fields.status)));
-    let account = filled(fields.account).is_none().then(|| format!("accountCode {}", found(fields.account)));
+    let no_account = filled(fields.account).is_none() && fields.not_text != Some("accountCode");
+    let account = no_account.then(|| format!("accountCode {}", found(fields.account)));
+    let not_text = fields.not_text.map(|field| format!("{field} is not text"));
     let date = fields.date_ms.is_none().then(|| "date is missing or not a date".to_owned());
-    [status, amount, side, account, date].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    [status, amount, side, account, not_text, date].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// The text when there is something in it: a field of blanks was left empty by whoever filled in the form.
@@ -140,6 +145,7 @@ mod tests {
             cr_account: Some("2000"),
             dr_account: Some("3000"),
             voucher_no: Some("PV-1"),
+            not_text: None,
         }
     }
 
@@ -173,6 +179,11 @@ mod tests {
             (EntryFields { kind: None, ..good() }, "type is missing, not debit or credit"),
             (EntryFields { account: None, ..good() }, "accountCode is missing"),
             (EntryFields { account: Some("\u{a0}\t"), ..good() }, "accountCode is empty"),
+            (EntryFields { account: None, not_text: Some("accountCode"), ..good() }, "accountCode is not text"),
+            (
+                EntryFields { cr_account: None, not_text: Some("metadata.crAccount"), ..good() },
+                "metadata.crAccount is not text",
+            ),
             (EntryFields { date_ms: None, ..good() }, "date is missing or not a date"),
             (EntryFields { amount: Some(Number::Double(0.5)), ..good() }, "amount 0.5 is a fraction of a satang"),
         ] {

@@ -130,6 +130,18 @@ fn a_missing_index_and_a_wrong_clock_are_found() {
 }
 
 #[test]
+fn a_misspelt_collection_is_told_because_its_days_would_all_be_empty() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let queue = doctor(&day).env("BATCH_EXPORT_QUEUE_COLLECTION", "exportqueue").run().expect_code(34).json();
+    assert_eq!(check(&queue, "collections")["verdict"], "warning");
+    create_index(&day.db);
+    let entries = doctor(&day).env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentry").run().expect_code(0).json();
+    let told = check(&entries, "collections").to_string();
+    assert!(told.contains("nothing at all is in journalentry") && told.contains("--entries-collection"), "{told}");
+}
+
+#[test]
 fn a_user_without_rights_and_a_missing_majority_are_found() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);

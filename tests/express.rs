@@ -70,6 +70,21 @@ fn an_entry_without_a_contra_account_or_with_text_that_the_encoding_lacks_stops_
 }
 
 #[test]
+fn an_account_that_is_stored_as_a_number_is_refused_and_never_replaced_by_the_general_one() {
+    let day = Day::in_directory();
+    let number = Entry::numbered(DATE, 0).set("metadata", doc! { "crAccount": 2100, "drAccount": 1100 });
+    let voucher = Entry::numbered(DATE, 1).set("metadata", doc! { "crAccount": "2100", "voucherNo": 7 });
+    let described = Entry::numbered(DATE, 2).set("description", 5);
+    seed(&day.db, &[number, voucher, described]);
+    let result = express(&day).env("BATCH_EXPORT_CONTRA_ACCOUNT", "9999").run().expect_code(32).json();
+    let reasons: Vec<_> =
+        result["invalid"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
+    let fields = ["metadata.crAccount", "metadata.voucherNo", "description"];
+    assert_eq!(reasons, fields.map(|field| format!("{field} is not text")));
+    assert!(day.live_files().is_empty());
+}
+
+#[test]
 fn the_bytes_depend_on_no_zone_language_or_locale_of_the_machine() {
     let mut files = Vec::new();
     let machines = [("UTC", "C"), ("America/New_York", "th_TH.UTF-8"), ("Pacific/Kiritimati", "tr_TR.ISO-8859-9")];

@@ -29,6 +29,7 @@ fn entry(description: &str) -> EntryFields<'_> {
         cr_account: Some("2000"),
         dr_account: Some("3000"),
         voucher_no: None,
+        not_text: None,
     }
 }
 

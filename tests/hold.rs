@@ -40,6 +40,20 @@ fn the_others_are_exported_and_held_rows_fail_with_their_reason() {
 }
 
 #[test]
+fn a_row_that_cannot_be_addressed_is_not_held_and_holding_is_not_the_advice() {
+    let day = Day::in_directory();
+    seed(&day.db, &[Entry::numbered(DATE, 0)]);
+    let mut row = Entry::numbered(DATE, 1).row();
+    row.insert("_id", "row-1");
+    day.db.insert_many(QUEUE, vec![row]);
+    let refused = day.run().args(&["--invalid", "hold"]).run().expect_code(32).json();
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("queue row String(\"row-1\")") && message.contains("a new _id"), "{message}");
+    assert!(!message.contains("--invalid hold"), "{message}");
+    assert_eq!((day.live_files().len(), day.rows_with_status("queued")), (0, 2));
+}
+
+#[test]
 fn held_rows_fail_in_the_commit_and_not_before_it() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);

@@ -13,6 +13,7 @@ mod fake_drive;
 mod format;
 mod help;
 mod hold;
+mod init;
 mod man;
 mod money;
 mod notify;

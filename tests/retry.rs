@@ -27,6 +27,8 @@ fn retrying_stops_after_3_attempts() {
     day.let_time_pass();
     let last = day.retry().run().expect_code(33).json();
     assert_eq!(last["batches"][0]["error"]["class"], "drive_rejected");
+    let message = last["batches"][0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("`batch-export unlock --date 2026-01-18`"), "nothing retries it any more: {message}");
     assert_eq!(day.batch().get_str("state").unwrap(), "exhausted");
     let requests = day.drive().journal().len();
     day.let_time_pass();

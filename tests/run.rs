@@ -246,6 +246,21 @@ fn invalid_entries_stop_the_batch_and_are_all_listed() {
 }
 
 #[test]
+fn a_queue_row_that_names_no_entry_is_told_by_its_own_id() {
+    let day = Day::in_directory();
+    let entry = Entry::numbered(DATE, 0);
+    let mut row = entry.row();
+    row.insert("entryId", "not an id");
+    let id = row.get_object_id("_id").unwrap().to_hex();
+    day.db.insert_many(QUEUE, vec![row]);
+    let error = &day.run().run().expect_code(32).json()["error"];
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("queue row {id} must not be exported: the queue row's entryId")), "{message}");
+    // Nothing retries a dry run, and after the last retry nothing retries this either.
+    assert!(!message.contains("retry"), "{message}");
+}
+
+#[test]
 fn an_entry_that_is_queued_twice_is_never_in_the_file_twice() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
@@ -295,7 +310,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
     let folder = day.directory().display().to_string();
     let uri = day.db.uri();
     let base = || BatchExport::command("run").mongodb(&uri).destination(&format!("file://{folder}"));
-    let cases: [(BatchExport, i32, &str); 10] = [
+    let cases: [(BatchExport, i32, &str); 11] = [
         (base().date("2026-02-30"), 2, "2026-02-30"),
         (base().env("BATCH_EXPORT_TIMEZONE", "Mars/Olympus"), 30, "Mars/Olympus"),
         (base().env("BATCH_EXPORT_CUTOFF", "25:00"), 30, "25:00"),
@@ -310,6 +325,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
         ),
         (base().env("BATCH_EXPORT_LEASE", "soon"), 30, "soon"),
         (base().env("BATCH_EXPORT_TRANSACTION_ROWS", "0"), 30, "TRANSACTION_ROWS"),
+        (base().env("BATCH_EXPORT_RETRY_DELAYS", "5m,,45m"), 30, "RETRY_DELAYS"),
     ];
     for (command, code, named) in cases {
         let ended = command.run().expect_code(code);
@@ -344,6 +360,41 @@ fn an_unreachable_database_is_named_and_left_to_retry() {
     let uri = "mongodb://127.0.0.1:1/?replicaSet=rs&serverSelectionTimeoutMS=300";
     let ended = BatchExport::command("run").mongodb(uri).destination("file:///tmp").run().expect_code(20);
     assert!(ended.stdout.contains("database_unavailable"), "{}", ended.report());
+    assert!(ended.stdout.contains("host and port in MONGODB_URI"), "{}", ended.report());
+}
+
+#[test]
+fn a_wrong_name_of_the_replica_set_or_of_the_database_is_for_an_operator_to_correct() {
+    let port = Mongod::shared().port();
+    let wrong = format!("mongodb://127.0.0.1:{port}/?replicaSet=somewhere-else&serverSelectionTimeoutMS=300");
+    let base = || BatchExport::command("run").destination("file:///tmp");
+    let ended = base().mongodb(&wrong).run().expect_code(30);
+    assert!(
+        ended.stdout.contains("the replica set is called") && ended.stdout.contains("somewhere-else"),
+        "{}",
+        ended.report()
+    );
+    let direct = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
+    let ended = base().mongodb(&direct).env("MONGODB_DATABASE", "not.a.name").run().expect_code(30);
+    assert!(ended.stdout.contains("correct --database"), "{}", ended.report());
+}
+
+#[test]
+fn each_step_is_in_the_log_when_it_is_asked_for() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    let ended = day.run().args(&["-v", "--log-format", "json"]).run().expect_code(0);
+    let file = ended.json()["file"]["id"].as_str().unwrap().to_owned();
+    let steps: Vec<serde_json::Value> = ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let step = |message: &str, field: &str| {
+        let found = steps.iter().find(|step| step["message"] == message);
+        found.unwrap_or_else(|| panic!("{message}: {}", ended.report()))[field].clone()
+    };
+    assert_eq!((step("generated", "entries"), step("committed", "number")), (3.into(), 1.into()));
+    assert_eq!(step("stored", "id"), *file);
+    assert!(
+        ["lock", "generate", "upload", "commit"].iter().all(|stage| steps.iter().any(|step| step["stage"] == *stage))
+    );
 }
 
 #[test]

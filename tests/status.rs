@@ -3,7 +3,7 @@
 use mongodb::bson::doc;
 
 use crate::support::command::BatchExport;
-use crate::support::day::{BATCHES, Day};
+use crate::support::day::{BATCH, BATCHES, Day};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::seed::{DATE, seed_day};
 
@@ -136,6 +136,17 @@ fn one_date_is_shown_with_its_whole_history() {
     assert!(text.contains("attempt 2  completed"), "{text}");
     let absent = status(&day).date("2025-12-31").run().expect_code(0).json();
     assert_eq!(states(&absent), [("2025-12-31".to_owned(), "missing".to_owned())]);
+}
+
+#[test]
+fn a_batch_whose_marking_stopped_shows_how_far_it_came_and_what_goes_on_with_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    day.run().run().expect_code(0);
+    let stopped = doc! { "$set": { "state": "marking", "marked": 3i64, "completedAt": null } };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, stopped);
+    let text = status(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("3 of 5 rows marked, `batch-export retry`"), "{text}");
 }
 
 #[test]

@@ -131,6 +131,18 @@ fn an_edited_entry_is_found_in_express_by_its_position() {
 }
 
 #[test]
+fn settings_of_another_format_are_not_told_as_edits() {
+    let day = Day::in_directory();
+    let plain = |number| Entry::numbered(DATE, number).set("metadata", doc! { "crAccount": "1", "drAccount": "2" });
+    seed(&day.db, &[plain(0), plain(1)]);
+    day.run().env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
+    let found = problems(&day);
+    let kinds: Vec<_> = found.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["totals", "content"], "{found:?}");
+    assert!(found[1].1.contains("--format") && !found[1].1.contains("reversal"), "{found:?}");
+}
+
+#[test]
 fn a_file_that_was_altered_is_not_the_committed_one() {
     let day = Day::in_directory();
     exported(&day);

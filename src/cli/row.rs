@@ -148,7 +148,17 @@ impl BatchRow {
         match (&self.next_retry_at, &self.file) {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
             (Some(when), _) => format!("{}, again at {when}", class.unwrap_or("failed")),
-            (None, Some(file)) if self.entries.is_some() => file.link.clone().unwrap_or_else(|| file.name.clone()),
+            (None, Some(_)) if self.state == State::Marking.name() => {
+                let entries = self.entries.unwrap_or_default();
+                format!("{} of {entries} rows marked, `batch-export retry` marks the others", self.marked)
+            }
+            (None, Some(file)) if self.entries.is_some() => {
+                let place = file.link.clone().unwrap_or_else(|| file.name.clone());
+                match self.changed_after_commit {
+                    0 => place,
+                    rows => format!("{place}  (rows changed after the commit: {rows}, see changedAfterCommit)"),
+                }
+            }
             (None, _) => class.unwrap_or_default().to_owned(),
         }
     }

@@ -65,8 +65,10 @@ pub fn validate(args: &SettingsArgs) -> Result<Config, Failure> {
 
 /// `none`: the first failure already waits for a person.
 fn retry_delays(text: &str) -> Result<Vec<Duration>, Failure> {
-    let delays = text.split(',').map(str::trim).filter(|delay| !delay.is_empty() && *delay != "none");
-    delays.map(|delay| duration("BATCH_EXPORT_RETRY_DELAYS", delay)).collect()
+    if text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|delay| duration("BATCH_EXPORT_RETRY_DELAYS", delay.trim())).collect()
 }
 
 /// Marks as concealed whatever may be a secret, before anything can go wrong with it.

@@ -54,6 +54,7 @@ impl Pass<'_> {
         course.leave(began);
         match committed {
             Ok(committed) => {
+                tracing::debug!(number = committed.number, marking = committed.marking, "committed");
                 course.result.number = Some(committed.number);
                 if committed.marking {
                     return Ok(Outcome::Marking);

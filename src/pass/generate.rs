@@ -53,7 +53,7 @@ impl Pass<'_> {
                 Baht::new(totals.total_credit),
                 Baht::new(totals.difference())
             );
-            return Err(Failure::new(Exit::InvalidEntries, message).next("correct the entries; `retry` goes on"));
+            return Err(Failure::new(Exit::InvalidEntries, message).next("correct the entries"));
         }
         let Generated { file, ledger, rows, fingerprints, held, totals, guarded_cells, carried_over } = generated;
         let file = file.into_spool().map_err(|error| self.spool_trouble(&error))?;

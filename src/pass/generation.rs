@@ -32,6 +32,9 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 /// Rows that one commit can hold back. More of them are no exceptions but a fault of the application, which a person should see.
 const HELD_MAX: usize = 10_000;
 
+/// The entry of a row that names none.
+const NO_ENTRY: [u8; 12] = [0; 12];
+
 /// A generated file and what it stands for.
 pub(super) struct Generated<F> {
     /// The file.
@@ -177,10 +180,15 @@ impl Generation<'_> {
         let Written { sheet, rows, fingerprints, bad, carried_over } = written;
         let (file, tally) = sheet.finish().map_err(write_trouble)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
+        let next = match self.policy {
+            _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported, nor held",
+            InvalidPolicy::Fail => "correct them, or export the others with --invalid hold",
+            InvalidPolicy::Hold => "correct them: so many are not held, because the fault is then hardly theirs",
+        };
         if self.policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
             refused.extend(bad.iter().map(|(key, reason)| invalid(key, reason.clone())));
             if !refused.is_empty() {
-                return Err(invalid_entries(refused));
+                return Err(invalid_entries(refused, next));
             }
         }
         tally.totals.as_int64().map_err(|reason| Failure::new(Exit::InvalidEntries, reason))?;
@@ -237,6 +245,7 @@ impl<W: Write> Written<W> {
         self.fingerprints.push(chunk.fingerprint);
         for DueRow { scheduled_ms, key } in rows {
             let pushed = match chunk.entry(&key.entry)? {
+                None if key.entry == NO_ENTRY => Err("the queue row's entryId is missing or no ObjectId".to_owned()),
                 None => Err(NO_SUCH_ENTRY.to_owned()),
                 Some(_) if twice.binary_search(&key.entry).is_ok() => {
                     Err("the entry is queued more than once for this file".to_owned())
@@ -278,22 +287,27 @@ fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
 }
 
 fn invalid(key: &RowKey, reason: String) -> Invalid {
-    Invalid { entry_id: hex(&key.entry), row_id: hex(&key.row), reason }
+    let entry_id = if key.entry == NO_ENTRY { String::new() } else { hex(&key.entry) };
+    Invalid { entry_id, row_id: hex(&key.row), reason }
 }
 
 fn no_object_id(row_id: String) -> Invalid {
     Invalid { entry_id: String::new(), row_id, reason: "the queue row's _id is not an ObjectId".to_owned() }
 }
 
-fn invalid_entries(refused: Vec<Invalid>) -> Failure {
+fn invalid_entries(refused: Vec<Invalid>, next: &str) -> Failure {
+    let name = |invalid: &Invalid| match &*invalid.entry_id {
+        "" => format!("queue row {}", invalid.row_id),
+        entry => format!("entry {entry}"),
+    };
     let message = match &refused[..] {
-        [only] => format!("entry {} must not be exported: {}", only.entry_id, only.reason),
+        [only] => format!("{} must not be exported: {}", name(only), only.reason),
         all => {
-            format!("{} entries must not be exported, the first one {}: {}", all.len(), all[0].entry_id, all[0].reason)
+            let first = name(&all[0]);
+            format!("{} entries must not be exported, the first one is {first}: {}", all.len(), all[0].reason)
         }
     };
-    let mut failure = Failure::new(Exit::InvalidEntries, message)
-        .next("correct them, or export the others with --invalid hold; `retry` goes on meanwhile");
+    let mut failure = Failure::new(Exit::InvalidEntries, message).next(next);
     failure.invalid = refused;
     failure
 }

@@ -124,9 +124,13 @@ fn exhausted(batch: &Batch) -> Failure {
         batch.attempt,
         last.unwrap_or("it crashed")
     );
-    let date = batch.id.trim_start_matches("batch_");
-    Failure::new(Exit::Exhausted, message)
-        .next(format!("mend the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`"))
+    Failure::new(Exit::Exhausted, message).next(by_hand(&batch.id))
+}
+
+/// How a person gets an exhausted batch going again.
+pub(super) fn by_hand(batch: &str) -> String {
+    let date = batch.trim_start_matches("batch_");
+    format!("mend the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
 }
 
 /// Name of this host, for people.

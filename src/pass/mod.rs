@@ -163,6 +163,9 @@ impl Pass<'_> {
             if batch.state == State::Exhausted {
                 course.result.exit_code = Exit::Exhausted;
                 course.result.outcome = Exit::Exhausted.name();
+                if let Some(error) = &mut course.result.error {
+                    error.message = format!("{}; that was the last retry: {}", error.message, lock::by_hand(&batch.id));
+                }
             }
         }
     }
@@ -209,16 +212,28 @@ impl Course {
     fn enter(&mut self, stage: Stage) -> Instant {
         self.stage = stage;
         tracing::Span::current().record("stage", stage.name());
+        tracing::debug!(stage = stage.name(), "begins");
         Instant::now()
     }
 
     /// Leaves the stage that was entered at `began`.
     fn leave(&mut self, began: Instant) {
-        self.result.durations_ms.add(self.stage, millis_since(began));
+        let ms = millis_since(began);
+        tracing::debug!(stage = self.stage.name(), ms, "ends");
+        self.result.durations_ms.add(self.stage, ms);
     }
 
     /// What the file says, as far as it is known.
     fn describe(&mut self, generated: &Generated<crate::spool::Spool>) {
+        let digests = generated.file.digests();
+        let entries = generated.totals.entries;
+        tracing::debug!(
+            entries,
+            held = generated.held.len(),
+            bytes = digests.bytes,
+            sha256 = digests.sha256,
+            "generated"
+        );
         self.result.carried_over = generated.carried_over;
         self.result.guarded_cells = generated.guarded_cells;
         self.result.held = generated.held_for_people();

@@ -75,8 +75,21 @@ impl Pass<'_> {
         tracing::info!(other = claim.batch, "finishing the marking of another batch first");
         let lease = Lease::keep(self.store, claim, self.config.lease);
         let marked = self.under(own_lease, self.under(&lease, self.mark_rest(claim))).await;
-        if let Err(failure) = &marked {
-            self.release(claim, Stage::Commit, failure).await;
+        match &marked {
+            Ok(()) => {
+                let changed = self.store.batch(&claim.batch).await?.map_or(0, |batch| batch.changed_after_commit.len());
+                if changed > 0 {
+                    // The result of this pass is of its own batch, and tells nothing of them.
+                    tracing::warn!(
+                        other = claim.batch,
+                        changed,
+                        "rows were changed after its commit and left as they are"
+                    );
+                }
+            }
+            Err(failure) => {
+                self.release(claim, Stage::Commit, failure).await;
+            }
         }
         marked
     }

@@ -50,6 +50,7 @@ impl Pass<'_> {
         let result = self.under(lease, work).await;
         course.leave(began);
         let (file, adopted) = result?;
+        tracing::debug!(id = file.id, name = file.name, adopted, "stored");
         course.result.adopted = adopted;
         course.result.describe_file(&file);
         Ok(file)

@@ -98,10 +98,18 @@ impl Store {
         let asked = join_all(options.hosts.iter().map(|host| ask(&options, host))).await;
         let mut answers = asked.into_iter().flatten().peekable();
         // One that is in a set means that it is there, and only has no primary.
-        if answers.peek().is_some() && answers.all(|hello| Deployment::of(&hello) == Deployment::Uninitiated) {
+        let first = answers.peek().map(Deployment::of);
+        if first.is_some() && answers.all(|hello| Deployment::of(&hello) == Deployment::Uninitiated) {
             return Deployment::Uninitiated.check().err().unwrap_or(failure);
         }
-        failure
+        match (first, options.repl_set_name) {
+            (Some(Deployment::ReplicaSet(name)), Some(wanted)) if name != wanted => Failure::configuration(format!(
+                "the replica set is called {name:?}, and MONGODB_URI asks for {wanted:?}"
+            ))
+            .next(format!("write replicaSet={name} in MONGODB_URI")),
+            (Some(Deployment::ReplicaSet(_)), _) => failure.next("it answers, but has no primary: look at rs.status()"),
+            (_, _) => failure.next("check that the server runs, and its host and port in MONGODB_URI"),
+        }
     }
 }
 

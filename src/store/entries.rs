@@ -114,19 +114,20 @@ fn fields(id: [u8; 12], entry: &RawDocument) -> Result<EntryFields<'_>, StoreErr
         match element.key().as_str() {
             "status" => fields.status = value.as_str(),
             "date" => fields.date_ms = value.as_datetime().map(|date| date.timestamp_millis()),
-            "accountCode" => fields.account = value.as_str(),
-            "description" => fields.description = value.as_str(),
+            "accountCode" => fields.account = text("accountCode", value, &mut fields.not_text),
+            "description" => fields.description = text("description", value, &mut fields.not_text),
             "amount" => fields.amount = number(value),
             "type" => fields.kind = value.as_str(),
             "metadata" => {
                 let Some(metadata) = value.as_document() else { continue };
                 for element in metadata.iter_elements() {
                     let element = element?;
-                    let value = element.value()?.as_str();
+                    let value = element.value()?;
+                    let not_text = &mut fields.not_text;
                     match element.key().as_str() {
-                        "crAccount" => fields.cr_account = value,
-                        "drAccount" => fields.dr_account = value,
-                        "voucherNo" => fields.voucher_no = value,
+                        "crAccount" => fields.cr_account = text("metadata.crAccount", value, not_text),
+                        "drAccount" => fields.dr_account = text("metadata.drAccount", value, not_text),
+                        "voucherNo" => fields.voucher_no = text("metadata.voucherNo", value, not_text),
                         _ => {}
                     }
                 }
@@ -135,6 +136,19 @@ fn fields(id: [u8; 12], entry: &RawDocument) -> Result<EntryFields<'_>, StoreErr
         }
     }
     Ok(fields)
+}
+
+/// The text of a field; remembers the field's name when it holds something else: an account number that was stored as a number is not
+/// an account that was left empty.
+fn text<'a>(field: &'static str, value: RawBsonRef<'a>, not_text: &mut Option<&'static str>) -> Option<&'a str> {
+    match value {
+        RawBsonRef::String(text) => Some(text),
+        RawBsonRef::Null | RawBsonRef::Undefined => None,
+        _ => {
+            not_text.get_or_insert(field);
+            None
+        }
+    }
 }
 
 fn number(value: RawBsonRef<'_>) -> Option<Number> {

@@ -22,6 +22,10 @@ pub enum Kind {
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
     PathNotViable,
+    /// The server takes no such name of a database or a collection.
+    BadName,
+    /// An index of that name or of those keys exists and is of another kind.
+    IndexConflict,
     /// Everything else: unreachable, timed out, failing.
     Unavailable,
 }
@@ -64,6 +68,10 @@ impl From<StoreError> for Failure {
         match error.kind {
             Kind::Denied => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("check the user, password and roles (readWrite on the database) in MONGODB_URI"),
+            Kind::BadName => Failure::configuration(format!("MongoDB refused: {}", error.message))
+                .next("correct --database or the collection's name"),
+            Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
+                .next("unhide, rename or drop that index, then run `batch-export init` again"),
             Kind::TransientTransaction
             | Kind::UnknownCommit
             | Kind::Snapshot
@@ -101,6 +109,10 @@ fn kind(error: &Error) -> Kind {
         Some(239 | 246) => Kind::Snapshot,
         Some(11000) => Kind::DuplicateKey,
         Some(28) => Kind::PathNotViable,
+        // InvalidNamespace.
+        Some(73) => Kind::BadName,
+        // IndexOptionsConflict, IndexKeySpecsConflict.
+        Some(85 | 86) => Kind::IndexConflict,
         _ => Kind::Unavailable,
     }
 }

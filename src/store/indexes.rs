@@ -6,7 +6,7 @@ use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
 use super::Store;
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -48,7 +48,13 @@ impl Store {
             None => {
                 let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 }).build();
                 // Building it on a large queue takes its time; so no limit here.
-                (self.queue.create_index(index).await?.index_name, true)
+                let name = self.queue.create_index(index).await?.index_name;
+                // A hidden one of these keys makes the server say yes and do nothing.
+                if self.serving_index().await?.is_none() {
+                    let message = format!("the index {name} exists and serves nothing: it is hidden");
+                    return Err(StoreError { kind: Kind::IndexConflict, message });
+                }
+                (name, true)
             }
         };
         Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })

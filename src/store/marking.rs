@@ -155,6 +155,12 @@ impl Store {
 fn retryable(kind: Kind) -> bool {
     match kind {
         Kind::TransientTransaction | Kind::UnknownCommit => true,
-        Kind::Denied | Kind::Snapshot | Kind::DuplicateKey | Kind::PathNotViable | Kind::Unavailable => false,
+        Kind::Denied
+        | Kind::Snapshot
+        | Kind::DuplicateKey
+        | Kind::PathNotViable
+        | Kind::BadName
+        | Kind::IndexConflict
+        | Kind::Unavailable => false,
     }
 }

@@ -28,6 +28,7 @@ mod snapshot;
 use std::time::Duration;
 
 use mongodb::bson::Document;
+use mongodb::error::ErrorKind;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
@@ -47,6 +48,7 @@ pub use probe::ServerFacts;
 pub use snapshot::{Ledger, Snapshot};
 
 use crate::config::Collections;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// How long a single small command may take before the database counts as failing.
@@ -113,9 +115,15 @@ impl Store {
     /// # Errors
     /// `configuration` when the URI does not parse.
     pub async fn open(settings: StoreSettings) -> Result<Store, Failure> {
-        let bad = |error: mongodb::error::Error| {
-            Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
-                .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name")
+        let bad = |error: mongodb::error::Error| match &*error.kind {
+            // A network that is away is no mistake of anybody's, and `retry` will find it again.
+            ErrorKind::DnsResolve { .. } => Failure::new(
+                Exit::DatabaseUnavailable,
+                format!("the hosts of MONGODB_URI were not found: {}", error::describe(&error)),
+            )
+            .next("check this machine's network and name servers, and the host name in MONGODB_URI"),
+            _ => Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
+                .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"),
         };
         let mut options = ClientOptions::parse(settings.uri.expose()).await.map_err(bad)?;
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();

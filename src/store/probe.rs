@@ -90,6 +90,20 @@ impl Store {
         Ok(())
     }
 
+    /// Which of the application's collections hold nothing at all.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn empty_collections(&self) -> Result<Vec<String>, StoreError> {
+        let mut empty = Vec::new();
+        for collection in [&self.queue, &self.entries] {
+            if self.bounded(collection.estimated_document_count().into_future()).await? == 0 {
+                empty.push(collection.name().to_owned());
+            }
+        }
+        Ok(empty)
+    }
+
     /// Whether a majority of the members confirms a write in time.
     ///
     /// # Errors

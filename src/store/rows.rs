@@ -164,6 +164,12 @@ fn piece_id(batch: &str, fence: i64, piece: usize) -> String {
 fn may_run_again(kind: Kind) -> bool {
     match kind {
         Kind::TransientTransaction | Kind::UnknownCommit => true,
-        Kind::Denied | Kind::Snapshot | Kind::DuplicateKey | Kind::PathNotViable | Kind::Unavailable => false,
+        Kind::Denied
+        | Kind::Snapshot
+        | Kind::DuplicateKey
+        | Kind::PathNotViable
+        | Kind::BadName
+        | Kind::IndexConflict
+        | Kind::Unavailable => false,
     }
 }

@@ -49,8 +49,10 @@ impl Verification<'_> {
         }
         let Some(content) = content else {
             if told.is_empty() {
-                let message = "entries were edited since their export; which ones only the committed file can tell";
-                findings.add(&batch.id, Kind::Edited, message);
+                // Not a word of an edit: settings of another format would be reversed in somebody's books.
+                let message = "the entries as they are now do not give the committed file: either some were edited, or --format, \
+                               --encoding or --contra-account is not that of the export";
+                findings.add(&batch.id, Kind::Content, message);
             }
             return Ok(());
         };
@@ -172,4 +174,5 @@ const STAND_IN: EntryFields<'static> = EntryFields {
     cr_account: Some("-"),
     dr_account: None,
     voucher_no: Some("-"),
+    not_text: None,
 };

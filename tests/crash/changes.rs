@@ -114,6 +114,8 @@ fn rows_that_change_after_the_commit_point_are_left_as_they_are_and_listed() {
     assert_eq!(day.db.find_one(QUEUE, row), before);
     let listed = day.batch().get_array("changedAfterCommit").unwrap().clone();
     assert_eq!(listed, vec![seeded.rows[6].into()]);
+    let shown = day.command("status").date(DATE).args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(shown.contains("rows changed after the commit: 1"), "{shown}");
     day.check_converged();
 }
 

@@ -13,7 +13,7 @@ const CLOCK_WARNING_S: i64 = 5;
 /// From this one on the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
 /// The checks that need a server.
-const AFTER_REACHABLE: [&str; 6] = ["replica set", "version", "rights", "majority", "index", "clock"];
+const AFTER_REACHABLE: [&str; 7] = ["replica set", "version", "rights", "majority", "index", "collections", "clock"];
 /// The checks that need a replica set.
 const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
 
@@ -52,9 +52,11 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         }
     }
     // What is not initiated refuses even to be looked at.
-    checks.push(match facts.deployment {
-        Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => index(&store).await,
-        Deployment::Uninitiated => without("index"),
+    checks.extend(match facts.deployment {
+        Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => {
+            [index(&store).await, collections(&store).await]
+        }
+        Deployment::Uninitiated => ["index", "collections"].map(without),
     });
     checks.push(clock);
     checks
@@ -93,6 +95,20 @@ async fn index(store: &Store) -> Check {
             "run `batch-export init`",
         ),
         Err(error) => Check::failed("index", error.into(), "look at the server's log"),
+    }
+}
+
+/// A name that is misspelt is a day that is always empty, and no error anywhere.
+async fn collections(store: &Store) -> Check {
+    const NAME: &str = "collections";
+    match store.empty_collections().await {
+        Ok(empty) if empty.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
+        Ok(empty) => Check::warning(
+            NAME,
+            format!("nothing at all is in {} of the database {}", empty.join(" and "), store.database_name()),
+            "unless the application is new, correct --database, --queue-collection or --entries-collection",
+        ),
+        Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
     }
 }
 

@@ -215,6 +215,8 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::Snapshot
         | Kind::DuplicateKey
         | Kind::PathNotViable
+        | Kind::BadName
+        | Kind::IndexConflict
         | Kind::Unavailable => Stopped::Unanswered(error),
     })
 }

@@ -1,0 +1,32 @@
+//! `batch-export init`: what is missing is made once, and what is in the way is for a person.
+
+use mongodb::bson::doc;
+
+use crate::support::day::Day;
+use crate::support::seed::QUEUE;
+
+#[test]
+fn the_index_of_the_queue_is_made_once_and_only_when_none_serves() {
+    let day = Day::in_directory();
+    let made = |day: &Day| day.command("init").run().expect_code(0).json()["queue_index_created"].clone();
+    assert_eq!((made(&day), made(&day)), (true.into(), false.into()));
+    let own = Day::in_directory();
+    let index = doc! { "key": { "exportPath": 1, "status": 1, "scheduledFor": 1 }, "name": "own" };
+    own.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+    let result = own.command("init").run().expect_code(0).json();
+    assert_eq!((result["queue_index"].as_str(), result["queue_index_created"].as_bool()), (Some("own"), Some(false)));
+}
+
+#[test]
+fn an_index_in_the_way_is_a_matter_for_a_person_and_no_failure_of_the_database() {
+    let in_the_way = [doc! { "hidden": true }, doc! { "partialFilterExpression": { "status": "failed" } }];
+    for options in in_the_way {
+        let day = Day::in_directory();
+        let mut index = doc! { "key": { "status": 1, "scheduledFor": 1 }, "name": "status_1_scheduledFor_1" };
+        index.extend(options);
+        day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+        let refused = day.command("init").run().expect_code(30).json();
+        let message = refused["error"]["message"].as_str().unwrap();
+        assert!(message.contains("status_1_scheduledFor_1") && message.contains("drop that index"), "{message}");
+    }
+}
