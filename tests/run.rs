@@ -336,6 +336,18 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
 }
 
 #[test]
+fn a_wrong_setting_still_gives_the_whole_object() {
+    let day = Day::in_directory();
+    let good = day.run().run().expect_code(0).json();
+    let refused = day.run().env("BATCH_EXPORT_FORMAT", "xml").run().expect_code(30).json();
+    let names = |result: &serde_json::Value| result.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&refused), names(&good));
+    assert_eq!((&refused["batch"], &refused["error"]["class"]), (&BATCH.into(), &"configuration".into()));
+    let retry = day.retry().env("BATCH_EXPORT_FORMAT", "xml").run().expect_code(30).json();
+    assert_eq!((&retry["command"], &retry["batches"]), (&"retry".into(), &serde_json::json!([])));
+}
+
+#[test]
 fn a_standalone_server_is_refused_with_the_remedy() {
     let server = Mongod::start_standalone();
     let uri = format!("mongodb://127.0.0.1:{}/", server.port());

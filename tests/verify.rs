@@ -57,6 +57,45 @@ fn set_entry(day: &Day, seeded: &Seeded, position: usize, changes: Document) {
 }
 
 #[test]
+fn no_field_of_the_records_can_be_changed_unnoticed() {
+    let day = Day::on_drive();
+    exported(&day);
+    let foreign = || Bson::from("something else");
+    for (collection, fields, kind) in [
+        (LOG, &["batchDate", "filename", "fileId", "webViewLink", "sha256", "previousSha256"][..], "metadata"),
+        (BATCHES, &["name", "md5", "sha256", "link"][..], "file"),
+        (QUEUE, &["googleDriveFileId", "googleDriveUrl"][..], "metadata"),
+    ] {
+        let which = if collection == BATCHES {
+            doc! { "_id": BATCH }
+        } else {
+            doc! {}
+        };
+        for field in fields {
+            tamper(&day, collection, &which, &format!("{kind}.{field}"), foreign());
+        }
+    }
+    for field in ["number", "attempt", "entryCount", "rowCount", "csvSize", "totalDebit", "totalCredit"] {
+        tamper(&day, LOG, &doc! {}, &format!("metadata.{field}"), Bson::from(77_i64));
+    }
+    for field in ["number", "marked", "file.entries", "file.rows", "file.bytes", "file.totalDebit", "file.totalCredit"]
+    {
+        tamper(&day, BATCHES, &doc! { "_id": BATCH }, field, Bson::from(77_i64));
+    }
+    assert_eq!(problems(&day), []);
+}
+
+/// Changes a field, sees that it is noticed, and sets it right again.
+#[track_caller]
+fn tamper(day: &Day, collection: &str, which: &Document, field: &str, value: Bson) {
+    let found = day.db.find_one(collection, which.clone()).expect("a document");
+    let same = doc! { "_id": found.get("_id") };
+    day.db.update_one(collection, same.clone(), doc! { "$set": { field: value } });
+    assert!(!problems(day).is_empty(), "{field} of {collection} can be changed unnoticed");
+    day.db.block(day.db.collection(collection).replace_one(same, found)).expect("set right again");
+}
+
+#[test]
 fn undisturbed_batches_verify_in_every_format_and_place() {
     for day in [Day::in_directory(), Day::on_drive()] {
         exported(&day);

@@ -39,7 +39,7 @@ use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
 use args::{Cli, Command, OutputFormat};
-use render::Refused;
+use render::{Refused, RetryResult};
 use settings_args::SettingsArgs;
 
 /// Parses the command line and does what it says.
@@ -86,7 +86,6 @@ fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) 
 
 async fn dispatch(cli: Cli) -> Exit {
     let output = cli.settings.output;
-    let name = cli.command.name();
     let result = async {
         // Only when it is wanted: what is made for packagers needs no setting, not even a correct one.
         let config = || settings::validate(&cli.settings);
@@ -109,9 +108,29 @@ async fn dispatch(cli: Cli) -> Exit {
     match result.await {
         Ok(exit) => exit,
         Err(failure) => {
-            render::print(&Refused::new(name, &failure), output);
+            refuse(&cli.command, &failure, output);
             failure.exit
         }
+    }
+}
+
+/// A result in the shape that the command always has, as far as one is possible.
+fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
+    match command {
+        Command::Run(args) => match args.date {
+            Some(date) => render::print(&run::could_not_begin(date, failure), output),
+            None => render::print(&Refused::new("run", failure), output),
+        },
+        Command::Retry(_) => render::print(&RetryResult::could_not_begin("retry", failure), output),
+        Command::Backfill(_) => render::print(&RetryResult::could_not_begin("backfill", failure), output),
+        Command::Status(_)
+        | Command::Verify(_)
+        | Command::Doctor
+        | Command::Init
+        | Command::Auth(_)
+        | Command::Unlock(_)
+        | Command::Completions(_)
+        | Command::Man(_) => render::print(&Refused::new(command.name(), failure), output),
     }
 }
 

@@ -44,7 +44,8 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     result.exit_code
 }
 
-fn could_not_begin(date: NaiveDate, failure: &Failure) -> BatchResult {
+/// The result of a pass that could not begin.
+pub fn could_not_begin(date: NaiveDate, failure: &Failure) -> BatchResult {
     let mut result = BatchResult::new("run", date);
     result.fail(failure, None);
     result

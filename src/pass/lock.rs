@@ -55,7 +55,8 @@ impl Pass<'_> {
         let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
         if now < due && !request.early {
             let message = format!("{} is due at its cut-off, {}", batch_id(request.date), rfc3339(due));
-            return Err(Failure::new(Exit::NotDue, message).next("wait, or run it now with --early"));
+            return Err(Failure::new(Exit::NotDue, message)
+                .next(format!("wait, or `batch-export run --date {} --early`", request.date)));
         }
         Ok(Acquisition {
             batch: batch_id(request.date),
@@ -94,8 +95,9 @@ fn refused(refusal: Refusal, course: &mut Course) -> Result<Locked, Failure> {
         Refusal::BackOff(batch) => {
             course.result.describe_batch(&batch);
             let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
+            let date = batch.id.trim_start_matches("batch_");
             Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
-                .next("wait for `batch-export retry`, or run it now with --now")
+                .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
         }
         Refusal::Exhausted(batch) => {
             course.result.describe_batch(&batch);

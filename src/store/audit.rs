@@ -21,6 +21,10 @@ pub struct LogFacts {
     pub batch: String,
     /// Number of the batch.
     pub number: Option<i64>,
+    /// The business date, `2026-01-18`.
+    pub date: String,
+    /// The attempt that committed it.
+    pub attempt: Option<i64>,
     /// Checksum of the file of the batch before it.
     pub previous_sha256: Option<String>,
     /// What it says of the file; `md5` is not logged.
@@ -92,10 +96,10 @@ impl Snapshot {
                 self.read(&collection, filter).await?
             }
         };
-        let file_id = batch.file.as_ref().map_or("", |file| &file.id);
+        let file = batch.file.clone().unwrap_or_default();
         let mut rows: Vec<DueRow> = marked.iter().chain(&left).map(due_row).collect();
         rows.sort_unstable();
-        let odd = marked.iter().filter_map(|row| Some((hex(&due_row(row).key.row), oddity(row, file_id)?))).collect();
+        let odd = marked.iter().filter_map(|row| Some((hex(&due_row(row).key.row), oddity(row, &file)?))).collect();
         Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
     }
 
@@ -116,13 +120,14 @@ fn due_row(row: &Document) -> DueRow {
     }
 }
 
-fn oddity(row: &Document, file_id: &str) -> Option<String> {
+fn oddity(row: &Document, file: &FileFacts) -> Option<String> {
     let status = text(row, "status").unwrap_or_default();
     if status != "completed" {
         return Some(format!("it is marked as exported and its status is {status:?}"));
     }
-    let file = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "googleDriveFileId"));
-    (file.as_deref() != Some(file_id)).then(|| "it names another file than the batch".to_owned())
+    let named = |field| row.get_document("metadata").ok().and_then(|metadata| text(metadata, field));
+    let same = named("googleDriveFileId").as_ref() == Some(&file.id) && named("googleDriveUrl") == file.link;
+    (!same).then(|| "it names another file than the batch".to_owned())
 }
 
 fn log_facts(entry: &Document) -> LogFacts {
@@ -130,6 +135,8 @@ fn log_facts(entry: &Document) -> LogFacts {
     LogFacts {
         batch: text(metadata, "batchId").unwrap_or_default(),
         number: int(metadata, "number"),
+        date: text(metadata, "batchDate").unwrap_or_default(),
+        attempt: int(metadata, "attempt"),
         previous_sha256: text(metadata, "previousSha256"),
         file: FileFacts {
             id: text(metadata, "fileId").unwrap_or_default(),

@@ -31,6 +31,15 @@ impl Verification<'_> {
                 file.name, found.bytes, found.sha256, file.bytes, file.sha256
             );
             findings.add(&batch.id, Kind::Content, message);
+        } else if found.md5 != file.md5 || file.name != file_name(&batch.id) {
+            let message = format!(
+                "the batch document has the name {} and md5 {}; the file is {} with md5 {}",
+                file.name,
+                file.md5,
+                file_name(&batch.id),
+                found.md5
+            );
+            findings.add(&batch.id, Kind::Content, message);
         }
         let encoding = self.config.encoding.unwrap_or(self.config.format.default_encoding());
         let open = content.open().map_err(|error| self.spool_trouble(&error))?;

@@ -9,7 +9,7 @@ mod rows;
 
 use serde::Serialize;
 
-use crate::batch::{Batch, State, file_name};
+use crate::batch::{Batch, State, date_of, file_name};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::failure::Failure;
@@ -194,8 +194,11 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
         }
     };
     same("number", entry.number == batch.number);
+    same("batchDate", date_of(&batch.id).is_some_and(|date| entry.date == date.to_string()));
+    same("attempt", entry.attempt == Some(batch.attempt.into()));
     same("fileId", entry.file.id == file.id);
     same("filename", entry.file.name == file_name(&batch.id));
+    same("webViewLink", entry.file.link == file.link);
     same("sha256", entry.file.sha256 == file.sha256);
     same("csvSize", entry.file.bytes == file.bytes);
     same("rowCount", entry.file.rows == file.rows);

@@ -39,6 +39,10 @@ impl Verification<'_> {
             let message = format!("{} rows are marked, {} entries are in the file", marked.rows.len(), file.entries);
             findings.add(&batch.id, Kind::Rows, message);
         }
+        if batch.marked as u64 != file.entries {
+            let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
+            findings.add(&batch.id, Kind::Rows, message);
+        }
         if let Some(content) = content {
             self.check_ids(batch, marked, content, findings)?;
         }

@@ -208,6 +208,10 @@ fn service_fault(error: &yup_oauth2::Error, through: &str, identity: &Identity) 
         yup_oauth2::Error::AuthError(refusal) => {
             judge_token(refusal.error.as_str(), refusal.error_description.as_deref().unwrap_or_default(), identity)
         }
+        // Its own words for this blame the program.
+        yup_oauth2::Error::JSONError(_) => {
+            Fault::passing(format!("no token from Google{through}: its answer is not JSON"))
+        }
         other => Fault::passing(format!("no token from Google{through}: {other}{}", causes(other))),
     }
 }
