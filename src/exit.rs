@@ -43,7 +43,7 @@ pub enum Exit {
     CheckFailed = 34,
     /// SIGINT, stopped cleanly.
     InterruptedInt = 130,
-    /// SIGTERM, stopped cleanly.
+    /// SIGTERM (or SIGHUP, of a terminal that is gone), stopped cleanly.
     InterruptedTerm = 143,
 }
 

@@ -15,6 +15,8 @@ pub enum Signal {
     Interrupt,
     /// What schedulers send.
     Terminate,
+    /// The terminal is gone: a connection broke under somebody who works by hand.
+    HangUp,
 }
 
 impl Signal {
@@ -22,7 +24,7 @@ impl Signal {
     pub fn exit(self) -> Exit {
         match self {
             Signal::Interrupt => Exit::InterruptedInt,
-            Signal::Terminate => Exit::InterruptedTerm,
+            Signal::Terminate | Signal::HangUp => Exit::InterruptedTerm,
         }
     }
 
@@ -31,6 +33,7 @@ impl Signal {
         match self {
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
+            Signal::HangUp => "SIGHUP",
         }
     }
 }
@@ -42,17 +45,20 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens for SIGTERM and SIGINT from now on, until the process ends.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on, until the process ends. Who started the program under `nohup` wants it to live
+    /// on, and no handler takes the place of that.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn on_signals() -> std::io::Result<Stop> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             let signal = tokio::select! {
                 _ = interrupt.recv() => Signal::Interrupt,
                 _ = terminate.recv() => Signal::Terminate,
+                Some(_) = async { hang_up.as_mut()?.recv().await } => Signal::HangUp,
             };
             tracing::warn!("{} received, stopping", signal.name());
             sender.send_replace(Some(signal));
@@ -77,4 +83,11 @@ impl Stop {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Whether SIGHUP is ignored already: the first bit of the mask that the kernel shows.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

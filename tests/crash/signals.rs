@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT end a run within seconds at every stage, cleanly.
+//! SIGTERM, SIGINT and a lost terminal end a run within seconds at every stage, cleanly.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::mongod::Mongod;
 use crate::support::proxy::{self, On, Proxy};
 use crate::support::seed::{DATE, QUEUE, seed_day};
 
-const SIGNALS: [(Signal, i32); 2] = [(Signal::TERM, 143), (Signal::INT, 130)];
+const SIGNALS: [(Signal, i32); 3] = [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 143)];
 
 /// It ended as interrupted, and the day is due at once without having lost an attempt.
 #[track_caller]
@@ -50,6 +50,20 @@ fn a_signal_ends_a_stalled_upload() {
         interrupted(&day, &run.wait(PROMPTLY).expect_code(code));
     }
     day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_lost_terminal_does_not_end_what_was_started_with_nohup() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 8);
+    let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::Before);
+    let run = day.run().in_place_of_the_binary("nohup", &[env!("CARGO_BIN_EXE_batch-export"), "run", "--date", DATE]);
+    let run = run.spawn();
+    hold.wait_until_reached(PATIENCE);
+    run.signal(Signal::HUP);
+    hold.release();
+    run.wait(PATIENCE).expect_code(0);
     day.check_converged();
 }
 
