@@ -30,6 +30,22 @@ pub enum Kind {
     Unavailable,
 }
 
+impl Kind {
+    /// Whether a transaction that looks at the fence, or at its own progress, may simply be run again.
+    pub(super) fn may_run_again(self) -> bool {
+        match self {
+            Kind::TransientTransaction | Kind::UnknownCommit => true,
+            Kind::Denied
+            | Kind::Snapshot
+            | Kind::DuplicateKey
+            | Kind::PathNotViable
+            | Kind::BadName
+            | Kind::IndexConflict
+            | Kind::Unavailable => false,
+        }
+    }
+}
+
 /// Trouble with the database. The message holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]

@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use super::batches::Claim;
 use super::commit::{completion, ids, send_commit, transaction_options};
 use super::document::int;
-use super::error::{Kind, StoreError};
+use super::error::StoreError;
 use super::expressions::millis;
 use super::{LEDGER, Store};
 use crate::batch::Batch;
@@ -42,7 +42,7 @@ impl Store {
             tries += 1;
             match self.try_mark_step(claim, rows).await {
                 // The progress in the batch document tells the next try what took place.
-                Err(error) if retryable(error.kind) && tries < STEP_TRIES => {
+                Err(error) if error.kind.may_run_again() && tries < STEP_TRIES => {
                     tracing::warn!(tries, "a step of the marking has to be run again: {error}");
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                 }
@@ -149,18 +149,5 @@ impl Store {
         let batch = self.batch(&claim.batch).await?;
         let completed = batch.is_some_and(|batch| batch.fence == claim.fence && batch.state.is_committed());
         Ok(if completed { Marked::Completed } else { Marked::LeaseLost })
-    }
-}
-
-fn retryable(kind: Kind) -> bool {
-    match kind {
-        Kind::TransientTransaction | Kind::UnknownCommit => true,
-        Kind::Denied
-        | Kind::Snapshot
-        | Kind::DuplicateKey
-        | Kind::PathNotViable
-        | Kind::BadName
-        | Kind::IndexConflict
-        | Kind::Unavailable => false,
     }
 }

@@ -12,7 +12,7 @@ use mongodb::bson::{Binary, Document, doc};
 
 use super::batches::Claim;
 use super::commit::{chunks, send_commit};
-use super::error::{Kind, StoreError};
+use super::error::StoreError;
 use super::{COMMAND_TIMEOUT, Store};
 
 /// Rows per stored piece: 600 kB.
@@ -56,7 +56,7 @@ impl Store {
             let stored = tokio::time::timeout(COMMAND_TIMEOUT, self.try_store_piece(claim, document)).await;
             match stored.unwrap_or_else(|_| Err(StoreError::timeout(COMMAND_TIMEOUT))) {
                 // Stored twice it is the same piece.
-                Err(error) if may_run_again(error.kind) && tries < PIECE_TRIES => {
+                Err(error) if error.kind.may_run_again() && tries < PIECE_TRIES => {
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                 }
                 result => return result,
@@ -159,17 +159,4 @@ fn of_batch(batch: &str, before: &str) -> Document {
 
 fn piece_id(batch: &str, fence: i64, piece: usize) -> String {
     format!("{batch}/{fence:010}/{piece:06}")
-}
-
-fn may_run_again(kind: Kind) -> bool {
-    match kind {
-        Kind::TransientTransaction | Kind::UnknownCommit => true,
-        Kind::Denied
-        | Kind::Snapshot
-        | Kind::DuplicateKey
-        | Kind::PathNotViable
-        | Kind::BadName
-        | Kind::IndexConflict
-        | Kind::Unavailable => false,
-    }
 }
