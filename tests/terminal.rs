@@ -82,6 +82,22 @@ fn a_bar_of_each_stage_appears_and_nothing_of_them_remains() {
 }
 
 #[test]
+fn a_generation_whose_total_is_not_known_yet_says_how_far_it_is() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 30_000);
+    let generating = proxy.hold(On::command("find").collection(ENTRIES).nth(2));
+    let command = on_terminal(day.run()).env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(40, command, &format!("batch-export run --date {DATE} --dry-run"));
+    terminal.wait_for("] 5,000 rows");
+    generating.release();
+    let left = terminal.end();
+    assert_eq!(left.finished.code, 0, "{}", left.finished.report());
+    assert_eq!(bars(&left).into_iter().find(|bar| bar.chars().count() > 40), None, "a bar does not fit");
+    assert!(left.screen[0].starts_with("batch_2026-01-18  dry_run"), "{:#?}", left.screen);
+}
+
+#[test]
 fn colours_are_for_terminals_and_for_those_who_want_them() {
     let colours = |left: &Left| {
         left.written

@@ -19,6 +19,10 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Between two lines in the log.
 const LINE: Duration = Duration::from_secs(5);
 
+/// A bar without a length, in a frame of its own.
+const TO_AND_FRO: [&str; 8] =
+    ["[<=>     ]", "[ <=>    ]", "[  <=>   ]", "[   <=>  ]", "[    <=> ]", "[     <=>]", "[   <=>  ]", "[ <=>    ]"];
+
 /// Reports until it is dropped.
 pub struct Reporter {
     task: JoinHandle<()>,
@@ -120,16 +124,16 @@ impl Footer for Screen {
 }
 
 /// As wide as the terminal, so that it never breaks into two lines where the numbers have room. While the total is not known, as in
-/// most of a large generation, a bar would show what is not so.
+/// most of a large generation, it runs to and fro: a length would say what nobody knows.
 fn new_bar(stage: Stage, total: u64) -> ProgressBar {
     let template = match (stage, total) {
         (Stage::Upload, _) => "{prefix:>8} [{wide_bar}] {bytes}/{total_bytes}",
-        (Stage::Lock | Stage::Generate | Stage::Commit, 0) => "{prefix:>8} {human_pos} rows so far",
+        (Stage::Lock | Stage::Generate | Stage::Commit, 0) => "{prefix:>8} {spinner} {human_pos} rows",
         (Stage::Lock | Stage::Generate | Stage::Commit, _) => "{prefix:>8} [{wide_bar}] {human_pos}/{human_len} rows",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr())
-        .with_style(style.progress_chars("=> "))
+        .with_style(style.progress_chars("=> ").tick_strings(&TO_AND_FRO))
         .with_prefix(stage.name())
 }
 
