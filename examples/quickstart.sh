@@ -22,7 +22,6 @@ cargo build --quiet --bin batch-export --example seed
 target=${CARGO_TARGET_DIR:-target}
 bin=$target/debug/batch-export
 seed=$target/debug/examples/seed
-mongod=$(sh examples/find-mongod.sh)
 
 scratch=$(mktemp -d "$target/quickstart.XXXXXX")
 scratch=$(cd "$scratch" && pwd)
@@ -36,23 +35,11 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+mongod=$(sh examples/find-mongod.sh)
 say "Starting $("$mongod" --version | head -n 1 | sed 's/db version v/MongoDB /') as a replica set of one node"
-mkdir "$scratch/db" "$scratch/out" "$scratch/spool"
-for _ in 1 2 3 4 5; do
-    port=$((20000 + RANDOM % 10000))
-    "$mongod" --replSet trial --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$scratch/db" --oplogSize 64 \
-        --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
-        </dev/null >"$scratch/mongod.log" 2>&1 &
-    server=$!
-    until grep -q 'Waiting for connections' "$scratch/mongod.log"; do
-        # A port that somebody else has ends the server: another one is tried.
-        kill -0 "$server" 2>/dev/null || { server= && break; }
-        sleep 0.1
-    done
-    [ -z "$server" ] || break
-done
-[ -n "$server" ] || { tail -n 5 "$scratch/mongod.log" >&2 && give_up 'mongod does not start; its last words are above'; }
-"$seed" "mongodb://127.0.0.1:$port/?directConnection=true" initiate "127.0.0.1:$port"
+mkdir "$scratch/out" "$scratch/spool"
+. examples/trial-mongod.sh
+start_mongod "$scratch" "$seed"
 
 # From here on, what an operator does: settings, then the commands. Nothing that is set on this machine already may reach the trial.
 for name in $(compgen -e BATCH_EXPORT_; compgen -e GOOGLE_; compgen -e MONGODB_); do

@@ -41,7 +41,6 @@ for name in $(compgen -e BATCH_EXPORT_ | grep -v TEST_MONGOD; compgen -e GOOGLE_
 done
 cargo build --quiet --bin batch-export --example seed
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
-mongod=$(sh examples/find-mongod.sh)
 scratch=$(mktemp -d "$target/rehearsal.XXXXXX")
 server=
 cron=
@@ -59,7 +58,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-mkdir "$scratch"/{db,share,spool,tables,nothing,run}
+mkdir "$scratch"/{share,spool,tables,nothing,run}
 mount --bind "$scratch/tables" /var/spool/cron/crontabs
 mount --bind "$scratch/nothing" /etc/cron.d
 mount --bind /dev/null /etc/crontab
@@ -83,25 +82,12 @@ offset_to() {
 shifted=(env "LD_PRELOAD=$faketime_library" FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 TZ=UTC)
 
 clock_shows '2026-01-18 17:59:00 +0700'
-for _ in 1 2 3 4 5; do
-    port=$((20000 + RANDOM % 10000))
-    # Its threads wait by the monotonic clock, which stays the real one; without the fix being off their waits end at once, and spin.
-    "${shifted[@]}" "FAKETIME_TIMESTAMP_FILE=$scratch/clock" FAKETIME_NO_CACHE=1 FAKETIME_FORCE_MONOTONIC_FIX=0 \
-        "$mongod" --replSet trial --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$scratch/db" --oplogSize 64 \
-        --wiredTigerCacheSizeGB 0.25 --setParameter diagnosticDataCollectionEnabled=false \
-        </dev/null >"$scratch/mongod.log" 2>&1 &
-    server=$!
-    until grep -q 'Waiting for connections' "$scratch/mongod.log"; do
-        # A port that somebody else has ends the server: another one is tried.
-        kill -0 "$server" 2>/dev/null || { server= && break; }
-        sleep 0.1
-    done
-    [ -z "$server" ] || break
-done
-[ -n "$server" ] || give_up "mongod does not start: $(tail -n 2 "$scratch/mongod.log")"
 seed=$target/debug/examples/seed
+. examples/trial-mongod.sh
+# Its threads wait by the monotonic clock, which stays the real one; without the fix being off their waits end at once, and spin.
+start_mongod "$scratch" "$seed" \
+    "${shifted[@]}" "FAKETIME_TIMESTAMP_FILE=$scratch/clock" FAKETIME_NO_CACHE=1 FAKETIME_FORCE_MONOTONIC_FIX=0
 uri="mongodb://127.0.0.1:$port/auto_acct?replicaSet=trial"
-"$seed" "mongodb://127.0.0.1:$port/?directConnection=true" initiate "127.0.0.1:$port"
 
 # The project's own table. Only the places are this rehearsal's: database, destination, log; and the clock.
 log=$scratch/batch-export.log

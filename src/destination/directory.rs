@@ -192,11 +192,36 @@ impl Directory {
                 message,
                 next: "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned(),
             },
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => DestinationError::Rejected {
+            ErrorKind::PermissionDenied => DestinationError::Rejected {
                 message,
                 next: "give the user of this job the right to write there".to_owned(),
             },
+            // Often only for this job: its service or container sees everything but a few folders so.
+            ErrorKind::ReadOnlyFilesystem => DestinationError::Rejected {
+                message,
+                next: "let this job write there: ReadWritePaths= of its systemd service, the volume of its container, \
+                       or the mount itself"
+                    .to_owned(),
+            },
             _ => DestinationError::Failed(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_read_only_for_this_job_is_told_from_one_without_rights() {
+        let advice = |kind: ErrorKind| {
+            let directory = Directory::new(PathBuf::from("/srv/accounting"));
+            match directory.trouble("write to", &kind.into()) {
+                DestinationError::Rejected { next, .. } => next,
+                other => panic!("it waits for a person: {other:?}"),
+            }
+        };
+        assert!(advice(ErrorKind::ReadOnlyFilesystem).contains("ReadWritePaths="));
+        assert!(advice(ErrorKind::PermissionDenied).starts_with("give the user of this job the right"));
     }
 }

@@ -1,12 +1,10 @@
 //! The situations, a function per section of the README that shows commands: what is the case, each line in its turn, what must come.
 //!
-//! Not run by the program itself but accounted for here: `export` (read by the shell before every other line), `sha256sum` (run), and
-//! `cargo install`, which would build everything once more: for it stand the binary under test, which cargo has built from the same
-//! package, and cargo's own word that the lock file fits (`--locked`).
+//! What cannot be run from within `cargo test` (cargo itself, the scripts of the examples, what only a systemd can do) is run by
+//! `.ci/run` or by a script that it runs; here it is seen that it stands there, word for word but for places and sizes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -19,6 +17,9 @@ use crate::support::day::{BATCHES, FILE, LOG};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
 
+const CI: &str = include_str!("../../.ci/run");
+const SYSTEMD_REHEARSAL: &str = include_str!("../../examples/systemd/rehearsal.sh");
+
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Half an hour after the cut-off of the day after the seeded one.
 const NEXT_EVENING: &str = "2026-01-19T18:30:00+07:00";
@@ -26,6 +27,7 @@ const NEXT_EVENING: &str = "2026-01-19T18:30:00+07:00";
 /// What is prepared for the commands of a section.
 pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
     Some(match section {
+        "Two commands" => two_commands,
         "Install" => install,
         "Configure" => configure,
         "Google set-up" => google,
@@ -35,6 +37,7 @@ pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
         "The database was down over the cut-off" => database_was_down,
         "An invalid entry blocks the batch" => invalid_entry,
         "The accountant imported the wrong file" => wrong_file,
+        "Capacity" => capacity,
         _ => return None,
     })
 }
@@ -69,18 +72,48 @@ fn consent(desk: &Desk, line: &str) {
     assert_eq!(fs::metadata(desk.credentials()).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// A line of the README without its comment.
+fn command(line: &str) -> &str {
+    line.split_once(" #").map_or(line, |(command, _)| command).trim_end()
+}
+
+/// A command that is a step of `.ci/run`, up to the word after which it differs.
+#[track_caller]
+fn step(line: &str, differs_after: Option<&str>) {
+    let command = command(line);
+    let command = differs_after.map_or(command, |word| {
+        let end = command.find(word).unwrap_or_else(|| panic!("{line:?} has no {word}")) + word.len();
+        &command[..end]
+    });
+    let step = format!("step {command}");
+    assert!(
+        CI.lines()
+            .map(str::trim_start)
+            .any(|line| line.strip_prefix(&step).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))),
+        "no {step:?} in .ci/run"
+    );
+}
+
+/// A command that an operator gives in the rehearsal under systemd.
+#[track_caller]
+fn under_systemd(line: &str) {
+    let operator = format!("\noperator '{}'\n", command(line));
+    assert!(SYSTEMD_REHEARSAL.contains(&operator), "the rehearsal under systemd has no {operator:?}");
+}
+
+fn two_commands(walk: &mut Walk) {
+    step(&walk.next("examples/quickstart.sh"), None);
+    step(&walk.next("cargo test"), None);
+}
+
 fn install(walk: &mut Walk) {
-    let line = walk.next("cargo install --path . --locked");
-    assert!(line.contains(" --root "), "{line}");
-    let locked = ["tree", "--locked", "--offline", "--depth", "0", "--prefix", "none"];
-    let cargo = Command::new(env!("CARGO")).args(locked).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    let cargo = cargo.expect("cargo");
-    let package = String::from_utf8_lossy(&cargo.stdout);
-    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
-    let version = concat!("batch-export v", env!("CARGO_PKG_VERSION"));
-    assert!(package.starts_with(version), "{package}");
+    step(&walk.next("cargo install"), Some("--locked"));
     let shown = Desk::new().line(&walk.next("batch-export --version")).run().expect_code(0).stdout;
     assert_eq!(shown, concat!("batch-export ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+fn capacity(walk: &mut Walk) {
+    step(&walk.next("cargo run --release --example load_test"), Some("--entries"));
 }
 
 /// An application that has never been exported.
@@ -109,8 +142,10 @@ fn google(walk: &mut Walk) {
     desk.day.check_converged();
 }
 
-/// A day that is done, and one that nobody started.
+/// The timers are installed; a day that is done, and one that nobody started; then both rehearsals.
 fn schedule(walk: &mut Walk) {
+    under_systemd(&walk.next("cp examples/systemd/"));
+    walk.all("systemctl ").iter().for_each(|line| under_systemd(line));
     let desk = Desk::new();
     seed_day(&desk.day.db, DATE, 5);
     desk.day.run().run().expect_code(0);
@@ -120,6 +155,7 @@ fn schedule(walk: &mut Walk) {
     let bad = desk.line(&line).now(NEXT_EVENING).run().expect_code(34).stdout;
     assert_eq!(bad.lines().count(), 1, "{bad}");
     assert!(bad.contains("batch_2026-01-19 is missing") && bad.contains("(exit 34)"), "{bad}");
+    walk.all("examples/").iter().for_each(|line| step(line, None));
 }
 
 /// A batch that failed, as it is looked at; then one that has used up its attempts.
