@@ -283,6 +283,22 @@ fn a_foreign_file_of_the_same_name_is_never_replaced() {
 }
 
 #[test]
+fn a_directory_that_a_stopped_run_holds_is_named_and_left_to_retry() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = std::fs::File::open(day.directory()).unwrap();
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let busy = day.run().args(&["--upload-timeout", "700ms"]).run().expect_code(22);
+    let message = busy.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&format!("`fuser -v {}` names it", day.directory().display())), "{message}");
+    assert!(busy.stderr.contains("waits for another run that works in the directory"), "{}", busy.stderr);
+    drop(folder);
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
 fn a_dry_run_writes_nothing_anywhere() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 30);

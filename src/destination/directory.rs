@@ -50,19 +50,36 @@ impl Directory {
         format!("{name}#{}", uuid::Uuid::new_v4().simple())
     }
 
-    /// Waits until no other run works in this directory, and keeps it so until the guard goes. The caller bounds the wait.
+    /// Waits until no other run works in this directory, and keeps it so until the guard goes.
     ///
     /// # Errors
-    /// When the directory cannot be opened or locked.
-    pub async fn lock(&self) -> Result<File, DestinationError> {
+    /// When the directory cannot be opened or locked, or is not free within the limit.
+    pub async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
         let folder = File::open(&self.path).map_err(|error| self.trouble("open", &error))?;
-        loop {
-            match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(folder),
-                Err(rustix::io::Errno::WOULDBLOCK) => tokio::time::sleep(LOCK_POLL).await,
-                Err(error) => return Err(self.trouble("lock", &error.into())),
+        let path = self.path.display();
+        let free = async {
+            let mut told = false;
+            loop {
+                match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                    Ok(()) => return Ok(()),
+                    Err(rustix::io::Errno::WOULDBLOCK) => {
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::info!(directory = %path, "waits for another run that works in the directory");
+                        }
+                        tokio::time::sleep(LOCK_POLL).await;
+                    }
+                    Err(error) => return Err(self.trouble("lock", &error.into())),
+                }
             }
-        }
+        };
+        // The kernel frees it with the process that holds it: so there is one.
+        tokio::time::timeout(limit, free).await.unwrap_or_else(|_| {
+            Err(DestinationError::Failed(format!(
+                "another run kept the directory {path} busy for {}; if it hangs or was stopped, end it (`fuser -v {path}` names it)",
+                humantime::format_duration(limit)
+            )))
+        })?;
+        Ok(folder)
     }
 
     /// What lies under the id's name. A file with a checksum that was voided before is removed on the way; one that nobody knows is

@@ -10,6 +10,7 @@ pub mod drive;
 mod probe;
 
 use std::fs::File;
+use std::time::Duration;
 
 pub use probe::probe_name;
 
@@ -114,13 +115,13 @@ pub struct Exclusive {
 }
 
 impl Destination {
-    /// Waits until no other run works at a destination that tells files by name. The caller bounds the wait.
+    /// Waits until no other run works at a destination that tells files by name, for the limit at most.
     ///
     /// # Errors
-    /// When the destination cannot be reached.
-    pub async fn exclusive(&self) -> Result<Exclusive, DestinationError> {
+    /// When the destination cannot be reached, or is not free in time.
+    pub async fn exclusive(&self, limit: Duration) -> Result<Exclusive, DestinationError> {
         match self {
-            Destination::Directory(directory) => Ok(Exclusive { _folder: Some(directory.lock().await?) }),
+            Destination::Directory(directory) => Ok(Exclusive { _folder: Some(directory.lock(limit).await?) }),
             Destination::Drive(_) => Ok(Exclusive { _folder: None }),
         }
     }

@@ -4,6 +4,10 @@
 //! when it cannot be told, nothing is decided and the attempt fails. Each decision is a fenced write in the database before it is an
 //! action at the destination, so a run that lost its lease stops before it touches anything.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
 use super::generation::Generated;
 use super::lease::Lease;
 use super::{Course, Pass, lease_lost};
@@ -37,15 +41,10 @@ impl Pass<'_> {
     ) -> Result<FileFacts, Failure> {
         let began = course.enter(Stage::Upload);
         self.progress.enter(Stage::Upload, generated.file.digests().bytes);
-        let limit = self.config.upload_timeout;
+        let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
         let work = async {
-            match tokio::time::timeout(limit, self.bring(claim, generated)).await {
-                Ok(result) => result,
-                Err(_) => {
-                    let message = format!("the upload passed its limit of {}", humantime::format_duration(limit));
-                    Err(Failure::new(Exit::UploadFailed, message))
-                }
-            }
+            let _exclusive = self.destination.exclusive(limit).await?;
+            timeout_at(end, self.bring(claim, generated)).await.map_err(|_| passed(limit))?
         };
         let result = self.under(lease, work).await;
         course.leave(began);
@@ -57,7 +56,6 @@ impl Pass<'_> {
     }
 
     async fn bring(&self, claim: &Claim, generated: &Generated<Spool>) -> Result<(FileFacts, bool), Failure> {
-        let _exclusive = self.destination.exclusive().await?;
         let mut batch = self.batch_of(claim).await?;
         let mut file = manifest(&batch.id, generated);
         // `issued` in this attempt, hence to the present credentials; `fresh` as long as nothing can be stored under the id.
@@ -165,6 +163,10 @@ impl Pass<'_> {
             false => Err(lease_lost()),
         }
     }
+}
+
+fn passed(limit: Duration) -> Failure {
+    Failure::new(Exit::UploadFailed, format!("the upload passed its limit of {}", humantime::format_duration(limit)))
 }
 
 /// Drive refuses the id because a file has it, and says that there is none when it is looked at.

@@ -3,6 +3,8 @@
 //! On Drive a voided id is voided for ever, so anybody may trash it at any time. In a directory ids share a name, and only the checksum
 //! tells whose file lies there; so there it is done under the directory's lock, and never to the checksum that is official now.
 
+use std::time::Duration;
+
 use super::{Pass, lease_lost};
 use crate::batch::{Batch, FileFacts, State};
 use crate::destination::Destination;
@@ -10,6 +12,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::BatchResult;
 use crate::store::{Claim, Store};
+
+/// Wait for a directory before voided files are left to a later sweep.
+const SWEEP_WAIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
     /// Gives up a file id: written down first, with the id that takes its place, then trashed as far as that works now.
@@ -33,7 +38,7 @@ impl Pass<'_> {
     pub(super) async fn give_up_file(&self, claim: &Claim, reason: &str) -> Result<(), Failure> {
         let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
-        let _exclusive = self.destination.exclusive().await?;
+        let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
         self.void(claim, &file.id, Some(&file.sha256), reason, None).await
     }
 }
@@ -80,7 +85,7 @@ pub async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
 
 /// Under the directory's lock, and judged by the document as it is then: an unfinished batch is left to its next pass.
 async fn sweep_directory(store: &Store, destination: &Destination, batch: &str) -> Result<(), Failure> {
-    let _exclusive = destination.exclusive().await?;
+    let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
         State::Completed | State::Marking => batch.file.as_ref().map(|file| file.sha256.as_str()),

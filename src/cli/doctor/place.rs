@@ -94,7 +94,8 @@ fn folder(facts: &FolderFacts) -> Check {
 async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
     let name = probe_name();
     let stored = async {
-        let _alone = destination.exclusive().await?;
+        // The rest of the time is for the probe itself, so that a busy directory is named as such.
+        let _alone = destination.exclusive(PROBE_TIMEOUT / 2).await?;
         let id = destination.new_id(&name).await?;
         let file = NewFile { id: &id, name: &name, batch: "doctor", mime_type: "text/plain", spool };
         let created = match destination.create(&file, &Progress::default()).await {
