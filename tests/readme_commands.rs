@@ -5,6 +5,7 @@
 //! run. A shell reads the lines, as it would the reader's; replaced are only the places, which no test machine has.
 
 mod desk;
+mod laptop;
 mod situations;
 
 use std::collections::VecDeque;

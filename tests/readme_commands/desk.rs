@@ -61,18 +61,37 @@ impl Desk {
 
     /// A line of the README, for a shell that has read the settings of "Configure".
     pub fn line(&self, line: &str) -> BatchExport {
+        let script = format!("cd '{}'\n{}{}", self.folder().display(), self.settings(), self.with_our_places(line));
+        let command = BatchExport::standing_in("sh").args(&["-euc", &script]);
+        self.variables().iter().fold(command, |command, (name, value)| command.env(name, value))
+    }
+
+    /// The profile of a login shell that has the settings of "Configure", and gives results as JSON.
+    pub fn profile(&self) -> String {
+        let variables = self.variables().map(|(name, value)| format!("export {name}='{value}'\n"));
+        format!("{}{}export BATCH_EXPORT_OUTPUT=json\n", self.settings(), variables.concat())
+    }
+
+    /// A line of the README with the places of this desk.
+    pub fn with_our_places(&self, line: &str) -> String {
+        line.replace(ETC, &self.etc().display().to_string()).replace("FOLDER_ID", &self.day.drive().folder())
+    }
+
+    fn settings(&self) -> String {
         let configured = sections(README).into_iter().find(|walk| walk.section == "Configure").expect("settings");
         let settings = configured.lines.into_iter().filter(|line| line.starts_with("export "));
-        let script: String = settings.chain([line.to_owned()]).flat_map(|line| [line, "\n".to_owned()]).collect();
-        let script = script.replace(ETC, &self.etc().display().to_string());
-        let script = script.replace("FOLDER_ID", &self.day.drive().folder());
+        settings.map(|line| self.with_our_places(&line) + "\n").collect()
+    }
+
+    /// The program and the browser are found, and Drive is the fake one.
+    fn variables(&self) -> [(&'static str, String); 3] {
         let binary = Path::new(env!("CARGO_BIN_EXE_batch-export")).parent().expect("its folder");
         let path = std::env::var("PATH").unwrap_or_default();
-        BatchExport::standing_in("sh")
-            .args(&["-euc", &format!("cd '{}'\n{script}", self.folder().display())])
-            .env("PATH", &format!("{}:{}:{path}", self.browser.folder(), binary.display()))
-            .env("BATCH_EXPORT_DRIVE_URL", self.day.drive().url())
-            .env("BATCH_EXPORT_DRIVE_BACKOFF", "10ms")
+        [
+            ("PATH", format!("{}:{}:{path}", self.browser.folder(), binary.display())),
+            ("BATCH_EXPORT_DRIVE_URL", self.day.drive().url().to_owned()),
+            ("BATCH_EXPORT_DRIVE_BACKOFF", "10ms".to_owned()),
+        ]
     }
 
     /// The same, with its result as JSON.

@@ -11,7 +11,8 @@ use mongodb::bson::doc;
 
 use super::Walk;
 use super::desk::Desk;
-use crate::support::browser::answer;
+use super::laptop::Laptop;
+use crate::support::browser::{answer, way_back};
 use crate::support::command::Finished;
 use crate::support::day::{BATCHES, FILE, LOG};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
@@ -69,7 +70,19 @@ fn consent(desk: &Desk, line: &str) {
     let question = desk.browser.question();
     answer(&question, &format!("code={}", desk.day.drive().consent_code()));
     assert_eq!(running.wait(PATIENCE).expect_code(0).json()["outcome"], "completed");
+    the_consent_is_private(desk);
+}
+
+fn the_consent_is_private(desk: &Desk) {
     assert_eq!(fs::metadata(desk.credentials()).unwrap().permissions().mode() & 0o777, 0o600);
+    let stored: serde_json::Value = serde_json::from_slice(&fs::read(desk.credentials()).unwrap()).unwrap();
+    assert_eq!(stored["type"], "authorized_user");
+}
+
+fn the_consent_is_good_for_an_export(desk: &Desk) {
+    seed_day(&desk.day.db, DATE, 5);
+    desk.json("batch-export run").run().expect_code(0);
+    desk.day.check_converged();
 }
 
 /// A line of the README without its comment.
@@ -131,15 +144,25 @@ fn configure(walk: &mut Walk) {
     assert_eq!((desk.day.db.count(BATCHES, doc! {}), desk.day.db.count(LOG, doc! {})), (0, 0));
 }
 
-/// A person gives consent for the first time, and it is good for an export.
+/// A person gives consent for the first time, and it is good for an export: at a machine with a browser, then for a server.
 fn google(walk: &mut Walk) {
     let desk = Desk::without_credentials();
     consent(&desk, &walk.next("batch-export auth"));
-    let stored: serde_json::Value = serde_json::from_slice(&fs::read(desk.credentials()).unwrap()).unwrap();
-    assert_eq!(stored["type"], "authorized_user");
-    seed_day(&desk.day.db, DATE, 5);
-    desk.json("batch-export run").run().expect_code(0);
-    desk.day.check_converged();
+    the_consent_is_good_for_an_export(&desk);
+
+    let desk = Desk::without_credentials();
+    let mut laptop = Laptop::with_the_client_of(&desk);
+    laptop.enter(&walk.next("scp client.json server:"));
+    laptop.enter(&walk.next("ssh -L 8085:127.0.0.1:8085 server"));
+    laptop.wait_for_the_server();
+    laptop.enter(&desk.with_our_places(&walk.next("batch-export auth")));
+    let question = laptop.question();
+    let shown = laptop.browse(&way_back(&question, &format!("code={}", desk.day.drive().consent_code())));
+    assert!(shown.starts_with("Thank you."), "{shown}");
+    assert_eq!(laptop.log_out().expect_code(0).json()["outcome"], "completed");
+    assert!(!desk.browser.was_opened(), "a browser was opened on the server");
+    the_consent_is_private(&desk);
+    the_consent_is_good_for_an_export(&desk);
 }
 
 /// The timers are installed; a day that is done, and one that nobody started; then both rehearsals.

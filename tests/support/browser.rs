@@ -49,16 +49,27 @@ impl Browser {
         wait_until(|| self.was_opened());
         let address = fs::read_to_string(self.note()).expect("the address");
         fs::remove_file(self.note()).expect("our own note");
-        let address = Url::parse(&address).expect("an address");
-        assert!(address.as_str().starts_with("https://accounts.google.com/o/oauth2/auth?"), "{address}");
-        address.query_pairs().into_owned().collect()
+        fields(&address)
     }
 }
 
-/// The person answers (`code=...`, or `error=...`); what the browser shows then.
-pub fn answer(question: &HashMap<String, String>, query: &str) -> String {
+/// The fields of a question, from the address that asks it.
+pub fn fields(address: &str) -> HashMap<String, String> {
+    let address = Url::parse(address).expect("an address");
+    assert!(address.as_str().starts_with("https://accounts.google.com/o/oauth2/auth?"), "{address}");
+    address.query_pairs().into_owned().collect()
+}
+
+/// Where Google sends the browser with the answer of the person (`code=...`, or `error=...`).
+pub fn way_back(question: &HashMap<String, String>, query: &str) -> Url {
     let redirect = Url::parse(&question["redirect_uri"]).expect("an address to go back to");
-    get(&redirect, &format!("/?state={}&{query}", question["state"]))
+    redirect.join(&format!("/?state={}&{query}", question["state"])).expect("an address")
+}
+
+/// The person answers; what the browser shows then.
+pub fn answer(question: &HashMap<String, String>, query: &str) -> String {
+    let address = way_back(question, query);
+    get(&address, &format!("/?{}", address.query().unwrap_or_default()))
 }
 
 /// A browser's request and the whole answer.

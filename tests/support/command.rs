@@ -6,8 +6,8 @@
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,14 @@ pub struct Running {
     what: String,
     spool: Arc<TempDir>,
     peak: PeakMemory,
-    stdout: Option<JoinHandle<Vec<u8>>>,
-    stderr: Option<JoinHandle<Vec<u8>>>,
+    stdout: Option<Pipe>,
+    stderr: Option<Pipe>,
+}
+
+/// What came out of a command so far, and the thread that reads on.
+struct Pipe {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
 /// A command that has ended.
@@ -127,6 +133,17 @@ impl BatchExport {
 
     /// Starts it.
     pub fn spawn(&self) -> Running {
+        self.spawn_reading(Stdio::null())
+    }
+
+    /// Starts it, and hands over what is typed into it: its stdin, which ends with the keyboard.
+    pub fn spawn_with_keyboard(&self) -> (Running, ChildStdin) {
+        let mut running = self.spawn_reading(Stdio::piped());
+        let keyboard = running.child.stdin.take().expect("the pipe that was asked for");
+        (running, keyboard)
+    }
+
+    fn spawn_reading(&self, stdin: Stdio) -> Running {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
@@ -134,7 +151,7 @@ impl BatchExport {
             .env("PATH", path)
             .env("TMPDIR", self.spool.path())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -175,6 +192,11 @@ impl Running {
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("the state of our own child").is_none()
+    }
+
+    /// What it has logged so far.
+    pub fn logged(&self) -> String {
+        self.stderr.as_ref().map(Pipe::text).unwrap_or_default()
     }
 
     /// Waits until it has ended by itself. If it does not, kills it and fails the test with what it said.
@@ -256,15 +278,27 @@ fn is_empty(folder: &TempDir) -> bool {
     std::fs::read_dir(folder.path()).expect("the spool folder").next().is_none()
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+fn collect(mut pipe: impl Read + Send + 'static) -> Pipe {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&bytes);
+    let reader = std::thread::spawn(move || {
+        let mut part = [0; 8192];
+        while let Ok(length @ 1..) = pipe.read(&mut part) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
+        }
+    });
+    Pipe { bytes, reader }
 }
 
-fn text(reader: Option<JoinHandle<Vec<u8>>>) -> String {
-    let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+impl Pipe {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+fn text(pipe: Option<Pipe>) -> String {
+    let Some(Pipe { bytes, reader }) = pipe else { return String::new() };
+    let _ = reader.join();
+    let bytes = std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner));
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
