@@ -3,8 +3,8 @@
 //! The danger is a tunnel that nobody would miss: on one machine the browser reaches the program's port without it. So the laptop is a
 //! network of its own, in which nothing but its own `ssh` listens, and the server, a real `sshd`, is in that of the tests, where the fake
 //! Drive is. No network joins the two: `ssh` comes over a socket in the file system, as it could come through any other proxy. Each
-//! machine has one account, whose home is a folder of the test, so nobody's keys and settings count. All of this are namespaces that
-//! need no rights; each has its own processes, and all of them go with the first, however the test ends.
+//! machine has one account, whose home is a folder of the test, so nobody's keys and settings count. All of this is namespaces
+//! that need no rights; each machine has its own processes, and all of them go with its first one, however the test ends.
 
 use std::collections::HashMap;
 use std::fs;
@@ -73,7 +73,8 @@ impl Laptop {
         write_keys_and_settings(home);
         let server = Server::open(home, desk);
         let script = format!(
-            "mount --bind '{home}/passwd' /etc/passwd; mount --bind /dev/null /etc/ssh/ssh_config; ip link set lo up; cd '{home}'; exec sh -e",
+            "mount --bind '{home}/passwd' /etc/passwd; mount --bind /dev/null /etc/ssh/ssh_config
+             ip link set lo up; cd '{home}'; exec sh -e",
             home = home.display()
         );
         let shell = BatchExport::standing_in("unshare").args(&NAMESPACES).args(&["--net", "sh", "-ec", &script]);
@@ -135,8 +136,10 @@ impl Laptop {
             if let Some(found) = find(&logged) {
                 return found;
             }
-            let log = || fs::read_to_string(&self.server.log).unwrap_or_default();
-            assert!(is_running && Instant::now() < end, "it did not come:\n{logged}\n--- sshd\n{}", log());
+            if !is_running || Instant::now() > end {
+                let log = fs::read_to_string(&self.server.log).unwrap_or_default();
+                panic!("it did not come:\n{}\n{logged}\n--- sshd\n{log}", self.shell.printed());
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -147,7 +150,7 @@ impl Server {
         fs::write(desk.folder().join(".profile"), format!("{}echo '{GREETING}' >&2\n", desk.profile())).unwrap();
         let passwd = folder.join("passwd-of-the-server");
         fs::write(&passwd, account(1000, desk.folder())).expect("the account on the server");
-        // After the account is there, `sshd` gives up the rights that it needs for nobody else's sessions.
+        // The account is not root's: for that `sshd` would want a folder and an account of the system.
         let script = format!(
             "mount --bind '{}' /etc/passwd; exec unshare --user --map-user=1000 --map-group=1000 {SSHD} -i -e -f '{}'",
             passwd.display(),

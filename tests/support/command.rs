@@ -194,6 +194,11 @@ impl Running {
         self.child.try_wait().expect("the state of our own child").is_none()
     }
 
+    /// What it has printed so far.
+    pub fn printed(&self) -> String {
+        self.stdout.as_ref().map(Pipe::text).unwrap_or_default()
+    }
+
     /// What it has logged so far.
     pub fn logged(&self) -> String {
         self.stderr.as_ref().map(Pipe::text).unwrap_or_default()
