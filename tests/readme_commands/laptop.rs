@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The port that the README names, in whose place a free one is used.
 const PORT: &str = "8085";
 /// Programs and the packages of Debian that have them.
-const NEEDED: [(&str, &str); 8] = [
+const NEEDED: [(&str, &str); 9] = [
     ("ssh", "openssh-client"),
     ("scp", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
@@ -39,11 +39,14 @@ const NEEDED: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("python3", "python3"),
 ];
 /// It starts itself once more, for which it wants to be called by its whole path.
 const SSHD: &str = "/usr/sbin/sshd";
 const GREETING: &str = "welcome to the server";
+/// With what a machine begins. It is gone with the thread that made it, also when that is killed: nothing of Rust runs then.
+const MACHINE: [&str; 3] = ["--pdeathsig", "KILL", "unshare"];
 const NAMESPACES: [&str; 6] = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"];
 
 /// The laptop, and the server that it knows as `server`.
@@ -77,7 +80,8 @@ impl Laptop {
              ip link set lo up; cd '{home}'; exec sh -e",
             home = home.display()
         );
-        let shell = BatchExport::standing_in("unshare").args(&NAMESPACES).args(&["--net", "sh", "-ec", &script]);
+        let shell =
+            BatchExport::standing_in("setpriv").args(&MACHINE).args(&NAMESPACES).args(&["--net", "sh", "-ec", &script]);
         let (shell, keyboard) = shell.spawn_with_keyboard();
         Laptop { shell, keyboard: Some(keyboard), port: free_port().to_string(), server, folder }
     }
@@ -190,7 +194,8 @@ impl Drop for Server {
 /// An `sshd` for one connection. With its end all that was started over it ends.
 fn session(stream: UnixStream, script: &str, log: &Path) -> Child {
     let log = fs::File::options().create(true).append(true).open(log).expect("the server's log");
-    Command::new("unshare")
+    Command::new("setpriv")
+        .args(MACHINE)
         .args(NAMESPACES)
         .args(["sh", "-ec", script])
         .env_clear()
@@ -199,7 +204,7 @@ fn session(stream: UnixStream, script: &str, log: &Path) -> Child {
         .stdout(Stdio::from(OwnedFd::from(stream)))
         .stderr(log)
         .spawn()
-        .expect("unshare")
+        .expect("setpriv")
 }
 
 /// A line of `/etc/passwd` before all others.
