@@ -209,6 +209,10 @@ fn the_container_examples_are_whole() {
     let user = file.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
     assert!(!user.starts_with('0') && !user.starts_with("root"));
     assert!(file.contains("\nENTRYPOINT [\"/usr/local/bin/batch-export\"]\n"), "a shell would keep the signals");
+    assert!(!file.starts_with("# syntax"), "one more image, which closed registries do not have");
+    let stop = file.split_once(" --stop-timeout ").and_then(|(_, rest)| rest.split_whitespace().next());
+    assert!(stop.expect("a limit of the stop").parse::<u64>().unwrap() > COMMIT_LIMIT.as_secs());
+    assert!(file.contains(&format!("A commit may take {} s", COMMIT_LIMIT.as_secs())));
     let keeps_the_compiled = file.contains("target=/src/target");
     assert!(
         !keeps_the_compiled || file.contains("touch src/lib.rs src/main.rs && cargo build"),

@@ -59,7 +59,9 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Ok(runtime) => {
             let (name, output) = (cli.command.name(), cli.settings.output);
             let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
-            // What still waits in the background (the driver's monitors) is not worth a second of anybody's time.
+            // What still waits in the background (the driver's monitors, its farewell to the server) is not worth a second of anybody's
+            // time. The driver may panic where it is cut off; the result is printed, so that is no bug for an operator to report.
+            std::panic::set_hook(Box::new(|_| {}));
             runtime.shutdown_background();
             exit
         }
