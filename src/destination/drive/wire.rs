@@ -70,9 +70,17 @@ impl Http {
     }
 }
 
-/// The causes of an error, each after a colon.
+/// The causes of an error, each after a colon. Libraries that tell the cause in their own words too would say everything twice.
 pub(super) fn causes(error: &dyn Error) -> String {
-    std::iter::successors(error.source(), |&cause| cause.source()).map(|cause| format!(": {cause}")).collect()
+    let mut said = error.to_string();
+    let mut causes = String::new();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            causes = causes + ": " + &cause;
+            said = cause;
+        }
+    }
+    causes
 }
 
 /// The body of an answer, up to a limit: what is longer is none of the answers expected here, and is cut.
@@ -154,6 +162,16 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+        let layers = ["no connection: connect failed", "connect failed", "dns error: unknown host", "unknown host"];
+        let error = layers.into_iter().rev().fold(None, |source, words| Some(Box::new(Layer(words, source))));
+        assert_eq!(causes(&error.unwrap()), ": dns error: unknown host");
+    }
 
     #[tokio::test]
     async fn silence_ends_the_wait_and_movement_prolongs_it() {
