@@ -3,7 +3,7 @@
 //! The danger is a test that passes because of the developer's own settings, or a child that outlives its test. So no variable is
 //! inherited but PATH, and a running command is killed when it is dropped. Its output is read all the time: a full pipe would stop it.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -288,8 +288,13 @@ fn collect(mut pipe: impl Read + Send + 'static) -> Pipe {
     let kept = Arc::clone(&bytes);
     let reader = std::thread::spawn(move || {
         let mut part = [0; 8192];
-        while let Ok(length @ 1..) = pipe.read(&mut part) {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]);
+        loop {
+            match pipe.read(&mut part) {
+                Ok(0) => break,
+                Ok(length) => kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&part[..length]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
         }
     });
     Pipe { bytes, reader }
