@@ -26,8 +26,7 @@ give_up() {
 }
 
 [ "$(id -u)" = 0 ] || give_up 'only root can start a systemd; run this as root, in a virtual machine for example'
-systemd=/lib/systemd/systemd
-[ -x "$systemd" ] || give_up 'systemd is missing; install it (Debian: apt-get install systemd)'
+[ -x /lib/systemd/systemd ] || give_up 'systemd is missing; install it (Debian: apt-get install systemd)'
 for pair in cargo:rustup unshare:util-linux nsenter:util-linux; do
     command -v "${pair%:*}" >/dev/null || give_up "${pair%:*} is missing; install it (Debian: apt-get install ${pair#*:})"
 done
