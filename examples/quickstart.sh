@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Watch one day being exported, on this machine only: a real MongoDB with 42 journal entries, one CSV, and a second run that does nothing.
 #
-# Needs a Rust toolchain; finds or fetches the rest, or says what to install. Works in a scratch folder under target/ and removes it; the
-# server is stopped on every way out. Built as the tests are built, so that either one saves the other's time.
+#     examples/quickstart.sh [--verbose]      --verbose shows the JSON result and the documents of the database too
+#
+# Needs a Rust toolchain; needs.sh gets or names the rest, before anything is compiled. Works in a scratch folder under target/ and removes
+# it, the server with it, on every way out; a copy of the file stays. Built as the tests are built, so that either one saves the other's time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,12 +16,19 @@ give_up() {
     exit 1
 }
 
-command -v cargo >/dev/null || give_up 'cargo is missing; install Rust (https://rustup.rs) and run this again'
-command -v cc >/dev/null || give_up 'a C compiler is missing; install one (Debian: apt-get install build-essential) and run this again'
+verbose=
+case ${1-} in
+    '') ;;
+    -v | --verbose) verbose=yes ;;
+    *) give_up 'usage: examples/quickstart.sh [--verbose]' ;;
+esac
 
-say 'Building batch-export'
-cargo build --quiet --bin batch-export --example seed
+command -v cargo >/dev/null || give_up 'cargo is missing; install Rust (https://rustup.rs) and run this again'
+sh examples/needs.sh trial
+
 target=${CARGO_TARGET_DIR:-target}
+[ -x "$target/debug/batch-export" ] || say 'Building batch-export: the first time takes some minutes'
+cargo build --quiet --bin batch-export --example seed
 bin=$target/debug/batch-export
 seed=$target/debug/examples/seed
 
@@ -35,8 +44,6 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-mongod=$(sh examples/find-mongod.sh)
-say "Starting $("$mongod" --version | head -n 1 | sed 's/db version v/MongoDB /') as a replica set of one node"
 mkdir "$scratch/out" "$scratch/spool"
 . examples/trial-mongod.sh
 start_mongod "$scratch" "$seed"
@@ -49,22 +56,41 @@ export MONGODB_URI="mongodb://127.0.0.1:$port/auto_acct?replicaSet=trial"
 export BATCH_EXPORT_DESTINATION="file://$scratch/out"
 export BATCH_EXPORT_SPOOL_DIR="$scratch/spool"
 date=2026-01-18
+file=batch_$date.csv
 
-say "A day in the application: $("$seed" "$MONGODB_URI" load examples/day.json "$date")"
+# Shows a command line of the program as it is typed, and its result. The log is shown when it fails.
+batch_export() {
+    printf '$ batch-export %s\n' "$*"
+    "$bin" "$@" 2>"$scratch/log" || { local code=$? && cat "$scratch/log" >&2 && give_up "it ended with code $code"; }
+}
+documents() {
+    [ -z "$verbose" ] || { say "The documents of $1" && "$seed" "$MONGODB_URI" show "$1"; }
+}
 
-say 'batch-export init'
-"$bin" init --quiet
+say "The application: $("$seed" "$MONGODB_URI" load examples/day.json "$date"), in a MongoDB of its own"
+documents exportqueues
+say 'Once: the collections and indexes that are needed'
+batch_export init
+say 'The day: one pass, as the scheduler starts it at 18:00'
+batch_export run --date "$date"
+say "The file: its header and the first of its $(($(wc -l <"$scratch/out/$file") - 1)) rows"
+head -n 4 "$scratch/out/$file"
+cp "$scratch/out/$file" "$target/quickstart.csv"
+say 'Once more: it does nothing, because the day is done'
+batch_export run --date "$date"
+if [ -n "$verbose" ]; then
+    say 'The same result for programs'
+    batch_export run --date "$date" --output json
+fi
+documents exportbatches
+documents exportlogs
+say 'Afterwards: what happened on which day'
+batch_export status --date "$date"
 
-say "batch-export run --date $date --output json"
-"$bin" run --date "$date" --output json --quiet
+say 'That was it; the server is stopped and its folder removed'
+cat <<END
+The file is kept: $target/quickstart.csv
+41 of 42: one entry was approved at 18:20, after the cut-off, and belongs to the next day; one was left over from the day before.
 
-say "The file: its header and its first lines of $(wc -l <"$scratch/out/batch_$date.csv")"
-head -n 7 "$scratch/out/batch_$date.csv"
-
-say 'The batch document, and the ledger that numbers the batches'
-"$seed" "$MONGODB_URI" show exportbatches
-
-say "batch-export run --date $date, a second time: it does nothing"
-"$bin" run --date "$date" --quiet
-
-say 'Stopping the server; the scratch folder goes with it'
+Go on: README.md, "Install" and "Configure" for your own database; examples/quickstart.sh --verbose for the documents.
+END

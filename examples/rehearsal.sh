@@ -26,9 +26,7 @@ give_up() {
 }
 
 [ "$(id -u)" = 0 ] || give_up 'only root can give cron a table of its own; run this as root, in a container for example'
-for pair in cargo:rustup cron:cron faketime:faketime unshare:util-linux; do
-    command -v "${pair%:*}" >/dev/null || give_up "${pair%:*} is missing; install it (Debian: apt-get install ${pair#*:})"
-done
+sh examples/needs.sh trial rehearsal
 if [ "${1:-}" != --in-its-own-mounts ]; then
     unshare --mount true || give_up 'this machine allows no mount namespace (unshare --mount); run this with more rights'
     exec unshare --mount -- examples/rehearsal.sh --in-its-own-mounts

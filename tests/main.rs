@@ -16,6 +16,7 @@ mod hold;
 mod init;
 mod man;
 mod money;
+mod needs;
 mod notify;
 mod readme;
 mod readme_commands;

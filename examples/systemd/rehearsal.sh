@@ -26,10 +26,7 @@ give_up() {
 }
 
 [ "$(id -u)" = 0 ] || give_up 'only root can start a systemd; run this as root, in a virtual machine for example'
-[ -x /lib/systemd/systemd ] || give_up 'systemd is missing; install it (Debian: apt-get install systemd)'
-for pair in cargo:rustup unshare:util-linux nsenter:util-linux; do
-    command -v "${pair%:*}" >/dev/null || give_up "${pair%:*} is missing; install it (Debian: apt-get install ${pair#*:})"
-done
+sh examples/needs.sh trial rehearsal
 if [ "${1:-}" != --in-its-own-mounts ]; then
     unshare --mount true || give_up 'this machine allows no mount namespace (unshare --mount); run this with more rights'
     exec unshare --mount -- examples/systemd/rehearsal.sh --in-its-own-mounts

@@ -9,6 +9,7 @@ pub mod day;
 pub mod db;
 pub mod fake_drive;
 pub mod mongod;
+mod needs;
 pub mod peak;
 pub mod proxy;
 mod proxy_rules;

@@ -1,0 +1,90 @@
+#!/bin/sh
+# The one list of what the scripts and the tests need besides Rust, and the one place that gets it.
+#
+#     sh examples/needs.sh GROUP...      GROUP: trial (the quick start), tests (`cargo test`), rehearsal, package; `all` is each of them
+#
+# Looks first, which takes less than a second. When something is missing: root on Debian or Ubuntu gets the packages installed, said in one
+# line before; anybody else gets one line to paste, and the exit code 1. Messages go to stderr, stdout stays empty.
+#
+# Risk: a check that passes on a machine where the step behind it then fails. So a check asks for the very thing that is used, a program or
+# a library, and never for a package. A new need is a line below, and nothing else.
+set -eu
+
+# group | program or file that is used | check | package of Debian and Ubuntu
+list() {
+    cat <<'END'
+trial|cc, a C compiler|command -v cc|build-essential
+trial|pip, which fetches a mongod|has_mongod || python_has pip|python3-pip
+trial|libcurl.so.4, which that mongod loads|has_mongod || has_library libcurl.so.4|libcurl4
+tests|git|command -v git|git
+tests|flock, unshare, nsenter and setpriv|command -v flock && command -v unshare && command -v nsenter && command -v setpriv|util-linux
+tests|script|command -v script|bsdutils
+tests|ip|command -v ip|iproute2
+tests|ssh, scp and ssh-keygen|command -v ssh && command -v scp && command -v ssh-keygen|openssh-client
+tests|sshd|test -x /usr/sbin/sshd|openssh-server
+tests|python3 with pip|python_has pip|python3-pip
+tests|python3 with venv|python_has venv ensurepip|python3-venv
+tests|systemd-analyze|command -v systemd-analyze|systemd
+rehearsal|systemd|test -x /lib/systemd/systemd|systemd
+rehearsal|cron|command -v cron|cron
+rehearsal|faketime|command -v faketime|faketime
+rehearsal|unshare and nsenter|command -v unshare && command -v nsenter|util-linux
+package|dpkg-deb|command -v dpkg-deb|dpkg
+package|debootstrap|command -v debootstrap|debootstrap
+END
+}
+
+# A mongod of this machine, so that none is fetched: `find-mongod.sh` says whether it will do.
+has_mongod() {
+    [ -n "${BATCH_EXPORT_TEST_MONGOD:-}" ] || command -v mongod
+}
+# Whether python3 finds these modules. Finding is much faster than loading, pip above all.
+python_has() {
+    python3 -c 'import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))' "$@"
+}
+# `ldconfig` is not on everybody's path.
+has_library() {
+    PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -qF "$1"
+}
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+case ${1:-} in
+    '' | -*) say "usage: $0 GROUP...   (trial, tests, rehearsal, package, or all)" && exit 2 ;;
+esac
+groups=" $* "
+[ "$*" != all ] || groups=' trial tests rehearsal package '
+
+missing=
+packages=
+while IFS='|' read -r group what rest; do
+    case $groups in *" $group "*) ;; *) continue ;; esac
+    check=${rest%|*}
+    package=${rest##*|}
+    if ! (eval "$check") >/dev/null 2>&1; then
+        missing="$missing${missing:+; }$what"
+        case " $packages " in *" $package "*) ;; *) packages="$packages${packages:+ }$package" ;; esac
+    fi
+done <<END
+$(list)
+END
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    say "missing: $missing (Debian calls the packages $packages)"
+    exit 1
+fi
+install="apt-get install -y --no-install-recommends $packages"
+if [ "$(id -u)" != 0 ]; then
+    say "sudo apt-get update && sudo $install   # missing: $missing"
+    exit 1
+fi
+say "installing $packages (missing: $missing)"
+export DEBIAN_FRONTEND=noninteractive
+# Another one may be installing: wait for it. What apt-get has to say is of interest only when it fails.
+if ! said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null); then
+    say "$said"
+    say "apt-get update && $install   # failed, and is needed for: $missing"
+    exit 1
+fi
