@@ -2,22 +2,64 @@
 //!
 //! This is what the rest of the program sees of it; how it is stored, and how each change is made atomic, is the store's matter.
 
+use std::fmt;
+use std::str::FromStr;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// `_id` of the batch of a business date: `batch_2026-01-18`.
-pub fn batch_id(date: NaiveDate) -> String {
-    format!("batch_{}", date.format("%Y-%m-%d"))
+use crate::failure::Stage;
+use crate::id::Id;
+
+/// Identity of the batch of a business date: `batch_2026-01-18`, `_id` of its document and beginning of its file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(NaiveDate);
+
+impl BatchId {
+    /// What every batch id begins with.
+    pub const PREFIX: &str = "batch_";
+
+    /// The batch of a business date.
+    pub fn new(date: NaiveDate) -> BatchId {
+        BatchId(date)
+    }
+
+    /// The business date.
+    pub fn date(self) -> NaiveDate {
+        self.0
+    }
+
+    /// Name of the batch's file, the same at every destination.
+    pub fn file_name(self) -> String {
+        format!("{self}.csv")
+    }
 }
 
-/// The business date of a batch id; `None` when it is not one (the ledger lives in the same collection).
-pub fn date_of(batch_id: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(batch_id.strip_prefix("batch_")?, "%Y-%m-%d").ok()
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", BatchId::PREFIX, self.0.format("%Y-%m-%d"))
+    }
 }
 
-/// Name of the file of a batch, the same at every destination.
-pub fn file_name(batch_id: &str) -> String {
-    format!("{batch_id}.csv")
+impl FromStr for BatchId {
+    type Err = NotABatchId;
+
+    fn from_str(text: &str) -> Result<BatchId, NotABatchId> {
+        let date = text.strip_prefix(BatchId::PREFIX).and_then(|date| NaiveDate::parse_from_str(date, "%Y-%m-%d").ok());
+        // Compared as text: the parser also takes dates without their leading zeros, which no document has.
+        date.map(BatchId).filter(|id| id.to_string() == text).ok_or(NotABatchId)
+    }
 }
+
+impl serde::Serialize for BatchId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Text that is no batch id: the ledger, for example, lives in the same collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no batch id like batch_2026-01-18")]
+pub struct NotABatchId;
 
 /// Where a batch stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +161,46 @@ pub struct Voided {
     pub trashed: bool,
 }
 
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its file is official and every row is marked.
+    Completed,
+    /// Nothing was due.
+    Empty,
+    /// It failed, with a class.
+    Failed,
+    /// It was told to stop.
+    Interrupted,
+    /// Its lease ran out.
+    Crashed,
+    /// A person took the batch away from it.
+    Unlocked,
+}
+
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Ending; 6] =
+        [Ending::Completed, Ending::Empty, Ending::Failed, Ending::Interrupted, Ending::Crashed, Ending::Unlocked];
+
+    /// The stored name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::Completed => "completed",
+            Ending::Empty => "empty",
+            Ending::Failed => "failed",
+            Ending::Interrupted => "interrupted",
+            Ending::Crashed => "crashed",
+            Ending::Unlocked => "unlocked",
+        }
+    }
+
+    /// The ending of a stored name.
+    pub fn from_name(name: &str) -> Option<Ending> {
+        Ending::ALL.into_iter().find(|ending| ending.name() == name)
+    }
+}
+
 /// One attempt of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
@@ -130,12 +212,12 @@ pub struct Attempt {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended, or was found to have ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// `completed`, `empty`, `failed`, `interrupted`, `crashed`, `unlocked`, ...
-    pub outcome: String,
-    /// Name of the exit code, when it failed.
+    /// How it ended; `None` when the document holds a name that this program does not know.
+    pub ending: Option<Ending>,
+    /// Name of the exit code when it failed, else `interrupted` or `crashed`.
     pub class: Option<String>,
     /// Stage in which it ended.
-    pub stage: Option<String>,
+    pub stage: Option<Stage>,
     /// What happened, in words.
     pub message: Option<String>,
 }
@@ -143,8 +225,8 @@ pub struct Attempt {
 /// A batch document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// `batch_2026-01-18`.
-    pub id: String,
+    /// Its business date, as an id.
+    pub id: BatchId,
     /// Where it stands.
     pub state: State,
     /// Gapless number, allotted in the commit.
@@ -171,8 +253,8 @@ pub struct Batch {
     pub history: Vec<Attempt>,
     /// Rows marked so far.
     pub marked: i64,
-    /// Rows that the application changed after the commit point, as hexadecimal `_id`s.
-    pub changed_after_commit: Vec<String>,
+    /// `_id`s of the rows that the application changed after the commit point.
+    pub changed_after_commit: Vec<Id>,
     /// When it came into being.
     pub created_at: Option<DateTime<Utc>>,
     /// Last change.
@@ -188,14 +270,18 @@ mod tests {
     #[test]
     fn ids_and_dates_belong_together() {
         let date = NaiveDate::from_ymd_opt(2026, 1, 18).unwrap();
-        assert_eq!(batch_id(date), "batch_2026-01-18");
-        assert_eq!(date_of("batch_2026-01-18"), Some(date));
-        assert_eq!(date_of("ledger"), None);
+        let id = BatchId::new(date);
+        assert_eq!((id.to_string(), id.file_name()), ("batch_2026-01-18".into(), "batch_2026-01-18.csv".into()));
+        assert_eq!("batch_2026-01-18".parse(), Ok(id));
+        for other in ["ledger", "batch_", "batch_2026-1-18", "batch_2026-02-30", "batch_2026-01-18.csv", "2026-01-18"] {
+            assert_eq!(other.parse::<BatchId>(), Err(NotABatchId), "{other}");
+        }
     }
 
     #[test]
-    fn states_are_found_by_their_names() {
+    fn states_and_endings_are_found_by_their_names() {
         assert!(State::ALL.iter().all(|state| State::from_name(state.name()) == Some(*state)));
         assert_eq!(State::from_name("done"), None);
+        assert!(Ending::ALL.iter().all(|ending| Ending::from_name(ending.name()) == Some(*ending)));
     }
 }

@@ -1,6 +1,6 @@
 //! Business dates, cut-offs, and the date of an instant in a zone.
 //!
-//! The danger is the hour that daylight saving takes or gives: a cut-off that is resolved one way today and another way tomorrow
+//! Risk: the hour that daylight saving takes or gives: a cut-off that is resolved one way today and another way tomorrow
 //! exports an entry on two dates or on none. One rule decides every case: a cut-off is the first instant at which the wall clock shows
 //! that date and time or a later one. So a time that exists twice is its first occurrence, and a time that does not exist is the
 //! instant after the gap. The zone database is compiled in; neither `TZ` nor the machine's tzdata matter.

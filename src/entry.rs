@@ -1,8 +1,9 @@
 //! A journal entry: which fields an export needs, and when they must not be exported as they are.
 //!
-//! The danger is an entry that slips through half filled. So the formats never see [`EntryFields`], only [`Valid`], which nothing but
+//! Risk: an entry that slips through half filled. So the formats never see [`EntryFields`], only [`Valid`], which nothing but
 //! [`validate`] makes. All that is wrong is said at once: whoever repairs an entry should not meet the next fault tomorrow.
 
+use crate::id::Id;
 use crate::money::{self, Number};
 
 /// The fields of a journal entry as the database has them, borrowed from its answer. A field that is missing, null, or of another type
@@ -10,7 +11,7 @@ use crate::money::{self, Number};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EntryFields<'a> {
     /// `_id`.
-    pub id: [u8; 12],
+    pub id: Id,
     /// `status`.
     pub status: Option<&'a str>,
     /// `date`, milliseconds since 1970 UTC.
@@ -56,7 +57,7 @@ impl Side {
 /// to say.
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<'a> {
-    pub(crate) id: [u8; 12],
+    pub(crate) id: Id,
     pub(crate) date_ms: i64,
     pub(crate) account: &'a str,
     pub(crate) description: &'a str,
@@ -131,11 +132,12 @@ fn found(text: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{EntryFields, Side, validate};
+    use crate::id::Id;
     use crate::money::Number;
 
     fn good() -> EntryFields<'static> {
         EntryFields {
-            id: [7; 12],
+            id: Id([7; 12]),
             status: Some("approved"),
             date_ms: Some(0),
             account: Some("1000-01"),

@@ -138,6 +138,26 @@ impl Exit {
         }
     }
 
+    /// What a person does now, as a sentence for results: for failures that have no more exact advice of their own.
+    pub fn next_step(self) -> &'static str {
+        match self {
+            Exit::Ok => "nothing is left to do",
+            Exit::Unexpected => "look at the log, and report it with the log",
+            Exit::Usage => "correct the command line; --help shows what is possible",
+            Exit::LockHeld => "wait: the other run goes on",
+            Exit::NotDue => "wait until it is due",
+            Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => {
+                "`batch-export retry` tries again"
+            }
+            Exit::CommitUnknown => "`batch-export retry` finds out what became of the commit",
+            Exit::LeaseLost => "nothing: the other run, or `batch-export retry`, goes on",
+            Exit::Configuration | Exit::CheckFailed => "correct what is named, then start it again",
+            Exit::DriveRejected | Exit::InvalidEntries => "correct what is named; `batch-export retry` goes on then",
+            Exit::Exhausted => "fix the cause, then `batch-export unlock` and `batch-export run`",
+            Exit::InterruptedInt | Exit::InterruptedTerm => "`batch-export retry` does the work",
+        }
+    }
+
     /// Order of severity among the results of several batches: a person (3x) before a retry (2x, interruptions) before waiting (1x)
     /// before success. A bug comes before everything.
     pub fn severity(self) -> u8 {

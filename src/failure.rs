@@ -1,7 +1,15 @@
 //! Why a pass could not go on: what failed, where, and what to do next.
 //!
-//! A failure carries its exit code from the place where it arises, because only that place knows the kind of trouble. Nothing
-//! downstream decides by the text of a message.
+//! # The rules for errors, everywhere in the program
+//!
+//! - *The kind is decided once*, at the place where the error arises, from codes and types, never from the text of a message. A
+//!   [`Failure`] carries it as its [`Exit`], which alone decides whether `retry` tries again, whether an attempt is used up, and who acts.
+//! - *The message* says what failed and where, in one sentence. It names the resource (host, file, setting, entry) and quotes the
+//!   other side's words cut to what matters. It holds no secret and no order.
+//! - *The next step* is a sentence of its own: what a person does now. [`Failure::next_step`] falls back to what the exit code says. Results,
+//!   messages and logs show it apart from the message.
+//! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion into a [`Failure`]
+//!   stands beside that type. Everything else makes a [`Failure`] at once.
 
 use std::fmt;
 
@@ -21,6 +29,14 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in the order of a pass.
+    pub const ALL: [Stage; 4] = [Stage::Lock, Stage::Generate, Stage::Upload, Stage::Commit];
+
+    /// The stage of a stored name.
+    pub fn from_name(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     /// The name in results, documents and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +69,7 @@ pub struct Invalid {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// The kind of trouble; decides what happens next.
+    /// The kind of failure; decides what happens next.
     pub exit: Exit,
     /// What failed and where, in one sentence, without secrets.
     pub message: String,
@@ -80,11 +96,8 @@ impl Failure {
         self
     }
 
-    /// The message with the next step behind it.
-    pub fn full_message(&self) -> String {
-        match &self.next {
-            Some(next) => format!("{}; {next}", self.message),
-            None => self.message.clone(),
-        }
+    /// What to do next: as given, else what the exit code says.
+    pub fn next_step(&self) -> &str {
+        self.next.as_deref().unwrap_or(self.exit.next_step())
     }
 }

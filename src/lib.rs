@@ -3,24 +3,72 @@
 //! # The story
 //!
 //! A scheduler starts `batch-export run` at 18:00. A *pass* acquires the batch document of the business date (lock), reads everything
-//! that is due at one instant of the database into a spool file (generate), brings that file to the destination under an id that was
+//! that is due at one instant of the database into a spool file (generate), stores that file at the destination under an id that was
 //! written down before (upload), and makes it official in one transaction (commit). `batch-export retry` finishes what did not get that
 //! far. Nothing that matters lives in memory between two invocations.
 //!
-//! # The map, from the bottom up (imports go down only)
+//! # The words
 //!
-//! - [`exit`], [`failure`], [`secret`], [`clock`], [`calendar`], [`money`], [`totals`], [`entry`], [`batch`], [`backoff`], [`progress`]: pure words
-//! - [`csv`]: the formats; the only user of the csv crate
-//! - [`spool`], [`stop`]: the local disk, the signals
+//! - *Batch*: one business date and its one document in `exportbatches`: lock, state, retry schedule and manifest in one.
+//! - *Claim*: the right to work on a batch, won by one atomic update. It names the batch, the fence and the attempt.
+//! - *Lease*: how long a claim is good without a renewal, by the database's clock. A dead holder loses the batch when the lease ends.
+//! - *Fence*: a number in the batch document that grows at every claim. Every write of a holder is filtered by its own fence, so that a
+//!   holder who was paused past the lease can write nothing more.
+//! - *Spool*: the generated file on the local disk, private, before it is stored at the destination.
+//! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never becomes official.
+//! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch that is marking.
+//! - *Marking*: setting exported rows to `completed`. A large batch is official after its commit while rows are still to be marked.
+//! - *Roll forward*: to finish the marking of a committed batch, by whoever comes next.
+//! - *Hold*: to keep an invalid entry out of the file and mark its row `failed`, while the others are exported.
+//! - *Carried over*: due by the cut-off of an earlier day, exported today.
+//!
+//! # The states of a batch
+//!
+//! ```text
+//!                 (no document)
+//!                      | claim
+//!                      v
+//!    +----------->  running  ------------------------> empty      nothing was due
+//!    |               |    |
+//!    | claim, when   |    | commit: all rows marked
+//!    | due again     |    +--------------------------> completed
+//!    |               |    | commit: rows are left        ^
+//!    |  failure or   |    +-------> marking -------------+
+//!    |  interruption |                  ^ roll forward, by any later run
+//!    |               v
+//!    +------------ failed
+//!                    | the last retry failed
+//!                    v
+//!                 exhausted     until a person unlocks it: then failed, due at once, all attempts before it
+//! ```
+//!
+//! # The path of an entry
+//!
+//! A queue row and its entry are read at a snapshot ([`store::Snapshot`]), checked ([`entry::validate`]), written as lines of the spool file
+//! ([`csv::Sheet`]), stored with that file ([`destination::Destination::create`]), and become official when the commit transaction
+//! ([`store::Store::commit`]) finds the row still queued and the entry still what the file says; the same transaction marks the row.
+//!
+//! # The path of a failure
+//!
+//! It gets its exit code where it arises ([`failure`] has the rules), travels up as a [`failure::Failure`], is written into the batch
+//! document with the time of the next retry (`pass::record`), shown as the result ([`outcome`]), told to people ([`notify`]), and is the
+//! exit code of the process ([`exit::Exit`]).
+//!
+//! # The map, from the bottom up (imports go down only), with the door of each room
+//!
+//! - [`exit`], [`failure`], [`secret`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`], [`entry`], [`batch`], [`backoff`], [`progress`]:
+//!   pure words
+//! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
+//! - [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
-//! - [`store`]: the database; the only user of the mongodb crate
-//! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications
+//! - [`store`]: the database; the only user of the mongodb crate. Door: [`store::Store::connect`]
+//! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Door: [`destination::Destination`]
 //! - [`outcome`]: what a command reports
-//! - [`pass`]: the story above, readable in one function
-//! - [`verify`]: the same things, looked at afterwards
-//! - [`notify`]: people, health checks and metrics, after the result
-//! - [`telemetry`] (logs)
-//! - [`cli`]: the face; the only user of clap and the only writer of stdout
+//! - [`pass`]: the story above, readable in one function. Door: [`pass::Pass::run`]
+//! - [`verify`]: the same things, looked at afterwards. Door: [`verify::Verification::check`]
+//! - [`notify`]: people, health checks and metrics, after the result. Door: [`notify::Listeners`]
+//! - [`telemetry`]: logs
+//! - [`cli`]: the face; the only user of clap and the only writer of stdout. Door: [`cli::main`]
 //!
 //! # Invariants
 //!
@@ -41,6 +89,8 @@ pub mod destination;
 pub mod entry;
 pub mod exit;
 pub mod failure;
+pub mod host;
+pub mod id;
 pub mod money;
 pub mod notify;
 pub mod outcome;

@@ -1,6 +1,6 @@
 //! Money: satang as integers, from the number that JavaScript wrote to the decimal in the file.
 //!
-//! The danger is a rounding that nobody sees: so no amount and no total ever passes through floating point. A `Double` is looked at
+//! Risk: a rounding that nobody sees: so no amount and no total ever passes through floating point. A `Double` is looked at
 //! once, to see whether it holds a whole number of satang, and is an integer from there on.
 
 use std::fmt;

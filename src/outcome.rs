@@ -3,10 +3,47 @@
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::batch::{Batch, FileFacts};
+use crate::batch::{Batch, BatchId, FileFacts};
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::money::Baht;
+
+/// How a pass over a batch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The file is official, every row is marked.
+    Completed,
+    /// It was so before.
+    AlreadyCompleted,
+    /// Nothing was due, which is recorded.
+    Empty,
+    /// There is nothing to do, and nothing to record.
+    NothingDue,
+    /// A dry run: what a pass would export.
+    DryRun,
+    /// It did not get that far; named like the exit code.
+    Failed(Exit),
+}
+
+impl Outcome {
+    /// The name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Completed => "completed",
+            Outcome::AlreadyCompleted => "already_completed",
+            Outcome::Empty => "empty",
+            Outcome::NothingDue => "nothing_due",
+            Outcome::DryRun => "dry_run",
+            Outcome::Failed(exit) => exit.name(),
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
 
 /// The result of one batch.
 #[derive(Clone, Debug, Serialize)]
@@ -14,11 +51,11 @@ pub struct BatchResult {
     /// `run`, `retry`, `backfill`.
     pub command: &'static str,
     /// `batch_2026-01-18`.
-    pub batch: String,
+    pub batch: BatchId,
     /// The business date.
     pub date: NaiveDate,
-    /// `completed`, `already_completed`, `empty`, `nothing_due`, `dry_run`, or the exit code's name.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
     /// The exit code of this batch alone.
     #[serde(serialize_with = "code")]
     pub exit_code: Exit,
@@ -74,12 +111,26 @@ pub struct FileResult {
 /// What went wrong, in a result.
 #[derive(Clone, Debug, Serialize)]
 pub struct ErrorResult {
-    /// Name of the exit code that fits the trouble itself.
+    /// Name of the exit code of the failure itself.
     pub class: &'static str,
     /// The stage, when it arose in one.
     pub stage: Option<&'static str>,
-    /// What failed, where, and what to do next.
+    /// What failed, and where.
     pub message: String,
+    /// What to do next.
+    pub next: String,
+}
+
+impl ErrorResult {
+    /// Of a failure; in `stage`, when it arose in one.
+    pub fn of(failure: &Failure, stage: Option<Stage>) -> ErrorResult {
+        ErrorResult {
+            class: failure.exit.name(),
+            stage: stage.map(Stage::name),
+            message: failure.message.clone(),
+            next: failure.next_step().to_owned(),
+        }
+    }
 }
 
 /// Milliseconds per stage.
@@ -114,9 +165,9 @@ impl BatchResult {
     pub fn new(command: &'static str, date: NaiveDate) -> BatchResult {
         BatchResult {
             command,
-            batch: crate::batch::batch_id(date),
+            batch: BatchId::new(date),
             date,
-            outcome: Exit::Unexpected.name(),
+            outcome: Outcome::Failed(Exit::Unexpected),
             exit_code: Exit::Unexpected,
             number: None,
             attempt: 0,
@@ -140,20 +191,16 @@ impl BatchResult {
     }
 
     /// It ended well.
-    pub fn succeed(&mut self, outcome: &'static str) {
+    pub fn succeed(&mut self, outcome: Outcome) {
         (self.outcome, self.exit_code) = (outcome, Exit::Ok);
     }
 
     /// It ended with a failure; in `stage`, when it arose in one.
     pub fn fail(&mut self, failure: &Failure, stage: Option<Stage>) {
         self.exit_code = failure.exit;
-        self.outcome = failure.exit.name();
+        self.outcome = Outcome::Failed(failure.exit);
         self.invalid = failure.invalid.clone();
-        self.error = Some(ErrorResult {
-            class: failure.exit.name(),
-            stage: stage.map(Stage::name),
-            message: failure.full_message(),
-        });
+        self.error = Some(ErrorResult::of(failure, stage));
     }
 
     /// Takes over what the file says.

@@ -45,7 +45,7 @@ impl<W: Write> Digesting<W> {
 
     /// What it was written to, and what was written.
     pub fn finish(self) -> (W, Digests) {
-        let (sha256, md5) = (hex(&self.sha256.finalize()), hex(&self.md5.finalize()));
+        let (sha256, md5) = (hex::encode(self.sha256.finalize()), hex::encode(self.md5.finalize()));
         (self.out, Digests { bytes: self.bytes, sha256, md5 })
     }
 }
@@ -119,12 +119,6 @@ impl Spool {
     pub fn open(&self) -> io::Result<File> {
         self.file.reopen()
     }
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)] as char, DIGITS[usize::from(b & 15)] as char]).collect()
 }
 
 /// Removes the spool files that nobody holds. What cannot be opened or locked is somebody else's.

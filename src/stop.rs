@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// The signals that end a run cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,11 @@ impl Signal {
             Signal::Interrupt => Exit::InterruptedInt,
             Signal::Terminate | Signal::HangUp => Exit::InterruptedTerm,
         }
+    }
+
+    /// What a command ends with that this signal stopped.
+    pub fn failure(self) -> Failure {
+        Failure::new(self.exit(), format!("stopped by {}", self.name()))
     }
 
     /// The name.
@@ -71,6 +77,21 @@ impl Stop {
     /// The signal that was received, if any.
     pub fn requested(&self) -> Option<Signal> {
         *self.signal.borrow()
+    }
+
+    /// Runs work until it ends or a signal comes; then the work is dropped where it waits.
+    ///
+    /// # Errors
+    /// Those of the work, and the failure that a signal is.
+    pub async fn until_signal<T, E: Into<Failure>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            signal = self.wait() => Err(signal.failure()),
+            result = work => result.map_err(Into::into),
+        }
     }
 
     /// Waits for a signal.

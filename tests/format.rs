@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use batch_export::calendar::{parse_date, parse_zone};
 use batch_export::csv::{Encoding, Format, Sheet, SheetOptions, Tally};
 use batch_export::entry::{EntryFields, validate};
+use batch_export::id::Id;
 use batch_export::money::{Number, amount};
 use proptest::prelude::*;
 
@@ -19,7 +20,7 @@ const DATE_MS: i64 = 1_768_755_599_999;
 /// An entry that is good in every format.
 fn entry(description: &str) -> EntryFields<'_> {
     EntryFields {
-        id: [0x65, 0xab, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff],
+        id: Id([0x65, 0xab, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff]),
         status: Some("approved"),
         date_ms: Some(DATE_MS),
         account: Some("1000-01"),

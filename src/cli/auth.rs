@@ -21,7 +21,6 @@ use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pass::stopped_by;
 use crate::secret::Secret;
 use crate::stop::Stop;
 
@@ -65,11 +64,7 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     let path = config.credentials.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let client = ConsentClient::read(&args.client)?;
     refuse_other_file(&path)?;
-    tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(stopped_by(signal)),
-        done = consent(args, config, &client, &path) => done?,
-    }
+    stop.until_signal(consent(args, config, &client, &path)).await?;
     let (command, outcome, exit_code) = ("auth", "completed", Exit::Ok.code());
     render::print(&AuthResult { command, outcome, exit_code, credentials: path, warning: TESTING }, output);
     Ok(Exit::Ok)

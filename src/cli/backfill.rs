@@ -17,14 +17,14 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
-use crate::outcome::BatchResult;
+use crate::outcome::{BatchResult, Outcome};
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
 /// Runs the passes and prints their results, also when none could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
-    // A dry run is nobody's business, and a bad command line neither.
+    // A dry run notifies nobody, nor does a bad command line.
     let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config));
     let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
         Ok(batches) => RetryResult::new("backfill", batches),
@@ -43,7 +43,7 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
 
 /// Whether a pass did, or failed at, what the schedule waits for.
 fn is_of_schedule(result: &BatchResult, config: &Config) -> bool {
-    result.date == config.calendar.latest_due(config.clock.now()) && result.outcome != "already_completed"
+    result.date == config.calendar.latest_due(config.clock.now()) && result.outcome != Outcome::AlreadyCompleted
 }
 
 async fn passes(

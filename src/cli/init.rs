@@ -10,7 +10,6 @@ use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pass::stopped_by;
 use crate::stop::Stop;
 
 /// What `init` did.
@@ -41,11 +40,7 @@ impl Render for InitResult {
 /// When the database cannot be used.
 pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
-    let made = tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(stopped_by(signal)),
-        made = store.initialize() => made?,
-    };
+    let made = stop.until_signal(store.initialize()).await?;
     let result = InitResult {
         command: "init",
         outcome: "completed",

@@ -34,7 +34,6 @@ use crate::destination::directory::Directory;
 use crate::destination::drive::{Drive, DriveSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pass::stopped_by;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
@@ -186,11 +185,7 @@ fn start_log(settings: &SettingsArgs) {
 /// Opens the database of the settings; can be stopped while it waits for a server.
 async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
     let settings = store_settings(config)?;
-    tokio::select! {
-        biased;
-        signal = stop.wait() => Err(stopped_by(signal)),
-        store = Store::connect(settings) => store,
-    }
+    stop.until_signal(Store::connect(settings)).await
 }
 
 /// How to reach the database of the settings.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::args::OutputFormat;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
-use crate::outcome::{BatchResult, ErrorResult};
+use crate::outcome::{BatchResult, ErrorResult, Outcome};
 use crate::secret::redact;
 
 /// Entries that a table on the terminal shows; all of them are in the JSON.
@@ -55,20 +55,21 @@ impl Refused {
             command: command.to_owned(),
             outcome: failure.exit.name(),
             exit_code: failure.exit.code(),
-            error: ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() },
+            error: ErrorResult::of(failure, None),
         }
     }
 }
 
 impl Render for Refused {
     fn text(&self) -> String {
-        format!("{}: {} (exit {})\n", self.outcome, self.error.message, self.exit_code)
+        let (message, next) = (&self.error.message, &self.error.next);
+        format!("{}: {message} (exit {})\nnext: {next}\n", self.outcome, self.exit_code)
     }
 }
 
 impl Render for BatchResult {
     fn text(&self) -> String {
-        let mut text = format!("{}  {}", self.batch, self.outcome);
+        let mut text = format!("{}  {}", self.batch, self.outcome.name());
         if let Some(number) = self.number {
             let _ = write!(text, "  number {number}");
         }
@@ -109,6 +110,7 @@ impl Render for BatchResult {
         if let Some(error) = &self.error {
             let stage = error.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
             let _ = writeln!(text, "  {}{stage}: {} (exit {})", error.class, error.message, self.exit_code.code());
+            let _ = writeln!(text, "  next     {}", error.next);
         }
         if let Some(when) = &self.next_retry_at {
             let _ = writeln!(text, "  `batch-export retry` takes it up again at {when}");
@@ -137,7 +139,7 @@ pub struct RetryResult {
     /// `retry`.
     pub command: &'static str,
     /// The outcome of its most severe batch, or `nothing_due`.
-    pub outcome: &'static str,
+    pub outcome: Outcome,
     /// The exit code of its most severe batch.
     pub exit_code: u8,
     /// What went wrong outside of any batch.
@@ -151,14 +153,14 @@ impl RetryResult {
     pub fn new(command: &'static str, batches: Vec<BatchResult>) -> (RetryResult, Exit) {
         let exit = batches.iter().fold(Exit::Ok, |worst, batch| worst.worse(batch.exit_code));
         let decisive = batches.iter().find(|batch| batch.exit_code == exit);
-        let outcome = decisive.map_or("nothing_due", |batch| batch.outcome);
+        let outcome = decisive.map_or(Outcome::NothingDue, |batch| batch.outcome);
         (RetryResult { command, outcome, exit_code: exit.code(), error: None, batches }, exit)
     }
 
     /// The result when no pass could begin.
     pub fn could_not_begin(command: &'static str, failure: &Failure) -> RetryResult {
-        let error = ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() };
-        let (outcome, exit_code) = (failure.exit.name(), failure.exit.code());
+        let error = ErrorResult::of(failure, None);
+        let (outcome, exit_code) = (Outcome::Failed(failure.exit), failure.exit.code());
         RetryResult { command, outcome, exit_code, error: Some(error), batches: Vec::new() }
     }
 }
@@ -166,7 +168,8 @@ impl RetryResult {
 impl Render for RetryResult {
     fn text(&self) -> String {
         if let Some(error) = &self.error {
-            return format!("{}: {} (exit {})\n", self.outcome, error.message, self.exit_code);
+            let (outcome, message, next) = (self.outcome.name(), &error.message, &error.next);
+            return format!("{outcome}: {message} (exit {})\nnext: {next}\n", self.exit_code);
         }
         match &self.batches[..] {
             [] => "nothing due\n".to_owned(),

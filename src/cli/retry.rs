@@ -10,13 +10,13 @@ use chrono::NaiveDate;
 use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
 use super::{open_destination, open_store, progress};
-use crate::batch::{State, batch_id, date_of};
+use crate::batch::{BatchId, State};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
 use crate::outcome::BatchResult;
-use crate::pass::{Pass, Request, stopped_by, sweep};
+use crate::pass::{Pass, Request, sweep};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
@@ -70,8 +70,7 @@ async fn all_due<'a>(
         }
     }
     drop(reporter);
-    let untouched =
-        found.iter().filter(|overview| date_of(&overview.batch.id).is_some_and(|date| !dates.contains(&date)));
+    let untouched = found.iter().filter(|overview| !dates.contains(&overview.batch.id.date()));
     for overview in untouched {
         tokio::select! {
             biased;
@@ -83,12 +82,7 @@ async fn all_due<'a>(
 }
 
 async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {
-    let latest = batch_id(latest);
-    tokio::select! {
-        biased;
-        signal = stop.wait() => Err(stopped_by(signal)),
-        found = store.unfinished(&latest) => Ok(found?),
-    }
+    stop.until_signal(store.unfinished(BatchId::new(latest))).await
 }
 
 /// The business dates that want a pass, oldest first. An exhausted batch is among them: it is refused, and that is said every time,
@@ -99,11 +93,11 @@ fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<Naive
     let mut dates: Vec<NaiveDate> = found
         .iter()
         .filter(|overview| overview.due || overview.batch.state == State::Exhausted)
-        .filter_map(|overview| date_of(&overview.batch.id))
+        .map(|overview| overview.batch.id.date())
         .filter(wanted)
         .collect();
     let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(now));
-    let exists = found.iter().any(|overview| overview.batch.id == batch_id(latest));
+    let exists = found.iter().any(|overview| overview.batch.id == BatchId::new(latest));
     if !exists && config.calendar.cutoff(latest) <= now {
         dates.push(latest);
     }

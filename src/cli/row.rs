@@ -5,7 +5,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::batch::{Attempt, Batch, Holder, State, batch_id};
+use crate::batch::{Attempt, Batch, BatchId, Ending, Holder, State};
+use crate::failure::Stage;
 use crate::money::Baht;
 use crate::outcome::{FileResult, rfc3339};
 
@@ -13,7 +14,7 @@ use crate::outcome::{FileResult, rfc3339};
 #[derive(Clone, Debug, Serialize)]
 pub struct BatchRow {
     /// `batch_2026-01-18`.
-    pub batch: String,
+    pub batch: BatchId,
     /// The business date.
     pub date: NaiveDate,
     /// The stored state, or `missing`.
@@ -71,11 +72,11 @@ pub struct AttemptRow {
     /// Its number.
     pub attempt: i32,
     /// `completed`, `empty`, `failed`, `interrupted`, `crashed`, `unlocked`.
-    pub outcome: String,
+    pub outcome: &'static str,
     /// Name of the exit code, when it failed.
     pub class: Option<String>,
     /// The stage in which it ended.
-    pub stage: Option<String>,
+    pub stage: Option<&'static str>,
     /// What happened, in words.
     pub message: Option<String>,
     /// Who made it.
@@ -90,7 +91,7 @@ impl BatchRow {
     /// A date without a batch.
     pub fn missing(date: NaiveDate) -> BatchRow {
         BatchRow {
-            batch: batch_id(date),
+            batch: BatchId::new(date),
             date,
             state: "missing",
             number: None,
@@ -117,7 +118,7 @@ impl BatchRow {
         let baht = |satang: i64| Baht::new(i128::from(satang)).to_string();
         let unfinished = !matches!(batch.state, State::Completed | State::Empty);
         BatchRow {
-            batch: batch.id.clone(),
+            batch: batch.id,
             state: batch.state.name(),
             number: batch.number,
             attempt: batch.attempt,
@@ -188,9 +189,9 @@ impl AttemptRow {
     pub fn of(attempt: &Attempt) -> AttemptRow {
         AttemptRow {
             attempt: attempt.attempt,
-            outcome: attempt.outcome.clone(),
+            outcome: attempt.ending.map_or("unknown", Ending::name),
             class: attempt.class.clone(),
-            stage: attempt.stage.clone(),
+            stage: attempt.stage.map(Stage::name),
             message: attempt.message.clone(),
             holder: attempt.holder.as_ref().map(HolderRow::of),
             started_at: attempt.started_at.map(rfc3339),

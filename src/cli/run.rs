@@ -18,7 +18,7 @@ use crate::stop::Stop;
 /// Runs the pass and prints its result, also when a pass could not begin.
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
-    // A dry run is nobody's business.
+    // A dry run notifies nobody.
     let listeners = (!args.dry_run).then(|| Listeners::begin(config));
     let opened = async { Ok((open_destination(config)?, open_store(config, stop).await?)) };
     let (destination, store) = match opened.await {

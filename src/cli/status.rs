@@ -15,20 +15,17 @@ use super::args::{OutputFormat, StatusArgs};
 use super::open_store;
 use super::render::{self, Render};
 use super::row::{AttemptRow, BatchRow};
-use crate::batch::{State, Voided, batch_id, date_of};
+use crate::batch::{BatchId, State, Voided};
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::rfc3339;
-use crate::pass::stopped_by;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
 /// Batches that one invocation reads at most: 30 years of them.
 const READ_MAX: i64 = 11_000;
-/// Greater than the id of every business date.
-const AFTER_ALL: &str = "batch_9999-12-31";
 /// Problems that the line of the check names; all of them are in the JSON.
 const NAMED: usize = 5;
 
@@ -53,7 +50,7 @@ struct StatusResult {
 /// Something that wants attention.
 #[derive(Clone, Debug, Serialize)]
 struct Problem {
-    batch: String,
+    batch: BatchId,
     date: NaiveDate,
     /// `exhausted`, `not_done` or `missing`.
     kind: &'static str,
@@ -75,11 +72,7 @@ struct VoidedRow {
 /// When the database cannot be used.
 pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
-    let result = tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(stopped_by(signal)),
-        found = look(args, config, &store) => found?,
-    };
+    let result = stop.until_signal(look(args, config, &store)).await?;
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
     let result = StatusResult { outcome: exit.name(), exit_code: exit.code(), one_line: args.check, ..result };
     render::print(&result, output);
@@ -101,25 +94,25 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         one_line: false,
     };
     if let Some(date) = args.date {
-        let id = batch_id(date);
-        let found = store.batch_range(&id, &id, 1).await?.pop();
+        let id = BatchId::new(date);
+        let found = store.batch_range(id..=id, 1).await?.pop();
         result.problems.extend(judge.problem(date, found.as_ref()));
         result.history = Some(found.iter().flat_map(|found| found.batch.history.iter().map(AttemptRow::of)).collect());
         result.voided = Some(found.iter().flat_map(|found| found.batch.voided.iter().map(VoidedRow::of)).collect());
         result.batches.push(row(date, found.as_ref()));
         return Ok(result);
     }
-    let first = store.earliest_batch().await?.and_then(|id| date_of(&id));
+    let first = store.earliest_batch().await?.map(BatchId::date);
     let from = latest - Days::new(u64::from(args.last) - 1);
     // Before the first batch there are no gaps; without any, the latest date is the one that is missing.
     let from = first.map_or(latest, |first| first.min(latest)).max(from);
-    let found = by_date(store.batch_range(&batch_id(from), AFTER_ALL, READ_MAX).await?);
+    let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::new(NaiveDate::MAX), READ_MAX).await?);
     let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
     result.batches = dates.iter().rev().map(|date| row(*date, found.get(date))).collect();
     // The unfinished ones that are older than the table.
-    let older = by_date(store.unfinished(&batch_id(latest)).await?).into_iter().filter(|(date, _)| *date < from);
+    let older = by_date(store.unfinished(BatchId::new(latest)).await?).into_iter().filter(|(date, _)| *date < from);
     let mut judged: Vec<Problem> = older.filter_map(|(date, found)| judge.problem(date, Some(&found))).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
     judged.reverse();
@@ -128,7 +121,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
 }
 
 fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
-    found.into_iter().filter_map(|found| Some((date_of(&found.batch.id)?, found))).collect()
+    found.into_iter().map(|found| (found.batch.id.date(), found)).collect()
 }
 
 fn row(date: NaiveDate, found: Option<&Overview>) -> BatchRow {
@@ -145,8 +138,8 @@ struct Judge<'a> {
 impl Judge<'_> {
     /// What is wrong with the batch of a business date, if anything.
     fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<Problem> {
-        let id = batch_id(date);
-        let problem = |kind, message| Some(Problem { batch: id.clone(), date, kind, message });
+        let id = BatchId::new(date);
+        let problem = |kind, message| Some(Problem { batch: id, date, kind, message });
         let state = found.map(|found| found.batch.state);
         if state == Some(State::Exhausted) {
             let attempts = found.map_or(0, |found| found.batch.attempt);

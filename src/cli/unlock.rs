@@ -13,12 +13,12 @@ use super::args::{OutputFormat, UnlockArgs};
 use super::open_store;
 use super::render::{self, Render};
 use super::row::{HolderRow, age, file_of};
-use crate::batch::{Batch, State, batch_id};
+use crate::batch::{Batch, BatchId, State};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
+use crate::host::host_name;
 use crate::outcome::{ErrorResult, FileResult, rfc3339};
-use crate::pass::{host_name, stopped_by};
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -29,7 +29,7 @@ const LOOKS: u32 = 3;
 #[derive(Debug, Serialize)]
 struct UnlockResult {
     command: &'static str,
-    batch: String,
+    batch: BatchId,
     date: NaiveDate,
     outcome: &'static str,
     exit_code: u8,
@@ -44,7 +44,7 @@ struct UnlockResult {
     age: Option<String>,
     lease_expires_at: Option<String>,
     /// The last stage that left a trace in the document.
-    stage: Option<String>,
+    stage: Option<&'static str>,
     /// What the document knows of a file at the destination.
     file: Option<FileResult>,
     next: Option<String>,
@@ -64,20 +64,16 @@ enum Verdict {
 /// When the database cannot be used.
 pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
-    let (result, exit) = tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(stopped_by(signal)),
-        done = unlock(args, &store) => done?,
-    };
+    let (result, exit) = stop.until_signal(unlock(args, &store)).await?;
     render::print(&result, output);
     Ok(exit)
 }
 
 async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
-    let id = batch_id(args.date);
+    let id = BatchId::new(args.date);
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
     for _ in 0..LOOKS {
-        let Some(seen) = store.batch_range(&id, &id, 1).await?.pop() else {
+        let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
             let mut result = UnlockResult::new(args, None);
             result.next = Some(format!("there is no {id}; `batch-export run --date {}` makes it", args.date));
             return Ok((result, Exit::Ok));
@@ -96,7 +92,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
             Verdict::Release => {}
         }
         if let Some(after) = store.unlock(&seen.batch, &by, args.reason.as_deref()).await? {
-            tracing::warn!(batch = id, fence = after.fence, "unlocked by {by}");
+            tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
             result.outcome = "unlocked";
             result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;
             result.next = Some(format!("`batch-export retry`, or `batch-export run --date {}`", args.date));
@@ -135,14 +131,14 @@ fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
 }
 
 /// The last stage that left a trace: the document does not follow every step of a run.
-fn stage(batch: &Batch) -> Option<String> {
+fn stage(batch: &Batch) -> Option<&'static str> {
     let acquired = batch.holder.as_ref().and_then(|holder| holder.since);
     match batch.state {
-        State::Marking => Some(Stage::Commit.name().to_owned()),
+        State::Marking => Some(Stage::Commit.name()),
         // The one write between acquisition and commit stores the manifest, before the first byte leaves.
-        State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload.name().to_owned()),
-        State::Running => Some(Stage::Generate.name().to_owned()),
-        State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage.clone()),
+        State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload.name()),
+        State::Running => Some(Stage::Generate.name()),
+        State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage).map(Stage::name),
         State::Completed | State::Empty => None,
     }
 }
@@ -153,7 +149,7 @@ impl UnlockResult {
         let holder = batch.and_then(|batch| batch.holder.as_ref());
         UnlockResult {
             command: "unlock",
-            batch: batch_id(args.date),
+            batch: BatchId::new(args.date),
             date: args.date,
             outcome: "nothing_to_do",
             exit_code: Exit::Ok.code(),
@@ -173,7 +169,7 @@ impl UnlockResult {
 
     fn refuse(&mut self, failure: &Failure) {
         (self.outcome, self.exit_code) = (failure.exit.name(), failure.exit.code());
-        self.error = Some(ErrorResult { class: failure.exit.name(), stage: None, message: failure.full_message() });
+        self.error = Some(ErrorResult::of(failure, None));
     }
 }
 
@@ -201,6 +197,7 @@ impl Render for UnlockResult {
         }
         if let Some(error) = &self.error {
             let _ = writeln!(text, "  {}: {} (exit {})", error.class, error.message, self.exit_code);
+            let _ = writeln!(text, "  next     {}", error.next);
         }
         if let Some(next) = &self.next {
             let _ = writeln!(text, "  next     {next}");

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
 use super::{open_destination, open_store};
-use crate::batch::batch_id;
+use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ impl Render for VerifyResult {
     fn text(&self) -> String {
         let mut text = String::new();
         for batch in &self.checked {
-            let count = self.problems.iter().filter(|problem| problem.batch == batch.batch).count();
+            let count = self.problems.iter().filter(|problem| problem.batch == batch.batch.to_string()).count();
             let verdict = if count == 0 { "ok".to_owned() } else { format!("problems: {count}") };
             let number = batch.number.map_or("-".to_owned(), |number| number.to_string());
             let _ = writeln!(
@@ -63,11 +63,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async { verification.check(&chosen(args, &store).await?).await };
-    let found = tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(Failure::new(signal.exit(), format!("stopped by {}", signal.name()))),
-        found = work => found?,
-    };
+    let found = stop.until_signal(work).await?;
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
         command: "verify",
@@ -81,10 +77,10 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
 }
 
 /// The batches to look at, oldest first.
-async fn chosen(args: &VerifyArgs, store: &Store) -> Result<Vec<String>, Failure> {
+async fn chosen(args: &VerifyArgs, store: &Store) -> Result<Vec<BatchId>, Failure> {
     if let Some(date) = args.date {
-        return Ok(vec![batch_id(date)]);
+        return Ok(vec![BatchId::new(date)]);
     }
-    let found = store.batch_range("batch_", "batch_~", i64::from(args.last)).await?;
+    let found = store.latest_batches(i64::from(args.last)).await?;
     Ok(found.into_iter().rev().map(|overview| overview.batch.id).collect())
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Created, DestinationError, Known, Look, NewFile, Stored};
 use crate::progress::Progress;
-use crate::spool::{Digests, hex};
+use crate::spool::Digests;
 
 /// Bytes copied between two points at which the work can be stopped.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -134,7 +134,7 @@ impl Directory {
             tokio::task::yield_now().await;
         }
         part.as_file().sync_all().map_err(trouble)?;
-        let sha256 = hex(&sha256.finalize());
+        let sha256 = hex::encode(sha256.finalize());
         if sha256 != file.spool.digests().sha256 {
             let reason = "the spool file changed while it was copied".to_owned();
             return Ok(Created::Mismatch { reason, sha256: Some(sha256) });
@@ -184,7 +184,7 @@ impl Directory {
         let mut sha256 = Sha256::new();
         loop {
             match file.read(&mut buffer).map_err(trouble)? {
-                0 => return Ok(Some(hex(&sha256.finalize()))),
+                0 => return Ok(Some(hex::encode(sha256.finalize()))),
                 length => sha256.update(&buffer[..length]),
             }
             tokio::task::yield_now().await;

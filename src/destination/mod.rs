@@ -4,17 +4,19 @@
 //! never changes its content; what turns out to be wrong is voided and replaced by a file under another id. The pass decides; a
 //! destination only looks, creates and discards, and never does two of them in one call.
 
-mod audit;
 pub mod directory;
 pub mod drive;
-mod probe;
+mod probe_file;
+mod read_back;
 
 use std::fs::File;
 use std::time::Duration;
 
-pub use probe::probe_name;
+pub use probe_file::probe_name;
 
 use crate::batch::Voided;
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -75,7 +77,7 @@ pub enum Created {
     },
 }
 
-/// Trouble at the destination.
+/// A failure of the destination, or a refusal by it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
     /// It may pass: network, 5xx, rate limit, no checksum to compare. Exit code 22.
@@ -89,6 +91,15 @@ pub enum DestinationError {
         /// What to do about it.
         next: String,
     },
+}
+
+impl From<DestinationError> for Failure {
+    fn from(error: DestinationError) -> Failure {
+        match error {
+            DestinationError::Failed(message) => Failure::new(Exit::UploadFailed, message),
+            DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
+        }
+    }
 }
 
 /// What the batch document knows of its own files.

@@ -1,7 +1,7 @@
 //! What people are told, before any webhook's own shape: what happened, the facts, and what happens next.
 
 use crate::exit::Exit;
-use crate::outcome::BatchResult;
+use crate::outcome::{BatchResult, Outcome};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn event(result: &BatchResult) -> Option<Event> {
     // A `retry` that could not even lock comes again in minutes, and would say the same each time.
     let never_began = result.command == "retry" && result.attempt == 0;
     match result.exit_code {
-        Exit::Ok => (result.outcome == "completed").then_some(Event::Completed),
+        Exit::Ok => (result.outcome == Outcome::Completed).then_some(Event::Completed),
         Exit::LockHeld | Exit::NotDue | Exit::LeaseLost => None,
         // The attempt that used up the last retry says why it failed; a later look only says that it is exhausted.
         Exit::Exhausted => (class(result) != Exit::Exhausted.name()).then_some(Event::Exhausted),
@@ -86,7 +86,7 @@ fn event(result: &BatchResult) -> Option<Event> {
 }
 
 fn class(result: &BatchResult) -> &'static str {
-    result.error.as_ref().map_or(result.outcome, |error| error.class)
+    result.error.as_ref().map_or(result.outcome.name(), |error| error.class)
 }
 
 fn success_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
@@ -110,7 +110,8 @@ fn success_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
 
 fn failure_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
     let Some(error) = &result.error else { return Vec::new() };
-    let mut facts = vec![("What", error.message.clone()), ("Class", error.class.to_owned())];
+    let mut facts =
+        vec![("What", error.message.clone()), ("Next", error.next.clone()), ("Class", error.class.to_owned())];
     facts.extend(error.stage.map(|stage| ("Stage", stage.to_owned())));
     if result.attempt > 0 {
         facts.push(("Attempt", result.attempt.to_string()));
@@ -133,7 +134,7 @@ fn next(event: Event, result: &BatchResult) -> String {
         }
         Event::Failed => {
             let person = match result.exit_code.severity() {
-                3 => "An operator has to mend the cause; meanwhile ",
+                3 => "An operator has to fix the cause; meanwhile ",
                 _ => "Nothing to do yet: ",
             };
             match &result.next_retry_at {
@@ -142,7 +143,7 @@ fn next(event: Event, result: &BatchResult) -> String {
             }
         }
         Event::Exhausted => format!(
-            "Nothing happens by itself any more. Operator: mend the cause, then `batch-export unlock --date {date}` and \
+            "Nothing happens by itself any more. Operator: fix the cause, then `batch-export unlock --date {date}` and \
              `batch-export run --date {date}`. No entry is lost; the accountant gets no file until then."
         ),
         Event::Interrupted => {

@@ -51,7 +51,7 @@ fn body(exit: Exit, results: &[BatchResult]) -> String {
     let mut text = format!("{} (exit {})\n", exit.name(), exit.code());
     for result in results {
         let error = result.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-        text.push_str(&format!("{} {} {} entries{error}\n", result.batch, result.outcome, result.entries));
+        text.push_str(&format!("{} {} {} entries{error}\n", result.batch, result.outcome.name(), result.entries));
     }
     let mut text = redact(&text).into_owned();
     while text.len() > BODY_BYTES {

@@ -3,17 +3,18 @@
 //! It is the one stage that a signal does not drop: an abandoned commit would leave an outcome that nobody knows. It ends within
 //! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease needs no cancellation here, because the transaction itself checks the fence.
 
-use super::generation::{Generated, reads_metadata};
+use super::generate::{Generated, reads_metadata};
 use super::lease::Lease;
-use super::{Course, Pass, lease_lost, stopped_by};
+use super::{Pass, Report, lease_lost};
 use crate::batch::{Batch, FileFacts};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
+use crate::outcome::Outcome;
 use crate::spool::Spool;
 use crate::store::{Claim, CommitError, CommitRequest};
 
 /// What became of the commit.
-pub(super) enum Outcome {
+pub(super) enum CommitOutcome {
     /// Committed, every row marked.
     Completed,
     /// Committed; rows remain to be marked.
@@ -23,6 +24,7 @@ pub(super) enum Outcome {
 }
 
 impl Pass<'_> {
+    /// Makes the stored file official and marks its rows, in one transaction.
     pub(super) async fn commit(
         &self,
         lease: &mut Lease,
@@ -30,9 +32,9 @@ impl Pass<'_> {
         batch: &Batch,
         generated: &Generated<Spool>,
         file: FileFacts,
-        course: &mut Course,
-    ) -> Result<Outcome, Failure> {
-        let began = course.enter(Stage::Commit);
+        report: &mut Report,
+    ) -> Result<CommitOutcome, Failure> {
+        let began = report.enter(Stage::Commit);
         self.progress.enter(Stage::Commit, file.entries);
         // A fresh lease for the time of the transaction, and the last moment at which a stop means that nothing happened.
         self.under(lease, async { self.store.renew(claim).await?.ok_or_else(lease_lost) }).await?;
@@ -47,22 +49,21 @@ impl Pass<'_> {
             held: &generated.held,
             cutoff: batch.cutoff,
             transaction_rows: self.config.transaction_rows,
-            business_date: batch.id.trim_start_matches("batch_"),
         };
         let committed = self.store.commit(&request, &|| self.stop.requested().is_some()).await;
         lease.resume();
-        course.leave(began);
+        report.leave(began);
         match committed {
             Ok(committed) => {
                 tracing::debug!(number = committed.number, marking = committed.marking, "committed");
-                course.result.number = Some(committed.number);
+                report.result.number = Some(committed.number);
                 if committed.marking {
-                    return Ok(Outcome::Marking);
+                    return Ok(CommitOutcome::Marking);
                 }
-                course.result.succeed("completed");
-                Ok(Outcome::Completed)
+                report.result.succeed(Outcome::Completed);
+                Ok(CommitOutcome::Completed)
             }
-            Err(CommitError::Conflict(reason)) => Ok(Outcome::Conflict(reason)),
+            Err(CommitError::Conflict(reason)) => Ok(CommitOutcome::Conflict(reason)),
             Err(CommitError::LeaseLost) => Err(lease_lost()),
             Err(CommitError::Unknown(message)) => {
                 Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
@@ -71,7 +72,7 @@ impl Pass<'_> {
             Err(CommitError::Failed(error)) => match self.stop.requested() {
                 Some(signal) => {
                     tracing::warn!("the commit did not take place: {error}");
-                    Err(stopped_by(signal))
+                    Err(signal.failure())
                 }
                 None => Err(error.into()),
             },

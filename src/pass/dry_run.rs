@@ -5,42 +5,42 @@ use std::time::Instant;
 
 use tracing::Instrument as _;
 
-use super::generate::{passed_limit, sheet_options};
-use super::generation::{Generation, Window};
-use super::{Course, Pass, Request, millis_since};
+use super::generate::{Generation, Window, passed_limit, sheet_options};
+use super::{Pass, Report, Request};
+use crate::batch::BatchId;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::money::Baht;
-use crate::outcome::BatchResult;
+use crate::outcome::{BatchResult, Outcome};
 use crate::spool::Digesting;
 
 impl Pass<'_> {
     /// What a pass over this date would export now.
     pub async fn dry_run(&self, request: Request) -> BatchResult {
-        let batch = crate::batch::batch_id(request.date);
-        let span = tracing::info_span!("pass", batch, attempt = 0, stage = Stage::Generate.name());
+        let batch = BatchId::new(request.date);
+        let span = tracing::info_span!("pass", %batch, attempt = 0, stage = Stage::Generate.name());
         self.progress.begin(span.clone());
-        let mut course = Course::new(request);
-        if let Err(failure) = self.look_only(request, &mut course).instrument(span).await {
-            course.result.fail(&failure, Some(course.stage));
+        let mut report = Report::new(request);
+        if let Err(failure) = self.look_only(request, &mut report).instrument(span).await {
+            report.result.fail(&failure, Some(report.stage));
         }
-        course.result.durations_ms.total = millis_since(course.began);
-        course.result
+        report.end()
     }
 
-    async fn look_only(&self, request: Request, course: &mut Course) -> Result<(), Failure> {
+    async fn look_only(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let calendar = &self.config.calendar;
         let cutoff = match request.early {
             true => calendar.cutoff(request.date).min(self.config.clock.now()),
             false => calendar.cutoff(request.date),
         };
         let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
-        let began: Instant = course.enter(Stage::Generate);
+        let began: Instant = report.enter(Stage::Generate);
         let limit = self.config.generate_timeout;
         let options = sheet_options(self.config, request.date);
         let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
         let work = generation.generate(self.store, false, || Ok(Digesting::new(io::sink())));
         let generated = self
+            .stop
             .until_signal(async {
                 match tokio::time::timeout(limit, work).await {
                     Ok(result) => result,
@@ -48,10 +48,10 @@ impl Pass<'_> {
                 }
             })
             .await?;
-        course.leave(began);
+        report.leave(began);
         let held = generated.held_for_people();
         let (_, digests) = generated.file.finish();
-        let result = &mut course.result;
+        let result = &mut report.result;
         result.entries = generated.totals.entries;
         result.rows = generated.totals.rows;
         result.total_debit = Baht::new(generated.totals.total_debit).to_string();
@@ -61,7 +61,7 @@ impl Pass<'_> {
         result.held = held;
         result.bytes = digests.bytes;
         result.sha256 = Some(digests.sha256);
-        result.succeed("dry_run");
+        result.succeed(Outcome::DryRun);
         debug_assert_eq!(result.exit_code, Exit::Ok);
         Ok(())
     }

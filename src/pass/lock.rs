@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Course, Pass, Request, stopped_by};
-use crate::batch::{Batch, batch_id};
+use super::{Pass, Report, Request};
+use crate::batch::{Batch, BatchId};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
-use crate::outcome::rfc3339;
+use crate::host::host_name;
+use crate::outcome::{Outcome, rfc3339};
 use crate::store::{Acquired, Acquisition, Claim, Refusal};
 
 /// How long an acquisition that is under way may still take after a signal.
@@ -21,8 +22,9 @@ pub(super) enum Locked {
 }
 
 impl Pass<'_> {
-    pub(super) async fn lock(&self, request: Request, course: &mut Course) -> Result<Locked, Failure> {
-        let began = course.enter(Stage::Lock);
+    /// Acquires the batch of the date, or says why there is nothing to do, or fails with who holds it and when it is due.
+    pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
+        let began = report.enter(Stage::Lock);
         let acquisition = self.acquisition(request)?;
         let mut acquire = std::pin::pin!(self.store.acquire(&acquisition));
         let (acquired, stopped) = tokio::select! {
@@ -31,22 +33,22 @@ impl Pass<'_> {
             // Dropped here, it might be granted all the same and then block the batch until its lease ends.
             signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
                 Ok(Ok(acquired)) => (acquired, Some(signal)),
-                Ok(Err(_)) | Err(_) => return Err(stopped_by(signal)),
+                Ok(Err(_)) | Err(_) => return Err(signal.failure()),
             },
         };
-        course.leave(began);
+        report.leave(began);
         match acquired {
             Acquired::Ours(claim, batch) => {
-                course.claim = Some(claim.clone());
-                course.result.attempt = claim.attempt;
+                report.claim = Some(claim.clone());
+                report.result.attempt = claim.attempt;
                 tracing::Span::current().record("attempt", claim.attempt);
                 if let Some(signal) = stopped {
-                    return Err(stopped_by(signal));
+                    return Err(signal.failure());
                 }
-                tracing::info!(batch = claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
+                tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch))
             }
-            Acquired::Refused(refusal) => refused(refusal, course),
+            Acquired::Refused(refusal) => refused(refusal, report),
         }
     }
 
@@ -54,12 +56,12 @@ impl Pass<'_> {
         let calendar = &self.config.calendar;
         let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
         if now < due && !request.early {
-            let message = format!("{} is due at its cut-off, {}", batch_id(request.date), rfc3339(due));
+            let message = format!("{} is due at its cut-off, {}", BatchId::new(request.date), rfc3339(due));
             return Err(Failure::new(Exit::NotDue, message)
                 .next(format!("wait, or `batch-export run --date {} --early`", request.date)));
         }
         Ok(Acquisition {
-            batch: batch_id(request.date),
+            batch: BatchId::new(request.date),
             holder_id: uuid::Uuid::new_v4().to_string(),
             host: host_name(),
             command: request.command,
@@ -72,35 +74,35 @@ impl Pass<'_> {
     }
 }
 
-fn refused(refusal: Refusal, course: &mut Course) -> Result<Locked, Failure> {
+fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
     let failure = match refusal {
         Refusal::Completed(batch) => {
-            course.result.describe_batch(&batch);
-            course.result.succeed("already_completed");
+            report.result.describe_batch(&batch);
+            report.result.succeed(Outcome::AlreadyCompleted);
             return Ok(Locked::Done);
         }
         Refusal::Empty(batch) => {
-            course.result.describe_batch(&batch);
-            course.result.succeed("empty");
+            report.result.describe_batch(&batch);
+            report.result.succeed(Outcome::Empty);
             return Ok(Locked::Done);
         }
         Refusal::Absent => {
-            course.result.succeed("nothing_due");
+            report.result.succeed(Outcome::NothingDue);
             return Ok(Locked::Done);
         }
         Refusal::Held(batch) => {
-            course.result.describe_batch(&batch);
+            report.result.describe_batch(&batch);
             held(&batch)
         }
         Refusal::BackOff(batch) => {
-            course.result.describe_batch(&batch);
+            report.result.describe_batch(&batch);
             let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
-            let date = batch.id.trim_start_matches("batch_");
+            let date = batch.id.date();
             Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
                 .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
         }
         Refusal::Exhausted(batch) => {
-            course.result.describe_batch(&batch);
+            report.result.describe_batch(&batch);
             exhausted(&batch)
         }
     };
@@ -126,16 +128,11 @@ fn exhausted(batch: &Batch) -> Failure {
         batch.attempt,
         last.unwrap_or("it crashed")
     );
-    Failure::new(Exit::Exhausted, message).next(by_hand(&batch.id))
+    Failure::new(Exit::Exhausted, message).next(by_hand(batch.id))
 }
 
 /// How a person gets an exhausted batch going again.
-pub(super) fn by_hand(batch: &str) -> String {
-    let date = batch.trim_start_matches("batch_");
-    format!("mend the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
-}
-
-/// Name of this host, for people.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+pub(super) fn by_hand(batch: BatchId) -> String {
+    let date = batch.date();
+    format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
 }

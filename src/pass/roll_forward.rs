@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::lease::Lease;
 use super::lock::held;
-use super::{Course, Pass, lease_lost};
-use crate::batch::{batch_id, date_of};
+use super::{Pass, Report, lease_lost};
+use crate::batch::BatchId;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
+use crate::host::host_name;
+use crate::outcome::Outcome;
 use crate::store::{Acquired, Acquisition, Claim, Marked, Refusal};
 
 /// How long to wait for another run to finish its marking.
@@ -20,19 +22,19 @@ const MARKING_POLL: Duration = Duration::from_millis(250);
 
 impl Pass<'_> {
     /// Marks what remains of our own batch; it is complete afterwards, and the result says so.
-    pub(super) async fn roll_forward(&self, lease: &Lease, claim: &Claim, course: &mut Course) -> Result<(), Failure> {
-        let began = course.enter(Stage::Commit);
+    pub(super) async fn roll_forward(&self, lease: &Lease, claim: &Claim, report: &mut Report) -> Result<(), Failure> {
+        let began = report.enter(Stage::Commit);
         let marked = self.under(lease, self.mark_rest(claim)).await;
-        course.leave(began);
+        report.leave(began);
         marked?;
-        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
-        course.result.describe_batch(&batch);
-        course.result.succeed("completed");
+        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
+        report.result.describe_batch(&batch);
+        report.result.succeed(Outcome::Completed);
         Ok(())
     }
 
     async fn mark_rest(&self, claim: &Claim) -> Result<(), Failure> {
-        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
+        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
         let total = batch.file.as_ref().map_or(0, |file| file.entries);
         self.progress.enter(Stage::Commit, total);
         self.progress.set(batch.marked as u64);
@@ -47,17 +49,17 @@ impl Pass<'_> {
 
     /// Returns when no other batch is being marked. Runs under our own lease, but not as one piece of work that is dropped: what it
     /// acquires on the way it also has to release.
-    pub(super) async fn wait_for_marking(&self, own_lease: &Lease, own: &str) -> Result<(), Failure> {
+    pub(super) async fn wait_for_marking(&self, own_lease: &Lease, own: BatchId) -> Result<(), Failure> {
         let began = Instant::now();
         loop {
             let marking = self.under(own_lease, async { Ok(self.store.marking().await?) }).await?;
-            let Some(other) = marking.filter(|other| other != own) else { return Ok(()) };
-            match self.under(own_lease, self.acquire_for_marking(&other)).await? {
+            let Some(other) = marking.filter(|other| *other != own) else { return Ok(()) };
+            match self.under(own_lease, self.acquire_for_marking(other)).await? {
                 Acquired::Ours(claim, batch) if batch.state.is_committed() => {
                     self.mark_other(own_lease, &claim).await?
                 }
                 Acquired::Refused(refusal) if began.elapsed() > MARKING_WAIT => {
-                    return Err(still_marking(&other, refusal));
+                    return Err(still_marking(other, refusal));
                 }
                 Acquired::Ours(..) | Acquired::Refused(_) => {
                     let pause = async {
@@ -72,16 +74,16 @@ impl Pass<'_> {
 
     /// Finishes the marking of another batch, or releases it for whoever comes next.
     async fn mark_other(&self, own_lease: &Lease, claim: &Claim) -> Result<(), Failure> {
-        tracing::info!(other = claim.batch, "finishing the marking of another batch first");
+        tracing::info!(other = %claim.batch, "finishing the marking of another batch first");
         let lease = Lease::keep(self.store, claim, self.config.lease);
         let marked = self.under(own_lease, self.under(&lease, self.mark_rest(claim))).await;
         match &marked {
             Ok(()) => {
-                let changed = self.store.batch(&claim.batch).await?.map_or(0, |batch| batch.changed_after_commit.len());
+                let changed = self.store.batch(claim.batch).await?.map_or(0, |batch| batch.changed_after_commit.len());
                 if changed > 0 {
                     // The result of this pass is of its own batch, and tells nothing of them.
                     tracing::warn!(
-                        other = claim.batch,
+                        other = %claim.batch,
                         changed,
                         "rows were changed after its commit and left as they are"
                     );
@@ -94,17 +96,15 @@ impl Pass<'_> {
         marked
     }
 
-    async fn acquire_for_marking(&self, batch: &str) -> Result<Acquired, Failure> {
-        let date = date_of(batch).filter(|date| batch_id(*date) == batch);
-        let date = date.ok_or_else(|| Failure::new(Exit::Unexpected, format!("the ledger names {batch:?}")))?;
+    async fn acquire_for_marking(&self, batch: BatchId) -> Result<Acquired, Failure> {
         let calendar = &self.config.calendar;
         let acquisition = Acquisition {
-            batch: batch.to_owned(),
+            batch,
             holder_id: uuid::Uuid::new_v4().to_string(),
-            host: super::lock::host_name(),
+            host: host_name(),
             command: "roll_forward",
             timezone: calendar.zone.name().to_owned(),
-            cutoff: calendar.cutoff(date),
+            cutoff: calendar.cutoff(batch.date()),
             ignore_back_off: false,
             empty_again: false,
             create: false,
@@ -113,7 +113,7 @@ impl Pass<'_> {
     }
 }
 
-fn still_marking(other: &str, refusal: Refusal) -> Failure {
+fn still_marking(other: BatchId, refusal: Refusal) -> Failure {
     let why = match refusal {
         Refusal::Held(batch) => held(&batch).message,
         Refusal::Completed(_) | Refusal::Empty(_) | Refusal::BackOff(_) | Refusal::Exhausted(_) | Refusal::Absent => {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::generation::Generated;
+use super::generate::Generated;
 use super::lease::Lease;
-use super::{Course, Pass, lease_lost};
-use crate::batch::{Batch, FileFacts, file_name};
-use crate::destination::{Created, Destination, DestinationError, Known, Look, NewFile};
+use super::{Pass, Report, lease_lost};
+use crate::batch::{Batch, BatchId, FileFacts};
+use crate::destination::{Created, Destination, Known, Look, NewFile};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::spool::Spool;
@@ -21,25 +21,16 @@ use crate::store::Claim;
 /// Times that a look is followed by another one, because something else was stored in between.
 const ROUNDS: u32 = 5;
 
-impl From<DestinationError> for Failure {
-    fn from(error: DestinationError) -> Failure {
-        match error {
-            DestinationError::Failed(message) => Failure::new(Exit::UploadFailed, message),
-            DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
-        }
-    }
-}
-
 impl Pass<'_> {
-    /// Returns the manifest of the stored file, with its id and link.
+    /// Stores the spool file at the destination, or adopts what an earlier attempt stored. Returns the manifest of the stored file, with its id and link.
     pub(super) async fn upload(
         &self,
         lease: &Lease,
         claim: &Claim,
         generated: &Generated<Spool>,
-        course: &mut Course,
+        report: &mut Report,
     ) -> Result<FileFacts, Failure> {
-        let began = course.enter(Stage::Upload);
+        let began = report.enter(Stage::Upload);
         self.progress.enter(Stage::Upload, generated.file.digests().bytes);
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
         let work = async {
@@ -47,17 +38,18 @@ impl Pass<'_> {
             timeout_at(end, self.bring(claim, generated)).await.map_err(|_| passed(limit))?
         };
         let result = self.under(lease, work).await;
-        course.leave(began);
+        report.leave(began);
         let (file, adopted) = result?;
         tracing::debug!(id = file.id, name = file.name, adopted, "stored");
-        course.result.adopted = adopted;
-        course.result.describe_file(&file);
+        report.result.adopted = adopted;
+        report.result.describe_file(&file);
         Ok(file)
     }
 
     async fn bring(&self, claim: &Claim, generated: &Generated<Spool>) -> Result<(FileFacts, bool), Failure> {
         let mut batch = self.batch_of(claim).await?;
-        let mut file = manifest(&batch.id, generated);
+        let mut file = manifest(batch.id, generated);
+        let batch_name = batch.id.to_string();
         // `issued` in this attempt, hence to the present credentials; `fresh` as long as nothing can be stored under the id.
         let mut issued = self.choose_id(claim, &batch, &mut file).await?;
         let (mut fresh, mut taken) = (issued, false);
@@ -83,7 +75,7 @@ impl Pass<'_> {
                     if !fresh {
                         self.remember(claim, &file).await?;
                     }
-                    match self.destination.create(&self.new_file(&file, generated), self.progress).await? {
+                    match self.destination.create(&new_file(&batch_name, &file, generated), self.progress).await? {
                         Created::Stored(stored) => {
                             file.link = stored.link;
                             return Ok((file, false));
@@ -142,18 +134,8 @@ impl Pass<'_> {
         Ok(true)
     }
 
-    fn new_file<'a>(&self, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
-        NewFile {
-            id: &file.id,
-            name: &file.name,
-            batch: file.name.trim_end_matches(".csv"),
-            mime_type: "text/csv",
-            spool: &generated.file,
-        }
-    }
-
     async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
-        let batch = self.store.batch(&claim.batch).await?;
+        let batch = self.store.batch(claim.batch).await?;
         batch.filter(|batch| batch.fence == claim.fence).ok_or_else(lease_lost)
     }
 
@@ -163,6 +145,10 @@ impl Pass<'_> {
             false => Err(lease_lost()),
         }
     }
+}
+
+fn new_file<'a>(batch: &'a str, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
+    NewFile { id: &file.id, name: &file.name, batch, mime_type: "text/csv", spool: &generated.file }
 }
 
 fn passed(limit: Duration) -> Failure {
@@ -186,13 +172,13 @@ fn stored_sha256(batch: &Batch) -> Option<&str> {
     batch.file.as_ref().map(|file| file.sha256.as_str())
 }
 
-fn manifest(batch: &str, generated: &Generated<Spool>) -> FileFacts {
+fn manifest(batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
     let (digests, totals) = (generated.file.digests(), &generated.totals);
     // Checked when it was generated; a total that does not fit never comes this far.
     let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
     FileFacts {
         id: String::new(),
-        name: file_name(batch),
+        name: batch.file_name(),
         sha256: digests.sha256.clone(),
         md5: digests.md5.clone(),
         bytes: digests.bytes,

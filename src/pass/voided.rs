@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Pass, lease_lost};
-use crate::batch::{Batch, FileFacts, State};
+use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -30,13 +30,13 @@ impl Pass<'_> {
         if !self.store.void_file(claim, old, sha256, reason, replacement).await? {
             return Err(lease_lost());
         }
-        trash(self.store, self.destination, &claim.batch, old, sha256).await;
+        trash(self.store, self.destination, claim.batch, old, sha256).await;
         Ok(())
     }
 
     /// Gives up whatever file an earlier attempt left, because there will be none.
     pub(super) async fn give_up_file(&self, claim: &Claim, reason: &str) -> Result<(), Failure> {
-        let batch = self.store.batch(&claim.batch).await?.ok_or_else(lease_lost)?;
+        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
         self.void(claim, &file.id, Some(&file.sha256), reason, None).await
@@ -52,7 +52,7 @@ impl Pass<'_> {
             return;
         }
         let work = async {
-            if let Ok(Some(batch)) = self.store.batch(&result.batch).await {
+            if let Ok(Some(batch)) = self.store.batch(result.batch).await {
                 sweep(self.store, self.destination, &batch).await;
             }
         };
@@ -72,19 +72,19 @@ pub async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
     match destination {
         Destination::Drive(_) => {
             for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
-                trash(store, destination, &batch.id, &voided.id, voided.sha256.as_deref()).await;
+                trash(store, destination, batch.id, &voided.id, voided.sha256.as_deref()).await;
             }
         }
         Destination::Directory(_) => {
-            if let Err(error) = sweep_directory(store, destination, &batch.id).await {
-                tracing::warn!(batch = batch.id, "voided files are still there: {}", error.full_message());
+            if let Err(error) = sweep_directory(store, destination, batch.id).await {
+                tracing::warn!(batch = %batch.id, next = error.next, "voided files are still there: {error}");
             }
         }
     }
 }
 
 /// Under the directory's lock, and judged by the document as it is then: an unfinished batch is left to its next pass.
-async fn sweep_directory(store: &Store, destination: &Destination, batch: &str) -> Result<(), Failure> {
+async fn sweep_directory(store: &Store, destination: &Destination, batch: BatchId) -> Result<(), Failure> {
     let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
@@ -95,17 +95,17 @@ async fn sweep_directory(store: &Store, destination: &Destination, batch: &str) 
     for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
         // The same content became official later: then the file under that name is the official one.
         let theirs = voided.sha256.as_deref().filter(|sha256| Some(*sha256) != official);
-        trash(store, destination, &batch.id, &voided.id, theirs).await;
+        trash(store, destination, batch.id, &voided.id, theirs).await;
     }
     Ok(())
 }
 
-async fn trash(store: &Store, destination: &Destination, batch: &str, file: &str, sha256: Option<&str>) {
+async fn trash(store: &Store, destination: &Destination, batch: BatchId, file: &str, sha256: Option<&str>) {
     let done = match destination.discard(file, sha256).await {
         Ok(()) => store.mark_trashed(batch, file).await.map_err(Failure::from),
         Err(error) => Err(error.into()),
     };
     if let Err(error) = done {
-        tracing::warn!(batch, file, "a voided file is not in the trash yet: {}", error.full_message());
+        tracing::warn!(%batch, file, next = error.next, "a voided file is not in the trash yet: {error}");
     }
 }

@@ -12,15 +12,15 @@ use mongodb::options::ReturnDocument;
 
 use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
-use super::expressions::{history_with, literal, millis, void_when_exhausted};
+use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
 use super::{Claim, Store};
-use crate::batch::{Batch, State};
+use crate::batch::{Batch, BatchId, Ending, State};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Acquisition {
-    /// `batch_2026-01-18`.
-    pub batch: String,
+    /// The batch.
+    pub batch: BatchId,
     /// Identity of this invocation, a UUID.
     pub holder_id: String,
     /// Host name, for people.
@@ -74,7 +74,7 @@ impl Store {
         let Some(found) = self.find_and_acquire(request).await? else { return Ok(Acquired::Refused(Refusal::Absent)) };
         let batch = document::batch(&found)?;
         if batch.holder.as_ref().is_some_and(|holder| holder.id == request.holder_id) {
-            let claim = Claim { batch: batch.id.clone(), fence: batch.fence, attempt: batch.attempt };
+            let claim = Claim { batch: batch.id, fence: batch.fence, attempt: batch.attempt };
             return Ok(Acquired::Ours(claim, Box::new(batch)));
         }
         let batch = Box::new(batch);
@@ -93,7 +93,7 @@ impl Store {
         for _ in 0..3 {
             let update = self
                 .batches
-                .find_one_and_update(doc! { "_id": &request.batch }, pipeline.clone())
+                .find_one_and_update(doc! { "_id": request.batch }, pipeline.clone())
                 .upsert(request.create)
                 .return_document(ReturnDocument::After);
             match self.bounded(update.into_future()).await {
@@ -136,7 +136,7 @@ impl Store {
         };
         // An interruption costs no attempt: the number is used again.
         let next_attempt = doc! { "$cond": [
-            { "$eq": [{ "$last": { "$ifNull": ["$history.outcome", []] } }, "interrupted"] },
+            { "$eq": [{ "$last": { "$ifNull": ["$history.outcome", []] } }, Ending::Interrupted.name()] },
             { "$max": [1, "$attempt"] },
             { "$add": [{ "$ifNull": ["$attempt", 0] }, 1] },
         ]};
@@ -193,16 +193,7 @@ impl Store {
 /// `holder`; then there is nothing to add.
 fn crashed(request: &Acquisition) -> Document {
     let message = format!("its lease expired; found by {} (pid {})", request.host, std::process::id());
-    let entry = doc! {
-        "attempt": "$attempt",
-        "holder": "$holder",
-        "startedAt": "$holder.since",
-        "endedAt": "$$NOW",
-        "outcome": "crashed",
-        "class": "crashed",
-        "stage": null,
-        "message": literal(message),
-    };
+    let entry = attempt(Ending::Crashed, Some(Ending::Crashed.name()), None, Some(&message));
     let added = doc! { "$cond": [{ "$eq": [{ "$type": "$holder" }, "object"] }, [entry], []] };
     history_with(added)
 }

@@ -3,24 +3,26 @@
 //! A fenced write that matches nothing means that another run took over. That is not an error of the database: it comes back as
 //! `false` or `None`, and the pass ends without writing anything more.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
+use super::Store;
 use super::document::{self, file_document};
 use super::error::StoreError;
-use super::expressions::{history_with, literal, millis, void_when_exhausted};
-use super::{LEDGER, Store};
-use crate::batch::{Batch, FileFacts, State};
+use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
+use crate::batch::{Batch, BatchId, Ending, FileFacts, State};
 use crate::exit::Exit;
 use crate::failure::Stage;
 
 /// The right to work on a batch, as long as nobody acquires it again.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// `batch_2026-01-18`.
-    pub batch: String,
+    /// The batch.
+    pub batch: BatchId,
     /// The fencing token of this acquisition.
     pub fence: i64,
     /// The number of this attempt.
@@ -30,12 +32,13 @@ pub struct Claim {
 impl Claim {
     /// Matches the batch document while it is held under this claim, before or after the commit point.
     pub(super) fn filter(&self) -> Document {
-        doc! { "_id": &self.batch, "fence": self.fence, "state": { "$in": ["running", "marking"] } }
+        let held = [State::Running.name(), State::Marking.name()];
+        doc! { "_id": self.batch, "fence": self.fence, "state": { "$in": &held[..] } }
     }
 
     /// Matches the batch document while it is held under this claim and nothing is committed.
     pub(super) fn uncommitted(&self) -> Document {
-        doc! { "_id": &self.batch, "fence": self.fence, "state": "running" }
+        doc! { "_id": self.batch, "fence": self.fence, "state": State::Running.name() }
     }
 }
 
@@ -47,7 +50,7 @@ pub enum Ended<'a> {
     /// It failed.
     Failed(Exit, Stage, &'a str),
     /// It was told to stop.
-    Interrupted(Stage, &'a str),
+    Interrupted(Exit, Stage, &'a str),
 }
 
 /// A batch as a scan sees it.
@@ -116,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn mark_trashed(&self, batch: &str, file_id: &str) -> Result<(), StoreError> {
+    pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<(), StoreError> {
         let update = self
             .batches
             .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
@@ -135,29 +138,20 @@ impl Store {
         let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
         let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
-        let (outcome, class, stage, message, state, next): (_, _, _, _, Bson, Bson) = match ended {
-            Ended::Empty => ("empty", None, Stage::Generate, None, State::Empty.name().into(), Bson::Null),
+        let (entry, state, next): (Document, Bson, Bson) = match ended {
+            Ended::Empty => {
+                (attempt(Ending::Empty, None, Some(Stage::Generate), None), State::Empty.name().into(), Bson::Null)
+            }
             Ended::Failed(exit, stage, message) => (
-                "failed",
-                Some(exit.name()),
-                stage,
-                Some(message),
+                attempt(Ending::Failed, Some(exit.name()), Some(stage), Some(message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
             ),
-            Ended::Interrupted(stage, message) => {
-                ("interrupted", Some("interrupted"), stage, Some(message), State::Failed.name().into(), "$$NOW".into())
-            }
-        };
-        let entry = doc! {
-            "attempt": "$attempt",
-            "holder": "$holder",
-            "startedAt": "$holder.since",
-            "endedAt": "$$NOW",
-            "outcome": outcome,
-            "class": class,
-            "stage": stage.name(),
-            "message": literal(message.map(str::to_owned)),
+            Ended::Interrupted(exit, stage, message) => (
+                attempt(Ending::Interrupted, Some(exit.name()), Some(stage), Some(message)),
+                State::Failed.name().into(),
+                "$$NOW".into(),
+            ),
         };
         let marking = doc! { "$eq": ["$state", State::Marking.name()] };
         let changes = doc! { "$set": {
@@ -177,16 +171,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn unlock(&self, seen: &Batch, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
-        let entry = doc! {
-            "attempt": "$attempt",
-            "holder": "$holder",
-            "startedAt": "$holder.since",
-            "endedAt": "$$NOW",
-            "outcome": "unlocked",
-            "class": null,
-            "stage": null,
-            "message": literal(format!("by {by}: {}", reason.unwrap_or("no reason given"))),
-        };
+        let message = format!("by {by}: {}", reason.unwrap_or("no reason given"));
+        let entry = attempt(Ending::Unlocked, None, None, Some(&message));
         let marking = doc! { "$eq": ["$state", State::Marking.name()] };
         let changes = doc! { "$set": {
             "state": { "$cond": [&marking, "$state", State::Failed.name()] },
@@ -198,7 +184,7 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
         }};
-        let filter = doc! { "_id": &seen.id, "fence": seen.fence, "state": seen.state.name() };
+        let filter = doc! { "_id": seen.id, "fence": seen.fence, "state": seen.state.name() };
         self.change(filter, vec![changes]).await
     }
 
@@ -206,36 +192,44 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or the document makes no sense.
-    pub async fn batch(&self, id: &str) -> Result<Option<Batch>, StoreError> {
+    pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>, StoreError> {
         let found = self.bounded(self.batches.find_one(doc! { "_id": id }).into_future()).await?;
         found.as_ref().map(document::batch).transpose()
     }
 
-    /// Batches of a range of ids (both ends included), newest first, at most `limit`.
+    /// Batches of a range of business dates (both ends included), newest first, at most `limit`.
     ///
     /// # Errors
     /// When the database fails, or a document makes no sense.
-    pub async fn batch_range(&self, from: &str, to: &str, limit: i64) -> Result<Vec<Overview>, StoreError> {
-        self.overview(doc! { "_id": { "$gte": from, "$lte": to } }, limit).await
+    pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>, StoreError> {
+        self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await
     }
 
-    /// Id of the earliest batch; `None` before the first one.
+    /// The latest batches, newest first, at most `limit`.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn earliest_batch(&self) -> Result<Option<String>, StoreError> {
-        let find = self.batches.find_one(doc! { "_id": { "$gte": "batch_", "$lt": "batch`" } });
+    /// When the database fails, or a document makes no sense.
+    pub async fn latest_batches(&self, limit: i64) -> Result<Vec<Overview>, StoreError> {
+        self.overview(doc! {}, limit).await
+    }
+
+    /// The earliest batch; `None` before the first one.
+    ///
+    /// # Errors
+    /// When the database fails, or the id makes no sense.
+    pub async fn earliest_batch(&self) -> Result<Option<BatchId>, StoreError> {
+        let find = self.batches.find_one(doc! { "_id": ids_of_batches() });
         let find = find.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
         let found = self.bounded(find.into_future()).await?;
-        Ok(found.and_then(|found| document::text(&found, "_id")))
+        Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
     /// What may need work: everything unfinished, everything with a voided file that is not in the trash, and the batch `latest`.
     ///
     /// # Errors
     /// When the database fails, or a document makes no sense.
-    pub async fn unfinished(&self, latest: &str) -> Result<Vec<Overview>, StoreError> {
-        let unfinished = ["failed", "running", "marking", "exhausted"];
+    pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Overview>, StoreError> {
+        let unfinished = [State::Failed, State::Running, State::Marking, State::Exhausted].map(State::name);
         let filter = doc! { "$or": [
             { "_id": latest },
             { "state": { "$in": &unfinished[..] } },
@@ -245,17 +239,18 @@ impl Store {
     }
 
     async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>, StoreError> {
+        let held = [State::Running.name(), State::Marking.name()];
         let passed = |field: &str| doc! { "$lte": [{ "$ifNull": [field, "$$NOW"] }, "$$NOW"] };
         let pipeline = [
-            doc! { "$match": { "$and": [filter, { "_id": { "$ne": LEDGER } }] } },
+            doc! { "$match": { "$and": [filter, { "_id": ids_of_batches() }] } },
             doc! { "$sort": { "_id": -1 } },
             doc! { "$limit": limit },
             doc! { "$set": {
                 "_now": "$$NOW",
                 "_due": { "$switch": {
                     "branches": [
-                        { "case": { "$eq": ["$state", "failed"] }, "then": passed("$nextRetryAt") },
-                        { "case": { "$in": ["$state", ["running", "marking"]] }, "then": passed("$leaseExpiresAt") },
+                        { "case": { "$eq": ["$state", State::Failed.name()] }, "then": passed("$nextRetryAt") },
+                        { "case": { "$in": ["$state", &held[..]] }, "then": passed("$leaseExpiresAt") },
                     ],
                     "default": false,
                 }},
@@ -280,4 +275,9 @@ impl Store {
         let found = self.bounded(update.into_future()).await?;
         found.as_ref().map(document::batch).transpose()
     }
+}
+
+/// Matches the ids of batches: not the ledger, which lives in the same collection.
+fn ids_of_batches() -> Document {
+    doc! { "$regex": format!("^{}", BatchId::PREFIX) }
 }

@@ -1,6 +1,6 @@
 //! What a server belongs to, and whether that can keep the promise: transactions and snapshot reads need a replica set or mongos.
 //!
-//! The danger is a word that sends somebody the wrong way: a server that was started as a member of a replica set, but never told which
+//! Risk: a word that sends somebody the wrong way: a server that was started as a member of a replica set, but never told which
 //! one, is not standalone, and what it lacks is one command. It also hides: the driver finds nothing to talk to in it, and says that no
 //! server is there. So when none is found, each host of the URI is asked once more, directly.
 

@@ -4,17 +4,21 @@
 //! by hand in an emergency; what a decision depends on is checked again inside the update that acts on it.
 
 use chrono::{DateTime, Utc};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
-use crate::batch::{Attempt, Batch, FileFacts, Holder, State, Voided};
+use crate::batch::{Attempt, Batch, BatchId, Ending, FileFacts, Holder, State, Voided};
+use crate::failure::Stage;
+use crate::id::Id;
 
 /// Reads a batch document.
 ///
 /// # Errors
-/// When its state is none that this program knows.
+/// When it is no batch, or its state is none that this program knows.
 pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
     let id = text(document, "_id").unwrap_or_default();
+    let id: BatchId =
+        id.parse().map_err(|error| StoreError::malformed(format!("{id:?} among the batches: {error}")))?;
     let name = text(document, "state").unwrap_or_default();
     let state = State::from_name(&name)
         .ok_or_else(|| StoreError::malformed(format!("{id} has the unknown state {name:?}; was it edited by hand?")))?;
@@ -33,7 +37,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         voided: documents(document, "voided").map(voided).collect(),
         history: documents(document, "history").map(attempt).collect(),
         marked: int(document, "marked").unwrap_or(0),
-        changed_after_commit: object_ids(document, "changedAfterCommit"),
+        changed_after_commit: ids(document, "changedAfterCommit"),
         created_at: date(document, "createdAt"),
         updated_at: date(document, "updatedAt"),
         completed_at: date(document, "completedAt"),
@@ -98,15 +102,29 @@ fn attempt(document: &Document) -> Attempt {
         holder: document.get_document("holder").ok().map(holder),
         started_at: date(document, "startedAt"),
         ended_at: date(document, "endedAt"),
-        outcome: text(document, "outcome").unwrap_or_default(),
+        ending: text(document, "outcome").and_then(|name| Ending::from_name(&name)),
         class: text(document, "class"),
-        stage: text(document, "stage"),
+        stage: text(document, "stage").and_then(|name| Stage::from_name(&name)),
         message: text(document, "message"),
     }
 }
 
 pub(super) fn text(document: &Document, key: &str) -> Option<String> {
     document.get_str(key).ok().map(str::to_owned)
+}
+
+/// A batch id; `None` when the field is missing or null.
+///
+/// # Errors
+/// When it holds something else: to take that for nothing could let two batches export the same rows.
+pub(super) fn batch_id(document: &Document, key: &str) -> Result<Option<BatchId>, StoreError> {
+    match document.get(key) {
+        None | Some(Bson::Null) => Ok(None),
+        Some(other) => match other.as_str().and_then(|text| text.parse().ok()) {
+            Some(id) => Ok(Some(id)),
+            None => Err(StoreError::malformed(format!("{key} is {other}, not a batch like batch_2026-01-18"))),
+        },
+    }
 }
 
 /// An integer in whatever number type it was stored.
@@ -127,8 +145,20 @@ fn documents<'a>(document: &'a Document, key: &str) -> impl Iterator<Item = &'a 
     document.get_array(key).into_iter().flatten().filter_map(Bson::as_document)
 }
 
-fn object_ids(document: &Document, key: &str) -> Vec<String> {
-    document.get_array(key).into_iter().flatten().filter_map(Bson::as_object_id).map(|id| id.to_hex()).collect()
+fn ids(document: &Document, key: &str) -> Vec<Id> {
+    document.get_array(key).into_iter().flatten().filter_map(Bson::as_object_id).map(|id| Id(id.bytes())).collect()
+}
+
+impl From<Id> for Bson {
+    fn from(id: Id) -> Bson {
+        Bson::ObjectId(ObjectId::from_bytes(id.0))
+    }
+}
+
+impl From<BatchId> for Bson {
+    fn from(id: BatchId) -> Bson {
+        Bson::String(id.to_string())
+    }
 }
 
 /// A date as the database stores it: milliseconds.

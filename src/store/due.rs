@@ -3,7 +3,7 @@
 //! The file's order is `scheduledFor`, then `_id`. A server-side sort by it costs more than the rest of the join, and an index that serves
 //! the query gives nearly that order: rows of one `scheduledFor` come in the order in which they were queued, which is that of their `_id`
 //! but for neighbours. So [`InOrder`] holds a window of rows back, sorts within it, and hands out chunks while the server goes on.
-//! The danger is a row that comes after its place was given away. It is noticed, always, and then nothing of the order was true:
+//! Risk: a row that comes after its place was given away. It is noticed, always, and then nothing of the order was true:
 //! the caller starts again with all rows at once, as it does for a row that cannot be addressed.
 
 use chrono::{DateTime, Utc};
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::document::bson_date;
 use super::error::StoreError;
+use crate::id::Id;
 
 /// Rows that are handed out at a time, and whose entries are fetched by one command.
 pub(super) const CHUNK_ROWS: usize = 5_000;
@@ -31,9 +32,9 @@ const WINDOW_ROWS: usize = 5_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowKey {
     /// `_id` of the queue row.
-    pub row: [u8; 12],
-    /// `entryId`; all zero when the row has none.
-    pub entry: [u8; 12],
+    pub row: Id,
+    /// `entryId`; [`Id::ABSENT`] when the row has none.
+    pub entry: Id,
 }
 
 /// A due row, in the order of the file: `scheduledFor`, then `_id`.
@@ -224,9 +225,9 @@ fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, StoreError> {
     for element in row.iter_elements() {
         let element = element?;
         match (element.key().as_str(), element.value()?) {
-            ("_id", RawBsonRef::ObjectId(id)) => due.key.row = id.bytes(),
+            ("_id", RawBsonRef::ObjectId(id)) => due.key.row = Id(id.bytes()),
             ("_id", other) => return Ok(Err(format!("{other:?}"))),
-            ("entryId", RawBsonRef::ObjectId(id)) => due.key.entry = id.bytes(),
+            ("entryId", RawBsonRef::ObjectId(id)) => due.key.entry = Id(id.bytes()),
             ("scheduledFor", RawBsonRef::DateTime(date)) => due.scheduled_ms = date.timestamp_millis(),
             _ => {}
         }
@@ -244,7 +245,7 @@ mod tests {
     const CHUNK: usize = 3;
 
     fn row(number: usize) -> DueRow {
-        DueRow { scheduled_ms: (number / 4) as i64, key: RowKey { row: [number as u8; 12], entry: [0; 12] } }
+        DueRow { scheduled_ms: (number / 4) as i64, key: RowKey { row: Id([number as u8; 12]), entry: Id::ABSENT } }
     }
 
     /// What comes out when these answers come in; `None`: irregular.

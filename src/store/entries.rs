@@ -6,20 +6,21 @@ use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, RawBsonRef, RawDocument, doc, oid::ObjectId};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{ClientSession, Collection};
 
 use super::due::{CHUNK_ROWS, RowKey};
 use super::error::StoreError;
 use crate::entry::EntryFields;
+use crate::id::Id;
 use crate::money::Number;
 
 /// Entries of up to 5,000 consecutive rows, in the buffers that came from the wire.
 pub struct EntryChunk {
     batches: Vec<RawBatch>,
     /// Sorted by id: where each entry lies.
-    places: Vec<([u8; 12], Place)>,
+    places: Vec<(Id, Place)>,
     /// Where the next look-up probably ends: rows are queued in the order in which their entries were made, mostly.
     next: Cell<usize>,
     /// Sum of the hashes of the raw documents: equal when nothing that is exported changed.
@@ -38,7 +39,7 @@ impl EntryChunk {
     ///
     /// # Errors
     /// When the document is malformed.
-    pub fn entry(&self, id: &[u8; 12]) -> Result<Option<EntryFields<'_>>, StoreError> {
+    pub fn entry(&self, id: &Id) -> Result<Option<EntryFields<'_>>, StoreError> {
         let guess = self.next.get();
         let index = match self.places.get(guess) {
             Some((guessed, _)) if guessed == id => guess,
@@ -62,7 +63,7 @@ pub(super) async fn fetch(
     keys: impl Iterator<Item = &RowKey>,
     with_metadata: bool,
 ) -> Result<EntryChunk, StoreError> {
-    let ids: Vec<ObjectId> = keys.map(|key| ObjectId::from_bytes(key.entry)).collect();
+    let ids: Vec<Bson> = keys.map(|key| key.entry.into()).collect();
     let expected = ids.len();
     let mut wanted = doc! { "status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1 };
     if with_metadata {
@@ -98,7 +99,7 @@ impl EntryChunk {
             self.fingerprint = self.fingerprint.wrapping_add(hasher.finish());
             let offset = (bytes.as_ptr() as usize - start) as u32;
             let id = entry.get_object_id("_id").map_err(StoreError::from)?;
-            self.places.push((id.bytes(), Place { batch: index, offset, length: bytes.len() as u32 }));
+            self.places.push((Id(id.bytes()), Place { batch: index, offset, length: bytes.len() as u32 }));
         }
         self.batches.push(batch);
         Ok(())
@@ -106,7 +107,7 @@ impl EntryChunk {
 }
 
 /// One pass over the document: each element is looked at once.
-fn fields(id: [u8; 12], entry: &RawDocument) -> Result<EntryFields<'_>, StoreError> {
+fn fields(id: Id, entry: &RawDocument) -> Result<EntryFields<'_>, StoreError> {
     let mut fields = EntryFields { id, ..EntryFields::default() };
     for element in entry.iter_elements() {
         let element = element?;

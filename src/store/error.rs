@@ -1,4 +1,7 @@
-//! What went wrong in the database, in kinds. The kind is decided here, once, from codes and labels, never from text.
+//! Errors of the database, in kinds. The kind is decided here, once, from codes and labels, never from text.
+//!
+//! Risk: words that nobody can read at night. The driver reports a server that does not answer as a dump of its own state, and a server may
+//! echo a whole command. So the words are made here: which host, why, once; and the rest is cut to what matters.
 
 use std::time::Duration;
 
@@ -7,7 +10,10 @@ use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRAN
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Kinds of database trouble that the program treats differently.
+/// Characters of a server's own words that people get to see.
+const WORDS_MAX: usize = 400;
+
+/// Kinds of database errors that the program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The login was refused, or the user lacks a privilege.
@@ -46,11 +52,11 @@ impl Kind {
     }
 }
 
-/// Trouble with the database. The message holds no secret.
+/// An error of the database. The message holds no secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
-    /// What kind of trouble.
+    /// What kind of error.
     pub kind: Kind,
     /// What the driver or the server said.
     pub message: String,
@@ -101,11 +107,47 @@ impl From<StoreError> for Failure {
 /// The error without the driver's debugging clutter, and without secrets.
 pub(super) fn describe(error: &Error) -> String {
     let text = match &*error.kind {
-        ErrorKind::Command(command) => format!("{} ({})", command.message, command.code_name),
-        ErrorKind::Write(WriteFailure::WriteError(write)) => write.message.clone(),
-        _ => error.kind.to_string(),
+        ErrorKind::ServerSelection { message, .. } => unanswered(message),
+        ErrorKind::Command(command) => format!("{} ({})", cut(&command.message), command.code_name),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => cut(&write.message),
+        ErrorKind::Io(error) => format!("the connection broke: {error}"),
+        other => cut(&other.to_string()),
     };
     crate::secret::redact(&text).into_owned()
+}
+
+/// The beginning of words that may be as long as a whole command.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(WORDS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Each host that the driver tried and why it cannot be used, from the driver's dump of its servers:
+/// `{ Address: db1:27017, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: ...`.
+fn unanswered(dump: &str) -> String {
+    let hosts: Vec<String> = dump
+        .split("Address: ")
+        .skip(1)
+        .map(|server| {
+            let (host, rest) = server.split_once(", ").unwrap_or((server, ""));
+            let kind = rest.strip_prefix("Type: ").and_then(|rest| rest.split([',', ' ']).next()).unwrap_or_default();
+            let cause = rest.split_once("Error: ").map(|(_, cause)| cause.split(", labels: ").next().unwrap_or(cause));
+            match (cause, kind) {
+                (Some(cause), _) => {
+                    let cause = cause.trim_start_matches("Kind: ").trim_start_matches("I/O error: ");
+                    format!("{host} ({})", cut(cause.trim_end_matches([' ', '}', ']'])))
+                }
+                (None, "RsSecondary" | "RSSecondary") => format!("{host} (a secondary)"),
+                (None, _) => format!("{host} (no answer yet)"),
+            }
+        })
+        .collect();
+    match &hosts[..] {
+        [] => cut(dump),
+        hosts => format!("no server that accepts writes was found among {}", hosts.join(", ")),
+    }
 }
 
 fn kind(error: &Error) -> Kind {
@@ -138,5 +180,29 @@ pub(super) fn code(error: &Error) -> Option<i32> {
         ErrorKind::Command(command) => Some(command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_answer_is_named_once_with_its_reason() {
+        let dump = "Server selection timeout: No available servers. Topology: { Type: ReplicaSetNoPrimary, Set Name: x, Servers: \
+                    [ { Address: 127.0.0.1:1, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: \
+                    {\"RetryableError\"}, source: None, server response: None }, { Address: db2:27017, Type: RSSecondary, Average RTT: \
+                    1ms } ] }";
+        assert_eq!(
+            unanswered(dump),
+            "no server that accepts writes was found among 127.0.0.1:1 (Connection refused (os error 111)), db2:27017 (a secondary)"
+        );
+    }
+
+    #[test]
+    fn words_of_any_length_are_cut() {
+        assert_eq!(cut("short"), "short");
+        assert!(cut(&"ก".repeat(100_000)).chars().count() < 500);
+        assert_eq!(unanswered("something else"), "something else");
     }
 }

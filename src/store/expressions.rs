@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::batch::State;
+use crate::batch::{Ending, State};
+use crate::failure::Stage;
 
 /// Attempts that the history keeps.
 const HISTORY_CAP: i32 = 50;
+/// Bytes of a message in the history: some errors quote a whole command.
+const MESSAGE_BYTES: usize = 2048;
 
 /// A value as a constant inside an aggregation expression, where a `$` at its beginning would name a field.
 pub(super) fn literal(value: impl Into<Bson>) -> Bson {
@@ -17,6 +20,21 @@ pub(super) fn literal(value: impl Into<Bson>) -> Bson {
 /// Milliseconds for date arithmetic on the server.
 pub(super) fn millis(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+/// The attempt of the present holder, as it ends now, for the history.
+pub(super) fn attempt(ending: Ending, class: Option<&str>, stage: Option<Stage>, message: Option<&str>) -> Document {
+    let message = message.map(|message| message[..message.floor_char_boundary(MESSAGE_BYTES)].to_owned());
+    doc! {
+        "attempt": "$attempt",
+        "holder": "$holder",
+        "startedAt": "$holder.since",
+        "endedAt": "$$NOW",
+        "outcome": ending.name(),
+        "class": class,
+        "stage": stage.map(Stage::name),
+        "message": literal(message),
+    }
 }
 
 /// The history with more attempts, an expression that gives an array; the newest are kept.

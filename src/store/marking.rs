@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
+use mongodb::bson::{Bson, Document, doc};
 
 use super::batches::Claim;
 use super::commit::{completion, ids, send_commit, transaction_options};
@@ -15,7 +15,8 @@ use super::document::int;
 use super::error::StoreError;
 use super::expressions::millis;
 use super::{LEDGER, Store};
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchId, State};
+use crate::id::Id;
 
 /// Times that one step is run when the server asks for it.
 const STEP_TRIES: u32 = 6;
@@ -79,13 +80,13 @@ impl Store {
     }
 
     /// The rows that come next in the stored list.
-    async fn next_rows(&self, found: &Document, batch: &Batch, rows: usize) -> Result<Vec<[u8; 12]>, StoreError> {
+    async fn next_rows(&self, found: &Document, batch: &Batch, rows: usize) -> Result<Vec<Id>, StoreError> {
         let list = found.get_document("rowList").ok();
         let position = list.and_then(|list| Some((int(list, "fence")?, int(list, "from")?)));
         let Some((fence, from)) = position else {
             return Err(StoreError::malformed(format!("{} is marking but names no row list", batch.id)));
         };
-        self.row_list(&batch.id, fence, (batch.marked - from).max(0) as usize, rows).await
+        self.row_list(batch.id, fence, (batch.marked - from).max(0) as usize, rows).await
     }
 
     /// `false`: the fence moved on.
@@ -94,7 +95,7 @@ impl Store {
         session: &mut ClientSession,
         claim: &Claim,
         batch: &Batch,
-        rows: &[[u8; 12]],
+        rows: &[Id],
         last: bool,
     ) -> mongodb::error::Result<bool> {
         // The batch document first: from here on a renewal of the lease waits for this transaction instead of breaking it.
@@ -106,7 +107,8 @@ impl Store {
         if last {
             changes.extend(completion());
         }
-        let filter = doc! { "_id": &batch.id, "fence": claim.fence, "state": "marking", "marked": batch.marked };
+        let filter =
+            doc! { "_id": batch.id, "fence": claim.fence, "state": State::Marking.name(), "marked": batch.marked };
         let update = self.batches.update_one(filter, vec![doc! { "$set": changes }]).session(&mut *session).await?;
         if update.matched_count == 0 {
             return Ok(false);
@@ -114,14 +116,14 @@ impl Store {
         let file = batch.file.clone().unwrap_or_default();
         let marked = self.mark_rows(session, rows, claim, &file, None).await?;
         if marked != rows.len() as u64 {
-            let changed = self.not_marked(session, rows, &batch.id).await?;
+            let changed = self.not_marked(session, rows, batch.id).await?;
             let listed = doc! { "$push": { "changedAfterCommit": { "$each": changed } } };
-            self.batches.update_one(doc! { "_id": &batch.id }, listed).session(&mut *session).await?;
+            self.batches.update_one(doc! { "_id": batch.id }, listed).session(&mut *session).await?;
         }
         if last {
             let free = doc! { "$set": { "marking": null } };
-            self.batches.update_one(doc! { "_id": LEDGER, "marking": &batch.id }, free).session(&mut *session).await?;
-            self.delete_row_lists(session, &batch.id).await?;
+            self.batches.update_one(doc! { "_id": LEDGER, "marking": batch.id }, free).session(&mut *session).await?;
+            self.delete_row_lists(session, batch.id).await?;
         }
         Ok(true)
     }
@@ -130,23 +132,22 @@ impl Store {
     async fn not_marked(
         &self,
         session: &mut ClientSession,
-        rows: &[[u8; 12]],
-        batch: &str,
+        rows: &[Id],
+        batch: BatchId,
     ) -> mongodb::error::Result<Vec<Bson>> {
         let filter = doc! { "_id": ids(rows), "metadata.batchId": batch, "status": "completed" };
         let mut cursor = self.queue.find(filter).projection(doc! { "_id": 1 }).session(&mut *session).await?;
         let mut marked = std::collections::HashSet::new();
         while let Some(row) = cursor.next(&mut *session).await {
             let row: Document = row?;
-            marked.extend(row.get_object_id("_id"));
+            marked.extend(row.get_object_id("_id").map(|id| Id(id.bytes())));
         }
-        let all = rows.iter().map(|row| ObjectId::from_bytes(*row));
-        Ok(all.filter(|id| !marked.contains(id)).map(Bson::ObjectId).collect())
+        Ok(rows.iter().filter(|id| !marked.contains(id)).copied().map(Bson::from).collect())
     }
 
     /// What it means that the claim matches nothing.
     async fn completed_or_lost(&self, claim: &Claim) -> Result<Marked, StoreError> {
-        let batch = self.batch(&claim.batch).await?;
+        let batch = self.batch(claim.batch).await?;
         let completed = batch.is_some_and(|batch| batch.fence == claim.fence && batch.state.is_committed());
         Ok(if completed { Marked::Completed } else { Marked::LeaseLost })
     }

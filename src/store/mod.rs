@@ -10,8 +10,8 @@
 //! then one file per concern.
 
 mod acquire;
-mod audit;
 mod batches;
+mod checks;
 mod commit;
 mod deployment;
 mod document;
@@ -21,8 +21,8 @@ mod error;
 mod expressions;
 mod indexes;
 mod marking;
-mod probe;
-mod rows;
+mod read_back;
+mod row_list;
 mod snapshot;
 
 use std::time::Duration;
@@ -35,8 +35,8 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 
 pub use acquire::{Acquired, Acquisition, Refusal};
-pub use audit::{LogFacts, MarkedRows};
 pub use batches::{Claim, Ended, Overview};
+pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
 pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, DueScan, RowKey, ScanError, in_chunks};
@@ -44,7 +44,7 @@ pub use entries::EntryChunk;
 pub use error::{Kind, StoreError};
 pub use indexes::Initialized;
 pub use marking::Marked;
-pub use probe::ServerFacts;
+pub use read_back::{LogFacts, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
 
 use crate::config::Collections;

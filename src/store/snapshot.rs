@@ -6,14 +6,15 @@
 use chrono::{DateTime, Utc};
 use futures_util::stream::{Stream, StreamExt};
 use mongodb::ClientSession;
-use mongodb::bson::{Timestamp, doc};
+use mongodb::bson::{Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
 
-use super::document::{int, text};
+use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, DueScan};
 use super::entries::{EntryChunk, fetch};
 use super::error::StoreError;
 use super::{LEDGER, Store};
+use crate::batch::BatchId;
 
 /// Commands in flight: the server joins two chunks while the client writes another. Of two cores, the third one uses what two leave idle:
 /// 8 % of the time, for 1 MiB.
@@ -27,13 +28,13 @@ pub struct Ledger {
     /// Checksum of its file.
     pub last_sha256: Option<String>,
     /// The batch whose rows are still being marked.
-    pub marking: Option<String>,
+    pub marking: Option<BatchId>,
 }
 
 /// One instant of the database.
 pub struct Snapshot {
     pub(super) store: Store,
-    /// `None` until a read told it, which one of a collection that does not exist never does.
+    /// `None` until the first read returns a snapshot time; a read of a missing collection returns none.
     pub(super) at: Option<Timestamp>,
     ledger: Ledger,
 }
@@ -63,11 +64,7 @@ impl Snapshot {
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
         let found = store.bounded(find.into_future()).await?;
         let at = session.snapshot_time();
-        let ledger = found.as_ref().map(|found| Ledger {
-            number: int(found, "number").unwrap_or(0),
-            last_sha256: text(found, "lastSha256"),
-            marking: text(found, "marking"),
-        });
+        let ledger = found.as_ref().map(ledger).transpose()?;
         let exists = ledger.is_some();
         Ok((Snapshot { store: store.clone(), at, ledger: ledger.unwrap_or_default() }, exists))
     }
@@ -119,9 +116,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn marking(&self) -> Result<Option<String>, StoreError> {
-        let ledger = self.bounded(self.batches.find_one(doc! { "_id": LEDGER }).into_future()).await?;
-        Ok(ledger.and_then(|ledger| text(&ledger, "marking")))
+    pub async fn marking(&self) -> Result<Option<BatchId>, StoreError> {
+        let found = self.bounded(self.batches.find_one(doc! { "_id": LEDGER }).into_future()).await?;
+        Ok(found.as_ref().map(ledger).transpose()?.and_then(|ledger| ledger.marking))
     }
 
     async fn create_ledger(&self) -> Result<(), StoreError> {
@@ -134,6 +131,14 @@ impl Store {
         self.bounded(upsert.into_future()).await?;
         Ok(())
     }
+}
+
+fn ledger(found: &Document) -> Result<Ledger, StoreError> {
+    Ok(Ledger {
+        number: int(found, "number").unwrap_or(0),
+        last_sha256: text(found, "lastSha256"),
+        marking: batch_id(found, "marking")?,
+    })
 }
 
 pub(super) async fn snapshot_session(store: &Store, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {

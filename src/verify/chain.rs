@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Findings, Kind, Verification};
+use crate::batch::BatchId;
 use crate::failure::Failure;
 use crate::store::{Ledger, LogFacts, Snapshot};
 
@@ -11,7 +12,7 @@ impl Verification<'_> {
         let mut snapshot = Snapshot::open(self.store, false).await?;
         let ledger = snapshot.ledger().clone();
         let log = snapshot.log(None).await?;
-        let mut holders: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        let mut holders: BTreeMap<i64, Vec<BatchId>> = BTreeMap::new();
         for batch in snapshot.numbered_batches().await? {
             holders.entry(batch.number.unwrap_or(0)).or_default().push(batch.id);
         }
@@ -20,9 +21,12 @@ impl Verification<'_> {
                 Some([_]) => {}
                 Some(several) => {
                     findings.add(
-                        &several[0],
+                        several[0],
                         Kind::Number,
-                        format!("number {number} is used by {}", several.join(", ")),
+                        format!(
+                            "number {number} is used by {}",
+                            several.iter().map(BatchId::to_string).collect::<Vec<_>>().join(", ")
+                        ),
                     );
                 }
                 None => findings.add(named(&log, number), Kind::Number, format!("no batch has the number {number}")),
@@ -30,7 +34,7 @@ impl Verification<'_> {
         }
         for (number, batches) in holders.range(..1).chain(holders.range(ledger.number + 1..)) {
             let message = format!("it has the number {number}; the last one given out is {}", ledger.number);
-            findings.add(&batches[0], Kind::Number, message);
+            findings.add(batches[0], Kind::Number, message);
         }
         check_links(&ledger, &log, findings);
         Ok(())

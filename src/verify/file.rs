@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Findings, Kind, Verification};
-use crate::batch::{Batch, FileFacts, file_name};
+use crate::batch::{Batch, FileFacts};
 use crate::csv::recount;
 use crate::destination::{Destination, Known, Look};
 use crate::failure::Failure;
@@ -20,34 +20,34 @@ impl Verification<'_> {
         let mut content = self.spool()?;
         if self.destination.read_back(&file.id, &mut content).await?.is_none() {
             let message = format!("{} is not at the destination", file.name);
-            findings.add(&batch.id, Kind::MissingFile, message);
+            findings.add(batch.id, Kind::MissingFile, message);
             return Ok(None);
         }
-        let content = content.into_spool().map_err(|error| self.spool_trouble(&error))?;
+        let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         let found = content.digests();
         if found.sha256 != file.sha256 || found.bytes != file.bytes {
             let message = format!(
                 "{} has {} bytes and sha256 {}; committed were {} bytes and sha256 {}",
                 file.name, found.bytes, found.sha256, file.bytes, file.sha256
             );
-            findings.add(&batch.id, Kind::Content, message);
-        } else if found.md5 != file.md5 || file.name != file_name(&batch.id) {
+            findings.add(batch.id, Kind::Content, message);
+        } else if found.md5 != file.md5 || file.name != batch.id.file_name() {
             let message = format!(
                 "the batch document has the name {} and md5 {}; the file is {} with md5 {}",
                 file.name,
                 file.md5,
-                file_name(&batch.id),
+                batch.id.file_name(),
                 found.md5
             );
-            findings.add(&batch.id, Kind::Content, message);
+            findings.add(batch.id, Kind::Content, message);
         }
         let encoding = self.config.encoding.unwrap_or(self.config.format.default_encoding());
-        let open = content.open().map_err(|error| self.spool_trouble(&error))?;
+        let open = content.open().map_err(|error| self.spool_failed(&error))?;
         match recount(open, self.config.format, encoding) {
             Err(reason) => {
                 let format = self.config.format.name();
                 let message = format!("it cannot be counted as {format} in {}: {reason}", encoding.name());
-                findings.add(&batch.id, Kind::Totals, message);
+                findings.add(batch.id, Kind::Totals, message);
                 return Ok(None);
             }
             Ok(totals) => {
@@ -58,7 +58,7 @@ impl Verification<'_> {
                         "a recount of the file gives (entries, rows, debit and credit in satang) {recounted:?}, \
                          the record says {recorded:?}"
                     );
-                    findings.add(&batch.id, Kind::Totals, message);
+                    findings.add(batch.id, Kind::Totals, message);
                 }
             }
         }
@@ -73,16 +73,16 @@ impl Verification<'_> {
         findings: &mut Findings,
     ) -> Result<(), Failure> {
         let official_id = official.map(|file| self.listed_id(&file.id));
-        let listed = self.destination.files_of(&batch.id, &file_name(&batch.id)).await?;
+        let listed = self.destination.files_of(batch.id, &batch.id.file_name()).await?;
         for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
             let message = format!("the voided file {} is not known to be in the trash; `retry` trashes it", voided.id);
-            findings.add(&batch.id, Kind::UntrashedVoided, message);
+            findings.add(batch.id, Kind::UntrashedVoided, message);
         }
         for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != official_id) {
             match batch.voided.iter().find(|voided| voided.id == file.id) {
                 Some(voided) if voided.trashed => {
                     let message = format!("the voided file {} was taken out of the trash; put it back", file.id);
-                    findings.add(&batch.id, Kind::UntrashedVoided, message);
+                    findings.add(batch.id, Kind::UntrashedVoided, message);
                 }
                 Some(_) => {}
                 // Before the commit, the attempt's own file is where it belongs.
@@ -90,7 +90,7 @@ impl Verification<'_> {
                     && batch.file.as_ref().is_some_and(|own| self.listed_id(&own.id) == file.id) => {}
                 None => {
                     let message = format!("{} ({}) is another live file of this batch; trash it", file.name, file.id);
-                    findings.add(&batch.id, Kind::SecondFile, message);
+                    findings.add(batch.id, Kind::SecondFile, message);
                 }
             }
         }
@@ -100,7 +100,7 @@ impl Verification<'_> {
             .await?
         {
             let message = format!("{} ({}) is in the trash; restore it", file.name, file.id);
-            findings.add(&batch.id, Kind::MissingFile, message);
+            findings.add(batch.id, Kind::MissingFile, message);
         }
         Ok(())
     }
@@ -128,10 +128,10 @@ impl Verification<'_> {
     }
 
     pub(super) fn spool(&self) -> Result<SpoolWriter, Failure> {
-        SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_trouble(&error))
+        SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error))
     }
 
-    pub(super) fn spool_trouble(&self, error: &io::Error) -> Failure {
+    pub(super) fn spool_failed(&self, error: &io::Error) -> Failure {
         let folder = self.config.spool_dir.display();
         Failure::configuration(format!("a temporary file in {folder} cannot be used: {error}"))
             .next("free space there, or set BATCH_EXPORT_SPOOL_DIR to a private folder with room for the file")

@@ -1,15 +1,17 @@
 //! `verify`: is what was exported still what the records say, and do the records agree with each other?
 //!
-//! It reads the file back from the destination and trusts nothing that was remembered about it. It changes nothing anywhere. Trouble on
-//! the way (no database, no destination) is not a finding: then nothing can be said, and the command fails with the code of the trouble.
+//! It reads the file back from the destination and trusts nothing that was remembered about it. It changes nothing anywhere. An error on
+//! the way (no database, no destination) is not a finding: then nothing can be said, and the command fails with its code.
 
 mod chain;
 mod file;
 mod rows;
 
+use std::fmt::Display;
+
 use serde::Serialize;
 
-use crate::batch::{Batch, State, date_of, file_name};
+use crate::batch::{Batch, BatchId, State};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::failure::Failure;
@@ -84,7 +86,7 @@ pub struct Problem {
 #[derive(Clone, Debug, Serialize)]
 pub struct Checked {
     /// `batch_2026-01-18`.
-    pub batch: String,
+    pub batch: BatchId,
     /// Its state.
     pub state: &'static str,
     /// Its number, once committed.
@@ -107,8 +109,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, batch: &str, kind: Kind, message: impl Into<String>) {
-        self.problems.push(Problem { batch: batch.to_owned(), kind, message: message.into() });
+    fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
+        self.problems.push(Problem { batch: batch.to_string(), kind, message: message.into() });
     }
 }
 
@@ -127,16 +129,16 @@ impl Verification<'_> {
     ///
     /// # Errors
     /// When the database, the destination or the spool folder fails.
-    pub async fn check(&self, batches: &[String]) -> Result<Findings, Failure> {
+    pub async fn check(&self, batches: &[BatchId]) -> Result<Findings, Failure> {
         let mut findings = Findings::default();
-        for batch in batches {
+        for &batch in batches {
             self.check_batch(batch, &mut findings).await?;
         }
         self.check_chain(&mut findings).await?;
         Ok(findings)
     }
 
-    async fn check_batch(&self, id: &str, findings: &mut Findings) -> Result<(), Failure> {
+    async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
         let mut snapshot = Snapshot::open(self.store, false).await?;
         let Some(batch) = snapshot.batch(id).await? else {
             findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
@@ -170,7 +172,7 @@ impl Verification<'_> {
 fn checked(batch: &Batch) -> Checked {
     let file = batch.file.clone().filter(|_| batch.state.is_committed()).unwrap_or_default();
     Checked {
-        batch: batch.id.clone(),
+        batch: batch.id,
         state: batch.state.name(),
         number: batch.number,
         entries: file.entries,
@@ -183,7 +185,7 @@ fn checked(batch: &Batch) -> Checked {
 fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     let [entry] = log else {
         let message = format!("{} ExportLogs of this batch exist, not one", log.len());
-        findings.add(&batch.id, Kind::Log, message);
+        findings.add(batch.id, Kind::Log, message);
         return;
     };
     let file = batch.file.clone().unwrap_or_default();
@@ -194,10 +196,10 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
         }
     };
     same("number", entry.number == batch.number);
-    same("batchDate", date_of(&batch.id).is_some_and(|date| entry.date == date.to_string()));
+    same("batchDate", entry.date == batch.id.date().to_string());
     same("attempt", entry.attempt == Some(batch.attempt.into()));
     same("fileId", entry.file.id == file.id);
-    same("filename", entry.file.name == file_name(&batch.id));
+    same("filename", entry.file.name == batch.id.file_name());
     same("webViewLink", entry.file.link == file.link);
     same("sha256", entry.file.sha256 == file.sha256);
     same("csvSize", entry.file.bytes == file.bytes);
@@ -207,6 +209,6 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     same("totalCredit", entry.file.total_credit == file.total_credit);
     if !differing.is_empty() {
         let message = format!("ExportLog and batch document differ in {}", differing.join(", "));
-        findings.add(&batch.id, Kind::Log, message);
+        findings.add(batch.id, Kind::Log, message);
     }
 }

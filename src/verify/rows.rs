@@ -9,13 +9,14 @@ use std::collections::BTreeSet;
 use futures_util::TryStreamExt;
 
 use super::{Findings, Kind, Verification};
-use crate::batch::{Batch, FileFacts, date_of};
+use crate::batch::{Batch, FileFacts};
 use crate::csv::{Sheet, SheetOptions, differing_entries, entry_ids};
 use crate::entry::{EntryFields, NO_SUCH_ENTRY, validate};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::id::Id;
 use crate::money::Number;
-use crate::spool::{Spool, SpoolWriter, hex};
+use crate::spool::{Spool, SpoolWriter};
 use crate::store::{DueRow, MarkedRows, Snapshot, in_chunks};
 
 /// What has to be done about an entry that the accountant's books have otherwise.
@@ -32,16 +33,16 @@ impl Verification<'_> {
         findings: &mut Findings,
     ) -> Result<(), Failure> {
         for (row, reason) in &marked.odd {
-            findings.add(&batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
+            findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
         }
         let all_there = marked.rows.len() as u64 == file.entries;
         if !all_there {
             let message = format!("{} rows are marked, {} entries are in the file", marked.rows.len(), file.entries);
-            findings.add(&batch.id, Kind::Rows, message);
+            findings.add(batch.id, Kind::Rows, message);
         }
         if batch.marked as u64 != file.entries {
             let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
-            findings.add(&batch.id, Kind::Rows, message);
+            findings.add(batch.id, Kind::Rows, message);
         }
         if let Some(content) = content {
             self.check_ids(batch, marked, content, findings)?;
@@ -56,7 +57,7 @@ impl Verification<'_> {
                 // Not a word of an edit: settings of another format would be reversed in somebody's books.
                 let message = "the entries as they are now do not give the committed file: either some were edited, or --format, \
                                --encoding or --contra-account is not that of the export";
-                findings.add(&batch.id, Kind::Content, message);
+                findings.add(batch.id, Kind::Content, message);
             }
             return Ok(());
         };
@@ -64,11 +65,11 @@ impl Verification<'_> {
             .map_err(|reason| Failure::new(Exit::Unexpected, reason))?;
         if differing.is_empty() && told.is_empty() {
             let message = "the same cells give other bytes: the settings (encoding) are not those of the export";
-            findings.add(&batch.id, Kind::Content, message);
+            findings.add(batch.id, Kind::Content, message);
         }
         for position in differing.into_iter().filter(|position| !told.contains(position)) {
             let Some(DueRow { key, .. }) = marked.rows.get(position) else { continue };
-            findings.add(&batch.id, Kind::Edited, format!("entry {} was edited; {REVERSAL}", hex(&key.entry)));
+            findings.add(batch.id, Kind::Edited, format!("entry {} was edited; {REVERSAL}", key.entry));
         }
         Ok(())
     }
@@ -84,12 +85,12 @@ impl Verification<'_> {
         let ids = entry_ids(self.open(content)?, self.config.format);
         let Some(ids) = ids.map_err(|reason| Failure::new(Exit::Unexpected, reason))? else { return Ok(()) };
         let in_file: BTreeSet<String> = ids.into_iter().collect();
-        let in_rows: BTreeSet<String> = marked.rows.iter().map(|row| hex(&row.key.entry)).collect();
+        let in_rows: BTreeSet<String> = marked.rows.iter().map(|row| row.key.entry.to_string()).collect();
         for id in in_file.difference(&in_rows) {
-            findings.add(&batch.id, Kind::Rows, format!("entry {id} is in the file and no row is marked for it"));
+            findings.add(batch.id, Kind::Rows, format!("entry {id} is in the file and no row is marked for it"));
         }
         for id in in_rows.difference(&in_file) {
-            findings.add(&batch.id, Kind::Rows, format!("entry {id} is marked as exported and not in the file"));
+            findings.add(batch.id, Kind::Rows, format!("entry {id} is marked as exported and not in the file"));
         }
         Ok(())
     }
@@ -103,23 +104,23 @@ impl Verification<'_> {
         told: &mut BTreeSet<usize>,
         findings: &mut Findings,
     ) -> Result<Spool, Failure> {
-        let trouble = |error| self.spool_trouble(&error);
-        let mut sheet = Sheet::new(self.spool()?, self.options(batch)).map_err(trouble)?;
+        let failed = |error| self.spool_failed(&error);
+        let mut sheet = Sheet::new(self.spool()?, self.options(batch)).map_err(failed)?;
         let mut chunks = std::pin::pin!(snapshot.join(in_chunks(rows), true));
         let mut position = 0;
         while let Some((rows, chunk)) = chunks.try_next().await? {
             for DueRow { key, .. } in rows {
                 let entry = chunk.entry(&key.entry)?;
-                if let Some((kind, reason)) = push(&mut sheet, entry).map_err(trouble)? {
-                    let message = format!("entry {}: {reason}; {REVERSAL}", hex(&key.entry));
-                    findings.add(&batch.id, kind, message);
+                if let Some((kind, reason)) = push(&mut sheet, entry).map_err(failed)? {
+                    let message = format!("entry {}: {reason}; {REVERSAL}", key.entry);
+                    findings.add(batch.id, kind, message);
                     told.insert(position);
                 }
                 position += 1;
             }
         }
-        let (spool, _) = sheet.finish().map_err(trouble)?;
-        spool.into_spool().map_err(trouble)
+        let (spool, _) = sheet.finish().map_err(failed)?;
+        spool.into_spool().map_err(failed)
     }
 
     fn options(&self, batch: &Batch) -> SheetOptions {
@@ -127,13 +128,13 @@ impl Verification<'_> {
             format: self.config.format,
             encoding: self.config.encoding,
             zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
-            business_date: date_of(&batch.id).unwrap_or_default(),
+            business_date: batch.id.date(),
             contra_account: self.config.contra_account.clone(),
         }
     }
 
     fn open(&self, spool: &Spool) -> Result<std::fs::File, Failure> {
-        spool.open().map_err(|error| self.spool_trouble(&error))
+        spool.open().map_err(|error| self.spool_failed(&error))
     }
 }
 
@@ -168,7 +169,7 @@ fn cancellation(fields: &EntryFields<'_>) -> String {
 }
 
 const STAND_IN: EntryFields<'static> = EntryFields {
-    id: [0; 12],
+    id: Id::ABSENT,
     status: Some("approved"),
     date_ms: Some(0),
     account: Some("-"),

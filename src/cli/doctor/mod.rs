@@ -17,7 +17,6 @@ use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::pass::stopped_by;
 use crate::stop::Stop;
 
 /// How a check ended.
@@ -80,11 +79,7 @@ struct DoctorResult {
 /// # Errors
 /// Only when it is told to stop: what is wrong is a finding.
 pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let checks = tokio::select! {
-        biased;
-        signal = stop.wait() => return Err(stopped_by(signal)),
-        checks = all(config) => checks,
-    };
+    let checks = stop.until_signal(async { Ok::<_, Failure>(all(config).await) }).await?;
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     let exit = if bad { Exit::CheckFailed } else { Exit::Ok };
     let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks };

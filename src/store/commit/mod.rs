@@ -21,9 +21,11 @@ use super::Store;
 use super::batches::Claim;
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
-use super::expressions::history_with;
+use super::expressions::{attempt, history_with};
 use super::snapshot::Ledger;
-use crate::batch::{FileFacts, State};
+use crate::batch::{Ending, FileFacts, State};
+use crate::failure::Stage;
+use crate::id::Id;
 
 /// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
 const TRANSACTION_TRIES: u32 = 6;
@@ -55,24 +57,22 @@ pub struct CommitRequest<'a> {
     pub cutoff: DateTime<Utc>,
     /// Rows that one transaction may mark.
     pub transaction_rows: usize,
-    /// The business date, `2026-01-18`.
-    pub business_date: &'a str,
 }
 
 impl<'a> CommitRequest<'a> {
     /// The rows that the file holds, in order: all but those that are held back, which are in the same order.
-    fn exported(&self) -> impl Iterator<Item = [u8; 12]> + Send + 'a {
+    fn exported(&self) -> impl Iterator<Item = Id> + Send + 'a {
         let mut held = self.held.iter().map(|(key, _)| key).peekable();
         self.rows.iter().filter(move |key| held.next_if_eq(key).is_none()).map(|key| key.row)
     }
 
     /// Those that the commit itself marks.
-    fn first(&self) -> Vec<[u8; 12]> {
+    fn first(&self) -> Vec<Id> {
         self.exported().take(self.transaction_rows).collect()
     }
 
     /// Those that are marked after it.
-    fn rest(&self) -> impl Iterator<Item = [u8; 12]> + Send + 'a {
+    fn rest(&self) -> impl Iterator<Item = Id> + Send + 'a {
         self.exported().skip(self.transaction_rows)
     }
 
@@ -127,7 +127,7 @@ impl Store {
                 Ok(result) => result,
                 Err(_) => Err(Stopped::Unanswered(StoreError::timeout(COMMIT_LIMIT))),
             };
-            let trouble = match result {
+            let error = match result {
                 Ok(committed) => return Ok(committed),
                 Err(Stopped::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
                 Err(Stopped::LeaseLost) => return Err(CommitError::LeaseLost),
@@ -140,9 +140,9 @@ impl Store {
                     None => error,
                 },
             };
-            tracing::warn!(tries, "the commit transaction has to be run again: {trouble}");
+            tracing::warn!(tries, "the commit transaction has to be run again: {error}");
             if tries == TRANSACTION_TRIES || Instant::now() >= deadline || stopping() {
-                return Err(CommitError::Failed(trouble));
+                return Err(CommitError::Failed(error));
             }
             tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
         }
@@ -155,7 +155,7 @@ impl Store {
         let unknown = |error: StoreError| CommitError::Unknown(error.message);
         let found = match self.renew(request.claim).await.map_err(unknown)? {
             Some(batch) => batch,
-            None => match self.batch(&request.claim.batch).await.map_err(unknown)? {
+            None => match self.batch(request.claim.batch).await.map_err(unknown)? {
                 Some(batch) => batch,
                 None => return Err(CommitError::LeaseLost),
             },
@@ -230,16 +230,7 @@ pub(super) fn transaction_options() -> TransactionOptions {
 
 /// What the batch document gets when its last row is marked.
 pub(super) fn completion() -> Document {
-    let entry = doc! {
-        "attempt": "$attempt",
-        "holder": "$holder",
-        "startedAt": "$holder.since",
-        "endedAt": "$$NOW",
-        "outcome": "completed",
-        "class": null,
-        "stage": "commit",
-        "message": null,
-    };
+    let entry = attempt(Ending::Completed, None, Some(Stage::Commit), None);
     doc! {
         "state": State::Completed.name(),
         "completedAt": "$$NOW",

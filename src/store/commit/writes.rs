@@ -1,12 +1,13 @@
 //! What the commit transaction reads and writes, in the order that the module above gives reasons for.
 
 use chrono::{DateTime, Utc};
-use mongodb::bson::{Document, doc, oid::ObjectId};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, error::Error};
 
 use super::{CommitRequest, Committed, completion};
 use crate::batch::{FileFacts, State};
+use crate::id::Id;
 use crate::store::batches::Claim;
 use crate::store::document::{bson_date, date, file_document, int};
 use crate::store::due::{CHUNK_ROWS, due_filter};
@@ -61,7 +62,7 @@ impl Store {
         self.log.insert_one(log_entry(request, committed, now)).session(&mut *session).await?;
         if !committed.marking {
             // Of an earlier attempt, or of this one before rows were taken back.
-            self.delete_row_lists(session, &request.claim.batch).await?;
+            self.delete_row_lists(session, request.claim.batch).await?;
         }
         Ok(committed)
     }
@@ -72,7 +73,7 @@ impl Store {
         request: &CommitRequest<'_>,
         committed: Committed,
     ) -> Result<(), Stopped> {
-        let marking = committed.marking.then_some(&request.claim.batch);
+        let marking = committed.marking.then_some(request.claim.batch);
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
         let next = doc! { "$set": {
             "number": committed.number,
@@ -147,7 +148,7 @@ impl Store {
     pub(in crate::store) async fn mark_rows(
         &self,
         session: &mut ClientSession,
-        rows: &[[u8; 12]],
+        rows: &[Id],
         claim: &Claim,
         file: &FileFacts,
         cutoff: Option<DateTime<Utc>>,
@@ -157,7 +158,7 @@ impl Store {
             "status": "completed",
             "completedAt": "$$NOW",
             "updatedAt": "$$NOW",
-            "metadata.batchId": literal(claim.batch.as_str()),
+            "metadata.batchId": literal(claim.batch),
             "metadata.googleDriveFileId": literal(file.id.as_str()),
             "metadata.googleDriveUrl": literal(file.link.clone()),
         }};
@@ -181,7 +182,7 @@ impl Store {
                 .iter()
                 .map(|(key, reason)| {
                     let mut filter = due_filter(request.cutoff);
-                    filter.insert("_id", ObjectId::from_bytes(key.row));
+                    filter.insert("_id", key.row);
                     let reason = literal(reason.as_str());
                     let changes = doc! { "status": "failed", "lastError": reason, "updatedAt": "$$NOW" };
                     doc! { "q": filter, "u": [{ "$set": changes }] }
@@ -200,8 +201,8 @@ impl Store {
 }
 
 /// Rows as a condition on `_id`.
-pub(in crate::store) fn ids(rows: &[[u8; 12]]) -> Document {
-    doc! { "$in": rows.iter().map(|row| ObjectId::from_bytes(*row)).collect::<Vec<_>>() }
+pub(in crate::store) fn ids(rows: &[Id]) -> Document {
+    doc! { "$in": rows.iter().copied().map(Bson::from).collect::<Vec<_>>() }
 }
 
 /// Cut into pieces, the last one shorter.
@@ -221,8 +222,8 @@ fn log_entry(request: &CommitRequest<'_>, committed: Committed, now: DateTime<Ut
         "performedBy": "system",
         "createdAt": bson_date(now),
         "metadata": {
-            "batchDate": request.business_date,
-            "batchId": &claim.batch,
+            "batchDate": claim.batch.date().to_string(),
+            "batchId": claim.batch,
             "number": committed.number,
             "previousSha256": request.ledger.last_sha256.clone(),
             "attempt": claim.attempt,

@@ -1,6 +1,6 @@
 //! What `doctor` wants to know of a database, found out without leaving anything behind.
 //!
-//! The danger is a probe that disturbs: a document that another run stumbles over, or an entry that is touched. So the right to write is
+//! Risk: a probe that disturbs: a document that another run stumbles over, or an entry that is touched. So the right to write is
 //! tried inside a transaction that is always aborted, on documents that nobody has, and the majority is asked for by an update that
 //! matches nothing (the server waits for the majority all the same).
 

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 
 use super::drive::Listed;
 use super::{Destination, DestinationError};
+use crate::batch::BatchId;
 
 impl Destination {
     /// Writes the content of a file into `sink`. `None` when there is no such file; a file in the trash counts as there.
@@ -30,9 +31,9 @@ impl Destination {
     ///
     /// # Errors
     /// When the destination cannot be read.
-    pub async fn files_of(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
+    pub async fn files_of(&self, batch: BatchId, name: &str) -> Result<Vec<Listed>, DestinationError> {
         match self {
-            Destination::Drive(drive) => drive.list_batch(batch, name).await,
+            Destination::Drive(drive) => drive.list_batch(&batch.to_string(), name).await,
             Destination::Directory(directory) => {
                 let folder = directory.path();
                 let trouble = |error| DestinationError::Rejected {
@@ -42,7 +43,7 @@ impl Destination {
                 let mut found = Vec::new();
                 for entry in std::fs::read_dir(folder).map_err(trouble)? {
                     let name = entry.map_err(trouble)?.file_name().to_string_lossy().into_owned();
-                    if name.starts_with(batch) {
+                    if name.starts_with(&batch.to_string()) {
                         found.push(Listed {
                             id: name.clone(),
                             name,

@@ -14,6 +14,8 @@ use super::batches::Claim;
 use super::commit::{chunks, send_commit};
 use super::error::StoreError;
 use super::{COMMAND_TIMEOUT, Store};
+use crate::batch::BatchId;
+use crate::id::Id;
 
 /// Rows per stored piece: 600 kB.
 pub(super) const PIECE_ROWS: usize = 50_000;
@@ -31,13 +33,13 @@ impl Store {
     pub(super) async fn store_row_list(
         &self,
         claim: &Claim,
-        rows: impl Iterator<Item = [u8; 12]>,
+        rows: impl Iterator<Item = Id>,
     ) -> Result<bool, StoreError> {
         for (piece, rows) in chunks(rows, PIECE_ROWS).enumerate() {
-            let ids = Binary { subtype: BinarySubtype::Generic, bytes: rows.concat() };
+            let ids = Binary { subtype: BinarySubtype::Generic, bytes: rows.iter().flat_map(|row| row.0).collect() };
             let document = doc! {
-                "_id": piece_id(&claim.batch, claim.fence, piece),
-                "batch": &claim.batch,
+                "_id": piece_id(claim.batch, claim.fence, piece),
+                "batch": claim.batch,
                 "fence": claim.fence,
                 "piece": piece as i64,
                 "ids": ids,
@@ -91,7 +93,7 @@ impl Store {
         if self.batches.update_one(claim.uncommitted(), touch).session(&mut *session).await?.matched_count == 0 {
             return Ok(false);
         }
-        let earlier = of_batch(&claim.batch, &format!("{:010}/", claim.fence));
+        let earlier = of_batch(claim.batch, &format!("{:010}/", claim.fence));
         self.row_lists.delete_many(earlier).session(&mut *session).await?;
         let same = doc! { "_id": document.get("_id") };
         self.row_lists.replace_one(same, document).upsert(true).session(&mut *session).await?;
@@ -104,11 +106,11 @@ impl Store {
     /// When the database fails, or a piece is missing.
     pub(super) async fn row_list(
         &self,
-        batch: &str,
+        batch: BatchId,
         fence: i64,
         from: usize,
         count: usize,
-    ) -> Result<Vec<[u8; 12]>, StoreError> {
+    ) -> Result<Vec<Id>, StoreError> {
         let mut rows = Vec::new();
         let mut piece = from / PIECE_ROWS;
         let mut skip = from % PIECE_ROWS;
@@ -119,7 +121,7 @@ impl Store {
             };
             let ids = found.get_binary_generic("ids").map_err(|_| StoreError::malformed(format!("{id} has no ids")))?;
             let (all, _) = ids.as_chunks::<12>();
-            rows.extend(all.iter().skip(skip).take(count - rows.len()));
+            rows.extend(all.iter().skip(skip).take(count - rows.len()).copied().map(Id));
             if all.len() < PIECE_ROWS {
                 break;
             }
@@ -133,7 +135,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
-        let until_ours = of_batch(&claim.batch, &format!("{:010}/", claim.fence + 1));
+        let until_ours = of_batch(claim.batch, &format!("{:010}/", claim.fence + 1));
         self.bounded(self.row_lists.delete_many(until_ours).into_future()).await?;
         Ok(())
     }
@@ -142,7 +144,7 @@ impl Store {
     pub(super) async fn delete_row_lists(
         &self,
         session: &mut ClientSession,
-        batch: &str,
+        batch: BatchId,
     ) -> mongodb::error::Result<()> {
         self.row_lists.delete_many(of_batch(batch, ALL_FENCES)).session(session).await?;
         Ok(())
@@ -153,10 +155,10 @@ impl Store {
 const ALL_FENCES: &str = "~";
 
 /// The pieces of a batch with fences before one, found through the index on `_id`.
-fn of_batch(batch: &str, before: &str) -> Document {
+fn of_batch(batch: BatchId, before: &str) -> Document {
     doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/{before}") } }
 }
 
-fn piece_id(batch: &str, fence: i64, piece: usize) -> String {
+fn piece_id(batch: BatchId, fence: i64, piece: usize) -> String {
     format!("{batch}/{fence:010}/{piece:06}")
 }

@@ -4,15 +4,14 @@
 
 use futures_util::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, doc};
 
 use super::document::{self, date, int, text};
 use super::error::StoreError;
 use super::snapshot::{Snapshot, snapshot_session};
 use super::{DueRow, LEDGER, RowKey};
-use crate::batch::{Batch, FileFacts};
-use crate::spool::hex;
+use crate::batch::{Batch, BatchId, FileFacts, State};
+use crate::id::Id;
 
 /// An entry of the export log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub struct MarkedRows {
     /// How many carry the batch's id.
     pub marked: u64,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
-    pub odd: Vec<(String, String)>,
+    pub odd: Vec<(Id, String)>,
 }
 
 impl Snapshot {
@@ -47,7 +46,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn log(&mut self, batch: Option<&str>) -> Result<Vec<LogFacts>, StoreError> {
+    pub async fn log(&mut self, batch: Option<BatchId>) -> Result<Vec<LogFacts>, StoreError> {
         let mut filter = doc! { "action": "csv_generated", "metadata.batchId": { "$type": "string" } };
         if let Some(batch) = batch {
             filter.insert("metadata.batchId", batch);
@@ -63,7 +62,8 @@ impl Snapshot {
     /// # Errors
     /// When the database fails, or a document makes no sense.
     pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
-        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": ["marking", "completed"] } };
+        let committed = [State::Marking.name(), State::Completed.name()];
+        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": &committed[..] } };
         let collection = self.store.ledger_at_snapshot.clone();
         let found = self.read(&collection, filter).await?;
         let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
@@ -75,7 +75,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the database fails, or the document makes no sense.
-    pub async fn batch(&mut self, id: &str) -> Result<Option<Batch>, StoreError> {
+    pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>, StoreError> {
         let collection = self.store.ledger_at_snapshot.clone();
         self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
     }
@@ -86,20 +86,19 @@ impl Snapshot {
     /// When the database fails.
     pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
         let collection = self.store.queue.clone();
-        let marked = self.read(&collection, doc! { "metadata.batchId": &batch.id }).await?;
-        let changed: Vec<ObjectId> =
-            batch.changed_after_commit.iter().filter_map(|id| ObjectId::parse_str(id).ok()).collect();
+        let marked = self.read(&collection, doc! { "metadata.batchId": batch.id }).await?;
+        let changed = &batch.changed_after_commit;
         let left = match changed.is_empty() {
             true => Vec::new(),
             false => {
-                let filter = doc! { "_id": { "$in": changed }, "metadata.batchId": { "$ne": &batch.id } };
+                let filter = doc! { "_id": { "$in": changed.clone() }, "metadata.batchId": { "$ne": batch.id } };
                 self.read(&collection, filter).await?
             }
         };
         let file = batch.file.clone().unwrap_or_default();
         let mut rows: Vec<DueRow> = marked.iter().chain(&left).map(due_row).collect();
         rows.sort_unstable();
-        let odd = marked.iter().filter_map(|row| Some((hex(&due_row(row).key.row), oddity(row, &file)?))).collect();
+        let odd = marked.iter().filter_map(|row| Some((due_row(row).key.row, oddity(row, &file)?))).collect();
         Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
     }
 
@@ -113,7 +112,7 @@ impl Snapshot {
 }
 
 fn due_row(row: &Document) -> DueRow {
-    let id = |name| row.get_object_id(name).map(|id| id.bytes()).unwrap_or_default();
+    let id = |name| row.get_object_id(name).map_or(Id::ABSENT, |id| Id(id.bytes()));
     DueRow {
         scheduled_ms: date(row, "scheduledFor").map_or(0, |instant| instant.timestamp_millis()),
         key: RowKey { row: id("_id"), entry: id("entryId") },

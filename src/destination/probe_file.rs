@@ -1,7 +1,7 @@
-//! The probe file of `doctor`: its name, and those that killed doctors left behind.
+//! The probe file of `doctor`: its name, and the removal of probe files left by doctors that were killed.
 //!
-//! The dangers: to remove what is not ours, and to take its file from a doctor that is at work. So only a name of exactly our pattern
-//! counts, and only when it is much older than any probe lives: older than the one that was just stored, by the destination's own clock.
+//! Risk: to remove what is not ours, or the probe file of a doctor that is at work. So only a name of exactly our pattern counts, and only
+//! when the file is much older than any probe lives, by the destination's own clock.
 
 use std::time::{Duration, SystemTime};
 

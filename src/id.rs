@@ -1,0 +1,51 @@
+//! The 12-byte ids of the application's documents.
+//!
+//! A batch may have a million of them in memory, so an id is its bytes and nothing more.
+
+use std::fmt;
+
+/// `_id` of a queue row or a journal entry (an ObjectId): 12 bytes, shown as 24 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub [u8; 12]);
+
+impl Id {
+    /// Stands for an id that a document lacks: no generator makes it.
+    pub const ABSENT: Id = Id([0; 12]);
+
+    /// The 24 hexadecimal digits, without an allocation.
+    pub fn hex(self) -> [u8; 24] {
+        let mut digits = [0; 24];
+        // The length fits by construction.
+        let _ = hex::encode_to_slice(self.0, &mut digits);
+        digits
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.hex()))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Id {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Id;
+
+    #[test]
+    fn an_id_is_shown_as_24_hexadecimal_digits() {
+        let id = Id([0x65, 0, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(id.to_string(), "6500ff010203040506070809");
+    }
+}

@@ -1,0 +1,125 @@
+//! Recording how a pass ended: in the result that people see, and in the batch document that `retry` goes by.
+//!
+//! Risk: a record by a run that lost its lease. Every write here carries the fence, and a lost lease or an unknown commit is not recorded
+//! at all: the document belongs to the other run, or nothing may be written before the outcome is known.
+
+use std::time::{Duration, Instant};
+
+use super::generate::Generated;
+use super::lease::Lease;
+use super::lock::by_hand;
+use super::{Pass, Request, lease_lost};
+use crate::batch::{Batch, State};
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
+use crate::outcome::{BatchResult, Outcome, rfc3339};
+use crate::spool::Spool;
+use crate::store::{Claim, Ended};
+
+/// How long the record of a failure or an interruption may take.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a pass is, and what is known of it.
+pub(super) struct Report {
+    pub(super) stage: Stage,
+    pub(super) claim: Option<Claim>,
+    pub(super) result: BatchResult,
+    began: Instant,
+}
+
+impl Report {
+    pub(super) fn new(request: Request) -> Report {
+        let result = BatchResult::new(request.command, request.date);
+        Report { stage: Stage::Lock, claim: None, result, began: Instant::now() }
+    }
+
+    /// The result, once the pass is over.
+    pub(super) fn end(mut self) -> BatchResult {
+        self.result.durations_ms.total = millis_since(self.began);
+        self.result
+    }
+
+    /// Enters a stage.
+    pub(super) fn enter(&mut self, stage: Stage) -> Instant {
+        self.stage = stage;
+        tracing::Span::current().record("stage", stage.name());
+        tracing::debug!(stage = stage.name(), "begins");
+        Instant::now()
+    }
+
+    /// Leaves the stage that was entered at `began`.
+    pub(super) fn leave(&mut self, began: Instant) {
+        let ms = millis_since(began);
+        tracing::debug!(stage = self.stage.name(), ms, "ends");
+        self.result.durations_ms.add(self.stage, ms);
+    }
+
+    /// What the file says, as far as it is known.
+    pub(super) fn describe(&mut self, generated: &Generated<Spool>) {
+        let digests = generated.file.digests();
+        let entries = generated.totals.entries;
+        tracing::debug!(
+            entries,
+            held = generated.held.len(),
+            bytes = digests.bytes,
+            sha256 = digests.sha256,
+            "generated"
+        );
+        self.result.carried_over = generated.carried_over;
+        self.result.guarded_cells = generated.guarded_cells;
+        self.result.held = generated.held_for_people();
+    }
+}
+
+impl Pass<'_> {
+    /// Records that nothing is due, and gives up what an earlier attempt left.
+    pub(super) async fn record_empty(&self, lease: &Lease, claim: &Claim, report: &mut Report) -> Result<(), Failure> {
+        self.under(lease, self.give_up_file(claim, "nothing is due any more")).await?;
+        self.store.give_up_row_lists(claim).await?;
+        match self.store.release(claim, Ended::Empty).await? {
+            Some(batch) => {
+                report.result.describe_batch(&batch);
+                report.result.succeed(Outcome::Empty);
+                Ok(())
+            }
+            None => Err(lease_lost()),
+        }
+    }
+
+    /// Puts a failure into the result and, after the lock, into the batch document.
+    pub(super) async fn record(&self, failure: &Failure, report: &mut Report) {
+        report.result.fail(failure, Some(report.stage));
+        let Some(claim) = &report.claim else { return };
+        if let Some(batch) = self.release(claim, report.stage, failure).await {
+            report.result.next_retry_at = batch.next_retry_at.map(rfc3339);
+            if batch.state == State::Exhausted {
+                report.result.exit_code = Exit::Exhausted;
+                report.result.outcome = Outcome::Failed(Exit::Exhausted);
+                if let Some(error) = &mut report.result.error {
+                    error.next = format!("that was the last retry: {}", by_hand(batch.id));
+                }
+            }
+        }
+    }
+
+    /// Ends a claim with what went wrong; the document as it is afterwards, when that was recorded.
+    pub(super) async fn release(&self, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
+        let message = &failure.message;
+        let ended = match failure.exit {
+            Exit::LeaseLost | Exit::CommitUnknown => return None,
+            exit @ (Exit::InterruptedInt | Exit::InterruptedTerm) => Ended::Interrupted(exit, stage, message),
+            exit => Ended::Failed(exit, stage, message),
+        };
+        match tokio::time::timeout(RECORD_TIMEOUT, self.store.release(claim, ended)).await {
+            Ok(Ok(Some(batch))) => return Some(batch),
+            Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
+            Ok(Err(error)) => tracing::error!("the failure could not be recorded: {error}; `retry` takes over"),
+            Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
+        }
+        None
+    }
+}
+
+fn millis_since(began: Instant) -> u64 {
+    began.elapsed().as_millis() as u64
+}
