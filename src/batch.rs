@@ -17,6 +17,8 @@ pub struct BatchId(NaiveDate);
 impl BatchId {
     /// What every batch id begins with.
     pub const PREFIX: &str = "batch_";
+    /// The last batch that an id can name: years have four digits.
+    pub const LAST: BatchId = BatchId(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
 
     /// The batch of a business date.
     pub fn new(date: NaiveDate) -> BatchId {

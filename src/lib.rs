@@ -67,7 +67,7 @@
 //! - [`pass`]: the story above, readable in one function. Door: [`pass::Pass::run`]
 //! - [`verify`]: the same things, looked at afterwards. Door: [`verify::Verification::check`]
 //! - [`notify`]: people, health checks and metrics, after the result. Door: [`notify::Listeners`]
-//! - [`telemetry`]: logs
+//! - [`telemetry`], the log. Door: [`telemetry::start`]
 //! - [`cli`]: the face; the only user of clap and the only writer of stdout. Door: [`cli::main`]
 //!
 //! # Invariants

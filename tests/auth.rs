@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::support::browser::{Browser, answer, get, wait_until};
-use crate::support::command::{BatchExport, Running};
+use crate::support::command::{BatchExport, Running, told};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const CLIENT_SECRET: &str = "GOCSPX-a-client-secret";
@@ -150,7 +150,7 @@ fn a_consent_that_is_refused_or_too_small_writes_nothing() {
         let (running, asked) = start(&desk);
         answer(&asked, query);
         let finished = running.wait(PATIENCE).expect_code(31);
-        let message = finished.json()["error"]["message"].as_str().unwrap().to_owned();
+        let message = told(&finished.json()["error"]);
         assert!(message.contains(words) && message.contains("auth"), "{message}");
         assert!(!desk.file().exists());
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 
+use crate::support::command::told;
 use crate::support::day::{Day, entry_ids};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
@@ -47,7 +48,7 @@ fn a_row_that_cannot_be_addressed_is_not_held_and_holding_is_not_the_advice() {
     row.insert("_id", "row-1");
     day.db.insert_many(QUEUE, vec![row]);
     let refused = day.run().args(&["--invalid", "hold"]).run().expect_code(32).json();
-    let message = refused["error"]["message"].as_str().unwrap();
+    let message = told(&refused["error"]);
     assert!(message.contains("queue row String(\"row-1\")") && message.contains("a new _id"), "{message}");
     assert!(!message.contains("--invalid hold"), "{message}");
     assert_eq!((day.live_files().len(), day.rows_with_status("queued")), (0, 2));

@@ -2,6 +2,7 @@
 
 use mongodb::bson::doc;
 
+use crate::support::command::told;
 use crate::support::day::Day;
 use crate::support::seed::QUEUE;
 
@@ -26,7 +27,7 @@ fn an_index_in_the_way_is_a_matter_for_a_person_and_no_failure_of_the_database()
         index.extend(options);
         day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
         let refused = day.command("init").run().expect_code(30).json();
-        let message = refused["error"]["message"].as_str().unwrap();
+        let message = told(&refused["error"]);
         assert!(message.contains("status_1_scheduledFor_1") && message.contains("drop that index"), "{message}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::doc;
 
-use crate::support::command::BatchExport;
+use crate::support::command::{BatchExport, told};
 use crate::support::day::{BATCHES, Day};
 use crate::support::fake_drive::{Answer, Fault, On, Operation, Point};
 use crate::support::mongod::Mongod;
@@ -27,7 +27,7 @@ fn retrying_stops_after_3_attempts() {
     day.let_time_pass();
     let last = day.retry().run().expect_code(33).json();
     assert_eq!(last["batches"][0]["error"]["class"], "drive_rejected");
-    let message = last["batches"][0]["error"]["message"].as_str().unwrap();
+    let message = told(&last["batches"][0]["error"]);
     assert!(message.contains("`batch-export unlock --date 2026-01-18`"), "nothing retries it any more: {message}");
     assert_eq!(day.batch().get_str("state").unwrap(), "exhausted");
     let requests = day.drive().journal().len();

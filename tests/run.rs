@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, doc};
 
-use crate::support::command::{BatchExport, Finished};
+use crate::support::command::{BatchExport, Finished, told};
 use crate::support::day::{BATCH, BATCHES, Day, FILE, entry_ids};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::mongod::Mongod;
@@ -289,7 +289,7 @@ fn a_directory_that_a_stopped_run_holds_is_named_and_left_to_retry() {
     let folder = std::fs::File::open(day.directory()).unwrap();
     rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let busy = day.run().args(&["--upload-timeout", "700ms"]).run().expect_code(22);
-    let message = busy.json()["error"]["message"].as_str().unwrap().to_owned();
+    let message = told(&busy.json()["error"]);
     assert!(message.contains(&format!("`fuser -v {}` names it", day.directory().display())), "{message}");
     assert!(busy.stderr.contains("waits for another run that works in the directory"), "{}", busy.stderr);
     drop(folder);

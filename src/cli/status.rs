@@ -106,7 +106,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let from = latest - Days::new(u64::from(args.last) - 1);
     // Before the first batch there are no gaps; without any, the latest date is the one that is missing.
     let from = first.map_or(latest, |first| first.min(latest)).max(from);
-    let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::new(NaiveDate::MAX), READ_MAX).await?);
+    let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::LAST, READ_MAX).await?);
     let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();

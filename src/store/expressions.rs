@@ -24,7 +24,10 @@ pub(super) fn millis(duration: Duration) -> i64 {
 
 /// The attempt of the present holder, as it ends now, for the history.
 pub(super) fn attempt(ending: Ending, class: Option<&str>, stage: Option<Stage>, message: Option<&str>) -> Document {
-    let message = message.map(|message| message[..message.floor_char_boundary(MESSAGE_BYTES)].to_owned());
+    let message = message.map(|message| {
+        let end = (0..=message.len().min(MESSAGE_BYTES)).rev().find(|end| message.is_char_boundary(*end));
+        message[..end.unwrap_or(0)].to_owned()
+    });
     doc! {
         "attempt": "$attempt",
         "holder": "$holder",

@@ -2,7 +2,7 @@
 //! apart, and the very next `retry` with the advice taken lands it.
 
 use super::{check_failed, check_no_secret, check_result, outspoken};
-use crate::support::command::BatchExport;
+use crate::support::command::{BatchExport, told};
 use crate::support::day::Day;
 use crate::support::fake_drive::{FakeDrive, Operation, Role, SCOPE_DRIVE_FILE, USER};
 use crate::support::seed::{DATE, seed_day};
@@ -107,6 +107,6 @@ fn a_person_cannot_act_as_somebody_else() {
     let day = small_day();
     PERSON.prepare(&day);
     let ended = day.run().args(&["--drive-subject", USER]).run().expect_code(30);
-    assert!(ended.json()["error"]["message"].as_str().unwrap().contains("--drive-subject"), "{}", ended.report());
+    assert!(told(&ended.json()["error"]).contains("--drive-subject"), "{}", ended.report());
     assert!(day.drive().journal().is_empty());
 }

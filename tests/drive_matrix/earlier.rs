@@ -6,6 +6,7 @@ use std::time::Duration;
 use mongodb::bson::doc;
 
 use super::{answer, check_failed, check_result, html, outspoken};
+use crate::support::command::told;
 use crate::support::day::{Day, FILE};
 use crate::support::fake_drive::{Fault, On, Operation, Planted, Point, StoredFile, Tamper};
 use crate::support::seed::{DATE, ENTRIES, seed_day};
@@ -121,7 +122,7 @@ fn nothing_is_decided_about_an_earlier_file_that_cannot_be_looked_at() {
         day.drive().plan(On::every(Get), fault);
         let before = day.drive().files();
         let failed = outspoken(day.retry()).run().expect_code(code).json();
-        let message = failed["batches"][0]["error"]["message"].as_str().unwrap_or_default().to_owned();
+        let message = told(&failed["batches"][0]["error"]);
         assert!(message.contains(words), "{message}");
         assert_eq!(day.drive().files(), before);
         assert_eq!(voided(&day), 0, "{}", day.batch());
@@ -147,8 +148,8 @@ fn a_file_that_exists_but_cannot_be_seen_ends_the_attempt() {
         change(&day, &file);
         let before = (day.drive().files(), day.drive().journal().len());
         let failed = outspoken(day.retry()).run().expect_code(22).json();
-        let message = failed["batches"][0]["error"]["message"].as_str().unwrap_or_default().to_owned();
-        assert!(message.contains("does not show it") && message.contains("; "), "{message}");
+        let message = told(&failed["batches"][0]["error"]);
+        assert!(message.contains("does not show it"), "{message}");
         assert_eq!(day.drive().files(), before.0);
         // Token, look, start, perhaps one chunk, and one more look.
         assert!(day.drive().journal().len() - before.1 <= 5, "it goes round in circles");

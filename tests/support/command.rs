@@ -312,3 +312,10 @@ fn text(pipe: Option<Pipe>) -> String {
     let bytes = std::mem::take(&mut *bytes.lock().unwrap_or_else(PoisonError::into_inner));
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
+
+/// All that a result's `error` says: what failed, and on a line of its own what to do next.
+pub fn told(error: &serde_json::Value) -> String {
+    let text = |field: &str| error[field].as_str().unwrap_or_else(|| panic!("no {field} in {error}")).to_owned();
+    assert!(!text("next").is_empty(), "an error without a next step: {error}");
+    format!("{}\n{}", text("message"), text("next"))
+}
