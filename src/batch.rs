@@ -245,6 +245,8 @@ pub struct Batch {
     pub timezone: String,
     /// The cut-off: rows scheduled up to and including this instant are due.
     pub cutoff: DateTime<Utc>,
+    /// Whether it was closed by hand before its cut-off.
+    pub early: bool,
     /// When it is due again, by the database's clock; only when failed.
     pub next_retry_at: Option<DateTime<Utc>>,
     /// The file, from the moment its id is stored.

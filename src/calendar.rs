@@ -34,6 +34,11 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
     NaiveDate::from_ymd_opt(year as i32, month, day).ok_or_else(|| format!("there is no date {text}"))
 }
 
+/// Years by which the Thai calendar is ahead.
+pub const BUDDHIST_YEARS: i32 = 543;
+/// A slip of the calendar means a year of the recent past.
+const LIKELY_YEARS: i32 = 100;
+
 /// Reads a time of day, `HH:MM`.
 ///
 /// # Errors
@@ -93,6 +98,23 @@ impl Calendar {
             date = date - Days::new(1);
         }
         date
+    }
+
+    /// Refuses a business date that is later than tomorrow: nobody means that, and a day that is closed before it comes is lost.
+    ///
+    /// # Errors
+    /// A sentence that names the date and, where there is one, the likely meaning: years of the Buddhist calendar are 543 ahead.
+    pub fn refuse_future(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), String> {
+        let tomorrow = self.today(now) + Days::new(1);
+        if date <= tomorrow {
+            return Ok(());
+        }
+        let meant = date.with_year(date.year() - BUDDHIST_YEARS);
+        let meant = meant.filter(|meant| *meant <= tomorrow && tomorrow.year() - meant.year() < LIKELY_YEARS);
+        Err(match meant {
+            Some(meant) => format!("{date} is later than tomorrow: a Buddhist year? {meant}"),
+            None => format!("{date} is later than tomorrow, {tomorrow}: no batch can be made or asked for yet"),
+        })
     }
 
     /// The instant at which the wall clock jumped over `wall`. A bisection: at its lower end the clock shows less than `wall`, at its
@@ -232,6 +254,20 @@ mod tests {
 
     fn date(text: &str) -> NaiveDate {
         parse_date(text).unwrap()
+    }
+
+    #[test]
+    fn a_date_later_than_tomorrow_is_refused_with_its_likely_meaning() {
+        let calendar = calendar("Asia/Bangkok", "18:00");
+        // 23:30 in UTC is the next day in Bangkok.
+        let now = at("2026-01-17T23:30:00Z");
+        for fine in ["2026-01-19", "2026-01-18", "1999-12-31"] {
+            assert_eq!(calendar.refuse_future(date(fine), now), Ok(()), "{fine}");
+        }
+        let told = |text: &str| calendar.refuse_future(date(text), now).unwrap_err();
+        assert_eq!(told("2569-01-18"), "2569-01-18 is later than tomorrow: a Buddhist year? 2026-01-18");
+        assert!(told("2026-01-20").contains("later than tomorrow, 2026-01-19"));
+        assert!(told("2570-03-01").contains("later than tomorrow, 2026-01-19"), "2027-03-01 is to come as well");
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct BatchResult {
     pub rows: u64,
     /// Entries among them that were due by the previous day's cut-off already.
     pub carried_over: u64,
+    /// Rows that are due by this batch's cut-off and were queued after it was made; the next day's file takes them.
+    pub late: u64,
     /// Entries because of which nothing was exported.
     pub invalid: Vec<Invalid>,
     /// Entries that were held back while the others were exported.
@@ -174,6 +176,7 @@ impl BatchResult {
             entries: 0,
             rows: 0,
             carried_over: 0,
+            late: 0,
             invalid: Vec::new(),
             held: Vec::new(),
             guarded_cells: 0,

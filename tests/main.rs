@@ -5,6 +5,7 @@ mod backfill;
 mod behind_a_proxy;
 mod completions;
 mod crash;
+mod dates;
 mod doctor;
 mod drive_client;
 mod drive_matrix;

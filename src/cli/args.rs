@@ -103,7 +103,7 @@ pub struct RunArgs {
     /// Generate only: read, count and total; write nothing anywhere
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not wait for the cut-off: take now in its place
+    /// Do not wait for today's cut-off: take what is queued for it so far, and close the day
     #[arg(long)]
     pub early: bool,
     /// Do not wait for the back-off of a failed batch

@@ -89,7 +89,11 @@ async fn dispatch(cli: Cli) -> Exit {
     let output = cli.settings.output;
     let result = async {
         // Only when it is wanted: what is made for packagers needs no setting, not even a correct one.
-        let config = || settings::validate(&cli.settings);
+        let config = || {
+            let config = settings::validate(&cli.settings)?;
+            refuse_future(&cli.command, &config)?;
+            Ok::<_, Failure>(config)
+        };
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
         match &cli.command {
@@ -112,6 +116,25 @@ async fn dispatch(cli: Cli) -> Exit {
             refuse(&cli.command, &failure, output);
             failure.exit
         }
+    }
+}
+
+/// Dates that are later than tomorrow are refused before anything is asked for: they can only be slips.
+fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
+    let dates = match command {
+        Command::Run(args) => vec![args.date],
+        Command::Retry(args) => vec![args.date],
+        Command::Status(args) => vec![args.date],
+        Command::Verify(args) => vec![args.date],
+        Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
+        Command::Unlock(args) => vec![Some(args.date)],
+        Command::Doctor | Command::Init | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
+    };
+    let now = config.clock.now();
+    let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
+    match refused {
+        Some(message) => Err(Failure::new(Exit::Usage, message).next("correct the date")),
+        None => Ok(()),
     }
 }
 

@@ -98,6 +98,9 @@ impl Render for BatchResult {
         if self.guarded_cells > 0 {
             let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
         }
+        if self.late > 0 {
+            let _ = writeln!(text, "  {} rows came too late for this day: the next day's file takes them", self.late);
+        }
         if self.changed_after_commit > 0 {
             let _ = writeln!(
                 text,

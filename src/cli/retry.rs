@@ -52,7 +52,11 @@ async fn all_due<'a>(
     let progress = Arc::new(Progress::default());
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
-    let dates = due_dates(args, config, &found);
+    let mut dates = due_dates(args, config, &found);
+    if let Some(date) = stop.until_signal(refilled(&store, &found, args, config)).await? {
+        dates.push(date);
+        dates.sort_unstable();
+    }
     if !dates.is_empty() {
         *listeners = Some(Listeners::begin(config));
     }
@@ -83,6 +87,21 @@ async fn all_due<'a>(
 
 async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {
     stop.until_signal(store.unfinished(BatchId::new(latest))).await
+}
+
+/// The latest business date, when it was recorded as empty and rows are due for it now.
+async fn refilled(
+    store: &Store,
+    found: &[Overview],
+    args: &RetryArgs,
+    config: &Config,
+) -> Result<Option<NaiveDate>, Failure> {
+    let latest = BatchId::new(args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now())));
+    let batch = found.iter().map(|overview| &overview.batch).find(|batch| batch.id == latest);
+    match batch.filter(|batch| batch.state == State::Empty) {
+        Some(batch) if store.due_count(batch.cutoff).await? > 0 => Ok(Some(latest.date())),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// The business dates that want a pass, oldest first. An exhausted batch is among them: it is refused, and that is said every time,

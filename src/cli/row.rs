@@ -33,6 +33,10 @@ pub struct BatchRow {
     pub file: Option<FileResult>,
     /// Checksum of the file, once committed.
     pub sha256: Option<String>,
+    /// Whether it was closed by hand before its cut-off.
+    pub early: bool,
+    /// Rows that came too late for it and wait for the next day's file; counted for the latest closed batch and for early ones.
+    pub late: u64,
     /// Whether its back-off or its lease has run out, by the database's clock.
     pub due: bool,
     /// Who holds it.
@@ -101,6 +105,8 @@ impl BatchRow {
             total_credit: None,
             file: None,
             sha256: None,
+            early: false,
+            late: 0,
             due: false,
             holder: None,
             lease_expires_at: None,
@@ -127,6 +133,7 @@ impl BatchRow {
             total_credit: committed.map(|file| baht(file.total_credit)),
             file: file_of(batch),
             sha256: committed.map(|file| file.sha256.clone()),
+            early: batch.early,
             due,
             holder: batch.holder.as_ref().map(HolderRow::of),
             lease_expires_at: batch.lease_expires_at.map(rfc3339),
@@ -154,11 +161,17 @@ impl BatchRow {
                 format!("{} of {entries} rows marked, `batch-export retry` marks the others", self.marked)
             }
             (None, Some(file)) if self.entries.is_some() => {
-                let place = file.link.clone().unwrap_or_else(|| file.name.clone());
-                match self.changed_after_commit {
-                    0 => place,
-                    rows => format!("{place}  (rows changed after the commit: {rows}, see changedAfterCommit)"),
+                let mut note = file.link.clone().unwrap_or_else(|| file.name.clone());
+                if self.changed_after_commit > 0 {
+                    note += &format!(
+                        "  (rows changed after the commit: {}, see changedAfterCommit)",
+                        self.changed_after_commit
+                    );
                 }
+                if self.late > 0 {
+                    note += &format!("  ({} late rows wait for the next day's file)", self.late);
+                }
+                note
             }
             (None, _) => class.unwrap_or_default().to_owned(),
         }

@@ -15,7 +15,7 @@ use super::args::{OutputFormat, StatusArgs};
 use super::open_store;
 use super::render::{self, Render};
 use super::row::{AttemptRow, BatchRow};
-use crate::batch::{BatchId, State, Voided};
+use crate::batch::{Batch, BatchId, State, Voided};
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -50,9 +50,10 @@ struct StatusResult {
 /// Something that wants attention.
 #[derive(Clone, Debug, Serialize)]
 struct Problem {
-    batch: BatchId,
-    date: NaiveDate,
-    /// `exhausted`, `not_done` or `missing`.
+    /// The batch it concerns; none when it concerns the queue.
+    batch: Option<BatchId>,
+    date: Option<NaiveDate>,
+    /// `exhausted`, `not_done`, `missing`, `late_rows` or `never_due`.
     kind: &'static str,
     message: String,
 }
@@ -99,7 +100,12 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         result.problems.extend(judge.problem(date, found.as_ref()));
         result.history = Some(found.iter().flat_map(|found| found.batch.history.iter().map(AttemptRow::of)).collect());
         result.voided = Some(found.iter().flat_map(|found| found.batch.voided.iter().map(VoidedRow::of)).collect());
-        result.batches.push(row(date, found.as_ref()));
+        let mut only = row(date, found.as_ref());
+        if let Some(batch) = found.map(|found| found.batch).filter(is_closed) {
+            only.late = store.due_count(batch.cutoff).await?;
+        }
+        result.problems.extend(late_after_early(&only));
+        result.batches.push(only);
         return Ok(result);
     }
     let first = store.earliest_batch().await?.map(BatchId::date);
@@ -111,13 +117,45 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
     result.batches = dates.iter().rev().map(|date| row(*date, found.get(date))).collect();
+    let mut is_newest = true;
+    for shown in &mut result.batches {
+        let Some(batch) = found.get(&shown.date).map(|found| &found.batch).filter(|batch| is_closed(batch)) else {
+            continue;
+        };
+        if batch.early || is_newest {
+            shown.late = store.due_count(batch.cutoff).await?;
+        }
+        is_newest = false;
+    }
     // The unfinished ones that are older than the table.
     let older = by_date(store.unfinished(BatchId::new(latest)).await?).into_iter().filter(|(date, _)| *date < from);
     let mut judged: Vec<Problem> = older.filter_map(|(date, found)| judge.problem(date, Some(&found))).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
     judged.reverse();
+    judged.extend(result.batches.iter().filter_map(late_after_early));
+    let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
+    judged.extend(never_due.into_iter().map(|message| Problem { batch: None, date: None, kind: "never_due", message }));
     result.problems = judged;
     Ok(result)
+}
+
+/// Whether the batch takes no more rows.
+fn is_closed(batch: &Batch) -> bool {
+    batch.state.is_committed() || batch.state == State::Empty
+}
+
+/// A day that a person closed before its cut-off, and whose other rows therefore wait for the next one.
+fn late_after_early(row: &BatchRow) -> Option<Problem> {
+    let message = format!(
+        "{} was closed by hand before its cut-off; {} rows came after that and wait for the next day's file",
+        row.batch, row.late
+    );
+    (row.early && row.late > 0).then_some(Problem {
+        batch: Some(row.batch),
+        date: Some(row.date),
+        kind: "late_rows",
+        message,
+    })
 }
 
 fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
@@ -139,7 +177,7 @@ impl Judge<'_> {
     /// What is wrong with the batch of a business date, if anything.
     fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<Problem> {
         let id = BatchId::new(date);
-        let problem = |kind, message| Some(Problem { batch: id, date, kind, message });
+        let problem = |kind, message| Some(Problem { batch: Some(id), date: Some(date), kind, message });
         let state = found.map(|found| found.batch.state);
         if state == Some(State::Exhausted) {
             let attempts = found.map_or(0, |found| found.batch.attempt);

@@ -29,10 +29,7 @@ impl Pass<'_> {
 
     async fn look_only(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let calendar = &self.config.calendar;
-        let cutoff = match request.early {
-            true => calendar.cutoff(request.date).min(self.config.clock.now()),
-            false => calendar.cutoff(request.date),
-        };
+        let cutoff = calendar.cutoff(request.date);
         let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
         let began: Instant = report.enter(Stage::Generate);
         let limit = self.config.generate_timeout;

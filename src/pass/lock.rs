@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::{Pass, Report, Request};
 use crate::batch::{Batch, BatchId};
 use crate::exit::Exit;
@@ -12,6 +14,11 @@ use crate::store::{Acquired, Acquisition, Claim, Refusal};
 
 /// How long an acquisition that is under way may still take after a signal.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
+
+/// How far a cut-off may be ahead of the database's clock: clocks differ a little.
+const CLOCK_DIFFERENCE_MAX: TimeDelta = TimeDelta::minutes(5);
+/// The same, for a day that is closed before its cut-off.
+const EARLY_MAX: TimeDelta = TimeDelta::hours(24);
 
 /// What the lock led to.
 pub(super) enum Locked {
@@ -26,6 +33,10 @@ impl Pass<'_> {
     pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
         let began = report.enter(Stage::Lock);
         let acquisition = self.acquisition(request)?;
+        if acquisition.early && self.nothing_yet(&acquisition).await? {
+            report.result.succeed(Outcome::NothingDue);
+            return Ok(Locked::Done);
+        }
         let mut acquire = std::pin::pin!(self.store.acquire(&acquisition));
         let (acquired, stopped) = tokio::select! {
             biased;
@@ -48,29 +59,73 @@ impl Pass<'_> {
                 tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch))
             }
-            Acquired::Refused(refusal) => refused(refusal, report),
+            Acquired::Refused(refusal) => {
+                if let Refusal::Completed(batch) = &refusal {
+                    report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
+                }
+                refused(refusal, report)
+            }
         }
+    }
+
+    /// Whether there is no batch yet and nothing that one could take: a day that is closed by hand is not closed over nothing.
+    async fn nothing_yet(&self, acquisition: &Acquisition) -> Result<bool, Failure> {
+        let look = async {
+            let exists = self.store.batch(acquisition.batch).await?.is_some();
+            Ok::<_, Failure>(!exists && self.store.due_count(acquisition.cutoff).await? == 0)
+        };
+        self.stop.until_signal(look).await
     }
 
     fn acquisition(&self, request: Request) -> Result<Acquisition, Failure> {
         let calendar = &self.config.calendar;
         let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
-        if now < due && !request.early {
-            let message = format!("{} is due at its cut-off, {}", BatchId::new(request.date), rfc3339(due));
-            return Err(Failure::new(Exit::NotDue, message)
-                .next(format!("wait, or `batch-export run --date {} --early`", request.date)));
+        let is_today = request.date == calendar.today(now);
+        let early = now < due && request.early;
+        if early && !is_today {
+            let message = format!("--early is for today only, and {} is to come", request.date);
+            return Err(Failure::new(Exit::Usage, message).next("wait for that day"));
         }
+        if now < due && !early {
+            let message = format!("{} is due at its cut-off, {}", BatchId::new(request.date), rfc3339(due));
+            let next = match is_today {
+                true => format!("wait, or `batch-export run --date {} --early`", request.date),
+                false => "wait".to_owned(),
+            };
+            return Err(Failure::new(Exit::NotDue, message).next(next));
+        }
+        self.check_clock(due, early)?;
         Ok(Acquisition {
             batch: BatchId::new(request.date),
             holder_id: uuid::Uuid::new_v4().to_string(),
             host: host_name(),
             command: request.command,
             timezone: calendar.zone.name().to_owned(),
-            cutoff: due.min(now),
+            cutoff: due,
+            early,
             ignore_back_off: request.ignore_back_off,
             empty_again: true,
             create: true,
         })
+    }
+}
+
+impl Pass<'_> {
+    /// Compares a cut-off that has passed by this machine's clock with the database's clock. A wrong date on one machine would close a day
+    /// that is still to come.
+    fn check_clock(&self, cutoff: DateTime<Utc>, early: bool) -> Result<(), Failure> {
+        let Some(now) = self.store.now() else { return Ok(()) };
+        let allowed = if early { EARLY_MAX } else { CLOCK_DIFFERENCE_MAX };
+        if cutoff - now <= allowed {
+            return Ok(());
+        }
+        let message = format!(
+            "the clock of this machine is wrong, or the database's is: the cut-off {} has not come yet by the database's clock, which \
+             shows {}",
+            rfc3339(cutoff),
+            rfc3339(now)
+        );
+        Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Request {
     pub command: &'static str,
     /// The business date.
     pub date: NaiveDate,
-    /// Take now as the cut-off if that has not been reached.
+    /// Do not wait for today's cut-off: take what is queued for it so far.
     pub early: bool,
     /// Take a failed batch before its back-off has passed.
     pub ignore_back_off: bool,

@@ -105,6 +105,7 @@ impl Pass<'_> {
             command: "roll_forward",
             timezone: calendar.zone.name().to_owned(),
             cutoff: calendar.cutoff(batch.date()),
+            early: false,
             ignore_back_off: false,
             empty_again: false,
             create: false,

@@ -31,6 +31,8 @@ pub struct Acquisition {
     pub timezone: String,
     /// Cut-off of a new batch; a batch that exists keeps its own, so that every attempt exports the same window.
     pub cutoff: DateTime<Utc>,
+    /// Whether a new batch closes its day before its cut-off.
+    pub early: bool,
     /// Take a failed batch before its back-off has passed.
     pub ignore_back_off: bool,
     /// Take a day recorded as empty again.
@@ -143,7 +145,11 @@ impl Store {
         let new = doc! {
             "state": State::Running.name(),
             "attempt": 1,
-            "window": { "timezone": literal(request.timezone.as_str()), "cutoff": bson_date(request.cutoff) },
+            "window": {
+                "timezone": literal(request.timezone.as_str()),
+                "cutoff": bson_date(request.cutoff),
+                "early": request.early,
+            },
             "marked": 0_i64,
             "createdAt": { "$ifNull": ["$createdAt", "$$NOW"] },
         };

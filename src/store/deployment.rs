@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, ServerAddress};
 use mongodb::{Client, error};
 
 use super::Store;
-use super::document::text;
+use super::document::{date, text};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -77,14 +78,17 @@ impl Deployment {
 }
 
 impl Store {
-    /// What the server belongs to, and its protocol version (13 is MongoDB 5.0).
+    /// What the server belongs to, its protocol version (13 is MongoDB 5.0), and its clock.
     ///
     /// # Errors
     /// `configuration` when the login is refused or all that answers is not initiated; `database_unavailable` when no server is found.
-    pub(super) async fn deployment(&self) -> Result<(Deployment, i32), Failure> {
+    pub(super) async fn deployment(&self) -> Result<(Deployment, i32, Option<DateTime<Utc>>), Failure> {
         let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await;
         match answer.map_err(Failure::from) {
-            Ok(hello) => Ok((Deployment::of(&hello), hello.get_i32("maxWireVersion").unwrap_or(0))),
+            Ok(hello) => {
+                let wire_version = hello.get_i32("maxWireVersion").unwrap_or(0);
+                Ok((Deployment::of(&hello), wire_version, date(&hello, "localTime")))
+            }
             Err(failure) => Err(self.explain(failure).await),
         }
     }

@@ -32,6 +32,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         lease_expires_at: date(document, "leaseExpiresAt"),
         timezone: window.and_then(|w| text(w, "timezone")).unwrap_or_default(),
         cutoff: window.and_then(|w| date(w, "cutoff")).unwrap_or_default(),
+        early: window.is_some_and(|w| w.get_bool("early").unwrap_or(false)),
         next_retry_at: date(document, "nextRetryAt"),
         file: document.get_document("file").ok().map(file),
         voided: documents(document, "voided").map(voided).collect(),

@@ -21,12 +21,14 @@ mod error;
 mod expressions;
 mod indexes;
 mod marking;
+mod queue;
 mod read_back;
 mod row_list;
 mod snapshot;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use mongodb::bson::Document;
 use mongodb::error::ErrorKind;
 use mongodb::options::{
@@ -44,6 +46,7 @@ pub use entries::EntryChunk;
 pub use error::{Kind, StoreError};
 pub use indexes::Initialized;
 pub use marking::Marked;
+pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
 
@@ -83,6 +86,8 @@ pub struct Store {
     /// The same collection, for reads in a snapshot session.
     ledger_at_snapshot: Collection<Document>,
     row_lists: Collection<Document>,
+    /// The server's clock when it was asked, and when that was.
+    clock: Option<(DateTime<Utc>, Instant)>,
     settings: StoreSettings,
 }
 
@@ -100,9 +105,10 @@ impl Store {
     /// `configuration` when the URI does not parse, the login is refused, or the server is no member of a replica set or too old;
     /// `database_unavailable` when no server answers.
     pub async fn connect(settings: StoreSettings) -> Result<Store, Failure> {
-        let store = Store::open(settings).await?;
-        let (deployment, wire_version) = store.deployment().await?;
+        let mut store = Store::open(settings).await?;
+        let (deployment, wire_version, now) = store.deployment().await?;
         deployment.check()?;
+        store.clock = now.map(|now| (now, Instant::now()));
         if wire_version < WIRE_VERSION_5_0 {
             return Err(Failure::configuration("the MongoDB server is older than 5.0: it has no snapshot reads")
                 .next("upgrade the server to 5.0 or newer"));
@@ -145,6 +151,7 @@ impl Store {
             batches: db.collection_with_options(&names.batches, majority),
             ledger_at_snapshot: db.collection(&names.batches),
             row_lists: db.collection("exportbatchrows"),
+            clock: None,
             client,
             db,
             settings,
@@ -154,6 +161,11 @@ impl Store {
     /// Name of the database.
     pub fn database_name(&self) -> &str {
         self.db.name()
+    }
+
+    /// The database's clock, as far as it is known; the client's time enters nowhere.
+    pub fn now(&self) -> Option<DateTime<Utc>> {
+        self.clock.map(|(told, since)| told + since.elapsed())
     }
 
     /// Gives up on a small command that hangs: the driver has no limit of its own once a server was selected.

@@ -13,7 +13,8 @@ const CLOCK_WARNING_S: i64 = 5;
 /// From this one on the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
 /// The checks that need a server.
-const AFTER_REACHABLE: [&str; 7] = ["replica set", "version", "rights", "majority", "index", "collections", "clock"];
+const AFTER_REACHABLE: [&str; 8] =
+    ["replica set", "version", "rights", "majority", "index", "collections", "queue", "clock"];
 /// The checks that need a replica set.
 const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
 
@@ -54,9 +55,9 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     // What is not initiated refuses even to be looked at.
     checks.extend(match facts.deployment {
         Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => {
-            [index(&store).await, collections(&store).await]
+            [index(&store).await, collections(&store).await, queue(&store, facts.now, config).await]
         }
-        Deployment::Uninitiated => ["index", "collections"].map(without),
+        Deployment::Uninitiated => ["index", "collections", "queue"].map(without),
     });
     checks.push(clock);
     checks
@@ -108,6 +109,18 @@ async fn collections(store: &Store) -> Check {
             format!("nothing at all is in {} of the database {}", empty.join(" and "), store.database_name()),
             "unless the application is new, correct --database, --queue-collection or --entries-collection",
         ),
+        Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
+    }
+}
+
+/// Rows that no run will ever take, which a run passes over without a word.
+async fn queue(store: &Store, facts_now: Option<DateTime<Utc>>, config: &Config) -> Check {
+    const NAME: &str = "queue";
+    match store.never_due(facts_now.unwrap_or(config.clock.now())).await {
+        Ok(rows) => match rows.told(&config.calendar)[..] {
+            [] => Check::ok(NAME, "no row is stuck or due more than a year ahead"),
+            ref told => Check::warning(NAME, told.join("; "), "correct these rows of the queue"),
+        },
         Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
     }
 }

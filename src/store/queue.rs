@@ -1,0 +1,87 @@
+//! Counts over the queue that no pass makes: rows that came too late for their batch, and rows that will never become due.
+//!
+//! Both are looked at by `status`, `doctor` and a day that is done already. Each count is one command, and the application's index on
+//! `status` and `scheduledFor` serves it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mongodb::bson::{Document, doc};
+
+use super::Store;
+use super::document::{bson_date, date, int};
+use super::due::due_filter;
+use super::error::StoreError;
+use crate::calendar::Calendar;
+
+/// How long a row may be `processing` before nobody will finish it.
+const STUCK_AFTER: TimeDelta = TimeDelta::days(1);
+/// How far ahead a row may be due before that is taken for a mistake.
+const FAR_AHEAD: TimeDelta = TimeDelta::days(365);
+
+/// Scheduled rows that no batch will ever take by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NeverDue {
+    /// Rows that are `processing` for more than a day.
+    pub processing: u64,
+    /// Rows that are due more than a year ahead.
+    pub far_ahead: u64,
+    /// The latest of those.
+    pub latest: Option<DateTime<Utc>>,
+}
+
+impl NeverDue {
+    /// A sentence for each kind of such rows that there is.
+    pub fn told(&self, calendar: &Calendar) -> Vec<String> {
+        let mut told = Vec::new();
+        if self.processing > 0 {
+            told.push(format!(
+                "{} scheduled rows of the queue are processing for more than a day: no run takes them; set them to queued, or to what \
+                 they are",
+                self.processing
+            ));
+        }
+        if self.far_ahead > 0 {
+            let latest = self.latest.map(|latest| calendar.today(latest).to_string()).unwrap_or_default();
+            told.push(format!(
+                "{} queued rows are due more than a year ahead, the last one on {latest} (a Buddhist year?): correct their scheduledFor",
+                self.far_ahead
+            ));
+        }
+        told
+    }
+}
+
+impl Store {
+    /// How many rows are queued and due by a cut-off. After that cut-off's batch was made, these are the late ones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.bounded(self.queue.count_documents(due_filter(cutoff)).into_future()).await
+    }
+
+    /// Counts the rows that will never become due; `now` by the database's clock.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue, StoreError> {
+        // Not `$lt`: a row without `updatedAt` tells even less.
+        let fresh = doc! { "$gte": bson_date(now - STUCK_AFTER) };
+        let stuck = doc! { "exportPath": "scheduled", "status": "processing", "updatedAt": { "$not": fresh } };
+        let processing = self.bounded(self.queue.count_documents(stuck).into_future()).await?;
+        let far = doc! {
+            "exportPath": "scheduled",
+            "status": "queued",
+            "scheduledFor": { "$gt": bson_date(now + FAR_AHEAD) },
+        };
+        let group = doc! { "_id": null, "rows": { "$sum": 1 }, "latest": { "$max": "$scheduledFor" } };
+        let mut cursor = self
+            .bounded(self.queue.aggregate([doc! { "$match": far }, doc! { "$group": group }]).into_future())
+            .await?;
+        let found: Option<Document> = match self.bounded(cursor.advance()).await? {
+            true => Some(cursor.deserialize_current()?),
+            false => None,
+        };
+        let far_ahead = found.as_ref().and_then(|found| int(found, "rows")).unwrap_or(0) as u64;
+        Ok(NeverDue { processing, far_ahead, latest: found.as_ref().and_then(|found| date(found, "latest")) })
+    }
+}

@@ -1,0 +1,163 @@
+//! The right day: dates that cannot be meant, days that are closed by hand, rows that come too late, rows that never come due.
+
+use mongodb::bson::{DateTime, doc};
+
+use crate::support::command::told;
+use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
+
+const NOON: &str = "2026-01-18T12:00:00+07:00";
+const EVENING: &str = "2026-01-18T18:30:00+07:00";
+
+fn documents(day: &Day) -> u64 {
+    day.db.count(BATCHES, doc! {})
+}
+
+#[test]
+fn a_date_later_than_tomorrow_is_a_slip_with_a_likely_meaning_in_every_command() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    for (command, arguments) in [
+        ("run", &["--date", "2569-01-18"][..]),
+        ("run", &["--date", "2569-01-18", "--early"]),
+        ("run", &["--date", "2569-01-18", "--dry-run"]),
+        ("retry", &["--date", "2569-01-18"]),
+        ("status", &["--date", "2569-01-18"]),
+        ("verify", &["--date", "2569-01-18"]),
+        ("unlock", &["--date", "2569-01-18"]),
+        ("backfill", &["--from", "2569-01-18", "--to", "2569-01-18"]),
+        ("backfill", &["--from", "2026-01-18", "--to", "2569-01-18"]),
+    ] {
+        let refused = day.command(command).now(EVENING).args(arguments).run().expect_code(2);
+        let told = told(&refused.json()["error"]);
+        assert!(told.contains("2569-01-18 is later than tomorrow: a Buddhist year? 2026-01-18"), "{command}: {told}");
+    }
+    let soon = day.command("run").now(EVENING).args(&["--date", "2026-01-28", "--early"]).run().expect_code(2);
+    assert!(told(&soon.json()["error"]).contains("later than tomorrow, 2026-01-19"));
+    assert_eq!((documents(&day), day.rows_with_status("queued")), (0, 3));
+}
+
+#[test]
+fn tomorrow_is_not_due_and_early_is_for_today_only() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let tomorrow = |early: &[&str]| day.command("run").now(NOON).args(&["--date", "2026-01-19"]).args(early).run();
+    assert!(!told(&tomorrow(&[]).expect_code(11).json()["error"]).contains("--early"));
+    assert!(told(&tomorrow(&["--early"]).expect_code(2).json()["error"]).contains("--early is for today only"));
+    assert_eq!(documents(&day), 0);
+}
+
+#[test]
+fn a_day_closed_by_hand_takes_what_is_queued_so_far_and_tells_what_came_after_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let early = day.run().now(NOON).arg("--early").run().expect_code(0).json();
+    assert_eq!((&early["entries"], &early["carried_over"]), (&5.into(), &0.into()), "the rows of 18:00 are its own");
+    let batch = day.batch();
+    let window = batch.get_document("window").unwrap();
+    assert!(window.get_bool("early").unwrap());
+    assert_eq!(window.get_datetime("cutoff").unwrap().to_string(), "2026-01-18 11:00:00.0 +00:00:00");
+    day.command("status").now(EVENING).arg("--check").run().expect_code(0);
+
+    seed(&day.db, &(10..14).map(|number| Entry::numbered(DATE, number)).collect::<Vec<_>>());
+    let again = day.run().now(EVENING).run().expect_code(0).json();
+    assert_eq!((&again["outcome"], &again["late"]), (&"already_completed".into(), &4.into()));
+    let status = day.command("status").now(EVENING).run().expect_code(0).json();
+    assert_eq!((&status["batches"][0]["early"], &status["batches"][0]["late"]), (&true.into(), &4.into()));
+    let check = day.command("status").now(EVENING).arg("--check").run().expect_code(34).json();
+    assert_eq!(check["problems"][0]["kind"], "late_rows");
+    assert!(check["problems"][0]["message"].as_str().unwrap().contains("4 rows came after that"), "{check}");
+
+    let next = day.command("run").now("2026-01-19T18:30:00+07:00").run().expect_code(0).json();
+    assert_eq!((&next["entries"], &next["carried_over"]), (&4.into(), &4.into()));
+    day.command("status").now(EVENING).arg("--check").run().expect_code(0);
+}
+
+#[test]
+fn closing_a_day_by_hand_over_nothing_closes_nothing() {
+    let day = Day::in_directory();
+    seed_day(&day.db, "2026-01-19", 2);
+    let early = day.run().now(NOON).arg("--early").run().expect_code(0).json();
+    assert_eq!(early["outcome"], "nothing_due");
+    assert_eq!(documents(&day), 0);
+    seed_day(&day.db, DATE, 3);
+    assert_eq!(day.run().run().expect_code(0).json()["entries"], 3);
+}
+
+#[test]
+fn after_the_cut_off_early_means_nothing() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().now(EVENING).arg("--early").run().expect_code(0);
+    assert!(!day.batch().get_document("window").unwrap().get_bool("early").unwrap());
+}
+
+#[test]
+fn late_rows_of_a_day_that_closed_by_itself_are_counted_and_go_into_the_next_file() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    seed(&day.db, &[Entry::numbered(DATE, 20)]);
+    assert_eq!(day.run().run().expect_code(0).json()["late"], 1);
+    let shown = day.command("status").now(EVENING).run().expect_code(0);
+    assert_eq!(shown.json()["batches"][0]["late"], 1);
+    let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("1 late rows wait for the next day's file"), "{text}");
+    day.command("status").now(EVENING).arg("--check").run().expect_code(0);
+}
+
+#[test]
+fn an_empty_day_whose_rows_come_two_seconds_later_is_done_by_retry() {
+    let day = Day::in_directory();
+    assert_eq!(day.run().run().expect_code(0).json()["outcome"], "empty");
+    assert_eq!(day.retry().run().expect_code(0).json()["outcome"], "nothing_due");
+    seed_day(&day.db, DATE, 3);
+    let retried = day.retry().run().expect_code(0).json();
+    assert_eq!(retried["batches"][0]["entries"], 3, "{retried}");
+    day.check_converged();
+}
+
+#[test]
+fn a_machine_whose_clock_is_a_year_ahead_closes_no_day() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let ahead = "2099-01-18T18:30:00+07:00";
+    for command in [day.command("retry").now(ahead), day.command("run").now(ahead)] {
+        let refused = command.run().expect_code(30).json();
+        let error = refused.get("batches").map_or(&refused["error"], |batches| &batches[0]["error"]);
+        assert!(told(error).contains("the clock of this machine is wrong"), "{refused}");
+    }
+    let early = day.command("run").now("2099-01-18T12:00:00+07:00").arg("--early").run().expect_code(30).json();
+    assert!(told(&early["error"]).contains("nothing was written"), "{early}");
+    assert_eq!((documents(&day), day.rows_with_status("queued")), (0, 3));
+}
+
+#[test]
+fn rows_that_never_become_due_are_told_by_status_and_doctor() {
+    let day = Day::in_directory();
+    let far = DateTime::parse_rfc3339_str("2569-01-18T11:00:00Z").unwrap();
+    let week_ago = DateTime::parse_rfc3339_str("2026-01-11T11:00:00Z").unwrap();
+    seed_day(&day.db, DATE, 4);
+    let id = |number: u32| Entry::numbered(DATE, number).row().get_object_id("_id").unwrap();
+    day.db.update_one(QUEUE, doc! { "_id": id(0) }, doc! { "$set": { "scheduledFor": far } });
+    let stuck = doc! { "$set": { "status": "processing", "updatedAt": week_ago } };
+    day.db.update_one(QUEUE, doc! { "_id": id(1) }, stuck);
+    day.db.update_one(
+        QUEUE,
+        doc! { "_id": id(2) },
+        doc! { "$set": { "status": "processing" }, "$unset": { "updatedAt": 1 } },
+    );
+    assert_eq!(day.run().run().expect_code(0).json()["entries"], 1);
+    let check = day.command("status").now(EVENING).arg("--check").run().expect_code(34).json();
+    let messages: Vec<&str> =
+        check["problems"].as_array().unwrap().iter().map(|problem| problem["message"].as_str().unwrap()).collect();
+    assert_eq!(messages.len(), 2, "{check}");
+    assert!(messages[0].contains("2 scheduled rows of the queue are processing"), "{check}");
+    assert!(messages[1].contains("1 queued rows") && messages[1].contains("2569-01-18"), "{check}");
+    let doctor = day.command("doctor").run();
+    let checks = doctor.json()["checks"].as_array().unwrap().clone();
+    let queue = checks.iter().find(|check| check["name"] == "queue").expect("a check of the queue");
+    assert_eq!(queue["verdict"], "warning");
+    assert!(queue["found"].as_str().unwrap().contains("2569-01-18"), "{queue}");
+    assert_eq!(day.db.find_one(BATCHES, doc! { "_id": BATCH }).unwrap().get_str("state").unwrap(), "completed");
+}
