@@ -58,6 +58,8 @@ pub struct Config {
     pub credentials: Option<PathBuf>,
     /// User to act as.
     pub drive_subject: Option<String>,
+    /// Whether a committed file is locked in Drive, where Drive allows it.
+    pub drive_lock: bool,
     /// Base address of Drive.
     pub drive_url: String,
     /// First wait after a failure of Drive.
@@ -70,6 +72,8 @@ pub struct Config {
     pub proxies: ProxyVariables,
     /// Zone and cut-off.
     pub calendar: Calendar,
+    /// Name of the file, with `{date}` for the business date; `None` for `batch_{date}.` and the layout's ending.
+    pub file_name: Option<String>,
     /// Layout of the file.
     pub format: Format,
     /// Its encoding; `None` for the format's own.
@@ -78,6 +82,8 @@ pub struct Config {
     pub contra_account: Option<String>,
     /// What to do with invalid entries.
     pub invalid: InvalidPolicy,
+    /// Export an entry again that is in a committed file already.
+    pub allow_reexport: bool,
     /// Refuse a file whose debits and credits differ.
     pub require_balanced: bool,
     /// Limit of the generation.

@@ -33,7 +33,7 @@ fn no_setting_however_wrong_stands_in_the_way_of_a_packager() {
     ];
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let dir = folder.path().display().to_string();
-    for words in [&["completions", "bash"][..], &["man"], &["man", "--dir", &dir], &["--quiet", "man"]] {
+    for words in [&["completions", "bash"][..], &["man"], &["man", &dir], &["--quiet", "man"]] {
         let with = |command: BatchExport, (name, value): &(&str, &str)| command.env(name, value);
         let finished = wrong.iter().fold(BatchExport::new().args(words), with).run().expect_code(0);
         let plain = BatchExport::new().args(words).run().expect_code(0);

@@ -25,6 +25,7 @@ mod retry;
 mod run;
 mod scale;
 mod schedulers;
+mod settings;
 mod status;
 mod support;
 mod support_command;

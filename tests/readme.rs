@@ -95,39 +95,37 @@ struct Setting {
     about: String,
 }
 
-/// What is listed below `Settings:`.
+/// The settings in the help of a command, which has a line for the flag and then lines for what it is. Options of that command alone have
+/// no variable; of the others only --verbose and --quiet have none.
 fn settings(help: &str) -> Vec<Setting> {
-    let (_, section) = help.split_once("\nSettings:\n").expect("settings in the help");
-    let (section, _) = section.split_once("\nEXIT STATUS:").expect("the exit status after the settings");
+    let (_, options) = help.split_once("\nOptions:\n").expect("options in the help");
+    let (options, _) = options.split_once("\nEXIT STATUS:").expect("the exit status after the options");
     let mut settings: Vec<Setting> = Vec::new();
-    for line in section.lines().map(str::trim) {
-        if let Some(flag) = line.split(' ').find(|word| word.starts_with("--")).filter(|_| line.starts_with('-')) {
-            let flag = flag.trim_end_matches("...").to_owned();
-            settings.push(Setting { flag, environment: None, default: None, about: String::new() });
-            continue;
-        }
-        let setting = settings.last_mut().expect("a flag before its description");
-        if let Some(name) = line.strip_prefix("[env: ") {
-            setting.environment = Some(name.trim_end_matches(']').trim_end_matches('=').to_owned());
-        } else if let Some(value) = line.strip_prefix("[default: ") {
-            setting.default = Some(value.trim_end_matches(']').to_owned());
-        } else if let Some(value) = line.strip_prefix("- ") {
-            let separator = if setting.about.ends_with("values:") { "" } else { "," };
-            let name = value.split(':').next().unwrap_or_default();
-            let _ = write!(setting.about, "{separator} {name}");
-        } else if !line.is_empty() {
-            let separator = if setting.about.is_empty() { "" } else { " " };
-            let _ = write!(setting.about, "{separator}{line}");
+    let mut listed = Vec::new();
+    for line in options.lines().filter(|line| line.starts_with("    ")) {
+        match line.split_whitespace().find(|word| word.starts_with("--")).filter(|_| !line.starts_with("          ")) {
+            Some(flag) => listed.push((flag.split(['[', '.']).next().unwrap_or_default().to_owned(), String::new())),
+            None => {
+                let (_, text) = listed.last_mut().expect("a flag before its description");
+                let separator = if text.is_empty() { "" } else { " " };
+                let _ = write!(text, "{separator}{}", line.trim());
+            }
         }
     }
-    for setting in &mut settings {
-        let about = std::mem::take(&mut setting.about).replace(" Possible values:", ":");
-        let (about, default) = match about.split_once(" [default: ") {
-            Some((about, default)) => (about.to_owned(), Some(default.trim_end_matches(']').to_owned())),
-            None => (about, None),
+    // The general options come first in the help, and last in the table.
+    let (general, grouped): (Vec<_>, Vec<_>) = listed
+        .into_iter()
+        .partition(|(flag, _)| ["--output", "--log-format", "--verbose", "--quiet"].contains(&&**flag));
+    for (flag, text) in grouped.into_iter().chain(general) {
+        let bracketed = |name: &str| {
+            let (_, rest) = text.split_once(&format!("[{name}: "))?;
+            Some(rest.split(']').next().unwrap_or_default().to_owned())
         };
-        setting.about = about;
-        setting.default = setting.default.take().or(default);
+        let (environment, default) = (bracketed("env"), bracketed("default"));
+        if environment.is_some() || ["--verbose", "--quiet"].contains(&&*flag) {
+            let about = text.split(" [").next().unwrap_or_default().to_owned();
+            settings.push(Setting { flag, environment, default, about });
+        }
     }
     settings
 }

@@ -1,5 +1,5 @@
 //! The command line as it is typed: the commands and what belongs to one of them; the settings of all are in
-//! [`settings_args`](super::settings_args).
+//! [`settings`](super::settings).
 //!
 //! What belongs to one command, such as a date, is parsed here and refused as a bad command line (exit 2). The comments on the items are
 //! the help texts: an operator reads each without the others.
@@ -7,10 +7,9 @@
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use super::settings_args::OutputFormat;
-use super::settings_args::SettingsArgs;
+use super::settings::{Settings, duration_of};
 use crate::calendar::parse_date;
 
 /// Exports the day's due journal entries from MongoDB into one CSV, exactly once
@@ -18,7 +17,7 @@ use crate::calendar::parse_date;
 /// A scheduler starts `run` at the cut-off and `retry` every few minutes for whatever did not get that far. `status` shows what happened,
 /// `doctor` what is wrong around it; neither touches an entry. The result is on stdout, the log on stderr; `batch-export COMMAND --help`
 /// tells more about a command.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "batch-export", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
@@ -26,7 +25,57 @@ pub struct Cli {
     pub command: Command,
     /// Settings of all commands.
     #[command(flatten)]
-    pub settings: SettingsArgs,
+    pub settings: Settings,
+    /// How result and log are printed.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How result and log are printed, and the clock of tests.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// The result on stdout: text or json
+    #[arg(
+        long = "output",
+        global = true,
+        env = "BATCH_EXPORT_OUTPUT",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = OutputFormat::Text
+    )]
+    pub result: OutputFormat,
+    /// The log on stderr: text or json
+    #[arg(
+        long = "log-format",
+        global = true,
+        env = "BATCH_EXPORT_LOG_FORMAT",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t = OutputFormat::Text
+    )]
+    pub log: OutputFormat,
+    /// More log; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Only errors in the log
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Replaces the client's clock, for tests and rehearsals
+    #[arg(long, global = true, env = "BATCH_EXPORT_NOW", hide = true, value_name = "RFC3339")]
+    pub client_now: Option<String>,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// One object (a line each in the log).
+    Json,
 }
 
 /// The commands, in the order in which an operator meets them: day by day, at set-up, by hand.
@@ -86,12 +135,90 @@ pub enum Command {
     /// then ends with 25 and changes nothing more. Shows who held it and which file is known of it. Afterwards the batch is due at once,
     /// with all its attempts before it: the next `retry` takes it up, or `run --date`.
     Unlock(UnlockArgs),
-    /// Print a shell's completion script
-    #[command(hide = true)]
+    /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Write the manual pages
-    #[command(hide = true)]
     Man(ManArgs),
+}
+
+/// The name of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// [`Command::Run`].
+    Run,
+    /// [`Command::Retry`].
+    Retry,
+    /// [`Command::Status`].
+    Status,
+    /// [`Command::Verify`].
+    Verify,
+    /// [`Command::Doctor`].
+    Doctor,
+    /// [`Command::Init`].
+    Init,
+    /// [`Command::Auth`].
+    Auth,
+    /// [`Command::Backfill`].
+    Backfill,
+    /// [`Command::Unlock`].
+    Unlock,
+    /// [`Command::Completions`].
+    Completions,
+    /// [`Command::Man`].
+    Man,
+}
+
+impl Command {
+    /// Its name.
+    pub fn name(&self) -> Name {
+        match self {
+            Command::Run(_) => Name::Run,
+            Command::Retry(_) => Name::Retry,
+            Command::Status(_) => Name::Status,
+            Command::Verify(_) => Name::Verify,
+            Command::Doctor => Name::Doctor,
+            Command::Init => Name::Init,
+            Command::Auth(_) => Name::Auth,
+            Command::Backfill(_) => Name::Backfill,
+            Command::Unlock(_) => Name::Unlock,
+            Command::Completions(_) => Name::Completions,
+            Command::Man(_) => Name::Man,
+        }
+    }
+}
+
+impl Name {
+    /// Every command, in the order of the help.
+    pub const ALL: [Name; 11] = [
+        Name::Run,
+        Name::Retry,
+        Name::Status,
+        Name::Verify,
+        Name::Doctor,
+        Name::Init,
+        Name::Auth,
+        Name::Backfill,
+        Name::Unlock,
+        Name::Completions,
+        Name::Man,
+    ];
+
+    /// As it is typed, and as results name it.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Name::Run => "run",
+            Name::Retry => "retry",
+            Name::Status => "status",
+            Name::Verify => "verify",
+            Name::Doctor => "doctor",
+            Name::Init => "init",
+            Name::Auth => "auth",
+            Name::Backfill => "backfill",
+            Name::Unlock => "unlock",
+            Name::Completions => "completions",
+            Name::Man => "man",
+        }
+    }
 }
 
 /// `run`.
@@ -132,12 +259,8 @@ pub struct StatusArgs {
     #[arg(long)]
     pub check: bool,
     /// How long after its cut-off a batch may be under way before --check complains
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = grace)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration_of)]
     pub grace: std::time::Duration,
-}
-
-fn grace(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("{text:?} is not a duration; write it like 15m"))
 }
 
 /// `verify`.
@@ -204,6 +327,6 @@ pub struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub struct ManArgs {
     /// Folder for a page per command [default: the program's page goes to stdout]
-    #[arg(long, value_name = "DIR")]
+    #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
 }

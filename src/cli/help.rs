@@ -5,16 +5,22 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory;
 
-use super::args::Cli;
+use super::args::{Cli, Name};
+use super::settings::{self, Detail};
 use crate::exit::Exit;
 
 /// The whole command line, with an EXIT STATUS in the help of every command.
-pub fn command() -> clap::Command {
-    let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let all = Cli::command().after_help(exit_status("", &Exit::ALL));
-    names
-        .iter()
-        .fold(all, |all, name| all.mut_subcommand(name, |command| command.after_help(exit_status(name, &exits(name)))))
+///
+/// `-h` and `--help` print the same command line, made in two ways: clap's own long form takes four lines for each setting.
+pub fn command(detail: Detail) -> clap::Command {
+    let is_full = detail == Detail::Full;
+    let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
+    Name::ALL.into_iter().fold(program, |program, name| {
+        program.mut_subcommand(name.text(), |command| {
+            let command = settings::add_to(command, &settings::read_by(name), detail);
+            command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
+        })
+    })
 }
 
 /// What these arguments are parsed with. A variable that is set to nothing counts as not set, because that is how env files and manifests
@@ -26,65 +32,89 @@ pub fn command_for(arguments: &[OsString]) -> clap::Command {
         false => arg,
     };
     let is_packaging = |found: clap::ArgMatches| found.subcommand_name().is_some_and(|name| PACKAGING.contains(&name));
+    let wants_all = arguments.iter().any(|word| word == "--help" || word == "help");
+    let command = with_story(command(if wants_all { Detail::Full } else { Detail::Summary }), wants_all);
     if arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name)) {
-        let deaf = command().mut_args(|arg| arg.env(None::<&'static str>));
+        let deaf = command.clone().mut_args(|arg| arg.env(None::<&'static str>));
         if deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
             return deaf;
         }
     }
-    command().mut_args(without_empty)
+    command.mut_args(without_empty)
 }
 
+/// Puts the whole story of each command above its usage, or leaves it out. Without a long text left, clap prints every help in short form.
+fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
+    let told = |command: clap::Command| match command.get_long_about().filter(|_| wanted).cloned() {
+        Some(story) => command.before_help(story).help_template(TEMPLATE),
+        None => command,
+    };
+    let told = |command: clap::Command| told(command).long_about(None::<&'static str>);
+    Name::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.text(), told))
+}
+
+/// clap's own, with the story in the place of the first line.
+const TEMPLATE: &str = "{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
 /// The commands that are made for packagers.
-const PACKAGING: [&str; 2] = ["completions", "man"];
+const PACKAGING: [&str; 2] = [Name::Completions.text(), Name::Man.text()];
+
+/// Codes on a line of the summary.
+const NAMED_PER_LINE: usize = 4;
 
 /// What every command can end with.
 const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::InterruptedInt, Exit::InterruptedTerm];
 
-/// The codes that a command can end with.
-fn exits(command: &str) -> Vec<Exit> {
+/// The codes that a command can end with, ascending.
+pub fn exits(command: Name) -> Vec<Exit> {
     let own: &[Exit] = match command {
-        "auth" => &[Exit::Configuration, Exit::DriveRejected],
-        "completions" => &[],
-        "man" => &[Exit::Configuration],
-        "doctor" => &[Exit::Configuration, Exit::CheckFailed],
-        "init" => &[Exit::DatabaseUnavailable, Exit::Configuration],
-        "status" => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
-        "verify" => &[
+        Name::Run | Name::Retry | Name::Backfill => {
+            return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
+        }
+        Name::Status => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
+        Name::Verify => &[
             Exit::DatabaseUnavailable,
             Exit::UploadFailed,
             Exit::Configuration,
             Exit::DriveRejected,
             Exit::CheckFailed,
         ],
-        "unlock" => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
-        "run" | "retry" | "backfill" => {
-            return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
-        }
-        _ => &Exit::ALL,
+        Name::Doctor => &[Exit::Configuration, Exit::CheckFailed],
+        Name::Init => &[Exit::DatabaseUnavailable, Exit::Configuration],
+        Name::Auth => &[Exit::Configuration, Exit::DriveRejected],
+        Name::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
+        Name::Completions => &[],
+        Name::Man => &[Exit::Configuration],
     };
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
 
 /// What 0 means for a command that exports nothing.
-fn well_done(command: &str) -> Option<&'static str> {
-    Some(match command {
-        "status" => "shown; with --check: nothing wants attention",
-        "verify" => "everything agrees",
-        "doctor" => "a run will do its work; warnings may remain",
-        "init" => "what is needed is there",
-        "auth" => "the consent is written",
-        "unlock" => "released, or there was nothing to release",
-        "completions" | "man" => "written",
-        _ => return None,
-    })
+fn well_done(command: Name) -> Option<&'static str> {
+    match command {
+        Name::Run | Name::Retry | Name::Backfill => None,
+        Name::Status => Some("shown; with --check: nothing wants attention"),
+        Name::Verify => Some("everything agrees"),
+        Name::Doctor => Some("a run will do its work; warnings may remain"),
+        Name::Init => Some("what is needed is there"),
+        Name::Auth => Some("the consent is written"),
+        Name::Unlock => Some("released, or there was nothing to release"),
+        Name::Completions | Name::Man => Some("written"),
+    }
 }
 
-fn exit_status(command: &str, exits: &[Exit]) -> String {
-    let done = well_done(command);
+fn exit_status(command: Option<Name>, detail: Detail) -> String {
+    let exits = command.map_or(Exit::ALL.to_vec(), exits);
+    if detail == Detail::Summary {
+        let names: Vec<String> = exits.iter().map(|exit| format!("{} {}", exit.code(), exit.name())).collect();
+        let lines: Vec<String> = names.chunks(NAMED_PER_LINE).map(|line| line.join(", ")).collect();
+        let lines = lines.join(",\n  ");
+        return format!("EXIT STATUS:\n  {lines}\n`--help` shows every setting, and what each code means.");
+    }
+    let done = command.and_then(well_done);
     let mut text = "EXIT STATUS:\n".to_owned();
     for exit in exits {
-        let meaning = done.filter(|_| *exit == Exit::Ok).unwrap_or(exit.meaning());
+        let meaning = done.filter(|_| exit == Exit::Ok).unwrap_or(exit.meaning());
         let _ = writeln!(text, "  {:>3}  {:21} {meaning}", exit.code(), exit.name());
     }
     // Nothing but an export is scheduled to be tried again.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::args::{ManArgs, OutputFormat};
 use super::help;
 use super::render::{self, Render};
+use super::settings::Detail;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -33,14 +34,14 @@ impl Render for ManResult {
 pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
     let Some(folder) = &args.dir else {
         let mut page = Vec::new();
-        let rendered = clap_mangen::Man::new(help::command()).render(&mut page);
+        let rendered = clap_mangen::Man::new(help::command(Detail::Full)).render(&mut page);
         rendered.map_err(|error| Failure::new(Exit::Unexpected, format!("the page cannot be made: {error}")))?;
         render::print_text(&String::from_utf8_lossy(&page));
         return Ok(Exit::Ok);
     };
     let pages = write(folder).map_err(|error| {
         Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
-            .next("give --dir a folder that exists and may be written to")
+            .next("name a folder that exists and may be written to")
     })?;
     let result = ManResult { command: "man", outcome: "completed", exit_code: Exit::Ok.code(), pages };
     render::print(&result, output);
@@ -48,7 +49,7 @@ pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
 }
 
 fn write(folder: &Path) -> std::io::Result<Vec<String>> {
-    let mut program = help::command().disable_help_subcommand(true);
+    let mut program = help::command(Detail::Full).disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
     let shown = program.get_subcommands().filter(|command| !command.is_hide_set());

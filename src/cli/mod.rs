@@ -7,7 +7,7 @@ mod auth;
 mod backfill;
 mod completions;
 mod doctor;
-mod help;
+pub mod help;
 mod init;
 mod man;
 mod progress;
@@ -15,8 +15,7 @@ mod render;
 mod retry;
 mod row;
 mod run;
-mod settings;
-pub mod settings_args;
+pub mod settings;
 mod status;
 mod unlock;
 mod verify;
@@ -37,9 +36,8 @@ use crate::failure::Failure;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
-use args::{Cli, Command, OutputFormat};
+use args::{Cli, Command, OutputArgs, OutputFormat};
 use render::{Refused, RetryResult};
-use settings_args::SettingsArgs;
 
 /// Parses the command line and does what it says.
 ///
@@ -52,11 +50,11 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Err(error) => return refuse_command_line(&error, wants_json),
     };
     settings::conceal_secrets(&cli.settings);
-    start_log(&cli.settings);
+    start_log(&cli.output);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let (name, output) = (cli.command.name(), cli.settings.output);
+            let (name, output) = (cli.command.name().text(), cli.output.result);
             let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
             // What still waits in the background (the driver's monitors, its farewell to the server) is not worth a second of anybody's
             // time. The driver may panic where it is cut off; the result is printed, so that is no bug for an operator to report.
@@ -86,11 +84,11 @@ fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) 
 }
 
 async fn dispatch(cli: Cli) -> Exit {
-    let output = cli.settings.output;
+    let output = cli.output.result;
     let result = async {
         // Only when it is wanted: what is made for packagers needs no setting, not even a correct one.
         let config = || {
-            let config = settings::validate(&cli.settings)?;
+            let config = settings::validate(&cli.settings, cli.output.client_now.as_deref())?;
             refuse_future(&cli.command, &config)?;
             Ok::<_, Failure>(config)
         };
@@ -154,25 +152,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         | Command::Auth(_)
         | Command::Unlock(_)
         | Command::Completions(_)
-        | Command::Man(_) => render::print(&Refused::new(command.name(), failure), output),
-    }
-}
-
-impl Command {
-    fn name(&self) -> &'static str {
-        match self {
-            Command::Run(_) => "run",
-            Command::Retry(_) => "retry",
-            Command::Status(_) => "status",
-            Command::Verify(_) => "verify",
-            Command::Doctor => "doctor",
-            Command::Init => "init",
-            Command::Auth(_) => "auth",
-            Command::Backfill(_) => "backfill",
-            Command::Unlock(_) => "unlock",
-            Command::Completions(_) => "completions",
-            Command::Man(_) => "man",
-        }
+        | Command::Man(_) => render::print(&Refused::new(command.name().text(), failure), output),
     }
 }
 
@@ -192,8 +172,8 @@ fn refuse_command_line(error: &clap::Error, wants_json: bool) -> Exit {
     Exit::Usage
 }
 
-fn start_log(settings: &SettingsArgs) {
-    let level = match (settings.quiet, settings.verbose) {
+fn start_log(output: &OutputArgs) {
+    let level = match (output.quiet, output.verbose) {
         (true, _) => Level::Quiet,
         (false, 0) => Level::Normal,
         (false, 1) => Level::Verbose,
@@ -202,7 +182,7 @@ fn start_log(settings: &SettingsArgs) {
     let is = |name: &str, wanted: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| wanted(&value));
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
-    telemetry::start(level, settings.log_format == OutputFormat::Json, colour);
+    telemetry::start(level, output.log == OutputFormat::Json, colour);
 }
 
 /// Opens the database of the settings; can be stopped while it waits for a server.

@@ -2,6 +2,7 @@
 //!
 //! The danger is a test that passes because of the developer's own settings, or a child that outlives its test. So no variable is
 //! inherited but PATH, and a running command is killed when it is dropped. Its output is read all the time: a full pipe would stop it.
+//! Every exit code that the suite sees is compared with the codes that the help of its command lists.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -11,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use batch_export::cli::args::Name;
+use batch_export::cli::help::exits;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -34,6 +37,8 @@ pub struct BatchExport {
 /// A command that was started. Dropping it kills it.
 pub struct Running {
     child: Child,
+    /// The command, when the program is the real binary.
+    command: Option<Name>,
     what: String,
     spool: Arc<TempDir>,
     peak: PeakMemory,
@@ -161,9 +166,17 @@ impl BatchExport {
             stdout: child.stdout.take().map(collect),
             stderr: child.stderr.take().map(collect),
             child,
+            command: self.name(),
             what: format!("{} {}", self.program, self.arguments.join(" ")),
             spool: Arc::clone(&self.spool),
         }
+    }
+
+    /// Which command of the real binary this is.
+    fn name(&self) -> Option<Name> {
+        let is_ours = self.program == env!("CARGO_BIN_EXE_batch-export");
+        let named = |argument: &String| Name::ALL.into_iter().find(|name| name.text() == argument);
+        self.arguments.iter().find_map(named).filter(|_| is_ours)
     }
 
     /// Where its temporary files go.
@@ -232,7 +245,8 @@ impl Running {
 
     fn finish(&mut self, status: ExitStatus) -> Finished {
         let signal = status.signal();
-        Finished {
+        let command = self.command.take();
+        let finished = Finished {
             code: status.code().or(signal.map(|signal| 128 + signal)).expect("an exit code or a signal"),
             signal,
             stdout: text(self.stdout.take()),
@@ -240,7 +254,12 @@ impl Running {
             peak_memory_kib: self.peak.kib(),
             what: std::mem::take(&mut self.what),
             spool: Arc::clone(&self.spool),
+        };
+        if let Some(command) = command.filter(|_| signal.is_none()) {
+            let listed = exits(command).into_iter().any(|exit| i32::from(exit.code()) == finished.code);
+            assert!(listed, "the help of {command:?} does not list its code: {}", finished.report());
         }
+        finished
     }
 }
 

@@ -1,0 +1,111 @@
+//! The settings: typed as text ([`Settings`]), then validated in one step ([`validate`]).
+//!
+//! All are taken as text, also where they are numbers, and on every command, also where the command reads none of them: so a wrong
+//! setting ends with 30 wherever it came from, and a flag may stand before or after the command's name.
+
+pub mod table;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+
+use super::args::Name;
+use table::{Default, GROUPS, Setting};
+pub use validate::{conceal_secrets, duration_of, validate};
+
+/// The settings as they were typed: flag, else environment variable, else default.
+pub struct Settings {
+    typed: BTreeMap<&'static str, String>,
+}
+
+/// A setting and the text that was typed for it.
+#[derive(Clone, Copy)]
+pub struct Typed<'a> {
+    setting: &'static Setting,
+    text: &'a str,
+}
+
+impl Settings {
+    /// What was typed, or the default value; `None` when there is neither.
+    pub fn get(&self, setting: &'static Setting) -> Option<Typed<'_>> {
+        self.typed.get(setting.flag).map(|text| Typed { setting, text })
+    }
+}
+
+/// How much of the settings a help text shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The common ones, a line each.
+    Summary,
+    /// Those that the command reads, with variable and default.
+    Full,
+}
+
+/// The settings that a command reads, in the order of the table.
+pub fn read_by(command: Name) -> Vec<&'static Setting> {
+    use table::*;
+    const DATABASE_SETTINGS: &[&Setting] = GROUPS[0].1;
+    let own: &[&[&Setting]] = match command {
+        Name::Run | Name::Retry | Name::Backfill => return all().collect(),
+        Name::Status => &[&[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &BATCH_COLLECTION, &TIMEZONE, &CUTOFF]],
+        Name::Verify => &[
+            DATABASE_SETTINGS,
+            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
+            &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
+        ],
+        Name::Doctor => &[DATABASE_SETTINGS, GROUPS[1].1, &[&TIMEZONE, &CUTOFF, &SPOOL_DIR, &NOTIFY_URL, &PING_URL]],
+        Name::Init => &[DATABASE_SETTINGS],
+        Name::Auth => &[&[&CREDENTIALS]],
+        Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
+        Name::Completions | Name::Man => &[],
+    };
+    own.concat()
+}
+
+/// Adds every setting to a command line; those that are not `shown` are taken, but the help does not show them.
+pub fn add_to(command: Command, shown: &[&Setting], detail: Detail) -> Command {
+    let with_heading = GROUPS.iter().flat_map(|(heading, settings)| settings.iter().map(move |one| (*heading, *one)));
+    with_heading.fold(command, |command, (heading, setting)| {
+        let is_shown = shown.iter().any(|one| one.flag == setting.flag);
+        let is_shown = is_shown && (detail == Detail::Full || setting.common);
+        command.arg(argument(setting, detail).help_heading(heading).hide(!is_shown))
+    })
+}
+
+fn argument(setting: &'static Setting, detail: Detail) -> Arg {
+    let mut arg = Arg::new(setting.flag).long(setting.flag).env(setting.variable).global(true).hide_env_values(true);
+    arg = match setting.value {
+        Some(value) => arg.value_name(value),
+        None => arg.value_name("on|off").num_args(0..=1).require_equals(true).default_missing_value("on"),
+    };
+    let mut about = setting.about.to_owned();
+    match setting.default {
+        Default::None => {}
+        Default::Value(value) => arg = arg.default_value(value),
+        Default::Words(words) => about = format!("{about} [default: {words}]"),
+    }
+    arg.help(about).hide_env(detail == Detail::Summary)
+}
+
+impl Args for Settings {
+    fn augment_args(command: Command) -> Command {
+        add_to(command, &[], Detail::Full)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Settings::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
+        let text = |setting: &Setting| Some((setting.flag, matches.get_one::<String>(setting.flag)?.clone()));
+        Ok(Settings { typed: table::all().filter_map(text).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Settings::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,297 @@
+//! From the text of the command line and the environment to a validated [`Config`]: the second step, where every mistake gets one
+//! sentence and its next step.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::table::{self, Setting};
+use super::{Settings, Typed};
+use crate::calendar::{Calendar, parse_time, parse_zone};
+use crate::clock::Clock;
+use crate::config::{Collections, Config, InvalidPolicy, NotifyKind, ProxyVariables, Target};
+use crate::failure::Failure;
+use crate::secret::{Secret, conceal};
+
+/// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
+const LEASE_MIN: Duration = Duration::from_secs(1);
+/// The longest duration: ten years. The arithmetic of times overflows far above it, and no machine waits so long.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 8766 * 60 * 60);
+/// The longest file name that common file systems take.
+const FILE_NAME_BYTES: usize = 255;
+/// Our collections whose names are fixed.
+const FIXED_COLLECTIONS: [&str; 2] = ["exportbatchrows", "exportbatchentries"];
+
+/// Validates every setting.
+///
+/// # Errors
+/// `configuration`: the first setting that is wrong, its value unless that is a secret, and how to write it.
+pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config, Failure> {
+    // What has a default value is always there.
+    let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed { setting, text: "" });
+    let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
+    let switch = |setting| settings.get(setting).map_or(Ok(false), Typed::switch);
+    let path = |setting| text(setting).map(PathBuf::from);
+    Ok(Config {
+        mongodb_uri: settings.get(&table::MONGODB_URI).map(mongodb_uri).transpose()?,
+        database: text(&table::DATABASE),
+        collections: collections(settings)?,
+        destination: settings.get(&table::DESTINATION).map(destination).transpose()?,
+        credentials: settings.get(&table::CREDENTIALS).map(|typed| PathBuf::from(without_file_scheme(typed.text))),
+        drive_subject: text(&table::DRIVE_SUBJECT),
+        drive_lock: switch(&table::DRIVE_LOCK)?,
+        drive_url: web_address(of(&table::DRIVE_URL))?,
+        drive_backoff: of(&table::DRIVE_BACKOFF).duration()?,
+        drive_idle: of(&table::DRIVE_IDLE).duration()?,
+        drive_chunk_bytes: of(&table::DRIVE_CHUNK).count("bytes")?.into(),
+        proxies: proxies(),
+        calendar: Calendar {
+            zone: of(&table::TIMEZONE).parse_with(parse_zone)?,
+            cutoff: of(&table::CUTOFF).parse_with(parse_time)?,
+        },
+        file_name: settings.get(&table::FILE_NAME).map(file_name).transpose()?,
+        format: of(&table::FORMAT).parse()?,
+        encoding: settings.get(&table::ENCODING).map(Typed::parse).transpose()?,
+        contra_account: text(&table::CONTRA_ACCOUNT),
+        invalid: invalid_policy(of(&table::INVALID))?,
+        allow_reexport: switch(&table::ALLOW_REEXPORT)?,
+        require_balanced: switch(&table::REQUIRE_BALANCED)?,
+        generate_timeout: of(&table::GENERATE_TIMEOUT).duration()?,
+        upload_timeout: of(&table::UPLOAD_TIMEOUT).duration()?,
+        transaction_rows: of(&table::TRANSACTION_ROWS).count("rows")? as usize,
+        lease: lease(of(&table::LEASE))?,
+        retry_delays: retry_delays(of(&table::RETRY_DELAYS))?,
+        spool_dir: path(&table::SPOOL_DIR).unwrap_or_else(std::env::temp_dir),
+        notify_url: settings.get(&table::NOTIFY_URL).map(secret_address).transpose()?,
+        notify_kind: settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?,
+        ping_url: settings.get(&table::PING_URL).map(secret_address).transpose()?,
+        metrics_file: path(&table::METRICS_FILE),
+        clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
+    })
+}
+
+impl<'a> Typed<'a> {
+    fn wrong(self, reason: impl Display) -> Failure {
+        let Setting { flag, variable, .. } = self.setting;
+        Failure::configuration(format!("{variable} is wrong: {reason}")).next(format!("correct it, or give --{flag}"))
+    }
+
+    fn parse<T: FromStr<Err = String>>(self) -> Result<T, Failure> {
+        self.parse_with(str::parse)
+    }
+
+    fn parse_with<T>(self, parse: impl Fn(&'a str) -> Result<T, String>) -> Result<T, Failure> {
+        parse(self.text).map_err(|reason| self.wrong(reason))
+    }
+
+    /// Greater than zero, and not longer than a machine can wait.
+    fn duration(self) -> Result<Duration, Failure> {
+        match self.parse_with(duration_of)? {
+            Duration::ZERO => Err(self.wrong("it must be greater than zero")),
+            duration => Ok(duration),
+        }
+    }
+
+    fn count(self, unit: &str) -> Result<u32, Failure> {
+        match self.text.parse() {
+            Ok(count) if count > 0 => Ok(count),
+            Ok(_) | Err(_) => {
+                let reason = format!("{:?} is not a number of {unit} from 1 to {}", self.text, u32::MAX);
+                Err(self.wrong(reason))
+            }
+        }
+    }
+
+    fn switch(self) -> Result<bool, Failure> {
+        match self.text {
+            "on" | "true" | "yes" | "1" => Ok(true),
+            "off" | "false" | "no" | "0" => Ok(false),
+            text => Err(self.wrong(format!("{text:?} is neither on nor off"))),
+        }
+    }
+}
+
+/// A duration as people write it, zero included.
+///
+/// # Errors
+/// How to write it.
+pub fn duration_of(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration > DURATION_MAX => {
+            Err(format!("{text:?} is a value that no machine can wait for; write at most 10 years"))
+        }
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(format!("{text:?} is not a duration; write it like 1500ms, 30s or 5m")),
+    }
+}
+
+/// Four different names, none of them one of our fixed ones.
+fn collections(settings: &Settings) -> Result<Collections, Failure> {
+    let mut taken: Vec<String> = FIXED_COLLECTIONS.map(str::to_owned).to_vec();
+    let mut name = |setting| {
+        let typed = settings.get(setting).unwrap_or(Typed { setting, text: "" });
+        let name = typed.text.to_owned();
+        if taken.contains(&name) {
+            return Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own")));
+        }
+        taken.push(name.clone());
+        Ok(name)
+    };
+    Ok(Collections {
+        queue: name(&table::QUEUE_COLLECTION)?,
+        entries: name(&table::ENTRIES_COLLECTION)?,
+        log: name(&table::LOG_COLLECTION)?,
+        batches: name(&table::BATCH_COLLECTION)?,
+    })
+}
+
+/// One path component with the business date in it.
+fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
+    let text = typed.text;
+    let dated = text.replace("{date}", "2026-01-18");
+    if dated == text {
+        return Err(typed.wrong(format!("{text:?} lacks {{date}}, so every day's file would have the same name")));
+    }
+    if text.contains('/') || text.chars().any(char::is_control) || dated.len() > FILE_NAME_BYTES {
+        let reason =
+            format!("{text:?} is not the name of a file: one name without a slash, at most {FILE_NAME_BYTES} bytes");
+        return Err(typed.wrong(reason));
+    }
+    Ok(text.to_owned())
+}
+
+/// `none`: the first failure already waits for a person.
+fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
+    if typed.text.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    typed.text.split(',').map(|delay| Typed { text: delay.trim(), ..typed }.duration()).collect()
+}
+
+/// Marks as concealed whatever may be a secret, before anything can go wrong with it.
+pub fn conceal_secrets(settings: &Settings) {
+    for typed in
+        [&table::MONGODB_URI, &table::NOTIFY_URL, &table::PING_URL].into_iter().filter_map(|one| settings.get(one))
+    {
+        if let Ok(address) = url::Url::parse(typed.text) {
+            address.password().into_iter().for_each(conceal);
+        }
+    }
+}
+
+fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
+    let uri = from_file(typed)?;
+    if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
+        return Err(typed.wrong("it does not begin with mongodb:// or mongodb+srv://"));
+    }
+    if let Ok(address) = url::Url::parse(&uri) {
+        address.password().into_iter().for_each(conceal);
+    }
+    Ok(Secret::new(uri))
+}
+
+fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
+    let address = Secret::new(from_file(typed)?);
+    match url::Url::parse(address.expose()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(address),
+        Ok(_) | Err(_) => Err(typed.wrong("it is not an address that begins with https://")),
+    }
+}
+
+/// The value itself, or the content of the file that it names.
+fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
+    let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    match fs::read_to_string(path) {
+        Ok(content) => Ok(content.trim().to_owned()),
+        Err(error) => Err(typed.wrong(format!("the file {path} cannot be read: {error}"))),
+    }
+}
+
+fn without_file_scheme(text: &str) -> &str {
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    path.strip_prefix("//").unwrap_or(path)
+}
+
+fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
+    let text = typed.text;
+    if let Some(folder) = text.strip_prefix("gdrive://") {
+        let folder = folder.trim_end_matches('/');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if folder.is_empty() || !folder.bytes().all(plain) {
+            return Err(typed.wrong(format!(
+                "{folder:?} is not a folder id; write gdrive:// and the last part of the folder's address"
+            )));
+        }
+        return Ok(Target::Drive { folder: folder.to_owned() });
+    }
+    if let Some(rest) = text.strip_prefix("file:") {
+        if !rest.starts_with('/') {
+            let reason = format!("{text:?} is a relative path, and a scheduler starts anywhere; write file:///dir");
+            return Err(typed.wrong(reason));
+        }
+        let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+        return match path {
+            Some(path) if path.parent().is_some() => Ok(Target::Directory(path)),
+            Some(_) | None => Err(typed.wrong(format!("{text:?} is not a directory; write file:///dir"))),
+        };
+    }
+    Err(typed.wrong(format!("{text:?} is neither gdrive://FOLDER_ID nor file:///dir")))
+}
+
+fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
+    let text = typed.text;
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        Ok(_) | Err(_) => Err(typed.wrong(format!("{text:?} is not an address that begins with https://"))),
+    }
+}
+
+/// The proxies, by the rules of the HTTP client, which reads the same variables: the capital letters count before the small ones, and
+/// under a web server none is believed, because there `HTTP_PROXY` is a header that anybody can send.
+fn proxies() -> ProxyVariables {
+    if std::env::var_os("REQUEST_METHOD").is_some() {
+        return ProxyVariables::default();
+    }
+    let value = |name: &str| {
+        let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase())).unwrap_or_default();
+        // Not by a parser of addresses: `user:password@proxy:3128`, without a scheme, is understood too.
+        if let Some((user_and_password, _)) = value.rsplit_once('@') {
+            let after_scheme = user_and_password.rsplit_once("//").map_or(user_and_password, |(_, rest)| rest);
+            let password = after_scheme.split_once(':').map_or(after_scheme, |(_, password)| password);
+            conceal(password);
+        }
+        value
+    };
+    ProxyVariables {
+        https: value("HTTPS_PROXY"),
+        http: value("HTTP_PROXY"),
+        all: value("ALL_PROXY"),
+        no: value("NO_PROXY"),
+    }
+}
+
+fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy, Failure> {
+    match typed.text {
+        "fail" => Ok(InvalidPolicy::Fail),
+        "hold" => Ok(InvalidPolicy::Hold),
+        text => Err(typed.wrong(format!("{text:?} is neither fail nor hold"))),
+    }
+}
+
+fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
+    let found = NotifyKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
+    let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
+    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
+}
+
+fn lease(typed: Typed<'_>) -> Result<Duration, Failure> {
+    match typed.duration()? {
+        lease if lease >= LEASE_MIN => Ok(lease),
+        _ => Err(typed.wrong(format!("{:?} is shorter than a second", typed.text))),
+    }
+}

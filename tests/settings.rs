@@ -1,0 +1,96 @@
+//! The settings: where they may stand, and what is refused, by name, with the way to write it (30).
+
+use crate::support::command::BatchExport;
+use crate::support::day::Day;
+
+/// What a setting with a wrong value is answered.
+fn refusal(variable: &str, value: &str) -> (String, String) {
+    let result =
+        BatchExport::command("status").args(&["--output", "json"]).env(variable, value).run().expect_code(30).json();
+    let text = |field: &str| result["error"][field].as_str().unwrap_or_default().to_owned();
+    (text("message"), text("next"))
+}
+
+#[test]
+fn a_setting_may_stand_before_or_after_a_command_that_does_not_read_it() {
+    let day = Day::in_directory();
+    let uri = day.db.uri();
+    let before = BatchExport::new().args(&["--mongodb-uri", &uri, "--lease", "5m", "status", "--output", "json"]);
+    before.run().expect_code(0);
+    let after = BatchExport::new().args(&["unlock", "--date", "2026-01-18", "--mongodb-uri", &uri, "--format=express"]);
+    after.run().expect_code(0);
+}
+
+#[test]
+fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
+    for variable in ["LEASE", "GENERATE_TIMEOUT", "UPLOAD_TIMEOUT", "DRIVE_IDLE", "DRIVE_BACKOFF", "RETRY_DELAYS"] {
+        let variable = format!("BATCH_EXPORT_{variable}");
+        for zero in ["0s", "0ms"] {
+            assert!(refusal(&variable, zero).0.contains("must be greater than zero"), "{variable}={zero}");
+        }
+        for long in ["18446744073709551615s", "11years", "315576001s"] {
+            assert!(refusal(&variable, long).0.contains("no machine can wait for"), "{variable}={long}");
+        }
+        for wrong in [" ", "soon", "5", "-5m"] {
+            let code = BatchExport::command("status").env(&variable, wrong).run().code;
+            assert_eq!(code, 30, "{variable}={wrong:?}");
+        }
+    }
+    let (message, next) = refusal("BATCH_EXPORT_LEASE", "11years");
+    assert!(message.contains("BATCH_EXPORT_LEASE"), "{message}");
+    assert!(next.contains("--lease") || message.contains("--lease"), "{next}");
+    BatchExport::command("status").args(&["--check", "--grace", "18446744073709551615s"]).run().expect_code(2);
+}
+
+#[test]
+fn four_collections_have_four_names() {
+    for (variable, name) in [
+        ("BATCH_EXPORT_QUEUE_COLLECTION", "journalentries"),
+        ("BATCH_EXPORT_ENTRIES_COLLECTION", "exportlogs"),
+        ("BATCH_EXPORT_LOG_COLLECTION", "exportbatches"),
+        ("BATCH_EXPORT_BATCH_COLLECTION", "exportqueues"),
+        ("BATCH_EXPORT_BATCH_COLLECTION", "exportbatchrows"),
+        ("BATCH_EXPORT_LOG_COLLECTION", "exportbatchentries"),
+    ] {
+        let (message, _) = refusal(variable, name);
+        assert!(message.contains(name) && message.contains("another collection"), "{variable}={name}: {message}");
+    }
+}
+
+#[test]
+fn a_destination_is_an_absolute_path_or_a_folder_of_drive() {
+    for wrong in
+        ["file:relative", "file:./relative", "file://relative/dir", "file:", "file:///", "/srv", "gdrive://", "s3://x"]
+    {
+        let (message, _) = refusal("BATCH_EXPORT_DESTINATION", wrong);
+        assert!(message.contains("BATCH_EXPORT_DESTINATION"), "{wrong}: {message}");
+    }
+    assert!(refusal("BATCH_EXPORT_DESTINATION", "file:relative").0.contains("relative"));
+}
+
+#[test]
+fn the_name_of_the_file_is_one_path_component_with_the_date_in_it() {
+    let long = format!("{{date}}{}", "x".repeat(250));
+    for wrong in
+        ["batch.csv", "{day}.csv", "../{date}.csv", "a/{date}.csv", "/{date}.csv", "{date}\n.csv", long.as_str()]
+    {
+        let (message, _) = refusal("BATCH_EXPORT_FILE_NAME", wrong);
+        assert!(message.contains("BATCH_EXPORT_FILE_NAME"), "{wrong:?}: {message}");
+    }
+}
+
+#[test]
+fn a_switch_is_on_or_off() {
+    for variable in ["BATCH_EXPORT_DRIVE_LOCK", "BATCH_EXPORT_ALLOW_REEXPORT", "BATCH_EXPORT_REQUIRE_BALANCED"] {
+        assert!(refusal(variable, "perhaps").0.contains("neither on nor off"), "{variable}");
+    }
+    // All of these are taken, so only the missing database is left to be complained of.
+    for words in [
+        &["--require-balanced", "--allow-reexport", "status"][..],
+        &["status", "--require-balanced=off", "--drive-lock", "off"],
+        &["status", "--drive-lock=on", "--file-name", "day-{date}.csv"],
+    ] {
+        let refused = BatchExport::new().args(words).run().expect_code(30);
+        assert!(refused.stdout.contains("no database is set"), "{}", refused.report());
+    }
+}
