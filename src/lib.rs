@@ -59,7 +59,7 @@
 //! - [`exit`], [`failure`], [`secret`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`], [`entry`], [`batch`], [`backoff`], [`progress`]:
 //!   pure words
 //! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
-//! - [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
+//! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
 //! - [`store`]: the database; the only user of the mongodb crate. Door: [`store::Store::connect`]
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Door: [`destination::Destination`]
@@ -89,6 +89,7 @@ pub mod destination;
 pub mod entry;
 pub mod exit;
 pub mod failure;
+pub mod files;
 pub mod host;
 pub mod id;
 pub mod money;

@@ -14,6 +14,8 @@ use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::files::open_regular;
+
 const PREFIX: &str = "batch-export-";
 const SUFFIX: &str = ".spool";
 
@@ -127,7 +129,7 @@ fn remove_leftovers(folder: &Path) {
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let ours = name.starts_with(PREFIX) && name.ends_with(SUFFIX);
-        if ours && File::open(&path).is_ok_and(|file| hold(&file).is_ok()) {
+        if ours && open_regular(&path).is_ok_and(|file| hold(&file).is_ok()) {
             let _ = std::fs::remove_file(&path);
         }
     }

@@ -68,8 +68,15 @@ impl Stop {
             };
             tracing::warn!("{} received, stopping", signal.name());
             sender.send_replace(Some(signal));
-            // Keeps the channel open, so that a late listener still sees the value.
-            sender.closed().await;
+            // The channel stays open, so that a late listener still sees the value. Who asks twice does not want to wait: what is left
+            // behind is what a crash leaves.
+            let second = tokio::select! {
+                _ = interrupt.recv() => Signal::Interrupt,
+                _ = terminate.recv() => Signal::Terminate,
+                () = sender.closed() => return,
+            };
+            tracing::warn!("{} received again, ending at once", second.name());
+            std::process::exit(i32::from(second.exit().code()));
         });
         Ok(Stop { signal: receiver })
     }

@@ -3,6 +3,7 @@
 mod auth;
 mod backfill;
 mod behind_a_proxy;
+mod blocking_files;
 mod completions;
 mod crash;
 mod dates;

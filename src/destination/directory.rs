@@ -17,6 +17,7 @@ use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 
 use super::{Created, DestinationError, Known, Look, NewFile, Stored};
+use crate::files::open_regular;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -175,9 +176,15 @@ impl Directory {
     /// Checksum of a file; `None` when there is none.
     async fn digest(&self, path: &Path) -> Result<Option<String>, DestinationError> {
         let trouble = |error: io::Error| self.trouble("read in", &error);
-        let mut file = match File::open(path) {
+        let mut file = match open_regular(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Err(DestinationError::Rejected {
+                    message: format!("{} is taken: {error}", path.display()),
+                    next: "move it away, then run `batch-export retry`".to_owned(),
+                });
+            }
             Err(error) => return Err(trouble(error)),
         };
         let mut buffer = vec![0; PIECE_BYTES];

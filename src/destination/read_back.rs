@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use super::drive::Listed;
 use super::{Destination, DestinationError};
 use crate::batch::BatchId;
+use crate::files::open_regular;
 
 impl Destination {
     /// Writes the content of a file into `sink`. `None` when there is no such file; a file in the trash counts as there.
@@ -17,7 +18,7 @@ impl Destination {
             Destination::Directory(directory) => {
                 let path = directory.file(id);
                 let trouble = |error| DestinationError::Failed(format!("cannot read {}: {error}", path.display()));
-                match std::fs::File::open(&path) {
+                match open_regular(&path) {
                     Ok(mut file) => std::io::copy(&mut file, sink).map(Some).map_err(trouble),
                     Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(trouble(error)),

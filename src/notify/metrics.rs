@@ -5,12 +5,14 @@
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
+use std::io::Read;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::files::open_regular;
 use crate::outcome::BatchResult;
 
 const SUCCESS: &str = "batch_export_last_success_";
@@ -65,7 +67,8 @@ fn value(text: &str, name: &str) -> Option<f64> {
 
 /// The lines about the last success, out of the file as it is.
 fn kept(path: &Path) -> String {
-    let old = std::fs::read_to_string(path).unwrap_or_default();
+    let mut old = String::new();
+    let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
     let ours = |line: &&str| line.split(' ').any(|word| word.starts_with(SUCCESS));
     old.lines().filter(ours).flat_map(|line| [line, "\n"]).collect()
 }

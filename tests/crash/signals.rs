@@ -118,6 +118,25 @@ fn a_signal_during_the_commit_lets_it_finish() {
 }
 
 #[test]
+fn a_second_signal_ends_even_a_commit_at_once_and_retry_finds_out() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 8);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(On::command("commitTransaction"));
+    let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    run.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(300));
+    run.signal(Signal::INT);
+    run.wait(PROMPTLY).expect_code(130);
+    stop.release();
+    day.db.abort_abandoned_transactions();
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
 fn a_signal_ends_a_commit_that_keeps_failing() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 8);

@@ -1,0 +1,60 @@
+//! Names that block: a FIFO, a link or a folder where the program looks for a file of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::support::command::told;
+use crate::support::day::{Day, FILE};
+use crate::support::seed::{DATE, seed_day};
+
+fn make_fifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+}
+
+#[test]
+fn a_fifo_in_the_spool_folder_is_left_alone() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("batch-export-abc.spool");
+    make_fifo(&fifo);
+    let spool = folder.path().to_str().unwrap();
+    day.run().args(&["--spool-dir", spool]).run().expect_code(0);
+    assert!(fifo.exists());
+    day.check_converged();
+}
+
+#[test]
+fn what_is_no_file_under_the_batch_s_name_is_a_name_that_is_taken() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let name = day.directory().join(FILE);
+    for make in [
+        make_fifo,
+        |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        |path: &Path| {
+            std::fs::create_dir(path).unwrap();
+        },
+    ] {
+        make(&name);
+        let refused = day.run().arg("--now").run().expect_code(31).json();
+        assert!(told(&refused["error"]).contains("not a regular file"), "{refused}");
+        std::fs::remove_file(&name).or_else(|_| std::fs::remove_dir(&name)).unwrap();
+    }
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_fifo_in_place_of_the_metrics_file_does_not_hold_the_result() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("batch.prom");
+    make_fifo(&fifo);
+    let running = day.run().args(&["--metrics-file", fifo.to_str().unwrap()]).spawn();
+    running.wait(Duration::from_secs(20)).expect_code(0);
+    assert!(std::fs::metadata(&fifo).unwrap().is_file(), "the metrics take the name");
+}
