@@ -24,6 +24,8 @@ tests|ssh, scp and ssh-keygen|command -v ssh && command -v scp && command -v ssh
 tests|sshd|test -x /usr/sbin/sshd|openssh-server
 tests|python3 with pip|python_has pip|python3-pip
 tests|python3 with venv|python_has venv ensurepip|python3-venv
+tests|promtool|command -v promtool|prometheus
+tests|a Pushgateway|command -v prometheus-pushgateway|prometheus-pushgateway
 tests|systemd-analyze|command -v systemd-analyze|systemd
 rehearsal|systemd|test -x /lib/systemd/systemd|systemd
 rehearsal|cron|command -v cron|cron

@@ -203,6 +203,52 @@ impl Ending {
     }
 }
 
+/// What people have to hear of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its file is official and every row is marked.
+    Completed,
+    /// An attempt failed; it is retried.
+    Failed,
+    /// The last retry failed; a person has to act.
+    Exhausted,
+    /// An attempt was told to stop.
+    Interrupted,
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Event; 4] = [Event::Completed, Event::Failed, Event::Exhausted, Event::Interrupted];
+
+    /// The name in messages and documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Event::Completed => "completed",
+            Event::Failed => "failed",
+            Event::Exhausted => "exhausted",
+            Event::Interrupted => "interrupted",
+        }
+    }
+
+    /// The event of a stored name.
+    pub fn from_name(name: &str) -> Option<Event> {
+        Event::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
+/// An event that people have not heard of yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// What happened.
+    pub event: Event,
+    /// The attempt that it ended.
+    pub attempt: i32,
+    /// The claim that it ended: after an unlock, attempts are counted anew.
+    pub fence: Option<i64>,
+    /// When it happened, by the database's clock.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// One attempt of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
@@ -255,6 +301,8 @@ pub struct Batch {
     pub voided: Vec<Voided>,
     /// Past attempts, newest last.
     pub history: Vec<Attempt>,
+    /// What people have not heard of yet.
+    pub untold: Option<Untold>,
     /// Rows marked so far.
     pub marked: i64,
     /// `_id`s of the rows that the application changed after the commit point.
@@ -286,6 +334,7 @@ mod tests {
     fn states_and_endings_are_found_by_their_names() {
         assert!(State::ALL.iter().all(|state| State::from_name(state.name()) == Some(*state)));
         assert_eq!(State::from_name("done"), None);
+        assert!(Event::ALL.iter().all(|event| Event::from_name(event.name()) == Some(*event)));
         assert!(Ending::ALL.iter().all(|ending| Ending::from_name(ending.name()) == Some(*ending)));
     }
 }

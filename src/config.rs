@@ -98,16 +98,35 @@ pub struct Config {
     pub retry_delays: Vec<Duration>,
     /// Folder of the spool file.
     pub spool_dir: PathBuf,
-    /// Webhook for people; a secret.
-    pub notify_url: Option<Secret>,
-    /// What the webhook understands; `None` to tell by its address.
-    pub notify_kind: Option<NotifyKind>,
-    /// Health check to ping; a secret.
-    pub ping_url: Option<Secret>,
+    /// Who tells people, and how.
+    pub webhook: Option<Webhook>,
+    /// Health check to ping.
+    pub health_check: Option<HealthCheck>,
     /// Prometheus textfile.
     pub metrics_file: Option<PathBuf>,
+    /// Base address of a Pushgateway; may hold a password.
+    pub metrics_url: Option<Secret>,
     /// The client's clock.
     pub clock: Clock,
+}
+
+/// Name of the database when neither setting nor connection string has one.
+pub const DATABASE_DEFAULT: &str = "auto_acct";
+
+impl Config {
+    /// The database: the setting, else the connection string's, else the default.
+    pub fn database_name(&self) -> String {
+        let uri = self.mongodb_uri.as_ref().map_or("", |uri| uri.expose());
+        self.database.clone().or_else(|| database_of(uri)).unwrap_or_else(|| DATABASE_DEFAULT.to_owned())
+    }
+}
+
+/// What stands between hosts and options. (Several hosts: no parser of web addresses takes it.)
+fn database_of(uri: &str) -> Option<String> {
+    let (_, rest) = uri.split_once("://")?;
+    let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
+    let (_, name) = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts).split_once('/')?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// The variables of proxies that all programs share, as they stand: what they mean is decided where connections are made. Empty: not set.
@@ -129,6 +148,28 @@ impl fmt::Debug for ProxyVariables {
     }
 }
 
+/// Where people are told.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its address; a secret.
+    pub url: Secret,
+    /// What it understands.
+    pub kind: NotifyKind,
+    /// Sent as a bearer token.
+    pub token: Option<Secret>,
+    /// The chat, where one address serves many.
+    pub to: Option<String>,
+}
+
+/// Who notices that a job did not come, or failed.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    /// Its address; a secret.
+    pub url: Secret,
+    /// What it understands.
+    pub kind: PingKind,
+}
+
 /// What a webhook understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyKind {
@@ -138,11 +179,30 @@ pub enum NotifyKind {
     Slack,
     /// The result as plain JSON.
     Json,
+    /// `{"text": ...}`: Mattermost, Rocket.Chat, and relays of one's own.
+    Text,
+    /// A space of Google Chat.
+    GoogleChat,
+    /// An Adaptive Card, as Teams' Workflows take it.
+    Teams,
+    /// A bot of Telegram.
+    Telegram,
+    /// A push message of LINE's Messaging API.
+    Line,
 }
 
 impl NotifyKind {
     /// Every kind.
-    pub const ALL: [NotifyKind; 3] = [NotifyKind::Discord, NotifyKind::Slack, NotifyKind::Json];
+    pub const ALL: [NotifyKind; 8] = [
+        NotifyKind::Discord,
+        NotifyKind::Slack,
+        NotifyKind::Json,
+        NotifyKind::Text,
+        NotifyKind::GoogleChat,
+        NotifyKind::Teams,
+        NotifyKind::Telegram,
+        NotifyKind::Line,
+    ];
 
     /// The name in settings.
     pub fn name(self) -> &'static str {
@@ -150,6 +210,94 @@ impl NotifyKind {
             NotifyKind::Discord => "discord",
             NotifyKind::Slack => "slack",
             NotifyKind::Json => "json",
+            NotifyKind::Text => "text",
+            NotifyKind::GoogleChat => "google-chat",
+            NotifyKind::Teams => "teams",
+            NotifyKind::Telegram => "telegram",
+            NotifyKind::Line => "line",
+        }
+    }
+
+    /// The hosts by which it is known; also of their subdomains.
+    fn hosts(self) -> &'static [&'static str] {
+        match self {
+            NotifyKind::Discord => &["discord.com", "discordapp.com"],
+            NotifyKind::Slack => &["hooks.slack.com"],
+            NotifyKind::GoogleChat => &["chat.googleapis.com"],
+            NotifyKind::Teams => {
+                &["webhook.office.com", "logic.azure.com", "powerautomate.com", "api.powerplatform.com"]
+            }
+            NotifyKind::Telegram => &["api.telegram.org"],
+            NotifyKind::Line => &["api.line.me"],
+            NotifyKind::Json | NotifyKind::Text => &[],
+        }
+    }
+
+    /// The kind that is known by this host; of others: `json`.
+    pub fn of_host(host: &str) -> NotifyKind {
+        let is = |name: &&str| host == *name || host.strip_suffix(*name).is_some_and(|rest| rest.ends_with('.'));
+        let known = NotifyKind::ALL.into_iter().find(|kind| kind.hosts().iter().any(is));
+        known.unwrap_or(NotifyKind::Json)
+    }
+
+    /// Whether one address serves many chats, so that each message names its own.
+    pub fn needs_chat(self) -> bool {
+        matches!(self, NotifyKind::Telegram | NotifyKind::Line)
+    }
+}
+
+/// What a health check understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingKind {
+    /// `URL/start`, then `URL/<exit code>`, paired by a run id.
+    Healthchecks,
+    /// A GET after each success, and nothing else.
+    Plain,
+    /// A push monitor of Uptime Kuma: `status` and `msg` in the query, nothing at the start.
+    Kuma,
+}
+
+impl PingKind {
+    /// Every kind.
+    pub const ALL: [PingKind; 3] = [PingKind::Healthchecks, PingKind::Plain, PingKind::Kuma];
+
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            PingKind::Healthchecks => "healthchecks",
+            PingKind::Plain => "plain",
+            PingKind::Kuma => "kuma",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotifyKind, database_of};
+
+    #[test]
+    fn the_database_is_told_by_the_connection_string() {
+        let name = |uri| database_of(uri);
+        assert_eq!(name("mongodb://u:p%2F@a:1,b:2/books?replicaSet=rs/0").as_deref(), Some("books"));
+        assert_eq!(name("mongodb+srv://host/?w=majority"), None);
+        assert_eq!(name("mongodb://host:27017"), None);
+    }
+
+    #[test]
+    fn a_webhook_is_known_by_its_host() {
+        for (host, kind) in [
+            ("discord.com", NotifyKind::Discord),
+            ("ptb.discord.com", NotifyKind::Discord),
+            ("hooks.slack.com", NotifyKind::Slack),
+            ("chat.googleapis.com", NotifyKind::GoogleChat),
+            ("prod-12.southeastasia.logic.azure.com", NotifyKind::Teams),
+            ("finance.webhook.office.com", NotifyKind::Teams),
+            ("api.telegram.org", NotifyKind::Telegram),
+            ("api.line.me", NotifyKind::Line),
+            ("example.com", NotifyKind::Json),
+            ("notdiscord.com", NotifyKind::Json),
+        ] {
+            assert_eq!(NotifyKind::of_host(host), kind, "{host}");
         }
     }
 }

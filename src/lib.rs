@@ -56,7 +56,7 @@
 //!
 //! # The map, from the bottom up (imports go down only), with the door of each room
 //!
-//! - [`exit`], [`failure`], [`secret`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`], [`entry`], [`batch`], [`backoff`], [`progress`]:
+//! - [`exit`], [`failure`], [`secret`], [`trace`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`], [`entry`], [`batch`], [`backoff`], [`progress`]:
 //!   pure words
 //! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
@@ -103,4 +103,5 @@ pub mod stop;
 pub mod store;
 pub mod telemetry;
 pub mod totals;
+pub mod trace;
 pub mod verify;

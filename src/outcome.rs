@@ -63,6 +63,9 @@ pub struct BatchResult {
     pub number: Option<i64>,
     /// 1 is the first run; 0 when no attempt was made.
     pub attempt: i32,
+    /// The claim of that attempt; tells apart attempts of one number before and after an unlock.
+    #[serde(skip)]
+    pub fence: Option<i64>,
     /// Exported entries.
     pub entries: u64,
     /// Data rows of the file.
@@ -173,6 +176,7 @@ impl BatchResult {
             exit_code: Exit::Unexpected,
             number: None,
             attempt: 0,
+            fence: None,
             entries: 0,
             rows: 0,
             carried_over: 0,

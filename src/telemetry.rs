@@ -3,6 +3,7 @@
 //! Everything is masked at the sink: a secret that a library puts into its own message is caught there, whatever the level. Libraries
 //! that log tokens by habit are capped below any level that a flag can reach.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,6 +11,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
+
+use crate::trace;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ impl Level {
 
 /// Starts logging, as text or as one JSON object a line; colours only on request.
 pub fn start(level: Level, json: bool, colour: bool) {
-    let layer = tracing_subscriber::fmt::layer().with_writer(Masked).with_target(level == Level::Everything);
+    let layer = tracing_subscriber::fmt::layer().with_writer(Sink { json }).with_target(level == Level::Everything);
     let registry = tracing_subscriber::registry().with(level.filter());
     if json {
         // The span is the pass: its batch, attempt and stage are on every line.
@@ -69,21 +72,35 @@ pub fn set_footer(footer: Option<Arc<dyn Footer>>) {
     *FOOTER.write().unwrap_or_else(PoisonError::into_inner) = footer;
 }
 
-/// Stderr behind the masking of secrets; one event is one write.
-struct Masked;
+/// Stderr behind the masking of secrets; one event is one write. The trace is added here, because here every line comes by, also those of
+/// libraries and those outside of a pass.
+#[derive(Clone, Copy)]
+struct Sink {
+    json: bool,
+}
 
-impl<'a> MakeWriter<'a> for Masked {
-    type Writer = Masked;
-
-    fn make_writer(&'a self) -> Masked {
-        Masked
+impl Sink {
+    fn with_trace<'a>(self, line: Cow<'a, str>, trace: Option<&str>) -> Cow<'a, str> {
+        match (trace, line.strip_prefix('{'), line.strip_suffix('\n')) {
+            (Some(trace), Some(rest), _) if self.json => format!("{{\"trace_id\":\"{trace}\",{rest}").into(),
+            (Some(trace), _, Some(text)) if !self.json => format!("{text} trace_id={trace}\n").into(),
+            _ => line,
+        }
     }
 }
 
-impl Write for Masked {
+impl<'a> MakeWriter<'a> for Sink {
+    type Writer = Sink;
+
+    fn make_writer(&'a self) -> Sink {
+        *self
+    }
+}
+
+impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        let text = crate::secret::redact(&text);
+        let text = self.with_trace(crate::secret::redact(&text), trace::current());
         let mut written = Ok(());
         let mut write = || written = io::stderr().lock().write_all(text.as_bytes());
         let footer = FOOTER.read().unwrap_or_else(PoisonError::into_inner).clone();

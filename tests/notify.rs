@@ -1,5 +1,14 @@
 //! Who is told what, and that telling never changes the outcome: webhook, health check, metrics, structured log, progress.
 
+mod doctor;
+mod kinds;
+mod metrics;
+mod monitoring;
+mod ping_kinds;
+mod tracing;
+mod untold;
+mod waiting;
+
 use mongodb::bson::doc;
 use serde_json::Value;
 
@@ -7,7 +16,7 @@ use crate::support::command::BatchExport;
 use crate::support::day::{BATCHES, Day};
 use crate::support::fake_drive::{Answer, Fault, Operation};
 use crate::support::receiver::Receiver;
-use crate::support::seed::{DATE, Entry, seed, seed_day};
+use crate::support::seed::{DATE, seed_day};
 
 const WEBHOOK: &str = "/hook/s3cret-token-of-the-webhook";
 
@@ -27,42 +36,6 @@ fn a_commit_is_told_once_with_its_totals_and_the_next_step() {
     assert_eq!(told[0]["event"], "completed");
     assert_eq!(told[0]["result"], result, "the control totals are not the result's");
     assert!(told[0]["next"].as_str().unwrap().contains("import batch_2026-01-18.csv"), "{}", told[0]);
-}
-
-#[test]
-fn discord_and_slack_get_their_own_shape_within_their_limits_and_call_nobody() {
-    let long = format!("@everyone <!channel> {}", "x".repeat(5_000));
-    for (kind, status) in [("discord", 204), ("slack", 200)] {
-        let (day, people) = (Day::in_directory(), Receiver::start(Some(status)));
-        seed(&day.db, &[Entry::numbered(DATE, 0).set("status", long.as_str()), Entry::numbered(DATE, 1)]);
-        let command = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind);
-        command.run().expect_code(32);
-        command.env("BATCH_EXPORT_INVALID", "hold").arg("--now").run().expect_code(0);
-        for told in people.messages() {
-            match kind {
-                "discord" => {
-                    assert_eq!(told["allowed_mentions"], serde_json::json!({ "parse": [] }));
-                    let embed = &told["embeds"][0];
-                    assert!(embed.to_string().chars().count() < 6_000, "{embed}");
-                    let fields = embed["fields"].as_array().unwrap();
-                    assert!(!fields.is_empty() && fields.len() <= 25);
-                    assert!(fields.iter().all(|field| field["value"].as_str().unwrap().chars().count() <= 1024));
-                }
-                _ => {
-                    let blocks = told["blocks"].to_string();
-                    assert!(!blocks.contains("<!channel>"), "{blocks}");
-                    assert!(
-                        told["blocks"]
-                            .as_array()
-                            .unwrap()
-                            .iter()
-                            .all(|b| b["text"]["text"].as_str().unwrap().len() <= 3_000)
-                    );
-                }
-            }
-        }
-        assert_eq!(people.messages().len(), 2);
-    }
 }
 
 #[test]
@@ -142,31 +115,6 @@ fn the_health_check_gets_start_and_exit_code_of_one_run_id() {
     }
     assert_ne!(split[0].1, split[2].1);
     assert!(check.posted()[1].body.contains("drive_rejected"));
-}
-
-#[test]
-fn the_metrics_file_keeps_the_last_success_when_a_run_fails() {
-    let day = Day::in_directory();
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let path = folder.path().join("batch_export.prom");
-    let with = |command: BatchExport| command.env("BATCH_EXPORT_METRICS_FILE", path.to_str().unwrap());
-    seed_day(&day.db, DATE, 3);
-    with(day.run()).run().expect_code(0);
-    let good = std::fs::read_to_string(&path).unwrap();
-    let success =
-        |text: &str| text.lines().filter(|l| l.contains("last_success")).map(str::to_owned).collect::<Vec<_>>();
-    assert!(
-        good.contains("\nbatch_export_last_success_entries 3\n")
-            && good.contains("\nbatch_export_last_run_exit_code 0\n")
-    );
-    seed_day(&day.db, "2026-01-19", 3);
-    let next =
-        day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").destination("file:///nowhere/at/all");
-    with(next).run().expect_code(31);
-    let bad = std::fs::read_to_string(&path).unwrap();
-    assert!(bad.contains("\nbatch_export_last_run_exit_code 31\n"), "{bad}");
-    assert_eq!(success(&bad), success(&good));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "something is left beside it");
 }
 
 #[test]

@@ -108,8 +108,8 @@ pub enum Command {
     ///
     /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the destination (credentials,
     /// account, folder, and a small file that is stored, verified and removed again, with what killed doctors left), the spool folder,
-    /// where messages go. Touches no entry. Ends with 34 when a run would fail.
-    Doctor,
+    /// where messages go; with --send also whether they arrive. Touches no entry. Ends with 34 when a run would fail.
+    Doctor(DoctorArgs),
     /// Create the collections and the indexes that are needed
     ///
     /// Once, before the first run; again does no harm. The queue gets an index only when none of the application's serves the query
@@ -176,7 +176,7 @@ impl Command {
             Command::Retry(_) => Name::Retry,
             Command::Status(_) => Name::Status,
             Command::Verify(_) => Name::Verify,
-            Command::Doctor => Name::Doctor,
+            Command::Doctor(_) => Name::Doctor,
             Command::Init => Name::Init,
             Command::Auth(_) => Name::Auth,
             Command::Backfill(_) => Name::Backfill,
@@ -300,6 +300,14 @@ pub struct BackfillArgs {
     /// Generate only: read, count and total; write nothing anywhere
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also send a test message and a test ping, each marked as a test
+    #[arg(long)]
+    pub send: bool,
 }
 
 /// `unlock`.

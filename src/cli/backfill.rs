@@ -58,6 +58,9 @@ async fn passes(
     }
     let destination = open_destination(config)?;
     let store = open_store(config, stop).await?;
+    if let Some(listeners) = listeners {
+        listeners.note_in(&store);
+    }
     let progress = Arc::new(Progress::default());
     let _reporter = progress::report(&progress);
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };

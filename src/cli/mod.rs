@@ -36,6 +36,7 @@ use crate::failure::Failure;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
+use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat};
 use render::{Refused, RetryResult};
 
@@ -99,7 +100,7 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Retry(args) => Ok(retry::execute(args, &config()?, &stop, output).await),
             Command::Status(args) => status::execute(args, &config()?, &stop, output).await,
             Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
-            Command::Doctor => doctor::execute(&config()?, &stop, output).await,
+            Command::Doctor(args) => doctor::execute(args, &config()?, &stop, output).await,
             Command::Init => init::execute(&config()?, &stop, output).await,
             Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
             Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
@@ -126,7 +127,7 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Verify(args) => vec![args.date],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
         Command::Unlock(args) => vec![Some(args.date)],
-        Command::Doctor | Command::Init | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
+        Command::Doctor(_) | Command::Init | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
     };
     let now = config.clock.now();
     let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
@@ -147,7 +148,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin("backfill", failure), output),
         Command::Status(_)
         | Command::Verify(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Init
         | Command::Auth(_)
         | Command::Unlock(_)
@@ -180,6 +181,9 @@ fn start_log(output: &OutputArgs) {
         (false, _) => Level::Everything,
     };
     let is = |name: &str, wanted: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| wanted(&value));
+    if let Ok(parent) = std::env::var("TRACEPARENT") {
+        trace::join(&parent);
+    }
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
     telemetry::start(level, output.log == OutputFormat::Json, colour);
@@ -201,6 +205,7 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
         uri,
         database: config.database.clone(),
         collections: config.collections.clone(),
+        tells: config.webhook.is_some(),
         lease: config.lease,
         retry_delays: config.retry_delays.clone(),
     })

@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
 use crate::secret::redact;
+use crate::trace;
 
 /// Entries that a table on the terminal shows; all of them are in the JSON.
 const LISTED: usize = 100;
@@ -24,9 +25,21 @@ pub trait Render: Serialize {
 pub fn print(result: &impl Render, format: OutputFormat) {
     let text = match format {
         OutputFormat::Text => result.text(),
-        OutputFormat::Json => serde_json::to_string(result).map_or_else(|error| error.to_string(), |json| json + "\n"),
+        OutputFormat::Json => {
+            let traced = Traced { result, trace_id: trace::current() };
+            serde_json::to_string(&traced).map_or_else(|error| error.to_string(), |json| json + "\n")
+        }
     };
     print_text(&text);
+}
+
+/// A result of any command, and the trace that it belongs to.
+#[derive(Serialize)]
+struct Traced<'a, R> {
+    #[serde(flatten)]
+    result: &'a R,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'static str>,
 }
 
 /// Prints text that is a result in itself: a completion script, a man page.

@@ -3,6 +3,7 @@
 //! One query finds it: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no
 //! batch exists for it, which covers a database that was down or a machine that was off. What a live run holds is simply not due.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -14,7 +15,7 @@ use crate::batch::{BatchId, State};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::notify::Listeners;
+use crate::notify::{Listeners, has_news};
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request, sweep};
 use crate::progress::Progress;
@@ -58,7 +59,7 @@ async fn all_due<'a>(
         dates.sort_unstable();
     }
     if !dates.is_empty() {
-        *listeners = Some(Listeners::begin(config));
+        listeners.insert(Listeners::begin(config)).note_in(&store);
     }
     let reporter = progress::report(&progress);
     for &date in &dates {
@@ -82,7 +83,41 @@ async fn all_due<'a>(
             () = sweep(&store, &destination, &overview.batch) => {}
         }
     }
+    tell_left(args, config, &store, &found, &batches, listeners).await;
     Ok(batches)
+}
+
+/// Tells people what earlier invocations could not tell, but for what a newer result replaces.
+async fn tell_left<'a>(
+    args: &RetryArgs,
+    config: &'a Config,
+    store: &Store,
+    found: &[Overview],
+    batches: &[BatchResult],
+    listeners: &mut Option<Listeners<'a>>,
+) {
+    if config.webhook.is_none() {
+        return;
+    }
+    let wanted = |id: &BatchId| args.date.is_none_or(|only| only == id.date());
+    let (worth, stale): (Vec<&Overview>, Vec<&Overview>) =
+        found.iter().filter(|overview| overview.batch.untold.is_some()).partition(|overview| has_news(overview));
+    // A last attempt that crashed is found by the lock: nobody has said so yet.
+    let crashed = batches.iter().filter(|result| result.exit_code == Exit::Exhausted).map(|result| result.batch);
+    let is_told = |id: &BatchId| batches.iter().any(|result| result.batch == *id && Listeners::is_news(result));
+    let left: BTreeSet<BatchId> = worth.iter().map(|overview| overview.batch.id).chain(crashed).collect();
+    for id in left.into_iter().filter(|id| wanted(id) && !is_told(id)) {
+        let listeners = listeners.get_or_insert_with(|| Listeners::prepare(config));
+        listeners.note_in(store);
+        listeners.tell_left(store, id).await;
+    }
+    for batch in stale.into_iter().map(|overview| &overview.batch) {
+        let Some(untold) = batch.untold else { continue };
+        tracing::warn!("people were not told within a day that {} is {}", batch.id, untold.event.name());
+        if let Err(error) = store.note_untold(batch.id, &untold, true).await {
+            tracing::warn!("that could not be noted: {error}");
+        }
+    }
 }
 
 async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {

@@ -30,6 +30,9 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
             return failure.exit;
         }
     };
+    if let Some(listeners) = &listeners {
+        listeners.note_in(&store);
+    }
     let progress = Arc::new(Progress::default());
     let reporter = progress::report(&progress);
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };

@@ -1,55 +1,33 @@
 //! What people are told, before any webhook's own shape: what happened, the facts, and what happens next.
 
+use crate::batch::Event;
 use crate::exit::Exit;
 use crate::outcome::{BatchResult, Outcome};
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Completed,
-    /// Failed; it is retried.
-    Failed,
-    /// Failed for the last time, or in a way that only a person can mend.
-    Exhausted,
-    Interrupted,
-}
-
-impl Event {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Event::Completed => "completed",
-            Event::Failed => "failed",
-            Event::Exhausted => "exhausted",
-            Event::Interrupted => "interrupted",
-        }
-    }
-
-    /// 24 bits of red, green and blue.
-    pub(super) fn colour(self) -> u32 {
-        match self {
-            Event::Completed => 0x2e_a0_43,
-            Event::Failed => 0xd2_99_22,
-            Event::Exhausted => 0xda_36_33,
-            Event::Interrupted => 0x6e_76_81,
-        }
-    }
-}
+use crate::trace;
 
 /// One message about one batch.
 pub(super) struct Message<'a> {
-    pub(super) event: Event,
+    /// What happened; `None`: this is a test.
+    pub(super) event: Option<Event>,
+    /// The same whenever this event is told again.
+    pub(super) id: String,
     pub(super) title: String,
     /// Names and values.
     pub(super) facts: Vec<(&'static str, String)>,
     /// What happens next, and who does it.
     pub(super) next: String,
-    pub(super) result: &'a BatchResult,
+    /// The result of the pass; a test has none.
+    pub(super) result: Option<&'a BatchResult>,
 }
 
 impl<'a> Message<'a> {
     /// `None` when there is nothing to tell people.
     pub(super) fn of(result: &'a BatchResult) -> Option<Message<'a>> {
-        let event = event(result)?;
+        Some(Message::about(event(result)?, result))
+    }
+
+    /// About an event of a batch, now or later.
+    pub(super) fn about(event: Event, result: &'a BatchResult) -> Message<'a> {
         let batch = &result.batch;
         let title = match event {
             Event::Completed => format!("{batch}: {} entries exported", result.entries),
@@ -57,12 +35,42 @@ impl<'a> Message<'a> {
             Event::Exhausted => format!("{batch}: ALL RETRIES USED, a person has to act"),
             Event::Interrupted => format!("{batch}: interrupted before it was done"),
         };
-        let facts = if event == Event::Completed { success_facts(result) } else { failure_facts(result) };
-        Some(Message { event, title, facts, next: next(event, result), result })
+        let mut facts = if event == Event::Completed { success_facts(result) } else { failure_facts(result) };
+        facts.extend(trace::current().map(|trace| ("Trace", trace.to_owned())));
+        let claim = result.fence.map(|fence| format!("/{fence}")).unwrap_or_default();
+        let id = format!("{batch}/{}/{}{claim}", result.attempt, event.name());
+        Message { event: Some(event), id, title, facts, next: next(event, result), result: Some(result) }
+    }
+
+    /// The name of what happened.
+    pub(super) fn name(&self) -> &'static str {
+        self.event.map_or("test", Event::name)
+    }
+
+    /// 24 bits of red, green and blue.
+    pub(super) fn colour(&self) -> u32 {
+        match self.event {
+            Some(Event::Completed) => 0x2e_a0_43,
+            Some(Event::Failed) => 0xd2_99_22,
+            Some(Event::Exhausted) => 0xda_36_33,
+            Some(Event::Interrupted) | None => 0x6e_76_81,
+        }
+    }
+
+    /// A message that says that it is a test.
+    pub(super) fn test() -> Message<'static> {
+        Message {
+            event: None,
+            id: format!("test/{}", uuid::Uuid::new_v4()),
+            title: "Test of batch-export: messages arrive here".to_owned(),
+            facts: vec![("Sent by", "`batch-export doctor --send`".to_owned())],
+            next: "Nothing to do: no batch is meant.".to_owned(),
+            result: None,
+        }
     }
 }
 
-fn event(result: &BatchResult) -> Option<Event> {
+pub(super) fn event(result: &BatchResult) -> Option<Event> {
     // A `retry` that could not even lock comes again in minutes, and would say the same each time.
     let never_began = result.command == "retry" && result.attempt == 0;
     match result.exit_code {

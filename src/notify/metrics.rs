@@ -1,40 +1,51 @@
-//! A textfile for Prometheus' node_exporter: written beside its name and renamed, so that no half file is ever scraped.
+//! What Prometheus is told: as a textfile for node_exporter, or through a Pushgateway where a pod leaves no file behind.
 //!
-//! What the last success was stays in it when a later run fails, and when an earlier business date is done after it: "how old is the
-//! newest day that is done" is the alert that catches everything, and a backfill of past days must not silence it.
+//! What the last success was stays when a later run fails, and when an earlier business date is done after it: "how old is the newest day
+//! that is done" is the alert that catches everything, and a backfill of past days must not silence it. Nor must a day that is done
+//! early: its cut-off is still to come, and counts as now.
+//!
+//! The file is written beside its name and renamed, so that no half file is ever scraped. What this run does not say stays in it. A
+//! Pushgateway does the same by itself: a POST replaces only the metrics that it names.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
-use std::io::Read;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::files::open_regular;
-use crate::outcome::BatchResult;
+use crate::outcome::{BatchResult, Durations, Outcome};
 
-const SUCCESS: &str = "batch_export_last_success_";
 /// Which business date the success is of, as an instant.
 const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
+/// What every one of our metrics begins with.
+const OURS: &str = "batch_export_";
 
-/// Writes the state after passes that have just ended.
-pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], config: &Config) -> io::Result<()> {
-    let now = config.clock.now();
-    let old = kept(path);
+/// The state after passes that have just ended. `known` is the cut-off of the newest day that is known to be done, as seconds: a success of
+/// an earlier one is left out.
+pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: Option<f64>) -> String {
+    let now = config.clock.now().timestamp();
     let mut text = String::new();
-    gauge(&mut text, "batch_export_last_run_timestamp_seconds", "When it ran last", now.timestamp() as f64);
-    gauge(&mut text, "batch_export_last_run_exit_code", "How the last run ended", f64::from(exit.code()));
-    let total_ms: u64 = results.iter().map(|result| result.durations_ms.total).sum();
-    gauge(&mut text, "batch_export_last_run_duration_seconds", "How long it took", total_ms as f64 / 1000.0);
+    run(&mut text, exit, results, now);
     // The last batch of several is the latest one.
-    let done = results.last().filter(|_| exit == Exit::Ok);
-    let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp()));
-    match done.filter(|(_, cutoff)| value(&old, CUTOFF).is_none_or(|newest| newest <= *cutoff as f64)) {
-        Some((result, cutoff)) => success(&mut text, result, cutoff, now.timestamp()),
-        None => text.push_str(&old),
+    let done = results
+        .last()
+        .filter(|result| exit == Exit::Ok && !matches!(result.outcome, Outcome::NothingDue | Outcome::DryRun));
+    let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp().min(now)));
+    if let Some((result, cutoff)) = done.filter(|(_, cutoff)| known.is_none_or(|newest| newest <= *cutoff as f64)) {
+        success(&mut text, result, cutoff, now);
     }
+    text
+}
+
+/// Writes the state after passes that have just ended to a file.
+pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], config: &Config) -> io::Result<()> {
+    let mut old = String::new();
+    let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
+    let mut text = text(exit, results, config, value(&old, CUTOFF));
+    text.push_str(&kept(&old, &text));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()
         .prefix(".batch-export-")
@@ -46,18 +57,67 @@ pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], config: &C
     Ok(())
 }
 
-fn success(text: &mut String, result: &BatchResult, cutoff: i64, now: i64) {
-    let name = |rest: &str| format!("{SUCCESS}{rest}");
-    gauge(text, &name("timestamp_seconds"), "When the newest business date that is done ended well", now as f64);
-    gauge(text, CUTOFF, "Cut-off of that business date", cutoff as f64);
-    gauge(text, &name("entries"), "Entries of its batch", result.entries as f64);
-    gauge(text, &name("rows"), "Rows of its file", result.rows as f64);
-    gauge(text, &name("bytes"), "Size of its file", result.bytes as f64);
-    gauge(text, &name("attempt"), "Attempts it took", f64::from(result.attempt));
+/// The cut-off of the newest day that a Pushgateway may have heard of: all that is known without asking it.
+pub(super) fn latest_due(config: &Config) -> f64 {
+    config.calendar.cutoff(config.calendar.latest_due(config.clock.now())).timestamp() as f64
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: f64) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+/// The address of a Pushgateway where the metrics of a database are kept.
+pub(super) fn push_address(base: &str, database: &str) -> Option<String> {
+    let mut url = url::Url::parse(base).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend(["metrics", "job", "batch_export", "database", database]);
+    Some(url.into())
+}
+
+fn run(text: &mut String, exit: Exit, results: &[BatchResult], now: i64) {
+    let sum = |stage: fn(&Durations) -> u64| results.iter().map(|result| stage(&result.durations_ms)).sum::<u64>();
+    gauge(text, "last_run_timestamp_seconds", "When it ran last", now);
+    gauge(text, "last_run_exit_code", "How the last run ended", exit.code());
+    gauge(text, "last_run_duration_seconds", "How long the last run took", seconds(sum(|of| of.total)));
+    let stages = [
+        ("lock", sum(|of| of.lock)),
+        ("generate", sum(|of| of.generate)),
+        ("upload", sum(|of| of.upload)),
+        ("commit", sum(|of| of.commit)),
+    ];
+    let name = "last_run_stage_duration_seconds";
+    head(text, name, "How long each stage of the last run took");
+    for (stage, ms) in stages {
+        let _ = writeln!(text, "{OURS}{name}{{stage=\"{stage}\"}} {}", seconds(ms));
+    }
+    let Some(last) = results.last() else { return };
+    gauge(text, "last_run_attempt", "Attempt of its last batch: 1 is the first run, more are retries", last.attempt);
+    let refused = results.iter().map(|result| result.invalid.len()).sum::<usize>();
+    gauge(text, "last_run_refused_entries", "Entries because of which nothing was exported", refused);
+}
+
+fn success(text: &mut String, result: &BatchResult, cutoff: i64, now: i64) {
+    let mut gauge = |name: &str, help: &str, value: &dyn std::fmt::Display| {
+        gauge(text, &format!("last_success_{name}"), help, value);
+    };
+    gauge("timestamp_seconds", "When the newest business date that is done ended well", &now);
+    gauge("cutoff_timestamp_seconds", "Cut-off of that business date; of one that was done early: when", &cutoff);
+    gauge("entries", "Entries of its batch", &result.entries);
+    gauge("rows", "Rows of its file", &result.rows);
+    gauge("bytes", "Size of its file", &result.bytes);
+    gauge("attempt", "Attempts it took", &result.attempt);
+    gauge("debit_baht", "Sum of its debit column", &result.total_debit);
+    gauge("credit_baht", "Sum of its credit column", &result.total_credit);
+    gauge("carried_over_entries", "Entries that an earlier day left behind", &result.carried_over);
+    gauge("held_entries", "Entries that were held back", &result.held.len());
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+fn head(text: &mut String, name: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {OURS}{name} {help}\n# TYPE {OURS}{name} gauge");
+}
+
+fn gauge(text: &mut String, name: &str, help: &str, value: impl std::fmt::Display) {
+    head(text, name, help);
+    let _ = writeln!(text, "{OURS}{name} {value}");
 }
 
 /// The value of a gauge.
@@ -65,10 +125,44 @@ fn value(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// The lines about the last success, out of the file as it is.
-fn kept(path: &Path) -> String {
-    let mut old = String::new();
-    let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
-    let ours = |line: &&str| line.split(' ').any(|word| word.starts_with(SUCCESS));
-    old.lines().filter(ours).flat_map(|line| [line, "\n"]).collect()
+/// The lines of an earlier text about metrics that the new one says nothing of.
+fn kept(old: &str, new: &str) -> String {
+    old.lines()
+        .filter(|line| name_of(line).is_some_and(|name| !is_told(new, name)))
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+/// The metric that a line is about.
+fn name_of(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
+    line.split([' ', '{']).next().filter(|name| name.starts_with(OURS))
+}
+
+fn is_told(text: &str, name: &str) -> bool {
+    text.lines().any(|line| name_of(line) == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{kept, push_address};
+
+    #[test]
+    fn the_name_of_a_database_is_one_part_of_the_address() {
+        let address = push_address("http://gateway:9091/", "auto acct?x#y");
+        assert_eq!(
+            address.as_deref(),
+            Some("http://gateway:9091/metrics/job/batch_export/database/auto%20acct%3Fx%23y")
+        );
+        assert_eq!(
+            push_address("https://u:p@host/push", "a").as_deref(),
+            Some("https://u:p@host/push/metrics/job/batch_export/database/a")
+        );
+    }
+
+    #[test]
+    fn what_a_run_does_not_say_stays_and_nothing_is_said_twice() {
+        let old = "# HELP batch_export_a A\n# TYPE batch_export_a gauge\nbatch_export_a{x=\"1\"} 1\nbatch_export_ab 2\nforeign 3\n";
+        assert_eq!(kept(old, "batch_export_a{x=\"2\"} 5\n"), "batch_export_ab 2\n");
+    }
 }

@@ -8,31 +8,42 @@
 //! nothing was due, that it was done before, that another run is at it, that a batch is still exhausted (said once, when it became so),
 //! nor that a `retry` every few minutes found no database: that is for the health check.
 
-mod discord;
-mod json;
+mod kinds;
 mod message;
 mod metrics;
+mod outbox;
 mod ping;
-mod slack;
+mod untold;
+mod webhook;
 mod wire;
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, NotifyKind};
+use crate::batch::{BatchId, Untold};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
-use crate::secret::{Secret, redact};
+use crate::store::{Overview, Store};
 use message::Message;
+use outbox::{Notes, Outbox};
 use ping::Ping;
-use wire::Wire;
+use wire::{Call, Wire, conceal_parts};
 
 /// How long telling everybody may take.
-const LIMIT: Duration = Duration::from_secs(15);
+const LIMIT: Duration = wire::IN_ALL;
 /// The same after a signal: whoever sent it does not wait long.
 const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
+
+/// How long an event is worth telling.
+const WORTH: chrono::Duration = chrono::Duration::hours(24);
+
+/// Whether a batch has an event that is still worth telling.
+pub fn has_news(overview: &Overview) -> bool {
+    let since = overview.batch.untold.as_ref().and_then(|untold| untold.since);
+    since.is_some_and(|since| overview.now - since <= WORTH)
+}
 
 /// Those who are told; from the beginning of an invocation to its end.
 pub struct Listeners<'a> {
@@ -40,31 +51,47 @@ pub struct Listeners<'a> {
     wire: Option<Wire>,
     ping: Option<Ping>,
     started: Option<JoinHandle<()>>,
-    people: Option<People>,
-}
-
-/// Messages on their way, one after the other and beside the work.
-struct People {
-    messages: UnboundedSender<String>,
-    kind: NotifyKind,
-    posting: JoinHandle<()>,
+    people: Option<Outbox>,
+    gateway: Option<Outbox>,
+    notes: Notes,
+    /// Whether work began: else nobody but those who missed something is told.
+    begun: bool,
 }
 
 impl<'a> Listeners<'a> {
     /// Prepares, and tells nobody yet.
     pub fn prepare(config: &'a Config) -> Listeners<'a> {
-        let wanted = config.notify_url.is_some() || config.ping_url.is_some();
+        let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
         let wire = wanted.then(Wire::new).and_then(|wire| {
             wire.map_err(|reason| tracing::warn!("nobody can be told over the network: {reason}")).ok()
         });
-        let people = wire.clone().zip(config.notify_url.clone());
-        let people = people.map(|(wire, url)| People::at(wire, url, config.notify_kind));
-        Listeners { config, wire, ping: config.ping_url.clone().map(Ping::new), started: None, people }
+        if let Some(webhook) = &config.webhook {
+            conceal_parts(webhook.url.expose());
+        }
+        let notes = Notes::default();
+        let outbox =
+            |name, is_set: bool| wire.clone().filter(|_| is_set).map(|wire| Outbox::to(name, wire, notes.clone()));
+        Listeners {
+            config,
+            people: outbox("the webhook", config.webhook.is_some()),
+            gateway: outbox("the Pushgateway", config.metrics_url.is_some()),
+            wire,
+            ping: config.health_check.clone().map(Ping::new),
+            started: None,
+            notes: notes.clone(),
+            begun: false,
+        }
+    }
+
+    /// From now on, what was told is noted here.
+    pub fn note_in(&self, store: &Store) {
+        let _ = self.notes.set(store.clone());
     }
 
     /// Prepares, and tells the health check that work begins. Never waits.
     pub fn begin(config: &'a Config) -> Listeners<'a> {
         let mut listeners = Listeners::prepare(config);
+        listeners.begun = true;
         if let (Some(wire), Some(ping)) = (listeners.wire.clone(), listeners.ping.clone()) {
             listeners.started = Some(tokio::spawn(async move { ping.start(&wire).await }));
         }
@@ -73,24 +100,58 @@ impl<'a> Listeners<'a> {
 
     /// Tells people of one batch, if there is anything to tell. Never waits.
     pub fn tell(&self, result: &BatchResult) {
-        if let (Some(people), Some(message)) = (&self.people, Message::of(result)) {
-            people.tell(&message);
+        if let (Some(people), Some(webhook), Some(message)) = (&self.people, &self.config.webhook, Message::of(result))
+        {
+            let untold =
+                message.event.map(|event| Untold { event, attempt: result.attempt, fence: result.fence, since: None });
+            // Without a claim nothing was recorded that could be noted.
+            let note = untold.filter(|untold| untold.fence.is_some()).map(|untold| (result.batch, untold));
+            people.put(webhook::call(webhook, &message), note);
         }
     }
 
-    /// Writes the metrics.
+    /// Whether [`Listeners::tell`] tells people of this.
+    pub fn is_news(result: &BatchResult) -> bool {
+        message::event(result).is_some()
+    }
+
+    /// Tells people of a batch what an earlier invocation could not tell. Waits for the database only.
+    pub async fn tell_left(&self, store: &Store, batch: BatchId) {
+        let (Some(people), Some(webhook)) = (&self.people, &self.config.webhook) else { return };
+        match store.take_untold(batch).await {
+            Ok(Some(batch)) => {
+                if let Some(untold) = batch.untold {
+                    people.put(untold::call(webhook, &batch, &untold), Some((batch.id, untold)));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("what people have not heard of {batch} could not be read: {error}"),
+        }
+    }
+
+    /// Writes the metrics to the file, and sends them to the Pushgateway. Never waits for the latter.
     pub fn measure(&self, exit: Exit, results: &[BatchResult]) {
-        let Some(path) = &self.config.metrics_file else { return };
-        if let Err(error) = metrics::write(path, exit, results, self.config) {
+        if let Some(path) = &self.config.metrics_file
+            && let Err(error) = metrics::write(path, exit, results, self.config)
+        {
             tracing::warn!("the metrics file {} was not written: {error}", path.display());
         }
+        let Some((gateway, base)) = self.gateway.as_ref().zip(self.config.metrics_url.as_ref()) else { return };
+        let text = metrics::text(exit, results, self.config, Some(metrics::latest_due(self.config)));
+        match metrics::push_address(base.expose(), &self.config.database_name()) {
+            Some(url) => gateway.put(Call::post(url, "text/plain; version=0.0.4; charset=utf-8", text), None),
+            None => tracing::warn!("the Pushgateway was not told: its address cannot be extended"),
+        }
     }
 
-    /// Tells everybody the end. Returns within [`LIMIT`], whatever fails.
+    /// Tells everybody the end, or people alone when no work began. Returns within [`LIMIT`], whatever fails.
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
-        self.measure(exit, results);
-        results.iter().for_each(|result| self.tell(result));
-        self.finish(exit, Some((exit, results))).await;
+        let of_schedule = self.begun.then_some((exit, results));
+        if self.begun {
+            self.measure(exit, results);
+            results.iter().for_each(|result| self.tell(result));
+        }
+        self.finish(exit, of_schedule).await;
     }
 
     /// Waits until people are told; tells the health check how these batches ended, or nothing. Returns within [`LIMIT`], whatever fails.
@@ -108,83 +169,37 @@ impl<'a> Listeners<'a> {
                 ping.end(wire, exit, results).await;
             }
         };
-        let notify = async {
-            if let Some(People { messages, posting, .. }) = self.people {
-                drop(messages);
-                let _ = posting.await;
+        let sent = |outbox: Option<Outbox>| async {
+            if let Some(outbox) = outbox {
+                outbox.empty().await;
             }
         };
-        let both = async { tokio::join!(ping, notify) };
-        if tokio::time::timeout(limit, both).await.is_err() {
+        let everybody = async { tokio::join!(ping, sent(self.people), sent(self.gateway)) };
+        if tokio::time::timeout(limit, everybody).await.is_err() {
             tracing::warn!("not everybody could be told within {} s", limit.as_secs());
         }
     }
 }
 
-impl People {
-    fn at(wire: Wire, url: Secret, kind: Option<NotifyKind>) -> People {
-        let kind = kind.unwrap_or_else(|| kind_of(&url));
-        let (messages, mut waiting) = unbounded_channel::<String>();
-        let posting = tokio::spawn(async move {
-            while let Some(body) = waiting.recv().await {
-                match wire.post(url.expose(), "application/json", body).await {
-                    Ok(()) => tracing::info!("the webhook was told"),
-                    Err(reason) => tracing::warn!("the webhook was not told: {reason}"),
-                }
-            }
-        });
-        People { messages, kind, posting }
-    }
-
-    fn tell(&self, message: &Message<'_>) {
-        let body = match self.kind {
-            NotifyKind::Discord => discord::body(message),
-            NotifyKind::Slack => slack::body(message),
-            NotifyKind::Json => json::body(message),
-        };
-        // Masked as text: a library's message in the result may hold what no type kept out.
-        let _ = self.messages.send(redact(&body.to_string()).into_owned());
-    }
-}
-
-/// What an address understands, told by its host.
-fn kind_of(url: &Secret) -> NotifyKind {
-    let address = url::Url::parse(url.expose()).ok();
-    let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
-    let is = |name: &str| host == name || host.ends_with(&format!(".{name}"));
-    match (is("discord.com") || is("discordapp.com"), is("hooks.slack.com")) {
-        (true, _) => NotifyKind::Discord,
-        (_, true) => NotifyKind::Slack,
-        _ => NotifyKind::Json,
-    }
-}
-
-/// At most so many characters, with an ellipsis where something was cut.
-fn cut(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{cut, kind_of};
-    use crate::config::NotifyKind;
-    use crate::secret::Secret;
-
-    #[test]
-    fn a_webhook_is_known_by_its_host() {
-        let kind = |url: &str| kind_of(&Secret::new(url));
-        assert_eq!(kind("https://discord.com/api/webhooks/1/abcdef"), NotifyKind::Discord);
-        assert_eq!(kind("https://hooks.slack.com/services/T/B/abcdef"), NotifyKind::Slack);
-        assert_eq!(kind("https://example.com/discord.com"), NotifyKind::Json);
-        assert_eq!(kind("https://notdiscord.com/x"), NotifyKind::Json);
-    }
-
-    #[test]
-    fn a_text_is_cut_at_characters() {
-        assert_eq!(cut("ค่าเช่า", 7), "ค่าเช่า");
-        assert_eq!(cut("ค่าเช่า", 3), "ค่…");
-    }
+/// Sends a test message and a test ping, each marked as one: what each receiver answered, or why it was not told. `None`: it is not set.
+pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Result<String, String>>) {
+    let wire = Wire::new();
+    let wire = wire.as_ref().map_err(Clone::clone);
+    let message = async {
+        let webhook = config.webhook.as_ref()?;
+        conceal_parts(webhook.url.expose());
+        let call = webhook::call(webhook, &Message::test());
+        Some(match &wire {
+            Ok(wire) => wire.send(&call).await.map(|status| status.to_string()),
+            Err(reason) => Err(reason.clone()),
+        })
+    };
+    let ping = async {
+        let ping = Ping::new(config.health_check.clone()?);
+        Some(match &wire {
+            Ok(wire) => ping.test(wire).await,
+            Err(reason) => Err(reason.clone()),
+        })
+    };
+    tokio::join!(message, ping)
 }

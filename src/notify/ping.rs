@@ -1,49 +1,104 @@
-//! A health check in the manner of Healthchecks: `URL/start`, then `URL/<exit code>`, paired by `?rid=`.
+//! The health check, in the manner of its kind.
+//!
+//! | kind | at the start | at the end |
+//! |---|---|---|
+//! | `healthchecks` | `URL/start` | `URL/<exit code>`, paired by `?rid=` |
+//! | `plain` | nothing | GET, after a success |
+//! | `kuma` | nothing | GET with `status=up` or `down`, and `msg` |
 //!
 //! Codes of the 1x kind are no failures of the job: another run is at it, or it is too early. They go to `URL/log`, which changes no
-//! state; an alarm over a second trigger would teach people to ignore alarms.
+//! state, or nowhere; an alarm over a second trigger would teach people to ignore alarms.
 
-use super::wire::Wire;
+use std::fmt::Write as _;
+
+use super::wire::{Call, Wire, conceal_parts};
+use crate::config::{HealthCheck, PingKind};
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
-use crate::secret::{Secret, redact};
+use crate::secret::redact;
 
-/// Longest body, in bytes.
+/// Longest body, in bytes, and longest text in a query, in characters.
 const BODY_BYTES: usize = 10_000;
+const QUERY_CHARS: usize = 200;
+
+/// What is said in a test.
+const TEST: &str = "a test of `batch-export doctor --send`: no batch is meant";
 
 #[derive(Clone)]
 pub(super) struct Ping {
-    url: Secret,
+    check: HealthCheck,
     /// Pairs the start with the end.
     run_id: String,
 }
 
 impl Ping {
-    pub(super) fn new(url: Secret) -> Ping {
-        Ping { url, run_id: uuid::Uuid::new_v4().to_string() }
+    pub(super) fn new(check: HealthCheck) -> Ping {
+        conceal_parts(check.url.expose());
+        Ping { check, run_id: uuid::Uuid::new_v4().to_string() }
     }
 
     pub(super) async fn start(&self, wire: &Wire) {
-        self.send(wire, "start", String::new()).await;
+        match self.check.kind {
+            PingKind::Healthchecks => self.send(wire, "start", self.signal("start", String::new())).await,
+            PingKind::Plain | PingKind::Kuma => {}
+        }
     }
 
     pub(super) async fn end(&self, wire: &Wire, exit: Exit, results: &[BatchResult]) {
-        let signal = match exit {
-            Exit::LockHeld | Exit::NotDue => "log".to_owned(),
-            _ => exit.code().to_string(),
+        let waits = exit.severity() == 1;
+        let call = match self.check.kind {
+            PingKind::Healthchecks if waits => self.signal("log", body(exit, results)),
+            PingKind::Healthchecks => self.signal(&exit.code().to_string(), body(exit, results)),
+            PingKind::Plain => (exit == Exit::Ok).then(|| Call::get(self.check.url.expose())),
+            PingKind::Kuma => (!waits).then(|| self.push(exit == Exit::Ok, &body(exit, results))).flatten(),
         };
-        self.send(wire, &signal, body(exit, results)).await;
+        self.send(wire, exit.name(), call).await;
     }
 
-    async fn send(&self, wire: &Wire, signal: &str, body: String) {
-        let Ok(mut url) = url::Url::parse(self.url.expose()) else { return };
+    /// A ping that says that it is a test: what the health check answered.
+    pub(super) async fn test(&self, wire: &Wire) -> Result<String, String> {
+        let call = match self.check.kind {
+            PingKind::Healthchecks => self.signal("log", TEST.to_owned()),
+            PingKind::Plain => Some(Call::get(self.check.url.expose())),
+            PingKind::Kuma => self.push(true, TEST),
+        };
+        let call = call.ok_or_else(|| "it is not an address".to_owned())?;
+        wire.send(&call).await.map(|status| status.to_string())
+    }
+
+    async fn send(&self, wire: &Wire, what: &str, call: Option<Call>) {
+        let Some(call) = call else { return };
+        if let Err(reason) = wire.send(&call).await {
+            tracing::warn!("the health check was not pinged ({what}): {reason}");
+        }
+    }
+
+    /// A signal of Healthchecks.
+    fn signal(&self, signal: &str, body: String) -> Option<Call> {
+        let mut url = url::Url::parse(self.check.url.expose()).ok()?;
         let path = format!("{}/{signal}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         url.query_pairs_mut().append_pair("rid", &self.run_id);
-        if let Err(reason) = wire.post(url.as_str(), "text/plain; charset=utf-8", body).await {
-            tracing::warn!("the health check was not pinged ({signal}): {reason}");
-        }
+        Some(Call::post(url, "text/plain; charset=utf-8", body))
     }
+
+    /// A push of Uptime Kuma, which takes the first line. Its address is often copied with an example of a query.
+    fn push(&self, up: bool, message: &str) -> Option<Call> {
+        let mut url = url::Url::parse(self.check.url.expose()).ok()?;
+        let others: Vec<(String, String)> =
+            url.query_pairs().filter(|(name, _)| !matches!(&**name, "status" | "msg" | "ping")).map(owned).collect();
+        let line: String = message.trim().replace('\n', "; ").chars().take(QUERY_CHARS).collect();
+        url.query_pairs_mut()
+            .clear()
+            .extend_pairs(others)
+            .append_pair("status", if up { "up" } else { "down" })
+            .append_pair("msg", &line);
+        Some(Call::get(url))
+    }
+}
+
+fn owned((name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)) -> (String, String) {
+    (name.into_owned(), value.into_owned())
 }
 
 /// A line per batch, and what went wrong.
@@ -51,7 +106,7 @@ fn body(exit: Exit, results: &[BatchResult]) -> String {
     let mut text = format!("{} (exit {})\n", exit.name(), exit.code());
     for result in results {
         let error = result.error.as_ref().map(|error| format!(": {}", error.message)).unwrap_or_default();
-        text.push_str(&format!("{} {} {} entries{error}\n", result.batch, result.outcome.name(), result.entries));
+        let _ = writeln!(text, "{} {} {} entries{error}", result.batch, result.outcome.name(), result.entries);
     }
     let mut text = redact(&text).into_owned();
     while text.len() > BODY_BYTES {

@@ -1,23 +1,81 @@
 //! The network behind the notifications: few tries, short limits, and addresses that never show, because they are secrets.
+//!
+//! Risk: a receiver that is asked too often asks for a pause, and one that is ignored blocks us. So an answer that names a time to wait
+//! is obeyed as long as all of it stays within [`IN_ALL`]; beyond that the next `retry` sends.
 
 use std::error::Error as _;
 use std::time::Duration;
 
-use reqwest::Client;
-use reqwest::header::CONTENT_TYPE;
+use chrono::DateTime;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use tokio::time::Instant;
 
-use crate::secret::redact;
+use crate::secret::{conceal, redact};
 
-/// Tries of one message.
+/// Tries of one message, not counting those that the receiver asked to be made later.
 const TRIES: u32 = 3;
 /// Limit of one try.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Limit of all tries of one message.
+pub(super) const IN_ALL: Duration = Duration::from_secs(15);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of an answer that are read, and characters of it that are quoted.
+const READ_BYTES: usize = 4096;
+const QUOTED_CHARS: usize = 200;
+/// Parts of an address that are at least so long are taken for secrets of their own.
+const SECRET_PART_BYTES: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Wire {
     client: Client,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    method: Method,
+    url: String,
+    headers: HeaderMap,
+    body: String,
+    also_taken: fn(StatusCode, &HeaderMap, &str) -> bool,
+}
+
+/// What came of one try.
+enum Outcome {
+    Taken(StatusCode),
+    /// It will say the same again.
+    Refused(String),
+    /// It may take it later; after a time that it named.
+    Later(String, Option<Duration>),
+}
+
+impl Call {
+    pub(super) fn post(url: impl Into<String>, content_type: &'static str, body: String) -> Call {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        Call { method: Method::POST, url: url.into(), headers, body, also_taken: |_, _, _| false }
+    }
+
+    pub(super) fn get(url: impl Into<String>) -> Call {
+        let headers = HeaderMap::new();
+        Call { method: Method::GET, url: url.into(), headers, body: String::new(), also_taken: |_, _, _| false }
+    }
+
+    /// Adds a header; a value that no header can carry is left out.
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Call {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// An answer besides 2xx that says that it was taken, by status, headers and the address that was asked.
+    pub(super) fn also_taken(mut self, by: fn(StatusCode, &HeaderMap, &str) -> bool) -> Call {
+        self.also_taken = by;
+        self
+    }
 }
 
 impl Wire {
@@ -31,26 +89,123 @@ impl Wire {
         client.map(|client| Wire { client }).map_err(reason)
     }
 
-    /// Posts until it is taken; gives up at an answer that will not change.
-    pub(super) async fn post(&self, url: &str, content_type: &str, body: String) -> Result<(), String> {
-        let mut last = String::new();
-        for attempt in 0..TRIES {
-            tokio::time::sleep(PAUSE * attempt).await;
-            let request = self.client.post(url).header(CONTENT_TYPE, content_type).body(body.clone());
-            match request.send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => {
-                    let status = answer.status();
-                    last = format!("it answered {status}");
-                    if !status.is_server_error() && status.as_u16() != 429 {
-                        return Err(last);
-                    }
+    /// Sends until it is taken; gives up at an answer that will not change. Returns within [`IN_ALL`].
+    pub(super) async fn send(&self, call: &Call) -> Result<StatusCode, String> {
+        let end = Instant::now() + IN_ALL;
+        let mut tries = 0;
+        loop {
+            let (problem, wait) = match tokio::time::timeout_at(end, self.once(call)).await {
+                Ok(Outcome::Taken(status)) => return Ok(status),
+                Ok(Outcome::Refused(reason)) => return Err(reason),
+                Ok(Outcome::Later(reason, wait)) => (reason, wait),
+                Err(_) => return Err(format!("it did not answer within {} s", IN_ALL.as_secs())),
+            };
+            let pause = match wait {
+                Some(wait) => wait.max(PAUSE),
+                None => {
+                    tries += 1;
+                    PAUSE * tries
                 }
-                Err(error) => last = reason(error),
+            };
+            if tries == TRIES {
+                return Err(problem);
             }
+            if Instant::now() + pause > end {
+                return Err(format!("{problem}; it asks for {} s, which is too long to wait", pause.as_secs()));
+            }
+            if wait.is_some() {
+                tracing::info!("waiting {:.1} s for a receiver: {problem}", pause.as_secs_f64());
+            }
+            tokio::time::sleep(pause).await;
         }
-        Err(last)
     }
+
+    async fn once(&self, call: &Call) -> Outcome {
+        let request = self.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
+        let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => Outcome::Taken(answer.status()),
+            Ok(answer) if (call.also_taken)(answer.status(), answer.headers(), &call.url) => {
+                Outcome::Taken(answer.status())
+            }
+            Ok(answer) => judge(answer).await,
+            Err(error) => Outcome::Later(reason(error), None),
+        }
+    }
+}
+
+async fn judge(answer: Response) -> Outcome {
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = beginning(answer).await;
+    let quote = quoted(&body);
+    let said =
+        if quote.is_empty() { format!("it answered {status}") } else { format!("it answered {status}: {quote}") };
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Outcome::Later(said, asked_to_wait(&headers, &body))
+        }
+        _ if status.is_server_error() => Outcome::Later(said, None),
+        _ => Outcome::Refused(said),
+    }
+}
+
+/// The beginning of an answer; what cannot be read is left out.
+async fn beginning(mut answer: Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= READ_BYTES {
+            bytes.truncate(READ_BYTES);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// One line of it, masked: a receiver may repeat the address or the token that it was sent.
+fn quoted(body: &str) -> String {
+    let masked = redact(body);
+    let line = masked.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(QUOTED_CHARS) {
+        None => line,
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
+}
+
+/// How long a receiver wants to be left alone: by the header, in seconds or as a date, or by the body, as Discord and Telegram say it.
+fn asked_to_wait(headers: &HeaderMap, body: &str) -> Option<Duration> {
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let date = |name| header(name).and_then(|text| DateTime::parse_from_rfc2822(text).ok());
+    let by_header = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+    // Against the receiver's own clock.
+    let by_date = || Some((date(RETRY_AFTER)? - date(DATE)?).num_milliseconds() as f64 / 1000.0);
+    let by_body = || {
+        let body: serde_json::Value = serde_json::from_str(body).ok()?;
+        [&body["retry_after"], &body["parameters"]["retry_after"]].into_iter().find_map(serde_json::Value::as_f64)
+    };
+    let seconds: f64 = by_header.or_else(by_date).or_else(by_body)?;
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+}
+
+/// Whether a relay has done its work: those of Apps Script answer 302 after it, to where the output is. A redirection to a sign-in, or to
+/// the same path by another scheme or host, says the opposite: nothing was taken.
+pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &str) -> bool {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let target = Url::parse(asked).ok().and_then(|asked| Some((asked.join(location).ok()?, asked)));
+    let not_taken = target.is_some_and(|(target, asked)| {
+        let moved = target.path() == asked.path() && target.origin() != asked.origin();
+        moved || target.host_str() == Some("accounts.google.com")
+    });
+    status == StatusCode::FOUND && !not_taken
+}
+
+/// Masks the parts of an address that are secrets of their own, from now on: receivers repeat them one by one.
+pub(super) fn conceal_parts(url: &str) {
+    let Ok(url) = Url::parse(url) else { return };
+    let segments = url.path_segments().into_iter().flatten().map(str::to_owned);
+    let values = url.query_pairs().map(|(_, value)| value.into_owned());
+    segments.chain(values).filter(|part| part.len() >= SECRET_PART_BYTES).for_each(|part| conceal(&part));
 }
 
 fn reason(error: reqwest::Error) -> String {
@@ -62,4 +217,50 @@ fn reason(error: reqwest::Error) -> String {
         source = cause.source();
     }
     redact(&reason).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::StatusCode;
+    use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+
+    use super::{asked_to_wait, quoted, taken_by_relay};
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_time_to_wait_is_understood_in_each_of_its_forms() {
+        let seconds = |pairs: &[_], body| asked_to_wait(&headers(pairs), body).map(|wait| wait.as_secs_f64());
+        assert_eq!(seconds(&[(RETRY_AFTER, "7")], ""), Some(7.0));
+        let date = [(RETRY_AFTER, "Wed, 21 Oct 2026 07:28:05 GMT"), (DATE, "Wed, 21 Oct 2026 07:28:00 GMT")];
+        assert_eq!(seconds(&date, ""), Some(5.0));
+        assert_eq!(seconds(&[], r#"{"message": "You are being rate limited.", "retry_after": 0.75}"#), Some(0.75));
+        assert_eq!(seconds(&[], r#"{"ok": false, "parameters": {"retry_after": 3}}"#), Some(3.0));
+        assert_eq!(seconds(&[(RETRY_AFTER, "soon")], "busy"), None);
+        assert_eq!(seconds(&[(RETRY_AFTER, "-5")], ""), Some(0.0));
+        assert_eq!(asked_to_wait(&headers(&[(RETRY_AFTER, "1e300")]), ""), None::<Duration>);
+    }
+
+    #[test]
+    fn a_relay_that_redirects_has_done_its_work_and_a_sign_in_has_not() {
+        let told = |location: &'static str| {
+            taken_by_relay(StatusCode::FOUND, &headers(&[(LOCATION, location)]), "http://relay.example/macros/s/x/exec")
+        };
+        assert!(told("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
+        assert!(taken_by_relay(StatusCode::FOUND, &HeaderMap::new(), "http://relay.example/macros/s/x/exec"));
+        assert!(!told("https://accounts.google.com/ServiceLogin?continue=x"));
+        assert!(!told("https://relay.example/macros/s/x/exec"));
+        let gone = headers(&[(LOCATION, "https://elsewhere.example/")]);
+        assert!(!taken_by_relay(StatusCode::MOVED_PERMANENTLY, &gone, "http://relay.example/x"));
+    }
+
+    #[test]
+    fn an_answer_is_quoted_on_one_line_and_cut() {
+        assert_eq!(quoted("{\n  \"message\": \"no\u{7}\"\r\n}"), r#"{ "message": "no " }"#);
+        assert_eq!(quoted(&"x".repeat(1_000)).chars().count(), 201);
+    }
 }

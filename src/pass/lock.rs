@@ -52,6 +52,7 @@ impl Pass<'_> {
             Acquired::Ours(claim, batch) => {
                 report.claim = Some(claim.clone());
                 report.result.attempt = claim.attempt;
+                report.result.fence = Some(claim.fence);
                 tracing::Span::current().record("attempt", claim.attempt);
                 if let Some(signal) = stopped {
                     return Err(signal.failure());

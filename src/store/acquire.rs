@@ -14,7 +14,7 @@ use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
 use super::{Claim, Store};
-use crate::batch::{Batch, BatchId, Ending, State};
+use crate::batch::{Batch, BatchId, Ending, Event, State};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -163,6 +163,7 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
             "history": crashed(request),
+            "untold": self.untold(Event::Exhausted.name()),
         };
         vec![
             doc! { "$set": { "_verdict": verdict, "_apply": literal(doc! {}) } },

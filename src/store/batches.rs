@@ -14,7 +14,8 @@ use super::Store;
 use super::document::{self, file_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
-use crate::batch::{Batch, BatchId, Ending, FileFacts, State};
+use super::untold::something_left;
+use crate::batch::{Batch, BatchId, Ending, Event, FileFacts, State};
 use crate::exit::Exit;
 use crate::failure::Stage;
 
@@ -138,26 +139,37 @@ impl Store {
         let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
         let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
-        let (entry, state, next): (Document, Bson, Bson) = match ended {
-            Ended::Empty => {
-                (attempt(Ending::Empty, None, Some(Stage::Generate), None), State::Empty.name().into(), Bson::Null)
-            }
+        let marking = doc! { "$eq": ["$state", State::Marking.name()] };
+        let (entry, state, next, event): (Document, Bson, Bson, Bson) = match ended {
+            Ended::Empty => (
+                attempt(Ending::Empty, None, Some(Stage::Generate), None),
+                State::Empty.name().into(),
+                Bson::Null,
+                Bson::Null,
+            ),
             Ended::Failed(exit, stage, message) => (
                 attempt(Ending::Failed, Some(exit.name()), Some(stage), Some(message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
+                doc! { "$cond": [
+                    { "$and": [&used_up, { "$not": [&marking] }] },
+                    Event::Exhausted.name(),
+                    Event::Failed.name(),
+                ]}
+                .into(),
             ),
             Ended::Interrupted(exit, stage, message) => (
                 attempt(Ending::Interrupted, Some(exit.name()), Some(stage), Some(message)),
                 State::Failed.name().into(),
                 "$$NOW".into(),
+                Event::Interrupted.name().into(),
             ),
         };
-        let marking = doc! { "$eq": ["$state", State::Marking.name()] };
         let changes = doc! { "$set": {
             "state": { "$cond": [&marking, "$state", state] },
             "nextRetryAt": { "$cond": [&marking, null, next] },
             "history": history_with(vec![entry]),
+            "untold": self.untold(event),
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
@@ -180,6 +192,7 @@ impl Store {
             "nextRetryAt": { "$cond": [&marking, null, "$$NOW"] },
             "fence": { "$add": ["$fence", 1] },
             "history": history_with(vec![entry]),
+            "untold": "$$REMOVE",
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
@@ -224,7 +237,8 @@ impl Store {
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
-    /// What may need work: everything unfinished, everything with a voided file that is not in the trash, and the batch `latest`.
+    /// What may need work: everything unfinished, everything with a voided file that is not in the trash or with an
+    /// event that people have not heard of, and the batch `latest`.
     ///
     /// # Errors
     /// When the database fails, or a document makes no sense.
@@ -234,6 +248,7 @@ impl Store {
             { "_id": latest },
             { "state": { "$in": &unfinished[..] } },
             { "voided.trashed": false },
+            something_left(),
         ]};
         self.overview(filter, 10_000).await
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
-use crate::batch::{Attempt, Batch, BatchId, Ending, FileFacts, Holder, State, Voided};
+use crate::batch::{Attempt, Batch, BatchId, Ending, Event, FileFacts, Holder, State, Untold, Voided};
 use crate::failure::Stage;
 use crate::id::Id;
 
@@ -37,6 +37,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         file: document.get_document("file").ok().map(file),
         voided: documents(document, "voided").map(voided).collect(),
         history: documents(document, "history").map(attempt).collect(),
+        untold: document.get_document("untold").ok().and_then(untold),
         marked: int(document, "marked").unwrap_or(0),
         changed_after_commit: ids(document, "changedAfterCommit"),
         created_at: date(document, "createdAt"),
@@ -108,6 +109,16 @@ fn attempt(document: &Document) -> Attempt {
         stage: text(document, "stage").and_then(|name| Stage::from_name(&name)),
         message: text(document, "message"),
     }
+}
+
+/// `None` for an event that this program does not know.
+fn untold(document: &Document) -> Option<Untold> {
+    Some(Untold {
+        event: Event::from_name(document.get_str("event").ok()?)?,
+        attempt: int(document, "attempt").unwrap_or(0) as i32,
+        fence: int(document, "fence"),
+        since: date(document, "since"),
+    })
 }
 
 pub(super) fn text(document: &Document, key: &str) -> Option<String> {

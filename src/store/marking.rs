@@ -15,7 +15,7 @@ use super::document::int;
 use super::error::StoreError;
 use super::expressions::millis;
 use super::{LEDGER, Store};
-use crate::batch::{Batch, BatchId, State};
+use crate::batch::{Batch, BatchId, Event, State};
 use crate::id::Id;
 
 /// Times that one step is run when the server asks for it.
@@ -105,7 +105,7 @@ impl Store {
             "updatedAt": "$$NOW",
         };
         if last {
-            changes.extend(completion());
+            changes.extend(completion(self.untold(Event::Completed.name())));
         }
         let filter =
             doc! { "_id": batch.id, "fence": claim.fence, "state": State::Marking.name(), "marked": batch.marked };

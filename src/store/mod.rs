@@ -25,6 +25,7 @@ mod queue;
 mod read_back;
 mod row_list;
 mod snapshot;
+mod untold;
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,7 @@ pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
 
-use crate::config::Collections;
+use crate::config::{Collections, DATABASE_DEFAULT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -68,6 +69,8 @@ pub struct StoreSettings {
     pub database: Option<String>,
     /// Names of the collections; the row lists of large batches are in `exportbatchrows`.
     pub collections: Collections,
+    /// Whether people are told: then each change of state leaves a note until they were.
+    pub tells: bool,
     /// Length of a lease.
     pub lease: Duration,
     /// Delays before the retries; their number is the retry limit.
@@ -93,8 +96,6 @@ pub struct Store {
 
 /// Id of the one document that numbers and chains the batches.
 const LEDGER: &str = "ledger";
-/// Default database of the application.
-const DEFAULT_DATABASE: &str = "auto_acct";
 /// First wire version with snapshot reads outside transactions: MongoDB 5.0.
 const WIRE_VERSION_5_0: i32 = 13;
 
@@ -141,7 +142,7 @@ impl Store {
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let name = settings.database.clone().or_else(|| options.default_database.clone());
         let client = Client::with_options(options).map_err(bad)?;
-        let db = client.database(name.as_deref().unwrap_or(DEFAULT_DATABASE));
+        let db = client.database(name.as_deref().unwrap_or(DATABASE_DEFAULT));
         let names = &settings.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
         Ok(Store {

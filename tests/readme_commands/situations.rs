@@ -16,6 +16,7 @@ use crate::support::browser::{answer, way_back};
 use crate::support::command::Finished;
 use crate::support::day::{BATCHES, FILE, LOG};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
+use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
 
 const CI: &str = include_str!("../../.ci/run");
@@ -33,6 +34,7 @@ pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
         "Configure" => configure,
         "Google set-up" => google,
         "Schedule it" => schedule,
+        "Tell people" => tell_people,
         "Runbook" => runbook,
         "The credentials expired" => credentials_expired,
         "The database was down over the cut-off" => database_was_down,
@@ -142,6 +144,16 @@ fn configure(walk: &mut Walk) {
     assert_eq!((dry["outcome"].as_str(), dry["entries"].as_u64()), (Some("dry_run"), Some(5)));
     assert_eq!((desk.day.rows_with_status("queued"), desk.day.live_files().len()), (5, 0));
     assert_eq!((desk.day.db.count(BATCHES, doc! {}), desk.day.db.count(LOG, doc! {})), (0, 0));
+}
+
+/// A webhook and a health check were set.
+fn tell_people(walk: &mut Walk) {
+    let (desk, people) = (Desk::new(), Receiver::start(Some(204)));
+    seed_day(&desk.day.db, DATE, 5);
+    let line = desk.now_truly(&walk.next("batch-export doctor --send"));
+    let line = line.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook"));
+    all_checks_are_ok(line.env("BATCH_EXPORT_PING_URL", &people.url("/ping")).run());
+    assert_eq!(people.posted().len(), 2);
 }
 
 /// A person gives consent for the first time, and it is good for an export: at a machine with a browser, then for a server.

@@ -16,6 +16,7 @@ mod proxy_rules;
 mod proxy_wire;
 pub mod receiver;
 pub mod seed;
+pub mod services;
 pub mod terminal;
 pub mod way_out;
 

@@ -1,4 +1,4 @@
-//! The checks of this machine: what it takes for the next cut-off, room and rights for the spool file, where messages would go.
+//! The checks of this machine: the next cut-off, room and rights for the spool file.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,7 +7,6 @@ use chrono::Days;
 
 use super::Check;
 use crate::config::Config;
-use crate::secret::Secret;
 use crate::spool::{Spool, SpoolWriter};
 
 /// Below it a larger batch may not fit: a million entries are about 100 MB.
@@ -56,17 +55,4 @@ fn make_probe(folder: &Path) -> std::io::Result<Spool> {
     let mut writer = SpoolWriter::create(folder)?;
     writer.write_all(b"A probe of `batch-export doctor`. It may be deleted.\r\n")?;
     writer.into_spool()
-}
-
-/// Where messages would go. Only the host is shown: the rest of such an address is a secret. (That they parse is seen to before.)
-pub(super) fn targets(config: &Config) -> [Check; 2] {
-    let target = |name, address: &Option<Secret>| {
-        let host = address.as_ref().map(|address| url::Url::parse(address.expose()));
-        match host {
-            None => Check::ok(name, "off"),
-            Some(Ok(url)) => Check::ok(name, format!("to {}", url.host_str().unwrap_or_default())),
-            Some(Err(_)) => Check::bad(name, "not an address", "write an address that begins with https://"),
-        }
-    };
-    [target("notification", &config.notify_url), target("ping", &config.ping_url)]
 }

@@ -7,12 +7,13 @@
 mod database;
 mod machine;
 mod place;
+mod telling;
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::args::OutputFormat;
+use super::args::{DoctorArgs, OutputFormat};
 use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -78,8 +79,8 @@ struct DoctorResult {
 ///
 /// # Errors
 /// Only when it is told to stop: what is wrong is a finding.
-pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let checks = stop.until_signal(async { Ok::<_, Failure>(all(config).await) }).await?;
+pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    let checks = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
     let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
     let exit = if bad { Exit::CheckFailed } else { Exit::Ok };
     let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks };
@@ -87,13 +88,13 @@ pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Resu
     Ok(exit)
 }
 
-async fn all(config: &Config) -> Vec<Check> {
+async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     let mut checks = database::checks(config).await;
     checks.push(machine::calendar(config));
     let (spool, probe) = machine::spool(&config.spool_dir);
     checks.extend(place::checks(config, probe).await);
     checks.extend(spool);
-    checks.extend(machine::targets(config));
+    checks.extend(telling::checks(config, args.send).await);
     checks
 }
 

@@ -4,6 +4,7 @@
 //! setting ends with 30 wherever it came from, and a flag may stand before or after the command's name.
 
 pub mod table;
+mod telling;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
-        Name::Doctor => &[DATABASE_SETTINGS, GROUPS[1].1, &[&TIMEZONE, &CUTOFF, &SPOOL_DIR, &NOTIFY_URL, &PING_URL]],
+        Name::Doctor => &[DATABASE_SETTINGS, GROUPS[1].1, &[&TIMEZONE, &CUTOFF, &SPOOL_DIR], GROUPS[4].1],
         Name::Init => &[DATABASE_SETTINGS],
         Name::Auth => &[&[&CREDENTIALS]],
         Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],

@@ -67,7 +67,10 @@ pub const GROUPS: [(&str, &[&Setting]); 5] = [
             &SPOOL_DIR,
         ],
     ),
-    ("Telling people", &[&NOTIFY_URL, &NOTIFY_KIND, &PING_URL, &METRICS_FILE]),
+    (
+        "Telling people",
+        &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO, &PING_URL, &PING_KIND, &METRICS_FILE, &METRICS_URL],
+    ),
 ];
 
 /// Every setting.
@@ -230,9 +233,23 @@ pub const NOTIFY_URL: Setting = setting(
 )
 .common();
 /// What the webhook understands.
-pub const NOTIFY_KIND: Setting =
-    setting("notify-kind", "BATCH_EXPORT_NOTIFY_KIND", "KIND", "What the webhook understands: discord, slack or json")
-        .or_else("told by its address");
+pub const NOTIFY_KIND: Setting = setting(
+    "notify-kind",
+    "BATCH_EXPORT_NOTIFY_KIND",
+    "KIND",
+    "What the webhook understands: discord, slack, json, text, google-chat, teams, telegram or line",
+)
+.or_else("told by its address");
+/// Bearer token; a secret.
+pub const NOTIFY_TOKEN: Setting = setting(
+    "notify-token",
+    "BATCH_EXPORT_NOTIFY_TOKEN",
+    "TOKEN",
+    "Bearer token of the webhook (line needs one); `file:/path` reads it from a file",
+);
+/// The chat, where one address serves many.
+pub const NOTIFY_TO: Setting =
+    setting("notify-to", "BATCH_EXPORT_NOTIFY_TO", "CHAT", "Chat that is told; telegram and line need it");
 /// Health check; a secret.
 pub const PING_URL: Setting = setting(
     "ping-url",
@@ -241,9 +258,24 @@ pub const PING_URL: Setting = setting(
     "Health check to ping at start and end; `file:/path` reads it from a file",
 )
 .common();
+/// What the health check understands.
+pub const PING_KIND: Setting = setting(
+    "ping-kind",
+    "BATCH_EXPORT_PING_KIND",
+    "KIND",
+    "What the health check understands: healthchecks, plain or kuma",
+)
+.or_else("kuma for its push addresses, else healthchecks");
 /// Prometheus textfile.
 pub const METRICS_FILE: Setting =
     setting("metrics-file", "BATCH_EXPORT_METRICS_FILE", "FILE", "Prometheus textfile to write, name ending in .prom");
+/// Pushgateway; may hold a password.
+pub const METRICS_URL: Setting = setting(
+    "metrics-url",
+    "BATCH_EXPORT_METRICS_URL",
+    "URL",
+    "Prometheus Pushgateway to send the same metrics to; `file:/path` reads it from a file",
+);
 
 const fn setting(flag: &'static str, variable: &'static str, value: &'static str, about: &'static str) -> Setting {
     Setting { flag, variable, value: Some(value), about, default: Default::None, common: false }

@@ -8,10 +8,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::table::{self, Setting};
-use super::{Settings, Typed};
+use super::{Settings, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
 use crate::clock::Clock;
-use crate::config::{Collections, Config, InvalidPolicy, NotifyKind, ProxyVariables, Target};
+use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::secret::{Secret, conceal};
 
@@ -64,16 +64,16 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         lease: lease(of(&table::LEASE))?,
         retry_delays: retry_delays(of(&table::RETRY_DELAYS))?,
         spool_dir: path(&table::SPOOL_DIR).unwrap_or_else(std::env::temp_dir),
-        notify_url: settings.get(&table::NOTIFY_URL).map(secret_address).transpose()?,
-        notify_kind: settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?,
-        ping_url: settings.get(&table::PING_URL).map(secret_address).transpose()?,
+        webhook: telling::webhook(settings)?,
+        health_check: telling::health_check(settings)?,
         metrics_file: path(&table::METRICS_FILE),
+        metrics_url: settings.get(&table::METRICS_URL).map(secret_address).transpose()?,
         clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
     })
 }
 
 impl<'a> Typed<'a> {
-    fn wrong(self, reason: impl Display) -> Failure {
+    pub(super) fn wrong(self, reason: impl Display) -> Failure {
         let Setting { flag, variable, .. } = self.setting;
         Failure::configuration(format!("{variable} is wrong: {reason}")).next(format!("correct it, or give --{flag}"))
     }
@@ -172,9 +172,9 @@ fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
 
 /// Marks as concealed whatever may be a secret, before anything can go wrong with it.
 pub fn conceal_secrets(settings: &Settings) {
-    for typed in
-        [&table::MONGODB_URI, &table::NOTIFY_URL, &table::PING_URL].into_iter().filter_map(|one| settings.get(one))
-    {
+    settings.get(&table::NOTIFY_TOKEN).into_iter().for_each(|typed| conceal(typed.text));
+    let addresses = [&table::MONGODB_URI, &table::NOTIFY_URL, &table::PING_URL, &table::METRICS_URL];
+    for typed in addresses.into_iter().filter_map(|one| settings.get(one)) {
         if let Ok(address) = url::Url::parse(typed.text) {
             address.password().into_iter().for_each(conceal);
         }
@@ -192,7 +192,7 @@ fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
     Ok(Secret::new(uri))
 }
 
-fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
+pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
     let address = Secret::new(from_file(typed)?);
     match url::Url::parse(address.expose()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(address),
@@ -201,7 +201,7 @@ fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
 }
 
 /// The value itself, or the content of the file that it names.
-fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
+pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
     match fs::read_to_string(path) {
@@ -281,12 +281,6 @@ fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy, Failure> {
         "hold" => Ok(InvalidPolicy::Hold),
         text => Err(typed.wrong(format!("{text:?} is neither fail nor hold"))),
     }
-}
-
-fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
-    let found = NotifyKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
-    let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
-    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
 }
 
 fn lease(typed: Typed<'_>) -> Result<Duration, Failure> {

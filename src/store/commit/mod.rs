@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use mongodb::ClientSession;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 use writes::Stopped;
 pub(super) use writes::{chunks, ids};
@@ -229,7 +229,7 @@ pub(super) fn transaction_options() -> TransactionOptions {
 }
 
 /// What the batch document gets when its last row is marked.
-pub(super) fn completion() -> Document {
+pub(super) fn completion(untold: Bson) -> Document {
     let entry = attempt(Ending::Completed, None, Some(Stage::Commit), None);
     doc! {
         "state": State::Completed.name(),
@@ -237,5 +237,6 @@ pub(super) fn completion() -> Document {
         "holder": null,
         "leaseExpiresAt": null,
         "history": history_with(vec![entry]),
+        "untold": untold,
     }
 }

@@ -6,7 +6,7 @@ use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, error::Error};
 
 use super::{CommitRequest, Committed, completion};
-use crate::batch::{FileFacts, State};
+use crate::batch::{Event, FileFacts, State};
 use crate::id::Id;
 use crate::store::batches::Claim;
 use crate::store::document::{bson_date, date, file_document, int};
@@ -107,7 +107,7 @@ impl Store {
         if committed.marking {
             changes.insert("rowList", doc! { "fence": request.claim.fence, "from": marked as i64 });
         } else {
-            changes.extend(completion());
+            changes.extend(completion(self.untold(Event::Completed.name())));
         }
         let update = self
             .batches

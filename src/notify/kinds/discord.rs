@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cut;
-use super::message::Message;
+use crate::notify::message::Message;
 
 pub(super) fn body(message: &Message<'_>) -> Value {
     let fields: Vec<Value> = message
@@ -18,7 +18,7 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         "embeds": [{
             "title": cut(&message.title, 256),
             "description": cut(&message.next, 1024),
-            "color": message.event.colour(),
+            "color": message.colour(),
             "fields": fields,
         }],
     })

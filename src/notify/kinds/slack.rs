@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cut;
-use super::message::Message;
+use crate::notify::message::Message;
 
 pub(super) fn body(message: &Message<'_>) -> Value {
     let facts: String = message

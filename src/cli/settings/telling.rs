@@ -1,0 +1,59 @@
+//! The settings of those who are told: the webhook, the health check.
+//!
+//! Risk: a webhook that takes each message and shows it to nobody. So a kind that needs a chat is refused without one, here, before
+//! the first batch depends on it.
+
+use super::validate::{from_file, secret_address};
+use super::{Settings, Typed, table};
+use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
+use crate::failure::Failure;
+use crate::secret::Secret;
+
+/// Where people are told.
+pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
+    let url = settings.get(&table::NOTIFY_URL).map(secret_address).transpose()?;
+    let kind = settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?;
+    let token = settings.get(&table::NOTIFY_TOKEN).map(token).transpose()?;
+    let to = settings.get(&table::NOTIFY_TO).map(|typed| typed.text.to_owned());
+    let Some(url) = url else { return Ok(None) };
+    let address = url::Url::parse(url.expose()).ok();
+    let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    let kind = kind.unwrap_or_else(|| NotifyKind::of_host(host));
+    if kind.needs_chat() && to.is_none() {
+        let reason = format!("it is not set, and {} has to be told which chat the message is for", kind.name());
+        return Err(Typed { setting: &table::NOTIFY_TO, text: "" }.wrong(reason));
+    }
+    Ok(Some(Webhook { url, kind, token, to }))
+}
+
+/// Whom to ping.
+pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, Failure> {
+    let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
+    let kind = settings.get(&table::PING_KIND).map(ping_kind).transpose()?;
+    Ok(url.map(|url| {
+        let is_push = url.expose().contains("/api/push/");
+        let known = if is_push { PingKind::Kuma } else { PingKind::Healthchecks };
+        HealthCheck { url, kind: kind.unwrap_or(known) }
+    }))
+}
+
+fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
+    let found = NotifyKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
+    let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
+    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
+}
+
+fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
+    let found = PingKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
+    let names = PingKind::ALL.map(PingKind::name).join(", ");
+    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
+}
+
+/// What a header can carry: visible ASCII.
+fn token(typed: Typed<'_>) -> Result<Secret, Failure> {
+    let token = Secret::new(from_file(typed)?);
+    match !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(token),
+        false => Err(typed.wrong("a token has letters, digits and signs of ASCII, and no blank")),
+    }
+}

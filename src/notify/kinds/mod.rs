@@ -1,0 +1,84 @@
+//! What each service takes: one file per shape, and their limits in one table.
+//!
+//! Risk: a service refuses a message that is one character too long or has one key too many, and then nobody is told. So each shape cuts
+//! what may be long (facts, before the title and the next step), and the limits below are those that the services document.
+//!
+//! | kind | takes | says that it was taken |
+//! |---|---|---|
+//! | `discord` | title 256, description 4096, 25 fields of 256 and 1024, 6000 in all | 204 |
+//! | `slack` | header 150, section 3000 | 200 `ok` |
+//! | `json` | anything | 2xx; 302 of a relay |
+//! | `text` | [`TEXT`] (Mattermost takes 16383, Rocket.Chat 5000) | 2xx; 302 of a relay |
+//! | `google-chat` | [`GOOGLE_CHAT`]; no unknown key | 200 |
+//! | `teams` | 28 KiB in all | 202 |
+//! | `telegram` | [`TELEGRAM`] | 200 |
+//! | `line` | [`LINE`] | 200; 409 for a retry key that it has seen |
+//!
+//! Lengths of texts are in UTF-16 code units, as the strictest of them count.
+
+mod discord;
+mod google_chat;
+mod json;
+mod line;
+mod plain;
+mod slack;
+mod teams;
+mod telegram;
+mod text;
+
+use serde_json::Value;
+
+use super::message::Message;
+use crate::config::NotifyKind;
+
+const TEXT: usize = 4000;
+const GOOGLE_CHAT: usize = 4096;
+const TELEGRAM: usize = 4096;
+const LINE: usize = 5000;
+
+/// The message in the shape of a kind, for one chat where the kind needs one.
+pub(super) fn body(kind: NotifyKind, message: &Message<'_>, to: &str) -> Value {
+    match kind {
+        NotifyKind::Discord => discord::body(message),
+        NotifyKind::Slack => slack::body(message),
+        NotifyKind::Json => json::body(message),
+        NotifyKind::Text => text::body(message),
+        NotifyKind::GoogleChat => google_chat::body(message),
+        NotifyKind::Teams => teams::body(message),
+        NotifyKind::Telegram => telegram::body(message, to),
+        NotifyKind::Line => line::body(message, to),
+    }
+}
+
+/// The address that takes the messages, of the one that was set.
+pub(super) fn address(kind: NotifyKind, url: &str) -> String {
+    match kind {
+        NotifyKind::Telegram => telegram::address(url),
+        NotifyKind::Discord
+        | NotifyKind::Slack
+        | NotifyKind::Json
+        | NotifyKind::Text
+        | NotifyKind::GoogleChat
+        | NotifyKind::Teams
+        | NotifyKind::Line => url.to_owned(),
+    }
+}
+
+/// At most so many characters, with an ellipsis where something was cut.
+fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_text_is_cut_at_characters() {
+        assert_eq!(cut("ค่าเช่า", 7), "ค่าเช่า");
+        assert_eq!(cut("ค่าเช่า", 3), "ค่…");
+    }
+}

@@ -1,0 +1,39 @@
+//! One message for one webhook, as a request.
+
+use sha2::{Digest as _, Sha256};
+
+use super::kinds;
+use super::message::Message;
+use super::wire::{Call, taken_by_relay};
+use crate::config::{NotifyKind, Webhook};
+use crate::secret::redact;
+
+/// The request that tells people.
+pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
+    let to = webhook.to.as_deref().unwrap_or_default();
+    // Masked as text: a library's message in the result may hold what no type kept out.
+    let body = redact(&kinds::body(webhook.kind, message, to).to_string()).into_owned();
+    let call = Call::post(kinds::address(webhook.kind, webhook.url.expose()), "application/json", body);
+    let call = match &webhook.token {
+        Some(token) => call.header("authorization", &format!("Bearer {}", token.expose())),
+        None => call,
+    };
+    match webhook.kind {
+        // With the same key it takes a message once, and answers 409 to the second one.
+        NotifyKind::Line => {
+            call.header("x-line-retry-key", &retry_key(&message.id)).also_taken(|status, _, _| status.as_u16() == 409)
+        }
+        NotifyKind::Json | NotifyKind::Text => call.also_taken(taken_by_relay),
+        NotifyKind::Discord | NotifyKind::Slack | NotifyKind::GoogleChat | NotifyKind::Teams | NotifyKind::Telegram => {
+            call
+        }
+    }
+}
+
+/// A UUID that is the same whenever the same event is told.
+fn retry_key(id: &str) -> String {
+    let digest = Sha256::digest(id);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}

@@ -1,0 +1,79 @@
+//! `doctor --send`: whether messages and pings arrive, before the first day that depends on them.
+
+use serde_json::Value;
+
+use crate::support::command::BatchExport;
+use crate::support::day::Day;
+use crate::support::receiver::{Receiver, Reply};
+use crate::support::seed::{DATE, seed_day};
+use crate::support::services::{CHAT, KINDS, TOKEN, reply};
+
+fn doctor(day: &Day) -> BatchExport {
+    day.command("doctor").now(&chrono::Utc::now().to_rfc3339())
+}
+
+fn check(result: &Value, name: &str) -> (String, String) {
+    let checks = result["checks"].as_array().expect("checks");
+    let check = checks.iter().find(|check| check["name"] == name).expect(name);
+    let text = |field: &str| check[field].as_str().unwrap_or_default().to_owned();
+    (text("verdict"), text("found"))
+}
+
+#[test]
+fn a_test_message_arrives_at_each_service_and_says_that_it_is_a_test() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    for (kind, path) in KINDS {
+        let service = Receiver::answering(move |posted, _| reply(kind, posted));
+        let command = doctor(&day)
+            .env("BATCH_EXPORT_NOTIFY_URL", &service.url(path))
+            .env("BATCH_EXPORT_NOTIFY_KIND", kind)
+            .env("BATCH_EXPORT_NOTIFY_TOKEN", TOKEN)
+            .env("BATCH_EXPORT_NOTIFY_TO", CHAT);
+        let result = command.run().expect_code(0).json();
+        let (verdict, found) = check(&result, "notification");
+        assert!(verdict == "ok" && found.contains("not tried"), "{kind}: {found}");
+        assert!(service.posted().is_empty());
+        let result = command.arg("--send").run().expect_code(0).json();
+        assert_eq!(service.complaints(), Vec::<String>::new(), "{kind}");
+        let (verdict, found) = check(&result, "notification");
+        assert!(verdict == "ok" && found.contains("a test was sent, and it answered 20"), "{kind}: {found}");
+        let body = &service.posted()[0].body;
+        assert!(body.contains("Test of batch-export") && body.contains("no batch is meant"), "{kind}: {body}");
+    }
+}
+
+#[test]
+fn a_test_that_does_not_arrive_is_a_finding_with_its_fix() {
+    let day = Day::in_directory();
+    let service = Receiver::answering(|_, _| Reply::saying(404, r#"{"message": "Unknown Webhook"}"#));
+    let command = doctor(&day)
+        .env("BATCH_EXPORT_NOTIFY_URL", &service.url("/hook/s3cret-token-of-the-webhook"))
+        .env("BATCH_EXPORT_PING_URL", &service.url("/ping/s3cret-token-of-the-check"))
+        .arg("--send");
+    let finished = command.run().expect_code(34);
+    for name in ["notification", "ping"] {
+        let (verdict, found) = check(&finished.json(), name);
+        assert!(verdict == "bad" && found.contains("404 Not Found: {\"message\": \"Unknown Webhook\"}"), "{found}");
+    }
+    assert!(!finished.report().contains("s3cret"), "{}", finished.report());
+}
+
+#[test]
+fn a_test_ping_changes_no_state_where_the_kind_has_a_way_for_it_and_else_says_that_it_is_one() {
+    for (kind, path, sent) in [
+        ("healthchecks", "/ping/abc", "/ping/abc/log?rid="),
+        ("kuma", "/api/push/abc", "/api/push/abc?status=up&msg=a+test+of+"),
+        ("plain", "/ping/abc", "/ping/abc"),
+    ] {
+        let (day, health_check) = (Day::in_directory(), Receiver::start(Some(200)));
+        seed_day(&day.db, DATE, 1);
+        let command = doctor(&day)
+            .env("BATCH_EXPORT_PING_URL", &health_check.url(path))
+            .env("BATCH_EXPORT_PING_KIND", kind)
+            .arg("--send");
+        command.run().expect_code(0);
+        let pings = health_check.posted();
+        assert!(pings.len() == 1 && pings[0].target.starts_with(sent), "{kind}: {pings:?}");
+    }
+}

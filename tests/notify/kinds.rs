@@ -1,0 +1,117 @@
+//! Each kind of webhook takes what it is sent, however long it is, and says why when it does not.
+
+use serde_json::json;
+
+use super::{WEBHOOK, telling};
+use crate::support::command::BatchExport;
+use crate::support::day::Day;
+use crate::support::receiver::{Posted, Receiver, Reply};
+use crate::support::seed::{DATE, Entry, seed, seed_day};
+use crate::support::services::{CHAT, KINDS, TOKEN, reply};
+
+/// A command that tells through a service that is as strict as the real one.
+fn through(command: BatchExport, kind: &str, path: &str, service: &Receiver) -> BatchExport {
+    command
+        .env("BATCH_EXPORT_NOTIFY_URL", &service.url(path))
+        .env("BATCH_EXPORT_NOTIFY_KIND", kind)
+        .env("BATCH_EXPORT_NOTIFY_TOKEN", TOKEN)
+        .env("BATCH_EXPORT_NOTIFY_TO", CHAT)
+}
+
+#[test]
+fn each_service_takes_a_failure_and_a_success_however_long_their_texts_are() {
+    let long = format!("@everyone <!channel> <users/all> {}", "ค่าเช่า 𠮷".repeat(700));
+    for (kind, path) in KINDS {
+        let (day, service) = (Day::in_directory(), Receiver::answering(move |posted, _| reply(kind, posted)));
+        seed(&day.db, &[Entry::numbered(DATE, 0).set("status", long.as_str()), Entry::numbered(DATE, 1)]);
+        let command = through(day.run(), kind, path, &service);
+        let finished = command.run().expect_code(32);
+        assert!(finished.stderr.contains("the webhook was told"), "{kind}: {}", finished.report());
+        let finished = command.env("BATCH_EXPORT_INVALID", "hold").arg("--now").run().expect_code(0);
+        assert!(finished.stderr.contains("the webhook was told"), "{kind}: {}", finished.report());
+        assert_eq!(service.complaints(), Vec::<String>::new(), "{kind}");
+        assert_eq!(service.posted().len(), 2, "{kind}");
+        assert!(service.posted()[1].body.contains("import batch_2026-01-18.csv"), "{kind}: {:?}", service.posted()[1]);
+    }
+}
+
+#[test]
+fn the_services_of_the_tests_refuse_what_the_real_ones_refuse() {
+    let card = |content: serde_json::Value| json!({ "type": "message", "attachments": [{ "contentType": "application/vnd.microsoft.card.adaptive", "content": content }] });
+    for (kind, target, body) in [
+        (
+            "discord",
+            "/",
+            json!({ "embeds": [{ "title": "T", "description": "D", "fields": [] }], "allowed_mentions": {} }),
+        ),
+        ("slack", "/", json!({ "text": "T", "blocks": [{ "type": "header", "text": { "text": "x".repeat(151) } }] })),
+        ("google-chat", "/", json!({ "text": "T", "id": "batch" })),
+        ("google-chat", "/", json!({ "text": "x".repeat(4_097) })),
+        (
+            "teams",
+            "/",
+            card(json!({ "type": "AdaptiveCard", "version": "1.4", "body": [{ "type": "Text", "text": "T" }] })),
+        ),
+        ("teams", "/", json!({ "text": "T" })),
+        ("telegram", "/bot123456:s3cret-token-of-the-webhook/sendMessage", json!({ "text": "T" })),
+        ("telegram", "/bot123456:s3cret-token-of-the-webhook", json!({ "chat_id": CHAT, "text": "T" })),
+        ("line", "/v2/bot/message/push", json!({ "to": CHAT, "messages": [{ "type": "text", "text": "T" }] })),
+    ] {
+        let posted =
+            Posted { method: "POST".into(), target: target.into(), headers: Vec::new(), body: body.to_string() };
+        assert_eq!(reply(kind, &posted).status, 400, "{kind} took {body}");
+    }
+}
+
+#[test]
+fn a_chat_service_without_a_chat_is_a_wrong_setting() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    for kind in ["telegram", "line"] {
+        let command =
+            day.run().env("BATCH_EXPORT_NOTIFY_URL", "http://127.0.0.1:9/bot1").env("BATCH_EXPORT_NOTIFY_KIND", kind);
+        let finished = command.run().expect_code(30);
+        let error = finished.json()["error"].to_string();
+        assert!(error.contains("BATCH_EXPORT_NOTIFY_TO") && error.contains(kind), "{error}");
+    }
+    day.run().env("BATCH_EXPORT_NOTIFY_URL", "https://api.telegram.org/bot1:x").run().expect_code(30);
+}
+
+#[test]
+fn a_refusal_is_quoted_on_one_line_cut_and_without_what_is_secret() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let token = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    std::fs::write(token.path(), format!("{TOKEN}\n")).unwrap();
+    let people = Receiver::answering(|posted, _| {
+        let sent = posted.header("authorization").unwrap_or_default().to_owned();
+        let webhook = posted.target.rsplit('/').next().unwrap_or_default().to_owned();
+        Reply::saying(400, format!("no such webhook:\n{webhook} {sent} {}", "x".repeat(5_000)))
+    });
+    let command = telling(day.run(), &people)
+        .env("BATCH_EXPORT_NOTIFY_TOKEN", &format!("file:{}", token.path().display()))
+        .args(&["-v", "-v"]);
+    let finished = command.run().expect_code(0);
+    assert_eq!(people.posted()[0].header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+    let line = finished.stderr.lines().find(|line| line.contains("the webhook was not told")).expect("a warning");
+    assert!(line.contains("it answered 400 Bad Request: no such webhook: *** Bearer *** xxx"), "{line}");
+    assert!(line.len() < 500, "{line}");
+    assert!(!finished.report().contains("s3cret") && WEBHOOK.contains("s3cret"), "{}", finished.report());
+}
+
+#[test]
+fn a_relay_that_answers_302_after_its_work_has_told_people() {
+    for (kind, told) in [("json", true), ("text", true), ("slack", false)] {
+        let (day, people) = (
+            Day::in_directory(),
+            Receiver::answering(|_, _| {
+                Reply::of(302).header("Location", "https://script.googleusercontent.com/macros/echo?k=1")
+            }),
+        );
+        seed_day(&day.db, DATE, 1);
+        let finished = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind).run().expect_code(0);
+        assert_eq!(finished.stderr.contains("the webhook was told: it answered 302"), told, "{}", finished.report());
+        assert_eq!(finished.stderr.contains("the webhook was not told"), !told, "{}", finished.report());
+        assert_eq!(people.posted().len(), 1);
+    }
+}

@@ -1,0 +1,45 @@
+//! `TRACEPARENT`: what belongs to a scheduler's trace says so, and what was not set is not said.
+
+use serde_json::{Value, json};
+
+use super::telling;
+use crate::support::day::Day;
+use crate::support::receiver::Receiver;
+use crate::support::seed::{DATE, seed_day};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[test]
+fn the_trace_is_in_every_line_of_the_log_in_the_result_and_in_the_message() {
+    for format in ["json", "text"] {
+        let (day, people) = (Day::in_directory(), Receiver::start(Some(204)));
+        seed_day(&day.db, DATE, 3);
+        let traced = telling(day.run(), &people).env("TRACEPARENT", PARENT).args(&["-v", "-v"]);
+        let finished = traced.args(&["--log-format", format]).run().expect_code(0);
+        assert_eq!(finished.json()["trace_id"], TRACE);
+        assert_eq!(people.messages()[0]["trace_id"], TRACE);
+        assert!(finished.stderr.lines().count() > 5, "{}", finished.report());
+        for line in finished.stderr.lines() {
+            let said = match format {
+                "json" => serde_json::from_str::<Value>(line).expect("JSON")["trace_id"] == json!(TRACE),
+                _ => line.ends_with(&format!(" trace_id={TRACE}")),
+            };
+            assert!(said, "{line}");
+        }
+    }
+}
+
+#[test]
+fn without_a_trace_or_with_a_malformed_one_nothing_is_said_of_it() {
+    for parent in [None, Some("00-not-a-trace-01")] {
+        let (day, people) = (Day::in_directory(), Receiver::start(Some(204)));
+        seed_day(&day.db, DATE, 3);
+        let command = telling(day.run(), &people);
+        let command = parent.map_or(command.clone(), |parent| command.env("TRACEPARENT", parent));
+        let finished = command.run().expect_code(0);
+        assert_eq!(finished.json().get("trace_id"), None);
+        assert!(!finished.stderr.contains("trace_id"), "{}", finished.report());
+        assert_eq!(people.messages()[0].get("trace_id"), None);
+    }
+}

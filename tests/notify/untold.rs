@@ -1,0 +1,191 @@
+//! At least once: whoever dies, is refused or cannot be reached in between, people are told in the end; twice only where nobody could
+//! know, and then with the same id.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mongodb::bson::{DateTime, Document, doc};
+
+use super::telling;
+use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy, Stop};
+use crate::support::receiver::{Receiver, Reply};
+use crate::support::seed::{DATE, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A day of three entries, and a database that can be stopped.
+fn day_behind_a_proxy() -> (Day, Proxy) {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    (day, proxy)
+}
+
+/// Refuses until so many posts have come.
+fn refusing(posts: usize) -> Receiver {
+    Receiver::answering(move |_, before| Reply::of(if before < posts { 500 } else { 204 }))
+}
+
+/// What is written of the message that people have not received.
+fn untold(day: &Day) -> Option<Document> {
+    day.batch().get_document("untold").ok().cloned()
+}
+
+fn texts(people: &Receiver, field: &str) -> Vec<String> {
+    people.messages().iter().map(|message| message[field].as_str().expect(field).to_owned()).collect()
+}
+
+#[test]
+fn a_commit_that_nobody_could_be_told_of_is_told_by_retry_with_the_same_id() {
+    let (day, people) = (Day::in_directory(), refusing(3));
+    seed_day(&day.db, DATE, 3);
+    let result = telling(day.run(), &people).run().expect_code(0).json();
+    let left = untold(&day).expect("a message that is left");
+    assert_eq!((left.get_str("event").unwrap(), left.get_i32("attempt").unwrap()), ("completed", 1));
+    assert!(left.get_datetime("since").is_ok(), "{left}");
+    let finished = telling(day.retry(), &people).run().expect_code(0);
+    assert_eq!(finished.json()["batches"], serde_json::json!([]), "telling is no pass");
+    assert_eq!(untold(&day), None, "{}", finished.report());
+    telling(day.retry(), &people).run().expect_code(0);
+    let told = people.messages();
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(texts(&people, "id").into_iter().collect::<BTreeSet<_>>().len(), 1);
+    for field in ["entries", "rows", "total_debit", "total_credit", "sha256", "number", "attempt", "file"] {
+        assert_eq!(told[3]["result"][field], result[field], "{field}");
+    }
+    assert_eq!((&told[3]["title"], &told[3]["next"]), (&told[0]["title"], &told[0]["next"]));
+}
+
+#[test]
+fn the_newest_state_replaces_an_older_message_and_exhausted_is_told_in_the_end() {
+    let (day, people) = (Day::in_directory(), refusing(6));
+    seed_day(&day.db, DATE, 3);
+    let broken = |name| {
+        telling(day.command(name), &people).destination("file:///nowhere/at/all").env("BATCH_EXPORT_RETRY_DELAYS", "5m")
+    };
+    broken("run").date(DATE).run().expect_code(31);
+    assert_eq!(untold(&day).unwrap().get_str("event").unwrap(), "failed");
+    day.let_time_pass();
+    broken("retry").run().expect_code(33);
+    assert_eq!(untold(&day).unwrap().get_str("event").unwrap(), "exhausted");
+    broken("retry").run().expect_code(33);
+    broken("retry").run().expect_code(33);
+    assert_eq!(
+        texts(&people, "event")[5..],
+        ["exhausted", "exhausted"],
+        "once by the pass in vain, once by the next retry"
+    );
+    assert_eq!(texts(&people, "id")[5], texts(&people, "id")[6]);
+    assert_eq!(untold(&day), None);
+    let last = people.messages().pop().unwrap();
+    assert_eq!(last["result"]["error"]["class"], "drive_rejected");
+    assert!(last["next"].as_str().unwrap().contains("unlock --date 2026-01-18"), "{last}");
+}
+
+#[test]
+fn a_batch_whose_last_attempt_crashed_is_told_as_exhausted() {
+    let ((day, proxy), people) = (day_behind_a_proxy(), Receiver::start(Some(204)));
+    let run = telling(day.run(), &people).env("BATCH_EXPORT_RETRY_DELAYS", "none");
+    let stop = proxy.hold(On::command("commitTransaction"));
+    let running = run.spawn();
+    stop.wait_until_reached(PATIENCE);
+    running.kill();
+    stop.cut();
+    day.db.abort_abandoned_transactions();
+    day.let_time_pass();
+    let retry = || telling(day.retry(), &people).env("BATCH_EXPORT_RETRY_DELAYS", "none").run().expect_code(33);
+    retry();
+    retry();
+    assert_eq!(texts(&people, "event"), ["exhausted"]);
+}
+
+#[test]
+fn a_kill_after_the_commit_leaves_nobody_untold() {
+    // Before the message, with the message sent and its answer lost, and with the answer there and nothing noted yet.
+    let removal =
+        || On::command("update").collection(BATCHES).matching(|command| command.to_string().contains("untold"));
+    let points = [
+        ("the commit is answered to nobody", Some(204), Some(On::command("commitTransaction").after()), 1),
+        ("the message is not answered", None, None, 2),
+        ("it is told, and that is not noted", Some(204), Some(removal()), 2),
+        ("it is told and noted", Some(204), Some(removal().after()), 1),
+    ];
+    for (what, status, on, posts) in points {
+        let (day, proxy) = day_behind_a_proxy();
+        let first = Receiver::start(status);
+        let stop: Option<Stop> = on.map(|on| proxy.hold(on));
+        let running = telling(day.run(), &first).spawn();
+        match &stop {
+            Some(stop) => stop.wait_until_reached(PATIENCE),
+            None => wait_for(|| !first.posted().is_empty()),
+        }
+        running.kill();
+        if let Some(stop) = stop {
+            stop.cut();
+        }
+        day.let_time_pass();
+        let second = Receiver::start(Some(204));
+        for _ in 0..3 {
+            telling(day.retry(), &second).run().expect_code(0);
+        }
+        let ids = [texts(&first, "id"), texts(&second, "id")].concat();
+        assert_eq!(ids.len(), posts, "{what}: {ids:?}");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 1, "{what}: {ids:?}");
+        assert_eq!(untold(&day), None, "{what}");
+        day.check_converged();
+    }
+}
+
+#[test]
+fn a_message_is_kept_for_a_day_and_not_written_when_there_is_nobody_to_tell() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    assert_eq!(untold(&day), None);
+    let people = Receiver::start(Some(204));
+    for (hours, posts) in [(25, 0), (23, 1)] {
+        let since = DateTime::from_millis(DateTime::now().timestamp_millis() - hours * 3_600_000);
+        let left = doc! { "event": "completed", "attempt": 1, "since": since };
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "untold": left } });
+        let finished = telling(day.retry(), &people).run().expect_code(0);
+        assert_eq!(people.posted().len(), posts, "{}", finished.report());
+        assert_eq!(untold(&day), None, "{hours}");
+    }
+}
+
+#[test]
+fn two_retries_at_once_tell_once() {
+    let (day, people) = (Day::in_directory(), refusing(3));
+    seed_day(&day.db, DATE, 3);
+    telling(day.run(), &people).run().expect_code(0);
+    let retries: Vec<_> = (0..3).map(|_| telling(day.retry(), &people).spawn()).collect();
+    for retry in retries {
+        retry.wait(PATIENCE).expect_code(0);
+    }
+    assert_eq!(people.posted().len(), 4);
+    assert_eq!(untold(&day), None);
+}
+
+#[test]
+fn nothing_to_tell_costs_no_command_more() {
+    let (day, proxy) = day_behind_a_proxy();
+    let people = Receiver::start(Some(204));
+    telling(day.run(), &people).run().expect_code(0);
+    let before = proxy.commands().len();
+    telling(day.retry(), &people).run().expect_code(0);
+    let with = proxy.commands().len() - before;
+    day.retry().run().expect_code(0);
+    assert_eq!(with, proxy.commands().len() - before - with);
+    assert_eq!(people.posted().len(), 1);
+}
+
+#[track_caller]
+fn wait_for(holds: impl Fn() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < end, "it does not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

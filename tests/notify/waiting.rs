@@ -1,0 +1,37 @@
+//! A receiver that asks for a pause gets it, within a bound.
+
+use super::telling;
+use crate::support::day::Day;
+use crate::support::receiver::{Receiver, Reply};
+use crate::support::seed::{DATE, seed_day};
+
+#[test]
+fn a_receiver_that_names_a_time_to_wait_is_asked_again_after_it() {
+    let by_header = |status| move || Reply::of(status).header("Retry-After", "1");
+    let by_body =
+        || Reply::saying(429, r#"{"message": "You are being rate limited.", "retry_after": 0.6, "global": false}"#);
+    let busy: [Box<dyn Fn() -> Reply + Send>; 3] =
+        [Box::new(by_header(429)), Box::new(by_header(503)), Box::new(by_body)];
+    for busy in busy {
+        // More often than an answer without a time is asked again.
+        let people = Receiver::answering(move |_, before| if before < 4 { busy() } else { Reply::of(204) });
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 1);
+        let finished = telling(day.run(), &people).run().expect_code(0);
+        assert!(finished.stderr.contains("the webhook was told"), "{}", finished.report());
+        assert_eq!(people.posted().len(), 5);
+        let bodies: std::collections::BTreeSet<String> =
+            people.posted().into_iter().map(|posted| posted.body).collect();
+        assert_eq!(bodies.len(), 1, "it is not the same message each time");
+    }
+}
+
+#[test]
+fn a_receiver_that_wants_a_longer_pause_than_there_is_time_is_left_alone() {
+    let people = Receiver::answering(|_, _| Reply::of(429).header("Retry-After", "60"));
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let finished = telling(day.run(), &people).run().expect_code(0);
+    assert_eq!(people.posted().len(), 1);
+    assert!(finished.stderr.contains("it asks for 60 s"), "{}", finished.report());
+}
