@@ -32,6 +32,17 @@ fn assert_bad(result: &Value, name: &str, words: &str) {
     assert!(check.to_string().contains(words), "{words:?} is not in {check}");
 }
 
+#[test]
+fn an_index_that_deletes_rows_before_their_export_is_told_and_one_that_counts_from_it_is_not() {
+    for (key, verdict) in [("createdAt", "warning"), ("completedAt", "ok")] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 2);
+        let index = doc! { "key": { key: 1 }, "name": "expiry", "expireAfterSeconds": 86_400 };
+        day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+        assert_eq!(check(&doctor(&day).run().json(), "row expiry")["verdict"], verdict, "{key}");
+    }
+}
+
 fn verdicts(finished: &Finished) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let result = finished.json();

@@ -19,6 +19,15 @@ fn the_index_of_the_queue_is_made_once_and_only_when_none_serves() {
 }
 
 #[test]
+fn an_index_that_compares_text_in_another_way_does_not_serve() {
+    let day = Day::in_directory();
+    let collation = doc! { "locale": "th" };
+    let index = doc! { "key": { "status": 1, "scheduledFor": 1 }, "name": "thai", "collation": collation };
+    day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+    assert_eq!(day.command("init").run().expect_code(0).json()["queue_index"], "status_1_scheduledFor_1");
+}
+
+#[test]
 fn an_index_in_the_way_is_a_matter_for_a_person_and_no_failure_of_the_database() {
     let in_the_way = [doc! { "hidden": true }, doc! { "partialFilterExpression": { "status": "failed" } }];
     for options in in_the_way {

@@ -131,3 +131,17 @@ fn where_nothing_is_locked_nothing_is_done() {
     );
     assert_eq!(day.batch(), before);
 }
+
+#[test]
+fn no_sign_of_a_reason_steers_the_terminal() {
+    let day = Day::in_directory();
+    day.db.insert_many(
+        BATCHES,
+        vec![doc! { "_id": "batch_2026-01-18", "state": "exhausted", "attempt": 4, "fence": 4_i64 }],
+    );
+    let reason = "\u{1b}[2J\u{7}done\u{9b}31m";
+    let text = unlock(&day).args(&["--reason", reason, "--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("done") && text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    let shown = day.command("status").args(&["--date", DATE, "--output", "text"]).run().expect_code(0).stdout;
+    assert!(shown.contains("done") && shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}

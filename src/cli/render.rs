@@ -24,7 +24,7 @@ pub trait Render: Serialize {
 /// Prints a result. A reader that is gone changes nothing: the work is done and recorded.
 pub fn print(result: &impl Render, format: OutputFormat) {
     let text = match format {
-        OutputFormat::Text => result.text(),
+        OutputFormat::Text => harmless(&result.text()),
         OutputFormat::Json => {
             let traced = Traced { result, trace_id: trace::current() };
             serde_json::to_string(&traced).map_or_else(|error| error.to_string(), |json| json + "\n")
@@ -40,6 +40,11 @@ struct Traced<'a, R> {
     result: &'a R,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'static str>,
+}
+
+/// The text without signs that steer a terminal: reasons, names and links come from people and from servers.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Prints text that is a result in itself: a completion script, a man page.

@@ -65,17 +65,30 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.queue_indexes().await?.iter().find(|index| serves(index)).map(name_of))
+    }
+
+    /// Name of an index by which the server deletes rows of the queue after a time, before their export as well. One that counts from
+    /// `completedAt` is none: only exported rows have that.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn expiring_index(&self) -> Result<Option<String>, StoreError> {
+        let expires = |index: &IndexModel| {
+            let after = index.options.as_ref().and_then(|options| options.expire_after);
+            after.is_some() && !index.keys.contains_key("completedAt")
+        };
+        Ok(self.queue_indexes().await?.iter().find(|index| expires(index)).map(name_of))
+    }
+
+    async fn queue_indexes(&self) -> Result<Vec<IndexModel>, StoreError> {
         let cursor = match self.bounded(self.queue.list_indexes().into_future()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
-            Err(_) if !self.has_queue().await? => return Ok(None),
+            Err(_) if !self.has_queue().await? => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let indexes: Vec<IndexModel> = self.bounded(cursor.try_collect()).await?;
-        Ok(indexes.iter().find(|index| serves(index)).map(|index| {
-            let name = index.options.as_ref().and_then(|options| options.name.clone());
-            name.unwrap_or_else(|| index.keys.to_string())
-        }))
+        self.bounded(cursor.try_collect()).await
     }
 
     async fn has_queue(&self) -> Result<bool, StoreError> {
@@ -91,11 +104,19 @@ impl Store {
     }
 }
 
+fn name_of(index: &IndexModel) -> String {
+    let name = index.options.as_ref().and_then(|options| options.name.clone());
+    name.unwrap_or_else(|| index.keys.to_string())
+}
+
 /// Whether the index leads to the queued rows: its keys begin with `status` (and `exportPath`, in any order) and go on with
-/// `scheduledFor`; and it leaves no row out.
+/// `scheduledFor`; it leaves no row out; and it compares text as the query does, which an index with a collation does not.
 fn serves(index: &IndexModel) -> bool {
     let partial = index.options.as_ref().is_some_and(|options| {
-        options.partial_filter_expression.is_some() || options.sparse == Some(true) || options.hidden == Some(true)
+        options.partial_filter_expression.is_some()
+            || options.sparse == Some(true)
+            || options.hidden == Some(true)
+            || options.collation.is_some()
     });
     let mut keys = index.keys.keys().map(String::as_str).skip_while(|key| matches!(*key, "status" | "exportPath"));
     let begins = index.keys.keys().next().is_some_and(|key| matches!(key.as_str(), "status" | "exportPath"));
@@ -119,6 +140,9 @@ mod tests {
         assert!(!serves(&index(doc! { "status": 1, "clientId": 1, "scheduledFor": 1 })));
         let partial = IndexOptions::builder().partial_filter_expression(doc! { "status": "queued" }).build();
         let keys = doc! { "status": 1, "scheduledFor": 1 };
-        assert!(!serves(&IndexModel::builder().keys(keys).options(partial).build()));
+        assert!(!serves(&IndexModel::builder().keys(keys.clone()).options(partial).build()));
+        let collation = mongodb::options::Collation::builder().locale("th").build();
+        let collated = IndexOptions::builder().collation(collation).build();
+        assert!(!serves(&IndexModel::builder().keys(keys).options(collated).build()));
     }
 }

@@ -13,8 +13,8 @@ const CLOCK_WARNING_S: i64 = 5;
 /// From this one on the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
 /// The checks that need a server.
-const AFTER_REACHABLE: [&str; 8] =
-    ["replica set", "version", "rights", "majority", "index", "collections", "queue", "clock"];
+const AFTER_REACHABLE: [&str; 9] =
+    ["replica set", "version", "rights", "majority", "index", "row expiry", "collections", "queue", "clock"];
 /// The checks that need a replica set.
 const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
 
@@ -54,10 +54,13 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     }
     // What is not initiated refuses even to be looked at.
     checks.extend(match facts.deployment {
-        Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => {
-            [index(&store).await, collections(&store).await, queue(&store, facts.now, config).await]
-        }
-        Deployment::Uninitiated => ["index", "collections", "queue"].map(without),
+        Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => [
+            index(&store).await,
+            expiry(&store).await,
+            collections(&store).await,
+            queue(&store, facts.now, config).await,
+        ],
+        Deployment::Uninitiated => ["index", "row expiry", "collections", "queue"].map(without),
     });
     checks.push(clock);
     checks
@@ -96,6 +99,20 @@ async fn index(store: &Store) -> Check {
             "run `batch-export init`",
         ),
         Err(error) => Check::failed("index", error.into(), "look at the server's log"),
+    }
+}
+
+/// The server deletes rows by itself, their export or not.
+async fn expiry(store: &Store) -> Check {
+    const NAME: &str = "row expiry";
+    match store.expiring_index().await {
+        Ok(None) => Check::ok(NAME, "no index deletes rows of the queue"),
+        Ok(Some(index)) => Check::warning(
+            NAME,
+            format!("the TTL index {index} of the queue deletes rows after a time, exported or not"),
+            "let it count from completedAt, which only exported rows have, or drop it",
+        ),
+        Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
     }
 }
 
