@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use crate::clock;
 use crate::failure::Stage;
 use crate::id::Id;
 
@@ -109,7 +110,7 @@ impl State {
 }
 
 /// Who holds, or held, a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Holder {
     /// Identity of the invocation, a UUID.
     pub id: String,
@@ -120,6 +121,7 @@ pub struct Holder {
     /// The command: `run`, `retry`, `backfill`.
     pub command: String,
     /// When it was acquired, by the database's clock.
+    #[serde(serialize_with = "clock::serialize")]
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -149,7 +151,7 @@ pub struct FileFacts {
 }
 
 /// A file id that will never be official.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Voided {
     /// The id.
     pub id: String,
@@ -158,6 +160,7 @@ pub struct Voided {
     /// Why.
     pub reason: String,
     /// When, by the database's clock.
+    #[serde(serialize_with = "clock::serialize")]
     pub at: Option<DateTime<Utc>>,
     /// Whether it is known to be in the trash (or never existed).
     pub trashed: bool,
@@ -249,18 +252,25 @@ pub struct Untold {
     pub since: Option<DateTime<Utc>>,
 }
 
+fn ending_name<S: serde::Serializer>(ending: &Option<Ending>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(ending.map_or("unknown", Ending::name))
+}
+
 /// One attempt of the past.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Attempt {
     /// Its number: 1 is the first run.
     pub attempt: i32,
     /// Who made it.
     pub holder: Option<Holder>,
     /// When it began, by the database's clock.
+    #[serde(serialize_with = "clock::serialize")]
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended, or was found to have ended.
+    #[serde(serialize_with = "clock::serialize")]
     pub ended_at: Option<DateTime<Utc>>,
     /// How it ended; `None` when the document holds a name that this program does not know.
+    #[serde(rename = "outcome", serialize_with = "ending_name")]
     pub ending: Option<Ending>,
     /// Name of the exit code when it failed, else `interrupted` or `crashed`.
     pub class: Option<String>,

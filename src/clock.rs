@@ -3,7 +3,7 @@
 //! It answers one question: which business date it is, and whether a cut-off has passed. Machines disagree about the time, so leases
 //! and back-off never ask it; they use the database's clock.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 /// Where "now" comes from.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,9 +28,23 @@ impl Clock {
     }
 
     /// The instant.
+    #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
     pub fn now(&self) -> DateTime<Utc> {
         self.fixed.unwrap_or_else(Utc::now)
     }
+}
+
+/// An instant as results and documents for programs show it: RFC 3339, UTC, milliseconds.
+pub fn rfc3339(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Writes an instant into JSON as [`rfc3339`] does.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: serde::Serializer>(instant: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&instant.map(rfc3339), serializer)
 }
 
 #[cfg(test)]

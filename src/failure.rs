@@ -16,7 +16,8 @@ use std::fmt;
 use crate::exit::Exit;
 
 /// The stages of a pass, as they are named in results, documents and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Acquiring the batch document.
     Lock,

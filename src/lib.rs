@@ -78,6 +78,9 @@
 //! - Dropped work writes nothing. Only the commit is never dropped.
 //! - Money is integers. Secrets are masked at the sink.
 
+#![forbid(unsafe_code)]
+#![warn(clippy::disallowed_macros, clippy::disallowed_methods)]
+
 pub mod backoff;
 pub mod batch;
 pub mod calendar;

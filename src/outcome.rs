@@ -1,9 +1,10 @@
 //! What a command reports of a batch: the JSON object of the contract, and the facts behind the text for people.
 
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, FileFacts};
+pub use crate::clock::rfc3339;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::money::Baht;
@@ -231,11 +232,6 @@ impl BatchResult {
             self.describe_file(file);
         }
     }
-}
-
-/// An instant as results show it: UTC, milliseconds.
-pub fn rfc3339(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 fn code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {

@@ -30,8 +30,7 @@ fn each_command_lists_the_codes_that_it_can_end_with() {
 #[test]
 fn each_command_shows_the_settings_that_it_reads_and_no_others() {
     for command in Name::ALL {
-        // On one line, because a variable may stand on the next line than its description.
-        let help = help(command, "--help").split_whitespace().collect::<Vec<_>>().join(" ");
+        let help = help(command, "--help");
         let shown: BTreeSet<&str> = table::all()
             .filter(|setting| help.contains(&format!("[env: {}]", setting.variable)))
             .map(|one| one.flag)

@@ -26,6 +26,7 @@ mod retry;
 mod run;
 mod scale;
 mod schedulers;
+mod screens;
 mod settings;
 mod status;
 mod support;

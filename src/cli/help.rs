@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use clap::CommandFactory;
 
 use super::args::{Cli, Name};
+use super::environment;
 use super::settings::{self, Detail};
 use crate::exit::Exit;
 
@@ -26,7 +27,7 @@ pub fn command(detail: Detail) -> clap::Command {
 /// What these arguments are parsed with. A variable that is set to nothing counts as not set, because that is how env files and manifests
 /// leave a setting out. Packagers, whose environment may be anybody's, get no variable at all.
 pub fn command_for(arguments: &[OsString]) -> clap::Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let is_empty = |name: &OsStr| environment::raw(name).is_some_and(|value| value.is_empty());
     let without_empty = |arg: clap::Arg| match arg.get_env().is_some_and(is_empty) {
         true => arg.env(None::<&'static str>),
         false => arg,
@@ -35,12 +36,20 @@ pub fn command_for(arguments: &[OsString]) -> clap::Command {
     let wants_all = arguments.iter().any(|word| word == "--help" || word == "help");
     let command = with_story(command(if wants_all { Detail::Full } else { Detail::Summary }), wants_all);
     if arguments.iter().any(|word| PACKAGING.iter().any(|name| word == name)) {
-        let deaf = command.clone().mut_args(|arg| arg.env(None::<&'static str>));
+        let deaf = change_args(command.clone(), |arg| arg.env(None::<&'static str>));
         if deaf.clone().try_get_matches_from(arguments).is_ok_and(is_packaging) {
             return deaf;
         }
     }
-    command.mut_args(without_empty)
+    change_args(command, without_empty)
+}
+
+/// Changes each argument of the program and of its commands, which have settings of their own.
+fn change_args(command: clap::Command, change: impl Fn(clap::Arg) -> clap::Arg) -> clap::Command {
+    let program = command.mut_args(&change);
+    Name::ALL
+        .into_iter()
+        .fold(program, |program, name| program.mut_subcommand(name.text(), |own| own.mut_args(&change)))
 }
 
 /// Puts the whole story of each command above its usage, or leaves it out. Without a long text left, clap prints every help in short form.
@@ -128,5 +137,5 @@ pub fn asks_for_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let flag = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     let joined = words.iter().any(|word| word == "--output=json");
-    flag || joined || std::env::var("BATCH_EXPORT_OUTPUT").is_ok_and(|value| value == "json")
+    flag || joined || environment::text("BATCH_EXPORT_OUTPUT").is_some_and(|value| value == "json")
 }

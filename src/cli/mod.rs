@@ -5,15 +5,17 @@
 pub mod args;
 mod auth;
 mod backfill;
+mod batch_line;
 mod completions;
 mod doctor;
+mod environment;
 pub mod help;
 mod init;
 mod man;
 mod progress;
+mod reader;
 mod render;
 mod retry;
-mod row;
 mod run;
 pub mod settings;
 mod status;
@@ -180,8 +182,8 @@ fn start_log(output: &OutputArgs) {
         (false, 1) => Level::Verbose,
         (false, _) => Level::Everything,
     };
-    let is = |name: &str, wanted: fn(&str) -> bool| std::env::var(name).is_ok_and(|value| wanted(&value));
-    if let Ok(parent) = std::env::var("TRACEPARENT") {
+    let is = |name: &str, wanted: fn(&str) -> bool| environment::text(name).is_some_and(|value| wanted(&value));
+    if let Some(parent) = environment::text("TRACEPARENT") {
         trace::join(&parent);
     }
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");

@@ -48,6 +48,7 @@ fn harmless(text: &str) -> String {
 }
 
 /// Prints text that is a result in itself: a completion script, a man page.
+#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 pub fn print_text(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(redact(text).as_bytes()).and_then(|()| stdout.flush());

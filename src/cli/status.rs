@@ -1,6 +1,6 @@
 //! `batch-export status`: what happened per business date, and whether anything wants attention.
 //!
-//! The danger is a table without the day that is missing from it: so every business date from the first batch to the latest cut-off has
+//! Risk: a table without the day that is missing from it: so every business date from the first batch to the latest cut-off has
 //! a line, also when nothing happened. The check is stricter than the table is long: what is unfinished counts however old it is.
 //! Which cut-offs have passed is judged by the client's clock, like everywhere; leases and back-off by the database's.
 
@@ -12,15 +12,15 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::args::{OutputFormat, StatusArgs};
+use super::batch_line::BatchLine;
 use super::open_store;
+use super::reader::Reader;
 use super::render::{self, Render};
-use super::row::{AttemptRow, BatchRow};
-use crate::batch::{Batch, BatchId, State, Voided};
+use crate::batch::{Attempt, Batch, BatchId, Ending, State, Voided};
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::outcome::rfc3339;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -35,14 +35,14 @@ struct StatusResult {
     command: &'static str,
     outcome: &'static str,
     exit_code: u8,
-    batches: Vec<BatchRow>,
+    batches: Vec<BatchLine>,
     problems: Vec<Problem>,
     /// With `--date`: its past attempts, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    history: Option<Vec<AttemptRow>>,
+    history: Option<Vec<Attempt>>,
     /// With `--date`: its file ids that will never be official, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    voided: Option<Vec<VoidedRow>>,
+    voided: Option<Vec<Voided>>,
     #[serde(skip)]
     one_line: bool,
 }
@@ -56,15 +56,6 @@ struct Problem {
     /// `exhausted`, `not_done`, `missing`, `late_rows` or `never_due`.
     kind: &'static str,
     message: String,
-}
-
-#[derive(Debug, Serialize)]
-struct VoidedRow {
-    id: String,
-    sha256: Option<String>,
-    reason: String,
-    at: Option<String>,
-    trashed: bool,
 }
 
 /// Prints the table, one date, or the line of the health check.
@@ -98,8 +89,8 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         let id = BatchId::new(date);
         let found = store.batch_range(id..=id, 1).await?.pop();
         result.problems.extend(judge.problem(date, found.as_ref()));
-        result.history = Some(found.iter().flat_map(|found| found.batch.history.iter().map(AttemptRow::of)).collect());
-        result.voided = Some(found.iter().flat_map(|found| found.batch.voided.iter().map(VoidedRow::of)).collect());
+        result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
+        result.voided = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.voided.clone()));
         let mut only = row(date, found.as_ref());
         if let Some(batch) = found.map(|found| found.batch).filter(is_closed) {
             only.late = store.due_count(batch.cutoff).await?;
@@ -145,7 +136,7 @@ fn is_closed(batch: &Batch) -> bool {
 }
 
 /// A day that a person closed before its cut-off, and whose other rows therefore wait for the next one.
-fn late_after_early(row: &BatchRow) -> Option<Problem> {
+fn late_after_early(row: &BatchLine) -> Option<Problem> {
     let message = format!(
         "{} was closed by hand before its cut-off; {} rows came after that and wait for the next day's file",
         row.batch, row.late
@@ -162,8 +153,8 @@ fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
     found.into_iter().map(|found| (found.batch.id.date(), found)).collect()
 }
 
-fn row(date: NaiveDate, found: Option<&Overview>) -> BatchRow {
-    found.map_or_else(|| BatchRow::missing(date), |found| BatchRow::of(date, &found.batch, found.due))
+fn row(date: NaiveDate, found: Option<&Overview>) -> BatchLine {
+    found.map_or_else(|| BatchLine::missing(date), BatchLine::of)
 }
 
 /// Tells what wants attention from what is under way.
@@ -204,26 +195,15 @@ impl Judge<'_> {
     }
 }
 
-impl VoidedRow {
-    fn of(voided: &Voided) -> VoidedRow {
-        VoidedRow {
-            id: voided.id.clone(),
-            sha256: voided.sha256.clone(),
-            reason: voided.reason.clone(),
-            at: voided.at.map(rfc3339),
-            trashed: voided.trashed,
-        }
-    }
-}
-
 impl Render for StatusResult {
     fn text(&self) -> String {
         if self.one_line {
             return self.line();
         }
         let mut text = table(&self.batches);
+        let reader = self.batches.first().map(|only| only.reader).unwrap_or_default();
         for attempt in self.history.iter().flatten() {
-            let _ = writeln!(text, "  {}", attempt_line(attempt));
+            let _ = writeln!(text, "  {}", attempt_line(attempt, reader));
         }
         for voided in self.voided.iter().flatten() {
             let state = if voided.trashed { "in the trash" } else { "not yet in the trash" };
@@ -238,7 +218,7 @@ impl Render for StatusResult {
 
 impl StatusResult {
     fn quiet_line(&self) -> String {
-        let is_done = |row: &BatchRow| [State::Completed.name(), State::Empty.name()].contains(&row.state);
+        let is_done = |row: &BatchLine| [State::Completed.name(), State::Empty.name()].contains(&row.state);
         let mut line = match self.batches.iter().find(|row| is_done(row)) {
             Some(row) => format!("ok: {} {}", row.batch, row.state),
             None => "ok: no batch yet".to_owned(),
@@ -265,7 +245,7 @@ impl StatusResult {
     }
 }
 
-fn table(rows: &[BatchRow]) -> String {
+fn table(rows: &[BatchLine]) -> String {
     const HEAD: [&str; 7] = ["DATE", "STATE", "NUMBER", "ENTRIES", "DEBIT", "CREDIT", "ATTEMPT"];
     let number = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let cells: Vec<[String; 7]> = rows
@@ -298,10 +278,11 @@ fn table(rows: &[BatchRow]) -> String {
     text
 }
 
-fn attempt_line(attempt: &AttemptRow) -> String {
-    let mut line = attempt.ended_at.clone().unwrap_or_default();
-    let _ = write!(line, "  attempt {}  {}", attempt.attempt, attempt.outcome);
-    if let Some(class) = attempt.class.as_ref().filter(|class| **class != attempt.outcome) {
+fn attempt_line(attempt: &Attempt, reader: Reader) -> String {
+    let ending = attempt.ending.map_or("unknown", Ending::name);
+    let mut line = attempt.ended_at.map(|ended| reader.at(ended)).unwrap_or_default();
+    let _ = write!(line, "  attempt {}  {ending}", attempt.attempt);
+    if let Some(class) = attempt.class.as_ref().filter(|class| **class != ending) {
         let _ = write!(line, " ({class})");
     }
     if let Some(stage) = &attempt.stage {

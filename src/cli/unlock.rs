@@ -1,24 +1,26 @@
 //! `batch-export unlock`: a batch is taken from whoever holds it, or given new attempts, by a person.
 //!
-//! The danger is a person who takes a batch from a run that is alive. The fence makes even that safe (the old holder can write nothing
+//! Risk: a person who takes a batch from a run that is alive. The fence makes even that safe (the old holder can write nothing
 //! more, and ends with 25), but its work is lost; so a live one is refused unless forced, and whose it was is always shown. Whether a
 //! lease has run out is judged by the database's clock.
 
 use std::fmt::Write as _;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
+use super::batch_line::file_of;
 use super::open_store;
+use super::reader::Reader;
 use super::render::{self, Render};
-use super::row::{HolderRow, age, file_of};
-use crate::batch::{Batch, BatchId, State};
+use crate::batch::{Batch, BatchId, Holder, State};
+use crate::clock;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
-use crate::outcome::{ErrorResult, FileResult, rfc3339};
+use crate::outcome::{ErrorResult, FileResult};
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -39,16 +41,19 @@ struct UnlockResult {
     forced: bool,
     reason: Option<String>,
     /// Who held it.
-    holder: Option<HolderRow>,
+    holder: Option<Holder>,
     /// Since when, for people, by the database's clock.
     age: Option<String>,
-    lease_expires_at: Option<String>,
+    #[serde(serialize_with = "clock::serialize")]
+    lease_expires_at: Option<DateTime<Utc>>,
     /// The last stage that left a trace in the document.
     stage: Option<&'static str>,
     /// What the document knows of a file at the destination.
     file: Option<FileResult>,
     next: Option<String>,
     error: Option<ErrorResult>,
+    #[serde(skip)]
+    reader: Reader,
 }
 
 /// What is to be done about a batch.
@@ -103,15 +108,15 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
 }
 
 fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
-    let batch = &seen.batch;
+    let (batch, reader) = (&seen.batch, Reader::of(seen));
     match batch.state {
         State::Completed => Verdict::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
         State::Empty => Verdict::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
         State::Exhausted => Verdict::Release,
         State::Running | State::Marking if seen.due || args.force => Verdict::Release,
         State::Running | State::Marking => {
-            let until = batch.lease_expires_at.map(rfc3339).unwrap_or_default();
-            let holder = batch.holder.as_ref().map(|holder| HolderRow::of(holder).text()).unwrap_or_default();
+            let until = batch.lease_expires_at.map(|until| reader.ahead(until)).unwrap_or_default();
+            let holder = batch.holder.as_ref().map(|holder| reader.holder(holder)).unwrap_or_default();
             let message = format!("{} is held by {holder}, and its lease is good until {until}", batch.id);
             Verdict::Refuse(
                 Failure::new(Exit::LockHeld, message)
@@ -122,7 +127,7 @@ fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
             Verdict::Nothing(format!("{} is free and due: `batch-export retry` takes it up", batch.id))
         }
         State::Failed => {
-            let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
+            let when = batch.next_retry_at.map(|when| reader.ahead(when)).unwrap_or_default();
             let message = format!("{} is free, and waits for its back-off until {when}", batch.id);
             let next = format!("wait, or try it now: `batch-export run --date {} --now`", args.date);
             Verdict::Refuse(Failure::new(Exit::NotDue, message).next(next))
@@ -158,12 +163,13 @@ impl UnlockResult {
             forced: false,
             reason: args.reason.clone(),
             age: holder.and_then(|holder| holder.since).zip(seen).map(|(since, seen)| age(since, seen.now)),
-            holder: holder.map(HolderRow::of),
-            lease_expires_at: batch.and_then(|batch| batch.lease_expires_at).map(rfc3339),
+            holder: holder.cloned(),
+            lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
             stage: batch.and_then(stage),
             file: batch.and_then(file_of),
             next: None,
             error: None,
+            reader: seen.map(Reader::of).unwrap_or_default(),
         }
     }
 
@@ -179,10 +185,10 @@ impl Render for UnlockResult {
         let mut text =
             format!("{}  {}{forced}  was {}, attempt {}\n", self.batch, self.outcome, self.state, self.attempt);
         if let Some(holder) = &self.holder {
-            let _ = writeln!(text, "  holder   {}", holder.text());
+            let _ = writeln!(text, "  holder   {}", self.reader.holder(holder));
         }
         if let Some(age) = &self.age {
-            let until = self.lease_expires_at.as_deref().unwrap_or("an unknown time");
+            let until = self.lease_expires_at.map_or("an unknown time".to_owned(), |until| self.reader.at(until));
             let _ = writeln!(text, "  age      {age}; lease until {until}");
         }
         if let Some(stage) = &self.stage {
@@ -204,4 +210,9 @@ impl Render for UnlockResult {
         }
         text
     }
+}
+
+/// How long ago, in whole seconds.
+fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    humantime::format_duration(std::time::Duration::from_secs((now - since).num_seconds().max(0) as u64)).to_string()
 }

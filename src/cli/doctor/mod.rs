@@ -1,12 +1,12 @@
 //! `batch-export doctor`: everything that a run needs, checked in the order in which a run needs it.
 //!
 //! Each check says what was found and, when that will not do, the fix; what depends on a failed check is skipped, so that the first
-//! bad line is the one to mend. It touches no entry: the database is probed inside an aborted transaction, and the destination gets
+//! bad line is the one to fix. It touches no entry: the database is probed inside an aborted transaction, and the destination gets
 //! one small file of our own, which goes to the trash again.
 
 mod database;
+mod destination;
 mod machine;
-mod place;
 mod telling;
 
 use std::fmt::Write as _;
@@ -92,7 +92,7 @@ async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     let mut checks = database::checks(config).await;
     checks.push(machine::calendar(config));
     let (spool, probe) = machine::spool(&config.spool_dir);
-    checks.extend(place::checks(config, probe).await);
+    checks.extend(destination::checks(config, probe).await);
     checks.extend(spool);
     checks.extend(telling::checks(config, args.send).await);
     checks

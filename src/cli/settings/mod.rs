@@ -34,6 +34,9 @@ impl Settings {
     }
 }
 
+/// Characters that a line of the help has for the description of a setting, when nobody knows the width of the terminal.
+const HELP_WIDTH: usize = 90;
+
 /// How much of the settings a help text shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
@@ -80,13 +83,21 @@ fn argument(setting: &'static Setting, detail: Detail) -> Arg {
         Some(value) => arg.value_name(value),
         None => arg.value_name("on|off").num_args(0..=1).require_equals(true).default_missing_value("on"),
     };
-    let mut about = setting.about.to_owned();
-    match setting.default {
-        Default::None => {}
-        Default::Value(value) => arg = arg.default_value(value),
-        Default::Words(words) => about = format!("{about} [default: {words}]"),
+    let mut notes = match detail {
+        Detail::Summary => String::new(),
+        Detail::Full => format!(" [env: {}]", setting.variable),
+    };
+    if let Default::Value(value) | Default::Words(value) = setting.default {
+        notes += &format!(" [default: {value}]");
     }
-    arg.help(about).hide_env(detail == Detail::Summary)
+    if let Default::Value(value) = setting.default {
+        arg = arg.default_value(value);
+    }
+    // Never broken in the middle: people search for the name of a variable.
+    if detail == Detail::Full && setting.about.len() + notes.len() > HELP_WIDTH {
+        notes.replace_range(..1, "\n");
+    }
+    arg.help(format!("{}{notes}", setting.about)).hide_env(true).hide_default_value(true)
 }
 
 impl Args for Settings {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::table::{self, Setting};
 use super::{Settings, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
+use crate::cli::environment;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
@@ -63,7 +64,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         transaction_rows: of(&table::TRANSACTION_ROWS).count("rows")? as usize,
         lease: lease(of(&table::LEASE))?,
         retry_delays: retry_delays(of(&table::RETRY_DELAYS))?,
-        spool_dir: path(&table::SPOOL_DIR).unwrap_or_else(std::env::temp_dir),
+        spool_dir: path(&table::SPOOL_DIR).unwrap_or_else(environment::temporary_folder),
         webhook: telling::webhook(settings)?,
         health_check: telling::health_check(settings)?,
         metrics_file: path(&table::METRICS_FILE),
@@ -254,11 +255,11 @@ fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
 /// The proxies, by the rules of the HTTP client, which reads the same variables: the capital letters count before the small ones, and
 /// under a web server none is believed, because there `HTTP_PROXY` is a header that anybody can send.
 fn proxies() -> ProxyVariables {
-    if std::env::var_os("REQUEST_METHOD").is_some() {
+    if environment::raw("REQUEST_METHOD").is_some() {
         return ProxyVariables::default();
     }
     let value = |name: &str| {
-        let value = std::env::var(name).or_else(|_| std::env::var(name.to_lowercase())).unwrap_or_default();
+        let value = environment::text(name).or_else(|| environment::text(&name.to_lowercase())).unwrap_or_default();
         // Not by a parser of addresses: `user:password@proxy:3128`, without a scheme, is understood too.
         if let Some((user_and_password, _)) = value.rsplit_once('@') {
             let after_scheme = user_and_password.rsplit_once("//").map_or(user_and_password, |(_, rest)| rest);

@@ -1,18 +1,20 @@
 //! A batch document as `status` and `unlock` show it: what is official, what goes on, and what happened before.
 //!
-//! The danger is a number that somebody books although it was never committed: entries and totals are shown of committed batches only.
+//! Risk: a number that somebody books although it was never committed: entries and totals are shown of committed batches only.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::batch::{Attempt, Batch, BatchId, Ending, Holder, State};
-use crate::failure::Stage;
+use super::reader::Reader;
+use crate::batch::{Batch, BatchId, Holder, State};
+use crate::clock;
 use crate::money::Baht;
-use crate::outcome::{FileResult, rfc3339};
+use crate::outcome::FileResult;
+use crate::store::Overview;
 
 /// A business date and its batch.
 #[derive(Clone, Debug, Serialize)]
-pub struct BatchRow {
+pub struct BatchLine {
     /// `batch_2026-01-18`.
     pub batch: BatchId,
     /// The business date.
@@ -40,11 +42,13 @@ pub struct BatchRow {
     /// Whether its back-off or its lease has run out, by the database's clock.
     pub due: bool,
     /// Who holds it.
-    pub holder: Option<HolderRow>,
+    pub holder: Option<Holder>,
     /// When the lease ends unless it is renewed, RFC 3339.
-    pub lease_expires_at: Option<String>,
+    #[serde(serialize_with = "clock::serialize")]
+    pub lease_expires_at: Option<DateTime<Utc>>,
     /// When `retry` takes it up again, RFC 3339.
-    pub next_retry_at: Option<String>,
+    #[serde(serialize_with = "clock::serialize")]
+    pub next_retry_at: Option<DateTime<Utc>>,
     /// Name of the exit code of the last attempt that failed, while the batch is not done.
     pub last_class: Option<String>,
     /// Rows marked so far.
@@ -52,49 +56,17 @@ pub struct BatchRow {
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
     /// When the last row was marked, RFC 3339.
-    pub completed_at: Option<String>,
+    #[serde(serialize_with = "clock::serialize")]
+    pub completed_at: Option<DateTime<Utc>>,
+    /// Who reads the line, and when.
+    #[serde(skip)]
+    pub reader: Reader,
 }
 
-/// Who holds, or held, a batch.
-#[derive(Clone, Debug, Serialize)]
-pub struct HolderRow {
-    /// Identity of the invocation.
-    pub id: String,
-    /// Host name.
-    pub host: String,
-    /// Process id on that host.
-    pub pid: i64,
-    /// `run`, `retry`, `backfill`.
-    pub command: String,
-    /// Since when, RFC 3339.
-    pub since: Option<String>,
-}
-
-/// One attempt of the past.
-#[derive(Clone, Debug, Serialize)]
-pub struct AttemptRow {
-    /// Its number.
-    pub attempt: i32,
-    /// `completed`, `empty`, `failed`, `interrupted`, `crashed`, `unlocked`.
-    pub outcome: &'static str,
-    /// Name of the exit code, when it failed.
-    pub class: Option<String>,
-    /// The stage in which it ended.
-    pub stage: Option<&'static str>,
-    /// What happened, in words.
-    pub message: Option<String>,
-    /// Who made it.
-    pub holder: Option<HolderRow>,
-    /// When it began, RFC 3339.
-    pub started_at: Option<String>,
-    /// When it ended, or was found to have ended, RFC 3339.
-    pub ended_at: Option<String>,
-}
-
-impl BatchRow {
+impl BatchLine {
     /// A date without a batch.
-    pub fn missing(date: NaiveDate) -> BatchRow {
-        BatchRow {
+    pub fn missing(date: NaiveDate) -> BatchLine {
+        BatchLine {
             batch: BatchId::new(date),
             date,
             state: "missing",
@@ -115,15 +87,17 @@ impl BatchRow {
             marked: 0,
             changed_after_commit: 0,
             completed_at: None,
+            reader: Reader::default(),
         }
     }
 
     /// What the document says.
-    pub fn of(date: NaiveDate, batch: &Batch, due: bool) -> BatchRow {
+    pub fn of(seen: &Overview) -> BatchLine {
+        let batch = &seen.batch;
         let committed = batch.file.as_ref().filter(|_| batch.state.is_committed());
         let baht = |satang: i64| Baht::new(i128::from(satang)).to_string();
         let unfinished = !matches!(batch.state, State::Completed | State::Empty);
-        BatchRow {
+        BatchLine {
             batch: batch.id,
             state: batch.state.name(),
             number: batch.number,
@@ -134,15 +108,16 @@ impl BatchRow {
             file: file_of(batch),
             sha256: committed.map(|file| file.sha256.clone()),
             early: batch.early,
-            due,
-            holder: batch.holder.as_ref().map(HolderRow::of),
-            lease_expires_at: batch.lease_expires_at.map(rfc3339),
-            next_retry_at: batch.next_retry_at.map(rfc3339),
+            due: seen.due,
+            holder: batch.holder.clone(),
+            lease_expires_at: batch.lease_expires_at,
+            next_retry_at: batch.next_retry_at,
             last_class: batch.history.last().filter(|_| unfinished).and_then(|attempt| attempt.class.clone()),
             marked: batch.marked,
             changed_after_commit: batch.changed_after_commit.len() as u64,
-            completed_at: batch.completed_at.map(rfc3339),
-            ..BatchRow::missing(date)
+            completed_at: batch.completed_at,
+            reader: Reader::of(seen),
+            ..BatchLine::missing(batch.id.date())
         }
     }
 
@@ -150,12 +125,12 @@ impl BatchRow {
     pub fn note(&self) -> String {
         if let Some(holder) = &self.holder {
             let what = if self.due { "its lease has run out, held by" } else { "held by" };
-            return format!("{what} {}", holder.text());
+            return format!("{what} {}", self.reader.holder(holder));
         }
         let class = self.last_class.as_deref();
         match (&self.next_retry_at, &self.file) {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
-            (Some(when), _) => format!("{}, again at {when}", class.unwrap_or("failed")),
+            (Some(when), _) => format!("{}, again at {}", class.unwrap_or("failed"), self.reader.ahead(*when)),
             (None, Some(_)) if self.state == State::Marking.name() => {
                 let entries = self.entries.unwrap_or_default();
                 format!("{} of {entries} rows marked, `batch-export retry` marks the others", self.marked)
@@ -178,48 +153,8 @@ impl BatchRow {
     }
 }
 
-impl HolderRow {
-    /// What the document says.
-    pub fn of(holder: &Holder) -> HolderRow {
-        HolderRow {
-            id: holder.id.clone(),
-            host: holder.host.clone(),
-            pid: holder.pid,
-            command: holder.command.clone(),
-            since: holder.since.map(rfc3339),
-        }
-    }
-
-    /// For people.
-    pub fn text(&self) -> String {
-        let since = self.since.as_deref().unwrap_or("an unknown time");
-        format!("{} (pid {}, `{}`, holder {}) since {since}", self.host, self.pid, self.command, self.id)
-    }
-}
-
-impl AttemptRow {
-    /// What the document says.
-    pub fn of(attempt: &Attempt) -> AttemptRow {
-        AttemptRow {
-            attempt: attempt.attempt,
-            outcome: attempt.ending.map_or("unknown", Ending::name),
-            class: attempt.class.clone(),
-            stage: attempt.stage.map(Stage::name),
-            message: attempt.message.clone(),
-            holder: attempt.holder.as_ref().map(HolderRow::of),
-            started_at: attempt.started_at.map(rfc3339),
-            ended_at: attempt.ended_at.map(rfc3339),
-        }
-    }
-}
-
 /// The file of the document, whatever its standing.
 pub fn file_of(batch: &Batch) -> Option<FileResult> {
     let file = batch.file.as_ref().filter(|file| !file.id.is_empty())?;
     Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() })
-}
-
-/// How long ago, for people: whole seconds.
-pub fn age(since: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    humantime::format_duration(std::time::Duration::from_secs((now - since).num_seconds().max(0) as u64)).to_string()
 }

@@ -1,0 +1,24 @@
+//! The environment: the only place that reads it.
+//!
+//! Risk: a setting that is read later, somewhere inside, which neither the help nor the validation knows. So everything is read before the
+//! work begins; clippy.toml forbids the functions of the standard library elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// A variable as it stands, whatever its bytes are.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn raw(name: impl AsRef<OsStr>) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// A variable that is text.
+pub fn text(name: &str) -> Option<String> {
+    raw(name)?.into_string().ok()
+}
+
+/// The system's temporary folder.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
+}

@@ -1,0 +1,94 @@
+//! Times as the person reads them who looks at a result: in the batch's zone, without fractions, with the distance where that helps.
+//!
+//! Programs get RFC 3339 in UTC instead.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+use crate::batch::Holder;
+use crate::store::Overview;
+
+/// Where and when somebody reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    zone: Tz,
+    now: DateTime<Utc>,
+}
+
+impl Default for Reader {
+    fn default() -> Reader {
+        Reader { zone: Tz::UTC, now: DateTime::UNIX_EPOCH }
+    }
+}
+
+impl Reader {
+    /// The zone of a batch, and the database's clock when it was read.
+    pub fn of(seen: &Overview) -> Reader {
+        Reader { zone: seen.batch.timezone.parse().unwrap_or(Tz::UTC), now: seen.now }
+    }
+
+    /// `18:05`, or `2026-01-18 18:05` on another day.
+    pub fn at(self, instant: DateTime<Utc>) -> String {
+        let (instant, now) = (instant.with_timezone(&self.zone), self.now.with_timezone(&self.zone));
+        let is_today = instant.date_naive() == now.date_naive();
+        instant.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" }).to_string()
+    }
+
+    /// `18:05, in 4 minutes`.
+    pub fn ahead(self, instant: DateTime<Utc>) -> String {
+        format!("{}, in {}", self.at(instant), distance(instant - self.now))
+    }
+
+    /// `17:58, 2 minutes ago`.
+    pub fn back(self, instant: DateTime<Utc>) -> String {
+        format!("{}, {} ago", self.at(instant), distance(self.now - instant))
+    }
+
+    /// Who holds a batch, and since when.
+    pub fn holder(self, holder: &Holder) -> String {
+        let since = holder.since.map_or("an unknown time".to_owned(), |since| self.back(since));
+        format!("{} (pid {}, `{}`, holder {}) since {since}", holder.host, holder.pid, holder.command, holder.id)
+    }
+}
+
+/// The largest unit alone, rounded up: whoever waits so long does not come too early.
+fn distance(time: chrono::Duration) -> String {
+    let seconds = time.to_std().unwrap_or(Duration::ZERO).as_secs();
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds.div_ceil(60), "minute"),
+        3600..172_800 => (seconds.div_ceil(3600), "hour"),
+        _ => (seconds.div_ceil(86_400), "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader() -> Reader {
+        Reader { zone: Tz::Asia__Bangkok, now: "2026-01-18T11:01:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn a_time_is_in_the_zone_of_the_batch_and_names_its_day_only_when_it_is_another() {
+        let at = |text: &str| reader().at(text.parse().unwrap());
+        assert_eq!(at("2026-01-18T11:05:00.123Z"), "18:05");
+        assert_eq!(at("2026-01-17T17:00:00Z"), "00:00");
+        assert_eq!(at("2026-01-18T17:00:00Z"), "2026-01-19 00:00");
+    }
+
+    #[test]
+    fn a_distance_is_one_unit_rounded_up() {
+        let ahead = |text: &str| reader().ahead(text.parse().unwrap());
+        assert_eq!(ahead("2026-01-18T11:04:30Z"), "18:04, in 4 minutes");
+        assert_eq!(ahead("2026-01-18T11:01:01Z"), "18:01, in 1 second");
+        assert_eq!(ahead("2026-01-18T11:46:00Z"), "18:46, in 45 minutes");
+        assert_eq!(ahead("2026-01-18T12:31:00Z"), "19:31, in 2 hours");
+        assert_eq!(ahead("2026-01-21T11:01:00Z"), "2026-01-21 18:01, in 3 days");
+        assert_eq!(reader().back("2026-01-18T11:00:00Z".parse().unwrap()), "18:00, 1 minute ago");
+    }
+}

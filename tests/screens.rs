@@ -1,0 +1,92 @@
+//! What an operator sees, as files in `tests/screens/`, to be read side by side: the language is judged there.
+//!
+//! A screen that changed fails; `INSTA_UPDATE=always cargo test --test suite screens` writes the new one, for `git diff` to show. What
+//! differs from run to run (ids, times, addresses, checksums) is masked.
+
+use batch_export::cli::args::Name;
+
+use crate::support::command::{BatchExport, Finished};
+use crate::support::day::Day;
+use crate::support::fake_drive::{Answer, Fault, On, Operation};
+use crate::support::seed::{DATE, seed_day};
+
+/// What is masked: a pattern, and what stands in its place.
+const MASKS: [(&str, &str); 15] = [
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
+    (r"\b[0-9a-f]{64}\b", "[sha256]"),
+    (r"https?://127\.0\.0\.1:\d+\S*", "[address]"),
+    (r"127\.0\.0\.1:\d+", "[host]"),
+    (r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "[instant]"),
+    (r"(20\d\d-\d\d-\d\d )?\b\d\d:\d\d\b, (in )?\d+ (second|minute|hour|day)s?( ago)?", "[time and distance]"),
+    (r"(20\d\d-\d\d-\d\d )?\b\d\d:\d\d  attempt", "[time]  attempt"),
+    (r"\S+ pid \d+", "[machine] pid [pid]"),
+    (r"\S+ \(pid \d+", "[machine] (pid [pid]"),
+    (r"/\S*/(spool|out)-[^/\s]+", "[folder]"),
+    (r"(voided +)\S+", "${1}[file id]"),
+    (r"(version +)\d+\.\d+\.\d+", "${1}[version]"),
+    (r"(clock +|next cut-off +|replica set +)\S.*", "${1}[told]"),
+    (r"\btest_[0-9a-z_]+\b", "[database]"),
+    (r"\b\d+(\.\d+)? (ms|s|MiB|GiB|GB|MB)\b", "[amount]"),
+];
+
+#[track_caller]
+fn screen(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("screens");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    MASKS.iter().for_each(|(pattern, word)| settings.add_filter(pattern, *word));
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[track_caller]
+fn shows(name: &str, finished: &Finished) {
+    screen(name, &finished.stdout);
+}
+
+#[test]
+fn the_help_of_each_command() {
+    for command in Name::ALL {
+        for (flag, kind) in [("--help", "help"), ("-h", "summary")] {
+            let help = BatchExport::command(command.text()).arg(flag).run().expect_code(0);
+            screen(&format!("{kind}-{}", command.text()), &help.stdout);
+        }
+    }
+    screen("help", &BatchExport::new().arg("--help").run().expect_code(0).stdout);
+}
+
+#[test]
+fn a_day_that_succeeds() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let text = |command: BatchExport| command.args(&["--output", "text"]);
+    shows("run-completed", &text(day.run()).run().expect_code(0));
+    shows("run-already-completed", &text(day.run()).run().expect_code(0));
+    shows("retry-nothing-due", &text(day.retry()).run().expect_code(0));
+    shows("status", &text(day.command("status")).run().expect_code(0));
+    shows("status-date", &text(day.command("status").date(DATE)).run().expect_code(0));
+    shows("status-check", &text(day.command("status").arg("--check")).run().expect_code(0));
+    let now = chrono::Utc::now().to_rfc3339();
+    shows("doctor", &text(day.command("doctor").now(&now)).run().expect_code(0));
+    shows("verify", &text(day.command("verify")).run().expect_code(0));
+}
+
+#[test]
+fn a_day_that_fails_until_a_person_acts() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    day.drive().plan(On::every(Operation::Start), Fault::answer(Answer::error(403, "storageQuotaExceeded")));
+    let text = |command: BatchExport| command.args(&["--output", "text"]);
+    shows("run-failed", &text(day.run()).run().expect_code(31));
+    shows("run-not-due", &text(day.run()).run().expect_code(11));
+    shows("status-failed", &text(day.command("status")).run().expect_code(0));
+    for _ in 0..2 {
+        day.let_time_pass();
+        day.retry().run().expect_code(31);
+    }
+    day.let_time_pass();
+    shows("retry-exhausted", &text(day.retry()).run().expect_code(33));
+    shows("status-date-exhausted", &text(day.command("status").date(DATE)).run().expect_code(0));
+    shows("status-check-failed", &text(day.command("status").arg("--check")).run().expect_code(34));
+    shows("unlock", &text(day.command("unlock").date(DATE)).run().expect_code(0));
+}
