@@ -3,9 +3,12 @@
 //!     cargo run --release --example load_test -- --entries 50,500,5000,10000,100000,1000000
 //!
 //! It starts a mongod of its own in `target/`, fills a database per size, and runs the program to a directory and to the fake Drive of
-//! the tests. The danger is a figure that means nothing elsewhere: so each run is preceded by a floor (the same join by bare cursors,
-//! into a sink), and the table shows generation as a multiple of it. Counts of commands and documents are the server's own and exact.
+//! the tests. Risk: a figure that means nothing elsewhere. So each run is preceded by two floors, the same join by bare cursors into a sink
+//! and the same marking by bare updates, and the table shows the stages as multiples of them. Counts of commands and documents are the
+//! server's own and exact.
 
+#[path = "load_test/distance.rs"]
+mod distance;
 #[path = "../tests/support/fake_drive/mod.rs"]
 #[expect(
     dead_code,
@@ -15,6 +18,8 @@
 mod fake_drive;
 #[path = "load_test/floor.rs"]
 mod floor;
+#[path = "load_test/marking_floor.rs"]
+mod marking_floor;
 #[path = "load_test/peer.rs"]
 mod peer;
 #[path = "load_test/program.rs"]
@@ -54,6 +59,9 @@ struct Arguments {
     /// `--transaction-rows` of the program
     #[arg(long)]
     transaction_rows: Option<u32>,
+    /// Let a round trip to the server take so many milliseconds more
+    #[arg(long, default_value = "0")]
+    rtt_ms: u64,
     /// `--format` of the program
     #[arg(long, default_value = "journal")]
     format: String,
@@ -81,10 +89,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let program = Program::find(arguments.program.as_deref())?;
-    let mut report = Report { program: program.facts()?, server: String::new(), lines: Vec::new() };
+    let mut report = Report { program: program.facts()?, server: String::new(), rtt_ms: 0, lines: Vec::new() };
     runtime.block_on(async {
         let server = Server::start(&arguments.cache_gb).await?;
         report.server = server.describe().await?;
+        report.rtt_ms = arguments.rtt_ms;
         for &entries in &arguments.entries {
             measure(arguments, &server, &program, entries, &mut report).await?;
         }
@@ -122,7 +131,9 @@ async fn measure(
             seed::queue(&database, entries).await.context("queueing the entries")?;
             let floor = floor::join(&database).await.context("the floor")?;
             ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
-            let uri = server.uri(database.name());
+            let marking = marking_floor::mark(&database).await.context("the floor of the marking")?;
+            seed::queue(&database, entries).await.context("queueing the entries again")?;
+            let uri = server.uri(database.name(), arguments.rtt_ms).await?;
             let peer = peer::find(arguments.mongoexport.as_deref());
             let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;
             let job = program.job(&uri, to, arguments)?;
@@ -132,7 +143,7 @@ async fn measure(
             let (cost, slowest) = (after.since(&before), server.slowest()?);
             let retry = job.retry()?;
             let idle = Idle::new(&retry, server.counts().await?.since(&after));
-            let line = Line::new(entries, to, &ran, Beside { floor, peer, idle }, cost, slowest)?;
+            let line = Line::new(entries, to, &ran, Beside { floor, marking, peer, idle }, cost, slowest)?;
             eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
             if turn >= warm_up {
                 lines.push(line);

@@ -12,6 +12,13 @@ impl Id {
     /// Stands for an id that a document lacks: no generator makes it.
     pub const ABSENT: Id = Id([0; 12]);
 
+    /// The id of 24 hexadecimal digits; `None` for anything else.
+    pub fn from_hex(digits: &str) -> Option<Id> {
+        let mut id = Id::ABSENT;
+        hex::decode_to_slice(digits, &mut id.0).ok()?;
+        Some(id)
+    }
+
     /// The 24 hexadecimal digits, without an allocation.
     pub fn hex(self) -> [u8; 24] {
         let mut digits = [0; 24];
@@ -47,5 +54,7 @@ mod tests {
     fn an_id_is_shown_as_24_hexadecimal_digits() {
         let id = Id([0x65, 0, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(id.to_string(), "6500ff010203040506070809");
+        assert_eq!(Id::from_hex("6500ff010203040506070809"), Some(id));
+        assert_eq!(Id::from_hex("6500ff0102030405060708"), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::batch::{Batch, BatchId, FileFacts};
 pub use crate::clock::rfc3339;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
+use crate::id::Id;
 use crate::money::Baht;
 
 /// How a pass over a batch ended.
@@ -95,6 +96,8 @@ pub struct BatchResult {
     pub adopted: bool,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
+    /// Entries that were edited while the commit was under way: the file does not have that.
+    pub edited_after_read: Vec<Id>,
     /// When `retry` takes it up again, RFC 3339.
     pub next_retry_at: Option<String>,
     /// What went wrong.
@@ -192,6 +195,7 @@ impl BatchResult {
             file: None,
             adopted: false,
             changed_after_commit: 0,
+            edited_after_read: Vec::new(),
             next_retry_at: None,
             error: None,
             durations_ms: Durations::default(),

@@ -24,10 +24,11 @@ fn ten_thousand_entries_cost_a_bounded_number_of_commands() {
     day.run().run().expect_code(0);
     let sent = commands(&proxy);
     let times = |name: &str| sent.iter().filter(|sent| *sent == name).count();
-    // Two fetches to read the entries, and two to see in the transaction that they are still what was read.
-    assert_eq!(entry_fetches(&proxy), 4);
+    // Two fetches to read the entries, two to see in the commit that they are still what was read, and two to see it once more after it.
+    assert_eq!(entry_fetches(&proxy), 6);
     assert_eq!(times("commitTransaction"), 1);
-    assert!(sent.len() <= 30, "{} commands: {sent:?}", sent.len());
+    // The collections of a first run among them.
+    assert!(sent.len() <= 40, "{} commands: {sent:?}", sent.len());
     day.check_converged();
 }
 
@@ -38,7 +39,10 @@ fn the_number_of_commands_does_not_follow_the_number_of_entries_of_a_small_day()
         let day = Day::in_directory().through(&proxy);
         seed_day(&day.db, DATE, count);
         day.run().run().expect_code(0);
-        commands(&proxy)
+        let mut sent = commands(&proxy);
+        // Some go side by side, and arrive in any order.
+        sent.sort();
+        sent
     });
     assert_eq!(few, many);
 }
@@ -87,9 +91,12 @@ fn rows_that_were_queued_against_the_order_of_their_ids_come_out_in_order() {
     day.db.insert_many(ENTRIES, entries.iter().map(Entry::document).collect());
     day.db.insert_many(QUEUE, entries.iter().map(row).collect());
     day.run().run().expect_code(0);
-    let finds = |collection| proxy.commands().iter().filter(|sent| is_find(sent, collection)).count();
+    // Not those that look, by id, whether the rows are still as they were.
+    let searches = |sent: &&Command| {
+        is_find(sent, QUEUE) && sent.body.get_document("filter").is_ok_and(|filter| !filter.contains_key("_id"))
+    };
     assert_eq!(
-        finds(QUEUE),
+        proxy.commands().iter().filter(searches).count(),
         2,
         "that the order was wrong shows on the way; then all rows are read before any is written"
     );

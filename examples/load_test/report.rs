@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ pub struct Report {
     pub program: Facts,
     /// The server.
     pub server: String,
+    /// Milliseconds that a round trip took more.
+    pub rtt_ms: u64,
     /// One line per size and destination.
     pub lines: Vec<Line>,
 }
@@ -38,6 +41,12 @@ pub struct Line {
     pub floor_s: f64,
     /// Generation as a multiple of the floor.
     pub generate_per_floor: f64,
+    /// The floor of the marking, measured just before.
+    pub marking_floor_s: f64,
+    /// Commit and marking as a multiple of that floor.
+    pub write_per_floor: f64,
+    /// Commit and marking.
+    pub write_s: f64,
     /// `mongoexport` of the same entries, without the join.
     pub mongoexport: Option<Peer>,
     /// `retry` afterwards.
@@ -85,6 +94,8 @@ pub struct Beside {
     /// Just before it.
     pub floor: Floor,
     /// Just before it.
+    pub marking: Duration,
+    /// Just before it.
     pub peer: Option<Peer>,
     /// Just after it.
     pub idle: Idle,
@@ -100,19 +111,26 @@ impl Line {
         cost: Counts,
         slowest: Option<Slowest>,
     ) -> anyhow::Result<Line> {
-        let Beside { floor, peer, idle } = beside;
+        let Beside { floor, marking, peer, idle } = beside;
         let result = ran.result()?;
         let durations = result["durations_ms"].as_object();
         let stages_s: BTreeMap<String, f64> =
             durations.into_iter().flatten().filter_map(|(name, ms)| Some((name.clone(), ms.as_f64()? / 1e3))).collect();
-        let (total_s, floor_s) = (ran.took.as_secs_f64(), floor.took.as_secs_f64());
+        let (total_s, floor_s, marking_floor_s) =
+            (ran.took.as_secs_f64(), floor.took.as_secs_f64(), marking.as_secs_f64());
+        let stage = |name: &str| stages_s.get(name).copied().unwrap_or(0.0);
+        // The part of the commit and after it that is neither of the other stages: marking goes on after the commit point.
+        let write_s = stage("total") - stage("lock") - stage("generate") - stage("upload");
         Ok(Line {
             entries,
             to: to.to_string(),
             total_s,
             rows_per_s: f64::from(entries) / total_s,
             floor_s,
-            generate_per_floor: stages_s.get("generate").unwrap_or(&0.0) / floor_s,
+            generate_per_floor: stage("generate") / floor_s,
+            marking_floor_s,
+            write_per_floor: write_s / marking_floor_s,
+            write_s,
             stages_s,
             mongoexport: peer,
             idle,
@@ -131,44 +149,47 @@ impl Line {
 
     /// For the progress on stderr.
     pub fn brief(&self) -> String {
-        format!("{:.3} s, {:.2} x floor, {:.1} MiB", self.total_s, self.generate_per_floor, self.peak_mib)
+        format!(
+            "{:.3} s, generate {:.2} x floor, write {:.2} x floor, {:.1} MiB",
+            self.total_s, self.generate_per_floor, self.write_per_floor, self.peak_mib
+        )
     }
 
     fn stage(&self, name: &str) -> f64 {
         self.stages_s.get(name).copied().unwrap_or(0.0)
-    }
-
-    /// The part of the commit and after it that is neither of the other stages: marking goes on after the commit point.
-    fn write_s(&self) -> f64 {
-        self.stage("total") - self.stage("lock") - self.stage("generate") - self.stage("upload")
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.server)?;
+        if self.rtt_ms > 0 {
+            writeln!(f, "a round trip to the server takes {} ms more", self.rtt_ms)?;
+        }
         let mb = self.program.bytes as f64 / 1e6;
         writeln!(f, "binary {mb:.1} MB, --version in {:.1} ms\n", self.program.version_ms)?;
         writeln!(f, "seconds and memory (write = commit and marking)")?;
         writeln!(
             f,
-            "| entries | to | lock | generate | upload | write | total | rows/s | floor | generate/floor | peak MiB | file MB |"
+            "| entries | to | lock | generate | upload | write | total | rows/s | floor | generate/floor | floor of write | write/floor | peak MiB | file MB |"
         )?;
-        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for line in &self.lines {
             writeln!(
                 f,
-                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.1} | {:.2} |",
+                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.3} | {:.2} | {:.1} | {:.2} |",
                 line.entries,
                 line.to,
                 line.stage("lock"),
                 line.stage("generate"),
                 line.stage("upload"),
-                line.write_s(),
+                line.write_s,
                 line.total_s,
                 line.rows_per_s,
                 line.floor_s,
                 line.generate_per_floor,
+                line.marking_floor_s,
+                line.write_per_floor,
                 line.peak_mib,
                 line.file_bytes as f64 / 1e6,
             )?;

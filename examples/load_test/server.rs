@@ -122,9 +122,14 @@ impl Server {
         Ok(format!("mongod {version}, a replica set of one node, {cache} MiB of cache"))
     }
 
-    /// The connection string of a database, as the program gets it.
-    pub fn uri(&self, database: &str) -> String {
-        format!("mongodb://127.0.0.1:{}/{database}?replicaSet=load", self.port)
+    /// The connection string of a database, as the program gets it; a round trip takes `rtt_ms` more.
+    pub async fn uri(&self, database: &str, rtt_ms: u64) -> Result<String> {
+        if rtt_ms == 0 {
+            return Ok(format!("mongodb://127.0.0.1:{}/{database}?replicaSet=load", self.port));
+        }
+        let port = super::distance::before(self.port, Duration::from_millis(rtt_ms)).await?;
+        // Discovery would lead round the proxy.
+        Ok(format!("mongodb://127.0.0.1:{port}/{database}?directConnection=true"))
     }
 
     /// What it has done so far.

@@ -112,9 +112,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Create the collections and the indexes that are needed
     ///
-    /// Once, before the first run; again does no harm. The queue gets an index only when none of the application's serves the query
-    /// for due rows.
-    Init,
+    /// Once, before the first run and after an upgrade; again does no harm. The queue gets an index only when none of the application's serves
+    /// the query for due rows. The entries of earlier batches are written down, so that none of them gets into another file.
+    Init(InitArgs),
     /// Give consent for a personal Google account, once
     ///
     /// Prints an address to open in a browser, waits for Google's answer on 127.0.0.1, and writes an authorized_user file (mode 0600) to
@@ -177,7 +177,7 @@ impl Command {
             Command::Status(_) => Name::Status,
             Command::Verify(_) => Name::Verify,
             Command::Doctor(_) => Name::Doctor,
-            Command::Init => Name::Init,
+            Command::Init(_) => Name::Init,
             Command::Auth(_) => Name::Auth,
             Command::Backfill(_) => Name::Backfill,
             Command::Unlock(_) => Name::Unlock,
@@ -272,6 +272,14 @@ pub struct VerifyArgs {
     /// So many of the latest batches
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Rebuild a lost ledger, and lost batch documents, from the export log
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `auth`.

@@ -132,8 +132,7 @@ impl BatchLine {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
             (Some(when), _) => format!("{}, again at {}", class.unwrap_or("failed"), self.reader.ahead(*when)),
             (None, Some(_)) if self.state == State::Marking.name() => {
-                let entries = self.entries.unwrap_or_default();
-                format!("{} of {entries} rows marked, `batch-export retry` marks the others", self.marked)
+                "official, rows are still to be marked: `batch-export retry` goes on".to_owned()
             }
             (None, Some(file)) if self.entries.is_some() => {
                 let mut note = file.link.clone().unwrap_or_else(|| file.name.clone());

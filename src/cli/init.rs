@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::args::OutputFormat;
+use super::args::{InitArgs, OutputFormat};
 use super::open_store;
 use super::render::{self, Render};
+use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::stop::Stop;
+use crate::store::{Store, StoreError};
 
 /// What `init` did.
 #[derive(Debug, Serialize)]
@@ -22,6 +24,8 @@ struct InitResult {
     queue_index: String,
     queue_index_created: bool,
     batch_indexes: Vec<String>,
+    entries_added: u64,
+    adopted: Vec<BatchId>,
 }
 
 impl Render for InitResult {
@@ -30,6 +34,12 @@ impl Render for InitResult {
         let what = if self.queue_index_created { "created for" } else { "exists and serves" };
         let _ = writeln!(text, "  index {} {what} the query for due rows", self.queue_index);
         let _ = writeln!(text, "  indexes of the batches: {}", self.batch_indexes.join(", "));
+        if self.entries_added > 0 {
+            let _ = writeln!(text, "  {} entries of earlier batches were written down", self.entries_added);
+        }
+        for batch in &self.adopted {
+            let _ = writeln!(text, "  {batch} was rebuilt from the export log");
+        }
         text
     }
 }
@@ -38,8 +48,10 @@ impl Render for InitResult {
 ///
 /// # Errors
 /// When the database cannot be used.
-pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
+    // Before the entries of earlier batches are written down: what is rebuilt has some.
+    let adopted = if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { Vec::new() };
     let made = stop.until_signal(store.initialize()).await?;
     let result = InitResult {
         command: "init",
@@ -49,7 +61,14 @@ pub async fn execute(config: &Config, stop: &Stop, output: OutputFormat) -> Resu
         queue_index: made.queue_index,
         queue_index_created: made.queue_index_created,
         batch_indexes: made.batch_indexes,
+        entries_added: made.entries_added,
+        adopted,
     };
     render::print(&result, output);
     Ok(Exit::Ok)
+}
+
+async fn adopt(store: &Store, config: &Config) -> Result<Vec<BatchId>, StoreError> {
+    let calendar = &config.calendar;
+    store.adopt(calendar.zone.name(), &|date| calendar.cutoff(date)).await
 }

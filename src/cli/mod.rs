@@ -103,7 +103,7 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Status(args) => status::execute(args, &config()?, &stop, output).await,
             Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
             Command::Doctor(args) => doctor::execute(args, &config()?, &stop, output).await,
-            Command::Init => init::execute(&config()?, &stop, output).await,
+            Command::Init(args) => init::execute(args, &config()?, &stop, output).await,
             Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
             Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
             Command::Unlock(args) => unlock::execute(args, &config()?, &stop, output).await,
@@ -129,7 +129,9 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Verify(args) => vec![args.date],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
         Command::Unlock(args) => vec![Some(args.date)],
-        Command::Doctor(_) | Command::Init | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
+        Command::Doctor(_) | Command::Init(_) | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => {
+            Vec::new()
+        }
     };
     let now = config.clock.now();
     let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
@@ -151,7 +153,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         Command::Status(_)
         | Command::Verify(_)
         | Command::Doctor(_)
-        | Command::Init
+        | Command::Init(_)
         | Command::Auth(_)
         | Command::Unlock(_)
         | Command::Completions(_)
@@ -208,6 +210,7 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
         database: config.database.clone(),
         collections: config.collections.clone(),
         tells: config.webhook.is_some(),
+        allow_reexport: config.allow_reexport,
         lease: config.lease,
         retry_delays: config.retry_delays.clone(),
     })

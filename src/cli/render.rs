@@ -123,9 +123,16 @@ impl Render for BatchResult {
         if self.changed_after_commit > 0 {
             let _ = writeln!(
                 text,
-                "  {} rows were changed after the commit and left as they are",
+                "  {} rows were changed after the commit; their entries are in the file",
                 self.changed_after_commit
             );
+        }
+        if let Some(first) = self.edited_after_read.first() {
+            let more = match self.edited_after_read.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let _ = writeln!(text, "  edited during the commit, the file does not have that: entry {first}{more}");
         }
         list(&mut text, "held back", &self.held);
         list(&mut text, "not to be exported", &self.invalid);

@@ -2,6 +2,11 @@
 //!
 //! It is the one stage that a signal does not drop: an abandoned commit would leave an outcome that nobody knows. It ends within
 //! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease needs no cancellation here, because the transaction itself checks the fence.
+//!
+//! After the commit the entries are read once more: an edit that was acknowledged while the commit was under way is in no file, and people
+//! hear of it at once. It goes side by side with the marking of a large batch, and may be stopped like that.
+
+use futures_util::future::join;
 
 use super::generate::{Generated, reads_metadata};
 use super::lease::Lease;
@@ -11,20 +16,18 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::Outcome;
 use crate::spool::Spool;
-use crate::store::{Claim, CommitError, CommitRequest};
+use crate::store::{Claim, CommitError, CommitRequest, Committed, already_logged};
 
 /// What became of the commit.
 pub(super) enum CommitOutcome {
     /// Committed, every row marked.
     Completed,
-    /// Committed; rows remain to be marked.
-    Marking,
     /// Not committed, because the file is stale.
     Conflict(String),
 }
 
 impl Pass<'_> {
-    /// Makes the stored file official and marks its rows, in one transaction.
+    /// Makes the stored file official and marks its rows.
     pub(super) async fn commit(
         &self,
         lease: &mut Lease,
@@ -36,8 +39,8 @@ impl Pass<'_> {
     ) -> Result<CommitOutcome, Failure> {
         let began = report.enter(Stage::Commit);
         self.progress.enter(Stage::Commit, file.entries);
-        // A fresh lease for the time of the transaction, and the last moment at which a stop means that nothing happened.
-        self.under(lease, async { self.store.renew(claim).await?.ok_or_else(lease_lost) }).await?;
+        // The last moment at which a stop means that nothing happened.
+        self.under(lease, async { Ok(()) }).await?;
         lease.pause();
         let request = CommitRequest {
             claim,
@@ -51,25 +54,62 @@ impl Pass<'_> {
             transaction_rows: self.config.transaction_rows,
         };
         let committed = self.store.commit(&request, &|| self.stop.requested().is_some()).await;
-        lease.resume();
-        report.leave(began);
-        match committed {
+        let outcome = match committed {
             Ok(committed) => {
                 tracing::debug!(number = committed.number, marking = committed.marking, "committed");
+                // From here on nobody holds the batch, and what fails is recorded by what is left to do.
+                report.claim = None;
                 report.result.number = Some(committed.number);
-                if committed.marking {
-                    return Ok(CommitOutcome::Marking);
-                }
-                report.result.succeed(Outcome::Completed);
-                Ok(CommitOutcome::Completed)
+                self.after_commit(&request, &committed, report).await
             }
-            Err(CommitError::Conflict(reason)) => Ok(CommitOutcome::Conflict(reason)),
-            Err(CommitError::LeaseLost) => Err(lease_lost()),
-            Err(CommitError::Unknown(message)) => {
+            Err(error) => {
+                lease.resume();
+                self.not_committed(claim, error)
+            }
+        };
+        report.leave(began);
+        outcome
+    }
+
+    /// Marks the rows if the commit did not, and reports the entries that were edited under it.
+    async fn after_commit(
+        &self,
+        request: &CommitRequest<'_>,
+        committed: &Committed,
+        report: &mut Report,
+    ) -> Result<CommitOutcome, Failure> {
+        let look_again = self.stop.until_signal(self.store.edited_since(request, &committed.contents));
+        let (edited, marked) = match committed.marking {
+            true => join(look_again, self.roll_forward(request.claim.batch, report)).await,
+            false => (look_again.await, Ok(Outcome::Completed)),
+        };
+        match edited {
+            Ok(edited) if edited.is_empty() => {}
+            Ok(edited) => {
+                let ids: Vec<String> = edited.iter().take(10).map(|id| id.to_string()).collect();
+                tracing::warn!(
+                    entries = edited.len(),
+                    "entries were edited while the batch was committed, and the file does not have that: {}",
+                    ids.join(", ")
+                );
+                report.result.edited_after_read = edited;
+            }
+            Err(failure) => tracing::warn!("whether entries were edited during the commit is not known: {failure}"),
+        }
+        report.result.succeed(marked?);
+        Ok(CommitOutcome::Completed)
+    }
+
+    fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome, Failure> {
+        match error {
+            CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
+            CommitError::LeaseLost => Err(lease_lost()),
+            CommitError::Logged(number) => Err(already_logged(claim.batch, &number)),
+            CommitError::Unknown(message) => {
                 Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
             }
             // Nothing is committed, and it might have been if it had gone on trying: an interruption, which costs no attempt.
-            Err(CommitError::Failed(error)) => match self.stop.requested() {
+            CommitError::Failed(error) => match self.stop.requested() {
                 Some(signal) => {
                     tracing::warn!("the commit did not take place: {error}");
                     Err(signal.failure())

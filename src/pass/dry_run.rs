@@ -35,7 +35,8 @@ impl Pass<'_> {
         let limit = self.config.generate_timeout;
         let options = sheet_options(self.config, request.date);
         let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
-        let work = generation.generate(self.store, false, || Ok(Digesting::new(io::sink())));
+        let ledger = self.stop.until_signal(self.store.ledger_now()).await?;
+        let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
         let generated = self
             .stop
             .until_signal(async {

@@ -28,7 +28,8 @@ use crate::money::Baht;
 use crate::progress::Progress;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{
-    DueRow, DueRows, DueScan, EntryChunk, Kind, Ledger, RowKey, ScanError, Snapshot, Store, StoreError, in_chunks,
+    DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot, Store,
+    StoreError, in_chunks,
 };
 use crate::totals::ControlTotals;
 
@@ -46,17 +47,18 @@ impl Pass<'_> {
         &self,
         lease: &Lease,
         batch: &Batch,
+        records: Option<Records>,
         report: &mut Report,
     ) -> Result<Generated<Spool>, Failure> {
         let began = report.enter(Stage::Generate);
-        self.wait_for_marking(lease, batch.id).await?;
+        let ledger = self.free_ledger(lease, batch.id, records).await?;
         let options = sheet_options(self.config, batch.id.date());
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
         let limit = self.config.generate_timeout;
         let spool = || SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error));
         let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
         let work = async {
-            match tokio::time::timeout(limit, generation.generate(self.store, true, spool)).await {
+            match tokio::time::timeout(limit, generation.generate(self.store, ledger, spool)).await {
                 Ok(generated) => generated,
                 Err(_) => Err(passed_limit(limit)),
             }
@@ -115,8 +117,8 @@ pub(super) struct Generated<F> {
     pub(super) ledger: Ledger,
     /// Every due row, in order.
     pub(super) rows: Vec<RowKey>,
-    /// What the entries of each chunk of rows looked like.
-    pub(super) fingerprints: Vec<u64>,
+    /// What each chunk of rows and their entries looked like.
+    pub(super) fingerprints: Vec<Fingerprint>,
     /// Rows that are held back, in order, with the reason.
     pub(super) held: Vec<(RowKey, String)>,
     /// Control totals of the file.
@@ -191,18 +193,18 @@ impl From<Failure> for Stopped {
 }
 
 impl Generation<'_> {
-    /// Generates from a new snapshot into what `out` makes; `create`: make the ledger if there is none.
+    /// Generates from a new snapshot into what `out` makes. The ledger was read before.
     ///
     /// Entries are fetched while the rows are still being found. Now and then that cannot give the right file: then it is made again
     /// at the same snapshot, from all the rows.
     pub(super) async fn generate<W: Write>(
         &self,
         store: &Store,
-        create: bool,
+        ledger: Ledger,
         out: impl Fn() -> Result<W, Failure>,
     ) -> Result<Generated<W>, Failure> {
         self.progress.enter(Stage::Generate, 0);
-        let (mut snapshot, scan) = scan_due(store, self.window.cutoff, create).await?;
+        let (mut snapshot, scan) = scan_due(store, ledger, self.window.cutoff).await?;
         let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(Stopped::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
@@ -279,12 +281,12 @@ impl Generation<'_> {
 
 /// A new snapshot, and the search for due rows at it. A server that has just made a collection or an index cannot serve a snapshot of it
 /// for a moment.
-async fn scan_due(store: &Store, cutoff: DateTime<Utc>, create: bool) -> Result<(Snapshot, DueScan), StoreError> {
+async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Result<(Snapshot, DueScan), StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let start = async {
-            let mut snapshot = Snapshot::open(store, create).await?;
+            let mut snapshot = Snapshot::of_new_file(store, ledger.clone());
             let scan = snapshot.scan_due(cutoff).await?;
             Ok((snapshot, scan))
         };
@@ -301,7 +303,7 @@ async fn scan_due(store: &Store, cutoff: DateTime<Utc>, create: bool) -> Result<
 struct Written<W: Write> {
     sheet: Sheet<W>,
     rows: Vec<RowKey>,
-    fingerprints: Vec<u64>,
+    fingerprints: Vec<Fingerprint>,
     bad: Vec<(RowKey, String)>,
     carried_over: u64,
 }
@@ -315,16 +317,19 @@ impl<W: Write> Written<W> {
         previous: DateTime<Utc>,
     ) -> Result<(), Failure> {
         self.fingerprints.push(chunk.fingerprint);
-        for DueRow { scheduled_ms, key } in rows {
+        for DueRow { scheduled_ms, key, unmarkable } in rows {
             let pushed = match chunk.entry(&key.entry)? {
+                _ if *unmarkable => Err("the queue row's metadata is not an object".to_owned()),
                 None if key.entry == Id::ABSENT => Err("the queue row's entryId is missing or no ObjectId".to_owned()),
                 None => Err(NO_SUCH_ENTRY.to_owned()),
                 Some(_) if twice.binary_search(&key.entry).is_ok() => {
                     Err("the entry is queued more than once for this file".to_owned())
                 }
-                Some(fields) => match validate(&fields) {
-                    Ok(valid) => self.sheet.push(&valid).map_err(write_failed)?,
-                    Err(reason) => Err(reason),
+                Some(fields) => match (validate(&fields), chunk.exported(&key.entry)) {
+                    (Ok(valid), None) => self.sheet.push(&valid).map_err(write_failed)?,
+                    (Ok(_), Some(exported)) => Err(exported.to_string()),
+                    (Err(reason), None) => Err(reason),
+                    (Err(reason), Some(exported)) => Err(format!("{reason}; {exported}")),
                 },
             };
             match pushed {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join;
 
 use super::{Pass, Report, Request};
 use crate::batch::{Batch, BatchId};
@@ -10,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
 use crate::outcome::{Outcome, rfc3339};
-use crate::store::{Acquired, Acquisition, Claim, Refusal};
+use crate::store::{Acquired, Acquisition, Claim, Records, Refusal};
 
 /// How long an acquisition that is under way may still take after a signal.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
@@ -22,8 +23,10 @@ const EARLY_MAX: TimeDelta = TimeDelta::hours(24);
 
 /// What the lock led to.
 pub(super) enum Locked {
-    /// We hold the batch.
-    Ours(Claim, Box<Batch>),
+    /// We hold the batch, and this is what the records say.
+    Ours(Claim, Box<Batch>, Records),
+    /// It is official, and rows are still to be marked.
+    Marking,
     /// There is nothing to do, and the result says so.
     Done,
 }
@@ -37,18 +40,19 @@ impl Pass<'_> {
             report.result.succeed(Outcome::NothingDue);
             return Ok(Locked::Done);
         }
-        let mut acquire = std::pin::pin!(self.store.acquire(&acquisition));
-        let (acquired, stopped) = tokio::select! {
+        // The records are read side by side with it: a look changes nothing, and saves the time of a question of its own.
+        let mut acquire = std::pin::pin!(join(self.store.acquire(&acquisition), self.store.records(acquisition.batch)));
+        let ((acquired, records), stopped) = tokio::select! {
             biased;
-            acquired = &mut acquire => (acquired?, None),
+            acquired = &mut acquire => (acquired, None),
             // Dropped here, it might be granted all the same and then block the batch until its lease ends.
             signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
-                Ok(Ok(acquired)) => (acquired, Some(signal)),
-                Ok(Err(_)) | Err(_) => return Err(signal.failure()),
+                Ok(acquired @ (Ok(_), _)) => (acquired, Some(signal)),
+                Ok((Err(_), _)) | Err(_) => return Err(signal.failure()),
             },
         };
         report.leave(began);
-        match acquired {
+        match acquired? {
             Acquired::Ours(claim, batch) => {
                 report.claim = Some(claim.clone());
                 report.result.attempt = claim.attempt;
@@ -58,7 +62,7 @@ impl Pass<'_> {
                     return Err(signal.failure());
                 }
                 tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
-                Ok(Locked::Ours(claim, batch))
+                Ok(Locked::Ours(claim, batch, records?))
             }
             Acquired::Refused(refusal) => {
                 if let Refusal::Completed(batch) = &refusal {
@@ -141,6 +145,11 @@ fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
             report.result.describe_batch(&batch);
             report.result.succeed(Outcome::Empty);
             return Ok(Locked::Done);
+        }
+        Refusal::Marking(batch) => {
+            report.result.describe_batch(&batch);
+            report.result.fence = Some(batch.fence);
+            return Ok(Locked::Marking);
         }
         Refusal::Absent => {
             report.result.succeed(Outcome::NothingDue);

@@ -73,27 +73,33 @@ impl Pass<'_> {
     ///
     /// A conflict in the commit means that the file is stale: then it is generated again, at a new instant of the database.
     async fn stages(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
-        let (claim, batch) = match self.lock(request, report).await? {
-            Locked::Ours(claim, batch) => (claim, batch),
+        let (claim, batch, mut records) = match self.lock(request, report).await? {
+            Locked::Ours(claim, batch, records) => (claim, batch, Some(records)),
+            Locked::Marking => return self.go_on_marking(request, report).await,
             Locked::Done => return Ok(()),
         };
         let mut lease = Lease::keep(self.store, &claim, self.config.lease);
-        if batch.state.is_committed() {
-            return self.roll_forward(&lease, &claim, report).await;
-        }
         for _ in 0..REGENERATIONS {
-            let generated = self.generate(&lease, &batch, report).await?;
+            let generated = self.generate(&lease, &batch, records.take(), report).await?;
             if generated.is_empty() {
                 return self.record_empty(&lease, &claim, report).await;
             }
             let file = self.upload(&lease, &claim, &generated, report).await?;
             match self.commit(&mut lease, &claim, &batch, &generated, file, report).await? {
                 CommitOutcome::Completed => return Ok(()),
-                CommitOutcome::Marking => return self.roll_forward(&lease, &claim, report).await,
                 CommitOutcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),
             }
         }
         Err(Failure::new(Exit::CommitConflict, format!("the rows changed under the batch {REGENERATIONS} times")))
+    }
+
+    /// The batch is official; what is left is the marking.
+    async fn go_on_marking(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
+        let began = report.enter(Stage::Commit);
+        let outcome = self.roll_forward(BatchId::new(request.date), report).await?;
+        report.leave(began);
+        report.result.succeed(outcome);
+        Ok(())
     }
 
     /// One pass over one batch. Never fails: a failure is in the result, and recorded.

@@ -1,125 +1,185 @@
 //! Rolling a large batch forward: its file is official, some of its rows are not marked yet.
 //!
 //! As long as the ledger names such a batch, its rows still look queued, so no other batch may be generated: it would export them
-//! again. Whoever meets that finishes the marking first, or waits for the run that is at it.
+//! again. Whoever meets that goes on with the pieces that are left, beside whoever else is at it.
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::ready;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
 use super::lease::Lease;
-use super::lock::held;
-use super::{Pass, Report, lease_lost};
-use crate::batch::BatchId;
+use super::{Pass, Report};
+use crate::batch::{Batch, BatchId, State};
+use crate::csv::entry_ids;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
-use crate::host::host_name;
+use crate::id::Id;
 use crate::outcome::Outcome;
-use crate::store::{Acquired, Acquisition, Claim, Marked, Refusal};
+use crate::spool::SpoolWriter;
+use crate::store::{Ledger, Marked, Records};
 
-/// How long to wait for another run to finish its marking.
+/// Pieces that are marked at a time: two connections keep a server busy, and more only collide.
+const PIECES_IN_FLIGHT: usize = 2;
+/// How long to look on while others mark and nothing moves.
 const MARKING_WAIT: Duration = Duration::from_secs(120);
+/// How long pieces that are under way may still take after a signal.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Between two looks.
-const MARKING_POLL: Duration = Duration::from_millis(250);
+const MARKING_POLL: Duration = Duration::from_millis(100);
 
 impl Pass<'_> {
-    /// Marks what remains of our own batch; it is complete afterwards, and the result says so.
-    pub(super) async fn roll_forward(&self, lease: &Lease, claim: &Claim, report: &mut Report) -> Result<(), Failure> {
-        let began = report.enter(Stage::Commit);
-        let marked = self.under(lease, self.mark_rest(claim)).await;
-        report.leave(began);
-        marked?;
-        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
+    /// Marks what remains of a committed batch until a signal comes; the result describes it afterwards.
+    pub(super) async fn roll_forward(&self, batch: BatchId, report: &mut Report) -> Result<Outcome, Failure> {
+        let ours = self.finish_marking(batch).await?;
+        let batch = self.store.batch(batch).await?.ok_or_else(|| gone(batch))?;
         report.result.describe_batch(&batch);
-        report.result.succeed(Outcome::Completed);
+        Ok(if ours { Outcome::Completed } else { Outcome::AlreadyCompleted })
+    }
+
+    /// The ledger, once no batch is being marked. `records`: of a moment ago, or read now.
+    pub(super) async fn free_ledger(
+        &self,
+        own_lease: &Lease,
+        own: BatchId,
+        mut records: Option<Records>,
+    ) -> Result<Ledger, Failure> {
+        let began = Instant::now();
+        loop {
+            let work = async {
+                let records = match records.take() {
+                    Some(records) => records,
+                    None => self.store.records(own).await?,
+                };
+                self.store.ledger(own, records, true).await
+            };
+            let ledger = self.under(own_lease, work).await?;
+            let Some(other) = ledger.marking else { return Ok(ledger) };
+            if began.elapsed() > MARKING_WAIT {
+                return Err(still_marking(other));
+            }
+            tracing::info!(%other, "finishing the marking of another batch first");
+            if self.finish_marking(other).await? {
+                self.warn_of_changes(other).await?;
+            }
+        }
+    }
+
+    /// The result of this pass is of its own batch, and says nothing of the other one.
+    async fn warn_of_changes(&self, other: BatchId) -> Result<(), Failure> {
+        let changed = self.store.batch(other).await?.map_or(0, |batch| batch.changed_after_commit.len());
+        if changed > 0 {
+            tracing::warn!(%other, changed, "rows were changed after its commit; their entries are in its file");
+        }
         Ok(())
     }
 
-    async fn mark_rest(&self, claim: &Claim) -> Result<(), Failure> {
-        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
-        let total = batch.file.as_ref().map_or(0, |file| file.entries);
-        self.progress.enter(Stage::Commit, total);
-        self.progress.set(batch.marked as u64);
-        loop {
-            match self.store.mark_step(claim, self.config.transaction_rows).await? {
-                Marked::More(marked) => self.progress.set(marked),
-                Marked::Completed => return Ok(()),
-                Marked::LeaseLost => return Err(lease_lost()),
-            }
-        }
-    }
-
-    /// Returns when no other batch is being marked. Runs under our own lease, but not as one piece of work that is dropped: what it
-    /// acquires on the way it also has to release.
-    pub(super) async fn wait_for_marking(&self, own_lease: &Lease, own: BatchId) -> Result<(), Failure> {
-        let began = Instant::now();
-        loop {
-            let marking = self.under(own_lease, async { Ok(self.store.marking().await?) }).await?;
-            let Some(other) = marking.filter(|other| *other != own) else { return Ok(()) };
-            match self.under(own_lease, self.acquire_for_marking(other)).await? {
-                Acquired::Ours(claim, batch) if batch.state.is_committed() => {
-                    self.mark_other(own_lease, &claim).await?
-                }
-                Acquired::Refused(refusal) if began.elapsed() > MARKING_WAIT => {
-                    return Err(still_marking(other, refusal));
-                }
-                Acquired::Ours(..) | Acquired::Refused(_) => {
-                    let pause = async {
-                        tokio::time::sleep(MARKING_POLL).await;
-                        Ok(())
-                    };
-                    self.under(own_lease, pause).await?;
-                }
-            }
-        }
-    }
-
-    /// Finishes the marking of another batch, or releases it for whoever comes next.
-    async fn mark_other(&self, own_lease: &Lease, claim: &Claim) -> Result<(), Failure> {
-        tracing::info!(other = %claim.batch, "finishing the marking of another batch first");
-        let lease = Lease::keep(self.store, claim, self.config.lease);
-        let marked = self.under(own_lease, self.under(&lease, self.mark_rest(claim))).await;
-        match &marked {
-            Ok(()) => {
-                let changed = self.store.batch(claim.batch).await?.map_or(0, |batch| batch.changed_after_commit.len());
-                if changed > 0 {
-                    // The result of this pass is of its own batch, and tells nothing of them.
-                    tracing::warn!(
-                        other = %claim.batch,
-                        changed,
-                        "rows were changed after its commit and left as they are"
-                    );
-                }
-            }
-            Err(failure) => {
-                self.release(claim, Stage::Commit, failure).await;
-            }
-        }
-        marked
-    }
-
-    async fn acquire_for_marking(&self, batch: BatchId) -> Result<Acquired, Failure> {
-        let calendar = &self.config.calendar;
-        let acquisition = Acquisition {
-            batch,
-            holder_id: uuid::Uuid::new_v4().to_string(),
-            host: host_name(),
-            command: "roll_forward",
-            timezone: calendar.zone.name().to_owned(),
-            cutoff: calendar.cutoff(batch.date()),
-            early: false,
-            ignore_back_off: false,
-            empty_again: false,
-            create: false,
+    /// Marks the pieces that are left, and completes the batch. `false`: somebody else completed it.
+    ///
+    /// After a signal the pieces that are under way are brought to their ends, for a while: a transaction that is dropped keeps its piece
+    /// from others until the server gives it up, which takes a minute.
+    async fn finish_marking(&self, id: BatchId) -> Result<bool, Failure> {
+        let too_late = async {
+            let signal = self.stop.wait().await;
+            tokio::time::sleep(STOP_GRACE).await;
+            signal.failure()
         };
-        Ok(self.store.acquire(&acquisition).await?)
+        tokio::select! {
+            biased;
+            finished = self.mark_until_stopped(id) => finished,
+            failure = too_late => Err(failure),
+        }
+    }
+
+    async fn mark_until_stopped(&self, id: BatchId) -> Result<bool, Failure> {
+        let batch = self.store.batch(id).await?.ok_or_else(|| gone(id))?;
+        self.progress.enter(Stage::Commit, batch.file.as_ref().map_or(0, |file| file.entries));
+        let mut moved = (Instant::now(), usize::MAX);
+        loop {
+            if let Some(signal) = self.stop.requested() {
+                return Err(signal.failure());
+            }
+            let pieces = match self.store.pieces(id).await? {
+                Some(pieces) => pieces,
+                None if self.is_marking(id).await? => {
+                    self.rebuild(&batch).await?;
+                    continue;
+                }
+                None => return Ok(false),
+            };
+            if pieces.len() < moved.1 {
+                moved = (Instant::now(), pieces.len());
+            } else if moved.0.elapsed() > MARKING_WAIT {
+                return Err(still_marking(id));
+            }
+            let last_step = pieces.is_empty();
+            let done = match last_step {
+                true => self.store.complete(&batch).await?,
+                false => self.mark_pieces(&batch, pieces).await?,
+            };
+            match done {
+                Marked::Done(_) if last_step => return Ok(true),
+                Marked::Done(_) => {}
+                Marked::ByOthers => tokio::time::sleep(MARKING_POLL).await,
+            }
+        }
+    }
+
+    /// Two at a time. A piece that another process is at is passed over, so that several soon walk side by side.
+    async fn mark_pieces(&self, batch: &Batch, pieces: Vec<String>) -> Result<Marked, Failure> {
+        let mut marked = stream::iter(&pieces)
+            .take_while(|_| ready(self.stop.requested().is_none()))
+            .map(|piece| self.store.mark_piece(batch, piece))
+            .buffer_unordered(PIECES_IN_FLIGHT);
+        let mut done = Marked::ByOthers;
+        while let Some(piece) = marked.try_next().await? {
+            if let Marked::Done(rows) = piece {
+                self.progress.add(rows);
+                done = piece;
+            }
+        }
+        Ok(done)
+    }
+
+    async fn is_marking(&self, id: BatchId) -> Result<bool, Failure> {
+        Ok(self.store.batch(id).await?.is_some_and(|batch| batch.state == State::Marking))
+    }
+
+    /// Makes a lost row list anew from the official file.
+    async fn rebuild(&self, batch: &Batch) -> Result<(), Failure> {
+        let Some(file) = &batch.file else { return Err(gone(batch.id)) };
+        tracing::warn!(batch = %batch.id, "its row list is lost; it is made anew from the file");
+        let unusable =
+            |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));
+        let mut content = SpoolWriter::create(&self.config.spool_dir).map_err(unusable)?;
+        let read = self.destination.read_back(&file.id, &mut content).await?;
+        let content = content.into_spool().map_err(unusable)?;
+        if read.is_none() || content.digests().sha256 != file.sha256 {
+            return Err(lost_list(batch.id, "its official file is not there as it was committed"));
+        }
+        let ids = entry_ids(content.open().map_err(unusable)?, self.config.format);
+        let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
+        let entries: Option<Vec<Id>> = ids.and_then(|ids| ids.iter().map(|id| Id::from_hex(id)).collect());
+        let Some(entries) = entries else { return Err(lost_list(batch.id, "its file shows no ids of entries")) };
+        self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
+        Ok(())
     }
 }
 
-fn still_marking(other: BatchId, refusal: Refusal) -> Failure {
-    let why = match refusal {
-        Refusal::Held(batch) => held(&batch).message,
-        Refusal::Completed(_) | Refusal::Empty(_) | Refusal::BackOff(_) | Refusal::Exhausted(_) | Refusal::Absent => {
-            format!("the ledger waits for {other}, which is not being marked")
-        }
-    };
-    Failure::new(Exit::CommitConflict, format!("rows of another batch are still to be marked: {why}"))
+fn still_marking(other: BatchId) -> Failure {
+    let waited = MARKING_WAIT.as_secs();
+    let message = format!("rows of {other} are still to be marked, and nothing moved for {waited} s");
+    Failure::new(Exit::CommitConflict, message)
+}
+
+fn gone(batch: BatchId) -> Failure {
+    Failure::configuration(format!("the ledger waits for the marking of {batch}, which has no batch document"))
+        .next("restore it from a backup, or rebuild it from the export log with `batch-export init --adopt`")
+}
+
+fn lost_list(batch: BatchId, reason: &str) -> Failure {
+    Failure::configuration(format!(
+        "the row list of {batch} in exportbatchrows is lost, and cannot be made anew: {reason}"
+    ))
+    .next("restore exportbatchrows, or the file, from a backup; then run `batch-export retry`")
 }

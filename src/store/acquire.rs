@@ -44,7 +44,7 @@ pub struct Acquisition {
 /// The answer.
 #[derive(Clone, Debug)]
 pub enum Acquired {
-    /// It is ours: generate (state `running`), or go on marking (state `marking`).
+    /// It is ours: generate.
     Ours(Claim, Box<Batch>),
     /// It is not ours, and why.
     Refused(Refusal),
@@ -55,6 +55,8 @@ pub enum Acquired {
 pub enum Refusal {
     /// A live run holds it.
     Held(Box<Batch>),
+    /// It was committed before, and rows are still to be marked: anybody may go on with that.
+    Marking(Box<Batch>),
     /// It was committed before.
     Completed(Box<Batch>),
     /// It was recorded as empty before.
@@ -81,7 +83,8 @@ impl Store {
         }
         let batch = Box::new(batch);
         Ok(Acquired::Refused(match batch.state {
-            State::Running | State::Marking => Refusal::Held(batch),
+            State::Running => Refusal::Held(batch),
+            State::Marking => Refusal::Marking(batch),
             State::Completed => Refusal::Completed(batch),
             State::Empty => Refusal::Empty(batch),
             State::Failed => Refusal::BackOff(batch),
@@ -123,7 +126,6 @@ impl Store {
                 case(doc! { "$and": [is(State::Failed), due] }, "again"),
                 case(doc! { "$and": [is(State::Running), &expired, { "$lt": ["$attempt", attempts_max] }] }, "take_over"),
                 case(doc! { "$and": [is(State::Running), &expired] }, "exhaust"),
-                case(doc! { "$and": [is(State::Marking), &expired] }, "roll_forward"),
             ],
             "default": "refuse",
         }};
@@ -155,7 +157,6 @@ impl Store {
         };
         let again = doc! { "state": State::Running.name(), "attempt": next_attempt };
         let take_over = doc! { "attempt": { "$add": ["$attempt", 1] }, "history": crashed(request) };
-        let roll_forward = doc! { "history": crashed(request) };
         let exhaust = doc! {
             "state": State::Exhausted.name(),
             "fence": { "$add": ["$fence", 1] },
@@ -170,7 +171,6 @@ impl Store {
             when("new", with(new)),
             when("again", with(again)),
             when("take_over", with(take_over)),
-            when("roll_forward", with(roll_forward)),
             when("exhaust", exhaust),
             doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
             void_when_exhausted(),

@@ -31,14 +31,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Matches the batch document while it is held under this claim, before or after the commit point.
+    /// Matches the batch document while it is held under this claim. After the commit nobody holds it.
     pub(super) fn filter(&self) -> Document {
-        let held = [State::Running.name(), State::Marking.name()];
-        doc! { "_id": self.batch, "fence": self.fence, "state": { "$in": &held[..] } }
-    }
-
-    /// Matches the batch document while it is held under this claim and nothing is committed.
-    pub(super) fn uncommitted(&self) -> Document {
         doc! { "_id": self.batch, "fence": self.fence, "state": State::Running.name() }
     }
 }
@@ -84,7 +78,7 @@ impl Store {
     /// When the database fails.
     pub async fn record_file(&self, claim: &Claim, file: &FileFacts) -> Result<bool, StoreError> {
         let changes = doc! { "$set": { "file": literal(file_document(file)), "updatedAt": "$$NOW" } };
-        Ok(self.change(claim.uncommitted(), vec![changes]).await?.is_some())
+        Ok(self.change(claim.filter(), vec![changes]).await?.is_some())
     }
 
     /// Gives up a file id for good and stores the one that replaces it, in one step. `false` when the claim is lost.
@@ -106,7 +100,7 @@ impl Store {
             "at": "$$NOW",
             "trashed": false,
         };
-        let mut filter = claim.uncommitted();
+        let mut filter = claim.filter();
         filter.insert("file.id", old);
         let changes = doc! { "$set": {
             "voided": { "$concatArrays": [{ "$ifNull": ["$voided", []] }, [entry]] },
@@ -129,7 +123,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the attempt and releases the batch. A batch past its commit point stays `marking`, and is due at once.
+    /// Ends the attempt and releases the batch.
     ///
     /// Returns the document as it is afterwards; `None` when the claim is lost.
     ///
@@ -139,7 +133,6 @@ impl Store {
         let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
         let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
-        let marking = doc! { "$eq": ["$state", State::Marking.name()] };
         let (entry, state, next, event): (Document, Bson, Bson, Bson) = match ended {
             Ended::Empty => (
                 attempt(Ending::Empty, None, Some(Stage::Generate), None),
@@ -151,12 +144,7 @@ impl Store {
                 attempt(Ending::Failed, Some(exit.name()), Some(stage), Some(message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
-                doc! { "$cond": [
-                    { "$and": [&used_up, { "$not": [&marking] }] },
-                    Event::Exhausted.name(),
-                    Event::Failed.name(),
-                ]}
-                .into(),
+                doc! { "$cond": [&used_up, Event::Exhausted.name(), Event::Failed.name()] }.into(),
             ),
             Ended::Interrupted(exit, stage, message) => (
                 attempt(Ending::Interrupted, Some(exit.name()), Some(stage), Some(message)),
@@ -166,8 +154,8 @@ impl Store {
             ),
         };
         let changes = doc! { "$set": {
-            "state": { "$cond": [&marking, "$state", state] },
-            "nextRetryAt": { "$cond": [&marking, null, next] },
+            "state": state,
+            "nextRetryAt": next,
             "history": history_with(vec![entry]),
             "untold": self.untold(event),
             "holder": null,

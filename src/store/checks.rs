@@ -75,7 +75,7 @@ impl Store {
     async fn try_each(&self, session: &mut ClientSession) -> Result<(), StoreError> {
         let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
         let none = doc! { "$set": { "updatedAt": null } };
-        for collection in [&self.batches, &self.log, &self.row_lists] {
+        for collection in [&self.batches, &self.log, &self.row_lists, &self.exported] {
             let insert = collection.insert_one(&probe).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(|error| on(collection, error))?;
         }

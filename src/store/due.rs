@@ -6,10 +6,13 @@
 //! Risk: a row that comes after its place was given away. It is noticed, always, and then nothing of the order was true:
 //! the caller starts again with all rows at once, as it does for a row that cannot be addressed.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, Stream};
-use mongodb::bson::{Document, RawBsonRef, RawDocument, Timestamp, doc};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, Timestamp, doc};
+use mongodb::options::Hint;
 use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 use mongodb::{ClientSession, Collection};
 use tokio::sync::mpsc;
@@ -29,7 +32,7 @@ const ANSWERS_AHEAD: usize = 3;
 const WINDOW_ROWS: usize = 5_000;
 
 /// What a row is known by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// `_id` of the queue row.
     pub row: Id,
@@ -38,12 +41,23 @@ pub struct RowKey {
 }
 
 /// A due row, in the order of the file: `scheduledFor`, then `_id`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DueRow {
     /// `scheduledFor`, milliseconds since 1970 UTC.
     pub scheduled_ms: i64,
     /// What it is known by.
     pub key: RowKey,
+    /// Whether `metadata` holds something that a mark would destroy: no object, and not absent or null either.
+    pub unmarkable: bool,
+}
+
+/// A sum over rows: equal when each of them still names the same entry and is due at the same time.
+pub(super) fn fingerprint<'a>(rows: impl Iterator<Item = &'a DueRow>) -> u64 {
+    rows.fold(0, |sum, row| {
+        let mut hasher = DefaultHasher::new();
+        row.hash(&mut hasher);
+        sum.wrapping_add(hasher.finish())
+    })
 }
 
 /// The due rows of a window.
@@ -79,7 +93,7 @@ impl DueScan {
     ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
         let cursor = queue
             .find(due_filter(cutoff))
-            .projection(doc! { "entryId": 1, "scheduledFor": 1 })
+            .projection(row_fields())
             .batch_size(ANSWER_ROWS)
             .session(&mut session)
             .batch()
@@ -214,6 +228,36 @@ fn rows_of(batch: &RawBatch) -> Result<DueRows, StoreError> {
     Ok(due)
 }
 
+/// What a [`DueRow`] is made of.
+pub(super) fn row_fields() -> Document {
+    doc! { "entryId": 1, "scheduledFor": 1, "metadata": { "$type": "$metadata" } }
+}
+
+/// Those of these rows that match a filter, in no order.
+pub(super) async fn rows_of_ids(
+    queue: &Collection<Document>,
+    session: &mut ClientSession,
+    rows: impl Iterator<Item = &RowKey>,
+    mut filter: Document,
+) -> Result<Vec<DueRow>, StoreError> {
+    let ids: Vec<Bson> = rows.map(|key| key.row.into()).collect();
+    let batch_size = ids.len() as u32 + 1;
+    filter.insert("_id", doc! { "$in": ids });
+    let find = queue.find(filter).projection(row_fields()).hint(by_id()).batch_size(batch_size);
+    let mut cursor = find.session(&mut *session).batch().await?;
+    let mut batches = cursor.stream(session);
+    let mut found = Vec::new();
+    while let Some(batch) = batches.try_next().await? {
+        found.extend(rows_of(&batch)?.rows);
+    }
+    Ok(found)
+}
+
+/// The index on `_id`: with `status` in the filter the server may try another one first.
+pub(super) fn by_id() -> Hint {
+    Hint::Keys(doc! { "_id": 1 })
+}
+
 /// What makes a row due.
 pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
     doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": { "$lte": bson_date(cutoff) } }
@@ -229,6 +273,7 @@ fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, StoreError> {
             ("_id", other) => return Ok(Err(format!("{other:?}"))),
             ("entryId", RawBsonRef::ObjectId(id)) => due.key.entry = Id(id.bytes()),
             ("scheduledFor", RawBsonRef::DateTime(date)) => due.scheduled_ms = date.timestamp_millis(),
+            ("metadata", RawBsonRef::String(kind)) => due.unmarkable = !matches!(kind, "object" | "null" | "missing"),
             _ => {}
         }
     }
@@ -245,7 +290,8 @@ mod tests {
     const CHUNK: usize = 3;
 
     fn row(number: usize) -> DueRow {
-        DueRow { scheduled_ms: (number / 4) as i64, key: RowKey { row: Id([number as u8; 12]), entry: Id::ABSENT } }
+        let key = RowKey { row: Id([number as u8; 12]), entry: Id::ABSENT };
+        DueRow { scheduled_ms: (number / 4) as i64, key, unmarkable: false }
     }
 
     /// What comes out when these answers come in; `None`: irregular.

@@ -1,8 +1,9 @@
-//! Journal entries, read at a snapshot for the file and once more inside the commit.
+//! Journal entries, read at a snapshot for the file, once more in the commit, and once more after it.
 //!
 //! Nothing is decoded that is not needed: entries stay in the buffers that came from the wire and are looked at in place.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::TryStreamExt;
@@ -12,6 +13,7 @@ use mongodb::{ClientSession, Collection};
 
 use super::due::{CHUNK_ROWS, RowKey};
 use super::error::StoreError;
+use super::exported::ExportedIn;
 use crate::entry::EntryFields;
 use crate::id::Id;
 use crate::money::Number;
@@ -23,8 +25,19 @@ pub struct EntryChunk {
     places: Vec<(Id, Place)>,
     /// Where the next look-up probably ends: rows are queued in the order in which their entries were made, mostly.
     next: Cell<usize>,
-    /// Sum of the hashes of the raw documents: equal when nothing that is exported changed.
-    pub fingerprint: u64,
+    /// Those of them that are in a committed file already.
+    pub(super) exported: BTreeMap<Id, ExportedIn>,
+    /// What the rows and their entries looked like.
+    pub fingerprint: Fingerprint,
+}
+
+/// What a chunk of rows and their entries looked like, as two sums: equal when nothing that is exported changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of the rows.
+    pub(super) rows: u64,
+    /// Of the fields of the entries that are exported.
+    pub(super) entries: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -32,39 +45,55 @@ struct Place {
     batch: u32,
     offset: u32,
     length: u32,
+    /// Half of the entry's hash.
+    hash: u32,
 }
 
 impl EntryChunk {
+    /// The batch that has this entry in its file, if one has it.
+    pub fn exported(&self, id: &Id) -> Option<ExportedIn> {
+        self.exported.get(id).copied()
+    }
+
+    /// Tells one content of an entry from another; `None` when there is no such journal entry.
+    pub(super) fn hash(&self, id: &Id) -> Option<u32> {
+        Some(self.find(id)?.hash)
+    }
+
     /// The entry of an id; `None` when there is no such journal entry.
     ///
     /// # Errors
     /// When the document is malformed.
     pub fn entry(&self, id: &Id) -> Result<Option<EntryFields<'_>>, StoreError> {
-        let guess = self.next.get();
-        let index = match self.places.get(guess) {
-            Some((guessed, _)) if guessed == id => guess,
-            _ => match self.places.binary_search_by(|(other, _)| other.cmp(id)) {
-                Ok(index) => index,
-                Err(_) => return Ok(None),
-            },
-        };
-        self.next.set(index + 1);
-        let place = self.places[index].1;
+        let Some(place) = self.find(id) else { return Ok(None) };
         let reply = self.batches[place.batch as usize].as_raw_document().as_bytes();
         let bytes = &reply[place.offset as usize..(place.offset + place.length) as usize];
         fields(*id, RawDocument::from_bytes(bytes)?).map(Some)
     }
+
+    fn find(&self, id: &Id) -> Option<Place> {
+        let guess = self.next.get();
+        let index = match self.places.get(guess) {
+            Some((guessed, _)) if guessed == id => guess,
+            _ => self.places.binary_search_by(|(other, _)| other.cmp(id)).ok()?,
+        };
+        self.next.set(index + 1);
+        Some(self.places[index].1)
+    }
 }
 
-/// The entries of a chunk of rows, in the given session: at a snapshot, or inside a transaction.
+/// The ids of the entries of these rows.
+pub(super) fn entry_ids<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Bson> {
+    keys.map(|key| key.entry.into()).collect()
+}
+
+/// The entries of these ids, in the given session: at a snapshot, or as they are now.
 pub(super) async fn fetch(
     entries: &Collection<Document>,
     session: &mut ClientSession,
-    keys: impl Iterator<Item = &RowKey>,
+    ids: &[Bson],
     with_metadata: bool,
 ) -> Result<EntryChunk, StoreError> {
-    let ids: Vec<Bson> = keys.map(|key| key.entry.into()).collect();
-    let expected = ids.len();
     let mut wanted = doc! { "status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1 };
     if with_metadata {
         wanted.extend(doc! { "metadata.crAccount": 1, "metadata.drAccount": 1, "metadata.voucherNo": 1 });
@@ -76,8 +105,13 @@ pub(super) async fn fetch(
         .session(&mut *session)
         .batch()
         .await?;
-    let mut chunk =
-        EntryChunk { batches: Vec::new(), places: Vec::with_capacity(expected), next: Cell::new(0), fingerprint: 0 };
+    let mut chunk = EntryChunk {
+        batches: Vec::new(),
+        places: Vec::with_capacity(ids.len()),
+        next: Cell::new(0),
+        exported: BTreeMap::new(),
+        fingerprint: Fingerprint::default(),
+    };
     let mut batches = cursor.stream(session);
     while let Some(batch) = batches.try_next().await? {
         chunk.add(batch)?;
@@ -96,10 +130,12 @@ impl EntryChunk {
             let bytes = entry.as_bytes();
             let mut hasher = DefaultHasher::new();
             bytes.hash(&mut hasher);
-            self.fingerprint = self.fingerprint.wrapping_add(hasher.finish());
+            let hash = hasher.finish();
+            self.fingerprint.entries = self.fingerprint.entries.wrapping_add(hash);
             let offset = (bytes.as_ptr() as usize - start) as u32;
             let id = entry.get_object_id("_id").map_err(StoreError::from)?;
-            self.places.push((Id(id.bytes()), Place { batch: index, offset, length: bytes.len() as u32 }));
+            let place = Place { batch: index, offset, length: bytes.len() as u32, hash: hash as u32 };
+            self.places.push((Id(id.bytes()), place));
         }
         self.batches.push(batch);
         Ok(())

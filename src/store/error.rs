@@ -13,6 +13,9 @@ use crate::failure::Failure;
 /// Characters of a server's own words that people get to see.
 const WORDS_MAX: usize = 400;
 
+/// Error code of a write that met another one.
+const WRITE_CONFLICT: i32 = 112;
+
 /// Kinds of database errors that the program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -20,6 +23,8 @@ pub enum Kind {
     Denied,
     /// The whole transaction may be run again.
     TransientTransaction,
+    /// Another write of the same document came in between; the whole transaction may be run again.
+    WriteConflict,
     /// It is not known whether the transaction was committed.
     UnknownCommit,
     /// The snapshot is too old or not available yet; a new one will do.
@@ -40,7 +45,7 @@ impl Kind {
     /// Whether a transaction that looks at the fence, or at its own progress, may simply be run again.
     pub(super) fn may_run_again(self) -> bool {
         match self {
-            Kind::TransientTransaction | Kind::UnknownCommit => true,
+            Kind::TransientTransaction | Kind::WriteConflict | Kind::UnknownCommit => true,
             Kind::Denied
             | Kind::Snapshot
             | Kind::DuplicateKey
@@ -94,6 +99,10 @@ impl From<StoreError> for Failure {
                 .next("correct --database or the collection's name"),
             Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("unhide, rename or drop that index, then run `batch-export init` again"),
+            Kind::WriteConflict => {
+                let message = format!("the writes of others keep coming in between: {}", error.message);
+                Failure::new(Exit::CommitConflict, message)
+            }
             Kind::TransientTransaction
             | Kind::UnknownCommit
             | Kind::Snapshot
@@ -155,7 +164,7 @@ fn kind(error: &Error) -> Kind {
         return Kind::UnknownCommit;
     }
     if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
-        return Kind::TransientTransaction;
+        return if code(error) == Some(WRITE_CONFLICT) { Kind::WriteConflict } else { Kind::TransientTransaction };
     }
     if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
         return Kind::Denied;

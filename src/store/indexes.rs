@@ -20,6 +20,8 @@ pub struct Initialized {
     pub queue_index_created: bool,
     /// Names of the indexes of our own collection.
     pub batch_indexes: Vec<String>,
+    /// Entries of earlier batches that were written down now.
+    pub entries_added: u64,
 }
 
 impl Store {
@@ -31,6 +33,8 @@ impl Store {
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
             self.create_collection(collection).await?;
         }
+        let entries_added = self.fill_exported().await?;
+        self.create_log_index().await?;
         let partial = IndexOptions::builder()
             .name("voided_to_trash".to_owned())
             .partial_filter_expression(doc! { "voided.trashed": false })
@@ -57,7 +61,7 @@ impl Store {
                 (name, true)
             }
         };
-        Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
+        Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names, entries_added })
     }
 
     /// Name of an index of the queue that serves the query for due rows.

@@ -1,154 +1,219 @@
-//! Marking the remaining rows of a large batch, after its commit point.
+//! Marking the rows of a large batch, after its commit point, one piece of its row list at a time.
 //!
-//! Each step is a transaction of bounded size that checks the fence and moves the progress in the batch document, so that a crash
-//! between two of them loses nothing and a second marker cannot count twice. The file is official already: a row that the application
-//! took back in the meantime is left as it is, and listed.
+//! The content is committed, so nothing is decided here any more and nobody has to hold the batch: a piece is taken out of the list in the
+//! very transaction that marks its rows and writes its entries down. So it is marked once, whoever does it, several at a time, and a process
+//! that was paused in the middle finds its transaction gone. There is no fence, no lease and no record of progress: what is left of the list
+//! is what is left to do. The last step completes the batch and frees the ledger, and looks that nothing is left.
+//!
+//! Risk: rows that the application has changed since the commit. Their entries are in the file all the same, and are written down. A row
+//! that was taken back keeps its status and gets the batch's id; one that names another entry by now, or whose `metadata` cannot take a mark,
+//! is left alone. Both are listed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::batches::Claim;
-use super::commit::{completion, ids, send_commit, transaction_options};
-use super::document::int;
-use super::error::StoreError;
-use super::expressions::millis;
+use super::commit::{abort, completed, ids, marks, send_commit, transaction_options};
+use super::document::batch_id;
+use super::due::{RowKey, by_id, rows_of_ids};
+use super::error::{Kind, StoreError};
+use super::exported::Again;
 use super::{LEDGER, Store};
-use crate::batch::{Batch, BatchId, Event, State};
+use crate::batch::{Batch, Event, State};
 use crate::id::Id;
 
-/// Times that one step is run when the server asks for it.
-const STEP_TRIES: u32 = 6;
+/// Times that one transaction is run when the server asks for it.
+const TRIES: u32 = 6;
 
-/// How far a step came.
+/// What became of a piece, or of the last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marked {
-    /// More rows remain; so many are marked.
-    More(u64),
-    /// The batch is complete.
-    Completed,
-    /// Another run holds it.
-    LeaseLost,
+    /// It is done, and these are the rows or the batch that it was about.
+    Done(u64),
+    /// Another process has done it or is at it.
+    ByOthers,
 }
 
 impl Store {
-    /// Marks the next rows of a batch that is past its commit point, at most `rows` of them.
+    /// Marks the rows of one piece.
     ///
     /// # Errors
-    /// When the database fails; then it is not known whether this step took place, and the next one finds out.
-    pub async fn mark_step(&self, claim: &Claim, rows: usize) -> Result<Marked, StoreError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.try_mark_step(claim, rows).await {
-                // The progress in the batch document tells the next try what took place.
-                Err(error) if error.kind.may_run_again() && tries < STEP_TRIES => {
-                    tracing::warn!(tries, "a step of the marking has to be run again: {error}");
-                    tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
-                }
+    /// When the database fails; then it is not known whether it took place, and the list of what is left tells.
+    pub async fn mark_piece(&self, batch: &Batch, piece: &str) -> Result<Marked, StoreError> {
+        let mut again = Again::Refuse;
+        for tries in 1.. {
+            match self.try_mark_piece(batch, piece, again).await {
+                // An entry of another batch: that it moves was decided before the commit.
+                Err(error) if error.kind == Kind::DuplicateKey && again == Again::Refuse => again = Again::Move,
+                Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
                 result => return result,
             }
         }
+        Ok(Marked::ByOthers)
     }
 
-    async fn try_mark_step(&self, claim: &Claim, rows: usize) -> Result<Marked, StoreError> {
-        let found = self.bounded(self.batches.find_one(claim.filter()).into_future()).await?;
-        let Some(found) = found else { return self.completed_or_lost(claim).await };
-        let batch = super::document::batch(&found)?;
-        let total = batch.file.as_ref().map_or(0, |file| file.entries);
-        let step = self.next_rows(&found, &batch, rows).await?;
-        if step.is_empty() && (batch.marked as u64) < total {
-            return Err(StoreError::malformed(format!("the row list of {} ends too early", batch.id)));
-        }
-        let last = batch.marked as u64 + step.len() as u64 >= total;
+    async fn try_mark_piece(&self, batch: &Batch, piece: &str, again: Again) -> Result<Marked, StoreError> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
-        let done = self.write_step(&mut session, claim, &batch, &step, last).await;
-        match done {
-            Ok(true) => send_commit(&mut session).await?,
-            Ok(false) => {
-                let _ = session.abort_transaction().await;
-                return Ok(Marked::LeaseLost);
+        match self.write_piece(&mut session, batch, piece, again).await {
+            Ok(Some(rows)) => {
+                send_commit(&mut session).await?;
+                Ok(Marked::Done(rows))
+            }
+            Ok(None) => {
+                abort(&mut session).await;
+                Ok(Marked::ByOthers)
             }
             Err(error) => {
-                let _ = session.abort_transaction().await;
-                return Err(error.into());
+                abort(&mut session).await;
+                Err(error)
             }
         }
-        Ok(if last { Marked::Completed } else { Marked::More(batch.marked as u64 + step.len() as u64) })
     }
 
-    /// The rows that come next in the stored list.
-    async fn next_rows(&self, found: &Document, batch: &Batch, rows: usize) -> Result<Vec<Id>, StoreError> {
-        let list = found.get_document("rowList").ok();
-        let position = list.and_then(|list| Some((int(list, "fence")?, int(list, "from")?)));
-        let Some((fence, from)) = position else {
-            return Err(StoreError::malformed(format!("{} is marking but names no row list", batch.id)));
-        };
-        self.row_list(batch.id, fence, (batch.marked - from).max(0) as usize, rows).await
-    }
-
-    /// `false`: the fence moved on.
-    async fn write_step(
+    async fn write_piece(
         &self,
         session: &mut ClientSession,
-        claim: &Claim,
         batch: &Batch,
-        rows: &[Id],
-        last: bool,
-    ) -> mongodb::error::Result<bool> {
-        // The batch document first: from here on a renewal of the lease waits for this transaction instead of breaking it.
-        let mut changes = doc! {
-            "marked": batch.marked + rows.len() as i64,
-            "leaseExpiresAt": { "$add": ["$$NOW", millis(self.settings.lease)] },
-            "updatedAt": "$$NOW",
+        piece: &str,
+        again: Again,
+    ) -> Result<Option<u64>, StoreError> {
+        // The piece first: of two that are at it one ends here, before the work is done twice.
+        let rows = match self.take_piece(session, piece).await {
+            Ok(Some(rows)) => rows,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind == Kind::WriteConflict => return Ok(None),
+            Err(error) => return Err(error),
         };
-        if last {
-            changes.extend(completion(self.untold(Event::Completed.name())));
+        let queued = doc! { "exportPath": "scheduled", "status": "queued" };
+        let queued = as_listed(&rows, rows_of_ids(&self.queue, session, rows.iter(), queued).await?);
+        let file = batch.file.clone().unwrap_or_default();
+        let marks = marks(batch.id.into(), &file);
+        let mark = |rows: &[Id], update: Document| {
+            self.queue.update_many(doc! { "_id": ids(rows) }, vec![update]).hint(by_id())
+        };
+        mark(&queued, completed(&marks)).session(&mut *session).await?;
+        if queued.len() < rows.len() {
+            let done: std::collections::BTreeSet<&Id> = queued.iter().collect();
+            let changed: Vec<RowKey> = rows.iter().filter(|key| !done.contains(&key.row)).copied().collect();
+            let found = rows_of_ids(&self.queue, session, changed.iter(), doc! {}).await?;
+            let taken_back = as_listed(&changed, found);
+            mark(&taken_back, doc! { "$set": &marks }).session(&mut *session).await?;
+            let listed: Vec<Bson> =
+                changed.iter().filter(|key| key.row != Id::ABSENT).map(|key| key.row.into()).collect();
+            let list = doc! { "$push": { "changedAfterCommit": { "$each": listed } } };
+            self.batches.update_one(doc! { "_id": batch.id }, list).session(&mut *session).await?;
         }
-        let filter =
-            doc! { "_id": batch.id, "fence": claim.fence, "state": State::Marking.name(), "marked": batch.marked };
-        let update = self.batches.update_one(filter, vec![doc! { "$set": changes }]).session(&mut *session).await?;
-        if update.matched_count == 0 {
+        let number = batch.number.unwrap_or(0);
+        self.insert_exported(session, rows.iter().map(|key| key.entry), number, again).await?;
+        Ok(Some(rows.len() as u64))
+    }
+
+    /// Completes a batch of which no piece is left, and frees the ledger. [`Marked::ByOthers`] when that is done already, or a piece is left.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn complete(&self, batch: &Batch) -> Result<Marked, StoreError> {
+        for tries in 1.. {
+            match self.try_complete(batch).await {
+                Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
+                result => return result,
+            }
+        }
+        Ok(Marked::ByOthers)
+    }
+
+    async fn try_complete(&self, batch: &Batch) -> Result<Marked, StoreError> {
+        let mut session = self.client.start_session().await?;
+        session.start_transaction().with_options(transaction_options()).await?;
+        let written = self.write_completion(&mut session, batch).await;
+        match written {
+            Ok(true) => {
+                send_commit(&mut session).await?;
+                Ok(Marked::Done(1))
+            }
+            Ok(false) => {
+                abort(&mut session).await;
+                Ok(Marked::ByOthers)
+            }
+            Err(error) => {
+                abort(&mut session).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_completion(&self, session: &mut ClientSession, batch: &Batch) -> Result<bool, StoreError> {
+        let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
+        let changes = doc! { "$set": {
+            "state": State::Completed.name(),
+            "completedAt": "$$NOW",
+            "updatedAt": "$$NOW",
+            "marked": "$file.entries",
+            "untold": self.untold(Event::Completed.name()),
+        }};
+        let update = self.batches.update_one(marking, vec![changes]).session(&mut *session).await?;
+        if update.matched_count == 0 || self.has_piece(session, batch.id).await? {
             return Ok(false);
         }
-        let file = batch.file.clone().unwrap_or_default();
-        let marked = self.mark_rows(session, rows, claim, &file, None).await?;
-        if marked != rows.len() as u64 {
-            let changed = self.not_marked(session, rows, batch.id).await?;
-            let listed = doc! { "$push": { "changedAfterCommit": { "$each": changed } } };
-            self.batches.update_one(doc! { "_id": batch.id }, listed).session(&mut *session).await?;
-        }
-        if last {
-            let free = doc! { "$set": { "marking": null } };
-            self.batches.update_one(doc! { "_id": LEDGER, "marking": batch.id }, free).session(&mut *session).await?;
-            self.delete_row_lists(session, batch.id).await?;
-        }
+        let free = doc! { "$set": { "marking": null } };
+        self.batches.update_one(doc! { "_id": LEDGER, "marking": batch.id }, free).session(&mut *session).await?;
+        self.delete_head(session, batch.id).await?;
         Ok(true)
     }
 
-    /// The rows of a step that do not carry this batch's mark.
-    async fn not_marked(
+    /// Makes the lost row list of a batch anew, from the entries that its file shows: the rows that name them, but for those that are written
+    /// down already. `false`: the batch is not marking any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rebuild_row_list(
         &self,
-        session: &mut ClientSession,
-        rows: &[Id],
-        batch: BatchId,
-    ) -> mongodb::error::Result<Vec<Bson>> {
-        let filter = doc! { "_id": ids(rows), "metadata.batchId": batch, "status": "completed" };
-        let mut cursor = self.queue.find(filter).projection(doc! { "_id": 1 }).session(&mut *session).await?;
-        let mut marked = std::collections::HashSet::new();
-        while let Some(row) = cursor.next(&mut *session).await {
-            let row: Document = row?;
-            marked.extend(row.get_object_id("_id").map(|id| Id(id.bytes())));
+        batch: &Batch,
+        entries: Vec<Id>,
+        piece_rows: usize,
+    ) -> Result<bool, StoreError> {
+        let mut left: BTreeMap<Id, Id> = entries.into_iter().map(|entry| (entry, Id::ABSENT)).collect();
+        let ids: Vec<Bson> = left.keys().copied().map(Bson::from).collect();
+        for ids in ids.chunks(10_000) {
+            let number = batch.number.unwrap_or(0);
+            let find = self.exported.find(doc! { "_id": { "$in": ids }, "n": number });
+            let mut done = self.bounded(find.into_future()).await?;
+            while let Some(entry) = self.bounded(done.try_next()).await? {
+                if let Ok(id) = entry.get_object_id("_id") {
+                    left.remove(&Id(id.bytes()));
+                }
+            }
         }
-        Ok(rows.iter().filter(|id| !marked.contains(id)).copied().map(Bson::from).collect())
+        // A scan of the whole queue, once: no index of the application finds rows by their entries, and some of them may be queued no more.
+        let wanted = doc! { "entryId": 1, "status": 1, "metadata.batchId": 1 };
+        let mut rows = self.queue.find(doc! { "exportPath": "scheduled" }).projection(wanted).await?;
+        while let Some(row) = rows.try_next().await? {
+            let (Ok(id), Ok(entry)) = (row.get_object_id("_id"), row.get_object_id("entryId")) else { continue };
+            let exported =
+                row.get_document("metadata").is_ok_and(|metadata| matches!(batch_id(metadata, "batchId"), Ok(Some(_))));
+            let queued = matches!(row.get_str("status"), Ok("queued"));
+            if let Some(known) =
+                left.get_mut(&Id(entry.bytes())).filter(|known| !exported && (queued || **known == Id::ABSENT))
+            {
+                *known = Id(id.bytes());
+            }
+        }
+        let rows: Vec<RowKey> = left.into_iter().map(|(entry, row)| RowKey { row, entry }).collect();
+        self.store_row_list_again(batch.id, &rows, piece_rows).await
     }
+}
 
-    /// What it means that the claim matches nothing.
-    async fn completed_or_lost(&self, claim: &Claim) -> Result<Marked, StoreError> {
-        let batch = self.batch(claim.batch).await?;
-        let completed = batch.is_some_and(|batch| batch.fence == claim.fence && batch.state.is_committed());
-        Ok(if completed { Marked::Completed } else { Marked::LeaseLost })
-    }
+/// Those of the rows that still name the entry that the list has for them, and whose `metadata` can take a mark. The list is sorted.
+fn as_listed(list: &[RowKey], found: Vec<super::DueRow>) -> Vec<Id> {
+    let listed = |key: &RowKey| list.binary_search(key).is_ok();
+    found.iter().filter(|row| listed(&row.key) && !row.unmarkable).map(|row| row.key.row).collect()
+}
+
+async fn pause(tries: u32, error: &StoreError) {
+    tracing::debug!(tries, "a step of the marking has to be run again: {error}");
+    tokio::time::sleep(Duration::from_millis(25) * 2_u32.pow(tries)).await;
 }

@@ -10,6 +10,7 @@
 //! then one file per concern.
 
 mod acquire;
+mod adopt;
 mod batches;
 mod checks;
 mod commit;
@@ -18,8 +19,10 @@ mod document;
 mod due;
 mod entries;
 mod error;
+mod exported;
 mod expressions;
 mod indexes;
+mod ledger;
 mod marking;
 mod queue;
 mod read_back;
@@ -43,9 +46,11 @@ pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
 pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, DueScan, RowKey, ScanError, in_chunks};
-pub use entries::EntryChunk;
+pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
+pub use exported::ExportedIn;
 pub use indexes::Initialized;
+pub use ledger::{Records, already_logged};
 pub use marking::Marked;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
@@ -71,6 +76,8 @@ pub struct StoreSettings {
     pub collections: Collections,
     /// Whether people are told: then each change of state leaves a note until they were.
     pub tells: bool,
+    /// Export an entry again that is in a committed file already.
+    pub allow_reexport: bool,
     /// Length of a lease.
     pub lease: Duration,
     /// Delays before the retries; their number is the retry limit.
@@ -91,6 +98,7 @@ pub struct Store {
     row_lists: Collection<Document>,
     /// The server's clock when it was asked, and when that was.
     clock: Option<(DateTime<Utc>, Instant)>,
+    exported: Collection<Document>,
     settings: StoreSettings,
 }
 
@@ -153,6 +161,7 @@ impl Store {
             ledger_at_snapshot: db.collection(&names.batches),
             row_lists: db.collection("exportbatchrows"),
             clock: None,
+            exported: db.collection("exportbatchentries"),
             client,
             db,
             settings,

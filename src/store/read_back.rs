@@ -98,7 +98,9 @@ impl Snapshot {
         let file = batch.file.clone().unwrap_or_default();
         let mut rows: Vec<DueRow> = marked.iter().chain(&left).map(due_row).collect();
         rows.sort_unstable();
-        let odd = marked.iter().filter_map(|row| Some((due_row(row).key.row, oddity(row, &file)?))).collect();
+        // A row that the application took back after the commit carries the batch's id and has a status of its own.
+        let kept = marked.iter().filter(|row| !changed.contains(&due_row(row).key.row));
+        let odd = kept.filter_map(|row| Some((due_row(row).key.row, oddity(row, &file)?))).collect();
         Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
     }
 
@@ -116,6 +118,7 @@ fn due_row(row: &Document) -> DueRow {
     DueRow {
         scheduled_ms: date(row, "scheduledFor").map_or(0, |instant| instant.timestamp_millis()),
         key: RowKey { row: id("_id"), entry: id("entryId") },
+        unmarkable: false,
     }
 }
 

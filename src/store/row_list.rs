@@ -1,31 +1,39 @@
-//! The row list of a large batch: which rows are still to be marked after the commit point.
+//! The row list of a large batch: which rows its file holds, for the marking after the commit point.
 //!
-//! It is stored before the commit, keyed by fence, so that whoever comes after a crash marks exactly the rows of the committed file
-//! and need not generate anything. 12 bytes a row, in pieces that stay far below the limit of a document. A list whose fence did not
-//! commit is never read; it goes with the next list of the same batch, or when the batch is complete.
+//! It is stored before the commit, in pieces that one transaction each can mark, so that whoever comes after a crash marks exactly the rows
+//! of the committed file and need not generate anything. 24 bytes a row: the row and its entry. The pieces are sorted by row id: in which
+//! order rows are marked does not matter, and rows that lie together are marked faster.
+//!
+//! Beside the pieces lies a head. It stays until the batch is completed, so that a list of which no piece is left can be told from one that
+//! was lost.
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Document, doc};
+use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
-use super::commit::{chunks, send_commit};
+use super::commit::{abort, chunks, send_commit};
+use super::document::text;
+use super::due::RowKey;
 use super::error::StoreError;
 use super::{COMMAND_TIMEOUT, Store};
-use crate::batch::BatchId;
+use crate::batch::{BatchId, State};
 use crate::id::Id;
 
-/// Rows per stored piece: 600 kB.
-pub(super) const PIECE_ROWS: usize = 50_000;
-/// Times that a piece is stored when the server asks for it.
-const PIECE_TRIES: u32 = 6;
+/// The largest piece: 4.8 MB.
+const PIECE_ROWS_MAX: usize = 200_000;
+/// Rows that are stored by one transaction, in whole pieces.
+const ROWS_PER_TRANSACTION: usize = 200_000;
+/// Times that a part of the list is stored when the server asks for it.
+const STORE_TRIES: u32 = 6;
 
 impl Store {
-    /// Stores the list of rows, in order, in place of lists of earlier fences. One of a later fence stays. `false`: the claim is lost.
+    /// Stores the list of these rows in place of every list of this fence and earlier ones. `false`: the claim is lost.
     ///
-    /// Every piece goes in together with a look at the fence: a run that was paused would otherwise leave a list behind that nobody
+    /// Every part goes in together with a look at the fence: a run that was paused would otherwise leave a list behind that nobody
     /// removes, because the batch was completed meanwhile.
     ///
     /// # Errors
@@ -33,32 +41,64 @@ impl Store {
     pub(super) async fn store_row_list(
         &self,
         claim: &Claim,
-        rows: impl Iterator<Item = Id>,
+        rows: Vec<&RowKey>,
+        piece_rows: usize,
     ) -> Result<bool, StoreError> {
-        for (piece, rows) in chunks(rows, PIECE_ROWS).enumerate() {
-            let ids = Binary { subtype: BinarySubtype::Generic, bytes: rows.iter().flat_map(|row| row.0).collect() };
-            let document = doc! {
-                "_id": piece_id(claim.batch, claim.fence, piece),
-                "batch": claim.batch,
-                "fence": claim.fence,
-                "piece": piece as i64,
-                "ids": ids,
-            };
-            if !self.store_piece(claim, &document).await? {
+        self.store_pieces(claim.batch, claim.fence, claim.filter(), rows, piece_rows).await
+    }
+
+    /// Stores a list again that was lost while the batch was marking. `false`: the batch is not marking any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn store_row_list_again(
+        &self,
+        batch: BatchId,
+        rows: &[RowKey],
+        piece_rows: usize,
+    ) -> Result<bool, StoreError> {
+        let marking = doc! { "_id": batch, "state": State::Marking.name() };
+        self.store_pieces(batch, 0, marking, rows.iter().collect(), piece_rows).await
+    }
+
+    async fn store_pieces(
+        &self,
+        batch: BatchId,
+        fence: i64,
+        holds: Document,
+        mut rows: Vec<&RowKey>,
+        piece_rows: usize,
+    ) -> Result<bool, StoreError> {
+        rows.sort_unstable();
+        let piece_rows = piece_rows.clamp(1, PIECE_ROWS_MAX);
+        let parts = (ROWS_PER_TRANSACTION / piece_rows).max(1);
+        let pieces = rows.chunks(piece_rows).enumerate();
+        let pieces = pieces.map(|(number, rows)| piece_document(batch, fence, number, rows));
+        let head = doc! { "_id": head_id(batch), "fence": fence };
+        for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
+            if !self.store_part(batch, fence, &holds, &part, number == 0).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn store_piece(&self, claim: &Claim, document: &Document) -> Result<bool, StoreError> {
+    async fn store_part(
+        &self,
+        batch: BatchId,
+        fence: i64,
+        holds: &Document,
+        documents: &[Document],
+        first: bool,
+    ) -> Result<bool, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let stored = tokio::time::timeout(COMMAND_TIMEOUT, self.try_store_piece(claim, document)).await;
+            let part = self.try_store_part(batch, fence, holds, documents, first);
+            let stored = tokio::time::timeout(COMMAND_TIMEOUT, part).await;
             match stored.unwrap_or_else(|_| Err(StoreError::timeout(COMMAND_TIMEOUT))) {
-                // Stored twice it is the same piece.
-                Err(error) if error.kind.may_run_again() && tries < PIECE_TRIES => {
+                // Stored twice it is the same part.
+                Err(error) if error.kind.may_run_again() && tries < STORE_TRIES => {
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                 }
                 result => return result,
@@ -66,99 +106,119 @@ impl Store {
         }
     }
 
-    async fn try_store_piece(&self, claim: &Claim, document: &Document) -> Result<bool, StoreError> {
+    async fn try_store_part(
+        &self,
+        batch: BatchId,
+        fence: i64,
+        holds: &Document,
+        documents: &[Document],
+        first: bool,
+    ) -> Result<bool, StoreError> {
         let mut session = self.client.start_session().await?;
-        // Not at a snapshot: the first list ever creates the collection, which the server does not do there.
         session.start_transaction().await?;
-        match self.write_piece(&mut session, claim, document).await {
+        let stored = async {
+            let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
+            let held = self.batches.update_one(holds.clone(), touch).session(&mut session).await?;
+            if held.matched_count == 0 {
+                return Ok(false);
+            }
+            let replaced = match first {
+                true => of_batch(batch, fence),
+                false => {
+                    doc! { "_id": { "$in": documents.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } }
+                }
+            };
+            self.row_lists.delete_many(replaced).session(&mut session).await?;
+            self.row_lists.insert_many(documents).session(&mut session).await?;
+            Ok::<_, mongodb::error::Error>(true)
+        };
+        match stored.await {
             Ok(true) => send_commit(&mut session).await.map(|()| true),
             Ok(false) => {
-                let _ = session.abort_transaction().await;
+                abort(&mut session).await;
                 Ok(false)
             }
             Err(error) => {
-                let _ = session.abort_transaction().await;
+                abort(&mut session).await;
                 Err(error.into())
             }
         }
     }
 
-    async fn write_piece(
-        &self,
-        session: &mut ClientSession,
-        claim: &Claim,
-        document: &Document,
-    ) -> mongodb::error::Result<bool> {
-        let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
-        if self.batches.update_one(claim.uncommitted(), touch).session(&mut *session).await?.matched_count == 0 {
-            return Ok(false);
-        }
-        let earlier = of_batch(claim.batch, &format!("{:010}/", claim.fence));
-        self.row_lists.delete_many(earlier).session(&mut *session).await?;
-        let same = doc! { "_id": document.get("_id") };
-        self.row_lists.replace_one(same, document).upsert(true).session(&mut *session).await?;
-        Ok(true)
-    }
-
-    /// Rows `from..from + count` of a stored list; fewer at its end.
+    /// The pieces of a batch that are still to be marked; `None` when there is no list at all.
     ///
     /// # Errors
-    /// When the database fails, or a piece is missing.
-    pub(super) async fn row_list(
-        &self,
-        batch: BatchId,
-        fence: i64,
-        from: usize,
-        count: usize,
-    ) -> Result<Vec<Id>, StoreError> {
-        let mut rows = Vec::new();
-        let mut piece = from / PIECE_ROWS;
-        let mut skip = from % PIECE_ROWS;
-        while rows.len() < count {
-            let id = piece_id(batch, fence, piece);
-            let Some(found) = self.bounded(self.row_lists.find_one(doc! { "_id": &id }).into_future()).await? else {
-                return Err(StoreError::malformed(format!("the row list {id} is missing in exportbatchrows")));
-            };
-            let ids = found.get_binary_generic("ids").map_err(|_| StoreError::malformed(format!("{id} has no ids")))?;
-            let (all, _) = ids.as_chunks::<12>();
-            rows.extend(all.iter().skip(skip).take(count - rows.len()).copied().map(Id));
-            if all.len() < PIECE_ROWS {
-                break;
-            }
-            (piece, skip) = (piece + 1, 0);
-        }
-        Ok(rows)
+    /// When the database fails.
+    pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>, StoreError> {
+        let find = self.row_lists.find(of_batch(batch, i64::MAX)).projection(doc! { "_id": 1 });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let head = head_id(batch);
+        let (heads, pieces): (Vec<String>, Vec<String>) =
+            found.iter().filter_map(|found| text(found, "_id")).partition(|id| *id == head);
+        Ok((!heads.is_empty() || !pieces.is_empty()).then_some(pieces))
     }
 
-    /// Removes the lists of this attempt and of earlier ones, because nothing will be committed. A later holder's list stays.
+    /// Takes a piece out of the list, inside the transaction that marks its rows. `None`: somebody else did.
+    pub(super) async fn take_piece(
+        &self,
+        session: &mut ClientSession,
+        piece: &str,
+    ) -> Result<Option<Vec<RowKey>>, StoreError> {
+        let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await?;
+        let Some(found) = found else { return Ok(None) };
+        let malformed = || StoreError::malformed(format!("{piece} in exportbatchrows has no list of rows"));
+        let bytes = found.get_binary_generic("rows").map_err(|_| malformed())?;
+        let (rows, rest) = bytes.as_chunks::<24>();
+        if !rest.is_empty() {
+            return Err(malformed());
+        }
+        let half = |bytes: &[u8]| bytes.try_into().map(Id).map_err(|_| malformed());
+        rows.iter()
+            .map(|row| Ok(RowKey { row: half(&row[..12])?, entry: half(&row[12..])? }))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// Whether a piece is left, inside the transaction that completes the batch.
+    pub(super) async fn has_piece(&self, session: &mut ClientSession, batch: BatchId) -> Result<bool, StoreError> {
+        let mut pieces = of_batch(batch, i64::MAX);
+        pieces.insert("piece", doc! { "$exists": true });
+        Ok(self.row_lists.find_one(pieces).session(session).await?.is_some())
+    }
+
+    /// Removes the head, inside the transaction that completes the batch.
+    pub(super) async fn delete_head(&self, session: &mut ClientSession, batch: BatchId) -> Result<(), StoreError> {
+        self.row_lists.delete_one(doc! { "_id": head_id(batch) }).session(session).await?;
+        Ok(())
+    }
+
+    /// Removes the lists of this attempt and of earlier ones, because they will not be committed. A later holder's list stays.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
-        let until_ours = of_batch(claim.batch, &format!("{:010}/", claim.fence + 1));
-        self.bounded(self.row_lists.delete_many(until_ours).into_future()).await?;
-        Ok(())
-    }
-
-    /// Removes every list of a batch, inside the transaction that completes it.
-    pub(super) async fn delete_row_lists(
-        &self,
-        session: &mut ClientSession,
-        batch: BatchId,
-    ) -> mongodb::error::Result<()> {
-        self.row_lists.delete_many(of_batch(batch, ALL_FENCES)).session(session).await?;
+        self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence)).into_future()).await?;
         Ok(())
     }
 }
 
-/// Behind every fence in the order of the ids.
-const ALL_FENCES: &str = "~";
-
-/// The pieces of a batch with fences before one, found through the index on `_id`.
-fn of_batch(batch: BatchId, before: &str) -> Document {
-    doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/{before}") } }
+/// The list of a batch, of fences up to this one, found through the index on `_id`.
+fn of_batch(batch: BatchId, fence: i64) -> Document {
+    doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/~") }, "fence": { "$lte": fence } }
 }
 
-fn piece_id(batch: BatchId, fence: i64, piece: usize) -> String {
-    format!("{batch}/{fence:010}/{piece:06}")
+fn head_id(batch: BatchId) -> String {
+    format!("{batch}/head")
+}
+
+fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey]) -> Document {
+    let bytes: Vec<u8> = rows.iter().flat_map(|key| key.row.0.into_iter().chain(key.entry.0)).collect();
+    doc! {
+        "_id": format!("{batch}/{fence:010}/{piece:06}"),
+        "batch": Bson::from(batch),
+        "fence": fence,
+        "piece": piece as i64,
+        "rows": Binary { subtype: BinarySubtype::Generic, bytes },
+    }
 }

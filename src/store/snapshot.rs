@@ -1,20 +1,26 @@
 //! One instant of the database: the ledger, the due rows and their entries as they were together.
 //!
 //! A snapshot session fixes the instant with its first read, and further sessions read at the same one, so that fetches run side by
-//! side without a transaction held open. The ledger is read first: its number tells the commit whether another batch came in between.
+//! side without a transaction held open. The ledger is read first, or before: its number tells the commit whether another batch came in
+//! between.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 use futures_util::stream::{Stream, StreamExt};
 use mongodb::ClientSession;
-use mongodb::bson::{Document, Timestamp, doc};
+use mongodb::bson::{Bson, Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
 
 use super::document::{batch_id, int, text};
-use super::due::{DueRow, DueRows, DueScan};
-use super::entries::{EntryChunk, fetch};
+use super::due::{DueRow, DueRows, DueScan, fingerprint};
+use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
+use super::exported::ExportedIn;
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
+use crate::id::Id;
 
 /// Commands in flight: the server joins two chunks while the client writes another. Of two cores, the third one uses what two leave idle:
 /// 8 % of the time, for 1 MiB.
@@ -37,36 +43,28 @@ pub struct Snapshot {
     /// `None` until the first read returns a snapshot time; a read of a missing collection returns none.
     pub(super) at: Option<Timestamp>,
     ledger: Ledger,
+    /// Whether to look up, with each entry, the batch that exported it before.
+    looks_up_exported: bool,
 }
 
 impl Snapshot {
-    /// Fixes the instant, and reads the ledger at it. Where there is no ledger yet, `create` makes it; a look without it counts as
-    /// before the first batch.
+    /// Fixes the instant, and reads the ledger at it. A database without one counts as before the first batch.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open(store: &Store, create: bool) -> Result<Snapshot, StoreError> {
-        let (snapshot, exists) = Snapshot::look(store).await?;
-        if exists || !create {
-            return Ok(snapshot);
-        }
-        store.create_ledger().await?;
-        match Snapshot::look(store).await? {
-            (snapshot, true) => Ok(snapshot),
-            (_, false) => {
-                Err(StoreError::malformed("the ledger was created but cannot be seen; is the primary in doubt?"))
-            }
-        }
-    }
-
-    async fn look(store: &Store) -> Result<(Snapshot, bool), StoreError> {
+    pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
         let mut session = snapshot_session(store, None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
         let found = store.bounded(find.into_future()).await?;
         let at = session.snapshot_time();
-        let ledger = found.as_ref().map(ledger).transpose()?;
-        let exists = ledger.is_some();
-        Ok((Snapshot { store: store.clone(), at, ledger: ledger.unwrap_or_default() }, exists))
+        let ledger = found.as_ref().map(ledger).transpose()?.unwrap_or_default();
+        Ok(Snapshot { store: store.clone(), at, ledger, looks_up_exported: false })
+    }
+
+    /// For a new file; the first read fixes the instant. The ledger was read before it: when another batch was committed in between, the
+    /// commit finds another number and the file is generated again.
+    pub fn of_new_file(store: &Store, ledger: Ledger) -> Snapshot {
+        Snapshot { store: store.clone(), at: None, ledger, looks_up_exported: !store.settings.allow_reexport }
     }
 
     /// The ledger at this instant.
@@ -103,37 +101,27 @@ impl Snapshot {
             .map(move |rows| async move {
                 let rows = rows?;
                 let mut session = snapshot_session(&self.store, self.at).await?;
-                let keys = rows.iter().map(|row| &row.key);
-                let chunk = fetch(&self.store.entries, &mut session, keys, with_metadata).await?;
+                let ids = entry_ids(rows.iter().map(|row| &row.key));
+                let entries = fetch(&self.store.entries, &mut session, &ids, with_metadata);
+                let (mut chunk, exported) = try_join(entries, self.exported(&ids)).await?;
+                chunk.exported = exported;
+                chunk.fingerprint.rows = fingerprint(rows.iter());
                 Ok((rows, chunk))
             })
             .buffered(CHUNKS_IN_FLIGHT)
     }
-}
 
-impl Store {
-    /// The batch whose rows are still being marked, now.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn marking(&self) -> Result<Option<BatchId>, StoreError> {
-        let found = self.bounded(self.batches.find_one(doc! { "_id": LEDGER }).into_future()).await?;
-        Ok(found.as_ref().map(ledger).transpose()?.and_then(|ledger| ledger.marking))
-    }
-
-    async fn create_ledger(&self) -> Result<(), StoreError> {
-        // Everything that the commit transaction writes has to exist before it: creating a collection inside of one is fragile.
-        for collection in [&self.batches, &self.log, &self.row_lists] {
-            self.create_collection(collection).await?;
+    /// Read at the same instant: then an entry of a large batch is found here exactly when its row is seen as marked.
+    async fn exported(&self, entries: &[Bson]) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
+        if !self.looks_up_exported {
+            return Ok(BTreeMap::new());
         }
-        let first = doc! { "$setOnInsert": { "number": 0_i64, "lastSha256": null, "marking": null } };
-        let upsert = self.batches.update_one(doc! { "_id": LEDGER }, first).upsert(true);
-        self.bounded(upsert.into_future()).await?;
-        Ok(())
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        self.store.exported(&mut session, entries).await
     }
 }
 
-fn ledger(found: &Document) -> Result<Ledger, StoreError> {
+pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
     Ok(Ledger {
         number: int(found, "number").unwrap_or(0),
         last_sha256: text(found, "lastSha256"),

@@ -9,7 +9,7 @@ use crate::store::{Ledger, LogFacts, Snapshot};
 
 impl Verification<'_> {
     pub(super) async fn check_chain(&self, findings: &mut Findings) -> Result<(), Failure> {
-        let mut snapshot = Snapshot::open(self.store, false).await?;
+        let mut snapshot = Snapshot::open(self.store).await?;
         let ledger = snapshot.ledger().clone();
         let log = snapshot.log(None).await?;
         let mut holders: BTreeMap<i64, Vec<BatchId>> = BTreeMap::new();

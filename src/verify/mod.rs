@@ -139,7 +139,7 @@ impl Verification<'_> {
     }
 
     async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
-        let mut snapshot = Snapshot::open(self.store, false).await?;
+        let mut snapshot = Snapshot::open(self.store).await?;
         let Some(batch) = snapshot.batch(id).await? else {
             findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
             return Ok(());

@@ -70,7 +70,7 @@ fn a_transaction_that_never_goes_through_ends_within_bounds() {
     let (day, proxy) = prepared();
     let conflict = error(112, "WriteConflict", &["TransientTransactionError"]);
     let rule = proxy.answer(On::command("insert").collection("exportlogs").nth_and_later(1), conflict);
-    run(&day, &proxy).run().expect_code(20);
+    run(&day, &proxy).run().expect_code(23);
     assert_eq!(rule.times(), 6);
     day.check_guarantees();
     day.let_time_pass();

@@ -164,7 +164,7 @@ fn a_signal_during_the_marking_leaves_the_rest_to_the_next_one() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 8);
     let proxy = Proxy::before(Mongod::shared());
-    let stop = proxy.hold(On::command("find").collection("exportbatchrows").nth(2));
+    let stop = proxy.hold(On::command("findAndModify").collection("exportbatchrows").nth(3));
     let run = day.run().args(&["--transaction-rows", "2"]).mongodb(&proxy.uri(&day.db)).spawn();
     stop.wait_until_reached(PATIENCE);
     run.signal(Signal::TERM);

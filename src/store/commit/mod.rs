@@ -1,31 +1,32 @@
 //! The commit: one transaction that makes the file official, and what to believe when its outcome is not told.
 //!
-//! In this order: the ledger (another batch that committed since the snapshot stops it here), the batch document (a lost lease stops it
-//! here; and as this transaction now holds that document, an acquisition or a renewal has to wait for its end), the entries once more
-//! (an edit since they were read stops it here), the rows (a row that the application took back stops it here), the log.
+//! In this order: the ledger (another batch that committed since the snapshot stops it here) and the batch document (a lost lease stops it
+//! here; and as this transaction now holds that document, an acquisition or a renewal has to wait for its end). Then, side by side, the
+//! content is compared with what is there now ([`content`]), and the rows are marked and their entries written down. The log comes last.
 //!
-//! Nothing outside the transaction is written before it succeeds, so whatever stops it leaves nothing behind.
+//! A batch of more rows than one transaction may mark is official by the same transaction, which then marks none of them: their list was
+//! stored before, in pieces, and the marking takes it from there ([`super::marking`]).
+//!
+//! Nothing but that list is written before the transaction succeeds, so whatever stops it leaves nothing behind.
 
+mod content;
 mod writes;
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 use writes::Stopped;
-pub(super) use writes::{chunks, ids};
+pub(super) use writes::{chunks, completed, ids, marks};
 
 use super::Store;
 use super::batches::Claim;
 use super::due::RowKey;
+use super::entries::Fingerprint;
 use super::error::{Kind, StoreError};
-use super::expressions::{attempt, history_with};
 use super::snapshot::Ledger;
-use crate::batch::{Ending, FileFacts, State};
-use crate::failure::Stage;
-use crate::id::Id;
+use crate::batch::FileFacts;
 
 /// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
 const TRANSACTION_TRIES: u32 = 6;
@@ -47,8 +48,8 @@ pub struct CommitRequest<'a> {
     pub ledger: &'a Ledger,
     /// Every row that was due at the snapshot, in order.
     pub rows: &'a [RowKey],
-    /// Per 5,000 of them, what their entries looked like.
-    pub fingerprints: &'a [u64],
+    /// Per 5,000 of them, what they and their entries looked like.
+    pub fingerprints: &'a [Fingerprint],
     /// Whether the fingerprints cover `metadata`.
     pub with_metadata: bool,
     /// The rows among them that are held back, in order, with the reason.
@@ -61,33 +62,26 @@ pub struct CommitRequest<'a> {
 
 impl<'a> CommitRequest<'a> {
     /// The rows that the file holds, in order: all but those that are held back, which are in the same order.
-    fn exported(&self) -> impl Iterator<Item = Id> + Send + 'a {
+    fn exported(&self) -> impl Iterator<Item = &'a RowKey> + Send + Clone + 'a {
         let mut held = self.held.iter().map(|(key, _)| key).peekable();
-        self.rows.iter().filter(move |key| held.next_if_eq(key).is_none()).map(|key| key.row)
+        self.rows.iter().filter(move |key| held.next_if_eq(key).is_none())
     }
 
-    /// Those that the commit itself marks.
-    fn first(&self) -> Vec<Id> {
-        self.exported().take(self.transaction_rows).collect()
-    }
-
-    /// Those that are marked after it.
-    fn rest(&self) -> impl Iterator<Item = Id> + Send + 'a {
-        self.exported().skip(self.transaction_rows)
-    }
-
-    fn has_rest(&self) -> bool {
+    /// Whether the rows are marked after the commit, piece by piece.
+    fn in_pieces(&self) -> bool {
         self.rows.len() - self.held.len() > self.transaction_rows
     }
 }
 
 /// A commit that took place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The batch's number.
     pub number: i64,
-    /// Whether rows remain to be marked.
+    /// Whether the rows are still to be marked.
     pub marking: bool,
+    /// Per row, what its entry looked like, for a comparison after the commit.
+    pub contents: Vec<u32>,
 }
 
 /// A commit that did not, or of which that is not known.
@@ -99,6 +93,8 @@ pub enum CommitError {
     LeaseLost,
     /// Nobody can tell whether it took place.
     Unknown(String),
+    /// The log has an export of this batch already, under this number.
+    Logged(String),
     /// It did not take place, because the database fails.
     Failed(StoreError),
 }
@@ -113,31 +109,35 @@ impl Store {
         request: &CommitRequest<'_>,
         stopping: &(dyn Fn() -> bool + Sync),
     ) -> Result<Committed, CommitError> {
-        if request.has_rest()
-            && !self.store_row_list(request.claim, request.rest()).await.map_err(CommitError::Failed)?
-        {
-            return Err(CommitError::LeaseLost);
+        if request.in_pieces() {
+            let rows: Vec<&RowKey> = request.exported().collect();
+            if !self.store_row_list(request.claim, rows, request.transaction_rows).await.map_err(CommitError::Failed)? {
+                return Err(CommitError::LeaseLost);
+            }
         }
         let deadline = Instant::now() + COMMIT_LIMIT;
-        let mut tries = 0;
+        let (mut tries, mut contents) = (0, Vec::new());
+        let committed =
+            |contents| Ok(Committed { number: request.ledger.number + 1, marking: request.in_pieces(), contents });
         loop {
             tries += 1;
             let left = deadline.saturating_duration_since(Instant::now());
-            let result = match tokio::time::timeout(left, self.transaction(request)).await {
+            let result = match tokio::time::timeout(left, self.transaction(request, &mut contents)).await {
                 Ok(result) => result,
                 Err(_) => Err(Stopped::Unanswered(StoreError::timeout(COMMIT_LIMIT))),
             };
             let error = match result {
-                Ok(committed) => return Ok(committed),
+                Ok(()) => return committed(contents),
                 Err(Stopped::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
+                Err(Stopped::Logged(number)) => return Err(CommitError::Logged(number)),
                 Err(Stopped::LeaseLost) => return Err(CommitError::LeaseLost),
-                Err(Stopped::Error(error)) if error.kind != Kind::TransientTransaction => {
+                Err(Stopped::Error(error)) if !error.kind.may_run_again() => {
                     return Err(CommitError::Failed(error));
                 }
                 Err(Stopped::Error(error)) => error,
                 Err(Stopped::Unanswered(error)) => match self.settle(request).await? {
-                    Some(committed) => return Ok(committed),
-                    None => error,
+                    true => return committed(contents),
+                    false => error,
                 },
             };
             tracing::warn!(tries, "the commit transaction has to be run again: {error}");
@@ -150,8 +150,8 @@ impl Store {
 
     /// Finds out what became of a commit that was not answered, by a fenced write on the batch document. The transaction wrote that
     /// document too, so this waits for its end; and when it then still finds the batch uncommitted under our fence, that transaction
-    /// is gone for good. `None`: not committed.
-    async fn settle(&self, request: &CommitRequest<'_>) -> Result<Option<Committed>, CommitError> {
+    /// is gone for good. `false`: not committed.
+    async fn settle(&self, request: &CommitRequest<'_>) -> Result<bool, CommitError> {
         let unknown = |error: StoreError| CommitError::Unknown(error.message);
         let found = match self.renew(request.claim).await.map_err(unknown)? {
             Some(batch) => batch,
@@ -165,27 +165,26 @@ impl Store {
         if found.fence != request.claim.fence {
             return Err(CommitError::LeaseLost);
         }
-        if found.state.is_committed() && ours {
-            let number = request.ledger.number + 1;
-            return Ok(Some(Committed { number, marking: found.state == State::Marking }));
-        }
-        Ok(None)
+        Ok(found.state.is_committed() && ours)
     }
 
-    async fn transaction(&self, request: &CommitRequest<'_>) -> Result<Committed, Stopped> {
+    async fn transaction(&self, request: &CommitRequest<'_>, contents: &mut Vec<u32>) -> Result<(), Stopped> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
-        let committed = match self.write_all(&mut session, request).await {
-            Ok(committed) => committed,
+        match self.write_all(&mut session, request).await {
+            Ok(compared) => *contents = compared,
             Err(stopped) => {
-                // Best effort: a transaction that nobody commits ends by itself.
-                let _ = tokio::time::timeout(Duration::from_secs(2), session.abort_transaction()).await;
+                abort(&mut session).await;
                 return Err(stopped);
             }
-        };
-        commit_session(&mut session).await?;
-        Ok(committed)
+        }
+        commit_session(&mut session).await
     }
+}
+
+/// Best effort: a transaction that nobody commits ends by itself.
+pub(super) async fn abort(session: &mut ClientSession) {
+    let _ = tokio::time::timeout(Duration::from_secs(2), session.abort_transaction()).await;
 }
 
 /// Sends the commit until it is answered, a bounded number of times.
@@ -209,7 +208,7 @@ pub(super) async fn send_commit(session: &mut ClientSession) -> Result<(), Store
 async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
     send_commit(session).await.map_err(|error| match error.kind {
         // The server rolled it back, and says so.
-        Kind::TransientTransaction => Stopped::Error(error),
+        Kind::TransientTransaction | Kind::WriteConflict => Stopped::Error(error),
         Kind::Denied
         | Kind::UnknownCommit
         | Kind::Snapshot
@@ -226,17 +225,4 @@ pub(super) fn transaction_options() -> TransactionOptions {
         .read_concern(ReadConcern::snapshot())
         .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).build())
         .build()
-}
-
-/// What the batch document gets when its last row is marked.
-pub(super) fn completion(untold: Bson) -> Document {
-    let entry = attempt(Ending::Completed, None, Some(Stage::Commit), None);
-    doc! {
-        "state": State::Completed.name(),
-        "completedAt": "$$NOW",
-        "holder": null,
-        "leaseExpiresAt": null,
-        "history": history_with(vec![entry]),
-        "untold": untold,
-    }
 }

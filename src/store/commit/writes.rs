@@ -1,19 +1,21 @@
-//! What the commit transaction reads and writes, in the order that the module above gives reasons for.
+//! What the commit transaction writes, in the order that the module above gives reasons for.
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use futures_util::future::{join3, try_join};
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, error::Error};
 
-use super::{CommitRequest, Committed, completion};
-use crate::batch::{Event, FileFacts, State};
+use super::CommitRequest;
+use crate::batch::{Ending, Event, FileFacts, State};
+use crate::failure::Stage;
 use crate::id::Id;
-use crate::store::batches::Claim;
 use crate::store::document::{bson_date, date, file_document, int};
-use crate::store::due::{CHUNK_ROWS, due_filter};
-use crate::store::entries::fetch;
-use crate::store::error::StoreError;
-use crate::store::expressions::literal;
+use crate::store::due::{by_id, due_filter};
+use crate::store::error::{Kind, StoreError};
+use crate::store::exported::Again;
+use crate::store::expressions::{attempt, history_with, literal};
+use crate::store::ledger::log_number;
 use crate::store::{LEDGER, Store};
 
 /// Ids per command: the server is fastest with few large lists.
@@ -23,6 +25,8 @@ const ROWS_PER_COMMAND: usize = 10_000;
 pub(super) enum Stopped {
     Conflict(String),
     LeaseLost,
+    /// The log has this batch already.
+    Logged(String),
     Error(StoreError),
     /// The commit was sent and not answered.
     Unanswered(StoreError),
@@ -30,149 +34,108 @@ pub(super) enum Stopped {
 
 impl From<Error> for Stopped {
     fn from(error: Error) -> Stopped {
-        Stopped::Error(error.into())
+        StoreError::from(error).into()
     }
 }
 
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Stopped {
-        Stopped::Error(error)
+        match error.kind {
+            Kind::DuplicateKey => Stopped::Conflict("an entry was exported since it was read".to_owned()),
+            Kind::Denied
+            | Kind::TransientTransaction
+            | Kind::WriteConflict
+            | Kind::UnknownCommit
+            | Kind::Snapshot
+            | Kind::PathNotViable
+            | Kind::BadName
+            | Kind::IndexConflict
+            | Kind::Unavailable => Stopped::Error(error),
+        }
     }
 }
 
 impl Store {
-    /// Everything that happens inside the transaction.
+    /// Everything that happens inside the transaction, and the comparison beside it. Returns what each row's entry looks like.
     pub(super) async fn write_all(
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
-    ) -> Result<Committed, Stopped> {
-        let first = request.first();
-        let committed = Committed { number: request.ledger.number + 1, marking: request.has_rest() };
-        self.advance_ledger(session, request, committed).await?;
-        let now = self.write_batch(session, request, committed, first.len()).await?;
-        self.check_entries(session, request).await?;
-        self.check_queued(session, request).await?;
-        let marked = self.mark_rows(session, &first, request.claim, request.file, Some(request.cutoff)).await?;
-        if marked != first.len() as u64 {
-            let changed = first.len() as u64 - marked;
-            return Err(Stopped::Conflict(format!("{changed} rows were taken back or changed since they were read")));
-        }
-        self.hold_rows(session, request).await?;
-        self.log.insert_one(log_entry(request, committed, now)).session(&mut *session).await?;
-        if !committed.marking {
-            // Of an earlier attempt, or of this one before rows were taken back.
-            self.delete_row_lists(session, request.claim.batch).await?;
-        }
-        Ok(committed)
+    ) -> Result<Vec<u32>, Stopped> {
+        self.advance(session, request).await?;
+        // All three to their ends: a transaction whose command was dropped half way cannot be aborted in an orderly way.
+        let (compared, marked, found) =
+            join3(self.compare(request), self.mark(session, request), self.look(request)).await;
+        let contents = compared?;
+        marked?;
+        let log = log_entry(request, found?);
+        self.log.insert_one(log).session(&mut *session).await?;
+        Ok(contents)
     }
 
-    async fn advance_ledger(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-        committed: Committed,
-    ) -> Result<(), Stopped> {
-        let marking = committed.marking.then_some(request.claim.batch);
+    /// The ledger and the batch document, in one command.
+    async fn advance(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+        let in_pieces = request.in_pieces();
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
         let next = doc! { "$set": {
-            "number": committed.number,
+            "number": request.ledger.number + 1,
             "lastSha256": &request.file.sha256,
-            "marking": marking,
+            "marking": in_pieces.then_some(request.claim.batch),
         }};
-        let result = self.batches.update_one(seen, next).session(session).await?;
-        if result.matched_count == 0 {
-            return Err(Stopped::Conflict("another batch was committed since the entries were read".to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Returns the database's clock.
-    async fn write_batch(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-        committed: Committed,
-        marked: usize,
-    ) -> Result<DateTime<Utc>, Stopped> {
-        let mut filter = request.claim.uncommitted();
-        filter.insert("file.id", &request.file.id);
+        let mut held = request.claim.filter();
+        held.insert("file.id", &request.file.id);
+        let entry = attempt(Ending::Completed, None, Some(Stage::Commit), None);
+        let state = if in_pieces { State::Marking } else { State::Completed };
         let mut changes = doc! {
-            "state": State::Marking.name(),
-            "number": committed.number,
+            "state": state.name(),
+            "number": request.ledger.number + 1,
             "file": literal(file_document(request.file)),
-            "marked": marked as i64,
+            "marked": if in_pieces { 0 } else { request.file.entries as i64 },
+            "completedAt": if in_pieces { Bson::Null } else { "$$NOW".into() },
+            // Whoever comes next may mark the rows: from here on nobody holds the batch.
+            "holder": null,
+            "leaseExpiresAt": null,
+            "history": history_with(vec![entry]),
             "updatedAt": "$$NOW",
         };
-        if committed.marking {
-            changes.insert("rowList", doc! { "fence": request.claim.fence, "from": marked as i64 });
-        } else {
-            changes.extend(completion(self.untold(Event::Completed.name())));
+        if !in_pieces {
+            changes.insert("untold", self.untold(Event::Completed.name()));
         }
-        let update = self
-            .batches
-            .find_one_and_update(filter, vec![doc! { "$set": changes }])
-            .return_document(ReturnDocument::After)
-            .session(session);
-        let Some(batch) = update.await? else { return Err(Stopped::LeaseLost) };
-        Ok(date(&batch, "updatedAt").unwrap_or_default())
+        let updates = vec![doc! { "q": &seen, "u": next }, doc! { "q": &held, "u": [{ "$set": changes }] }];
+        let command = doc! { "update": self.batches.name(), "updates": updates };
+        let answer = self.db.run_command(command).session(&mut *session).await?;
+        if int(&answer, "n") == Some(2) {
+            return Ok(());
+        }
+        let held = self.batches.find_one(doc! { "_id": request.claim.batch, "fence": request.claim.fence });
+        match held.session(session).await? {
+            Some(_) => Err(Stopped::Conflict("another batch was committed since the entries were read".to_owned())),
+            None => Err(Stopped::LeaseLost),
+        }
     }
 
-    /// The entries must still be what the file says. Read inside the transaction, so that nothing comes between.
-    async fn check_entries(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
-        for (rows, fingerprint) in request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints) {
-            let now = fetch(&self.entries, session, rows.iter(), request.with_metadata).await?;
-            if now.fingerprint != *fingerprint {
-                return Err(Stopped::Conflict("entries were edited since they were read".to_owned()));
+    /// Marks the rows and writes their entries down, unless that is done in pieces afterwards; marks those that are held back.
+    async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+        if !request.in_pieces() {
+            let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
+            let marks = marks(request.claim.batch.into(), request.file);
+            let mut marked = 0;
+            for rows in rows.chunks(ROWS_PER_COMMAND) {
+                let mut filter = due_filter(request.cutoff);
+                filter.insert("_id", ids(rows));
+                let update = self.queue.update_many(filter, vec![completed(&marks)]).hint(by_id());
+                marked += update.session(&mut *session).await?.modified_count;
             }
-        }
-        Ok(())
-    }
-
-    /// Rows that are marked after the commit point must still be due at it.
-    async fn check_queued(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
-        for rows in chunks(request.rest(), ROWS_PER_COMMAND) {
-            let mut filter = due_filter(request.cutoff);
-            filter.insert("_id", ids(&rows));
-            let queued = self.queue.count_documents(filter).session(&mut *session).await?;
-            if queued != rows.len() as u64 {
-                let changed = rows.len() as u64 - queued;
+            if marked != rows.len() as u64 {
+                let changed = rows.len() as u64 - marked;
                 let reason = format!("{changed} rows were taken back or changed since they were read");
                 return Err(Stopped::Conflict(reason));
             }
+            let again = if self.settings.allow_reexport { Again::Move } else { Again::Refuse };
+            let entries = request.exported().map(|key| key.entry);
+            self.insert_exported(session, entries, request.ledger.number + 1, again).await?;
         }
-        Ok(())
-    }
-
-    /// Marks rows as exported; returns how many still were as expected. With a cut-off they must still be due by it.
-    pub(in crate::store) async fn mark_rows(
-        &self,
-        session: &mut ClientSession,
-        rows: &[Id],
-        claim: &Claim,
-        file: &FileFacts,
-        cutoff: Option<DateTime<Utc>>,
-    ) -> mongodb::error::Result<u64> {
-        // A pipeline, because it writes below `metadata` even where that is null.
-        let changes = doc! { "$set": {
-            "status": "completed",
-            "completedAt": "$$NOW",
-            "updatedAt": "$$NOW",
-            "metadata.batchId": literal(claim.batch),
-            "metadata.googleDriveFileId": literal(file.id.as_str()),
-            "metadata.googleDriveUrl": literal(file.link.clone()),
-        }};
-        let mut marked = 0;
-        for rows in rows.chunks(ROWS_PER_COMMAND) {
-            let mut filter = match cutoff {
-                Some(cutoff) => due_filter(cutoff),
-                None => doc! { "exportPath": "scheduled", "status": "queued" },
-            };
-            filter.insert("_id", ids(rows));
-            let update = self.queue.update_many(filter, vec![changes.clone()]).session(&mut *session);
-            marked += update.await?.modified_count;
-        }
-        Ok(marked)
+        self.hold_rows(session, request).await
     }
 
     /// Marks the rows that are held back as failed, each with its reason.
@@ -198,9 +161,51 @@ impl Store {
         }
         Ok(())
     }
+
+    /// What has to be known or done beside the transaction: that the log has no export of this batch yet, the database's clock, and that no
+    /// list of an earlier attempt is left when this one has none. Returns the clock.
+    async fn look(&self, request: &CommitRequest<'_>) -> Result<DateTime<Utc>, Stopped> {
+        let of_batch = doc! { "action": "csv_generated", "metadata.batchId": request.claim.batch };
+        let pipeline = [
+            doc! { "$match": { "_id": LEDGER } },
+            doc! { "$project": { "now": "$$NOW" } },
+            doc! { "$unionWith": { "coll": self.log.name(), "pipeline": [{ "$match": of_batch }] } },
+        ];
+        let look = async {
+            let cursor = self.bounded(self.batches.aggregate(pipeline).into_future()).await?;
+            self.bounded(cursor.try_collect::<Vec<Document>>()).await
+        };
+        let give_up = async {
+            match request.in_pieces() {
+                true => Ok(()),
+                false => self.give_up_row_lists(request.claim).await,
+            }
+        };
+        let (found, ()) = try_join(look, give_up).await?;
+        match found.iter().find(|found| found.contains_key("action")) {
+            Some(log) => Err(Stopped::Logged(log_number(log))),
+            None => Ok(found.first().and_then(|found| date(found, "now")).unwrap_or_default()),
+        }
+    }
 }
 
-/// Rows as a condition on `_id`.
+/// What every exported row gets below `metadata`.
+pub(in crate::store) fn marks(batch: Bson, file: &FileFacts) -> Document {
+    doc! {
+        "metadata.batchId": literal(batch),
+        "metadata.googleDriveFileId": literal(file.id.as_str()),
+        "metadata.googleDriveUrl": literal(file.link.clone()),
+    }
+}
+
+/// The update of a row that is completed. A pipeline, because it writes below `metadata` even where that is null.
+pub(in crate::store) fn completed(marks: &Document) -> Document {
+    let mut changes = doc! { "status": "completed", "completedAt": "$$NOW", "updatedAt": "$$NOW" };
+    changes.extend(marks.clone());
+    doc! { "$set": changes }
+}
+
+/// Matches these ids.
 pub(in crate::store) fn ids(rows: &[Id]) -> Document {
     doc! { "$in": rows.iter().copied().map(Bson::from).collect::<Vec<_>>() }
 }
@@ -213,18 +218,18 @@ pub(in crate::store) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usiz
     })
 }
 
-fn log_entry(request: &CommitRequest<'_>, committed: Committed, now: DateTime<Utc>) -> Document {
-    let (claim, file) = (request.claim, request.file);
+fn log_entry(request: &CommitRequest<'_>, now: DateTime<Utc>) -> Document {
+    let (claim, file, number) = (request.claim, request.file, request.ledger.number + 1);
     doc! {
         "queueId": null,
         "action": "csv_generated",
-        "message": format!("Exported {} entries to {} (batch number {})", file.entries, file.name, committed.number),
+        "message": format!("Exported {} entries to {} (batch number {number})", file.entries, file.name),
         "performedBy": "system",
         "createdAt": bson_date(now),
         "metadata": {
             "batchDate": claim.batch.date().to_string(),
             "batchId": claim.batch,
-            "number": committed.number,
+            "number": number,
             "previousSha256": request.ledger.last_sha256.clone(),
             "attempt": claim.attempt,
             "filename": &file.name,

@@ -1,0 +1,82 @@
+//! Rebuilding lost records from the export log, which every commit writes: the ledger, and batch documents that do not know of their commit.
+//!
+//! Risk: to declare official what never was. So nothing is taken over but what the log says, and a document that knows of a commit stays as
+//! it is.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use mongodb::bson::{Document, doc};
+
+use super::document::{bson_date, file_document, text};
+use super::error::{Kind, StoreError};
+use super::{LEDGER, LogFacts, Snapshot, Store};
+use crate::batch::{BatchId, State};
+
+impl Store {
+    /// Rebuilds the ledger, and the documents of batches that the log has and the database does not know as committed. Returns the batches
+    /// that were written. `zone` and `cutoff` make the windows of documents that are gone.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn adopt(
+        &self,
+        zone: &str,
+        cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
+    ) -> Result<Vec<BatchId>, StoreError> {
+        let log = Snapshot::open(self).await?.log(None).await?;
+        let mut adopted = Vec::new();
+        for facts in &log {
+            let Ok(id) = facts.batch.parse::<BatchId>() else { continue };
+            let window = doc! { "timezone": zone, "cutoff": bson_date(cutoff(id.date())) };
+            if self.adopt_batch(id, facts, window).await? {
+                adopted.push(id);
+            }
+        }
+        self.adopt_ledger(&log).await?;
+        Ok(adopted)
+    }
+
+    async fn adopt_batch(&self, id: BatchId, facts: &LogFacts, window: Document) -> Result<bool, StoreError> {
+        let state = if self.pieces(id).await?.is_some() { State::Marking } else { State::Completed };
+        let committed = [State::Completed.name(), State::Marking.name()];
+        let unknown = doc! { "_id": id, "state": { "$nin": &committed[..] } };
+        let content = doc! {
+            "$set": {
+                "state": state.name(),
+                "number": facts.number,
+                "file": file_document(&facts.file),
+                "marked": facts.file.entries as i64,
+                "holder": null,
+                "leaseExpiresAt": null,
+                "nextRetryAt": null,
+            },
+            "$max": { "fence": 1_i64, "attempt": facts.attempt.unwrap_or(1) as i32 },
+            "$setOnInsert": { "window": window },
+            "$currentDate": { "updatedAt": true },
+        };
+        match self.bounded(self.batches.update_one(unknown, content).upsert(true).into_future()).await {
+            Ok(_) => Ok(true),
+            // It is there, and committed.
+            Err(error) if error.kind == Kind::DuplicateKey => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn adopt_ledger(&self, log: &[LogFacts]) -> Result<(), StoreError> {
+        let Some(last) = log.iter().max_by_key(|facts| facts.number) else { return Ok(()) };
+        let marking =
+            self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() }).into_future()).await?;
+        let marking = doc! { "marking": marking.as_ref().and_then(|batch| text(batch, "_id")) };
+        let mut next = doc! { "number": last.number, "lastSha256": &last.file.sha256 };
+        next.extend(marking.clone());
+        let behind = doc! { "_id": LEDGER, "number": { "$lt": last.number } };
+        let update = self.batches.update_one(behind, doc! { "$set": next }).upsert(true);
+        match self.bounded(update.into_future()).await {
+            // It is there, and not behind.
+            Err(error) if error.kind == Kind::DuplicateKey => {
+                let update = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": marking });
+                self.bounded(update.into_future()).await.map(drop)
+            }
+            result => result.map(drop),
+        }
+    }
+}

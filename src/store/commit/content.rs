@@ -1,0 +1,105 @@
+//! Whether the database still has what the file says, asked while the commit transaction is open, and once more after it.
+//!
+//! The reads go beside the transaction, not through it, because they can then run side by side. They begin after its first write was
+//! answered, so they see at least everything that the transaction sees; and a row that changes later still meets the transaction's own
+//! write, which then fails. Entries are not written by it: an edit that is acknowledged while the commit is under way shows only afterwards.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::try_join3;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use mongodb::bson::{Bson, doc};
+
+use super::{CommitRequest, Stopped};
+use crate::id::Id;
+use crate::store::Store;
+use crate::store::due::{CHUNK_ROWS, RowKey, due_filter, fingerprint, rows_of_ids};
+use crate::store::entries::{Fingerprint, entry_ids, fetch};
+use crate::store::error::StoreError;
+
+/// Chunks that are compared at a time.
+const CHUNKS_IN_FLIGHT: usize = 2;
+
+impl Store {
+    /// Compares every row and entry with what was read for the file. Returns what each row's entry looks like.
+    pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, Stopped> {
+        let chunks = request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints);
+        let compared = stream::iter(chunks).map(|(rows, expected)| self.compare_chunk(request, rows, expected));
+        let mut compared = compared.buffered(CHUNKS_IN_FLIGHT);
+        let mut contents = Vec::with_capacity(request.rows.len());
+        while let Some(chunk) = compared.try_next().await? {
+            contents.extend(chunk);
+        }
+        Ok(contents)
+    }
+
+    async fn compare_chunk(
+        &self,
+        request: &CommitRequest<'_>,
+        rows: &[RowKey],
+        expected: &Fingerprint,
+    ) -> Result<Vec<u32>, Stopped> {
+        let (now, contents, exported) = try_join3(
+            self.rows_now(request, rows),
+            self.contents(rows, request.with_metadata),
+            self.exported_before(request, rows),
+        )
+        .await?;
+        let (entries, contents) = contents;
+        if now != expected.rows {
+            return Err(Stopped::Conflict("rows were taken back or changed since they were read".to_owned()));
+        }
+        if entries != expected.entries {
+            return Err(Stopped::Conflict("entries were edited since they were read".to_owned()));
+        }
+        if exported > 0 {
+            return Err(Stopped::Conflict(format!("{exported} entries were exported since they were read")));
+        }
+        Ok(contents)
+    }
+
+    /// The rows of a chunk that are still due.
+    async fn rows_now(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
+        let mut session = self.client.start_session().await?;
+        let due = rows_of_ids(&self.queue, &mut session, rows.iter(), due_filter(request.cutoff)).await?;
+        Ok(fingerprint(due.iter()))
+    }
+
+    /// The sum over the entries of these rows, and what each of them looks like; 0 for an entry that is not there.
+    async fn contents(&self, rows: &[RowKey], with_metadata: bool) -> Result<(u64, Vec<u32>), StoreError> {
+        let mut session = self.client.start_session().await?;
+        let chunk = fetch(&self.entries, &mut session, &entry_ids(rows.iter()), with_metadata).await?;
+        let contents = rows.iter().map(|key| chunk.hash(&key.entry).unwrap_or(0)).collect();
+        Ok((chunk.fingerprint.entries, contents))
+    }
+
+    /// Entries that are written down only after the commit must not be in another file at it. Those that are written down in it are
+    /// refused by their unique `_id`.
+    async fn exported_before(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
+        if !request.in_pieces() || self.settings.allow_reexport {
+            return Ok(0);
+        }
+        let held: BTreeSet<&RowKey> = request.held.iter().map(|(key, _)| key).collect();
+        let entries: Vec<Bson> = rows.iter().filter(|key| !held.contains(key)).map(|key| key.entry.into()).collect();
+        self.bounded(self.exported.count_documents(doc! { "_id": { "$in": entries } }).into_future()).await
+    }
+
+    /// The exported entries that are no longer what they were at the commit.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>, StoreError> {
+        let chunks = request.rows.chunks(CHUNK_ROWS).zip(contents.chunks(CHUNK_ROWS));
+        let mut held = request.held.iter().map(|(key, _)| key).peekable();
+        let mut edited = Vec::new();
+        for (rows, before) in chunks {
+            let (_, now) = self.contents(rows, request.with_metadata).await?;
+            for ((key, before), now) in rows.iter().zip(before).zip(now) {
+                if held.next_if_eq(&key).is_none() && *before != now {
+                    edited.push(key.entry);
+                }
+            }
+        }
+        Ok(edited)
+    }
+}

@@ -1,0 +1,200 @@
+//! `exportbatchentries`: which batch exported an entry, one small document an entry.
+//!
+//! It is inserted in the very transaction that marks the entry's row. Its unique `_id` keeps an entry in one committed file, whatever the
+//! application does with its rows: takes them back, empties their `metadata`, points them elsewhere, deletes them.
+//!
+//! Risk: a batch that looks as if it had exported nothing, because the collection is missing or half filled. So a run with numbered batches
+//! before it needs the collection, and `init` fills it under another name first and renames it when it is complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use mongodb::{ClientSession, Collection};
+
+use super::Store;
+use super::commit::chunks;
+use super::document::{int, text};
+use super::error::{Kind, StoreError};
+use crate::batch::{BatchId, State};
+use crate::id::Id;
+
+/// Documents per command: the server is fastest with few large commands.
+const ENTRIES_PER_COMMAND: usize = 10_000;
+/// Where `init` collects the entries of earlier batches before they count.
+const FILLING: &str = "exportbatchentries_filling";
+/// Error code of a key that exists.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// The batch that has an entry in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExportedIn {
+    /// Number of the batch.
+    pub number: i64,
+    /// The batch; `None` when its document is gone.
+    pub batch: Option<BatchId>,
+}
+
+impl fmt::Display for ExportedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exported as number {}", self.number)?;
+        if let Some(batch) = self.batch {
+            write!(f, " in {batch}")?;
+        }
+        f.write_str("; reverse it there, or allow it with --allow-reexport")
+    }
+}
+
+/// What to do with an entry that is in a committed file already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Nothing is written: an error of the kind [`Kind::DuplicateKey`].
+    Refuse,
+    /// It moves to the new number.
+    Move,
+}
+
+impl Store {
+    /// Those of these entries that are in a committed file, and in which; in the given session.
+    pub(super) async fn exported(
+        &self,
+        session: &mut ClientSession,
+        entries: &[Bson],
+    ) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
+        let batch_size = entries.len() as u32 + 1;
+        let find = self.exported.find(doc! { "_id": { "$in": entries } }).batch_size(batch_size);
+        let mut cursor = find.session(&mut *session).await?;
+        let found: Vec<Document> = cursor.stream(session).try_collect().await?;
+        let numbers: BTreeMap<Id, i64> = found
+            .iter()
+            .filter_map(|entry| Some((Id(entry.get_object_id("_id").ok()?.bytes()), int(entry, "n").unwrap_or(0))))
+            .collect();
+        if numbers.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let batches = self.batches_of_numbers(&numbers.values().copied().collect()).await?;
+        let named = |number: i64| ExportedIn { number, batch: batches.get(&number).copied() };
+        Ok(numbers.into_iter().map(|(entry, number)| (entry, named(number))).collect())
+    }
+
+    async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
+        let wanted: Vec<i64> = numbers.iter().copied().collect();
+        let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
+    }
+
+    /// Writes down that a batch exported these entries, inside the transaction that marks their rows.
+    pub(super) async fn insert_exported(
+        &self,
+        session: &mut ClientSession,
+        entries: impl Iterator<Item = Id>,
+        number: i64,
+        again: Again,
+    ) -> Result<(), StoreError> {
+        for entries in chunks(entries, ENTRIES_PER_COMMAND) {
+            let command = match again {
+                Again::Refuse => insert_command(self.exported.name(), &entries, number),
+                Again::Move => upsert_command(self.exported.name(), &entries, number),
+            };
+            let answer = self.db.run_raw_command(command).session(&mut *session).await?;
+            let first = answer.get_array("writeErrors").ok().and_then(|errors| errors.first());
+            if let Some(error) = first.and_then(Bson::as_document) {
+                let message = text(error, "errmsg").unwrap_or_default();
+                let exists = int(error, "code") == Some(i64::from(DUPLICATE_KEY));
+                let kind = if exists { Kind::DuplicateKey } else { Kind::Unavailable };
+                return Err(StoreError { kind, message });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the collection when it is missing, and fills it from the rows of earlier batches: they carry their batch's id. Returns how
+    /// many entries were added. May be interrupted and run again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn fill_exported(&self) -> Result<u64, StoreError> {
+        let complete = self.has_exported().await?;
+        let filling = self.db.collection(FILLING);
+        let target = if complete { &self.exported } else { &filling };
+        self.create_collection(target).await?;
+        let added = self.fill_from_rows(target).await?;
+        if !complete {
+            let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
+            let rename = doc! { "renameCollection": name(&filling), "to": name(&self.exported) };
+            self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
+        }
+        Ok(added)
+    }
+
+    async fn fill_from_rows(&self, target: &Collection<Document>) -> Result<u64, StoreError> {
+        let committed = [State::Marking.name(), State::Completed.name()];
+        let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let numbers: BTreeMap<String, i64> =
+            found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
+        // A scan of the whole queue: no index of the application serves it, and it is needed once.
+        let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
+        let wanted = doc! { "_id": 0, "entryId": 1, "metadata.batchId": 1 };
+        let mut rows = self.queue.find(marked).projection(wanted).await?;
+        let mut added = 0;
+        let mut documents = Vec::with_capacity(ENTRIES_PER_COMMAND);
+        while let Some(row) = rows.try_next().await? {
+            let batch = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "batchId"));
+            let number = batch.and_then(|batch| numbers.get(&batch).copied());
+            if let (Some(number), Ok(entry)) = (number, row.get_object_id("entryId")) {
+                documents.push(doc! { "_id": entry, "n": number });
+            }
+            if documents.len() == ENTRIES_PER_COMMAND {
+                added += self.add_missing(target, &std::mem::take(&mut documents)).await?;
+            }
+        }
+        added += self.add_missing(target, &documents).await?;
+        Ok(added)
+    }
+
+    /// Inserts what is not there yet.
+    async fn add_missing(&self, target: &Collection<Document>, documents: &[Document]) -> Result<u64, StoreError> {
+        if documents.is_empty() {
+            return Ok(0);
+        }
+        let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
+        let answer = self.bounded(self.db.run_command(command).into_future()).await?;
+        let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        let other = errors.iter().filter_map(Bson::as_document).find(|error| {
+            // An entry of two batches stays with the first one that was found; `verify` reports it.
+            int(error, "code") != Some(i64::from(DUPLICATE_KEY))
+        });
+        match other {
+            Some(error) => Err(StoreError::malformed(text(error, "errmsg").unwrap_or_default())),
+            None => Ok(int(&answer, "n").unwrap_or(0) as u64),
+        }
+    }
+
+    /// Whether the collection exists.
+    pub(super) async fn has_exported(&self) -> Result<bool, StoreError> {
+        let names = self.db.list_collection_names().filter(doc! { "name": self.exported.name() });
+        Ok(!self.bounded(names.into_future()).await?.is_empty())
+    }
+}
+
+fn insert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentBuf {
+    let mut documents = RawArrayBuf::new();
+    for entry in entries {
+        documents.push(rawdoc! { "_id": ObjectId::from_bytes(entry.0), "n": number });
+    }
+    rawdoc! { "insert": collection, "documents": documents }
+}
+
+fn upsert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentBuf {
+    let mut updates = RawArrayBuf::new();
+    for entry in entries {
+        let same = rawdoc! { "_id": ObjectId::from_bytes(entry.0) };
+        updates.push(rawdoc! { "q": same, "u": { "$set": { "n": number } }, "upsert": true });
+    }
+    rawdoc! { "update": collection, "updates": updates }
+}

@@ -1,0 +1,254 @@
+//! An entry is in at most one committed file, whatever the application does with its rows, and `exportbatchentries` says in which.
+
+use std::time::Duration;
+
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
+
+use crate::support::command::told;
+use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, LOG, entry_ids};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const NEXT_DATE: &str = "2026-01-19";
+const NEXT_NOW: &str = "2026-01-19T18:00:05+07:00";
+
+fn next_run(day: &Day) -> crate::support::command::BatchExport {
+    day.command("run").date(NEXT_DATE).now(NEXT_NOW)
+}
+
+/// Queues an entry once more, in a row of its own.
+fn queue_again(day: &Day, entry: ObjectId) -> ObjectId {
+    let row = ObjectId::new();
+    let mut document = Entry::numbered(DATE, 0).row();
+    document.extend(doc! { "_id": row, "entryId": entry });
+    day.db.insert_many(QUEUE, vec![document]);
+    row
+}
+
+/// Holds a run at a command, changes something, and lets it go on to its end.
+fn changed_at(on: On, arguments: &[&str], change: impl FnOnce(&Day, &Seeded)) -> (Day, Seeded, serde_json::Value) {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 8);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(on);
+    let run = day.run().args(arguments).mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    change(&day, &seeded);
+    stop.release();
+    let result = run.wait(PATIENCE).expect_code(0).json();
+    day.check_converged();
+    (day, seeded, result)
+}
+
+/// The first write of the commit transaction: everything has been read for the file.
+fn before_the_commit() -> On {
+    // The first update is the one that makes the ledger.
+    On::command("update").collection(BATCHES).nth(2)
+}
+
+#[test]
+fn an_entry_that_is_queued_again_after_its_export_is_refused_with_the_number_and_the_batch_of_its_file() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    queue_again(&day, seeded.entries[1]);
+    seed_day(&day.db, NEXT_DATE, 2);
+    let refused = next_run(&day).run().expect_code(32).json();
+    let invalid = refused["invalid"].as_array().unwrap();
+    assert_eq!(invalid.len(), 1, "{refused}");
+    assert_eq!(invalid[0]["entry_id"], seeded.entries[1].to_hex());
+    let reason = "exported as number 1 in batch_2026-01-18; reverse it there, or allow it with --allow-reexport";
+    assert_eq!(invalid[0]["reason"], reason);
+    let held = next_run(&day).args(&["--invalid", "hold", "--now"]).run().expect_code(0).json();
+    assert_eq!((held["entries"].as_u64(), &held["held"][0]["reason"]), (Some(2), &reason.into()));
+    day.check_converged();
+}
+
+#[test]
+fn a_reexport_that_is_allowed_moves_the_entry_to_the_new_number() {
+    for rows in ["10000", "1"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 3);
+        day.run().run().expect_code(0);
+        queue_again(&day, seeded.entries[1]);
+        seed_day(&day.db, NEXT_DATE, 2);
+        let arguments = ["--allow-reexport", "--transaction-rows", rows];
+        assert_eq!(next_run(&day).args(&arguments).run().expect_code(0).json()["entries"], 3);
+        let written = day.db.find_one(EXPORTED, doc! { "_id": seeded.entries[1] }).unwrap();
+        assert_eq!(written.get("n").and_then(Bson::as_i64), Some(2), "{written}");
+        assert_eq!((day.db.count(EXPORTED, doc! { "n": 1 }), day.db.count(EXPORTED, doc! { "n": 2 })), (2, 3));
+    }
+}
+
+#[test]
+fn an_entry_whose_row_is_taken_back_during_the_marking_and_queued_again_is_in_one_file() {
+    // Before the first piece of the row list is marked.
+    let marking = On::command("find").collection("exportbatchrows");
+    let taken_back = |day: &Day, seeded: &Seeded| {
+        let processing = doc! { "$set": { "status": "processing" } };
+        day.db.update_one(QUEUE, doc! { "_id": seeded.rows[5] }, processing);
+    };
+    let (day, seeded, result) = changed_at(marking, &["--transaction-rows", "3"], taken_back);
+    assert_eq!(result["changed_after_commit"], 1);
+    let row = doc! { "_id": seeded.rows[5] };
+    let found = day.db.find_one(QUEUE, row.clone()).unwrap();
+    assert_eq!(found.get_str("status").ok(), Some("processing"), "its status is the application's");
+    assert_eq!(found.get_document("metadata").unwrap().get_str("batchId").ok(), Some(BATCH));
+    day.command("verify").run().expect_code(0);
+    // The application empties it, too, before it queues the entry again.
+    day.db.update_one(QUEUE, row, doc! { "$set": { "status": "queued", "metadata": null } });
+    seed_day(&day.db, NEXT_DATE, 1);
+    let refused = next_run(&day).run().expect_code(32).json();
+    assert_eq!(refused["invalid"][0]["entry_id"], seeded.entries[5].to_hex(), "{refused}");
+    day.check_guarantees();
+}
+
+#[test]
+fn a_row_that_names_another_entry_by_the_time_of_its_marking_is_left_alone_and_listed() {
+    let marking = || On::command("find").collection("exportbatchrows");
+    let changes: [fn(ObjectId) -> Document; 3] = [
+        |other| doc! { "entryId": other },
+        |_| doc! { "metadata": [] },
+        |_| doc! { "metadata": "a note of the application" },
+    ];
+    for change in changes {
+        let other = ObjectId::new();
+        let mut before = None;
+        let (day, seeded, result) = changed_at(marking(), &["--transaction-rows", "3"], |day, seeded| {
+            let row = doc! { "_id": seeded.rows[5] };
+            day.db.update_one(QUEUE, row.clone(), doc! { "$set": change(other) });
+            before = day.db.find_one(QUEUE, row);
+        });
+        assert_eq!(result["changed_after_commit"], 1);
+        assert_eq!(day.db.find_one(QUEUE, doc! { "_id": seeded.rows[5] }), before, "it was touched");
+        assert_eq!(day.batch().get_array("changedAfterCommit").unwrap(), &vec![Bson::from(seeded.rows[5])]);
+        assert_eq!(day.db.count(EXPORTED, doc! { "_id": seeded.entries[5], "n": 1 }), 1, "its entry is in the file");
+    }
+}
+
+#[test]
+fn a_queued_row_whose_entry_or_time_changes_before_the_commit_is_read_again() {
+    for rows in ["10000", "3"] {
+        let other = Entry::numbered(DATE, 900);
+        let (day, ..) = changed_at(before_the_commit(), &["--transaction-rows", rows], |day, seeded| {
+            day.db.insert_many(ENTRIES, vec![other.document()]);
+            day.db.update_one(QUEUE, doc! { "_id": seeded.rows[6] }, doc! { "$set": { "entryId": other.id() } });
+        });
+        let ids = entry_ids(&day.live_files()[0].bytes);
+        assert!(ids.contains(&other.id().to_hex()) && ids.len() == 8, "{ids:?}");
+        let (day, seeded, _) = changed_at(before_the_commit(), &["--transaction-rows", rows], |day, seeded| {
+            let first = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[0] }).unwrap();
+            let earlier = first.get_datetime("scheduledFor").unwrap().timestamp_millis() - 60_000;
+            let earlier = mongodb::bson::DateTime::from_millis(earlier);
+            day.db.update_one(QUEUE, doc! { "_id": seeded.rows[6] }, doc! { "$set": { "scheduledFor": earlier } });
+        });
+        let ids = entry_ids(&day.live_files()[0].bytes);
+        assert_eq!(ids[0], seeded.entries[6].to_hex(), "the file keeps the order of the queue");
+        day.command("verify").run().expect_code(0);
+    }
+}
+
+#[test]
+fn an_entry_that_another_file_gets_before_the_commit_stops_it() {
+    for rows in ["10000", "3"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 8);
+        let proxy = Proxy::before(Mongod::shared());
+        let stop = proxy.hold(before_the_commit());
+        let run = day.run().args(&["--transaction-rows", rows]).mongodb(&proxy.uri(&day.db)).spawn();
+        stop.wait_until_reached(PATIENCE);
+        day.db.insert_many(EXPORTED, vec![doc! { "_id": seeded.entries[7], "n": 17_i64 }]);
+        stop.release();
+        let refused = run.wait(PATIENCE).expect_code(32).json();
+        let reason = refused["invalid"][0]["reason"].as_str().unwrap();
+        assert!(reason.starts_with("exported as number 17; "), "{reason}");
+        assert_eq!((day.log().len(), day.rows_with_status("queued")), (0, 8));
+    }
+}
+
+#[test]
+fn metadata_that_cannot_take_a_mark_makes_the_row_invalid_and_is_not_lost() {
+    for metadata in [Bson::Array(Vec::new()), "a note".into(), 7.into()] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 3);
+        let row = doc! { "_id": seeded.rows[1] };
+        day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "metadata": metadata.clone() } });
+        let refused = day.run().run().expect_code(32).json();
+        assert_eq!(refused["invalid"][0]["reason"], "the queue row's metadata is not an object", "{refused}");
+        day.run().args(&["--invalid", "hold", "--now"]).run().expect_code(0);
+        let found = day.db.find_one(QUEUE, row).unwrap();
+        assert_eq!((found.get("metadata"), found.get_str("status").ok()), (Some(&metadata), Some("failed")));
+        day.check_converged();
+    }
+}
+
+#[test]
+fn an_edit_that_is_acknowledged_while_the_commit_is_under_way_is_reported() {
+    for rows in ["10000", "3"] {
+        let commit = On::command("insert").collection(LOG);
+        let (_, seeded, result) = changed_at(commit, &["--transaction-rows", rows], |day, seeded| {
+            let edit = doc! { "$set": { "description": "edited in between" } };
+            day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[2] }, edit);
+        });
+        assert_eq!(result["edited_after_read"], serde_json::json!([seeded.entries[2].to_hex()]));
+        assert_eq!(result["outcome"], "completed");
+    }
+}
+
+#[test]
+fn init_writes_down_the_entries_of_earlier_batches_and_a_run_without_that_names_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    day.run().run().expect_code(0);
+    let written = day.db.find_all(EXPORTED, doc! {});
+    // As a version that knew nothing of it left the database.
+    day.db.block(day.db.collection(EXPORTED).drop()).expect("to drop the collection");
+    seed_day(&day.db, NEXT_DATE, 2);
+    let refused = next_run(&day).run().expect_code(30).json();
+    assert!(told(&refused["error"]).contains("batch-export init"), "{refused}");
+    assert_eq!(day.command("init").run().expect_code(0).json()["entries_added"], 5);
+    assert_eq!(day.db.find_all(EXPORTED, doc! {}), written);
+    assert_eq!(day.command("init").run().expect_code(0).json()["entries_added"], 0, "again does no harm");
+    next_run(&day).arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_lost_ledger_stops_the_next_run_and_init_rebuilds_it_from_the_log() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let ledger = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
+    day.db.delete_many(BATCHES, doc! { "_id": "ledger" });
+    seed_day(&day.db, NEXT_DATE, 2);
+    let refused = next_run(&day).run().expect_code(30).json();
+    assert!(told(&refused["error"]).contains("init --adopt"), "{refused}");
+    day.command("init").arg("--adopt").run().expect_code(0);
+    let rebuilt = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
+    assert_eq!((rebuilt.get("number"), rebuilt.get("lastSha256")), (ledger.get("number"), ledger.get("lastSha256")));
+    assert_eq!(next_run(&day).arg("--now").run().expect_code(0).json()["number"], 2);
+    day.check_converged();
+}
+
+#[test]
+fn a_lost_batch_document_stops_its_date_and_init_rebuilds_it_from_the_log() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let before = day.batch();
+    day.db.delete_many(BATCHES, doc! { "_id": BATCH });
+    let refused = day.run().run().expect_code(30).json();
+    assert!(told(&refused["error"]).contains("as number 1"), "{refused}");
+    assert!(told(&refused["error"]).contains("init --adopt"), "{refused}");
+    let made = day.command("init").arg("--adopt").run().expect_code(0).json();
+    assert_eq!(made["adopted"], serde_json::json!([BATCH]));
+    let rebuilt = day.batch();
+    for field in ["state", "number", "marked"] {
+        assert_eq!(rebuilt.get(field), before.get(field), "{field}");
+    }
+    assert_eq!(day.run().run().expect_code(0).json()["outcome"], "already_completed");
+    assert_eq!((day.log().len(), day.live_files().len()), (1, 1));
+    day.check_converged();
+}

@@ -1,0 +1,117 @@
+//! The row list of a large batch: marked piece by piece by whoever is there, rebuilt when it is lost.
+
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use rustix::process::Signal;
+
+use crate::support::command::{BatchExport, told};
+use crate::support::day::{Day, EXPORTED};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy};
+use crate::support::seed::{DATE, QUEUE, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LISTS: &str = "exportbatchrows";
+const PIECES: [&str; 2] = ["--transaction-rows", "3"];
+
+fn next_run(day: &Day) -> BatchExport {
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00")
+}
+
+/// A batch of 8 rows in 3 pieces that is official, and whose run was killed before it marked the n-th of them.
+fn killed_before_piece(nth: u32, arguments: &[&str]) -> Day {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 8);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(On::command("findAndModify").collection(LISTS).nth(nth));
+    let run = day.run().args(&PIECES).args(arguments).mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    run.kill();
+    stop.cut();
+    day.db.abort_abandoned_transactions();
+    assert_eq!(day.batch().get_str("state").ok(), Some("marking"));
+    day
+}
+
+#[test]
+fn a_run_for_another_date_marks_what_a_killed_one_left_and_needs_no_lease_to_run_out() {
+    for nth in 1..=3 {
+        let day = killed_before_piece(nth, &[]);
+        day.check_guarantees();
+        seed_day(&day.db, "2026-01-19", 2);
+        let next = next_run(&day).run().expect_code(0).json();
+        assert_eq!((next["entries"].as_u64(), next["number"].as_u64()), (Some(2), Some(2)), "{next}");
+        day.check_converged();
+    }
+}
+
+#[test]
+fn a_marker_that_was_paused_in_a_piece_does_no_harm_when_it_wakes_up() {
+    for command in ["findAndModify", "insert", "commitTransaction"] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 8);
+        let proxy = Proxy::before(Mongod::shared());
+        // The commit of the batch is a transaction too.
+        let on = match command {
+            "findAndModify" => On::command(command).collection(LISTS).nth(2),
+            "insert" => On::command(command).collection(EXPORTED).nth(2),
+            _ => On::command(command).nth(4),
+        };
+        let stop = proxy.hold(on);
+        let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+        stop.wait_until_reached(PATIENCE);
+        run.signal(Signal::STOP);
+        day.db.abort_abandoned_transactions();
+        day.retry().run().expect_code(0);
+        day.check_converged();
+        let before = (day.db.find_all(QUEUE, doc! {}), day.db.find_all(EXPORTED, doc! {}), day.batch());
+        run.signal(Signal::CONT);
+        stop.release();
+        let ended = run.wait(PATIENCE);
+        assert!([0, 20].contains(&ended.code), "{}", ended.report());
+        let after = (day.db.find_all(QUEUE, doc! {}), day.db.find_all(EXPORTED, doc! {}), day.batch());
+        assert!(before == after, "{command}: it changed something: {}", ended.report());
+    }
+}
+
+#[test]
+fn several_processes_mark_one_list_together() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 60);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(On::command("findAndModify").collection(LISTS));
+    let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    let others = [(); 3].map(|()| day.retry().args(&PIECES).spawn());
+    stop.release();
+    for one in others.into_iter().chain([run]) {
+        one.wait(PATIENCE).expect_code(0);
+    }
+    assert_eq!(day.db.count(EXPORTED, doc! { "n": 1 }), 60);
+    day.check_converged();
+}
+
+#[test]
+fn a_lost_row_list_is_made_anew_from_the_official_file() {
+    for nth in 1..=3 {
+        let day = killed_before_piece(nth, &[]);
+        day.db.block(day.db.collection(LISTS).drop()).expect("to drop the collection");
+        seed_day(&day.db, "2026-01-19", 2);
+        next_run(&day).run().expect_code(0);
+        day.check_converged();
+        assert_eq!(day.rows_with_status("completed"), 10);
+    }
+}
+
+#[test]
+fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_on() {
+    let day = killed_before_piece(2, &["--format", "express"]);
+    day.db.block(day.db.collection(LISTS).drop()).expect("to drop the collection");
+    for command in [day.run(), day.retry(), next_run(&day)] {
+        let refused = command.args(&["--format", "express"]).run().expect_code(30);
+        let result = refused.json();
+        let error = if result["error"].is_null() { &result["batches"][0]["error"] } else { &result["error"] };
+        assert!(told(error).contains("restore exportbatchrows"), "{result}");
+    }
+}
