@@ -41,6 +41,16 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// Whether the batch takes no more rows after it.
+    pub fn closes_day(self) -> bool {
+        match self {
+            Outcome::Completed | Outcome::AlreadyCompleted | Outcome::Empty => true,
+            Outcome::NothingDue | Outcome::DryRun | Outcome::Failed(_) => false,
+        }
+    }
+}
+
 impl Serialize for Outcome {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())

@@ -21,6 +21,7 @@ use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::notify::Listeners;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -68,6 +69,15 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
     let result = StatusResult { outcome: exit.name(), exit_code: exit.code(), one_line: args.check, ..result };
     render::print(&result, output);
+    if args.check && args.date.is_none() {
+        let closed =
+            |row: &&BatchLine| [State::Completed, State::Marking, State::Empty].map(State::name).contains(&row.state);
+        let closed = result.batches.iter().find(closed).map(|row| row.date);
+        let listeners = Listeners::prepare(config);
+        listeners.count_queue(&store, closed).await;
+        listeners.measure_queue();
+        listeners.finish(exit, None).await;
+    }
     Ok(exit)
 }
 

@@ -16,12 +16,34 @@ use std::path::Path;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::files::open_regular;
-use crate::outcome::{BatchResult, Durations, Outcome};
+use crate::outcome::{BatchResult, Durations};
+use crate::store::NeverDue;
 
 /// Which business date the success is of, as an instant.
 const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
 /// What every one of our metrics begins with.
 const OURS: &str = "batch_export_";
+
+/// Rows that no batch takes by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueCounts {
+    /// Rows that came after their batch was made; `None` when no batch was made yet.
+    pub(super) late: Option<u64>,
+    /// Rows that will never become due.
+    pub(super) never_due: NeverDue,
+}
+
+/// The state of the queue.
+pub(super) fn queue(counts: &QueueCounts) -> String {
+    let mut text = String::new();
+    if let Some(late) = counts.late {
+        gauge(&mut text, "late_rows", "Rows that came after their batch was made, and wait for the next one", late);
+    }
+    let NeverDue { processing, far_ahead, latest: _ } = counts.never_due;
+    gauge(&mut text, "stuck_rows", "Scheduled rows that are processing for more than a day", processing);
+    gauge(&mut text, "far_ahead_rows", "Queued rows that are due more than a year ahead", far_ahead);
+    text
+}
 
 /// The state after passes that have just ended. `known` is the cut-off of the newest day that is known to be done, as seconds: a success of
 /// an earlier one is left out.
@@ -30,9 +52,7 @@ pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: 
     let mut text = String::new();
     run(&mut text, exit, results, now);
     // The last batch of several is the latest one.
-    let done = results
-        .last()
-        .filter(|result| exit == Exit::Ok && !matches!(result.outcome, Outcome::NothingDue | Outcome::DryRun));
+    let done = results.last().filter(|result| exit == Exit::Ok && result.outcome.closes_day());
     let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp().min(now)));
     if let Some((result, cutoff)) = done.filter(|(_, cutoff)| known.is_none_or(|newest| newest <= *cutoff as f64)) {
         success(&mut text, result, cutoff, now);
@@ -40,11 +60,11 @@ pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: 
     text
 }
 
-/// Writes the state after passes that have just ended to a file.
-pub(super) fn write(path: &Path, exit: Exit, results: &[BatchResult], config: &Config) -> io::Result<()> {
+/// Writes to a file what `say` makes of the cut-off of the newest day that is known to be done.
+pub(super) fn write(path: &Path, say: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
     let mut old = String::new();
     let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
-    let mut text = text(exit, results, config, value(&old, CUTOFF));
+    let mut text = say(value(&old, CUTOFF));
     text.push_str(&kept(&old, &text));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()

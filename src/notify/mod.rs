@@ -17,16 +17,19 @@ mod untold;
 mod webhook;
 mod wire;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use tokio::task::JoinHandle;
 
 use crate::batch::{BatchId, Untold};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
-use crate::store::{Overview, Store};
+use crate::store::{Overview, Store, StoreError};
 use message::Message;
+use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
 use ping::Ping;
 use wire::{Call, Wire, conceal_parts};
@@ -35,6 +38,9 @@ use wire::{Call, Wire, conceal_parts};
 const LIMIT: Duration = wire::IN_ALL;
 /// The same after a signal: whoever sent it does not wait long.
 const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
+
+/// How long counting rows for the metrics may take.
+const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an event is worth telling.
 const WORTH: chrono::Duration = chrono::Duration::hours(24);
@@ -54,6 +60,7 @@ pub struct Listeners<'a> {
     people: Option<Outbox>,
     gateway: Option<Outbox>,
     notes: Notes,
+    counts: OnceLock<QueueCounts>,
     /// Whether work began: else nobody but those who missed something is told.
     begun: bool,
 }
@@ -79,6 +86,7 @@ impl<'a> Listeners<'a> {
             ping: config.health_check.clone().map(Ping::new),
             started: None,
             notes: notes.clone(),
+            counts: OnceLock::new(),
             begun: false,
         }
     }
@@ -131,13 +139,47 @@ impl<'a> Listeners<'a> {
 
     /// Writes the metrics to the file, and sends them to the Pushgateway. Never waits for the latter.
     pub fn measure(&self, exit: Exit, results: &[BatchResult]) {
+        self.publish(|known| metrics::text(exit, results, self.config, known) + &self.queue());
+    }
+
+    /// Writes and sends the state of the queue alone: no run was made.
+    pub fn measure_queue(&self) {
+        self.publish(|_| self.queue());
+    }
+
+    /// Counts the rows that no batch takes, for the metrics; `closed` is the newest business date whose batch is made. Takes a bounded time.
+    pub async fn count_queue(&self, store: &Store, closed: Option<NaiveDate>) {
+        if self.config.metrics_file.is_none() && self.gateway.is_none() {
+            return;
+        }
+        let count = async {
+            let late = match closed {
+                Some(date) => Some(store.due_count(self.config.calendar.cutoff(date)).await?),
+                None => None,
+            };
+            let now = store.now().unwrap_or_else(|| self.config.clock.now());
+            Ok::<_, StoreError>(QueueCounts { late, never_due: store.never_due(now).await? })
+        };
+        match tokio::time::timeout(COUNT_LIMIT, count).await {
+            Ok(Ok(counts)) => drop(self.counts.set(counts)),
+            Ok(Err(error)) => tracing::warn!("the rows that no batch takes could not be counted: {error}"),
+            Err(_) => tracing::warn!("the rows that no batch takes could not be counted in time"),
+        }
+    }
+
+    fn queue(&self) -> String {
+        self.counts.get().map(metrics::queue).unwrap_or_default()
+    }
+
+    /// To the file, and to the Pushgateway.
+    fn publish(&self, say: impl Fn(Option<f64>) -> String) {
         if let Some(path) = &self.config.metrics_file
-            && let Err(error) = metrics::write(path, exit, results, self.config)
+            && let Err(error) = metrics::write(path, &say)
         {
             tracing::warn!("the metrics file {} was not written: {error}", path.display());
         }
         let Some((gateway, base)) = self.gateway.as_ref().zip(self.config.metrics_url.as_ref()) else { return };
-        let text = metrics::text(exit, results, self.config, Some(metrics::latest_due(self.config)));
+        let text = say(Some(metrics::latest_due(self.config)));
         match metrics::push_address(base.expose(), &self.config.database_name()) {
             Some(url) => gateway.put(Call::post(url, "text/plain; version=0.0.4; charset=utf-8", text), None),
             None => tracing::warn!("the Pushgateway was not told: its address cannot be extended"),
@@ -148,8 +190,13 @@ impl<'a> Listeners<'a> {
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
         let of_schedule = self.begun.then_some((exit, results));
         if self.begun {
-            self.measure(exit, results);
             results.iter().for_each(|result| self.tell(result));
+            let is_stopped = matches!(exit, Exit::InterruptedInt | Exit::InterruptedTerm);
+            if let Some(store) = self.notes.get().filter(|_| !is_stopped) {
+                let closed = results.last().filter(|result| result.outcome.closes_day()).map(|result| result.date);
+                self.count_queue(store, closed).await;
+            }
+            self.measure(exit, results);
         }
         self.finish(exit, of_schedule).await;
     }

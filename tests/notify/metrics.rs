@@ -5,11 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use mongodb::bson::doc;
 use tempfile::TempDir;
 
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
-use crate::support::seed::{DATE, Entry, seed, seed_day};
+use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
 
 /// A metrics file, and the folder that is only its own.
 pub struct MetricsFile {
@@ -100,6 +101,34 @@ fn a_day_that_is_done_early_is_no_success_of_the_future() {
     let text = metrics.text();
     let now = chrono::DateTime::parse_from_rfc3339(early).unwrap().timestamp() as f64;
     assert_eq!(value(&text, "batch_export_last_success_cutoff_timestamp_seconds"), now, "{}", finished.report());
+}
+
+#[test]
+fn late_and_stuck_rows_are_counted_by_a_run_and_by_the_health_check() {
+    let (day, metrics) = (Day::in_directory(), MetricsFile::new());
+    seed_day(&day.db, DATE, 3);
+    metrics.of(day.run()).run().expect_code(0);
+    let counts =
+        |text: &str| ["late", "stuck", "far_ahead"].map(|what| value(text, &format!("batch_export_{what}_rows")));
+    assert_eq!(counts(&metrics.text()), [0.0, 0.0, 0.0]);
+    seed(&day.db, &[Entry::numbered(DATE, 7), Entry::numbered(DATE, 8)]);
+    let old = mongodb::bson::DateTime::from_millis(0);
+    day.db.update_one(
+        QUEUE,
+        doc! { "status": "queued" },
+        doc! { "$set": { "status": "processing", "updatedAt": old } },
+    );
+    metrics.of(day.command("status")).arg("--check").run().expect_code(34);
+    let text = metrics.text();
+    assert_eq!(counts(&text), [1.0, 1.0, 0.0]);
+    assert_eq!(value(&text, "batch_export_last_success_entries"), 3.0, "what the run said is gone");
+    // A look is no health check.
+    let before = metrics.text();
+    day.db.update_one(QUEUE, doc! { "status": "processing" }, doc! { "$set": { "status": "cancelled" } });
+    metrics.of(day.command("status")).run().expect_code(0);
+    assert_eq!(metrics.text(), before);
+    metrics.of(day.run()).run().expect_code(0);
+    assert_eq!(counts(&metrics.text()), [1.0, 0.0, 0.0]);
 }
 
 #[test]

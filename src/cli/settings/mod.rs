@@ -52,7 +52,16 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
     const DATABASE_SETTINGS: &[&Setting] = GROUPS[0].1;
     let own: &[&[&Setting]] = match command {
         Name::Run | Name::Retry | Name::Backfill => return all().collect(),
-        Name::Status => &[&[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &BATCH_COLLECTION, &TIMEZONE, &CUTOFF]],
+        Name::Status => &[&[
+            &MONGODB_URI,
+            &DATABASE,
+            &QUEUE_COLLECTION,
+            &BATCH_COLLECTION,
+            &TIMEZONE,
+            &CUTOFF,
+            &METRICS_FILE,
+            &METRICS_URL,
+        ]],
         Name::Verify => &[
             DATABASE_SETTINGS,
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
