@@ -23,6 +23,7 @@ mod needs;
 mod notify;
 mod readme;
 mod readme_commands;
+mod refusals;
 mod retry;
 mod row_list;
 mod run;

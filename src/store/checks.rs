@@ -11,10 +11,13 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, WriteConcern};
 
+use super::batches::Claim;
+use super::commit::{completed, log_entry, marks};
 use super::deployment::Deployment;
 use super::document::{date, text};
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::{Store, WIRE_VERSION_5_0};
+use crate::batch::{BatchId, FileFacts};
 use crate::failure::Failure;
 
 /// How long a majority may take to confirm a write.
@@ -75,7 +78,8 @@ impl Store {
     async fn try_each(&self, session: &mut ClientSession) -> Result<(), StoreError> {
         let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
         let none = doc! { "$set": { "updatedAt": null } };
-        for collection in [&self.batches, &self.log, &self.row_lists, &self.exported] {
+        self.try_log(session).await?;
+        for collection in [&self.batches, &self.row_lists, &self.exported] {
             let insert = collection.insert_one(&probe).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(|error| on(collection, error))?;
         }
@@ -87,7 +91,33 @@ impl Store {
         self.bounded(delete.into_future()).await.map_err(|error| on(&self.row_lists, error))?;
         let find = self.entries.find_one(probe).session(&mut *session);
         self.bounded(find.into_future()).await.map_err(|error| on(&self.entries, error))?;
+        self.try_marks(session).await
+    }
+
+    /// Writes the log of two days, as a commit writes it: a unique index shows only at the second one.
+    async fn try_log(&self, session: &mut ClientSession) -> Result<(), StoreError> {
+        let file = FileFacts { name: BatchId::LAST.file_name(), ..FileFacts::default() };
+        for number in [i64::MAX - 1, i64::MAX] {
+            let claim = Claim { batch: BatchId::LAST, fence: number, attempt: 1 };
+            let log = log_entry(&claim, &file, number, None, DateTime::UNIX_EPOCH);
+            let insert = self.log.insert_one(log).session(&mut *session);
+            self.bounded(insert.into_future()).await.map_err(|error| on(&self.log, error))?;
+        }
         Ok(())
+    }
+
+    /// Marks a row that is queued, if there is one, as a commit marks it. The last of all tries: it may meet the application, which ends the
+    /// transaction.
+    async fn try_marks(&self, session: &mut ClientSession) -> Result<(), StoreError> {
+        let file = FileFacts { name: BatchId::LAST.file_name(), ..FileFacts::default() };
+        let queued = doc! { "exportPath": "scheduled", "status": "queued" };
+        let marks = completed(&marks(BatchId::LAST.into(), &file));
+        let update = self.queue.update_one(queued, vec![marks]).session(&mut *session);
+        match self.bounded(update.into_future()).await {
+            // The application is at that row; or it is one that a run refuses by itself.
+            Err(StoreError { kind: Kind::WriteConflict | Kind::PathNotViable, .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(on(&self.queue, error)),
+        }
     }
 
     /// Which of the application's collections hold nothing at all.
@@ -122,7 +152,7 @@ impl Store {
 }
 
 fn on(collection: &mongodb::Collection<Document>, error: StoreError) -> StoreError {
-    StoreError { kind: error.kind, message: format!("{}: {}", collection.name(), error.message) }
+    error.in_collection(collection.name())
 }
 
 fn is_timeout(error: &mongodb::error::Error) -> bool {

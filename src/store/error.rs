@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
 use crate::exit::Exit;
@@ -29,6 +30,8 @@ pub enum Kind {
     UnknownCommit,
     /// The snapshot is too old or not available yet; a new one will do.
     Snapshot,
+    /// A rule of the collection forbids the write: a validator, a unique index, a capped or time-series collection, a view.
+    Rule,
     /// A document with that key exists.
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
@@ -48,6 +51,7 @@ impl Kind {
             Kind::TransientTransaction | Kind::WriteConflict | Kind::UnknownCommit => true,
             Kind::Denied
             | Kind::Snapshot
+            | Kind::Rule
             | Kind::DuplicateKey
             | Kind::PathNotViable
             | Kind::BadName
@@ -78,6 +82,22 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// The same error with the collection named. A key that exists is a rule there: only our own collections are asked for keys.
+    pub(super) fn in_collection(self, name: &str) -> StoreError {
+        let kind = if self.kind == Kind::DuplicateKey { Kind::Rule } else { self.kind };
+        StoreError { kind, message: format!("{name}: {}", self.message) }
+    }
+
+    /// The first refusal in the answer to a write command that was sent as it is.
+    pub(super) fn in_answer(answer: &Document) -> Option<StoreError> {
+        let error = answer.get_array("writeErrors").ok()?.first()?.as_document()?;
+        let code = error.get_i32("code").unwrap_or_default();
+        let message = error.get_str("errmsg").unwrap_or("a write was refused");
+        Some(StoreError { kind: kind_of_code(code), message: cut(message) })
+    }
+}
+
 impl From<Error> for StoreError {
     fn from(error: Error) -> StoreError {
         StoreError { kind: kind(&error), message: describe(&error) }
@@ -99,6 +119,10 @@ impl From<StoreError> for Failure {
                 .next("correct --database or the collection's name"),
             Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("unhide, rename or drop that index, then run `batch-export init` again"),
+            Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+                "change the rule that is named (validator, index, kind of collection), so that it allows what a run writes; \
+                 `batch-export doctor` tries it",
+            ),
             Kind::WriteConflict => {
                 let message = format!("the writes of others keep coming in between: {}", error.message);
                 Failure::new(Exit::CommitConflict, message)
@@ -106,7 +130,6 @@ impl From<StoreError> for Failure {
             Kind::TransientTransaction
             | Kind::UnknownCommit
             | Kind::Snapshot
-            | Kind::DuplicateKey
             | Kind::PathNotViable
             | Kind::Unavailable => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)),
         }
@@ -118,7 +141,11 @@ pub(super) fn describe(error: &Error) -> String {
     let text = match &*error.kind {
         ErrorKind::ServerSelection { message, .. } => unanswered(message),
         ErrorKind::Command(command) => format!("{} ({})", cut(&command.message), command.code_name),
-        ErrorKind::Write(WriteFailure::WriteError(write)) => cut(&write.message),
+        ErrorKind::Write(WriteFailure::WriteError(write)) => match &write.details {
+            // What the rule of a validator is, as far as the server tells.
+            Some(details) => cut(&format!("{}: {details}", write.message)),
+            None => cut(&write.message),
+        },
         ErrorKind::Io(error) => format!("the connection broke: {error}"),
         other => cut(&other.to_string()),
     };
@@ -169,17 +196,23 @@ fn kind(error: &Error) -> Kind {
     if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
         return Kind::Denied;
     }
-    match code(error) {
+    code(error).map_or(Kind::Unavailable, kind_of_code)
+}
+
+fn kind_of_code(code: i32) -> Kind {
+    match code {
         // Unauthorized, AuthenticationFailed.
-        Some(13 | 18) => Kind::Denied,
+        13 | 18 => Kind::Denied,
         // SnapshotTooOld, SnapshotUnavailable.
-        Some(239 | 246) => Kind::Snapshot,
-        Some(11000) => Kind::DuplicateKey,
-        Some(28) => Kind::PathNotViable,
+        239 | 246 => Kind::Snapshot,
+        // DocumentValidationFailure, CommandNotSupportedOnView, OperationNotSupportedInTransaction (capped, time series).
+        121 | 166 | 263 => Kind::Rule,
+        11000 => Kind::DuplicateKey,
+        28 => Kind::PathNotViable,
         // InvalidNamespace.
-        Some(73) => Kind::BadName,
+        73 => Kind::BadName,
         // IndexOptionsConflict, IndexKeySpecsConflict.
-        Some(85 | 86) => Kind::IndexConflict,
+        85 | 86 => Kind::IndexConflict,
         _ => Kind::Unavailable,
     }
 }
@@ -188,6 +221,7 @@ pub(super) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+        ErrorKind::InsertMany(many) => many.write_errors.as_ref()?.first().map(|error| error.code),
         _ => None,
     }
 }

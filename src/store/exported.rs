@@ -16,7 +16,7 @@ use mongodb::{ClientSession, Collection};
 use super::Store;
 use super::commit::chunks;
 use super::document::{int, text};
-use super::error::{Kind, StoreError};
+use super::error::StoreError;
 use crate::batch::{BatchId, State};
 use crate::id::Id;
 
@@ -49,7 +49,7 @@ impl fmt::Display for ExportedIn {
 /// What to do with an entry that is in a committed file already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// Nothing is written: an error of the kind [`Kind::DuplicateKey`].
+    /// Nothing is written: an error of the kind [`DuplicateKey`](super::error::Kind::DuplicateKey).
     Refuse,
     /// It moves to the new number.
     Move,
@@ -100,12 +100,8 @@ impl Store {
                 Again::Move => upsert_command(self.exported.name(), &entries, number),
             };
             let answer = self.db.run_raw_command(command).session(&mut *session).await?;
-            let first = answer.get_array("writeErrors").ok().and_then(|errors| errors.first());
-            if let Some(error) = first.and_then(Bson::as_document) {
-                let message = text(error, "errmsg").unwrap_or_default();
-                let exists = int(error, "code") == Some(i64::from(DUPLICATE_KEY));
-                let kind = if exists { Kind::DuplicateKey } else { Kind::Unavailable };
-                return Err(StoreError { kind, message });
+            if let Some(error) = StoreError::in_answer(&answer) {
+                return Err(error);
             }
         }
         Ok(())

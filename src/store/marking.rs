@@ -95,13 +95,14 @@ impl Store {
         let mark = |rows: &[Id], update: Document| {
             self.queue.update_many(doc! { "_id": ids(rows) }, vec![update]).hint(by_id())
         };
-        mark(&queued, completed(&marks)).session(&mut *session).await?;
+        let refused = |error: mongodb::error::Error| StoreError::from(error).in_collection(self.queue.name());
+        mark(&queued, completed(&marks)).session(&mut *session).await.map_err(refused)?;
         if queued.len() < rows.len() {
             let done: std::collections::BTreeSet<&Id> = queued.iter().collect();
             let changed: Vec<RowKey> = rows.iter().filter(|key| !done.contains(&key.row)).copied().collect();
             let found = rows_of_ids(&self.queue, session, changed.iter(), doc! {}).await?;
             let taken_back = as_listed(&changed, found);
-            mark(&taken_back, doc! { "$set": &marks }).session(&mut *session).await?;
+            mark(&taken_back, doc! { "$set": &marks }).session(&mut *session).await.map_err(refused)?;
             let listed: Vec<Bson> =
                 changed.iter().filter(|key| key.row != Id::ABSENT).map(|key| key.row.into()).collect();
             let list = doc! { "$push": { "changedAfterCommit": { "$each": listed } } };

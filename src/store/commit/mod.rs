@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use mongodb::ClientSession;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 use writes::Stopped;
-pub(super) use writes::{chunks, completed, ids, marks};
+pub(super) use writes::{chunks, completed, ids, log_entry, marks};
 
 use super::Store;
 use super::batches::Claim;
@@ -212,6 +212,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         Kind::Denied
         | Kind::UnknownCommit
         | Kind::Snapshot
+        | Kind::Rule
         | Kind::DuplicateKey
         | Kind::PathNotViable
         | Kind::BadName

@@ -10,6 +10,7 @@ use super::CommitRequest;
 use crate::batch::{Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
+use crate::store::batches::Claim;
 use crate::store::document::{bson_date, date, file_document, int};
 use crate::store::due::{by_id, due_filter};
 use crate::store::error::{Kind, StoreError};
@@ -47,6 +48,7 @@ impl From<StoreError> for Stopped {
             | Kind::WriteConflict
             | Kind::UnknownCommit
             | Kind::Snapshot
+            | Kind::Rule
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
@@ -68,8 +70,10 @@ impl Store {
             join3(self.compare(request), self.mark(session, request), self.look(request)).await;
         let contents = compared?;
         marked?;
-        let log = log_entry(request, found?);
-        self.log.insert_one(log).session(&mut *session).await?;
+        let previous = request.ledger.last_sha256.as_deref();
+        let log = log_entry(request.claim, request.file, request.ledger.number + 1, previous, found?);
+        let logged = self.log.insert_one(log).session(&mut *session).await;
+        logged.map_err(|error| StoreError::from(error).in_collection(self.log.name()))?;
         Ok(contents)
     }
 
@@ -104,6 +108,9 @@ impl Store {
         let updates = vec![doc! { "q": &seen, "u": next }, doc! { "q": &held, "u": [{ "$set": changes }] }];
         let command = doc! { "update": self.batches.name(), "updates": updates };
         let answer = self.db.run_command(command).session(&mut *session).await?;
+        if let Some(error) = StoreError::in_answer(&answer) {
+            return Err(error.in_collection(self.batches.name()).into());
+        }
         if int(&answer, "n") == Some(2) {
             return Ok(());
         }
@@ -124,7 +131,9 @@ impl Store {
                 let mut filter = due_filter(request.cutoff);
                 filter.insert("_id", ids(rows));
                 let update = self.queue.update_many(filter, vec![completed(&marks)]).hint(by_id());
-                marked += update.session(&mut *session).await?.modified_count;
+                let updated = update.session(&mut *session).await;
+                let updated = updated.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?;
+                marked += updated.modified_count;
             }
             if marked != rows.len() as u64 {
                 let changed = rows.len() as u64 - marked;
@@ -153,6 +162,9 @@ impl Store {
                 .collect();
             let command = doc! { "update": &self.settings.collections.queue, "updates": updates };
             let answer = self.db.run_command(command).session(&mut *session).await?;
+            if let Some(error) = StoreError::in_answer(&answer) {
+                return Err(error.in_collection(self.queue.name()).into());
+            }
             if int(&answer, "nModified") != Some(held.len() as i64) {
                 return Err(Stopped::Conflict(
                     "rows that were to be held back changed since they were read".to_owned(),
@@ -218,8 +230,14 @@ pub(in crate::store) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usiz
     })
 }
 
-fn log_entry(request: &CommitRequest<'_>, now: DateTime<Utc>) -> Document {
-    let (claim, file, number) = (request.claim, request.file, request.ledger.number + 1);
+/// What the log gets of a batch.
+pub(in crate::store) fn log_entry(
+    claim: &Claim,
+    file: &FileFacts,
+    number: i64,
+    previous_sha256: Option<&str>,
+    now: DateTime<Utc>,
+) -> Document {
     doc! {
         "queueId": null,
         "action": "csv_generated",
@@ -230,7 +248,7 @@ fn log_entry(request: &CommitRequest<'_>, now: DateTime<Utc>) -> Document {
             "batchDate": claim.batch.date().to_string(),
             "batchId": claim.batch,
             "number": number,
-            "previousSha256": request.ledger.last_sha256.clone(),
+            "previousSha256": previous_sha256,
             "attempt": claim.attempt,
             "filename": &file.name,
             "fileId": &file.id,
