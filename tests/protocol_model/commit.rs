@@ -1,147 +1,148 @@
-//! Generation, the commit transaction, its unknown outcome, and the marking of what is left.
+//! Generation, the commit transaction, and its unknown outcome.
 //!
 //! The transaction is one step: every document that it depends on is also written by it, so that MongoDB's write conflicts make it
 //! serial; the entries, which it only reads, are judged at its snapshot. Where the client does not learn the outcome it is two: the
 //! locks first, the end later, by the server's decision.
 
-use super::lease::take_marking;
-use super::state::{At, Content, Holder, Phase, State, Status, Transaction};
+use super::content::{Content, Line};
+use super::state::{At, Database, Holder, Phase, State, Status, Transaction};
 use super::turn::Turn;
 use super::{Protocol, Without};
 
 impl Protocol {
-    /// Rows that this batch would export now.
-    fn due(&self, state: &State, batch: u8) -> Content {
-        (0..state.rows.len()).fold(Content::default(), |content, row| {
-            let due = self.bounds.rows[row].is_some_and(|(date, _)| date <= batch);
-            let queued = state.rows[row].status == Status::Queued;
-            if due && queued { content.with(row, state.rows[row].version) } else { content }
+    /// Whether nobody records exported entries, nor looks them up.
+    fn lacks_entries(&self) -> bool {
+        self.lacks(Without::Entries) || self.lacks(Without::LedgerAndEntries)
+    }
+
+    /// Whether nobody looks at the ledger's number.
+    fn lacks_ledger(&self) -> bool {
+        self.lacks(Without::Ledger) || self.lacks(Without::LedgerAndEntries)
+    }
+
+    /// Rows that this batch would export now. One whose entry is in a committed file already, or is named by an earlier row too, is
+    /// held back.
+    fn due(&self, db: &Database, batch: u8) -> Content {
+        let looks_up = !self.lacks_entries() && !self.lacks(Without::EntriesLookedUp);
+        let due = |row: &usize| {
+            self.bounds.rows[*row].is_some_and(|due| due.date <= batch) && db.rows[*row].status == Status::Queued
+        };
+        (0..db.rows.len()).filter(due).fold(Content::default(), |content, row| {
+            let (entry, moved) = (db.rows[row].entry, db.rows[row].moved);
+            let exported = looks_up && db.exported[entry as usize] != 0;
+            if exported || content.entries() >> entry & 1 == 1 {
+                return content.with_held(row);
+            }
+            content.with(row, Line { entry, version: db.versions[entry as usize], moved })
         })
     }
 
-    /// Whether each of these rows is still queued, with the entry that was read.
-    fn unchanged(&self, state: &State, snapshot: Content, looks_at: usize, compares: bool) -> bool {
-        snapshot.rows().take(looks_at).all(|row| {
-            let now = state.rows[row];
-            now.status == Status::Queued && (!compares || snapshot.version(row) == Some(now.version))
-        })
+    /// Whether each of these rows is still queued, as it was read.
+    fn rows_unchanged(&self, db: &Database, snapshot: Content, looks_at: usize, compares: bool) -> bool {
+        let queued = |row: usize| db.rows[row].status == Status::Queued;
+        snapshot.held().all(queued)
+            && snapshot.rows().take(looks_at).all(|(row, line)| {
+                let same = (db.rows[row].entry, db.rows[row].moved) == (line.entry, line.moved);
+                queued(row) && (same || !compares)
+            })
+    }
+
+    /// Whether each of these entries is still as it was read.
+    fn entries_unchanged(&self, db: &Database, snapshot: Content) -> bool {
+        snapshot.rows().all(|(_, line)| db.versions[line.entry as usize] == line.version)
+    }
+
+    /// Records an entry as exported.
+    pub fn record_entry(&self, db: &mut Database, entry: u8, number: u8) {
+        if !self.lacks_entries() {
+            db.exported[entry as usize] = number;
+        }
     }
 
     /// The effects of the commit transaction.
-    pub fn apply(&self, state: &mut State, transaction: Transaction) {
+    pub fn apply(&self, state: &mut State, db: u8, transaction: Transaction) {
         let Transaction { batch, fence, file, snapshot, number, denied } = transaction;
+        let db = &mut state.dbs[db as usize];
         state.contradicted |= denied;
-        state.trespassed |= state.batches[batch as usize].fence != fence;
-        let mut left = snapshot.mask();
-        for row in snapshot.rows().take(self.bounds.chunk) {
-            state.rows[row].status = Status::Marked(batch);
-            left &= !(1 << row);
+        state.trespassed |= db.batches[batch as usize].fence != fence;
+        state.files[file as usize].official = true;
+        let first = snapshot.marked_at_once(self.bounds.chunk);
+        for (row, line) in snapshot.rows().filter(|(row, _)| first >> row & 1 == 1) {
+            db.rows[row].status = Status::Completed;
+            db.rows[row].mark = Some(batch);
+            self.record_entry(db, line.entry, number);
         }
-        state.number = number;
-        state.marking = (left != 0).then_some(batch);
-        let doc = &mut state.batches[batch as usize];
+        for row in snapshot.held() {
+            db.rows[row].status = Status::Failed;
+        }
+        let left = snapshot.mask() & !first;
+        db.number = number;
+        db.marking = (left != 0).then_some(batch);
+        db.logs[batch as usize] += 1;
+        let doc = &mut db.batches[batch as usize];
         doc.phase = if left == 0 { Phase::Completed } else { Phase::Marking };
-        doc.live &= left != 0;
+        // From here on nobody holds the batch.
+        doc.live = false;
         doc.left = left;
-        doc.lists = if left == 0 { 0 } else { doc.lists };
+        doc.marked = first;
+        doc.list = doc.list.filter(|_| left != 0);
         doc.number = number;
         doc.file = Some(file);
         doc.committed = Some(snapshot);
         doc.committed_by = fence;
-        doc.logs += 1;
-    }
-
-    /// One transaction of the marking.
-    fn mark_chunk(&self, state: &mut State, batch: u8) {
-        for _ in 0..self.bounds.chunk {
-            let left = state.batches[batch as usize].left;
-            if left == 0 {
-                break;
-            }
-            let row = left.trailing_zeros() as usize;
-            let doc = &mut state.batches[batch as usize];
-            doc.left &= !(1 << row);
-            let now = state.rows[row];
-            let edited = doc.committed.is_none_or(|content| content.version(row) != Some(now.version));
-            if now.status == Status::Queued && !(edited && self.lacks(Without::MarkingOfEdited)) {
-                state.rows[row].status = Status::Marked(batch);
-            } else {
-                doc.changed |= 1 << row;
-            }
-        }
-        let doc = &mut state.batches[batch as usize];
-        if doc.left == 0 {
-            doc.phase = Phase::Completed;
-            doc.live = false;
-            doc.lists = 0;
-            state.marking = None;
-        }
     }
 }
 
 impl Turn<'_> {
-    /// Reads rows, entries and ledger at one point in time.
+    /// Reads rows, entries, `exportbatchentries` and ledger at one point in time.
     pub fn generate(&mut self) {
-        let blind = self.model.lacks(Without::Ledger) || self.model.lacks(Without::Marking);
-        match self.state.marking {
-            Some(other) if !blind => self.roll_forward_first(other),
-            _ => {
-                let snapshot = self.model.due(self.state, self.me.batch);
-                let number = self.state.number;
-                let empty_voids = !self.model.lacks(Without::EmptyVoids);
-                self.step("generates", |_, me| {
-                    me.snapshot = snapshot;
-                    me.number = number;
-                    me.at = match (snapshot == Content::default(), me.file) {
-                        (true, Some(_)) if empty_voids => At::Void,
-                        (true, _) => At::RecordEmpty,
-                        (false, Some(_)) => At::Look,
-                        (false, None) => At::StoreId,
-                    };
-                });
-            }
+        let blind = self.model.lacks_ledger() || self.model.lacks(Without::Marking);
+        let db = self.db();
+        if let Some(other) = db.marking.filter(|_| !blind) {
+            return self.roll_forward_first(other);
         }
+        let snapshot = self.model.due(db, self.me.batch);
+        let empty_voids = !self.model.lacks(Without::EmptyVoids);
+        self.step("generates", |_, me| {
+            me.snapshot = snapshot;
+            me.number = db.number;
+            me.at = match (snapshot.is_empty(), me.file) {
+                (true, Some(_)) if empty_voids => At::Look,
+                (true, _) => At::RecordEmpty,
+                (false, _) => At::LookForName,
+            };
+        });
     }
 
-    /// Another batch is being marked: its rows are in a file already, though still queued. While it is held, this holder waits.
+    /// Another batch is being marked: its rows are in a file already, though still queued.
     fn roll_forward_first(&mut self, other: u8) {
         if self.model.lacks(Without::RollForward) {
             return self.fail("finds another batch in marking, and fails", |_| ());
         }
-        if self.state.is_locked(other) {
-            return;
-        }
-        let mut doc = self.state.batches[other as usize];
-        if let Some(fence) = take_marking(&mut doc) {
-            self.step("takes over the marking of the other batch", |next, me| {
-                next.batches[other as usize] = doc;
-                me.helps = Some((other, fence));
-                me.at = At::Help;
-            });
-        }
+        self.step("goes on with the marking of the other batch", |_, me| {
+            me.helps = Some(other);
+            me.at = At::Pick;
+        });
     }
 
-    /// What follows the upload: a file with more rows than one transaction marks needs its row list first.
+    /// What follows the upload. A file with more rows than one transaction marks needs its row list first.
     pub fn once_stored(&self) -> At {
         if self.me.snapshot.rows().count() > self.model.bounds.chunk { At::StoreList } else { At::Commit }
     }
 
-    /// Stores the list of rows under its fence, in place of earlier ones. No filter guards this: a holder that lost its lease does it
-    /// too, and must not take away the list of its successor.
+    /// Stores the list of rows in place of an earlier one, together with a look at the fence: a holder that lost its lease must not
+    /// touch the list of its successor.
     pub fn store_list(&mut self) {
-        let (batch, fence) = (self.me.batch as usize, self.me.fence);
-        assert!(fence < 8, "a batch document's `lists` is too small for these bounds");
-        let newer = if self.model.lacks(Without::NewerListsKept) { 0 } else { u8::MAX << fence };
-        self.step("stores the row list", |next, me| {
-            let lists = &mut next.batches[batch].lists;
-            *lists = *lists & newer | 1 << fence;
+        let fenced = !self.model.lacks(Without::ListFence);
+        self.write("stores the row list", fenced, |next, me| {
+            me.doc_in(next).list = Some(me.snapshot);
             me.at = At::Commit;
         });
     }
 
     pub fn commit(&mut self) {
-        let (model, state, me, doc) = (self.model, self.state, self.me, self.doc());
-        if state.pending.is_some() {
+        let (model, me, db, doc) = (self.model, self.me, self.db(), self.doc());
+        if db.pending.is_some() {
             return; // Another transaction has the ledger.
         }
         let file = me.file.expect("an id is known here");
@@ -149,32 +150,47 @@ impl Turn<'_> {
         if doc.phase != Phase::Running || !ours && !model.lacks(Without::CommitFence) {
             return self.stop("finds its lease lost at the commit");
         }
-        let no_ledger = model.lacks(Without::Ledger);
-        let follows = state.number == me.number || no_ledger;
-        let unmarked = state.marking.is_none() || no_ledger || model.lacks(Without::Marking);
-        let looks_at = if model.lacks(Without::WholeListChecked) { model.bounds.chunk } else { state.rows.len() };
-        let same = model.unchanged(state, me.snapshot, looks_at, !model.lacks(Without::EditDetection));
-        if !follows || !unmarked || !same {
+        if db.logs[me.batch as usize] > 0 && !model.lacks(Without::LogLookedFor) {
+            return self.fail("finds a log of this batch", |_| ());
+        }
+        let no_ledger = model.lacks_ledger();
+        let follows = db.number == me.number || no_ledger;
+        let unmarked = db.marking.is_none() || no_ledger || model.lacks(Without::Marking);
+        let looks_at = if model.lacks(Without::WholeListChecked) { model.bounds.chunk } else { db.rows.len() };
+        let rows = model.rows_unchanged(db, me.snapshot, looks_at, !model.lacks(Without::RowsCompared));
+        let entries = model.lacks(Without::EditDetection) || model.entries_unchanged(db, me.snapshot);
+        let first = me.snapshot.marked_at_once(model.bounds.chunk);
+        let recorded = |(row, line): (usize, Line)| first >> row & 1 == 1 && db.exported[line.entry as usize] != 0;
+        if !follows || !unmarked || !rows || !entries || me.snapshot.rows().any(recorded) {
             return self.conflict("meets a conflict", |_| ());
         }
         // Without the ledger's filter, each one counts on from what it saw.
-        let number = me.number + 1;
-        let transaction =
-            Transaction { batch: me.batch, fence: me.fence, file, snapshot: me.snapshot, number, denied: false };
-        let stale = !model.unchanged(state, me.snapshot, state.rows.len(), true);
+        let (batch, fence, snapshot, number) = (me.batch, me.fence, me.snapshot, me.number + 1);
+        let transaction = Transaction { batch, fence, file, snapshot, number, denied: false };
+        self.send_commit(transaction);
+    }
+
+    fn send_commit(&mut self, transaction: Transaction) {
+        let (model, db) = (self.model, self.db());
+        let all = db.rows.len();
+        let stale = !model.rows_unchanged(db, transaction.snapshot, all, true)
+            || !model.entries_unchanged(db, transaction.snapshot);
+        let file = self.state.files[transaction.file as usize];
+        let misplaced = file.place != self.me.place || file.installation != db.installation;
         self.step("COMMITS", |next, me| {
             next.stale |= stale;
-            model.apply(next, transaction);
-            match next.batches[transaction.batch as usize].phase {
-                Phase::Marking => me.at = At::Mark,
+            next.misplaced |= misplaced;
+            model.apply(next, me.db, transaction);
+            match me.doc_in(next).phase {
+                Phase::Marking => me.at = At::Pick,
                 _ => *me = Holder::default(),
             }
         });
-        if state.trouble.unknown_commits > 0 {
+        if self.state.trouble.unknown_commits > 0 {
             self.step("gets no answer to its commit", |next, me| {
                 next.trouble.unknown_commits -= 1;
                 next.stale |= stale;
-                next.pending = Some(transaction);
+                next.dbs[me.db as usize].pending = Some(transaction);
                 me.at = At::Settle;
             });
         }
@@ -198,7 +214,7 @@ impl Turn<'_> {
     pub fn settle(&mut self) {
         let by_reading =
             self.model.lacks(Without::SettlingWrite) || self.model.lacks(Without::SettlingWriteAndVoidState);
-        if self.state.is_locked(self.me.batch) && !by_reading {
+        if self.db().is_locked(self.me.batch) && !by_reading {
             return;
         }
         let doc = *self.doc();
@@ -206,14 +222,13 @@ impl Turn<'_> {
             return self.stop("finds its lease lost while settling");
         }
         match doc.phase {
-            Phase::Marking => self.step("learns that it committed, and goes on to mark", |_, me| me.at = At::Mark),
+            Phase::Marking => self.step("learns that it committed, and goes on to mark", |_, me| me.at = At::Pick),
             Phase::Completed => self.stop("learns that it committed"),
             Phase::Running => {
-                let ours = (self.me.batch, self.me.fence);
+                let me = self.me;
                 self.conflict("learns that it did not commit", |next| {
-                    if let Some(pending) =
-                        next.pending.as_mut().filter(|pending| (pending.batch, pending.fence) == ours)
-                    {
+                    let ours = |pending: &&mut Transaction| (pending.batch, pending.fence) == (me.batch, me.fence);
+                    if let Some(pending) = next.dbs[me.db as usize].pending.as_mut().filter(ours) {
                         pending.denied = true;
                     }
                 });
@@ -222,36 +237,5 @@ impl Turn<'_> {
                 self.stop("finds its lease lost while settling");
             }
         }
-    }
-
-    /// The next rows of its own committed batch.
-    pub fn mark(&mut self) {
-        let (model, batch) = (self.model, self.me.batch);
-        let doc = self.doc();
-        let ours = doc.fence == self.me.fence || model.lacks(Without::MarkFence);
-        if !ours || doc.phase != Phase::Marking {
-            return self.stop("finds its lease lost while marking");
-        }
-        let trespasses = doc.fence != self.me.fence;
-        self.step("marks rows", |next, me| {
-            next.trespassed |= trespasses;
-            model.mark_chunk(next, batch);
-            if next.batches[batch as usize].phase == Phase::Completed {
-                *me = Holder::default();
-            }
-        });
-    }
-
-    /// The next rows of the other batch; then back to its own.
-    pub fn help(&mut self) {
-        let (model, (other, fence)) = (self.model, self.me.helps.expect("a batch is being helped"));
-        let doc = &self.state.batches[other as usize];
-        if doc.fence != fence || doc.phase != Phase::Marking {
-            return self.step("is no longer needed by the other batch", |_, me| {
-                me.helps = None;
-                me.at = At::Generate;
-            });
-        }
-        self.step("marks rows of the other batch", |next, _| model.mark_chunk(next, other));
     }
 }

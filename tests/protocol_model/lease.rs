@@ -9,48 +9,72 @@ use super::{Move, Protocol, Without};
 impl Protocol {
     /// Steps on the leases of all batches.
     pub fn lease_moves(&self, state: &State, moves: &mut Vec<Move>) {
-        for batch in 0..self.bounds.dates as u8 {
-            if state.is_locked(batch) {
-                continue;
+        for db in (0..2).filter(|&db| state.is_used(db)) {
+            for batch in 0..self.bounds.dates as u8 {
+                if state.dbs[db].is_locked(batch) {
+                    continue;
+                }
+                self.acquire(state, db, batch, moves);
+                self.expire(state, db, batch, moves);
+                self.unlock(state, db, batch, moves);
             }
-            self.acquire(state, batch, moves);
-            self.expire(state, batch, moves);
-            self.unlock(state, batch, moves);
         }
         self.renew(state, moves);
     }
 
-    fn acquire(&self, state: &State, batch: u8, moves: &mut Vec<Move>) {
-        let busy = state.holders.iter().filter(|holder| holder.at != At::Idle).count();
+    fn acquire(&self, state: &State, db: usize, batch: u8, moves: &mut Vec<Move>) {
+        let busy = || state.holders.iter().filter(|holder| holder.at != At::Idle);
         let Some(index) = state.holders.iter().position(|holder| holder.at == At::Idle) else { return };
-        if busy >= self.bounds.holders {
+        let full = busy().count() >= self.bounds.holders;
+        if full || !self.may_begin(state, db) || !self.is_in_order(state, db, batch) {
             return;
         }
         let mut next = *state;
-        let Some(what) = take(&mut next.batches[batch as usize], self, state.trouble.reruns > 0) else { return };
-        let doc = next.batches[batch as usize];
-        if state.batches[batch as usize].phase == Phase::Empty {
+        let database = &mut next.dbs[db];
+        let Some(what) = take(&mut database.batches[batch as usize], self, state.trouble.reruns > 0) else { return };
+        let doc = database.batches[batch as usize];
+        if database.installation == 0 {
+            database.installation = next.next_installation;
+            next.next_installation += 1;
+        }
+        if state.dbs[db].batches[batch as usize].phase == Phase::Empty {
             next.trouble.reruns -= 1;
         }
         let at = match doc.phase {
             Phase::Exhausted => At::Idle,
-            Phase::Marking => At::Mark,
+            Phase::Marking => At::Pick,
             _ => At::Generate,
         };
         if at != At::Idle {
-            next.holders[index] = Holder { at, batch, fence: doc.fence, file: doc.file, ..Holder::default() };
+            let (db, place) = (db as u8, state.place);
+            next.holders[index] =
+                Holder { at, db, place, batch, fence: doc.fence, file: doc.file, ..Holder::default() };
         }
         moves.push(Move { who: None, what, on: Some(batch), next: next.canonical() });
     }
 
-    fn expire(&self, state: &State, batch: u8, moves: &mut Vec<Move>) {
-        let doc = &state.batches[batch as usize];
-        let held = state.has_holder(batch);
+    /// Whether a process may begin to work on this database, in worlds where the two do not meet.
+    pub fn may_begin(&self, state: &State, db: usize) -> bool {
+        let mut busy = state.holders.iter().filter(|holder| holder.at != At::Idle);
+        let others_turn = self.bounds.in_turns && busy.any(|holder| holder.db as usize != db);
+        let mut documents = state.used().flat_map(|db| db.batches.iter());
+        let waits = self.bounds.seals_at_once && !self.lacks(Without::Seal);
+        !(others_turn || waits && documents.any(|doc| doc.is_committed() && !doc.sealed))
+    }
+
+    fn is_in_order(&self, state: &State, db: usize, batch: u8) -> bool {
+        let earlier = &state.dbs[db].batches[..batch as usize];
+        !self.bounds.in_order || earlier.iter().all(|doc| matches!(doc.phase, Phase::Completed | Phase::Empty))
+    }
+
+    fn expire(&self, state: &State, db: usize, batch: u8, moves: &mut Vec<Move>) {
+        let doc = &state.dbs[db].batches[batch as usize];
+        let held = state.has_holder(db, batch);
         if !doc.live || held && state.trouble.pauses == 0 {
             return;
         }
         let mut next = *state;
-        next.batches[batch as usize].live = false;
+        next.dbs[db].batches[batch as usize].live = false;
         next.trouble.pauses -= u8::from(held);
         moves.push(Move { who: None, what: "the lease expires of batch", on: Some(batch), next });
     }
@@ -58,43 +82,40 @@ impl Protocol {
     /// Renewals run beside the pass. One that finds another fence cancels the pass, which writes nothing more.
     fn renew(&self, state: &State, moves: &mut Vec<Move>) {
         for (index, holder) in state.holders.iter().enumerate().filter(|(_, holder)| holder.at != At::Idle) {
-            for (batch, fence) in std::iter::once((holder.batch, holder.fence)).chain(holder.helps) {
-                let doc = &state.batches[batch as usize];
-                if state.is_locked(batch) {
-                    continue;
-                }
-                let mut next = *state;
-                let what = if doc.fence != fence {
-                    next.holders[index] = Holder::default();
-                    "cannot renew the lease, and is cancelled: batch"
-                } else if !doc.live && matches!(doc.phase, Phase::Running | Phase::Marking) {
-                    // Nobody took it in the meantime: still ours.
-                    next.batches[batch as usize].live = true;
-                    "renews the expired lease of batch"
-                } else {
-                    continue;
-                };
-                let who = Some((holder.batch, holder.fence));
-                moves.push(Move { who, what, on: Some(batch), next: next.canonical() });
+            let (database, batch) = (&state.dbs[holder.db as usize], holder.batch);
+            let doc = &database.batches[batch as usize];
+            if database.is_locked(batch) {
+                continue;
             }
+            let mut next = *state;
+            let what = if doc.fence != holder.fence {
+                next.holders[index] = Holder::default();
+                "cannot renew the lease, and is cancelled: batch"
+            } else if !doc.live && doc.phase == Phase::Running {
+                // Nobody took it in the meantime: still ours.
+                holder.doc_in(&mut next).live = true;
+                "renews the expired lease of batch"
+            } else {
+                continue;
+            };
+            let who = Some((holder.db, batch, holder.fence));
+            moves.push(Move { who, what, on: Some(batch), next: next.canonical() });
         }
     }
 
     /// `unlock`, `--force` included: the fence makes it safe.
-    fn unlock(&self, state: &State, batch: u8, moves: &mut Vec<Move>) {
-        let doc = &state.batches[batch as usize];
-        if state.trouble.unlocks == 0 || !matches!(doc.phase, Phase::Running | Phase::Marking | Phase::Exhausted) {
+    fn unlock(&self, state: &State, db: usize, batch: u8, moves: &mut Vec<Move>) {
+        let doc = &state.dbs[db].batches[batch as usize];
+        if state.trouble.unlocks == 0 || !matches!(doc.phase, Phase::Running | Phase::Exhausted) {
             return;
         }
         let mut next = *state;
         next.trouble.unlocks -= 1;
-        let doc = &mut next.batches[batch as usize];
+        let doc = &mut next.dbs[db].batches[batch as usize];
         doc.fence += 1;
         doc.live = false;
-        if doc.phase != Phase::Marking {
-            doc.phase = Phase::Failed;
-            (doc.attempt, doc.lost) = (0, 0);
-        }
+        doc.phase = Phase::Failed;
+        (doc.attempt, doc.lost) = (0, 0);
         moves.push(Move { who: None, what: "a person unlocks batch", on: Some(batch), next });
     }
 }
@@ -114,29 +135,17 @@ fn take(doc: &mut Batch, model: &Protocol, rerun_empty: bool) -> Option<&'static
             doc.attempt -= u8::from(model.lacks(Without::CountedCrash));
             "a retry takes over batch"
         }
-        Phase::Marking if !doc.live => {
-            (doc.fence, doc.live) = (doc.fence + 1, true);
-            return Some("a retry takes over the marking of batch");
-        }
+        // Nobody holds it, and anybody may go on.
+        Phase::Marking => return Some("a retry goes on with the marking of batch"),
         Phase::Empty if rerun_empty => {
             (doc.attempt, doc.lost) = (0, 0);
             "a run begins the empty batch again: batch"
         }
-        Phase::Running | Phase::Marking | Phase::Empty | Phase::Exhausted | Phase::Completed => return None,
+        Phase::Running | Phase::Empty | Phase::Exhausted | Phase::Completed => return None,
     };
     doc.phase = Phase::Running;
     doc.attempt += 1;
     doc.fence += 1;
     doc.live = true;
     Some(what)
-}
-
-/// A roll-forward by a run for another date: acquires a marking whose lease has expired. `None` while it is held.
-pub fn take_marking(doc: &mut Batch) -> Option<u8> {
-    if doc.phase != Phase::Marking || doc.live {
-        return None;
-    }
-    doc.fence += 1;
-    doc.live = true;
-    Some(doc.fence)
 }

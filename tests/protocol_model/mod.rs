@@ -1,95 +1,71 @@
-//! The commit protocol as a state machine: what one step of one process, of the application or of bad luck can do.
+//! The commit protocol as a state machine: what one step of one process, of the application, of an operator or of bad luck can do.
 //!
-//! The danger of a model is that it proves something else than what is built. So every write here carries the same filter as the
-//! product's (`Turn::write`), every step is one round trip to MongoDB or to the destination, and a process may be overtaken between any
-//! two of them. `Without` takes one rule out, to show that the checker would notice.
+//! Risk: a model can prove something else than what is built. So every write here carries the same filter as the product's
+//! (`Turn::write`), every step is one round trip to MongoDB or to the destination, and a process may be overtaken between any two of
+//! them. `Without` takes one rule out, to show that the checker would notice.
+//!
+//! What the model leaves out: `--invalid fail` (an entry that may not be exported is held back here), `--allow-reexport`, and the
+//! moment between a look at a file and its trashing. In that moment, and between a commit and its seal, a copy of the database can
+//! still void or trash a committed file. The protocol accepts that: before the commit nobody knows which state of the database is the
+//! true one.
 
 mod commit;
+mod content;
+mod databases;
+mod destination;
 mod lease;
+mod marking;
+mod names;
 pub mod properties;
+mod rules;
 mod state;
+mod trouble;
 mod turn;
-mod upload;
 mod world;
 pub mod worlds;
 
-pub use state::{ROWS, Trouble};
+pub use content::ROWS;
+pub use rules::Without;
+pub use trouble::Trouble;
 
-use state::{At, Batch, DATES, File, HOLDERS, Holder, IDS, Row, State, Status};
+use content::ENTRIES;
+use state::{At, Batch, DATES, Database, File, HOLDERS, Holder, IDS, Row, Second, State, Status};
 use stateright::{Model, Property};
 use turn::Turn;
-
-/// A rule of the protocol that can be taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Without {
-    /// The commit is not filtered by fence and file id.
-    CommitFence,
-    /// The marking is not filtered by fence.
-    MarkFence,
-    /// A failure is recorded without a fence.
-    FailureFence,
-    /// The commit neither compares the ledger's number nor looks at `marking`, nor does the generator.
-    Ledger,
-    /// The ledger's number is compared, but nobody looks at `marking`.
-    Marking,
-    /// An existing id is overwritten.
-    WriteOnce,
-    /// A file is voided without a fence.
-    VoidFence,
-    /// A file is trashed before it is recorded as voided.
-    VoidBeforeTrash,
-    /// The id is stored only with the commit.
-    StoredId,
-    /// An unknown commit is settled by reading the batch document.
-    SettlingWrite,
-    /// As before, and the voiding does not look at the state either.
-    SettlingWriteAndVoidState,
-    /// An empty day is recorded while an earlier upload is live.
-    EmptyVoids,
-    /// An empty day voids the stored id only when a file is seen under it.
-    EmptyVoidsUnseen,
-    /// A voided id under which nothing is found counts as trashed.
-    TrashedMeansSeen,
-    /// Trashing frees the id for another creation (a folder of plain names).
-    TrashKeepsId,
-    /// The commit does not compare the entries with what was read.
-    EditDetection,
-    /// The commit looks only at the rows that it marks itself.
-    WholeListChecked,
-    /// Storing a row list removes every other list of the batch, those of newer fences too.
-    NewerListsKept,
-    /// The marking leaves a row alone whose entry was edited after the commit point, though it is still queued.
-    MarkingOfEdited,
-    /// The upload's checksum is not verified.
-    VerifiedUpload,
-    /// Whatever lies under the id is adopted.
-    ChecksumOfAdopted,
-    /// An exhausted batch keeps the file that it uploaded.
-    ExhaustionVoids,
-    /// A take-over does not count the attempt that crashed.
-    CountedCrash,
-    /// An interruption costs an attempt.
-    FreeInterruption,
-    /// Voided files are trashed by the pass that voided them or never.
-    Sweep,
-    /// A marking is rolled forward by its own date only; the others neither do it nor wait, but fail.
-    RollForward,
-}
 
 /// How large the world is.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub holders: usize,
     pub dates: usize,
-    /// Per row: the first date on which it is due, and whether it is queued only later; `None` leaves it out.
-    pub rows: [Option<(u8, Queued)>; ROWS],
+    /// `None` leaves a row out.
+    pub rows: [Option<Due>; ROWS],
     /// Rows marked per transaction.
     pub chunk: usize,
     /// Attempts, the first one included.
     pub attempts: u8,
     /// Regenerations after a conflict within one attempt.
     pub regenerations: u8,
+    /// Whether a second installation with a database of its own uses the same destination.
+    pub neighbour: bool,
+    /// Whether a process begins only when no process works on the other database.
+    pub in_turns: bool,
+    /// Whether a date is begun only when all earlier ones are finished.
+    pub in_order: bool,
+    /// Whether a process begins only when every committed file is sealed: not in the moment between the two.
+    pub seals_at_once: bool,
+    /// Whether files are sealed. Only another database notices, so that worlds with one database do without.
+    pub seals: bool,
     pub trouble: Trouble,
+}
+
+/// A row of the queue, as the world begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The first date on which it is due.
+    pub date: u8,
+    pub queued: Queued,
+    pub entry: u8,
 }
 
 /// When a row enters the queue.
@@ -109,8 +85,8 @@ pub struct Protocol {
 /// One step, with the state that it leads to.
 #[derive(Clone, PartialEq)]
 pub struct Move {
-    /// The holder, by its batch and fence (nobody: the application, the servers, a process that only begins).
-    who: Option<(u8, u8)>,
+    /// The holder, by its database, batch and fence (nobody: the application, the servers, a process that only begins).
+    who: Option<(u8, u8, u8)>,
     what: &'static str,
     /// The row, batch or file that the words end with.
     on: Option<u8>,
@@ -119,8 +95,8 @@ pub struct Move {
 
 impl std::fmt::Debug for Move {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some((batch, fence)) = self.who {
-            write!(f, "[batch {batch}, fence {fence}] ")?;
+        if let Some((db, batch, fence)) = self.who {
+            write!(f, "[database {db}, batch {batch}, fence {fence}] ")?;
         }
         f.write_str(self.what)?;
         self.on.map_or(Ok(()), |on| write!(f, " {on}"))
@@ -144,6 +120,8 @@ impl Protocol {
                 At::Generate => turn.generate(),
                 At::StoreId => turn.store_id(),
                 At::Look => turn.look(),
+                At::LookForName => turn.look_for_name(),
+                At::AdoptName => turn.adopt_name(),
                 At::Create => turn.create(),
                 At::Void => turn.void(),
                 At::Trash => turn.trash(),
@@ -151,8 +129,10 @@ impl Protocol {
                 At::StoreList => turn.store_list(),
                 At::Commit => turn.commit(),
                 At::Settle => turn.settle(),
+                At::Pick => turn.pick(),
                 At::Mark => turn.mark(),
-                At::Help => turn.help(),
+                At::DeletePiece => turn.delete_piece(),
+                At::Finish => turn.finish(),
             }
             turn.may_be_stopped();
         }
@@ -165,28 +145,44 @@ impl Model for Protocol {
     type Action = Move;
 
     fn init_states(&self) -> Vec<State> {
-        let row = |due: Option<(u8, Queued)>| Row {
+        let row = |due: Option<Due>| Row {
             status: match due {
-                Some((_, Queued::AtOnce)) => Status::Queued,
-                Some((_, Queued::Late)) => Status::Late,
+                Some(Due { queued: Queued::AtOnce, .. }) => Status::Queued,
+                Some(Due { queued: Queued::Late, .. }) => Status::Late,
                 None => Status::Cancelled,
             },
-            version: 0,
+            entry: due.map_or(0, |due| due.entry),
+            moved: false,
+            mark: None,
+            requeued: false,
+            repointed: false,
+            emptied: false,
         };
-        vec![State {
+        let database = Database {
             rows: self.bounds.rows.map(row),
+            versions: [0; ENTRIES],
+            exported: [0; ENTRIES],
             batches: [Batch::ABSENT; DATES],
-            files: [File { content: None, trashed: false }; IDS],
-            next_id: 0,
+            logs: [0; DATES],
             number: 0,
             marking: None,
-            holders: [Holder::default(); HOLDERS],
+            installation: 0,
             pending: None,
+        };
+        vec![State {
+            dbs: [database; 2],
+            second: if self.bounds.neighbour { Second::Used } else { Second::Absent },
+            files: [File::ABSENT; IDS],
+            next_id: 0,
+            next_installation: 1,
+            place: 0,
+            holders: [Holder::default(); HOLDERS],
             delayed: None,
             trouble: self.bounds.trouble,
             trespassed: false,
             stale: false,
             contradicted: false,
+            misplaced: false,
         }]
     }
 

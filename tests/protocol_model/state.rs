@@ -1,60 +1,47 @@
-//! Everything that exists in one instant of the model: the application's rows, the batch documents, the ledger, the files, and what
-//! each holder believes.
+//! Everything that exists in one instant of the model: one or two databases, the files of all of them, and what each holder believes.
 //!
 //! Small and `Copy`, because millions of them are kept. Fields marked "ghost" exist in no database: they remember what the properties
 //! have to judge. A holder's copy of a fact may be stale; that is the point.
 
-/// Rows of the queue.
-pub const ROWS: usize = 3;
+use super::content::{Content, ENTRIES, ROWS};
+use super::trouble::Trouble;
+
 /// Business dates; the later one also sees what is due on the earlier one.
 pub const DATES: usize = 2;
 /// Processes that may hold a batch at the same time.
 pub const HOLDERS: usize = 3;
 /// File ids that can be drawn; the model panics when they run out, so that a bound never hides a state.
-pub const IDS: usize = 7;
-
-/// The content of a file, or what a snapshot saw: two bits per row, 0 = not in it, 1 or 2 = the entry's first or second version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Content(pub u8);
-
-impl Content {
-    /// What a damaged upload leaves: no generation yields it.
-    pub const GARBLED: Self = Self(u8::MAX);
-
-    pub fn with(self, row: usize, version: u8) -> Self {
-        Self(self.0 | (version + 1) << (2 * row))
-    }
-
-    pub fn version(self, row: usize) -> Option<u8> {
-        (self.0 >> (2 * row) & 3).checked_sub(1)
-    }
-
-    pub fn rows(self) -> impl Iterator<Item = usize> {
-        (0..ROWS).filter(move |&row| self.version(row).is_some())
-    }
-
-    /// One bit per row.
-    pub fn mask(self) -> u8 {
-        self.rows().fold(0, |mask, row| mask | 1 << row)
-    }
-}
+pub const IDS: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Not queued yet.
     Late,
     Queued,
-    /// Marked as exported by this batch.
-    Marked(u8),
+    /// Exported.
+    Completed,
     /// Taken back by the application.
     Cancelled,
+    /// Held back by a commit.
+    Failed,
 }
 
+/// A row of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     pub status: Status,
-    /// Of the journal entry behind it: 0, or 1 after an edit.
-    pub version: u8,
+    /// The entry that it names.
+    pub entry: u8,
+    /// Whether its `scheduledFor` was moved, still before the cut-off.
+    pub moved: bool,
+    /// `metadata.batchId`.
+    pub mark: Option<u8>,
+    /// The application queued it again (ghost).
+    pub requeued: bool,
+    /// The application made it name another entry (ghost).
+    pub repointed: bool,
+    /// The application emptied its metadata (ghost).
+    pub emptied: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,19 +68,21 @@ pub struct Batch {
     pub voided: u8,
     /// Those of `voided` that are recorded as trashed.
     pub trashed: u8,
-    /// Rows of the committed file that are still to be marked.
+    /// Rows in the pieces that are still there: one bit per row.
     pub left: u8,
-    /// Rows of the committed file that the application changed before they were marked.
+    /// Rows that this batch completed (ghost: the rows themselves may have changed since).
+    pub marked: u8,
+    /// Rows that are listed as changed by the application after the commit point.
     pub changed: u8,
     pub number: u8,
-    /// The list of exported rows, stored with the commit.
+    /// The rows of the committed file.
     pub committed: Option<Content>,
-    /// The fence that committed, by which the row list is found.
+    /// The fence that committed (ghost).
     pub committed_by: u8,
-    /// Fences under which a row list is stored: one bit each.
-    pub lists: u8,
-    /// ExportLogs of this batch.
-    pub logs: u8,
+    /// The row list of a large batch.
+    pub list: Option<Content>,
+    /// `file.sealed`.
+    pub sealed: bool,
     /// Attempts that failed or crashed since a person last looked (ghost: counted apart from `attempt`).
     pub lost: u8,
 }
@@ -108,12 +97,13 @@ impl Batch {
         voided: 0,
         trashed: 0,
         left: 0,
+        marked: 0,
         changed: 0,
         number: 0,
         committed: None,
         committed_by: 0,
-        lists: 0,
-        logs: 0,
+        list: None,
+        sealed: false,
         lost: 0,
     };
 
@@ -132,20 +122,6 @@ impl Batch {
     }
 }
 
-/// A file id at the destination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct File {
-    /// `None` until something is created under the id.
-    pub content: Option<Content>,
-    pub trashed: bool,
-}
-
-impl File {
-    pub fn is_live(&self) -> bool {
-        self.content.is_some() && !self.trashed
-    }
-}
-
 /// A commit transaction whose outcome its client does not know: it holds its locks until the server ends it, one way or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
@@ -158,6 +134,62 @@ pub struct Transaction {
     pub denied: bool,
 }
 
+/// A database: the application's collections and ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Database {
+    pub rows: [Row; ROWS],
+    /// Per entry: 0, or 1 after an edit.
+    pub versions: [u8; ENTRIES],
+    /// `exportbatchentries`: per entry the number of the batch that exported it, or 0.
+    pub exported: [u8; ENTRIES],
+    pub batches: [Batch; DATES],
+    /// ExportLogs per batch.
+    pub logs: [u8; DATES],
+    /// The ledger: the last batch number, the batch that is being marked, and the installation (0: no ledger yet).
+    pub number: u8,
+    pub marking: Option<u8>,
+    pub installation: u8,
+    pub pending: Option<Transaction>,
+}
+
+impl Database {
+    /// Whether a transaction in progress keeps writers of this batch document waiting.
+    pub fn is_locked(&self, batch: u8) -> bool {
+        self.pending.is_some_and(|transaction| transaction.batch == batch)
+    }
+}
+
+/// A file id at a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct File {
+    /// The bytes; `None` until something is created under the id.
+    pub content: Option<Content>,
+    pub trashed: bool,
+    /// The batch that its name tells.
+    pub name: u8,
+    /// The destination that its id is for.
+    pub place: u8,
+    /// `properties.installation`, given with the first byte.
+    pub installation: u8,
+    /// `properties.number`, given by the seal; 0 before.
+    pub number: u8,
+    /// Some database committed it (ghost).
+    pub official: bool,
+}
+
+impl File {
+    pub const ABSENT: Self =
+        Self { content: None, trashed: false, name: 0, place: 0, installation: 0, number: 0, official: false };
+
+    pub fn is_live(&self) -> bool {
+        self.content.is_some() && !self.trashed
+    }
+
+    pub fn is_sealed(&self) -> bool {
+        self.number != 0
+    }
+}
+
 /// Where a holder stands; the next step it will take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum At {
@@ -166,6 +198,8 @@ pub enum At {
     Generate,
     StoreId,
     Look,
+    LookForName,
+    AdoptName,
     Create,
     Void,
     Trash,
@@ -173,71 +207,58 @@ pub enum At {
     StoreList,
     Commit,
     Settle,
+    Pick,
     Mark,
-    /// Rolling another batch's marking forward, before generating its own.
-    Help,
+    DeletePiece,
+    Finish,
 }
 
 /// One process, with what it remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Holder {
     pub at: At,
+    /// The database that it works on.
+    pub db: u8,
+    /// The destination in its settings.
+    pub place: u8,
     pub batch: u8,
     pub fence: u8,
     pub file: Option<u8>,
-    /// The id that it voided, to be trashed next.
-    pub to_trash: Option<u8>,
+    /// The id that it voided, to be trashed next; or the file of its batch's name, to be adopted next.
+    pub other: Option<u8>,
     pub snapshot: Content,
     /// The ledger's number at the snapshot.
     pub number: u8,
     pub regenerated: u8,
-    /// Batch and fence of the marking that it rolls forward.
-    pub helps: Option<(u8, u8)>,
+    /// The batch whose marking it rolls forward before generating its own.
+    pub helps: Option<u8>,
+    /// The piece that it will mark: one bit per row.
+    pub piece: u8,
     /// The file was there already (ghost).
     pub adopted: bool,
 }
 
-/// How much trouble is still to come. Everything here is spent one by one, which is why every execution ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Trouble {
-    /// Processes killed.
-    pub crashes: u8,
-    /// Leases that expire under a living holder: it was paused, or cut off from the database.
-    pub pauses: u8,
-    /// Failures that the holder can record.
-    pub failures: u8,
-    /// SIGTERM.
-    pub interruptions: u8,
-    /// Commits whose result gets lost.
-    pub unknown_commits: u8,
-    /// Creations that take effect after their client gave up on them, or never.
-    pub delayed_creations: u8,
-    /// Uploads that arrive damaged.
-    pub garbled: u8,
-    /// Trashings that the destination refuses.
-    pub trash_failures: u8,
-    /// Entries edited by the application.
-    pub edits: u8,
-    /// Rows taken back by the application.
-    pub cancellations: u8,
-    /// Releases by hand.
-    pub unlocks: u8,
-    /// Days recorded as empty that are run again.
-    pub reruns: u8,
+/// What the second database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Second {
+    Absent,
+    /// Nobody works on it; it can be restored.
+    Backup,
+    /// Processes work on it: a copy of the first, or a neighbour's.
+    Used,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct State {
-    pub rows: [Row; ROWS],
-    pub batches: [Batch; DATES],
+    pub dbs: [Database; 2],
+    pub second: Second,
     pub files: [File; IDS],
-    /// The next file id that will be drawn.
+    /// The next file id, and the next installation, that will be drawn.
     pub next_id: u8,
-    /// The ledger: the last batch number, and the batch that is being marked.
-    pub number: u8,
-    pub marking: Option<u8>,
+    pub next_installation: u8,
+    /// The destination that the operator's settings name now.
+    pub place: u8,
     pub holders: [Holder; HOLDERS],
-    pub pending: Option<Transaction>,
     /// A creation still on the wire.
     pub delayed: Option<(u8, Content)>,
     pub trouble: Trouble,
@@ -247,6 +268,8 @@ pub struct State {
     pub stale: bool,
     /// A commit happened that its client had declared not to have happened (ghost).
     pub contradicted: bool,
+    /// A file was committed that is not at the destination of the settings, or that another installation made (ghost).
+    pub misplaced: bool,
 }
 
 impl State {
@@ -256,17 +279,28 @@ impl State {
         self
     }
 
-    /// Whether a transaction in progress keeps writers of this batch document waiting.
-    pub fn is_locked(&self, batch: u8) -> bool {
-        self.pending.is_some_and(|transaction| transaction.batch == batch)
+    /// Whether somebody works on this database.
+    pub fn is_used(&self, db: usize) -> bool {
+        db == 0 || self.second == Second::Used
+    }
+
+    /// The databases that somebody works on.
+    pub fn used(&self) -> impl Iterator<Item = &Database> {
+        self.dbs.iter().enumerate().filter(|&(db, _)| self.is_used(db)).map(|(_, database)| database)
     }
 
     /// Whether a living process believes in the lease that this batch document shows.
-    pub fn has_holder(&self, batch: u8) -> bool {
-        let fence = self.batches[batch as usize].fence;
+    pub fn has_holder(&self, db: usize, batch: u8) -> bool {
+        let fence = self.dbs[db].batches[batch as usize].fence;
         self.holders.iter().any(|holder| {
-            holder.at != At::Idle
-                && ((holder.batch, holder.fence) == (batch, fence) || holder.helps == Some((batch, fence)))
+            holder.at != At::Idle && (holder.db as usize, holder.batch, holder.fence) == (db, batch, fence)
         })
+    }
+
+    /// The process that forgets everything at once: all those of a database.
+    pub fn end_all_of(&mut self, db: u8) {
+        for holder in self.holders.iter_mut().filter(|holder| holder.db == db) {
+            *holder = Holder::default();
+        }
     }
 }

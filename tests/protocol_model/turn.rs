@@ -3,7 +3,7 @@
 //! The one place where a fence is compared. A write that the protocol lets through although the writer's fence is old is recorded as a
 //! trespass, so that a forgotten filter is seen even where it does no visible harm yet.
 
-use super::state::{At, Batch, Holder, Phase, State};
+use super::state::{At, Batch, Database, Holder, Phase, State};
 use super::{Move, Protocol, Without};
 
 pub struct Turn<'a> {
@@ -19,8 +19,12 @@ impl<'a> Turn<'a> {
         Self { model, state, index, me: state.holders[index], moves }
     }
 
+    pub fn db(&self) -> &'a Database {
+        &self.state.dbs[self.me.db as usize]
+    }
+
     pub fn doc(&self) -> &'a Batch {
-        &self.state.batches[self.me.batch as usize]
+        &self.db().batches[self.me.batch as usize]
     }
 
     /// Whether the batch document still shows this holder's fence and is running: the filter of nearly all its writes.
@@ -34,14 +38,19 @@ impl<'a> Turn<'a> {
         let mut me = self.me;
         change(&mut next, &mut me);
         next.holders[self.index] = me;
-        let who = Some((self.me.batch, self.me.fence));
+        let who = Some((self.me.db, self.me.batch, self.me.fence));
         self.moves.push(Move { who, what, on: None, next: next.canonical() });
+    }
+
+    /// A step that changes the holder's database.
+    pub fn db_step(&mut self, what: &'static str, change: impl FnOnce(&mut Database, &mut Holder)) {
+        self.step(what, |next, me| change(&mut next.dbs[me.db as usize], me));
     }
 
     /// A step that writes the holder's batch document, filtered by fence and `running`. Without a match the lease is lost, and the pass
     /// stops without another write; while a transaction has the document, the writer waits.
     pub fn write(&mut self, what: &'static str, fenced: bool, change: impl FnOnce(&mut State, &mut Holder)) {
-        if self.state.is_locked(self.me.batch) {
+        if self.db().is_locked(self.me.batch) {
             return;
         }
         if fenced && !self.holds() {
@@ -61,12 +70,12 @@ impl<'a> Turn<'a> {
 
     /// The failure of this attempt is recorded, and the process ends.
     pub fn fail(&mut self, what: &'static str, spend: impl FnOnce(&mut State)) {
-        let (batch, attempts) = (self.me.batch as usize, self.model.bounds.attempts);
+        let attempts = self.model.bounds.attempts;
         let fenced = !self.model.lacks(Without::FailureFence);
         let voids = !self.model.lacks(Without::ExhaustionVoids);
         self.write(what, fenced, |next, me| {
             spend(next);
-            let doc = &mut next.batches[batch];
+            let doc = me.doc_in(next);
             doc.lost += 1;
             doc.phase = Phase::Failed;
             doc.live = false;
@@ -79,13 +88,12 @@ impl<'a> Turn<'a> {
 
     /// A signal is recorded; the attempt is given back and due at once.
     fn interrupt(&mut self) {
-        let batch = self.me.batch as usize;
         if self.model.lacks(Without::FreeInterruption) {
             return self.fail("is interrupted, which counts", |next| next.trouble.interruptions -= 1);
         }
         self.write("is interrupted", true, |next, me| {
             next.trouble.interruptions -= 1;
-            let doc = &mut next.batches[batch];
+            let doc = me.doc_in(next);
             doc.attempt -= 1;
             doc.phase = Phase::Failed;
             doc.live = false;
@@ -97,7 +105,8 @@ impl<'a> Turn<'a> {
     pub fn may_be_stopped(&mut self) {
         let trouble = self.state.trouble;
         // From the commit on, the outcome is settled first.
-        let before_commit = !matches!(self.me.at, At::Settle | At::Mark);
+        let past_commit = matches!(self.me.at, At::Settle | At::Pick | At::Mark | At::DeletePiece | At::Finish);
+        let before_commit = !past_commit || self.me.helps.is_some();
         let may_fail = self.holds() || self.model.lacks(Without::FailureFence);
         if before_commit && trouble.failures > 0 && may_fail {
             self.fail("records a failure", |next| next.trouble.failures -= 1);
@@ -106,11 +115,18 @@ impl<'a> Turn<'a> {
             self.interrupt();
         }
         // A stale process that dies changes nothing that its cancellation would not.
-        if trouble.crashes > 0 && self.state.batches[self.me.batch as usize].fence == self.me.fence {
+        if trouble.crashes > 0 && self.doc().fence == self.me.fence {
             self.step("is killed", |next, me| {
                 next.trouble.crashes -= 1;
                 *me = Holder::default();
             });
         }
+    }
+}
+
+impl Holder {
+    /// Its batch document.
+    pub fn doc_in<'a>(&self, state: &'a mut State) -> &'a mut Batch {
+        &mut state.dbs[self.db as usize].batches[self.batch as usize]
     }
 }

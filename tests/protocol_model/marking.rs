@@ -1,0 +1,129 @@
+//! The marking of a large batch after its commit point, piece by piece.
+//!
+//! No fence, no lease and no record of progress guard it. The content is committed, so every marker does the same; a piece is deleted by the
+//! transaction that marks it, so it is marked once; and the final transaction looks for pieces that are left. Two markers of one
+//! process are two holders here, which is more than the product does: they also die apart.
+
+use super::content::Line;
+use super::state::{At, Batch, Database, Holder, Phase, Status};
+use super::turn::Turn;
+use super::{Protocol, Without};
+
+impl Protocol {
+    /// The transaction that marks a piece and deletes it.
+    fn mark_piece(&self, db: &mut Database, batch: u8, piece: u8) {
+        let doc = db.batches[batch as usize];
+        let content = doc.committed.expect("a committed batch");
+        for (row, line) in content.rows().filter(|(row, _)| piece >> row & 1 == 1) {
+            let completed = self.mark_row(db, batch, row, line);
+            let recorded = completed || !self.lacks(Without::EntriesOfChangedRows);
+            if recorded && !self.lacks(Without::EntriesOfPieces) {
+                self.record_entry(db, line.entry, doc.number);
+            }
+        }
+        if !self.lacks(Without::DeletionInTransaction) {
+            db.batches[batch as usize].left &= !piece;
+        }
+    }
+
+    /// Completes a row that is as it was. One that changed keeps its status and is listed; it gets the batch's id unless it names
+    /// another entry by now.
+    fn mark_row(&self, db: &mut Database, batch: u8, row: usize, line: Line) -> bool {
+        let edited = db.versions[line.entry as usize] != line.version && self.lacks(Without::MarkingOfEdited);
+        let now = &mut db.rows[row];
+        let same_entry = now.entry == line.entry || self.lacks(Without::EntryOfMarkedRow);
+        let completes = now.status == Status::Queued && same_entry && !edited;
+        if completes {
+            now.status = Status::Completed;
+        }
+        if same_entry && (completes || !self.lacks(Without::MarkOfChangedRow)) {
+            now.mark = Some(batch);
+        }
+        let doc = &mut db.batches[batch as usize];
+        *(if completes { &mut doc.marked } else { &mut doc.changed }) |= 1 << row;
+        completes
+    }
+}
+
+impl Turn<'_> {
+    /// The batch that is being marked: its own, or the one that it helps.
+    fn marked_batch(&self) -> (u8, Batch) {
+        let batch = self.me.helps.unwrap_or(self.me.batch);
+        (batch, self.db().batches[batch as usize])
+    }
+
+    /// Reads which pieces are left, and takes one of them.
+    pub fn pick(&mut self) {
+        let (_, doc) = self.marked_batch();
+        if doc.phase != Phase::Marking {
+            return self.step("finds the marking done", |_, me| me.leave_marking());
+        }
+        let content = doc.committed.expect("a committed batch");
+        let mut pieces: Vec<u8> = (0..super::ROWS)
+            .filter(|row| doc.left >> row & 1 == 1)
+            .map(|row| content.piece(row, self.model.bounds.chunk))
+            .collect();
+        pieces.dedup();
+        for piece in pieces {
+            self.step("takes a piece", |_, me| {
+                me.piece = piece;
+                me.at = At::Mark;
+            });
+        }
+        if doc.left == 0 || self.model.lacks(Without::FinalLook) {
+            self.step("finds no piece left", |_, me| me.at = At::Finish);
+        }
+    }
+
+    /// The piece's transaction. Whoever was overtaken finds no piece, and marks nothing.
+    pub fn mark(&mut self) {
+        let (model, piece, (batch, doc)) = (self.model, self.me.piece, self.marked_batch());
+        if doc.left & piece != piece && !model.lacks(Without::PieceLookedAt) {
+            return self.step("finds that its piece was marked", |_, me| (me.piece, me.at) = (0, At::Pick));
+        }
+        if !model.lacks(Without::DeletionInTransaction) {
+            return self.db_step("marks its piece", |db, me| {
+                model.mark_piece(db, batch, piece);
+                (me.piece, me.at) = (0, At::Pick);
+            });
+        }
+        self.db_step("marks its piece, to delete it later", |db, me| {
+            model.mark_piece(db, batch, piece);
+            me.at = At::DeletePiece;
+        });
+    }
+
+    /// What a marker does that deletes its piece only afterwards.
+    pub fn delete_piece(&mut self) {
+        let (piece, (batch, _)) = (self.me.piece, self.marked_batch());
+        self.db_step("deletes its piece", |db, me| {
+            db.batches[batch as usize].left &= !piece;
+            (me.piece, me.at) = (0, At::Pick);
+        });
+    }
+
+    /// The final transaction: the batch is complete and the ledger free, unless pieces are left or somebody else was faster.
+    pub fn finish(&mut self) {
+        let (model, (batch, doc)) = (self.model, self.marked_batch());
+        if doc.phase != Phase::Marking || doc.left != 0 && !model.lacks(Without::FinalLook) {
+            return self.step("finds that it was too early or too late", |_, me| me.at = At::Pick);
+        }
+        self.db_step("completes the batch", |db, me| {
+            let doc = &mut db.batches[batch as usize];
+            doc.phase = Phase::Completed;
+            doc.list = None;
+            db.marking = None;
+            me.leave_marking();
+        });
+    }
+}
+
+impl Holder {
+    /// The marking is over: a helper goes on with its own batch.
+    fn leave_marking(&mut self) {
+        match self.helps.take() {
+            Some(_) => (self.piece, self.at) = (0, At::Generate),
+            None => *self = Holder::default(),
+        }
+    }
+}
