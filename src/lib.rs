@@ -56,11 +56,12 @@
 //!
 //! # The map, from the bottom up (imports go down only), with the door of each room
 //!
-//! - [`exit`], [`failure`], [`secret`], [`trace`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`], [`entry`], [`batch`], [`backoff`], [`progress`]:
-//!   pure words
+//! - [`exit`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
+//! - [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
 //! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
+//! - [`http`]: the one HTTP client, and the way out of this network. Door: [`http::Http`]
 //! - [`store`]: the database; the only user of the mongodb crate. Door: [`store::Store::connect`]
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Door: [`destination::Destination`]
 //! - [`outcome`]: what a command reports
@@ -94,11 +95,13 @@ pub mod exit;
 pub mod failure;
 pub mod files;
 pub mod host;
+pub mod http;
 pub mod id;
 pub mod money;
 pub mod notify;
 pub mod outcome;
 pub mod pass;
+pub mod plausible;
 pub mod progress;
 pub mod secret;
 pub mod spool;

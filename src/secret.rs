@@ -1,18 +1,35 @@
 //! Secrets, and the guarantee that they never reach a log, an error or a stored document.
 //!
-//! Two lines of defence, because either alone has a hole. [`Secret`] keeps a value out of everything that formats its owner. But
-//! secrets also come back from outside, inside the error of a library or the echo of a server, where no type can stop them: so
-//! every secret is registered when it is obtained, and whatever leaves the process as text goes through [`redact`] at the sink.
+//! Risk: a secret comes back from outside, inside the error of a library or the echo of a server, where no type can stop it; or somebody
+//! typed it into the wrong setting, where nobody expects it. So there are three lines of defence. [`Secret`] keeps a value out of
+//! everything that formats its owner. Every secret is registered as soon as it is seen: [`conceal_typed`] looks at each word of the
+//! command line and each variable before anything parses them. And whatever leaves the process as text goes through [`redact`], which
+//! masks what is registered, and whatever stands where an address has its password.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What a reader sees in place of a secret.
 const MASK: &str = "***";
 
 /// Shorter values are not registered: they would blank out ordinary words, and no real secret is that short.
 const MIN_CHARS: usize = 6;
+
+/// Everything but the unreserved characters of RFC 3986, as it appears in queries and forms.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How tokens, keys and client secrets begin that are known by their form: Google's, Slack's, GitHub's, and JSON in base64.
+const TOKENS: [&str; 8] = ["ya29.", "1//", "GOCSPX-", "AIza", "xox", "ghp_", "eyJ", "LS0tLS1"];
+
+/// Addresses that are secrets as a whole: whoever knows one can write to it.
+const SECRET_ADDRESSES: [&str; 5] =
+    ["/api/webhooks/", "hooks.slack.com/", "hc-ping.com/", "api.telegram.org/bot", "webhook.office.com/"];
 
 /// Every text to be masked, the longest first so that a secret that contains another one goes as a whole.
 static CONCEALED: RwLock<Vec<String>> = RwLock::new(Vec::new());
@@ -53,7 +70,9 @@ pub fn conceal(value: &str) {
     let mut concealed = CONCEALED.write().unwrap_or_else(PoisonError::into_inner);
     let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
     for text in std::iter::once(value).chain(lines).filter(|text| text.chars().count() >= MIN_CHARS) {
-        for form in [text.to_owned(), percent_encoded(text)] {
+        // The third form: a log of text shows a value as a string of Rust or JSON.
+        let quoted = text.escape_debug().to_string();
+        for form in [text.to_owned(), percent_encoded(text), quoted] {
             if !concealed.contains(&form) {
                 concealed.push(form);
             }
@@ -62,26 +81,85 @@ pub fn conceal(value: &str) {
     concealed.sort_by_key(|text| std::cmp::Reverse(text.len()));
 }
 
-/// The text with every registered value masked.
-pub fn redact(text: &str) -> Cow<'_, str> {
-    let concealed = CONCEALED.read().unwrap_or_else(PoisonError::into_inner);
-    concealed.iter().fold(Cow::Borrowed(text), |text, secret| {
-        if text.contains(secret.as_str()) { Cow::Owned(text.replace(secret.as_str(), MASK)) } else { text }
-    })
+/// Registers whatever may be secret in a word of the command line, a variable, or a file that one of them names. By its form, before
+/// anything parses it: what is wrong with it is not known yet.
+pub fn conceal_typed(text: &str) {
+    if let Some((_, address)) = text.split_once("://") {
+        address.match_indices('@').for_each(|(at, _)| conceal_user(&address[..at]));
+    }
+    if holds_a_key(text) {
+        conceal(text);
+        text.split('"').filter(|part| part.len() >= 16).for_each(conceal);
+    }
+    let word = text.trim();
+    let is_token = word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token));
+    if is_token || SECRET_ADDRESSES.iter().any(|address| word.contains(address)) {
+        conceal(word);
+    }
+}
+
+/// Registers `user:password`, and the parts into which a parser cuts a password that is not percent-encoded.
+pub fn conceal_user(user: &str) {
+    conceal(user);
+    let Some((_, password)) = user.split_once(':') else { return };
+    conceal(password);
+    conceal(&percent_decode_str(password).decode_utf8_lossy());
+    password.split(['@', '/', '?', '#', ':', '[', ']']).for_each(conceal);
+}
+
+/// Whether a text is the content of a file with a key: JSON, PEM, or either of them in base64.
+pub fn holds_a_key(text: &str) -> bool {
+    let is_plain = |text: &str| text.trim_start().starts_with(['{', '[']) || text.contains("-----BEGIN ");
+    is_plain(text) || from_base64(text).is_some_and(|decoded| is_plain(&decoded))
+}
+
+/// The text that a text is the base64 of, with or without padding, in one line or several.
+pub fn from_base64(text: &str) -> Option<String> {
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let digits: String = text.split_whitespace().collect();
+    let decode = |alphabet| GeneralPurpose::new(alphabet, config).decode(&digits).ok();
+    let bytes = decode(&alphabet::STANDARD).or_else(|| decode(&alphabet::URL_SAFE))?;
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
 }
 
 /// Everything but the unreserved characters of RFC 3986 as `%XX`, as it appears in queries and forms.
-fn percent_encoded(text: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(byte as char);
-        } else {
-            encoded.extend(['%', DIGITS[usize::from(byte >> 4)] as char, DIGITS[usize::from(byte & 15)] as char]);
-        }
+pub fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// The text with every registered value masked, and with it what stands before the `@` of an address.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let concealed = CONCEALED.read().unwrap_or_else(PoisonError::into_inner);
+    let text = concealed.iter().fold(Cow::Borrowed(text), |text, secret| {
+        if text.contains(secret.as_str()) { Cow::Owned(text.replace(secret.as_str(), MASK)) } else { text }
+    });
+    match mask_users(&text) {
+        Some(masked) => Cow::Owned(masked),
+        None => text,
     }
-    encoded
+}
+
+/// Masks what stands between `://` and the last `@` of a word; `None` when there is no such word. A path has no user.
+fn mask_users(text: &str) -> Option<String> {
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        let end = address.find(|c: char| c.is_whitespace() || "\"'<>`\\".contains(c)).unwrap_or(address.len());
+        let user = address[..end].rfind('@').filter(|_| !before.ends_with("file://"));
+        masked.push_str(before);
+        rest = match user {
+            Some(user) => {
+                masked.push_str(MASK);
+                &address[user..]
+            }
+            None => address,
+        };
+    }
+    masked.push_str(rest);
+    (masked != text).then_some(masked)
 }
 
 #[cfg(test)]
@@ -120,5 +198,42 @@ mod tests {
     fn short_values_and_innocent_text_stay() {
         conceal("abc");
         assert!(matches!(redact("abc alphabet"), Cow::Borrowed("abc alphabet")));
+    }
+
+    #[test]
+    fn a_password_is_masked_before_anything_parses_it() {
+        conceal_typed("mongodb://user-d:Hunter2Secret?Rest#Of/It@db1,db2/app");
+        for told in ["invalid server address user-d:Hunter2Secret", "Hunter2Secret?Rest#Of/It", "port Hunter2Secret"] {
+            assert!(!redact(told).contains("Hunter2Secret"), "{}", redact(told));
+        }
+        conceal_typed("http://clerk:S3cr3tE@WordE-e@127.0.0.1:1");
+        assert_eq!(redact("through http://WordE-e@127.0.0.1:1"), "through http://***@127.0.0.1:1");
+    }
+
+    #[test]
+    fn an_address_that_nobody_registered_loses_its_user_too() {
+        assert_eq!(redact("at mongodb://a:b@c@host/d and http://x"), "at mongodb://***@host/d and http://x");
+        assert_eq!(redact(r#"{"u":"http://a@b","mail":"x@y"}"#), r#"{"u":"http://***@b","mail":"x@y"}"#);
+        assert!(matches!(redact("file:///data/a@b and a@b"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn the_content_of_a_key_is_known_by_its_form() {
+        let json = r#"{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\nAAAA"}"#;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(json);
+        let unpadded = encoded.trim_end_matches('=').to_owned();
+        for key in [json, &encoded, &unpadded, "-----BEGIN RSA PRIVATE KEY-----\nAAAA"] {
+            assert!(holds_a_key(key), "{key}");
+        }
+        for path in ["/run/secrets/google.json", "key", "C:\\keys\\google.json", "/etc/keys/eyJhbGciOiJIUzI1NiJ9"] {
+            assert!(!holds_a_key(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_beginning() {
+        conceal_typed("ya29.a0AfH6SMBexample-g");
+        conceal_typed("https://hooks.slack.com/services/T/B/example-g");
+        assert_eq!(redact("ya29.a0AfH6SMBexample-g, https://hooks.slack.com/services/T/B/example-g"), "***, ***");
     }
 }

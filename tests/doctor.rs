@@ -207,7 +207,16 @@ fn a_role_that_may_store_but_not_trash_is_found() {
     let day = Day::on_drive();
     day.drive().set_role(Role::Contributor);
     let result = doctor(&day).run().expect_code(34).json();
-    assert_bad(&result, "probe file", "not removed again");
+    assert_bad(&result, "folder", "put none into the trash");
+    assert_bad(&result, "folder", "Content manager");
+    assert_eq!(check(&result, "probe file")["verdict"], "skipped");
+    assert_eq!(day.drive().files(), [], "a probe was stored that cannot be put into the trash");
+
+    // What the folder says and what happens are two things.
+    let day = Day::on_drive();
+    day.drive().plan(On::every(Operation::Update), Fault::answer(Answer::error(403, "insufficientFilePermissions")));
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_bad(&result, "probe file", "not put into the trash");
     assert_bad(&result, "probe file", "Content manager");
 }
 

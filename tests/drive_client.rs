@@ -6,6 +6,7 @@
 mod faults;
 mod identities;
 mod limits;
+mod next_steps;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -138,6 +139,7 @@ fn settings(fake: &FakeDrive, credentials: PathBuf) -> DriveSettings {
 fn failure(error: DestinationError) -> Landed {
     match error {
         DestinationError::Failed(message) => Landed::Failed(message),
+        DestinationError::Passing { message, next } => Landed::Failed(format!("{message}; {next}")),
         DestinationError::Rejected { message, next } => Landed::Rejected(format!("{message}; {next}")),
     }
 }

@@ -107,7 +107,7 @@ pub enum Command {
     /// Check everything that a run needs, each finding with its fix
     ///
     /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the destination (credentials,
-    /// account, folder, and a small file that is stored, verified and removed again, with what killed doctors left), the spool folder,
+    /// account, folder, and a small file that is stored, verified, and removed or put into the trash), the spool folder,
     /// where messages go; with --send also whether they arrive. Touches no entry. Ends with 34 when a run would fail.
     Doctor(DoctorArgs),
     /// Create the collections and the indexes that are needed

@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use encoding_rs::{EncoderResult, WINDOWS_874};
 
+use crate::plausible::shown_word;
+
 /// The encodings of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -55,7 +57,7 @@ impl FromStr for Encoding {
     fn from_str(text: &str) -> Result<Encoding, String> {
         let names = || Encoding::ALL.map(Encoding::name).join(" or ");
         let found = Encoding::ALL.into_iter().find(|encoding| encoding.name() == text);
-        found.ok_or_else(|| format!("{text:?} is not an encoding; write {}", names()))
+        found.ok_or_else(|| format!("{} is not an encoding; write {}", shown_word(text), names()))
     }
 }
 

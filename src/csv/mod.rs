@@ -33,6 +33,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use crate::entry::Valid;
+use crate::plausible::shown_word;
 use crate::totals::ControlTotals;
 pub use compare::{differing_entries, entry_ids};
 pub use encoding::Encoding;
@@ -81,7 +82,7 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Format, String> {
         let names = || Format::ALL.map(Format::name).join(" or ");
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| format!("{text:?} is not a format; write {}", names()))
+        found.ok_or_else(|| format!("{} is not a format; write {}", shown_word(text), names()))
     }
 }
 

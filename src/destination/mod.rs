@@ -83,6 +83,14 @@ pub enum DestinationError {
     /// It may pass: network, 5xx, rate limit, no checksum to compare. Exit code 22.
     #[error("{0}")]
     Failed(String),
+    /// It may pass too, and a person can help it. Exit code 22.
+    #[error("{message}")]
+    Passing {
+        /// What failed.
+        message: String,
+        /// What helps.
+        next: String,
+    },
     /// A person has to act: credentials, permission, quota, missing folder. Exit code 31.
     #[error("{message}")]
     Rejected {
@@ -97,6 +105,7 @@ impl From<DestinationError> for Failure {
     fn from(error: DestinationError) -> Failure {
         match error {
             DestinationError::Failed(message) => Failure::new(Exit::UploadFailed, message),
+            DestinationError::Passing { message, next } => Failure::new(Exit::UploadFailed, message).next(next),
             DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
         }
     }
@@ -176,6 +185,14 @@ impl Destination {
         match self {
             Destination::Directory(directory) => directory.create(file, progress).await,
             Destination::Drive(drive) => drive.create(file, progress).await,
+        }
+    }
+
+    /// What [`Destination::discard`] does, as the end of a sentence about a file.
+    pub fn discarded(&self) -> &'static str {
+        match self {
+            Destination::Directory(_) => "removed again",
+            Destination::Drive(_) => "put into the trash",
         }
     }
 

@@ -195,8 +195,8 @@ fn the_last_chunk_is_never_ambiguous_in_the_end() {
         Scenario {
             name: "session gone again and again",
             faults: vec![(On::every(Chunk), gone(Fault::reset()))],
-            expected: Failed("lost the upload session 3 times"),
-            requests: 2 + 3 * 4,
+            expected: Failed("lost the upload session 4 times"),
+            requests: 2 + 4 * 4,
         },
     ]);
 }

@@ -71,7 +71,10 @@ fn the_facts_are_what_drive_says() {
     assert_eq!(facts.email.as_deref(), Some(SERVICE_ACCOUNT));
     assert_eq!((facts.quota_limit_bytes, facts.quota_used_bytes), (Some(0), Some(0)));
     let shared_drive = Some(bench.fake.drive_id());
-    assert_eq!(facts.state, FolderState::Found { name: "Exports".to_owned(), shared_drive, can_add: true });
+    assert_eq!(
+        facts.state,
+        FolderState::Found { name: "Exports".to_owned(), shared_drive, can_add: true, can_trash: Some(true) }
+    );
     assert!(bench.drive.folder_link().ends_with(&bench.fake.folder()));
 }
 

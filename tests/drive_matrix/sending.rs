@@ -32,7 +32,7 @@ fn chunks_survive_every_loss() {
         Cell::new(
             "session gone for ever",
             [(On::every(Chunk), reset().session_gone())],
-            Failed("session 3 times"),
+            Failed("session 4 times"),
             2 + 12,
         ),
         Cell::new("chunk: reset for ever", [(On::every(Chunk), reset())], Failed("6 failed tries"), 3 + 2 * TRIES),

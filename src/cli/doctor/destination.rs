@@ -79,7 +79,8 @@ fn account(facts: &FolderFacts) -> Check {
 }
 
 fn folder(facts: &FolderFacts) -> Check {
-    if let Err(error) = facts.check() {
+    // A probe that cannot be put into the trash again is not stored.
+    if let Err(error) = facts.check().and_then(|()| facts.check_trash()) {
         return failed("folder", error);
     }
     let found = match &facts.state {
@@ -111,7 +112,8 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         stored?;
         Ok::<_, DestinationError>((discarded, swept))
     };
-    let well = "stored, its checksum verified, and removed again";
+    let gone = destination.discarded();
+    let well = format!("stored, its checksum verified, and {gone}");
     match stored.await {
         Ok((Ok(()), Ok(0))) => Check::ok("probe file", well),
         Ok((Ok(()), Ok(left))) => {
@@ -124,7 +126,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         ),
         Ok((Err(error), _)) => {
             let refused = Failure::from(error);
-            let found = format!("stored and verified, but not removed again: {}", refused.message);
+            let found = format!("stored and verified, but not {gone}: {}", refused.message);
             let next = refused.next.unwrap_or_else(|| TRY_AGAIN.to_owned());
             Check::bad("probe file", found, format!("remove {name} by hand; {next}"))
         }

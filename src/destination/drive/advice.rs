@@ -13,15 +13,47 @@ pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no stora
 /// A 4xx that is neither permission nor load: a setting, or a bug.
 pub(super) const SETTINGS: &str = "check --destination and --drive-url; if they are right, this is a bug: report it";
 
-/// After a 403 with one of Drive's reasons.
-pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) -> String {
+/// An upload session that answered 4xx however often it was started again.
+pub(super) const SESSION_REFUSED: &str = "`batch-export retry` goes on; if Drive keeps saying this, look at \
+    https://www.google.com/appsstatus/dashboard, and at whatever stands between this machine and Google (a proxy, a firewall)";
+
+/// An id that Drive issued to these credentials a moment ago, and does not accept.
+pub(super) const FRESH_ID_REFUSED: &str = "Drive issued this id to the same credentials a moment ago: `batch-export retry` takes \
+    another one; if that is refused too, check that --drive-url and the field \"token_uri\" of the credentials belong to the same service";
+
+/// A limit on requests or bytes.
+pub(super) const RATE_LIMIT: &str = "nothing to do at first: `batch-export retry` goes on. If it lasts for hours, the account has \
+    uploaded its 750 GB of the day (other programs that use it count too): wait until the next day, or use another account";
+
+/// A certificate that this machine does not trust.
+const CERTIFICATE: &str = "this machine does not trust that certificate. Behind a proxy that inspects TLS, add your company's CA \
+    to the system's certificates, or name a file that holds it and the usual ones in SSL_CERT_FILE";
+
+/// After a connection failed, in the words of the library; `None` when there is no more to say than to try again.
+pub(super) fn after_transport(reason: &str) -> Option<&'static str> {
+    reason.contains("invalid peer certificate").then_some(CERTIFICATE)
+}
+
+/// After a 403 whose reason says nothing.
+pub(super) fn after_unknown_refusal(identity: &Identity) -> String {
+    format!("check what {identity} may do in this folder, and which Google Workspace policies apply")
+}
+
+/// After a 403 with one of Drive's reasons; `None` for a reason that is not known.
+pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) -> Option<String> {
     let fixed = match reason {
-        "storageQuotaExceeded" | "quotaExceeded" => return after_full_storage(message, identity),
-        "insufficientFilePermissions" | "insufficientParentPermissions" | "cannotAddParent" => {
-            return format!("share the folder with {identity} as Editor, or in a shared drive as Content manager");
+        "storageQuotaExceeded" | "quotaExceeded" => return Some(after_full_storage(message, identity)),
+        "insufficientPermissions" if matches!(identity, Identity::Consent) => after_small_scope(identity),
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT" => after_small_scope(identity),
+        "insufficientFilePermissions"
+        | "insufficientParentPermissions"
+        | "insufficientPermissions"
+        | "cannotAddParent" => {
+            return Some(format!(
+                "share the folder with {identity} as Editor, or in a shared drive as Content manager"
+            ));
         }
-        "insufficientPermissions" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT" => return after_small_scope(identity).to_owned(),
-        "teamDriveMembershipRequired" => return format!("add {identity} to the shared drive as Content manager"),
+        "teamDriveMembershipRequired" => return Some(format!("add {identity} to the shared drive as Content manager")),
         "dailyLimitExceeded" => {
             "the daily limit of the Drive API for this project is used up: raise it in the Google Cloud console, or wait \
              until midnight Pacific time"
@@ -34,20 +66,41 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
             "a policy of the Google Workspace domain forbids this: ask its administrator to allow Drive for this \
              application, or sharing outside the domain"
         }
-        "teamDriveFileLimitExceeded"
-        | "teamDriveHierarchyTooDeep"
-        | "numChildrenInNonRootLimitExceeded"
-        | "activeItemCreationLimitExceeded" => {
+        "parentNotAFolder" => {
+            "the id in --destination belongs to a shortcut or a file: open the folder itself, and take the last part of its address"
+        }
+        "myDriveHierarchyDepthLimitExceeded" | "teamDriveHierarchyTooDeep" => {
+            "the folder lies below more folders than Drive allows (100): move it up, or use another one"
+        }
+        "activeItemCreationLimitExceeded" => {
+            "the account owns as many items as Drive allows: remove what it made and nobody needs, empty the trash, or use \
+             another account"
+        }
+        "teamDriveFileLimitExceeded" | "numChildrenInNonRootLimitExceeded" => {
             "the shared drive or folder has reached its limit of items: remove old files and empty the trash, or use \
              another folder"
         }
-        "accessNotConfigured" | "SERVICE_DISABLED" => {
+        "accessNotConfigured" | "SERVICE_DISABLED" if !is_about_a_deleted_project(message) => {
             "enable the Google Drive API in the Google Cloud console, in the project that these credentials belong to, and \
              wait some minutes"
         }
-        _ => return format!("check what {identity} may do in this folder, and which Google Workspace policies apply"),
+        "CONSUMER_SUSPENDED" => {
+            "the Google Cloud project of these credentials is suspended: its owner finds the cause in the console (billing, \
+             terms of service) and appeals there, or makes credentials in another project"
+        }
+        "CONSUMER_INVALID" | "USER_PROJECT_DENIED" => DELETED_PROJECT,
+        _ if is_about_a_deleted_project(message) => DELETED_PROJECT,
+        _ => return None,
     };
-    fixed.to_owned()
+    Some(fixed.to_owned())
+}
+
+const DELETED_PROJECT: &str = "the Google Cloud project of these credentials was deleted: restore it in the console (possible for 30 \
+    days), or make credentials in another project";
+
+/// Google's words are `Project #123 has been deleted.`, and no reason of its own comes with them.
+fn is_about_a_deleted_project(message: &str) -> bool {
+    message.contains("Project") && message.contains("has been deleted")
 }
 
 fn after_full_storage(message: &str, identity: &Identity) -> String {
@@ -96,6 +149,11 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
         "invalid_grant" if about.contains("short-lived") || about.contains("iat and exp") => {
             "this machine's clock is probably wrong: check it, and its synchronization"
         }
+        "invalid_grant" if about.contains("invalid_rapt") || about.contains("reauth") => {
+            "the session control of this Google Workspace domain ended the consent, and will end every new one: ask its \
+             administrator to trust this application (Admin console > Security > Access and data control > Google Cloud session \
+             control), or use a service account"
+        }
         "invalid_grant" if consent => {
             "the consent has expired or was withdrawn: run `batch-export auth` again (while the consent screen is in \
              \"Testing\", every consent dies after 7 days: publish the app)"
@@ -124,6 +182,10 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
         "invalid_client" | "deleted_client" | "disabled_client" => {
             "the OAuth client was deleted or its secret replaced: create one in the Google Cloud console and run \
              `batch-export auth` with it"
+        }
+        "restricted_client" => {
+            "this OAuth client may not ask for all of Drive: add the scope https://www.googleapis.com/auth/drive to its consent \
+             screen (Google Cloud console > Google Auth Platform > Data access), then run `batch-export auth` again"
         }
         "invalid_scope" => after_small_scope(identity),
         "admin_policy_enforced" | "org_internal" => {

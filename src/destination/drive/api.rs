@@ -16,12 +16,13 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::Auth;
-use super::fault::{Answer, Fault, judge};
-use super::metadata::{FIELDS, Metadata};
+use super::fault::{Answer, Fault, if_there, judge};
+use super::metadata::{FIELDS, Metadata, Page};
 use super::patience::Patience;
-use super::session::{Heard, SessionUri, given_up};
-use super::wire::{Flow, Http, read_body};
-use crate::destination::{DestinationError, NewFile};
+use super::session::{Heard, SessionUri};
+use super::wire::{Flow, read_body};
+use crate::destination::NewFile;
+use crate::http::Http;
 use crate::secret::{Secret, conceal};
 
 /// Drive's API as one identity sees it.
@@ -36,6 +37,9 @@ pub(super) struct Api {
 }
 
 const ALL_DRIVES: (&str, &str) = ("supportsAllDrives", "true");
+
+/// Without it an administrator's default could show a new file to the whole domain, which an accounting file must not be.
+const NOT_PUBLISHED: (&str, &str) = ("ignoreDefaultVisibility", "true");
 
 impl Api {
     /// An address below the base. Segments are encoded, so an id cannot become a path.
@@ -59,7 +63,7 @@ impl Api {
     }
 
     /// A new id for a file, good for one create.
-    pub(super) async fn generate_id(&self) -> Result<String, DestinationError> {
+    pub(super) async fn generate_id(&self) -> Result<String, Fault> {
         let query = [("count", "1"), ("space", "drive"), ("type", "files")];
         let url = self.address(&["drive", "v3", "files", "generateIds"], &query);
         self.repeat(
@@ -71,17 +75,15 @@ impl Api {
                 id.map(str::to_owned).ok_or_else(|| Fault::passing("Drive gave no file id"))
             },
         )
-        .await?
-        .map_err(|missing| missing.give_up(self.auth.identity()))
+        .await
     }
 
     /// A file's metadata; `None` when there is none with this id, or none for us.
-    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
+    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, Fault> {
         let url = self.file(id, &[("fields", FIELDS)]);
-        Ok(self
-            .repeat("looking at the file", || self.http.client.get(url.clone()), |answer| parse(&answer))
-            .await?
-            .ok())
+        if_there(
+            self.repeat("looking at the file", || self.http.client.get(url.clone()), |answer| parse(&answer)).await,
+        )
     }
 
     /// Any GET on a file or folder that answers JSON.
@@ -90,63 +92,67 @@ impl Api {
         doing: &str,
         segments: &[&str],
         query: &[(&str, &str)],
-    ) -> Result<Option<T>, DestinationError> {
+    ) -> Result<Option<T>, Fault> {
         let url = self.address(segments, query);
-        Ok(self.repeat(doing, || self.http.client.get(url.clone()), |answer| parse(&answer)).await?.ok())
+        if_there(self.repeat(doing, || self.http.client.get(url.clone()), |answer| parse(&answer)).await)
     }
 
-    /// One page of the files that a query finds, wherever they are, the trash included.
-    pub(super) async fn list<T: DeserializeOwned>(
-        &self,
-        query: &str,
-        page: &str,
-    ) -> Result<Option<T>, DestinationError> {
-        let fields = format!("nextPageToken,files({FIELDS})");
+    /// One page of the files that a query finds, the trash included: in one shared drive, or else among what this account sees.
+    pub(super) async fn list(&self, query: &str, shared_drive: Option<&str>, page: &str) -> Result<Page, Fault> {
+        let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
         let mut all = vec![
             ALL_DRIVES,
             ("includeItemsFromAllDrives", "true"),
-            ("corpora", "allDrives"),
+            ("corpora", if shared_drive.is_some() { "drive" } else { "user" }),
             ("pageSize", "100"),
             ("q", query),
             ("fields", fields.as_str()),
         ];
+        all.extend(shared_drive.map(|id| ("driveId", id)));
         if !page.is_empty() {
             all.push(("pageToken", page));
         }
-        self.get("listing the folder", &["drive", "v3", "files"], &all).await
+        let url = self.address(&["drive", "v3", "files"], &all);
+        let read = |answer: Answer| match parse::<Page>(&answer)? {
+            page if page.incomplete_search => Err(Fault::passing("Drive searched only a part of the folder")),
+            page => Ok(page),
+        };
+        self.repeat("listing the folder", || self.http.client.get(url.clone()), read).await
     }
 
     /// Puts a file into the trash. Where there is nothing yet, the creation of a paused run may still be on its way: then the id is taken
     /// by an empty file first, so that it can never succeed.
-    pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
+    pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), Fault> {
         let url = self.file(id, &[("fields", "id,trashed")]);
         let request = || self.http.client.patch(url.clone()).json(&json!({"trashed": true}));
         let doing = "putting a void file into the trash";
-        if self.repeat(doing, request, |_| Ok(())).await?.is_ok() {
+        if if_there(self.repeat(doing, request, |_| Ok(())).await)?.is_some() {
             return Ok(());
         }
         self.take(folder, id).await?;
         // Still not there: it was deleted for good, and its id with it.
-        self.repeat(doing, request, |_| Ok(())).await?.or(Ok(()))
+        if_there(self.repeat(doing, request, |_| Ok(())).await).map(|_| ())
     }
 
     /// Creates an empty file under an id, unless the id is taken, or was issued to other credentials: then nothing is there that these
     /// can see, and nothing that they can do about it.
-    async fn take(&self, folder: &str, id: &str) -> Result<(), DestinationError> {
-        let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, ("fields", "id")]);
+    async fn take(&self, folder: &str, id: &str) -> Result<(), Fault> {
+        let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, NOT_PUBLISHED, ("fields", "id")]);
         let metadata = json!({"id": id, "name": "void", "parents": [folder], "mimeType": "text/plain"});
         let mut patience = self.patience();
         let mut renewed = false;
         loop {
             match self.shot("taking a void id", self.http.client.post(url.clone()).json(&metadata)).await {
-                Ok(_) | Err(Fault::Taken | Fault::Invalid { .. }) => return Ok(()),
+                Ok(_) | Err(Fault::Taken | Fault::IdUnusable { .. } | Fault::Unexplained { status: 400, .. }) => {
+                    return Ok(());
+                }
                 Err(fault) => self.bear(fault, &mut patience, &mut renewed).await?,
             }
         }
     }
 
     /// Opens the content of a file. The caller reads it.
-    pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, DestinationError> {
+    pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, Fault> {
         let url = self.file(id, &[("alt", "media")]);
         let mut patience = self.patience();
         let mut renewed = false;
@@ -163,7 +169,7 @@ impl Api {
     /// Opens an upload session for a file.
     pub(super) async fn start(&self, folder: &str, file: &NewFile<'_>) -> Result<SessionUri, Fault> {
         let digests = file.spool.digests();
-        let query = [("uploadType", "resumable"), ALL_DRIVES, ("fields", FIELDS)];
+        let query = [("uploadType", "resumable"), ALL_DRIVES, NOT_PUBLISHED, ("fields", FIELDS)];
         let metadata = json!({
             "id": file.id,
             "name": file.name,
@@ -202,10 +208,10 @@ impl Api {
         };
         match body {
             Ok(body) => self.put(&flow, uri, range, end - first, body).await,
-            Err(error) => Heard::Fault(Fault::Final(DestinationError::Failed(format!(
+            Err(error) => Heard::Fault(Fault::failed(format!(
                 "cannot read the spool file {}: {error}",
                 file.spool.path().display()
-            )))),
+            ))),
         }
     }
 
@@ -235,19 +241,18 @@ impl Api {
         }
     }
 
-    /// Repeats a request until it succeeds, is refused, or patience ends. `Ok(Err(fault))` is a 404.
+    /// Repeats a request until it succeeds, is refused, or patience ends.
     async fn repeat<T>(
         &self,
         doing: &str,
         request: impl Fn() -> RequestBuilder,
         read: impl Fn(Answer) -> Result<T, Fault>,
-    ) -> Result<Result<T, Fault>, DestinationError> {
+    ) -> Result<T, Fault> {
         let mut patience = self.patience();
         let mut renewed = false;
         loop {
             let fault = match self.shot(doing, request()).await.and_then(&read) {
-                Ok(value) => return Ok(Ok(value)),
-                Err(fault @ Fault::Missing { .. }) => return Ok(Err(fault)),
+                Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
             self.bear(fault, &mut patience, &mut renewed).await?;
@@ -255,13 +260,13 @@ impl Api {
     }
 
     /// Waits after a fault, or turns it into the end.
-    async fn bear(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), DestinationError> {
+    async fn bear(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), Fault> {
         match &fault {
             Fault::Unauthorized { .. } if !*renewed => {
                 *renewed = true;
                 return Ok(());
             }
-            Fault::Passing { reason, retry_after } => {
+            Fault::Passing { reason, retry_after, .. } => {
                 if let Some(delay) = patience.strike(*retry_after) {
                     pause(delay, reason).await;
                     return Ok(());
@@ -269,11 +274,13 @@ impl Api {
             }
             Fault::Unauthorized { .. }
             | Fault::Missing { .. }
-            | Fault::Invalid { .. }
+            | Fault::IdUnusable { .. }
+            | Fault::Unexplained { .. }
             | Fault::Taken
-            | Fault::Final(_) => {}
+            | Fault::Refused { .. }
+            | Fault::Failed { .. } => {}
         }
-        Err(given_up(fault, patience.tries()).give_up(self.auth.identity()))
+        Err(fault.after_tries(patience.tries()))
     }
 
     /// One small request, all of it within the limit; anything but 2xx is a fault.

@@ -18,9 +18,10 @@ use yup_oauth2::{
 
 use super::credentials::{AuthorizedUser, Credentials, Identity};
 use super::fault::{Fault, judge_token};
-use super::proxy::{Proxies, Tunnelled};
-use super::wire::{Http, causes, read_body};
+use super::wire::read_body;
 use crate::failure::Failure;
+use crate::http::proxy::{Proxies, Tunnelled};
+use crate::http::{Http, causes};
 use crate::secret::{Secret, redact};
 
 /// All of Drive: a folder that someone else made is invisible to anything less.
@@ -223,6 +224,8 @@ struct Refreshed {
     expires_in: Option<u64>,
     scope: Option<String>,
     error: Option<String>,
+    /// Google's own: `invalid_rapt` tells a session that was ended from a consent that was withdrawn.
+    error_subtype: Option<String>,
     error_description: Option<String>,
 }
 
@@ -244,7 +247,8 @@ async fn refresh(user: &AuthorizedUser, http: &Http, identity: &Identity) -> Res
     };
     match (status, answer.error) {
         (400..=499, Some(error)) if status != 429 => {
-            Err(judge_token(&error, &answer.error_description.unwrap_or_default(), identity))
+            let told = [answer.error_description, answer.error_subtype].into_iter().flatten().collect::<Vec<_>>();
+            Err(judge_token(&error, &told.join(" "), identity))
         }
         (200..=299, None) => {
             let value = answer.access_token.filter(|value| !value.is_empty()).ok_or_else(no_token)?;

@@ -7,16 +7,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use url::Url;
 
 use super::auth::SCOPE;
-use super::wire::{Http, read_body};
+use super::credentials::text_of;
+use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::http::Http;
 use crate::secret::{Secret, redact};
 
 /// How long Google may take to exchange the code.
@@ -60,10 +64,15 @@ impl ConsentClient {
             )
         };
         let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let file: Value = serde_json::from_slice(&bytes)
+        let text = text_of(&bytes).map_err(|what| wrong(what.replacen("are ", "is ", 1)))?;
+        let file: Value = serde_json::from_str(&text)
             .map_err(|error| wrong(format!("is not JSON (line {}, column {})", error.line(), error.column())))?;
-        let client = ["installed", "web"].into_iter().find_map(|kind| file.get(kind));
-        let client = client.ok_or_else(|| wrong("has neither a field \"installed\" nor \"web\"".to_owned()))?;
+        if file.get("web").is_some() {
+            return Err(wrong(
+                "is of the type \"Web application\", to which Google sends no answer on this machine".to_owned(),
+            ));
+        }
+        let client = file.get("installed").ok_or_else(|| wrong("has no field \"installed\"".to_owned()))?;
         let text = |name: &str| match client.get(name).and_then(Value::as_str) {
             Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
             Some(_) | None => Err(wrong(format!("has no text in the field {name:?}"))),
@@ -94,7 +103,7 @@ impl ConsentClient {
             ("redirect_uri", &redirect_uri),
             ("scope", SCOPE),
             ("state", &state),
-            ("code_challenge", &base64_url(&Sha256::digest(verifier.expose()))),
+            ("code_challenge", &URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))),
             ("code_challenge_method", "S256"),
             // Without these two Google sends no refresh token, or only the first time.
             ("access_type", "offline"),
@@ -167,36 +176,14 @@ impl ConsentClient {
     }
 }
 
-/// Base64 for addresses, without padding (RFC 4648, section 5).
-fn base64_url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for part in bytes.chunks(3) {
-        let group = part.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
-        // One byte fills two digits, two fill three, three fill four.
-        text.extend((0..=part.len()).map(|at| DIGITS[(group >> (18 - 6 * at)) as usize & 63] as char));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_the_one_of_the_standard_without_padding() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg"), ("fooba", "Zm9vYmE")]
-        {
-            assert_eq!(base64_url(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64_url(&[0xfb, 0xff, 0xfe]), "-__-");
-    }
-
-    #[test]
     fn the_challenge_is_the_one_of_the_standard() {
         // RFC 7636, appendix B.
-        let challenge = base64_url(&Sha256::digest("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 }

@@ -12,7 +12,7 @@ use url::Url;
 use yup_oauth2::ServiceAccountKey;
 
 use crate::failure::Failure;
-use crate::secret::{Secret, conceal};
+use crate::secret::{Secret, conceal, from_base64};
 
 /// Where Google exchanges refresh tokens, when the file does not say.
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -91,14 +91,15 @@ fn wrong(what: impl Into<String>) -> Wrong {
 }
 
 fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
-    let value: Value = serde_json::from_slice(bytes)
-        .map_err(|error| wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())))?;
+    let text = text_of(bytes).map_err(wrong)?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| not_json(&text, &error))?;
     match value.get("type").and_then(Value::as_str) {
         Some("service_account") => service_account(&value),
         Some("authorized_user") => authorized_user(&value),
-        Some(other) => Err(wrong(format!(
-            "are of type {other:?}, of which this command makes no use (service_account and authorized_user work)"
-        ))),
+        Some(other) => Err(wrong(match GOOGLE_TYPES.contains(&other) {
+            true => format!("are of type {other:?}; service_account and authorized_user work here"),
+            false => "are of a type that nobody knows; service_account and authorized_user work here".to_owned(),
+        })),
         None if value.get("installed").or(value.get("web")).is_some() => Err(Wrong {
             what: "are an OAuth client, not a person's consent".to_owned(),
             next: "run `batch-export auth` with this client, and give --credentials the file that it writes",
@@ -107,9 +108,45 @@ fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
     }
 }
 
+/// Google's other types: their names are no secrets.
+const GOOGLE_TYPES: [&str; 4] =
+    ["external_account", "external_account_authorized_user", "gdch_service_account", "impersonated_service_account"];
+
+/// The text of a JSON file, with or without a byte order mark.
+///
+/// # Errors
+/// What it is instead, without a word of it.
+pub(super) fn text_of(bytes: &[u8]) -> Result<String, &'static str> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Err("are in UTF-16, as PowerShell and Notepad write it: save the file as UTF-8");
+    }
+    String::from_utf8(bytes.to_vec()).map_err(|_| "are not a text in UTF-8")
+}
+
+/// The parser's own words may quote the file, so only the position is taken from them.
+fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
+    if text.contains("-----BEGIN ") && !text.trim_start().starts_with('{') {
+        return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
+    }
+    match from_base64(text) {
+        Some(decoded) if decoded.trim_start().starts_with('{') => Wrong {
+            what: "are JSON in base64".to_owned(),
+            next: "decode the file (`base64 -d`), and give --credentials the result",
+        },
+        Some(_) | None => wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())),
+    }
+}
+
 fn service_account(value: &Value) -> Result<Credentials, Wrong> {
     let private_key = text(value, "private_key")?;
     conceal(&private_key);
+    if private_key.contains("\\n") && !private_key.contains('\n') {
+        return Err(Wrong {
+            what: r#"have a private key with the two characters \n where its line ends belong"#.to_owned(),
+            next: "something escaped the file twice (a template, a CI variable): download it again, and copy it as it is",
+        });
+    }
     let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     Ok(Credentials::ServiceAccount(Box::new(ServiceAccountKey {
         key_type: Some("service_account".to_owned()),
@@ -169,6 +206,31 @@ mod tests {
             r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"http://127.0.0.1:1/t"}"#;
         let Ok(Credentials::ServiceAccount(key)) = parse(key.as_bytes()) else { panic!("not a service account") };
         assert_eq!(key.token_uri, "http://127.0.0.1:1/t");
+    }
+
+    #[test]
+    fn each_form_that_a_key_file_may_have_is_told_apart() {
+        let key =
+            r#"{"type":"service_account","client_email":"a@b","private_key":"-----BEGIN PRIVATE KEY-----\nhush\n"}"#;
+        assert!(parse(format!("\u{feff}{key}").as_bytes()).is_ok(), "a byte order mark is no mistake");
+        let utf16: Vec<u8> = key.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let marked = [b"\xff\xfe".to_vec(), utf16.clone()].concat();
+        use base64::Engine;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(key);
+        let twice = key.replace("\\n", "\\\\n");
+        for (file, words) in [
+            (utf16, "UTF-16"),
+            (marked, "UTF-16"),
+            (encoded.into_bytes(), "base64 -d"),
+            (twice.into_bytes(), "copy it as it is"),
+            (b"-----BEGIN PRIVATE KEY-----\nhush\n".to_vec(), "a private key alone"),
+            (b"{\"type\":\"Hunter2Secret\"}".to_vec(), "a type that nobody knows"),
+            (b"\xffhush".to_vec(), "UTF-8"),
+        ] {
+            let wrong = parse(&file).err().expect("a file that cannot be used");
+            let told = format!("{}; {}", wrong.what, wrong.next);
+            assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{told}");
+        }
     }
 
     #[test]

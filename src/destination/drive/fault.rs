@@ -1,7 +1,8 @@
 //! What an answer other than success means: the one table that decides between trying again, refreshing, looking and giving up.
 //!
-//! Whether something is tried again depends on the status and, for 403, on the documented reason, never on the words of a message.
-//! Error bodies are JSON, HTML, plain text or nothing at all, so the words are only taken along for the person who reads them.
+//! Risk: a passing failure that is taken for a final one stops the day, and a final one that is tried again wastes it. So the status
+//! decides and, for 403, the documented reason. Error bodies are JSON, HTML, plain text or nothing at all; their words are quoted for the
+//! person who reads them. One exception: only the words of a 400 tell that the file id itself was refused.
 
 use std::time::Duration;
 
@@ -28,75 +29,134 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// What stands between a request and its success.
+/// What stands between a request and its success. Every text is without secrets.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// It may pass by itself: try again, not before `retry_after`.
-    Passing { reason: String, retry_after: Option<Duration> },
+    /// It may pass by itself: try again, not before `retry_after`. `next` is for the person when it does not pass.
+    Passing { reason: String, retry_after: Option<Duration>, next: Option<&'static str> },
     /// 401: the token is not, or no longer, good.
     Unauthorized { reason: String },
-    /// 404 or 410: what was asked for is not there, or not for us.
-    Missing { reason: String },
-    /// 400: our bug, a wrong setting or, when an upload is opened, an id that was issued to somebody else.
-    Invalid { reason: String },
+    /// 404 or 410: what was asked for is not there, or not for us. `on_drive`: Drive's own JSON says so, so that in an upload it means the
+    /// folder and not the session.
+    Missing { reason: String, on_drive: bool },
+    /// 400 with the words that the file id is not usable: it was issued to other credentials, or is too old.
+    IdUnusable { reason: String },
+    /// Any other 4xx without a known meaning. Google wants an upload session that answers so to be started again.
+    Unexplained { status: u16, reason: String, next: String },
     /// 409: the id is in use.
     Taken,
-    /// Trying again changes nothing.
-    Final(DestinationError),
+    /// Trying again changes nothing: a person has to act.
+    Refused { message: String, next: String },
+    /// Tried again until patience ended, or nothing that a request could change.
+    Failed { reason: String, next: Option<&'static str> },
 }
 
 impl Fault {
     /// Something that may pass, without a server's opinion on when.
     pub(super) fn passing(reason: impl Into<String>) -> Fault {
-        Fault::Passing { reason: redact(&reason.into()).into_owned(), retry_after: None }
+        let reason = redact(&reason.into()).into_owned();
+        Fault::Passing { next: advice::after_transport(&reason), reason, retry_after: None }
+    }
+
+    /// A failure of this side, or one that was tried often enough.
+    pub(super) fn failed(reason: impl Into<String>) -> Fault {
+        Fault::Failed { reason: redact(&reason.into()).into_owned(), next: None }
+    }
+
+    /// A refusal.
+    pub(super) fn refused(message: impl Into<String>, next: impl Into<String>) -> Fault {
+        Fault::Refused { message: redact(&message.into()).into_owned(), next: next.into() }
+    }
+
+    /// The same fault after `tries` failed tries.
+    pub(super) fn after_tries(self, tries: u32) -> Fault {
+        match self {
+            Fault::Passing { reason, next, .. } => {
+                Fault::Failed { reason: format!("{reason} (given up after {tries} failed tries)"), next }
+            }
+            other => other,
+        }
     }
 
     /// The error when nothing more is tried.
     pub(super) fn give_up(self, identity: &Identity) -> DestinationError {
+        let rejected = |message, next: &str| DestinationError::Rejected { message, next: next.to_owned() };
         match self {
-            Fault::Passing { reason, .. } => DestinationError::Failed(reason),
+            Fault::Passing { reason, next: None, .. } | Fault::Failed { reason, next: None } => {
+                DestinationError::Failed(reason)
+            }
+            Fault::Passing { reason, next: Some(next), .. } | Fault::Failed { reason, next: Some(next) } => {
+                DestinationError::Passing { message: reason, next: next.to_owned() }
+            }
             Fault::Unauthorized { reason } => rejected(reason, advice::after_unauthorized(identity)),
-            Fault::Missing { reason } | Fault::Invalid { reason } => rejected(reason, advice::SETTINGS),
+            Fault::Missing { reason, .. } => rejected(reason, advice::SETTINGS),
+            Fault::IdUnusable { reason } => rejected(reason, advice::FRESH_ID_REFUSED),
             Fault::Taken => DestinationError::Failed("Drive says that the file id is taken (409)".to_owned()),
-            Fault::Final(error) => error,
+            Fault::Unexplained { reason: message, next, .. } | Fault::Refused { message, next } => {
+                DestinationError::Rejected { message, next }
+            }
         }
     }
 }
 
-/// A refusal, without secrets.
-pub(super) fn rejected(message: impl Into<String>, next: impl Into<String>) -> DestinationError {
-    DestinationError::Rejected { message: redact(&message.into()).into_owned(), next: next.into() }
+/// Nothing where a request found nothing.
+pub(super) fn if_there<T>(asked: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match asked {
+        Ok(found) => Ok(Some(found)),
+        Err(Fault::Missing { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Judges an answer that is not the success its operation hoped for. `doing` completes the sentence "Drive failed while ...".
 pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault {
-    let Words { reason, message } = words(&answer.body);
-    let code = reason.as_deref().map(|reason| format!(" {reason}")).unwrap_or_default();
-    let said = redact(&format!("Drive answered {}{code} while {doing}: {message}", answer.status)).into_owned();
-    let reason = reason.unwrap_or_default();
+    let words = words(&answer.body);
+    let code = words.reason.as_deref().map(|reason| format!(" {reason}")).unwrap_or_default();
+    let said = redact(&format!("Drive answered {}{code} while {doing}: {}", answer.status, words.message)).into_owned();
+    let settings = |reason| Fault::Unexplained { status: answer.status, reason, next: advice::SETTINGS.to_owned() };
     match answer.status {
-        400 => Fault::Invalid { reason: said },
+        400 if words.message.to_ascii_lowercase().contains("file id") => Fault::IdUnusable { reason: said },
         401 => Fault::Unauthorized { reason: said },
-        404 | 410 => Fault::Missing { reason: said },
+        403 => judge_refusal(said, &words, answer.retry_after, identity),
+        404 | 410 => Fault::Missing { reason: said, on_drive: words.reason.as_deref() == Some("notFound") },
         409 => Fault::Taken,
-        408 | 429 | 500.. => Fault::Passing { reason: said, retry_after: answer.retry_after },
-        403 if is_rate_limit(&reason) => Fault::Passing { reason: said, retry_after: answer.retry_after },
-        403 => Fault::Final(rejected(said, advice::after_refusal(&reason, &message, identity))),
-        300..=399 => Fault::Final(rejected(said, "check --drive-url: it must be the API itself, not a redirect to it")),
-        402..=499 => Fault::Final(rejected(said, advice::SETTINGS)),
-        _ => Fault::Final(DestinationError::Failed(said)),
+        429 => Fault::Passing { reason: said, retry_after: answer.retry_after, next: Some(advice::RATE_LIMIT) },
+        408 | 500.. => Fault::Passing { reason: said, retry_after: answer.retry_after, next: None },
+        300..=399 => Fault::refused(said, "check --drive-url: it must be the API itself, not a redirect to it"),
+        400..=499 => settings(said),
+        _ => Fault::failed(said),
+    }
+}
+
+/// 403: a limit that passes, a reason that only a person can remove, or one that nobody knows. An HTML page comes from Google's front end,
+/// which refuses a burst of requests so: it passes.
+fn judge_refusal(said: String, words: &Words, retry_after: Option<Duration>, identity: &Identity) -> Fault {
+    if words.html || words.all_reasons.iter().any(|reason| is_rate_limit(reason)) {
+        return Fault::Passing { reason: said, retry_after, next: Some(advice::RATE_LIMIT) };
+    }
+    let reason = words.reason.as_deref().unwrap_or_default();
+    match advice::after_refusal(reason, &words.message, identity) {
+        Some(next) => Fault::Refused { message: said, next },
+        None => Fault::Unexplained { status: 403, reason: said, next: advice::after_unknown_refusal(identity) },
     }
 }
 
 fn is_rate_limit(reason: &str) -> bool {
-    ["rateLimitExceeded", "userRateLimitExceeded", "sharingRateLimitExceeded", "RATE_LIMIT_EXCEEDED"].contains(&reason)
+    [
+        "rateLimitExceeded",
+        "userRateLimitExceeded",
+        "sharingRateLimitExceeded",
+        "RATE_LIMIT_EXCEEDED",
+        "USER_RATE_LIMIT_EXCEEDED",
+    ]
+    .contains(&reason)
 }
 
-/// Judges the refusal of a token: the `error` and `error_description` of RFC 6749.
+/// Judges the refusal of a token: the `error`, `error_subtype` and `error_description` of Google's answer (RFC 6749).
 pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -> Fault {
     let said = format!("Google refused a token for {identity}: {}", quote(&format!("{error} {description}")));
     match advice::after_token_refusal(error, description, identity) {
-        Some(next) => Fault::Final(rejected(said, next)),
+        Some(next) => Fault::refused(said, next),
         None => Fault::passing(said),
     }
 }
@@ -105,25 +165,34 @@ pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -
 struct Words {
     /// The documented reason, where there is one.
     reason: Option<String>,
+    /// Every reason that the answer names.
+    all_reasons: Vec<String>,
     /// Its words, on one line and cut short; "no details" when there are none.
     message: String,
+    /// They come from a web page.
+    html: bool,
 }
 
 fn words(body: &[u8]) -> Words {
     let text = String::from_utf8_lossy(body);
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
-        return Words { reason: None, message: quote(&without_tags(&text)) };
+        let html = text.trim_start().starts_with('<');
+        let message = quote(&if html { without_tags(&text) } else { text.into_owned() });
+        return Words { reason: None, all_reasons: Vec::new(), message, html };
     };
     let error = &json["error"];
+    let reasons = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(|item| item["reason"].as_str()).map(quote).collect()
+    };
     // The status of an answer is not a reason; the detail is the only place that tells a too small scope by name.
-    let detail = error["details"].as_array().into_iter().flatten().find_map(|detail| detail["reason"].as_str());
-    let reason = error["errors"][0]["reason"].as_str();
-    let reason = match (reason, detail) {
-        (None | Some("forbidden"), Some(detail)) => Some(detail),
-        (reason, _) => reason.or(error.as_str()),
+    let (first, details) = (reasons(&error["errors"]), reasons(&error["details"]));
+    let reason = match (first.first(), details.first()) {
+        (None, Some(detail)) => Some(detail.clone()),
+        (Some(vague), Some(detail)) if vague == "forbidden" => Some(detail.clone()),
+        (reason, _) => reason.cloned().or(error.as_str().map(quote)),
     };
     let message = error["message"].as_str().or(json["error_description"].as_str()).unwrap_or_default();
-    Words { reason: reason.map(quote), message: quote(message) }
+    Words { reason, all_reasons: [first, details].concat(), message: quote(message), html: false }
 }
 
 /// One line of at most [`MAX_QUOTE`] characters.
@@ -138,9 +207,6 @@ fn quote(text: &str) -> String {
 
 /// The visible text of an HTML page, near enough for one line of an error.
 fn without_tags(text: &str) -> String {
-    if !text.trim_start().starts_with('<') {
-        return text.to_owned();
-    }
     let page = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
     let mut inside = false;
     let visible = |c: &char| {
@@ -175,6 +241,7 @@ mod tests {
     fn told(fault: Fault, identity: &Identity) -> (&'static str, String) {
         match fault.give_up(identity) {
             DestinationError::Failed(message) => ("failed", message),
+            DestinationError::Passing { message, next } => ("failed", format!("{message}; {next}")),
             DestinationError::Rejected { message, next } => ("rejected", format!("{message}; {next}")),
         }
     }

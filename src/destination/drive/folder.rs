@@ -10,7 +10,7 @@ use super::advice::{SERVICE_ACCOUNT_STORAGE, after_small_scope};
 use super::api::Api;
 use super::auth::SCOPE;
 use super::credentials::Identity;
-use super::fault::rejected;
+use super::fault::Fault;
 use crate::destination::DestinationError;
 
 const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
@@ -38,6 +38,8 @@ pub enum FolderState {
         shared_drive: Option<String>,
         /// Whether files may be created in it.
         can_add: bool,
+        /// Whether files in it may be put into the trash; `None` outside of shared drives, where Drive does not say.
+        can_trash: Option<bool>,
     },
 }
 
@@ -74,6 +76,7 @@ struct Folder {
 #[serde(rename_all = "camelCase", default)]
 struct Capabilities {
     can_add_children: bool,
+    can_trash_children: Option<bool>,
 }
 
 #[derive(Deserialize, Default)]
@@ -97,7 +100,7 @@ struct Quota {
 }
 
 /// Collects the facts.
-pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, DestinationError> {
+pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Fault> {
     let identity = api.auth.identity().clone();
     let about: About = api
         .get(
@@ -107,7 +110,7 @@ pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Destin
         )
         .await?
         .unwrap_or_default();
-    let scopes = api.auth.scopes().await.map_err(|fault| fault.give_up(&identity))?;
+    let scopes = api.auth.scopes().await?;
     let bytes = |text: Option<String>| text.and_then(|text| text.parse().ok());
     Ok(FolderFacts {
         folder: folder.to_owned(),
@@ -120,9 +123,11 @@ pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Destin
     })
 }
 
-async fn state(api: &Api, folder: &str) -> Result<FolderState, DestinationError> {
-    let query =
-        [("supportsAllDrives", "true"), ("fields", "id,name,mimeType,trashed,driveId,capabilities(canAddChildren)")];
+async fn state(api: &Api, folder: &str) -> Result<FolderState, Fault> {
+    let query = [
+        ("supportsAllDrives", "true"),
+        ("fields", "id,name,mimeType,trashed,driveId,capabilities(canAddChildren,canTrashChildren)"),
+    ];
     let found: Option<Folder> = api.get("looking at the folder", &["drive", "v3", "files", folder], &query).await?;
     Ok(match found {
         None => FolderState::Missing,
@@ -132,6 +137,7 @@ async fn state(api: &Api, folder: &str) -> Result<FolderState, DestinationError>
             name: found.name,
             shared_drive: found.drive_id,
             can_add: found.capabilities.can_add_children,
+            can_trash: found.capabilities.can_trash_children,
         },
     })
 }
@@ -142,8 +148,45 @@ impl FolderFacts {
     /// # Errors
     /// That thing.
     pub fn check(&self) -> Result<(), DestinationError> {
+        match self.obstacle() {
+            Some((message, next)) => Err(DestinationError::Rejected { message, next }),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands in the way of giving a file up again: an upload needs that only after a failure, so it is no reason to refuse one.
+    ///
+    /// # Errors
+    /// That thing.
+    pub fn check_trash(&self) -> Result<(), DestinationError> {
+        match &self.state {
+            FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::Rejected {
+                message: format!(
+                    "{} may add files to the folder {name:?}, but put none into the trash",
+                    self.account()
+                ),
+                next: format!("make {} a Content manager of the shared drive", self.identity),
+            }),
+            FolderState::Found { .. }
+            | FolderState::Missing
+            | FolderState::NotAFolder { .. }
+            | FolderState::Trashed { .. } => Ok(()),
+        }
+    }
+
+    /// Who asks, with the address where the identity does not name it.
+    fn account(&self) -> String {
+        let named = self.identity.to_string();
+        match self.email.as_ref().filter(|email| !named.contains(email.as_str())) {
+            Some(email) => format!("{named} ({email})"),
+            None => named,
+        }
+    }
+
+    /// What stands in the way, and the next step.
+    fn obstacle(&self) -> Option<(String, String)> {
         let (folder, identity) = (&self.folder, &self.identity);
-        let account = self.email.as_ref().map_or_else(|| identity.to_string(), |email| format!("{identity} ({email})"));
+        let account = self.account();
         let too_small = self.scopes.as_ref().is_some_and(|scopes| !scopes.split(' ').any(|scope| scope == SCOPE));
         let (message, next) = match &self.state {
             FolderState::Missing if too_small => {
@@ -177,18 +220,34 @@ impl FolderFacts {
                     SERVICE_ACCOUNT_STORAGE.to_owned(),
                 )
             }
-            FolderState::Found { .. } => return Ok(()),
+            FolderState::Found { .. } => return None,
         };
-        Err(rejected(message, next))
+        Some((message, next))
     }
 }
 
 impl Drive {
-    /// Why Drive says 404 to a create: the folder tells, unless it is fine.
-    pub(super) async fn explain_missing(&self, reason: String) -> DestinationError {
-        match self.folder_facts().await {
-            Ok(facts) => facts.check().err().unwrap_or(DestinationError::Failed(reason)),
-            Err(error) => error,
+    /// Why Drive says 404 to an upload: the folder tells. When the folder is as it should be, a start that was refused has failed, and a
+    /// session that was refused may be started again.
+    pub(super) async fn explain_missing(&self, reason: String, at_start: bool) -> Fault {
+        match facts(&self.api, &self.folder).await {
+            Ok(facts) => match facts.obstacle() {
+                Some((message, next)) => Fault::refused(message, next),
+                None if at_start => Fault::failed(reason),
+                None => Fault::Missing { reason, on_drive: false },
+            },
+            Err(fault) => fault,
         }
+    }
+
+    /// The shared drive that the folder is in, asked once.
+    pub(super) async fn shared_drive(&self) -> Result<Option<&str>, Fault> {
+        let asked = self.shared_drive.get_or_try_init(|| async {
+            Ok::<_, Fault>(match state(&self.api, &self.folder).await? {
+                FolderState::Found { shared_drive, .. } => shared_drive,
+                FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => None,
+            })
+        });
+        Ok(asked.await?.as_deref())
     }
 }

@@ -29,6 +29,16 @@ pub(super) struct Metadata {
     pub(super) created_time: Option<String>,
 }
 
+/// A page of a list of files.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Page {
+    pub(super) files: Vec<Metadata>,
+    pub(super) next_page_token: Option<String>,
+    /// Drive looked only at a part of what it was to search.
+    pub(super) incomplete_search: bool,
+}
+
 /// The outcome of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Compared {

@@ -4,7 +4,7 @@
 //! file is created under an id that is known beforehand (a repeated create is refused by Drive instead of making a second file),
 //! Drive's own checksum decides about success, and every refusal comes with its next step.
 //!
-//! From the wire upwards: `proxy` (the way out), `wire` (HTTP, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
+//! From the wire upwards: `wire` (bodies, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
 //! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
 //! (what is wrong with a folder).
 
@@ -17,7 +17,6 @@ mod fault;
 mod folder;
 mod metadata;
 mod patience;
-mod proxy;
 mod session;
 mod upload;
 mod wire;
@@ -26,17 +25,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use url::Url;
 
 use self::api::Api;
 pub use self::credentials::Identity;
+use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Compared, Metadata};
 use super::{Created, DestinationError, Look, NewFile};
 use crate::config::ProxyVariables;
 use crate::failure::Failure;
+use crate::http::Http;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -90,6 +91,7 @@ pub struct Drive {
     api: Api,
     folder: String,
     chunk_bytes: u64,
+    shared_drive: OnceCell<Option<String>>,
 }
 
 /// A file of a batch, as the list of the folder shows it.
@@ -123,12 +125,13 @@ impl Drive {
                 .next("give something like https://www.googleapis.com, or leave it out")
         })?;
         let credentials = credentials::read(&settings.credentials)?;
-        let http = wire::Http::new(&settings.proxies)?;
+        let http = Http::new(&settings.proxies)?;
         let auth = auth::Auth::new(credentials, settings.subject, http.clone(), settings.idle)?;
         Ok(Drive {
             api: Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit },
             folder: settings.folder,
             chunk_bytes: settings.chunk_bytes.max(1).next_multiple_of(CHUNK_UNIT_BYTES),
+            shared_drive: OnceCell::new(),
         })
     }
 
@@ -137,7 +140,7 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn new_id(&self) -> Result<String, DestinationError> {
-        self.api.generate_id().await
+        self.api.generate_id().await.map_err(|fault| self.error(fault))
     }
 
     /// What is stored under an id, compared with the spool file.
@@ -145,7 +148,8 @@ impl Drive {
     /// # Errors
     /// When it cannot be told: Drive fails, refuses, or reports no checksum.
     pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
-        let Some(metadata) = self.api.metadata(id).await? else { return Ok(Look::Absent) };
+        let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
+        let Some(metadata) = asked? else { return Ok(Look::Absent) };
         match metadata.compare(digests) {
             Compared::Same(stored) => Ok(Look::Same(stored)),
             Compared::Different { reason, sha256 } => Ok(Look::Different { reason, sha256 }),
@@ -166,7 +170,7 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
-        self.api.trash(&self.folder, id).await
+        self.api.trash(&self.folder, id).await.map_err(|fault| self.error(fault))
     }
 
     /// Writes the content of a file into `sink` and returns its size in bytes; `None` when there is no such file.
@@ -178,7 +182,8 @@ impl Drive {
         id: &str,
         sink: &mut (impl std::io::Write + Send),
     ) -> Result<Option<u64>, DestinationError> {
-        let Some(mut content) = self.api.content(id).await? else { return Ok(None) };
+        let opened = self.api.content(id).await.map_err(|fault| self.error(fault));
+        let Some(mut content) = opened? else { return Ok(None) };
         let broken = |reason: String| DestinationError::Failed(format!("reading the file {id} broke off: {reason}"));
         let mut bytes = 0;
         loop {
@@ -225,15 +230,20 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>, DestinationError> {
-        Ok(self.api.metadata(id).await?.and_then(|metadata| metadata.created()))
+        let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
+        Ok(asked?.and_then(|metadata| metadata.created()))
     }
 
     async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
+        self.pages(query).await.map_err(|fault| self.error(fault))
+    }
+
+    async fn pages(&self, query: &str) -> Result<Vec<Listed>, Fault> {
+        let shared_drive = self.shared_drive().await?;
         let mut found = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
-            let page: Option<Page> = self.api.list(query, &token).await?;
-            let Some(page) = page else { break };
+            let page = self.api.list(query, shared_drive, &token).await?;
             found.extend(page.files.into_iter().filter_map(Listed::from_metadata));
             match page.next_page_token {
                 Some(next) => token = next,
@@ -243,12 +253,17 @@ impl Drive {
         Ok(found)
     }
 
+    /// The error that a fault is for everybody outside.
+    fn error(&self, fault: Fault) -> DestinationError {
+        fault.give_up(self.identity())
+    }
+
     /// Everything a person needs to know about the folder and the identity that uses it.
     ///
     /// # Errors
     /// When Drive cannot be reached, or refuses the identity as such.
     pub async fn folder_facts(&self) -> Result<FolderFacts, DestinationError> {
-        folder::facts(&self.api, &self.folder).await
+        folder::facts(&self.api, &self.folder).await.map_err(|fault| self.error(fault))
     }
 
     /// As whom requests are made.
@@ -260,14 +275,6 @@ impl Drive {
     pub fn folder_link(&self) -> String {
         format!("https://drive.google.com/drive/folders/{}", self.folder)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(default)]
-    files: Vec<Metadata>,
-    next_page_token: Option<String>,
 }
 
 impl Listed {

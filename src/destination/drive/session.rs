@@ -8,14 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::advice;
 use super::fault::Fault;
 use super::metadata::Metadata;
 use super::patience::Patience;
-use crate::destination::DestinationError;
 use crate::secret::Secret;
 
-/// Sessions that may be lost, each with nothing stored, before the attempt fails.
-const MAX_LOST: u32 = 2;
+/// How often a session that is lost, or that answers 4xx, is started again before the attempt fails.
+const MAX_RESTARTS: u32 = 3;
 
 /// The address of a session, which anyone who knows it can write to.
 pub(super) type SessionUri = Arc<Secret>;
@@ -68,7 +68,7 @@ pub(super) enum Ending {
     Complete(Option<Box<Metadata>>),
     /// A file exists under this id.
     Taken,
-    /// The id is not accepted, and no upload was opened.
+    /// The id is not accepted, and nothing is stored.
     Refused(Fault),
     /// It cannot go on.
     Gave(Fault),
@@ -77,9 +77,15 @@ pub(super) enum Ending {
 #[derive(Clone, Debug)]
 enum State {
     Starting,
-    Sending { uri: SessionUri, stored: u64 },
-    Asking { uri: SessionUri },
-    Gone,
+    Sending {
+        uri: SessionUri,
+        stored: u64,
+    },
+    Asking {
+        uri: SessionUri,
+    },
+    /// The session is of no use any more, for this reason.
+    Gone(Fault),
 }
 
 /// One upload.
@@ -93,7 +99,7 @@ pub(super) struct Session {
     best: u64,
     /// The most that was ever sent in the present session: more cannot be stored.
     sent: u64,
-    lost: u32,
+    restarts: u32,
     /// A token was refused since the last progress; the next one is fresh, and a second refusal is an answer.
     renewed: bool,
 }
@@ -101,7 +107,7 @@ pub(super) struct Session {
 impl Session {
     /// An upload of `total` bytes in pieces of `chunk` bytes, a multiple of 256 KiB.
     pub(super) fn new(total: u64, chunk: u64, patience: Patience) -> Session {
-        Session { total, chunk, state: State::Starting, patience, best: 0, sent: 0, lost: 0, renewed: false }
+        Session { total, chunk, state: State::Starting, patience, best: 0, sent: 0, restarts: 0, renewed: false }
     }
 
     /// What to do now.
@@ -114,7 +120,7 @@ impl Session {
                 Step::Send { uri: Arc::clone(uri), first: *stored, end }
             }
             State::Asking { uri } => Step::Ask { uri: Arc::clone(uri) },
-            State::Gone => Step::Look,
+            State::Gone(_) => Step::Look,
         }
     }
 
@@ -173,14 +179,23 @@ impl Session {
                 Then::Go
             }
             Fault::Taken => Then::End(Ending::Taken),
-            Fault::Invalid { .. } if matches!(self.state, State::Starting) => Then::End(Ending::Refused(fault)),
-            Fault::Missing { .. } if matches!(self.state, State::Sending { .. } | State::Asking { .. }) => {
-                self.state = State::Gone;
+            Fault::IdUnusable { .. } => Then::End(Ending::Refused(fault)),
+            // In which words an id is refused is not documented; where nothing is stored yet, another id does no harm.
+            Fault::Unexplained { status: 400, .. } if matches!(self.state, State::Starting) => {
+                Then::End(Ending::Refused(fault))
+            }
+            // Google: after any 4xx on a session, start the upload again.
+            Fault::Missing { .. } | Fault::Unexplained { .. }
+                if matches!(self.state, State::Sending { .. } | State::Asking { .. }) =>
+            {
+                self.state = State::Gone(fault);
                 Then::Go
             }
-            Fault::Unauthorized { .. } | Fault::Missing { .. } | Fault::Invalid { .. } | Fault::Final(_) => {
-                Then::End(Ending::Gave(fault))
-            }
+            Fault::Unauthorized { .. }
+            | Fault::Missing { .. }
+            | Fault::Unexplained { .. }
+            | Fault::Refused { .. }
+            | Fault::Failed { .. } => Then::End(Ending::Gave(fault)),
         }
     }
 
@@ -197,41 +212,34 @@ impl Session {
     }
 
     fn start_again(&mut self) -> Then {
-        self.lost += 1;
-        self.state = State::Starting;
-        if self.lost > MAX_LOST {
-            return Then::End(Ending::Gave(Fault::passing(format!(
-                "Drive lost the upload session {} times",
-                self.lost
-            ))));
+        match std::mem::replace(&mut self.state, State::Starting) {
+            State::Gone(why) if self.restarts == MAX_RESTARTS => Then::End(Ending::Gave(lost_too_often(why))),
+            State::Gone(_) | State::Starting | State::Sending { .. } | State::Asking { .. } => {
+                self.restarts += 1;
+                Then::Go
+            }
         }
-        Then::Go
     }
 
     fn strike(&mut self, fault: Fault) -> Then {
-        let (reason, retry_after) = match &fault {
-            Fault::Passing { reason, retry_after } => (reason.clone(), *retry_after),
-            Fault::Unauthorized { .. }
-            | Fault::Missing { .. }
-            | Fault::Invalid { .. }
-            | Fault::Taken
-            | Fault::Final(_) => {
-                return Then::End(Ending::Gave(fault));
-            }
-        };
-        match self.patience.strike(retry_after) {
-            Some(delay) => Then::Wait(delay, reason),
-            None => Then::End(Ending::Gave(given_up(fault, self.patience.tries()))),
+        let Fault::Passing { reason, retry_after, .. } = &fault else { return Then::End(Ending::Gave(fault)) };
+        match self.patience.strike(*retry_after) {
+            Some(delay) => Then::Wait(delay, reason.clone()),
+            None => Then::End(Ending::Gave(fault.after_tries(self.patience.tries()))),
         }
     }
 }
 
-/// The last fault, with the number of tries that failed before it.
-pub(super) fn given_up(fault: Fault, tries: u32) -> Fault {
-    match fault {
-        Fault::Passing { reason, .. } => {
-            Fault::Final(DestinationError::Failed(format!("{reason} (given up after {tries} failed tries)")))
+/// The end of an upload that was started again as often as makes sense.
+fn lost_too_often(why: Fault) -> Fault {
+    match why {
+        Fault::Missing { reason, .. } => {
+            Fault::failed(format!("Drive lost the upload session {} times: {reason}", MAX_RESTARTS + 1))
         }
+        Fault::Unexplained { status, reason, next } => Fault::refused(
+            format!("{reason} (the upload was started again {MAX_RESTARTS} times)"),
+            if status == 403 { next } else { advice::SESSION_REFUSED.to_owned() },
+        ),
         other => other,
     }
 }
@@ -355,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_lost_session_starts_again_only_when_there_is_no_file_and_not_for_ever() {
-        let gone = || Heard::Fault(Fault::Missing { reason: "404".to_owned() });
+        let gone = || Heard::Fault(Fault::Missing { reason: "404".to_owned(), on_drive: false });
         let mut session = opened();
         session.step();
         session.heard(gone());
@@ -363,7 +371,7 @@ mod tests {
         assert!(matches!(session.heard(Heard::Exists(true)), Then::End(Ending::Taken)));
 
         let mut session = opened();
-        for _ in 0..MAX_LOST {
+        for _ in 0..MAX_RESTARTS {
             session.step();
             session.heard(gone());
             assert_eq!(session.step(), Step::Look);

@@ -42,18 +42,20 @@ pub(super) async fn upload(
 }
 
 async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
-    match step {
-        Step::Start => match drive.api.start(&drive.folder, file).await {
-            Ok(uri) => Heard::Opened(uri),
-            Err(Fault::Missing { reason }) => Heard::Fault(Fault::Final(drive.explain_missing(reason).await)),
-            Err(fault) => Heard::Fault(fault),
-        },
-        Step::Send { uri, first, end } => drive.api.send(&uri, file, first, end).await,
-        Step::Ask { uri } => drive.api.ask(&uri, file.spool.digests().bytes).await,
-        Step::Look => match drive.api.metadata(file.id).await {
-            Ok(found) => Heard::Exists(found.is_some()),
-            Err(error) => Heard::Fault(Fault::Final(error)),
-        },
+    let heard = match &step {
+        Step::Start => drive.api.start(&drive.folder, file).await.map_or_else(Heard::Fault, Heard::Opened),
+        Step::Send { uri, first, end } => drive.api.send(uri, file, *first, *end).await,
+        Step::Ask { uri } => drive.api.ask(uri, file.spool.digests().bytes).await,
+        Step::Look => {
+            drive.api.metadata(file.id).await.map_or_else(Heard::Fault, |found| Heard::Exists(found.is_some()))
+        }
+    };
+    // Not only at the start: Drive may accept a start, and refuse the folder at the PUT.
+    match heard {
+        Heard::Fault(Fault::Missing { reason, on_drive }) if on_drive || step == Step::Start => {
+            Heard::Fault(drive.explain_missing(reason, step == Step::Start).await)
+        }
+        heard => heard,
     }
 }
 
@@ -63,7 +65,7 @@ async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> 
     let digests = file.spool.digests();
     let described = match answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)) {
         Some(metadata) if !matches!(metadata.compare(digests), Compared::Unverified(_)) => metadata,
-        Some(_) | None => match drive.api.metadata(file.id).await? {
+        Some(_) | None => match drive.api.metadata(file.id).await.map_err(|fault| drive.error(fault))? {
             Some(metadata) => metadata,
             None => return Err(unverified(file.id, "it was reported complete, but it cannot be found")),
         },

@@ -1,87 +1,27 @@
-//! The wire: one HTTP client, bodies streamed from the spool file, and the limits that end a stalled connection.
+//! The wire: bodies streamed from the spool file, and the limits that end a stalled connection.
 //!
-//! Two dangers. A peer that goes silent while the connection stays up would hold the run until its lease is gone: so silence has a
+//! Risk: A peer that goes silent while the connection stays up would hold the run until its lease is gone: so silence has a
 //! limit, while sending as well as while waiting. And the HTTP library hands a connection to a task of its own, which may outlive
 //! the request: so a body carries a switch that goes off when its request is dropped, and nothing more leaves after that.
 
-use std::error::Error;
 use std::io::{self, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use reqwest::{Body, Client, Response};
+use reqwest::{Body, Response};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
-use url::Url;
-
-use super::proxy::Proxies;
-use crate::config::ProxyVariables;
-use crate::failure::Failure;
-use crate::secret::redact;
 
 /// Bytes read from the spool file, and handed to the connection, at a time.
 const PART_BYTES: usize = 64 * 1024;
 
 /// The most of an answer that is read: metadata takes some hundred bytes, a list of files some thousand.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-
-/// How long a connection may take to come about.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// The client for everything at Google, and the way that its requests take.
-#[derive(Clone)]
-pub(super) struct Http {
-    pub(super) client: Client,
-    pub(super) proxies: Arc<Proxies>,
-}
-
-impl Http {
-    /// It follows no redirects: a 308 is an answer of the upload protocol, and a client that follows it would send the bytes elsewhere.
-    /// It repeats nothing on its own, so that every try is counted here.
-    ///
-    /// # Errors
-    /// A configuration failure: no certificates on this machine.
-    pub(super) fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
-        let client = Client::builder()
-            .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_LIMIT)
-            .http1_only()
-            .build();
-        let proxies = Arc::new(Proxies::new(proxies));
-        client.map(|client| Http { client, proxies }).map_err(|error| {
-            Failure::configuration(redact(&format!("cannot make connections: {error}{}", causes(&error))))
-                .next("check the proxy variables, and that this machine has CA certificates")
-        })
-    }
-
-    /// What went wrong on the way, with all causes, with the host and the proxy, and without the address, which may be a secret.
-    pub(super) fn transport_reason(&self, error: reqwest::Error) -> String {
-        let way = |url: &Url| Some(format!(" ({}{})", url.host_str()?, self.proxies.through(url.as_str())));
-        let way = error.url().and_then(way).unwrap_or_default();
-        let error = error.without_url();
-        redact(&format!("{error}{way}{}", causes(&error))).into_owned()
-    }
-}
-
-/// The causes of an error, each after a colon. Libraries that tell the cause in their own words too would say everything twice.
-pub(super) fn causes(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut causes = String::new();
-    for cause in std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
-        if !said.contains(&cause) {
-            causes = causes + ": " + &cause;
-            said = cause;
-        }
-    }
-    causes
-}
 
 /// The body of an answer, up to a limit: what is longer is none of the answers expected here, and is cut.
 pub(super) async fn read_body(answer: &mut Response) -> reqwest::Result<Vec<u8>> {
@@ -162,16 +102,6 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-
-    #[test]
-    fn a_cause_that_was_told_already_is_not_told_again() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("{0}")]
-        struct Layer(&'static str, #[source] Option<Box<Layer>>);
-        let layers = ["no connection: connect failed", "connect failed", "dns error: unknown host", "unknown host"];
-        let error = layers.into_iter().rev().fold(None, |source, words| Some(Box::new(Layer(words, source))));
-        assert_eq!(causes(&error.unwrap()), ": dns error: unknown host");
-    }
 
     #[tokio::test]
     async fn silence_ends_the_wait_and_movement_prolongs_it() {

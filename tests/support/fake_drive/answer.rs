@@ -42,7 +42,8 @@ impl Answer {
         Answer::error_saying(status, reason, message_of(reason))
     }
 
-    pub(super) fn error_saying(status: u16, reason: &str, message: &str) -> Self {
+    /// The same, in these words.
+    pub fn error_saying(status: u16, reason: &str, message: &str) -> Self {
         let domain = if reason.ends_with("LimitExceeded") { "usageLimits" } else { "global" };
         let detail = json!({"message": message, "domain": domain, "reason": reason});
         Answer::json(status, &json!({"error": {"code": status, "message": message, "errors": [detail]}}))

@@ -118,6 +118,8 @@ pub enum Tamper {
     ChecksumsUpperCase,
     /// Metadata whose `size` is one byte more.
     SizeWrong,
+    /// A list that says that only a part was searched, where that is asked for.
+    SearchIncomplete,
 }
 
 /// One planned fault.

@@ -213,7 +213,10 @@ impl State {
             map.insert("appProperties".into(), json!(file.app_properties));
         }
         match &file.drive_id {
-            Some(id) => map.insert("driveId".into(), json!(id)),
+            Some(id) => {
+                map["capabilities"]["canTrashChildren"] = json!(file.is_folder() && self.role != Role::Contributor);
+                map.insert("driveId".into(), json!(id))
+            }
             None => map.insert("owners".into(), json!([{"kind": "drive#user", "emailAddress": USER}])),
         };
         if !file.is_folder() {

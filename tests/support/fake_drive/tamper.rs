@@ -18,6 +18,11 @@ pub fn tamper(tamper: Tamper, mut answer: Wire) -> Wire {
         }
         Tamper::RangeBeyond => set_range(&mut answer, |stored| format!("bytes=0-{}", stored + (1 << 40))),
         Tamper::RangeMalformed => set_range(&mut answer, |stored| format!("bytes={stored}-, or so")),
+        Tamper::SearchIncomplete => {
+            let text = String::from_utf8_lossy(&answer.body)
+                .replace(r#""incompleteSearch":false"#, r#""incompleteSearch":true"#);
+            answer.body = text.into_bytes();
+        }
         Tamper::ChecksumsWrong
         | Tamper::ChecksumsMissing
         | Tamper::ChecksumsMd5Only

@@ -1,33 +1,54 @@
 //! The way out of this network: which proxy a request takes, and what it is called where people read of it.
 //!
-//! The danger is two libraries that go two ways: Drive's requests leave through the proxy, the one for a token does not, and the run
-//! fails on a machine on which a browser works. reqwest reads the variables of proxies by itself; here they are read by the very
-//! code that it uses (the matcher of hyper-util), for the library of the tokens, which knows no proxies, and for the messages of
-//! both. A password of the proxy is in nothing that is formatted here.
+//! Risk: two libraries go two ways. Drive's requests leave through the proxy, the one for a token does not, and the run fails on a
+//! machine on which a browser works. So one matcher (of hyper-util, which reqwest uses too) decides for both, and for the messages of
+//! both. A password may hold any character: it is encoded here before anything parses the address, so that no part of it is ever taken
+//! for the host.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioExecutor;
+use percent_encoding::percent_decode_str;
+use url::Url;
 use yup_oauth2::CustomHyperClientBuilder;
 use yup_oauth2::hyper::Uri;
 use yup_oauth2::hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 
 use crate::config::ProxyVariables;
+use crate::secret::percent_encoded;
 
 /// To the proxy with or without TLS, through it by CONNECT, and in that TLS to the other end.
-pub(super) type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
+pub type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
 
 /// The proxies of this machine.
 #[derive(Debug)]
-pub(super) struct Proxies(Matcher);
+pub struct Proxies(Matcher);
 
 impl Proxies {
-    pub(super) fn new(variables: &ProxyVariables) -> Proxies {
+    /// Understands the variables.
+    pub fn new(variables: &ProxyVariables) -> Proxies {
         let ProxyVariables { https, http, all, no } = variables;
-        let matcher = Matcher::builder().https(https.as_str()).http(http.as_str()).all(all.as_str()).no(no.as_str());
+        let matcher = Matcher::builder().https(encoded(https)).http(encoded(http)).all(encoded(all)).no(no.as_str());
         Proxies(matcher.build())
+    }
+
+    /// The proxy that a request to this address takes, with user and password; `None` when it goes directly.
+    pub fn address_for(&self, url: &Url) -> Option<Url> {
+        let proxy = self.of(url.as_str())?;
+        let mut address = Url::parse(&proxy.uri().to_string()).ok()?;
+        let basic =
+            proxy.basic_auth().and_then(|header| STANDARD.decode(header.to_str().ok()?.strip_prefix("Basic ")?).ok());
+        if let Some((user, password)) =
+            basic.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()?.split_once(':'))
+        {
+            address.set_username(user).ok()?;
+            address.set_password(Some(password)).ok()?;
+        }
+        Some(address)
     }
 
     fn of(&self, address: &str) -> Option<Intercept> {
@@ -35,7 +56,7 @@ impl Proxies {
     }
 
     /// For the end of a message about a request to this address: ` through the proxy http://proxy:3128`, or nothing.
-    pub(super) fn through(&self, address: &str) -> String {
+    pub fn through(&self, address: &str) -> String {
         let shown = |proxy: Intercept| format!(" through the proxy {}", proxy.uri().to_string().trim_end_matches('/'));
         self.of(address).map(shown).unwrap_or_default()
     }
@@ -45,7 +66,7 @@ impl Proxies {
     ///
     /// # Errors
     /// When this machine has no certificates to check the other end's with.
-    pub(super) fn tunnel(&self, address: &str) -> std::io::Result<Option<CustomHyperClientBuilder<Tunnelled>>> {
+    pub fn tunnel(&self, address: &str) -> std::io::Result<Option<CustomHyperClientBuilder<Tunnelled>>> {
         let Some(proxy) = self.of(address).filter(|_| address.starts_with("https:")) else { return Ok(None) };
         let to_proxy = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
         let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
@@ -57,6 +78,20 @@ impl Proxies {
             HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().wrap_connector(tunnel);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(through);
         Ok(Some(CustomHyperClientBuilder::from(client)))
+    }
+}
+
+/// The address of a proxy, its user and password percent-encoded. What stands before the last `@` is theirs.
+fn encoded(value: &str) -> String {
+    let (scheme, rest) = match value.find("://") {
+        Some(at) => value.split_at(at + 3),
+        None => ("", value),
+    };
+    let Some((user, host)) = rest.rsplit_once('@') else { return value.to_owned() };
+    let part = |text: &str| percent_encoded(&percent_decode_str(text).decode_utf8_lossy());
+    match user.split_once(':') {
+        Some((user, password)) => format!("{scheme}{}:{}@{host}", part(user), part(password)),
+        None => format!("{scheme}{}@{host}", part(user)),
     }
 }
 
@@ -79,6 +114,18 @@ mod tests {
         assert_eq!(told("http://proxy:3128", "", "example.com,.googleapis.com"), "");
         assert_eq!(told("", "", ""), "");
         assert!(!format!("{:?}", proxies("http://clerk:s3cret@proxy:3128", "", "")).contains("s3cret"));
+    }
+
+    #[test]
+    fn a_password_may_hold_any_character() {
+        for password in ["S3cr3t@Word", "a/b", "a#b", "a?b", "a:b", "100%", "%40x", "ก[1]"] {
+            let plain = proxies(&format!("http://clerk:{password}@127.0.0.1:1"), "", "");
+            assert_eq!(plain.through("https://x.example/"), " through the proxy http://127.0.0.1:1", "{password}");
+            let address = plain.address_for(&Url::parse("https://x.example/").unwrap()).unwrap();
+            assert_eq!((address.host_str(), address.port()), (Some("127.0.0.1"), Some(1)), "{password}");
+            let told = percent_decode_str(address.password().unwrap()).decode_utf8().unwrap().into_owned();
+            assert_eq!(told, percent_decode_str(password).decode_utf8().unwrap(), "{password}");
+        }
     }
 
     #[test]

@@ -1,0 +1,90 @@
+//! HTTP: the one client that Drive, tokens, webhooks and pings share, and what a failed request says.
+//!
+//! Risk: an address may be a secret, and errors of the library carry it. So an address is taken out of every error, and what is told of the
+//! way is the host and the proxy.
+
+pub mod proxy;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Client, Proxy};
+use url::Url;
+
+use crate::config::ProxyVariables;
+use crate::failure::Failure;
+use crate::secret::redact;
+use proxy::Proxies;
+
+/// How long a connection may take to come about.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The client for every request of this program, and the way that its requests take.
+#[derive(Clone)]
+pub struct Http {
+    /// Makes the requests.
+    pub client: Client,
+    /// The proxies that it takes.
+    pub proxies: Arc<Proxies>,
+}
+
+impl Http {
+    /// The one HTTP client: it follows no redirects: a 308 is an answer of the upload protocol, and a client that follows it would send the bytes elsewhere.
+    /// It repeats nothing on its own, so that every try is counted here.
+    ///
+    /// # Errors
+    /// A configuration failure: no certificates on this machine.
+    pub fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
+        let proxies = Arc::new(Proxies::new(proxies));
+        let way = Arc::clone(&proxies);
+        let client = Client::builder()
+            .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_LIMIT)
+            .http1_only()
+            .proxy(Proxy::custom(move |url| way.address_for(url)))
+            .build();
+        client.map(|client| Http { client, proxies }).map_err(|error| {
+            Failure::configuration(redact(&format!("cannot make connections: {error}{}", causes(&error))))
+                .next("check that this machine has CA certificates (SSL_CERT_FILE names a file of them)")
+        })
+    }
+
+    /// What went wrong on the way, with all causes, with the host and the proxy, and without the address, which may be a secret.
+    pub fn transport_reason(&self, error: reqwest::Error) -> String {
+        let way = |url: &Url| Some(format!(" ({}{})", url.host_str()?, self.proxies.through(url.as_str())));
+        let way = error.url().and_then(way).unwrap_or_default();
+        let error = error.without_url();
+        redact(&format!("{error}{way}{}", causes(&error))).into_owned()
+    }
+}
+
+/// The causes of an error, each after a colon. Libraries that tell the cause in their own words too would say everything twice.
+pub fn causes(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut causes = String::new();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            causes = causes + ": " + &cause;
+            said = cause;
+        }
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Layer(&'static str, #[source] Option<Box<Layer>>);
+        let layers = ["no connection: connect failed", "connect failed", "dns error: unknown host", "unknown host"];
+        let error = layers.into_iter().rev().fold(None, |source, words| Some(Box::new(Layer(words, source))));
+        assert_eq!(causes(&error.unwrap()), ": dns error: unknown host");
+    }
+}

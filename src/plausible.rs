@@ -1,0 +1,152 @@
+//! What may be shown of a value that is refused: only what looks like the thing that was asked for.
+//!
+//! Risk: a secret in the wrong setting is refused there, and the refusal shows it. A typing error wants to be seen; a key or a password
+//! must not be. So each kind of value says what it looks like, narrowly, and anything else is called "the value".
+
+use crate::secret::holds_a_key;
+
+/// The longest path that is looked at, in bytes: no file system takes a longer name, and a key is longer.
+const PATH_MAX_BYTES: usize = 255;
+
+/// What is wrong with a value, to stand behind the name of its setting, and what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// What it is.
+    pub what: &'static str,
+    /// The next step.
+    pub next: &'static str,
+}
+
+const KEY: Misplaced = Misplaced {
+    what: "holds the content of a key, not the path of a file",
+    next: "write it to a file (mode 0600) and give its path; replace this key, it may be in a log already",
+};
+
+const ADDRESS: Misplaced =
+    Misplaced { what: "holds an address, not the path of a file", next: "give the path of a file" };
+
+const LINE_END: Misplaced = Misplaced {
+    what: "ends with a line break",
+    next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
+};
+
+/// What makes a value useless as a path; the value is not shown.
+///
+/// # Errors
+/// What it is instead.
+pub fn check_path(text: &str) -> Result<(), Misplaced> {
+    check_line_end(text)?;
+    if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || text.contains("{\"") || holds_a_key(text) {
+        return Err(KEY);
+    }
+    if text.contains("://") { Err(ADDRESS) } else { Ok(()) }
+}
+
+/// What makes a value useless as a name, a code or a person's address; the value is not shown.
+///
+/// # Errors
+/// What it is instead.
+pub fn check_word(text: &str) -> Result<(), Misplaced> {
+    check_line_end(text)?;
+    let next = "correct it; if that was a secret, replace it: it may be in a log already";
+    if text.contains("://") || text.contains(['\n', '\r', '{', '"']) || text.len() > PATH_MAX_BYTES || holds_a_key(text)
+    {
+        return Err(Misplaced { what: "holds something else than a short name", next });
+    }
+    Ok(())
+}
+
+/// A value that ends with a line break, as one from a file with Windows line ends does.
+///
+/// # Errors
+/// That.
+pub fn check_line_end(text: &str) -> Result<(), Misplaced> {
+    let one_line = text.trim_end_matches(['\r', '\n']);
+    let broken = one_line.len() != text.len() && !one_line.contains(['\n', '{']);
+    if broken { Err(LINE_END) } else { Ok(()) }
+}
+
+/// The value in quotes if it looks right, else "the value".
+fn shown_if(text: &str, max_chars: usize, looks_right: impl Fn(char) -> bool) -> String {
+    match !text.is_empty() && text.chars().count() <= max_chars && text.chars().all(looks_right) {
+        true => format!("{text:?}"),
+        false if text.is_empty() => "an empty value".to_owned(),
+        false => "the value".to_owned(),
+    }
+}
+
+/// A date, right or wrong.
+pub fn shown_date(text: &str) -> String {
+    shown_if(text, 12, |c| c.is_ascii_digit() || "-/. ".contains(c))
+}
+
+/// A time of day, a duration or a list of them, right or wrong.
+pub fn shown_time(text: &str) -> String {
+    // At most three digits or letters side by side: a password has more.
+    let runs = text.split(|c: char| !c.is_ascii_alphanumeric()).all(|run| run.len() <= 8);
+    shown_if(if runs { text } else { "?" }, 32, |c| c.is_ascii_digit() || "smhdy nu:.,-".contains(c))
+}
+
+/// An instant, right or wrong.
+pub fn shown_instant(text: &str) -> String {
+    shown_if(text, 35, |c| c.is_ascii_digit() || "-:.+TZtz ".contains(c))
+}
+
+/// A number, right or wrong.
+pub fn shown_number(text: &str) -> String {
+    shown_if(text, 20, |c| c.is_ascii_digit() || "-+.,_ ".contains(c))
+}
+
+/// A word of a list, the name of a time zone or of a command, right or wrong.
+pub fn shown_word(text: &str) -> String {
+    let runs = text.split(['/', '-', '_']).all(|run| run.len() <= 10);
+    shown_if(if runs { text } else { "?" }, 30, |c| c.is_ascii_alphanumeric() || "/-_".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typing_errors_are_shown() {
+        assert_eq!(shown_date("2026-13-01"), "\"2026-13-01\"");
+        assert_eq!(shown_time("30 sm"), "\"30 sm\"");
+        assert_eq!(shown_time("25:00"), "\"25:00\"");
+        assert_eq!(shown_instant("2026-01-18T18:00:00"), "\"2026-01-18T18:00:00\"");
+        assert_eq!(shown_number("-3"), "\"-3\"");
+        assert_eq!(shown_word("Asia/Bangkog"), "\"Asia/Bangkog\"");
+        assert_eq!(shown_word(""), "an empty value");
+    }
+
+    #[test]
+    fn secrets_are_not() {
+        for secret in [
+            "mongodb://user:Hunter2Secret@db/app",
+            "Hunter2Secret",
+            "GOCSPX-abcdefghijklmnop",
+            "1//0gabcdefghijklmnopqrstuvw",
+            "{\"type\":\"x\"}",
+            "correct horse battery staple",
+        ] {
+            for shown in [shown_date, shown_time, shown_instant, shown_number, shown_word] {
+                assert_eq!(shown(secret), "the value", "{secret}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_named_and_not_shown() {
+        let key = r#"{"type":"service_account"}"#;
+        let encoded = "eyJ0eXBlIjoic2VydmljZV9hY2NvdW50In0=";
+        for text in [key, encoded, "a\nb", &"x".repeat(256), "dir/{\"a\":1}"] {
+            assert_eq!(check_path(text), Err(KEY), "{text}");
+        }
+        assert_eq!(check_path("/run/key.json\r"), Err(LINE_END));
+        assert_eq!(check_path(&format!("{key}\n")), Err(KEY));
+        assert_eq!(check_path("https://hooks.example.com/x"), Err(ADDRESS));
+        for path in ["/run/secrets/google.json", "key.json", "C:\\keys\\google.json", "/data/ค่าเช่า/key 1.json"]
+        {
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+    }
+}
