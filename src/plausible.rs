@@ -82,7 +82,7 @@ pub fn shown_date(text: &str) -> String {
 
 /// A time of day, a duration or a list of them, right or wrong.
 pub fn shown_time(text: &str) -> String {
-    // At most three digits or letters side by side: a password has more.
+    // Few digits or letters side by side: a password has more.
     let runs = text.split(|c: char| !c.is_ascii_alphanumeric()).all(|run| run.len() <= 8);
     shown_if(if runs { text } else { "?" }, 32, |c| c.is_ascii_digit() || "smhdy nu:.,-".contains(c))
 }

@@ -89,7 +89,7 @@ pub fn conceal_typed(text: &str) {
     }
     if holds_a_key(text) {
         conceal(text);
-        text.split('"').filter(|part| part.len() >= 16).for_each(conceal);
+        text.split(['"', '\n']).flat_map(|part| part.split("\\n")).filter(|part| part.len() >= 16).for_each(conceal);
     }
     let word = text.trim();
     let is_token = word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token));
