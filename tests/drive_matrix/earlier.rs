@@ -8,7 +8,7 @@ use mongodb::bson::doc;
 use super::{answer, check_failed, check_result, html, outspoken};
 use crate::support::command::told;
 use crate::support::day::{Day, FILE};
-use crate::support::fake_drive::{Fault, On, Operation, Planted, Point, StoredFile, Tamper};
+use crate::support::fake_drive::{Answer, Fault, On, Operation, Planted, Point, StoredFile, Tamper};
 use crate::support::seed::{DATE, ENTRIES, seed_day};
 
 use Operation::{Chunk, GenerateIds, Get, Start};
@@ -172,6 +172,21 @@ fn an_id_under_which_nothing_was_stored_is_used_again() {
     check_result(&day, result, false);
     assert_eq!((day.drive().count(GenerateIds), day.drive().count(Chunk)), (1, 1));
     assert_eq!(voided(&day), 0, "{}", day.batch());
+}
+
+/// The credentials were changed after the id was stored, and Drive says so only at the end.
+#[test]
+fn an_id_that_is_refused_only_with_the_last_byte_is_replaced() {
+    let day = small_day();
+    day.drive().plan(On::every(Start), html(503));
+    check_failed(&day, &outspoken(day.run()).run().expect_code(22), "6 failed tries");
+    day.drive().cure();
+    day.let_time_pass();
+    let refused = Answer::error_saying(400, "invalid", "The provided file ID is not usable.");
+    day.drive().plan(On::last_chunk(), Fault::answer(refused));
+    let result = &day.retry().run().expect_code(0).json()["batches"][0];
+    check_result(&day, result, false);
+    assert_eq!((day.drive().count(GenerateIds), voided(&day)), (2, 1), "{}", day.batch());
 }
 
 /// Another request of ours, long in flight, stores something under the id between our look and our upload.

@@ -33,7 +33,7 @@ fn chunks_survive_every_loss() {
             "session gone for ever",
             [(On::every(Chunk), reset().session_gone())],
             Failed("session 4 times"),
-            2 + 12,
+            2 + 16,
         ),
         Cell::new("chunk: reset for ever", [(On::every(Chunk), reset())], Failed("6 failed tries"), 3 + 2 * TRIES),
         Cell::new("chunk: 503 for ever", [(On::every(Chunk), html(503))], Failed("6 failed tries"), 3 + 2 * TRIES),
@@ -66,7 +66,8 @@ fn chunks_survive_every_answer() {
             Rejected("key are enabled"),
             QUIET + 2,
         ),
-        Cell::new("chunk: 400", [(middle(), html(400))], Rejected("--destination"), QUIET),
+        Cell::new("chunk: 400", [(middle(), html(400))], Landed, QUIET + 4),
+        Cell::new("chunk: 400 for ever", [(On::every(Chunk), html(400))], Rejected("started again 3 times"), 2 + 12),
         Cell::new("chunk: quota", [(middle(), answer(403, "storageQuotaExceeded"))], Rejected("shared drive"), QUIET),
         Cell::new(
             "chunk: permission",
