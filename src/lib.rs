@@ -58,6 +58,7 @@
 //!
 //! - [`exit`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
 //! - [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
+//! - [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
 //! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
