@@ -14,6 +14,7 @@
 use std::fmt;
 
 use crate::exit::Exit;
+use crate::secret::redact;
 
 /// The stages of a pass, as they are named in results, documents and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -83,7 +84,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), next: None, invalid: Vec::new() }
+        Failure { exit, message: redact(&message.into()).into_owned(), next: None, invalid: Vec::new() }
     }
 
     /// A setting that is missing or wrong.

@@ -3,7 +3,7 @@
 //! Risk: a secret in the wrong setting is refused there, and the refusal shows it. A typing error wants to be seen; a key or a password
 //! must not be. So each kind of value says what it looks like, narrowly, and anything else is called "the value".
 
-use crate::secret::holds_a_key;
+use crate::secret::{conceal, holds_a_key};
 
 /// The longest path that is looked at, in bytes: no file system takes a longer name, and a key is longer.
 const PATH_MAX_BYTES: usize = 255;
@@ -30,7 +30,7 @@ const LINE_END: Misplaced = Misplaced {
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
 };
 
-/// What makes a value useless as a path; the value is not shown.
+/// What makes a value useless as a path; the value is not shown. One that could be a path and looks like a password is masked from now on.
 ///
 /// # Errors
 /// What it is instead.
@@ -39,7 +39,26 @@ pub fn check_path(text: &str) -> Result<(), Misplaced> {
     if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || text.contains("{\"") || holds_a_key(text) {
         return Err(KEY);
     }
-    if text.contains("://") { Err(ADDRESS) } else { Ok(()) }
+    if text.contains("://") {
+        return Err(ADDRESS);
+    }
+    if looks_like_a_password(text) {
+        conceal(text);
+    }
+    Ok(())
+}
+
+/// One word of some length with letters of both kinds, digits or signs in it, and nothing that a path has.
+fn looks_like_a_password(text: &str) -> bool {
+    let kinds: [fn(char) -> bool; 4] = [
+        |c| c.is_lowercase(),
+        |c| c.is_uppercase(),
+        |c| c.is_numeric(),
+        |c| c.is_ascii_punctuation() && !"-_.".contains(c),
+    ];
+    let mixed = kinds.iter().filter(|kind| text.contains(**kind)).count() >= 3;
+    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| (1..=5).contains(&ending.len()));
+    mixed && text.len() >= 10 && !text.contains(['/', '\\']) && !has_ending
 }
 
 /// What makes a value useless as a name, a code or a person's address; the value is not shown.
@@ -144,9 +163,17 @@ mod tests {
         assert_eq!(check_path("/run/key.json\r"), Err(LINE_END));
         assert_eq!(check_path(&format!("{key}\n")), Err(KEY));
         assert_eq!(check_path("https://hooks.example.com/x"), Err(ADDRESS));
-        for path in ["/run/secrets/google.json", "key.json", "C:\\keys\\google.json", "/data/ค่าเช่า/key 1.json"]
-        {
-            assert_eq!(check_path(path), Ok(()), "{path}");
+        for path in ["Hunter2#Secret", "Xk7#Bare10!zz"] {
+            assert_eq!((check_path(path), crate::secret::redact(path).as_ref()), (Ok(()), "***"), "{path}");
+        }
+        for path in [
+            "/run/secrets/google.json",
+            "key.json",
+            "C:\\keys\\google.json",
+            "/data/ค่าเช่า/key 1.json",
+            "GoogleKey2026.json",
+        ] {
+            assert_eq!((check_path(path), crate::secret::redact(path).as_ref()), (Ok(()), path), "{path}");
         }
     }
 }

@@ -91,7 +91,7 @@ pub fn conceal_typed(text: &str) {
         conceal(text);
         text.split(['"', '\n']).flat_map(|part| part.split("\\n")).filter(|part| part.len() >= 16).for_each(conceal);
     }
-    let word = text.trim();
+    let word = text.trim().trim_start_matches("file:");
     let is_token = word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token));
     if is_token || SECRET_ADDRESSES.iter().any(|address| word.contains(address)) {
         conceal(word);

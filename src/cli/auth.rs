@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::plausible::{Misplaced, check_path, shown_word};
 use crate::secret::Secret;
 use crate::stop::Stop;
 
@@ -62,6 +63,9 @@ impl Render for AuthResult {
 /// `configuration`: the client's file, the port, or the file to write; `drive_rejected`: no consent, or not enough of it.
 pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let path = config.credentials.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let client = args.client.to_string_lossy();
+    check_path(&client)
+        .map_err(|Misplaced { what, next }| Failure::configuration(format!("--client {what}")).next(next))?;
     let client = ConsentClient::read(&args.client)?;
     refuse_other_file(&path)?;
     stop.until_signal(consent(args, config, &client, &path)).await?;
@@ -137,7 +141,7 @@ async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret, 
             return Ok(Secret::new(code));
         }
         say(&mut stream, "200 OK", "No consent was given. You may close this window.").await;
-        let why = field("error").unwrap_or_else(|| "no reason was told".to_owned());
+        let why = field("error").map_or_else(|| "no reason was told".to_owned(), |code| shown_word(&code));
         return Err(Failure::new(Exit::DriveRejected, format!("no consent was given: {why}"))
             .next("run `batch-export auth` again, and allow access"));
     }

@@ -23,10 +23,10 @@ mod unlock;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::panic::AssertUnwindSafe;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::{Config, Target};
@@ -35,6 +35,8 @@ use crate::destination::directory::Directory;
 use crate::destination::drive::{Drive, DriveSettings};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::plausible::{shown_date, shown_word};
+use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
@@ -46,13 +48,13 @@ use render::{Refused, RetryResult};
 ///
 /// Never panics over bad input, and prints exactly one result.
 pub fn main(arguments: Vec<OsString>) -> Exit {
+    settings::conceal_secrets(&arguments);
     let wants_json = help::asks_for_json(&arguments);
     let parsed = parse(help::command_for(&arguments), arguments);
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return refuse_command_line(&error, wants_json),
+        Err(error) => return refuse_command_line(without_values(error), wants_json),
     };
-    settings::conceal_secrets(&cli.settings);
     start_log(&cli.output);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
@@ -162,7 +164,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
 }
 
 /// Help and version go where they were asked for; anything else is a bad command line.
-fn refuse_command_line(error: &clap::Error, wants_json: bool) -> Exit {
+fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = error.print();
         return Exit::Ok;
@@ -172,9 +174,30 @@ fn refuse_command_line(error: &clap::Error, wants_json: bool) -> Exit {
         let failure = Failure::new(Exit::Usage, message.trim().to_owned());
         render::print(&Refused::new(Cli::command().get_name(), &failure), OutputFormat::Json);
     } else {
-        let _ = error.print();
+        let rendered = error.render();
+        let text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
+        let _ = std::io::stderr().write_all(redact(&text).as_bytes());
     }
     Exit::Usage
+}
+
+/// The parser quotes what it does not understand, and that may be a secret in the wrong place: only what looks like a word of a command
+/// line stays in its message.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let typed = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => ContextKind::InvalidValue,
+    };
+    let Some(ContextValue::String(value)) = error.get(typed) else { return error };
+    let (word, date) = (shown_word(value.trim_start_matches('-')), shown_date(value));
+    if [word, date].iter().all(|shown| !shown.starts_with('"')) {
+        error.insert(typed, ContextValue::String("(not shown)".to_owned()));
+        // A suggestion repeats the word.
+        error.remove(ContextKind::Suggested);
+        error.remove(ContextKind::TrailingArg);
+    }
+    error
 }
 
 fn start_log(output: &OutputArgs) {

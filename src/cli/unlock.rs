@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
 use crate::outcome::{ErrorResult, FileResult};
+use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -77,6 +78,7 @@ pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: Ou
 async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
     let id = BatchId::new(args.date);
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
+    let reason = args.reason.as_deref().map(redact);
     for _ in 0..LOOKS {
         let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
             let mut result = UnlockResult::new(args, None);
@@ -96,7 +98,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
             }
             Verdict::Release => {}
         }
-        if let Some(after) = store.unlock(&seen.batch, &by, args.reason.as_deref()).await? {
+        if let Some(after) = store.unlock(&seen.batch, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
             result.outcome = "unlocked";
             result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;

@@ -36,7 +36,7 @@ use chrono::{DateTime, Utc};
 use mongodb::bson::Document;
 use mongodb::error::ErrorKind;
 use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls, WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
 
@@ -55,10 +55,12 @@ pub use marking::Marked;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
+use uri::Wrong;
 
 use crate::config::{Collections, DATABASE_DEFAULT};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::secret::Secret;
 
 /// How long a single small command may take before the database counts as failing.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -130,7 +132,19 @@ impl Store {
     /// # Errors
     /// `configuration` when the URI does not parse.
     pub async fn open(settings: StoreSettings) -> Result<Store, Failure> {
+        let understood = uri::understand(settings.uri.expose()).map_err(|Wrong { what, next }| {
+            Failure::configuration(format!("MONGODB_URI is wrong: {what}")).next(next)
+        })?;
+        if !understood.dropped.is_empty() {
+            let dropped = understood.dropped.join(", ");
+            tracing::warn!("MONGODB_URI has options that only other drivers know; they are left out: {dropped}");
+        }
         let bad = |error: mongodb::error::Error| match &*error.kind {
+            // The driver's words quote what it cannot parse, and that may be a part of the password.
+            ErrorKind::InvalidArgument { .. } => Failure::configuration(
+                "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
+            )
+            .next(format!("check the hosts and the values of {}", understood.options.join(", "))),
             // A network that is away is no mistake of anybody's, and `retry` will find it again.
             ErrorKind::DnsResolve { .. } => Failure::new(
                 Exit::DatabaseUnavailable,
@@ -140,7 +154,12 @@ impl Store {
             _ => Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
                 .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"),
         };
-        let mut options = ClientOptions::parse(settings.uri.expose()).await.map_err(bad)?;
+        let mut options = ClientOptions::parse(Secret::new(&understood.uri).expose()).await.map_err(bad)?;
+        if let Some(Tls::Enabled(tls)) = &mut options.tls
+            && tls.ca_file_path.is_none()
+        {
+            tls.ca_file_path = uri::system_certificates();
+        }
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).build();
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| "batch-export".to_owned());

@@ -1,6 +1,7 @@
 //! From the text of the command line and the environment to a validated [`Config`]: the second step, where every mistake gets one
 //! sentence and its next step.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
@@ -14,12 +15,15 @@ use crate::cli::environment;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
-use crate::secret::{Secret, conceal};
+use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
+use crate::secret::{Secret, conceal_typed, conceal_user};
 
 /// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);
 /// The longest duration: ten years. The arithmetic of times overflows far above it, and no machine waits so long.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 8766 * 60 * 60);
+/// The longest name of a database or a collection.
+const NAME_BYTES: usize = 120;
 /// The longest file name that common file systems take.
 const FILE_NAME_BYTES: usize = 255;
 /// Our collections whose names are fixed.
@@ -30,6 +34,7 @@ const FIXED_COLLECTIONS: [&str; 2] = ["exportbatchrows", "exportbatchentries"];
 /// # Errors
 /// `configuration`: the first setting that is wrong, its value unless that is a secret, and how to write it.
 pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config, Failure> {
+    check_forms(settings)?;
     // What has a default value is always there.
     let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed { setting, text: "" });
     let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
@@ -37,11 +42,11 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
     let path = |setting| text(setting).map(PathBuf::from);
     Ok(Config {
         mongodb_uri: settings.get(&table::MONGODB_URI).map(mongodb_uri).transpose()?,
-        database: text(&table::DATABASE),
+        database: settings.get(&table::DATABASE).map(Typed::name).transpose()?,
         collections: collections(settings)?,
         destination: settings.get(&table::DESTINATION).map(destination).transpose()?,
         credentials: settings.get(&table::CREDENTIALS).map(|typed| PathBuf::from(without_file_scheme(typed.text))),
-        drive_subject: text(&table::DRIVE_SUBJECT),
+        drive_subject: settings.get(&table::DRIVE_SUBJECT).map(subject).transpose()?,
         drive_lock: switch(&table::DRIVE_LOCK)?,
         drive_url: web_address(of(&table::DRIVE_URL))?,
         drive_backoff: of(&table::DRIVE_BACKOFF).duration()?,
@@ -73,6 +78,21 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
     })
 }
 
+/// The form of each value, before anything parses it: what is of another kind is refused without being shown.
+fn check_forms(settings: &Settings) -> Result<(), Failure> {
+    for typed in table::all().filter_map(|setting| settings.get(setting)) {
+        let checked = match typed.setting.value {
+            Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
+            Some("URI" | "URL") => check_line_end(typed.text),
+            // It has braces of its own, and no message shows it.
+            Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
+            Some(_) | None => check_word(typed.text),
+        };
+        checked.map_err(|misplaced| typed.misplaced(misplaced))?;
+    }
+    Ok(())
+}
+
 impl<'a> Typed<'a> {
     pub(super) fn wrong(self, reason: impl Display) -> Failure {
         let Setting { flag, variable, .. } = self.setting;
@@ -99,7 +119,7 @@ impl<'a> Typed<'a> {
         match self.text.parse() {
             Ok(count) if count > 0 => Ok(count),
             Ok(_) | Err(_) => {
-                let reason = format!("{:?} is not a number of {unit} from 1 to {}", self.text, u32::MAX);
+                let reason = format!("{} is not a number of {unit} from 1 to {}", shown_number(self.text), u32::MAX);
                 Err(self.wrong(reason))
             }
         }
@@ -109,7 +129,7 @@ impl<'a> Typed<'a> {
         match self.text {
             "on" | "true" | "yes" | "1" => Ok(true),
             "off" | "false" | "no" | "0" => Ok(false),
-            text => Err(self.wrong(format!("{text:?} is neither on nor off"))),
+            text => Err(self.wrong(format!("{} is neither on nor off", shown_word(text)))),
         }
     }
 }
@@ -121,10 +141,10 @@ impl<'a> Typed<'a> {
 pub fn duration_of(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > DURATION_MAX => {
-            Err(format!("{text:?} is a value that no machine can wait for; write at most 10 years"))
+            Err(format!("{} is a value that no machine can wait for; write at most 10 years", shown_time(text)))
         }
         Ok(duration) => Ok(duration),
-        Err(_) => Err(format!("{text:?} is not a duration; write it like 1500ms, 30s or 5m")),
+        Err(_) => Err(format!("{} is not a duration; write it like 1500ms, 30s or 5m", shown_time(text))),
     }
 }
 
@@ -133,7 +153,7 @@ fn collections(settings: &Settings) -> Result<Collections, Failure> {
     let mut taken: Vec<String> = FIXED_COLLECTIONS.map(str::to_owned).to_vec();
     let mut name = |setting| {
         let typed = settings.get(setting).unwrap_or(Typed { setting, text: "" });
-        let name = typed.text.to_owned();
+        let name = typed.name()?;
         if taken.contains(&name) {
             return Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own")));
         }
@@ -153,11 +173,10 @@ fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
     let text = typed.text;
     let dated = text.replace("{date}", "2026-01-18");
     if dated == text {
-        return Err(typed.wrong(format!("{text:?} lacks {{date}}, so every day's file would have the same name")));
+        return Err(typed.wrong("it lacks {date}, so every day's file would have the same name"));
     }
     if text.contains('/') || text.chars().any(char::is_control) || dated.len() > FILE_NAME_BYTES {
-        let reason =
-            format!("{text:?} is not the name of a file: one name without a slash, at most {FILE_NAME_BYTES} bytes");
+        let reason = format!("it is not the name of a file: one name without a slash, at most {FILE_NAME_BYTES} bytes");
         return Err(typed.wrong(reason));
     }
     Ok(text.to_owned())
@@ -187,9 +206,6 @@ fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
     if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
         return Err(typed.wrong("it does not begin with mongodb:// or mongodb+srv://"));
     }
-    if let Ok(address) = url::Url::parse(&uri) {
-        address.password().into_iter().for_each(conceal);
-    }
     Ok(Secret::new(uri))
 }
 
@@ -205,8 +221,12 @@ pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
 pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
+    check_path(path).map_err(|misplaced| typed.misplaced(misplaced))?;
     match fs::read_to_string(path) {
-        Ok(content) => Ok(content.trim().to_owned()),
+        Ok(content) => {
+            conceal_typed(&content);
+            Ok(content.trim().to_owned())
+        }
         Err(error) => Err(typed.wrong(format!("the file {path} cannot be read: {error}"))),
     }
 }
@@ -222,24 +242,24 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
         let folder = folder.trim_end_matches('/');
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if folder.is_empty() || !folder.bytes().all(plain) {
-            return Err(typed.wrong(format!(
-                "{folder:?} is not a folder id; write gdrive:// and the last part of the folder's address"
-            )));
+            return Err(typed.wrong(
+                "what follows gdrive:// is not a folder id; write gdrive:// and the last part of the folder's address",
+            ));
         }
         return Ok(Target::Drive { folder: folder.to_owned() });
     }
     if let Some(rest) = text.strip_prefix("file:") {
+        check_path(rest).map_err(|misplaced| typed.misplaced(misplaced))?;
         if !rest.starts_with('/') {
-            let reason = format!("{text:?} is a relative path, and a scheduler starts anywhere; write file:///dir");
-            return Err(typed.wrong(reason));
+            return Err(typed.wrong("it is a relative path, and a scheduler starts anywhere; write file:///dir"));
         }
         let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
         return match path {
             Some(path) if path.parent().is_some() => Ok(Target::Directory(path)),
-            Some(_) | None => Err(typed.wrong(format!("{text:?} is not a directory; write file:///dir"))),
+            Some(_) | None => Err(typed.wrong("it is not a directory; write file:///dir")),
         };
     }
-    Err(typed.wrong(format!("{text:?} is neither gdrive://FOLDER_ID nor file:///dir")))
+    Err(typed.wrong("it is neither gdrive://FOLDER_ID nor file:///dir"))
 }
 
 fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
@@ -248,7 +268,7 @@ fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
             Ok(text.trim_end_matches('/').to_owned())
         }
-        Ok(_) | Err(_) => Err(typed.wrong(format!("{text:?} is not an address that begins with https://"))),
+        Ok(_) | Err(_) => Err(typed.wrong("it is not an address that begins with https://")),
     }
 }
 
@@ -261,10 +281,8 @@ fn proxies() -> ProxyVariables {
     let value = |name: &str| {
         let value = environment::text(name).or_else(|| environment::text(&name.to_lowercase())).unwrap_or_default();
         // Not by a parser of addresses: `user:password@proxy:3128`, without a scheme, is understood too.
-        if let Some((user_and_password, _)) = value.rsplit_once('@') {
-            let after_scheme = user_and_password.rsplit_once("//").map_or(user_and_password, |(_, rest)| rest);
-            let password = after_scheme.split_once(':').map_or(after_scheme, |(_, password)| password);
-            conceal(password);
+        if let Some((user, _)) = value.rsplit_once('@') {
+            conceal_user(user.split_once("://").map_or(user, |(_, rest)| rest));
         }
         value
     };
@@ -276,17 +294,27 @@ fn proxies() -> ProxyVariables {
     }
 }
 
+/// The address of a person, or what could be one.
+fn subject(typed: Typed<'_>) -> Result<String, Failure> {
+    let parts: Vec<&str> = typed.text.split('@').collect();
+    let plain = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || ":/?#\"'".contains(c));
+    match parts.len() == 2 && parts.iter().all(plain) {
+        true => Ok(typed.text.to_owned()),
+        false => Err(typed.wrong("it is not the address of a person, like ann@example.com")),
+    }
+}
+
 fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy, Failure> {
     match typed.text {
         "fail" => Ok(InvalidPolicy::Fail),
         "hold" => Ok(InvalidPolicy::Hold),
-        text => Err(typed.wrong(format!("{text:?} is neither fail nor hold"))),
+        text => Err(typed.wrong(format!("{} is neither fail nor hold", shown_word(text)))),
     }
 }
 
 fn lease(typed: Typed<'_>) -> Result<Duration, Failure> {
     match typed.duration()? {
         lease if lease >= LEASE_MIN => Ok(lease),
-        _ => Err(typed.wrong(format!("{:?} is shorter than a second", typed.text))),
+        _ => Err(typed.wrong(format!("{} is shorter than a second", shown_time(typed.text)))),
     }
 }

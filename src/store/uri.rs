@@ -1,0 +1,276 @@
+//! The connection string as people have it: usually the application's own, written for another driver.
+//!
+//! Risk: the driver refuses an option that it does not know, and quotes what it cannot parse, a password among it. So the string is looked
+//! at here first, by its form: what is wrong is named without being shown, and options that mean something to other drivers only are
+//! left out. Order: the user, then the options, then the files that they name, as an operator would read it from the left.
+
+use std::path::{Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+
+use crate::plausible::{check_path, shown_word};
+
+/// Options that the driver knows, in small letters.
+const KNOWN: [&str; 36] = [
+    "appname",
+    "authmechanism",
+    "authmechanismproperties",
+    "authsource",
+    "connecttimeoutms",
+    "directconnection",
+    "heartbeatfrequencyms",
+    "journal",
+    "loadbalanced",
+    "localthresholdms",
+    "maxadaptiveretries",
+    "maxconnecting",
+    "maxidletimems",
+    "maxpoolsize",
+    "maxstalenessseconds",
+    "minpoolsize",
+    "readconcernlevel",
+    "readpreference",
+    "readpreferencetags",
+    "replicaset",
+    "retryreads",
+    "retrywrites",
+    "servermonitoringmode",
+    "serverselectiontimeoutms",
+    "srvmaxhosts",
+    "srvservicename",
+    "ssl",
+    "tls",
+    "tlsallowinvalidcertificates",
+    "tlscafile",
+    "tlscertificatekeyfile",
+    "tlsinsecure",
+    "w",
+    "waitqueuetimeoutms",
+    "wtimeoutms",
+    "enableoverloadretargeting",
+];
+
+/// Options of other drivers that change nothing about which server is reached, as whom, or how safely.
+const OF_OTHERS: [&str; 46] = [
+    "autoindex",
+    "autoreconnect",
+    "autoselectfamily",
+    "buffercommands",
+    "buffermaxentries",
+    "compressors",
+    "connectwithnoprimary",
+    "enableutf8validation",
+    "family",
+    "fsync",
+    "ha",
+    "hainterval",
+    "heartbeatconnecttimeoutms",
+    "ignoreundefined",
+    "j",
+    "keepalive",
+    "keepaliveinitialdelay",
+    "loggerlevel",
+    "maxlifetimems",
+    "maxtimems",
+    "minheartbeatfrequencyms",
+    "monitorcommands",
+    "nodelay",
+    "poolsize",
+    "promotebuffers",
+    "promotelongs",
+    "promotevalues",
+    "raw",
+    "reconnectinterval",
+    "reconnecttries",
+    "safe",
+    "serializefunctions",
+    "serverselectiontryonce",
+    "slaveok",
+    "sockettimeoutms",
+    "timeoutms",
+    "tlsallowinvalidhostnames",
+    "tlsdisablecertificaterevocationcheck",
+    "tlsdisableocspendpointcheck",
+    "usecreateindex",
+    "usefindandmodify",
+    "usenewurlparser",
+    "useunifiedtopology",
+    "uuidrepresentation",
+    "waitqueuemultiple",
+    "zlibcompressionlevel",
+];
+
+/// A connection string that the driver understands, as far as its form tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Understood {
+    /// Without the options of other drivers. A secret.
+    pub(super) uri: String,
+    /// The names of the options that were left out.
+    pub(super) dropped: Vec<String>,
+    /// The name of each option that is left, for a message about the driver's refusal.
+    pub(super) options: Vec<String>,
+}
+
+/// What is wrong with a connection string, and the next step; neither shows a part of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) next: &'static str,
+}
+
+fn wrong(what: impl Into<String>, next: &'static str) -> Wrong {
+    Wrong { what: what.into(), next }
+}
+
+/// Looks at a connection string that begins with `mongodb://` or `mongodb+srv://`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
+    check_user(uri)?;
+    let Some((address, query)) = uri.split_once('?') else {
+        return Ok(Understood { uri: uri.to_owned(), dropped: Vec::new(), options: Vec::new() });
+    };
+    let (mut kept, mut dropped, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    for option in query.split('&').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let small = name.to_ascii_lowercase();
+        if OF_OTHERS.contains(&small.as_str()) {
+            dropped.push(name.to_owned());
+            continue;
+        }
+        if small.starts_with("proxy") {
+            return Err(wrong(
+                "it names a SOCKS proxy, and this program connects to MongoDB directly",
+                "remove the proxy options",
+            ));
+        }
+        if !KNOWN.contains(&small.as_str()) {
+            let next = "correct or remove the option; what an application's own driver adds may be left out";
+            return Err(wrong(format!("it has an option that does not exist: {}", shown_word(name)), next));
+        }
+        check_file(&small, name, value)?;
+        kept.push(option);
+        options.push(name.to_owned());
+    }
+    let uri = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
+    Ok(Understood { uri, dropped, options })
+}
+
+/// A password with a reserved character in it is the commonest mistake, and the one whose error would show a part of the password.
+fn check_user(uri: &str) -> Result<(), Wrong> {
+    let address = uri.split_once("://").map_or(uri, |(_, address)| address);
+    let Some((user, _)) = address.rsplit_once('@') else { return Ok(()) };
+    // An `@` in an option is allowed: then there are plain hosts before the first slash or question mark.
+    let hosts = address.split(['/', '?']).next().unwrap_or_default();
+    if !hosts.contains('@') && hosts.split(',').all(is_host) {
+        return Ok(());
+    }
+    let user = if hosts.contains('@') && hosts.matches('@').count() == 1 {
+        hosts.split('@').next().unwrap_or(user)
+    } else {
+        user
+    };
+    if user.contains(['/', '?', '#', '[', ']', '@']) || user.matches(':').count() > 1 {
+        return Err(wrong(
+            "its user or password holds a character that must be percent-encoded",
+            "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25 in the user and the password",
+        ));
+    }
+    Ok(())
+}
+
+/// `host`, `host:27017`, `[::1]:27017` or a socket's path, percent-encoded.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        Some(_) | None => (text, "0"),
+    };
+    !host.is_empty() && port.parse::<u16>().is_ok() && !(host.contains(':') && !host.starts_with('['))
+}
+
+/// A file that an option names: the driver says that it cannot be parsed when it is not even there.
+fn check_file(small: &str, name: &str, value: &str) -> Result<(), Wrong> {
+    let (needed, holds) = match small {
+        "tlscafile" => ("-----BEGIN CERTIFICATE-----", "no certificate in PEM form"),
+        "tlscertificatekeyfile" => ("PRIVATE KEY-----", "no private key in PEM form"),
+        _ => return Ok(()),
+    };
+    let path = percent_decode_str(value).decode_utf8_lossy();
+    if let Err(misplaced) = check_path(&path) {
+        return Err(wrong(format!("its option {name} {}", misplaced.what), misplaced.next));
+    }
+    let next = "give it the path of a PEM file that this machine and this user can read";
+    let content = std::fs::read(&*path)
+        .map_err(|error| wrong(format!("the file of its option {name}, {path}, cannot be read: {error}"), next))?;
+    match String::from_utf8_lossy(&content).contains(needed) {
+        true => Ok(()),
+        false => Err(wrong(format!("the file of its option {name}, {path}, holds {holds}"), next)),
+    }
+}
+
+/// The certificates that this machine trusts: `SSL_CERT_FILE`, else the system's bundle; `None` when there is none.
+pub(super) fn system_certificates() -> Option<PathBuf> {
+    let holds = |path: &Path| {
+        std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|at| at == b"-----BEGIN CERTIFICATE-----"))
+    };
+    openssl_probe::probe().cert_file.filter(|path| holds(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(uri: &str) -> String {
+        let Wrong { what, next } = understand(uri).unwrap_err();
+        format!("{what}; {next}")
+    }
+
+    #[test]
+    fn options_of_other_drivers_are_left_out() {
+        let uri = "mongodb://db/app?replicaSet=rs0&useNewUrlParser=true&uuidRepresentation=standard&compressors=zstd&w=1&socketTimeoutMS=1";
+        let understood = understand(uri).unwrap();
+        assert_eq!(understood.uri, "mongodb://db/app?replicaSet=rs0&w=1");
+        assert_eq!(understood.dropped, ["useNewUrlParser", "uuidRepresentation", "compressors", "socketTimeoutMS"]);
+        assert_eq!(understand("mongodb://db/app?family=4").unwrap().uri, "mongodb://db/app");
+    }
+
+    #[test]
+    fn an_option_that_nobody_knows_is_named_and_a_secret_in_its_place_is_not() {
+        assert!(refused("mongodb://db/?replicaSte=rs0").contains("\"replicaSte\""));
+        assert!(!refused("mongodb://db/?Hunter2Secret!x=1").contains("Hunter2"));
+        assert!(refused("mongodb://db/?proxyHost=x").contains("SOCKS"));
+    }
+
+    #[test]
+    fn a_password_that_must_be_encoded_is_told_and_not_shown() {
+        for password in ["Hunter2Secret?", "Hunter2/Secret", "Hunter2#Secret", "Hunter2@Secret", "Hunter2:Secret"] {
+            let told = refused(&format!("mongodb://user:{password}@db1,db2/app"));
+            assert!(
+                told.contains("percent-encoded") && !told.contains("Hunter2") && !told.contains("Secret"),
+                "{told}"
+            );
+        }
+        for fine in [
+            "mongodb://user:Hunter2%40Secret@db1:27017,db2/app",
+            "mongodb://db1,db2:27018/app?appName=a@b",
+            "mongodb://u:p@db/app?appName=a@b",
+            "mongodb://[::1]:27017/?appName=a@b",
+        ] {
+            assert!(understand(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_certificates_that_is_none_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let uri = format!("mongodb://db/?tls=true&tlsCAFile={}", path.display());
+        assert!(refused(&uri).contains("cannot be read"));
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(refused(&uri).contains("no certificate in PEM form"));
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        assert!(understand(&uri).is_ok());
+        assert!(refused("mongodb://db/?tlsCAFile=-----BEGIN CERTIFICATE-----\nAAAA").contains("content of a key"));
+    }
+}

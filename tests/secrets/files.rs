@@ -1,0 +1,101 @@
+//! Secrets in files that a setting names, and on the way to Drive: with a real database, so that the documents are searched too.
+
+use mongodb::bson::doc;
+
+use super::{Scene, SecretValue, authorized_user, secrets, service_account};
+use crate::support::command::BatchExport;
+use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::seed::{DATE, seed_day};
+
+fn utf16(text: &str) -> Vec<u8> {
+    [vec![0xff, 0xfe], text.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat()
+}
+
+/// What people have in place of a credentials file.
+fn broken_credentials(secret: &SecretValue) -> Vec<(&'static str, Vec<u8>)> {
+    let value = &secret.value;
+    let quoted = serde_json::Value::from(value.as_str()).to_string();
+    let key = service_account();
+    vec![
+        ("the secret itself", value.clone().into_bytes()),
+        ("the secret in UTF-16", utf16(value)),
+        ("the secret as type", format!("{{\"type\": {quoted}}}").into_bytes()),
+        (
+            "the secret as field of the wrong kind",
+            authorized_user().replace("\"c\"", &format!("[{quoted}]")).into_bytes(),
+        ),
+        (
+            "the secret as token_uri",
+            authorized_user().replace("\"c\"", &format!("\"c\",\"token_uri\":{quoted}")).into_bytes(),
+        ),
+        ("the secret as private key", key.replace("MIIEvQIBADANBgkqhkiG9wNeedleKeyLine1", value).into_bytes()),
+        (
+            "JSON that ends in the secret",
+            format!("{{\"type\": \"service_account\", \"private_key\": \"{value}").into_bytes(),
+        ),
+    ]
+}
+
+fn telling(scene: &Scene, command: BatchExport, json: bool) -> BatchExport {
+    let format = if json { "json" } else { "text" };
+    command
+        .arg("-vv")
+        .env("BATCH_EXPORT_OUTPUT", format)
+        .env("BATCH_EXPORT_LOG_FORMAT", format)
+        .env("BATCH_EXPORT_NOTIFY_URL", &scene.receiver.url("/hook"))
+        .env("BATCH_EXPORT_PING_URL", &scene.receiver.url("/ping"))
+        .env("BATCH_EXPORT_METRICS_FILE", &scene.metrics().display().to_string())
+}
+
+fn search_documents(scene: &Scene, day: &Day, secret: &SecretValue, place: &str) {
+    for collection in [BATCHES, LOG] {
+        let documents = day.db.find_all(collection, doc! {});
+        scene.search_text(&format!("{documents:?}"), secret, &format!("{place}, {collection}"));
+    }
+}
+
+#[test]
+fn no_secret_leaves_from_a_file_or_on_the_way() {
+    let scene = Scene::new();
+    let secrets = secrets();
+    std::thread::scope(|scope| {
+        for half in secrets.chunks(secrets.len().div_ceil(3)) {
+            let scene = &scene;
+            scope.spawn(move || half.iter().enumerate().for_each(|(at, secret)| throw(scene, secret, at)));
+        }
+    });
+    scene.finish(500);
+}
+
+fn throw(scene: &Scene, secret: &SecretValue, at: usize) {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("a file");
+        path.display().to_string()
+    };
+    let json = at.is_multiple_of(2);
+    let search = |command: BatchExport, place: &str| {
+        let ended = telling(scene, command, json).run();
+        assert_ne!(ended.code, 1, "a bug at {place}: {}", secret.name);
+        scene.search(&ended, secret, place);
+    };
+    for (what, content) in broken_credentials(secret) {
+        let path = file("key.json", &content);
+        for command in [day.run().arg("--now"), day.retry(), day.command("doctor")] {
+            search(command.env("GOOGLE_APPLICATION_CREDENTIALS", &path), what);
+        }
+        let auth = day.command("auth").args(&["--no-browser", "--client", &path]);
+        search(auth.env("GOOGLE_APPLICATION_CREDENTIALS", &file("consent.json", b"")), what);
+    }
+    let named = format!("file:{}", file("value", secret.value.as_bytes()));
+    for variable in ["MONGODB_URI", "BATCH_EXPORT_NOTIFY_URL", "BATCH_EXPORT_PING_URL"] {
+        let run = telling(scene, day.run().arg("--now"), json).env(variable, &named).run();
+        scene.search(&run, secret, &format!("the file of {variable}"));
+    }
+    search(day.run().arg("--now").env("HTTP_PROXY", &secret.value), "HTTP_PROXY");
+    search(day.run().arg("--now").env("BATCH_EXPORT_CONTRA_ACCOUNT", &secret.value), "the contra account");
+    search_documents(scene, &day, secret, "the end");
+}
