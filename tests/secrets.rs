@@ -113,6 +113,7 @@ impl Scene {
             std::fs::write(&key, authorized_user()).expect("a credentials file");
         }
         BatchExport::command(name)
+            .in_spool_folder()
             .arg("-vv")
             .mongodb("mongodb://127.0.0.1:1/app?replicaSet=x&serverSelectionTimeoutMS=30")
             .destination("gdrive://1folder")

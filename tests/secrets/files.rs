@@ -39,6 +39,7 @@ fn broken_credentials(secret: &SecretValue) -> Vec<(&'static str, Vec<u8>)> {
 fn telling(scene: &Scene, command: BatchExport, json: bool) -> BatchExport {
     let format = if json { "json" } else { "text" };
     command
+        .in_spool_folder()
         .arg("-vv")
         .env("BATCH_EXPORT_OUTPUT", format)
         .env("BATCH_EXPORT_LOG_FORMAT", format)

@@ -32,6 +32,8 @@ pub struct BatchExport {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     spool: Arc<TempDir>,
+    /// It starts in the spool folder, so that a relative path leads there.
+    starts_in_spool: bool,
 }
 
 /// A command that was started. Dropping it kills it.
@@ -83,7 +85,13 @@ impl BatchExport {
     pub fn standing_in(program: &str) -> BatchExport {
         let spool = tempfile::Builder::new().prefix("spool-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
         let spool = Arc::new(spool.expect("a private folder for temporary files"));
-        let command = BatchExport { program: program.to_owned(), arguments: Vec::new(), variables: Vec::new(), spool };
+        let command = BatchExport {
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            spool,
+            starts_in_spool: false,
+        };
         command.now(DEFAULT_NOW)
     }
 
@@ -108,6 +116,12 @@ impl BatchExport {
     /// Sets a variable; the last value counts.
     pub fn env(mut self, name: &str, value: &str) -> BatchExport {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts in its spool folder instead of that of the tests.
+    pub fn in_spool_folder(mut self) -> BatchExport {
+        self.starts_in_spool = true;
         self
     }
 
@@ -150,7 +164,9 @@ impl BatchExport {
 
     fn spawn_reading(&self, stdin: Stdio) -> Running {
         let path = std::env::var_os("PATH").unwrap_or_default();
+        let folder = if self.starts_in_spool { self.spool.path() } else { Path::new(".") };
         let mut child = Command::new(&self.program)
+            .current_dir(folder)
             .args(&self.arguments)
             .env_clear()
             .env("PATH", path)
