@@ -29,6 +29,7 @@ mod read_back;
 mod row_list;
 mod snapshot;
 mod untold;
+mod uri;
 
 use std::time::{Duration, Instant};
 

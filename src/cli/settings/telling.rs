@@ -7,6 +7,7 @@ use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
 use crate::failure::Failure;
+use crate::plausible::shown_word;
 use crate::secret::Secret;
 
 /// Where people are told.
@@ -40,13 +41,13 @@ pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, F
 fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
     let found = NotifyKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
     let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
-    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
+    found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }
 
 fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
     let found = PingKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
     let names = PingKind::ALL.map(PingKind::name).join(", ");
-    found.ok_or_else(|| typed.wrong(format!("{:?} is none of {names}", typed.text)))
+    found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }
 
 /// What a header can carry: visible ASCII.

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
-use crate::secret::{Secret, conceal_typed, conceal_user};
+use crate::secret::{Secret, conceal, conceal_typed, conceal_user};
 
 /// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
-            Some("URI" | "URL") => check_line_end(typed.text),
+            Some("URI" | "URL" | "TOKEN") => check_line_end(typed.text),
             // It has braces of its own, and no message shows it.
             Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
             Some(_) | None => check_word(typed.text),
@@ -97,6 +97,19 @@ impl<'a> Typed<'a> {
     pub(super) fn wrong(self, reason: impl Display) -> Failure {
         let Setting { flag, variable, .. } = self.setting;
         Failure::configuration(format!("{variable} is wrong: {reason}")).next(format!("correct it, or give --{flag}"))
+    }
+
+    fn misplaced(self, Misplaced { what, next }: Misplaced) -> Failure {
+        Failure::configuration(format!("{} is wrong: it {what}", self.setting.variable)).next(next)
+    }
+
+    /// The name of a database or a collection.
+    fn name(self) -> Result<String, Failure> {
+        let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
+        match !self.text.is_empty() && self.text.len() <= NAME_BYTES && self.text.chars().all(plain) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.wrong("it is not a name of letters, digits, `_`, `-` and `.`")),
+        }
     }
 
     fn parse<T: FromStr<Err = String>>(self) -> Result<T, Failure> {
@@ -190,13 +203,27 @@ fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
     typed.text.split(',').map(|delay| Typed { text: delay.trim(), ..typed }.duration()).collect()
 }
 
-/// Marks as concealed whatever may be a secret, before anything can go wrong with it.
-pub fn conceal_secrets(settings: &Settings) {
-    settings.get(&table::NOTIFY_TOKEN).into_iter().for_each(|typed| conceal(typed.text));
-    let addresses = [&table::MONGODB_URI, &table::NOTIFY_URL, &table::PING_URL, &table::METRICS_URL];
-    for typed in addresses.into_iter().filter_map(|one| settings.get(one)) {
-        if let Ok(address) = url::Url::parse(typed.text) {
-            address.password().into_iter().for_each(conceal);
+/// Registers whatever may be secret in the command line and in the variables that are read, before anything parses them.
+pub fn conceal_secrets(arguments: &[OsString]) {
+    let token = format!("--{}", table::NOTIFY_TOKEN.flag);
+    let mut before = String::new();
+    for word in arguments.iter().map(|word| word.to_string_lossy()) {
+        conceal_typed(&word);
+        let (flag, value) = word.split_once('=').unwrap_or((&before, &word));
+        conceal_typed(value);
+        if flag == token {
+            conceal(value);
+        }
+        before = word.into_owned();
+    }
+    let is_ours = |name: &str| ["BATCH_EXPORT_", "MONGODB_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, value) in std::env::vars_os() {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        if name == table::NOTIFY_TOKEN.variable {
+            conceal(&value);
+        }
+        if is_ours(&name) || name.to_ascii_uppercase().ends_with("_PROXY") {
+            conceal_typed(&value);
         }
     }
 }
