@@ -22,3 +22,10 @@ pub fn text(name: &str) -> Option<String> {
 pub fn temporary_folder() -> PathBuf {
     std::env::temp_dir()
 }
+
+/// Every variable and its value, as far as they are text.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn all() -> Vec<(String, String)> {
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect()
+}

@@ -217,8 +217,7 @@ pub fn conceal_secrets(arguments: &[OsString]) {
         before = word.into_owned();
     }
     let is_ours = |name: &str| ["BATCH_EXPORT_", "MONGODB_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
-    for (name, value) in std::env::vars_os() {
-        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+    for (name, value) in environment::all() {
         if name == table::NOTIFY_TOKEN.variable {
             conceal(&value);
         }
