@@ -69,7 +69,7 @@ impl<'a> Listeners<'a> {
     /// Prepares, and tells nobody yet.
     pub fn prepare(config: &'a Config) -> Listeners<'a> {
         let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
-        let wire = wanted.then(Wire::new).and_then(|wire| {
+        let wire = wanted.then(|| Wire::new(&config.proxies)).and_then(|wire| {
             wire.map_err(|reason| tracing::warn!("nobody can be told over the network: {reason}")).ok()
         });
         if let Some(webhook) = &config.webhook {
@@ -230,7 +230,7 @@ impl<'a> Listeners<'a> {
 
 /// Sends a test message and a test ping, each marked as one: what each receiver answered, or why it was not told. `None`: it is not set.
 pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Result<String, String>>) {
-    let wire = Wire::new();
+    let wire = Wire::new(&config.proxies);
     let wire = wire.as_ref().map_err(Clone::clone);
     let message = async {
         let webhook = config.webhook.as_ref()?;

@@ -3,14 +3,15 @@
 //! Risk: a receiver that is asked too often asks for a pause, and one that is ignored blocks us. So an answer that names a time to wait
 //! is obeyed as long as all of it stays within [`IN_ALL`]; beyond that the next `retry` sends.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
+use crate::config::ProxyVariables;
+use crate::http::Http;
 use crate::secret::{conceal, redact};
 
 /// Tries of one message, not counting those that the receiver asked to be made later.
@@ -29,7 +30,7 @@ const SECRET_PART_BYTES: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Wire {
-    client: Client,
+    http: Http,
 }
 
 /// One request.
@@ -79,14 +80,8 @@ impl Call {
 }
 
 impl Wire {
-    pub(super) fn new() -> Result<Wire, String> {
-        let client = Client::builder()
-            .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(LIMIT)
-            .http1_only()
-            .build();
-        client.map(|client| Wire { client }).map_err(reason)
+    pub(super) fn new(proxies: &ProxyVariables) -> Result<Wire, String> {
+        Http::new(proxies).map(|http| Wire { http }).map_err(|failure| failure.message)
     }
 
     /// Sends until it is taken; gives up at an answer that will not change. Returns within [`IN_ALL`].
@@ -121,7 +116,8 @@ impl Wire {
     }
 
     async fn once(&self, call: &Call) -> Outcome {
-        let request = self.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
+        let request = self.http.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
+        let request = request.timeout(LIMIT);
         let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Outcome::Taken(answer.status()),
@@ -129,7 +125,7 @@ impl Wire {
                 Outcome::Taken(answer.status())
             }
             Ok(answer) => judge(answer).await,
-            Err(error) => Outcome::Later(reason(error), None),
+            Err(error) => Outcome::Later(self.http.transport_reason(error), None),
         }
     }
 }
@@ -206,17 +202,6 @@ pub(super) fn conceal_parts(url: &str) {
     let segments = url.path_segments().into_iter().flatten().map(str::to_owned);
     let values = url.query_pairs().map(|(_, value)| value.into_owned());
     segments.chain(values).filter(|part| part.len() >= SECRET_PART_BYTES).for_each(|part| conceal(&part));
-}
-
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    redact(&reason).into_owned()
 }
 
 #[cfg(test)]
