@@ -186,7 +186,8 @@ fn is_host(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, port),
         Some(_) | None => (text, "0"),
     };
-    !host.is_empty() && port.parse::<u16>().is_ok() && !(host.contains(':') && !host.starts_with('['))
+    let bracketed = host.starts_with('[') || !host.contains(':');
+    bracketed && !host.is_empty() && port.parse::<u16>().is_ok()
 }
 
 /// A file that an option names: the driver says that it cannot be parsed when it is not even there.
