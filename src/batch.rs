@@ -309,6 +309,8 @@ pub struct Batch {
     pub file: Option<FileFacts>,
     /// File ids that will never be official, oldest first.
     pub voided: Vec<Voided>,
+    /// Ids of the first entries that the last attempt refused, as text; empty when it ended otherwise.
+    pub refused: Vec<String>,
     /// Past attempts, newest last.
     pub history: Vec<Attempt>,
     /// What people have not heard of yet.

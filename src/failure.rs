@@ -67,6 +67,13 @@ pub struct Invalid {
     pub reason: String,
 }
 
+impl Invalid {
+    /// What it is known by in the batch document: the entry, or the row when that names none.
+    pub fn id(&self) -> &str {
+        if self.entry_id.is_empty() { &self.row_id } else { &self.entry_id }
+    }
+}
+
 /// Something that ends a command before its work is done.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]

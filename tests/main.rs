@@ -5,6 +5,7 @@ mod backfill;
 mod behind_a_proxy;
 mod blocking_files;
 mod completions;
+mod corrected;
 mod crash;
 mod dates;
 mod doctor;

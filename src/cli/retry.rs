@@ -146,7 +146,10 @@ fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<Naive
     let wanted = |date: &NaiveDate| args.date.is_none_or(|only| only == *date);
     let mut dates: Vec<NaiveDate> = found
         .iter()
-        .filter(|overview| overview.due || overview.batch.state == State::Exhausted)
+        .filter(|overview| {
+            let waits = overview.batch.state == State::Failed && !overview.batch.refused.is_empty();
+            overview.due || waits || overview.batch.state == State::Exhausted
+        })
         .map(|overview| overview.batch.id.date())
         .filter(wanted)
         .collect();

@@ -11,7 +11,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
 use crate::outcome::{Outcome, rfc3339};
-use crate::store::{Acquired, Acquisition, Claim, Records, Refusal};
+use crate::stop::Signal;
+use crate::store::{Acquired, Acquisition, Claim, Records, Refusal, StoreError};
 
 /// How long an acquisition that is under way may still take after a signal.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
@@ -35,24 +36,21 @@ impl Pass<'_> {
     /// Acquires the batch of the date, or says why there is nothing to do, or fails with who holds it and when it is due.
     pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
         let began = report.enter(Stage::Lock);
-        let acquisition = self.acquisition(request)?;
+        let mut acquisition = self.acquisition(request)?;
         if acquisition.early && self.nothing_yet(&acquisition).await? {
             report.result.succeed(Outcome::NothingDue);
             return Ok(Locked::Done);
         }
-        // The records are read side by side with it: a look changes nothing, and saves the time of a question of its own.
-        let mut acquire = std::pin::pin!(join(self.store.acquire(&acquisition), self.store.records(acquisition.batch)));
-        let ((acquired, records), stopped) = tokio::select! {
-            biased;
-            acquired = &mut acquire => (acquired, None),
-            // Dropped here, it might be granted all the same and then block the batch until its lease ends.
-            signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
-                Ok(acquired @ (Ok(_), _)) => (acquired, Some(signal)),
-                Ok((Err(_), _)) | Err(_) => return Err(signal.failure()),
-            },
-        };
+        let (mut acquired, mut records, mut stopped) = self.acquire(&acquisition).await?;
+        if let Acquired::Refused(Refusal::BackOff(batch) | Refusal::Exhausted(batch)) = &acquired
+            && self.is_corrected(batch).await?
+        {
+            tracing::info!(batch = %batch.id, "the entries that were refused are corrected");
+            acquisition.corrected = true;
+            (acquired, records, stopped) = self.acquire(&acquisition).await?;
+        }
         report.leave(began);
-        match acquired? {
+        match acquired {
             Acquired::Ours(claim, batch) => {
                 report.claim = Some(claim.clone());
                 report.result.attempt = claim.attempt;
@@ -70,6 +68,24 @@ impl Pass<'_> {
                 }
                 refused(refusal, report)
             }
+        }
+    }
+
+    /// One try to acquire, with the records that are read side by side with it: a look changes nothing, and saves the time of a question of
+    /// its own. A signal that came meanwhile is the third part.
+    async fn acquire(
+        &self,
+        acquisition: &Acquisition,
+    ) -> Result<(Acquired, Result<Records, StoreError>, Option<Signal>), Failure> {
+        let mut acquire = std::pin::pin!(join(self.store.acquire(acquisition), self.store.records(acquisition.batch)));
+        tokio::select! {
+            biased;
+            (acquired, records) = &mut acquire => Ok((acquired?, records, None)),
+            // Dropped here, it might be granted all the same and then block the batch until its lease ends.
+            signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
+                Ok((Ok(acquired), records)) => Ok((acquired, records, Some(signal))),
+                Ok((Err(_), _)) | Err(_) => Err(signal.failure()),
+            },
         }
     }
 
@@ -109,6 +125,7 @@ impl Pass<'_> {
             cutoff: due,
             early,
             ignore_back_off: request.ignore_back_off,
+            corrected: false,
             empty_again: true,
             create: true,
         })
@@ -193,11 +210,19 @@ fn exhausted(batch: &Batch) -> Failure {
         batch.attempt,
         last.unwrap_or("it crashed")
     );
-    Failure::new(Exit::Exhausted, message).next(by_hand(batch.id))
+    Failure::new(Exit::Exhausted, message).next(way_on(batch))
+}
+
+/// How an exhausted batch gets going again: by itself, once refused entries are corrected; else a person has to act.
+pub(super) fn way_on(batch: &Batch) -> String {
+    match batch.refused.is_empty() {
+        true => by_hand(batch.id),
+        false => "correct the entries; then `batch-export retry` takes it up by itself".to_owned(),
+    }
 }
 
 /// How a person gets an exhausted batch going again.
-pub(super) fn by_hand(batch: BatchId) -> String {
+fn by_hand(batch: BatchId) -> String {
     let date = batch.date();
     format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
 }

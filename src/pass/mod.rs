@@ -8,6 +8,7 @@
 //! - Whatever failed after the lock is recorded in the batch document, which is what `retry` goes by ([`record`]).
 
 mod commit;
+mod corrected;
 mod dry_run;
 mod generate;
 mod lease;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::generate::Generated;
 use super::lease::Lease;
-use super::lock::by_hand;
+use super::lock::way_on;
 use super::{Pass, Request, lease_lost};
 use crate::batch::{Batch, State};
 use crate::exit::Exit;
@@ -96,7 +96,7 @@ impl Pass<'_> {
                 report.result.exit_code = Exit::Exhausted;
                 report.result.outcome = Outcome::Failed(Exit::Exhausted);
                 if let Some(error) = &mut report.result.error {
-                    error.next = format!("that was the last retry: {}", by_hand(batch.id));
+                    error.next = format!("that was the last retry: {}", way_on(&batch));
                 }
             }
         }
@@ -108,7 +108,7 @@ impl Pass<'_> {
         let ended = match failure.exit {
             Exit::LeaseLost | Exit::CommitUnknown => return None,
             exit @ (Exit::InterruptedInt | Exit::InterruptedTerm) => Ended::Interrupted(exit, stage, message),
-            exit => Ended::Failed(exit, stage, message),
+            exit => Ended::Failed(exit, stage, message, &failure.invalid),
         };
         match tokio::time::timeout(RECORD_TIMEOUT, self.store.release(claim, ended)).await {
             Ok(Ok(Some(batch))) => return Some(batch),

@@ -35,6 +35,8 @@ pub struct Acquisition {
     pub early: bool,
     /// Take a failed batch before its back-off has passed.
     pub ignore_back_off: bool,
+    /// Take a batch whose refused entries are corrected, with all its attempts before it.
+    pub corrected: bool,
     /// Take a day recorded as empty again.
     pub empty_again: bool,
     /// Make the document when there is none.
@@ -123,6 +125,7 @@ impl Store {
             "branches": [
                 case(doc! { "$eq": [{ "$type": "$state" }, "missing"] }, "new"),
                 case(doc! { "$and": [is(State::Empty), request.empty_again] }, "new"),
+                case(doc! { "$and": [request.corrected, { "$or": [is(State::Failed), is(State::Exhausted)] }] }, "afresh"),
                 case(doc! { "$and": [is(State::Failed), due] }, "again"),
                 case(doc! { "$and": [is(State::Running), &expired, { "$lt": ["$attempt", attempts_max] }] }, "take_over"),
                 case(doc! { "$and": [is(State::Running), &expired] }, "exhaust"),
@@ -155,6 +158,7 @@ impl Store {
             "marked": 0_i64,
             "createdAt": { "$ifNull": ["$createdAt", "$$NOW"] },
         };
+        let afresh = doc! { "state": State::Running.name(), "attempt": 1 };
         let again = doc! { "state": State::Running.name(), "attempt": next_attempt };
         let take_over = doc! { "attempt": { "$add": ["$attempt", 1] }, "history": crashed(request) };
         let exhaust = doc! {
@@ -169,6 +173,7 @@ impl Store {
         vec![
             doc! { "$set": { "_verdict": verdict, "_apply": literal(doc! {}) } },
             when("new", with(new)),
+            when("afresh", with(afresh)),
             when("again", with(again)),
             when("take_over", with(take_over)),
             when("exhaust", exhaust),
@@ -191,6 +196,7 @@ impl Store {
             },
             "leaseExpiresAt": { "$add": ["$$NOW", millis(self.settings.lease)] },
             "nextRetryAt": null,
+            "refused": [],
             "updatedAt": "$$NOW",
         }
     }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
 use super::Store;
@@ -17,7 +17,7 @@ use super::expressions::{attempt, history_with, literal, millis, void_when_exhau
 use super::untold::something_left;
 use crate::batch::{Batch, BatchId, Ending, Event, FileFacts, State};
 use crate::exit::Exit;
-use crate::failure::Stage;
+use crate::failure::{Invalid, Stage};
 
 /// The right to work on a batch, as long as nobody acquires it again.
 #[derive(Clone, Debug)]
@@ -37,13 +37,16 @@ impl Claim {
     }
 }
 
+/// Ids of refused entries that the batch document keeps.
+const REFUSED_MAX: usize = 100;
+
 /// How an attempt ended without a commit.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended<'a> {
     /// Nothing was due.
     Empty,
     /// It failed.
-    Failed(Exit, Stage, &'a str),
+    Failed(Exit, Stage, &'a str, &'a [Invalid]),
     /// It was told to stop.
     Interrupted(Exit, Stage, &'a str),
 }
@@ -140,7 +143,7 @@ impl Store {
                 Bson::Null,
                 Bson::Null,
             ),
-            Ended::Failed(exit, stage, message) => (
+            Ended::Failed(exit, stage, message, _) => (
                 attempt(Ending::Failed, Some(exit.name()), Some(stage), Some(message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
@@ -153,8 +156,15 @@ impl Store {
                 Event::Interrupted.name().into(),
             ),
         };
+        let refused: Vec<Bson> = match ended {
+            Ended::Failed(.., invalid) => {
+                invalid.iter().take(REFUSED_MAX).map(|invalid| refused_id(invalid.id())).collect()
+            }
+            Ended::Empty | Ended::Interrupted(..) => Vec::new(),
+        };
         let changes = doc! { "$set": {
             "state": state,
+            "refused": literal(refused),
             "nextRetryAt": next,
             "history": history_with(vec![entry]),
             "untold": self.untold(event),
@@ -283,4 +293,9 @@ impl Store {
 /// Matches the ids of batches: not the ledger, which lives in the same collection.
 fn ids_of_batches() -> Document {
     doc! { "$regex": format!("^{}", BatchId::PREFIX) }
+}
+
+/// As it is in the application's documents: an ObjectId, unless it is something else.
+fn refused_id(id: &str) -> Bson {
+    ObjectId::parse_str(id).map_or_else(|_| Bson::String(id.to_owned()), Bson::ObjectId)
 }

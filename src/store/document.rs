@@ -36,6 +36,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         next_retry_at: date(document, "nextRetryAt"),
         file: document.get_document("file").ok().map(file),
         voided: documents(document, "voided").map(voided).collect(),
+        refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
         untold: document.get_document("untold").ok().and_then(untold),
         marked: int(document, "marked").unwrap_or(0),
@@ -155,6 +156,16 @@ pub(super) fn date(document: &Document, key: &str) -> Option<DateTime<Utc>> {
 
 fn documents<'a>(document: &'a Document, key: &str) -> impl Iterator<Item = &'a Document> {
     document.get_array(key).into_iter().flatten().filter_map(Bson::as_document)
+}
+
+/// Ids as text, whatever they are.
+fn texts(document: &Document, key: &str) -> Vec<String> {
+    let text = |id: &Bson| match id {
+        Bson::ObjectId(id) => id.to_hex(),
+        Bson::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    document.get_array(key).into_iter().flatten().map(text).collect()
 }
 
 fn ids(document: &Document, key: &str) -> Vec<Id> {
