@@ -32,6 +32,9 @@ rehearsal|cron|command -v cron|cron
 rehearsal|faketime|command -v faketime|faketime
 rehearsal|unshare and nsenter|command -v unshare && command -v nsenter|util-linux
 package|dpkg-deb|command -v dpkg-deb|dpkg
+package|dpkg-shlibdeps|command -v dpkg-shlibdeps|dpkg-dev
+package|objdump|command -v objdump|binutils
+package|python3|command -v python3|python3
 package|debootstrap|command -v debootstrap|debootstrap
 END
 }

@@ -64,7 +64,7 @@ fn all_is_well_and_nothing_is_left() {
         assert_eq!(day.db.count("exportbatchrows", doc! {}), 0);
         assert_eq!((day.db.find_all(QUEUE, doc! {}), day.db.find_all(ENTRIES, doc! {})), (rows, entries));
         let text = doctor(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
-        assert!(text.ends_with("everything that a run needs is there\n"), "{text}");
+        assert!(text.ends_with("everything that a run needs is there\nnext: batch-export run --dry-run\n"), "{text}");
         assert!(text.contains("18:00 +07:00 in Asia/Bangkok"), "{text}");
         day.run().run().expect_code(0);
         day.check_converged();
@@ -134,6 +134,7 @@ fn a_missing_index_and_a_wrong_clock_are_found() {
     day.db.insert_many(QUEUE, vec![doc! { "status": "completed" }]);
     let result = day.command("doctor").run().expect_code(34).json();
     assert_bad(&result, "index", "batch-export init");
+    assert_eq!(doctor(&day).run().expect_code(34).json()["next"], "batch-export init");
     assert_bad(&result, "clock", "NTP");
     day.command("init").run().expect_code(0);
     let text = doctor(&day).args(&["--output", "text"]).run().expect_code(0).stdout;

@@ -4,7 +4,7 @@ use mongodb::bson::doc;
 
 use crate::support::command::told;
 use crate::support::day::Day;
-use crate::support::seed::QUEUE;
+use crate::support::seed::{DATE, QUEUE, seed_day};
 
 #[test]
 fn the_index_of_the_queue_is_made_once_and_only_when_none_serves() {
@@ -39,4 +39,20 @@ fn an_index_in_the_way_is_a_matter_for_a_person_and_no_failure_of_the_database()
         let message = told(&refused["error"]);
         assert!(message.contains("status_1_scheduledFor_1") && message.contains("drop that index"), "{message}");
     }
+}
+
+#[test]
+fn a_first_run_without_init_does_its_work_and_says_what_it_missed() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    day.db.command(doc! { "dropIndexes": QUEUE, "index": "*" });
+    let first = day.run().run().expect_code(0);
+    assert!(first.stderr.contains("run `batch-export init` once"), "{}", first.report());
+    day.check_converged();
+    let with_init = Day::in_directory();
+    seed_day(&with_init.db, DATE, 5);
+    with_init.db.command(doc! { "dropIndexes": QUEUE, "index": "*" });
+    with_init.command("init").run().expect_code(0);
+    let first = with_init.run().run().expect_code(0);
+    assert!(!first.stderr.contains("batch-export init"), "{}", first.report());
 }

@@ -17,6 +17,9 @@ use crate::support::command::BatchExport;
 
 const CRONTAB: &str = include_str!("../crontab.example");
 
+/// The image of this version.
+const IMAGE: &str = concat!("batch-export:", env!("CARGO_PKG_VERSION"));
+
 /// Carries the schemas of Kubernetes, and a parser of YAML.
 const KUBERNETES_VALIDATE: &str = "kubernetes-validate==1.37.0";
 
@@ -169,6 +172,8 @@ fn kubernetes_acts_on_our_exit_codes() {
         };
         assert_eq!(codes("FailJob"), numbers(&[3, 4]), "these need a person");
         assert_eq!(codes("Count"), numbers(&[1, 2]), "these wait or are retried");
+        let gone = rules.iter().find(|rule| rule["action"] == "Ignore").expect("a rule for a node that went away");
+        assert_eq!(gone["onPodConditions"], serde_json::json!([{"type": "DisruptionTarget", "status": "True"}]));
     }
 }
 
@@ -183,7 +188,8 @@ fn kubernetes_starts_at_the_cut_off_and_never_cuts_a_commit_short() {
         let mut pod = spec["jobTemplate"]["spec"]["template"]["spec"].clone();
         assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > COMMIT_LIMIT.as_secs());
         assert_eq!(pod["containers"][0]["args"].take(), serde_json::json!([command]));
-        let help = BatchExport::command(command).arg("--help").run().expect_code(0).stdout;
+        assert_eq!(pod["containers"][0]["image"], IMAGE);
+        let help = settings_of(command);
         for variable in pod["containers"][0]["env"].as_array().unwrap() {
             let name = variable["name"].as_str().unwrap();
             assert!(help.contains(&format!("[env: {name}]")), "{name} is no setting of the program");
@@ -210,6 +216,8 @@ fn the_container_examples_are_whole() {
     let user = file.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
     assert!(!user.starts_with('0') && !user.starts_with("root"));
     assert!(file.contains("\nENTRYPOINT [\"/usr/local/bin/batch-export\"]\n"), "a shell would keep the signals");
+    assert!(file.contains("\nFROM scratch\n"), "the last stage should hold the program alone");
+    assert_eq!(file.matches(" batch-export:").count(), file.matches(&format!(" {IMAGE} ")).count(), "another version");
     assert!(!file.starts_with("# syntax"), "one more image, which closed registries do not have");
     let stop = file.split_once(" --stop-timeout ").and_then(|(_, rest)| rest.split_whitespace().next());
     assert!(stop.expect("a limit of the stop").parse::<u64>().unwrap() > COMMIT_LIMIT.as_secs());
@@ -219,6 +227,12 @@ fn the_container_examples_are_whole() {
         !keeps_the_compiled || file.contains("touch src/lib.rs src/main.rs && cargo build"),
         "older sources would not count"
     );
+}
+
+/// The help of a command on one line: a long line of it is broken anywhere between two words.
+fn settings_of(command: &str) -> String {
+    let help = BatchExport::command(command).arg("--help").run().expect_code(0).stdout;
+    help.split_whitespace().collect::<Vec<&str>>().join(" ")
 }
 
 fn jobs() -> Vec<Job> {

@@ -12,9 +12,11 @@ use crate::store::{Deployment, ServerFacts, Store};
 const CLOCK_WARNING_S: i64 = 5;
 /// From this one on the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
+/// The check that `batch-export init` makes good.
+pub(super) const INDEX: &str = "index";
 /// The checks that need a server.
 const AFTER_REACHABLE: [&str; 9] =
-    ["replica set", "version", "rights", "majority", "index", "row expiry", "collections", "queue", "clock"];
+    ["replica set", "version", "rights", "majority", INDEX, "row expiry", "collections", "queue", "clock"];
 /// The checks that need a replica set.
 const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
 
@@ -60,7 +62,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
             collections(&store).await,
             queue(&store, facts.now, config).await,
         ],
-        Deployment::Uninitiated => ["index", "row expiry", "collections", "queue"].map(without),
+        Deployment::Uninitiated => [INDEX, "row expiry", "collections", "queue"].map(without),
     });
     checks.push(clock);
     checks
@@ -92,13 +94,13 @@ async fn majority(store: &Store) -> Check {
 
 async fn index(store: &Store) -> Check {
     match store.serving_index().await {
-        Ok(Some(name)) => Check::ok("index", format!("{name} serves the query for due rows")),
+        Ok(Some(name)) => Check::ok(INDEX, format!("{name} serves the query for due rows")),
         Ok(None) => Check::bad(
-            "index",
+            INDEX,
             "no index of the queue serves the query for due rows: it would read the whole collection",
             "run `batch-export init`",
         ),
-        Err(error) => Check::failed("index", error.into(), "look at the server's log"),
+        Err(error) => Check::failed(INDEX, error.into(), "look at the server's log"),
     }
 }
 

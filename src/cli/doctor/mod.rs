@@ -66,6 +66,9 @@ impl Check {
     }
 }
 
+/// The next command when something has to be fixed by hand.
+const AGAIN: &str = "batch-export doctor";
+
 /// What `doctor` found.
 #[derive(Debug, Serialize)]
 struct DoctorResult {
@@ -73,6 +76,8 @@ struct DoctorResult {
     outcome: &'static str,
     exit_code: u8,
     checks: Vec<Check>,
+    /// The command to type next.
+    next: &'static str,
 }
 
 /// Makes every check and prints them.
@@ -81,9 +86,13 @@ struct DoctorResult {
 /// Only when it is told to stop: what is wrong is a finding.
 pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let checks = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
-    let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
-    let exit = if bad { Exit::CheckFailed } else { Exit::Ok };
-    let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks };
+    let bad: Vec<&str> = checks.iter().filter(|check| check.verdict == Verdict::Bad).map(|check| check.name).collect();
+    let (exit, next) = match bad[..] {
+        [] => (Exit::Ok, "batch-export run --dry-run"),
+        [database::INDEX] => (Exit::CheckFailed, "batch-export init"),
+        _ => (Exit::CheckFailed, AGAIN),
+    };
+    let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks, next };
     render::print(&result, output);
     Ok(exit)
 }
@@ -122,6 +131,8 @@ impl Render for DoctorResult {
                 writeln!(text, "{}: bad {bad}, warnings {warnings} (exit {})", self.outcome, self.exit_code)
             }
         };
+        let before = if self.next == AGAIN { "fix what is BAD, then " } else { "" };
+        let _ = writeln!(text, "next: {before}{}", self.next);
         text
     }
 }
