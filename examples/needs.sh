@@ -27,6 +27,7 @@ tests|python3 with venv|python_has venv ensurepip|python3-venv
 tests|promtool|command -v promtool|prometheus
 tests|a Pushgateway|command -v prometheus-pushgateway|prometheus-pushgateway
 tests|systemd-analyze|command -v systemd-analyze|systemd
+tests|hledger|command -v hledger|hledger
 rehearsal|systemd|test -x /lib/systemd/systemd|systemd
 rehearsal|cron|command -v cron|cron
 rehearsal|faketime|command -v faketime|faketime

@@ -150,6 +150,26 @@ pub struct FileFacts {
     pub link: Option<String>,
 }
 
+/// What decided the bytes of a batch's file, besides its entries. Stored with the batch, so that the file can be made again on any later
+/// day, whatever has become of the settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExportSettings {
+    /// The layout's normal form, TOML.
+    pub layout: String,
+    /// Checksum of that text, 64 lower-case hexadecimal digits.
+    pub layout_sha256: String,
+    /// Name of the encoding.
+    pub encoding: String,
+    /// Zone of the dates, as a name of the zone database.
+    pub timezone: String,
+    /// Contra account of entries that name none.
+    pub contra_account: Option<String>,
+    /// What became of invalid entries: `fail` or `hold`.
+    pub invalid: String,
+    /// Version of the program.
+    pub version: String,
+}
+
 /// A file id that will never be official.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Voided {
@@ -307,6 +327,8 @@ pub struct Batch {
     pub next_retry_at: Option<DateTime<Utc>>,
     /// The file, from the moment its id is stored.
     pub file: Option<FileFacts>,
+    /// What decided the bytes of the file; `None` in batches of earlier versions.
+    pub settings: Option<ExportSettings>,
     /// File ids that will never be official, oldest first.
     pub voided: Vec<Voided>,
     /// Ids of the first entries that the last attempt refused, as text; empty when it ended otherwise.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::calendar::Calendar;
 use crate::clock::Clock;
-use crate::csv::{Encoding, Format};
+use crate::layout::{Encoding, Layout};
 use crate::secret::Secret;
 
 /// What to do with entries that must not be exported as they are.
@@ -16,6 +17,16 @@ pub enum InvalidPolicy {
     Fail,
     /// Export the others, mark these as failed.
     Hold,
+}
+
+impl InvalidPolicy {
+    /// The name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            InvalidPolicy::Fail => "fail",
+            InvalidPolicy::Hold => "hold",
+        }
+    }
 }
 
 /// Where the file goes, as it was set.
@@ -75,8 +86,8 @@ pub struct Config {
     /// Name of the file, with `{date}` for the business date; `None` for `batch_{date}.` and the layout's ending.
     pub file_name: Option<String>,
     /// Layout of the file.
-    pub format: Format,
-    /// Its encoding; `None` for the format's own.
+    pub layout: Arc<Layout>,
+    /// Its encoding; `None` for the layout's own.
     pub encoding: Option<Encoding>,
     /// Contra account of entries that name none.
     pub contra_account: Option<String>,

@@ -1,37 +1,149 @@
-//! A journal entry: which fields an export needs, and when they must not be exported as they are.
+//! A journal entry: its fields as the database has them, and when they must not be exported as they are.
 //!
-//! Risk: an entry that slips through half filled. So the formats never see [`EntryFields`], only [`Valid`], which nothing but
-//! [`validate`] makes. All that is wrong is said at once: whoever repairs an entry should not meet the next fault tomorrow.
+//! Risk: an entry that slips through half filled, or with a character that nobody sees. So a layout names the fields that it needs
+//! ([`FieldList`]), nothing else is read, and each of them is checked. All that is wrong is said at once ([`Faults`]): whoever corrects an
+//! entry should not meet the next fault tomorrow.
 
 use crate::id::Id;
+use crate::layout::{Layout, characters, is_control, is_zero_width, quoted};
 use crate::money::{self, Number};
 
-/// The fields of a journal entry as the database has them, borrowed from its answer. A field that is missing, null, or of another type
-/// is `None`; a text field of another type is named by `not_text` as well, so that it is not taken for one that was left empty.
-#[derive(Clone, Copy, Debug, Default)]
+/// The fields that decide whether an entry may be exported at all; the first slots of every [`FieldList`].
+const CORE: [&str; 5] = ["status", "type", "amount", "accountCode", "date"];
+const STATUS: usize = 0;
+const TYPE: usize = 1;
+const AMOUNT: usize = 2;
+const ACCOUNT: usize = 3;
+const DATE: usize = 4;
+
+/// The reason for a queue row whose `entryId` leads nowhere.
+pub const NO_SUCH_ENTRY: &str = "no such journal entry";
+
+/// A field as the database has it, borrowed from its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Stored<'a> {
+    /// Absent or null.
+    #[default]
+    Missing,
+    /// A string.
+    Text(&'a str),
+    /// A string that is not UTF-8.
+    NotUtf8,
+    /// A number of any type.
+    Number(Number),
+    /// A Date: milliseconds since 1970 UTC.
+    Date(i64),
+    /// An ObjectId.
+    Id(Id),
+    /// Any other type, as a noun: `list`.
+    Other(&'static str),
+}
+
+impl Stored<'_> {
+    /// What it is, for people.
+    fn noun(&self) -> &'static str {
+        match self {
+            Stored::Missing => "missing",
+            Stored::Text(_) | Stored::NotUtf8 => "text",
+            Stored::Number(_) => "a number",
+            Stored::Date(_) => "a date",
+            Stored::Id(_) => "an ObjectId",
+            Stored::Other(noun) => noun,
+        }
+    }
+}
+
+/// The fields that are read of each entry, by path. Each has a slot, its place in [`EntryFields::values`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldList {
+    paths: Vec<String>,
+    tree: Vec<PathNode>,
+}
+
+/// One name of the paths, and the names below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathNode {
+    /// The name of a field.
+    pub name: String,
+    /// The slot of the path that ends here.
+    pub slot: Option<usize>,
+    /// The fields of the document that is stored here.
+    pub below: Vec<PathNode>,
+}
+
+impl FieldList {
+    /// The fields that decide about the entry, and those that a layout needs.
+    pub fn of(layout: &Layout) -> FieldList {
+        let mut list = FieldList { paths: Vec::new(), tree: Vec::new() };
+        for path in CORE.into_iter().chain(layout.paths()) {
+            if list.slot(path).is_none() {
+                insert(&mut list.tree, path, list.paths.len());
+                list.paths.push(path.to_owned());
+            }
+        }
+        list
+    }
+
+    /// The slot of a path.
+    pub fn slot(&self, path: &str) -> Option<usize> {
+        self.paths.iter().position(|known| known == path)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether there is none: never, because some are always needed.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// The paths as a tree.
+    pub fn tree(&self) -> &[PathNode] {
+        &self.tree
+    }
+
+    /// The paths that a query has to ask for: without those that lie below another one.
+    pub fn outermost(&self) -> impl Iterator<Item = &str> {
+        let below = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
+        let paths = self.paths.iter();
+        paths.filter(move |path| !self.paths.iter().any(|other| below(path, other))).map(String::as_str)
+    }
+}
+
+fn insert(tree: &mut Vec<PathNode>, path: &str, slot: usize) {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let index = tree.iter().position(|node| node.name == name).unwrap_or_else(|| {
+        tree.push(PathNode { name: name.to_owned(), ..PathNode::default() });
+        tree.len() - 1
+    });
+    match rest {
+        Some(rest) => insert(&mut tree[index].below, rest, slot),
+        None => tree[index].slot = Some(slot),
+    }
+}
+
+/// An entry as the database has it.
+#[derive(Clone, Debug, Default)]
 pub struct EntryFields<'a> {
     /// `_id`.
     pub id: Id,
-    /// `status`.
-    pub status: Option<&'a str>,
-    /// `date`, milliseconds since 1970 UTC.
-    pub date_ms: Option<i64>,
-    /// `accountCode`.
-    pub account: Option<&'a str>,
-    /// `description`.
-    pub description: Option<&'a str>,
-    /// `amount`; a value of another type is [`Number::Other`].
-    pub amount: Option<Number>,
-    /// `type`.
-    pub kind: Option<&'a str>,
-    /// `metadata.crAccount`.
-    pub cr_account: Option<&'a str>,
-    /// `metadata.drAccount`.
-    pub dr_account: Option<&'a str>,
-    /// `metadata.voucherNo`.
-    pub voucher_no: Option<&'a str>,
-    /// The first of these text fields that holds something else than text: `accountCode`, `description`, those of `metadata`.
-    pub not_text: Option<&'static str>,
+    /// By the slots of the [`FieldList`].
+    pub values: Vec<Stored<'a>>,
+}
+
+impl EntryFields<'_> {
+    /// Its status as part of a sentence, when it is not approved: `status is "draft"`.
+    pub fn cancellation(&self) -> Option<String> {
+        let status = self.values[STATUS];
+        (status != Stored::Text("approved")).then(|| format!("status {}", found(status)))
+    }
+
+    /// Takes it for approved, to see what else is wrong with it.
+    pub fn approve(&mut self) {
+        self.values[STATUS] = Stored::Text("approved");
+    }
 }
 
 /// The side of the ledger that an entry's own account takes.
@@ -53,159 +165,251 @@ impl Side {
     }
 }
 
-/// An entry that may be exported. Whether its text fits the file's encoding, and whether a contra account is needed, is for the format
-/// to say.
-#[derive(Clone, Copy, Debug)]
-pub struct Valid<'a> {
-    pub(crate) id: Id,
-    pub(crate) date_ms: i64,
-    pub(crate) account: &'a str,
-    pub(crate) description: &'a str,
-    pub(crate) amount_satang: i64,
-    pub(crate) side: Side,
-    /// `metadata.crAccount` of a debit entry, `metadata.drAccount` of a credit entry; never blank.
-    pub(crate) contra_account: Option<&'a str>,
-    /// Never blank.
-    pub(crate) voucher_no: Option<&'a str>,
-}
+/// All that is wrong with one entry. Empties itself for the next one without giving memory back.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<String>);
 
-/// The reason for a queue row whose `entryId` leads nowhere.
-pub const NO_SUCH_ENTRY: &str = "no such journal entry";
+impl Faults {
+    /// Adds a reason, once.
+    pub fn add(&mut self, reason: String) {
+        if !self.0.contains(&reason) {
+            self.0.push(reason);
+        }
+    }
 
-/// Checks everything that does not depend on the file's format.
-///
-/// # Errors
-/// All that is wrong, for a person: each part names a field and its value, joined with `; `.
-pub fn validate<'a>(fields: &EntryFields<'a>) -> Result<Valid<'a>, String> {
-    let side = match fields.kind {
-        Some("debit") => Ok(Side::Debit),
-        Some("credit") => Ok(Side::Credit),
-        other => Err(format!("type {}, not debit or credit", found(other))),
-    };
-    let amount = money::amount(fields.amount);
-    match (fields.status, &side, &amount, filled(fields.account).filter(|_| fields.not_text.is_none()), fields.date_ms)
-    {
-        (Some("approved"), &Ok(side), &Ok(amount_satang), Some(account), Some(date_ms)) => Ok(Valid {
-            id: fields.id,
-            date_ms,
-            account,
-            description: fields.description.unwrap_or_default(),
-            amount_satang,
-            side,
-            contra_account: filled(match side {
-                Side::Debit => fields.cr_account,
-                Side::Credit => fields.dr_account,
-            }),
-            voucher_no: filled(fields.voucher_no),
-        }),
-        _ => Err(reasons(fields, side.err(), amount.err())),
+    /// Forgets the last entry.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// For a person: each part names a field and its value, joined with `; `.
+    pub fn joined(&self) -> String {
+        self.0.join("; ")
     }
 }
 
-fn reasons(fields: &EntryFields<'_>, side: Option<String>, amount: Option<String>) -> String {
-    let status = (fields.status != Some("approved")).then(|| format!("status {}, not approved", found(fields.status)));
-    let no_account = filled(fields.account).is_none() && fields.not_text != Some("accountCode");
-    let account = no_account.then(|| format!("accountCode {}", found(fields.account)));
-    let not_text = fields.not_text.map(|field| format!("{field} is not text"));
-    let date = fields.date_ms.is_none().then(|| "date is missing or not a date".to_owned());
-    [status, amount, side, account, not_text, date].into_iter().flatten().collect::<Vec<_>>().join("; ")
+/// What every layout needs of an entry; `None` for what is wrong with it and among the faults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Core<'a> {
+    pub(crate) side: Option<Side>,
+    pub(crate) amount_satang: Option<i64>,
+    pub(crate) account: Option<Code<'a>>,
+    pub(crate) date_ms: Option<i64>,
 }
 
-/// The text when there is something in it: a field of blanks was left empty by whoever filled in the form.
-fn filled(text: Option<&str>) -> Option<&str> {
-    text.filter(|text| !text.trim().is_empty())
+/// Checks everything that does not depend on the file's layout.
+pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'a> {
+    if let Some(status) = fields.cancellation() {
+        faults.add(format!("{status}, not approved"));
+    }
+    let amount_satang = amount(fields.values[AMOUNT]).map_err(|reason| faults.add(reason)).ok();
+    let kind = fields.values[TYPE];
+    let side = match kind {
+        Stored::Text("debit") => Some(Side::Debit),
+        Stored::Text("credit") => Some(Side::Credit),
+        _ => {
+            faults.add(format!("type {}, not debit or credit", found(kind)));
+            None
+        }
+    };
+    let account = match fields.values[ACCOUNT] {
+        Stored::Text(text) => match Code::trim("accountCode", text) {
+            Some(code) => code.checked(faults),
+            None => {
+                faults.add("accountCode is empty".to_owned());
+                None
+            }
+        },
+        Stored::Missing => {
+            faults.add("accountCode is missing".to_owned());
+            None
+        }
+        other => {
+            faults.add(not_text("accountCode", other));
+            None
+        }
+    };
+    let date_ms = match fields.values[DATE] {
+        Stored::Date(date_ms) => Some(date_ms),
+        _ => {
+            faults.add("date is missing or not a date".to_owned());
+            None
+        }
+    };
+    Core { side, amount_satang, account, date_ms }
+}
+
+fn amount(value: Stored<'_>) -> Result<i64, String> {
+    money::amount(match value {
+        Stored::Missing => None,
+        Stored::Number(number) => Some(number),
+        Stored::Text(_) | Stored::NotUtf8 => Some(Number::Other("string")),
+        Stored::Date(_) | Stored::Id(_) | Stored::Other(_) => Some(Number::Other("value of another type")),
+    })
+}
+
+/// The reason for a field that should hold text.
+pub(crate) fn not_text(field: &str, value: Stored<'_>) -> String {
+    match value {
+        Stored::NotUtf8 => format!("{field} is not valid UTF-8"),
+        _ => format!("{field} is not text but {}", value.noun()),
+    }
+}
+
+/// A code that the importing program looks up, without blanks and zero-width characters at its ends; never empty.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code<'a> {
+    /// Where it comes from, for people.
+    pub(crate) field: &'a str,
+    pub(crate) text: &'a str,
+    /// Whether something was removed from its ends.
+    pub(crate) trimmed: bool,
+}
+
+impl<'a> Code<'a> {
+    /// `None` when nothing is left.
+    pub(crate) fn trim(field: &'a str, stored: &'a str) -> Option<Code<'a>> {
+        let text = stored.trim_matches(is_padding);
+        let trimmed = text.len() != stored.len();
+        (!text.trim().is_empty()).then_some(Code { field, text, trimmed })
+    }
+
+    /// `None`, and a fault, when a spreadsheet could take it for a formula or it holds what no cell may hold.
+    pub(crate) fn checked(self, faults: &mut Faults) -> Option<Code<'a>> {
+        let Code { field, text, .. } = self;
+        if !is_plain(text) {
+            faults.add(format!("{field} has {}", characters(text, is_control)));
+            return None;
+        }
+        match text.as_bytes().first() {
+            Some(b'=' | b'+' | b'@') => {
+                faults.add(format!("{field} is {}, which a spreadsheet takes for a formula", quoted(text)));
+                None
+            }
+            Some(b'\t' | b'\r' | b'\n') => {
+                faults.add(format!("{field} is {}, which begins with a control character", quoted(text)));
+                None
+            }
+            _ => Some(self),
+        }
+    }
+}
+
+/// Whether a text has no control character that a cell must not hold. By bytes: continuation bytes are none.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let control = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) || byte == 0x7f;
+    // Without an early end, so that the compiler looks at many bytes at a time.
+    !text.bytes().fold(false, |found, byte| found | control(byte))
+}
+
+/// What is removed from the ends of a code: blanks of any width, and characters that nobody sees.
+fn is_padding(character: char) -> bool {
+    let control = matches!(character, '\t' | '\r' | '\n' | '\u{b}' | '\u{c}' | '\u{85}');
+    (character.is_whitespace() && !control) || is_zero_width(character)
 }
 
 /// What a text field holds, in a few characters and harmless on a terminal.
-fn found(text: Option<&str>) -> String {
-    const LONGEST: usize = 40;
-    match text {
-        None => "is missing".to_owned(),
-        Some(text) if text.trim().is_empty() => "is empty".to_owned(),
-        Some(text) => match text.char_indices().nth(LONGEST) {
-            None => format!("is {text:?}"),
-            Some((end, _)) => format!("is {:?}...", &text[..end]),
-        },
+fn found(value: Stored<'_>) -> String {
+    match value {
+        Stored::Missing => "is missing".to_owned(),
+        Stored::Text(text) if text.trim().is_empty() => "is empty".to_owned(),
+        Stored::Text(text) => format!("is {}", quoted(text)),
+        Stored::NotUtf8 => "is not valid UTF-8".to_owned(),
+        other => format!("is {}", other.noun()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EntryFields, Side, validate};
-    use crate::id::Id;
-    use crate::money::Number;
+    use super::*;
 
-    fn good() -> EntryFields<'static> {
-        EntryFields {
-            id: Id([7; 12]),
-            status: Some("approved"),
-            date_ms: Some(0),
-            account: Some("1000-01"),
-            description: Some("ค่าเช่า"),
-            amount: Some(Number::Double(123_450.0)),
-            kind: Some("debit"),
-            cr_account: Some("2000"),
-            dr_account: Some("3000"),
-            voucher_no: Some("PV-1"),
-            not_text: None,
+    fn fields<'a>(changes: &[(usize, Stored<'a>)]) -> EntryFields<'a> {
+        let mut values = vec![
+            Stored::Text("approved"),
+            Stored::Text("debit"),
+            Stored::Number(Number::Double(123_450.0)),
+            Stored::Text("1000-01"),
+            Stored::Date(0),
+        ];
+        for (slot, value) in changes {
+            values[*slot] = *value;
         }
+        EntryFields { id: Id([7; 12]), values }
+    }
+
+    fn faults(changes: &[(usize, Stored<'_>)]) -> String {
+        let mut faults = Faults::default();
+        check(&fields(changes), &mut faults);
+        faults.joined()
     }
 
     #[test]
     fn a_good_entry_keeps_its_fields() {
-        let valid = validate(&good()).unwrap();
-        assert_eq!((valid.amount_satang, valid.side, valid.account), (123_450, Side::Debit, "1000-01"));
-        assert_eq!((valid.description, valid.voucher_no), ("ค่าเช่า", Some("PV-1")));
-    }
-
-    #[test]
-    fn the_contra_account_is_the_other_side_s() {
-        assert_eq!(validate(&good()).unwrap().contra_account, Some("2000"));
-        assert_eq!(validate(&EntryFields { kind: Some("credit"), ..good() }).unwrap().contra_account, Some("3000"));
-    }
-
-    #[test]
-    fn blank_optional_fields_are_absent() {
-        let fields = EntryFields { description: None, voucher_no: Some(" "), cr_account: Some(""), ..good() };
-        let valid = validate(&fields).unwrap();
-        assert_eq!((valid.description, valid.voucher_no, valid.contra_account), ("", None, None));
+        let mut faults = Faults::default();
+        let fields = fields(&[]);
+        let core = check(&fields, &mut faults);
+        assert!(faults.is_empty());
+        assert_eq!((core.amount_satang, core.side, core.date_ms), (Some(123_450), Some(Side::Debit), Some(0)));
+        assert_eq!(core.account.map(|code| (code.text, code.trimmed)), Some(("1000-01", false)));
     }
 
     #[test]
     fn each_fault_names_the_field_and_the_value() {
-        for (fields, reason) in [
-            (EntryFields { status: Some("draft"), ..good() }, "status is \"draft\", not approved"),
-            (EntryFields { status: None, ..good() }, "status is missing, not approved"),
-            (EntryFields { status: Some("Approved"), ..good() }, "status is \"Approved\", not approved"),
-            (EntryFields { kind: Some("transfer"), ..good() }, "type is \"transfer\", not debit or credit"),
-            (EntryFields { kind: None, ..good() }, "type is missing, not debit or credit"),
-            (EntryFields { account: None, ..good() }, "accountCode is missing"),
-            (EntryFields { account: Some("\u{a0}\t"), ..good() }, "accountCode is empty"),
-            (EntryFields { account: None, not_text: Some("accountCode"), ..good() }, "accountCode is not text"),
-            (
-                EntryFields { cr_account: None, not_text: Some("metadata.crAccount"), ..good() },
-                "metadata.crAccount is not text",
-            ),
-            (EntryFields { date_ms: None, ..good() }, "date is missing or not a date"),
-            (EntryFields { amount: Some(Number::Double(0.5)), ..good() }, "amount 0.5 is a fraction of a satang"),
+        use Stored::{Missing, NotUtf8, Number as N, Other, Text};
+        for (slot, value, reason) in [
+            (STATUS, Text("draft"), "status is \"draft\", not approved"),
+            (STATUS, Missing, "status is missing, not approved"),
+            (STATUS, Text("Approved"), "status is \"Approved\", not approved"),
+            (STATUS, NotUtf8, "status is not valid UTF-8, not approved"),
+            (TYPE, Text("transfer"), "type is \"transfer\", not debit or credit"),
+            (TYPE, Missing, "type is missing, not debit or credit"),
+            (ACCOUNT, Missing, "accountCode is missing"),
+            (ACCOUNT, Text("\u{a0}\t"), "accountCode is empty"),
+            (ACCOUNT, Text("\u{200b}"), "accountCode is empty"),
+            (ACCOUNT, N(Number::Int(7)), "accountCode is not text but a number"),
+            (ACCOUNT, NotUtf8, "accountCode is not valid UTF-8"),
+            (ACCOUNT, Text("=1+1"), "accountCode is \"=1+1\", which a spreadsheet takes for a formula"),
+            (ACCOUNT, Text("\u{200b} @x"), "accountCode is \"@x\", which a spreadsheet takes for a formula"),
+            (ACCOUNT, Text("\t1"), "accountCode is \"\\t1\", which begins with a control character"),
+            (ACCOUNT, Text("10\u{1b}0"), "accountCode has U+001B ESC after \"10\""),
+            (DATE, Text("2026-01-18"), "date is missing or not a date"),
+            (AMOUNT, N(Number::Double(0.5)), "amount 0.5 is a fraction of a satang"),
+            (AMOUNT, Other("a list"), "amount is a value of another type, not a number"),
         ] {
-            assert_eq!(validate(&fields).unwrap_err(), reason);
+            assert_eq!(faults(&[(slot, value)]), reason);
         }
     }
 
     #[test]
     fn all_faults_are_said_at_once() {
         assert_eq!(
-            validate(&EntryFields::default()).unwrap_err(),
+            faults(&[0, 1, 2, 3, 4].map(|slot| (slot, Stored::Missing))),
             "status is missing, not approved; amount is missing; type is missing, not debit or credit; accountCode is missing; \
              date is missing or not a date"
         );
     }
 
     #[test]
+    fn a_code_loses_what_nobody_sees_at_its_ends() {
+        for stored in [" 1000 ", "1000\u{200b}", "\u{feff}1000", "\u{a0}1000\u{2003}", "\u{3000}1000"] {
+            let code = Code::trim("accountCode", stored).unwrap();
+            assert_eq!((code.text, code.trimmed), ("1000", true), "{stored:?}");
+        }
+        for kept in ["10 00", "-001", "10\u{200b}00", "1000\n"] {
+            let code = Code::trim("accountCode", kept).unwrap();
+            assert_eq!((code.text, code.trimmed), (kept, false));
+        }
+    }
+
+    #[test]
     fn a_reason_is_short_and_harmless_on_a_terminal() {
         let long = format!("\u{1b}[31m{}", "ก".repeat(500));
-        let reason = validate(&EntryFields { status: Some(&long), ..good() }).unwrap_err();
+        let reason = faults(&[(STATUS, Stored::Text(&long))]);
         assert!(reason.starts_with("status is \"\\u{1b}[31mก") && reason.ends_with("ก\"..., not approved"), "{reason}");
         assert!(reason.chars().count() < 90 && !reason.contains('\u{1b}'), "{reason}");
     }

@@ -44,8 +44,7 @@
 //!
 //! # The path of an entry
 //!
-//! A queue row and its entry are read at a snapshot ([`store::Snapshot`]), checked ([`entry::validate`]), written as lines of the spool file
-//! ([`csv::Sheet`]), stored with that file ([`destination::Destination::create`]), and become official when the commit transaction
+//! A queue row and its entry are read at a snapshot ([`store::Snapshot`]), checked and written as lines of the spool file ([`csv::Sheet`]), stored with that file ([`destination::Destination::create`]), and become official when the commit transaction
 //! ([`store::Store::commit`]) finds the row still queued and the entry still what the file says; the same transaction marks the row.
 //!
 //! # The path of a failure
@@ -57,9 +56,8 @@
 //! # The map, from the bottom up (imports go down only), with the door of each room
 //!
 //! - [`exit`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
-//! - [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
-//! - [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
-//! - [`csv`]: the formats; the only user of the csv crate. Door: [`csv::Sheet`]
+//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
+//! - [`csv`]: the file, written by a layout; the only user of the csv crate. Door: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
 //! - [`http`]: the one HTTP client, and the way out of this network. Door: [`http::Http`]
@@ -98,6 +96,7 @@ pub mod files;
 pub mod host;
 pub mod http;
 pub mod id;
+pub mod layout;
 pub mod money;
 pub mod notify;
 pub mod outcome;

@@ -65,25 +65,34 @@ fn digits(value: f64) -> String {
 }
 
 fn from_decimal(bytes: [u8; 16]) -> Result<i64, String> {
-    const EXPONENT_BIAS: i32 = 6176;
-    const LARGEST_COEFFICIENT: u128 = 10u128.pow(34) - 1;
-    let bits = u128::from_le_bytes(bytes);
-    let negative = bits >> 127 == 1;
-    let (coefficient, exponent) = match bits >> 122 & 0b11111 {
-        0b11111 => return Err("amount is NaN".to_owned()),
-        0b11110 if negative => return Err(not_positive("-Infinity")),
-        0b11110 => return Err(too_large("Infinity")),
-        // A coefficient of more than 34 digits is not canonical and counts as zero, in this form always, in the other one by value.
-        0b11000.. => (0, 0),
-        _ => (bits & ((1 << 113) - 1), (bits >> 113 & 0x3fff) as i32 - EXPONENT_BIAS),
-    };
-    if coefficient == 0 || coefficient > LARGEST_COEFFICIENT {
-        return Err(not_positive(0));
+    let decimal = Decimal::read(bytes).map_err(|special| match special {
+        Special::NaN => "amount is NaN".to_owned(),
+        Special::Infinity { negative: true } => not_positive("-Infinity"),
+        Special::Infinity { negative: false } => too_large("Infinity"),
+    })?;
+    match decimal {
+        Decimal { coefficient: 0, .. } => Err(not_positive(0)),
+        Decimal { negative: true, .. } => Err(not_positive(decimal)),
+        Decimal { negative: false, coefficient, exponent } => whole(coefficient, exponent),
     }
-    if negative {
-        return Err(not_positive(Decimal { negative, coefficient, exponent }));
+}
+
+/// A number that is whole and at most 2^53, of either sign or zero; `None` for any other.
+pub fn whole_number(number: Number) -> Option<i64> {
+    let range = -MAX_AMOUNT_SATANG..=MAX_AMOUNT_SATANG;
+    match number {
+        Number::Int(value) => Some(value).filter(|value| range.contains(value)),
+        // Exact: a whole number up to 2^53.
+        Number::Double(value) if value.fract() == 0.0 && value.abs() <= MAX_AMOUNT_SATANG as f64 => Some(value as i64),
+        Number::Double(_) | Number::Other(_) => None,
+        Number::Decimal(bytes) => match Decimal::read(bytes).ok()? {
+            Decimal { coefficient: 0, .. } => Some(0),
+            Decimal { negative, coefficient, exponent } => {
+                let value = whole(coefficient, exponent).ok()?;
+                Some(if negative { -value } else { value })
+            }
+        },
     }
-    whole(coefficient, exponent)
 }
 
 /// `coefficient` x 10^`exponent` as an amount, when that is a whole number in range. The coefficient is not zero.
@@ -104,13 +113,38 @@ fn whole(coefficient: u128, exponent: i32) -> Result<i64, String> {
     if value > MAX_AMOUNT_SATANG as u128 { Err(too_large(shown)) } else { Ok(value as i64) }
 }
 
-/// A decimal number as a person writes it, for reasons only.
+/// A Decimal128: `coefficient` x 10^`exponent`.
 struct Decimal {
     negative: bool,
     coefficient: u128,
     exponent: i32,
 }
 
+/// A Decimal128 that is no number.
+enum Special {
+    NaN,
+    Infinity { negative: bool },
+}
+
+impl Decimal {
+    fn read(bytes: [u8; 16]) -> Result<Decimal, Special> {
+        const EXPONENT_BIAS: i32 = 6176;
+        const LARGEST_COEFFICIENT: u128 = 10u128.pow(34) - 1;
+        let bits = u128::from_le_bytes(bytes);
+        let negative = bits >> 127 == 1;
+        let (coefficient, exponent) = match bits >> 122 & 0b11111 {
+            0b11111 => return Err(Special::NaN),
+            0b11110 => return Err(Special::Infinity { negative }),
+            // A coefficient of more than 34 digits is not canonical and counts as zero, in this form always, in the other one by value.
+            0b11000.. => (0, 0),
+            _ => (bits & ((1 << 113) - 1), (bits >> 113 & 0x3fff) as i32 - EXPONENT_BIAS),
+        };
+        let coefficient = if coefficient > LARGEST_COEFFICIENT { 0 } else { coefficient };
+        Ok(Decimal { negative, coefficient, exponent })
+    }
+}
+
+/// As a person writes it, for reasons.
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.negative { "-" } else { "" };

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, FileFacts};
 pub use crate::clock::rfc3339;
+use crate::csv::Tally;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
@@ -92,6 +93,10 @@ pub struct BatchResult {
     pub held: Vec<Invalid>,
     /// Text cells that got a leading `'`.
     pub guarded_cells: u64,
+    /// Codes that lost blanks or zero-width characters at their ends.
+    pub trimmed_cells: u64,
+    /// Zero-width characters that the encoding lacks and the layout drops.
+    pub dropped_characters: u64,
     /// Size of the file.
     pub bytes: u64,
     /// Checksum of the file.
@@ -198,6 +203,8 @@ impl BatchResult {
             invalid: Vec::new(),
             held: Vec::new(),
             guarded_cells: 0,
+            trimmed_cells: 0,
+            dropped_characters: 0,
             bytes: 0,
             sha256: None,
             total_debit: Baht::new(0).to_string(),
@@ -234,6 +241,13 @@ impl BatchResult {
         self.total_debit = Baht::new(i128::from(file.total_debit)).to_string();
         self.total_credit = Baht::new(i128::from(file.total_credit)).to_string();
         self.file = Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
+    }
+
+    /// Takes over what was done to the cells of the file.
+    pub fn describe_cells(&mut self, tally: &Tally) {
+        self.guarded_cells = tally.guarded_cells;
+        self.trimmed_cells = tally.trimmed_cells;
+        self.dropped_characters = tally.dropped_characters;
     }
 
     /// Takes over what a batch document says.

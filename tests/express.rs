@@ -80,7 +80,7 @@ fn an_account_that_is_stored_as_a_number_is_refused_and_never_replaced_by_the_ge
     let reasons: Vec<_> =
         result["invalid"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
     let fields = ["metadata.crAccount", "metadata.voucherNo", "description"];
-    assert_eq!(reasons, fields.map(|field| format!("{field} is not text")));
+    assert_eq!(reasons, fields.map(|field| format!("{field} is not text but a number")));
     assert!(day.live_files().is_empty());
 }
 

@@ -5,52 +5,38 @@ mod recount;
 
 use std::io::{self, Write};
 
-use batch_export::calendar::{parse_date, parse_zone};
-use batch_export::csv::{Encoding, Format, Sheet, SheetOptions, Tally};
-use batch_export::entry::{EntryFields, validate};
-use batch_export::id::Id;
+use batch_export::calendar::parse_zone;
+use batch_export::csv::{Sheet, SheetOptions, Tally};
+use batch_export::entry::{FieldList, Stored};
+use batch_export::layout::{BUILT_IN, Encoding, Layout};
 use batch_export::money::{Number, amount};
 use proptest::prelude::*;
 
+use crate::layout::fields::{DATE_MS, TestEntry};
 use readers::{parse, parse_by_crate};
 
-/// 18 January 2026, 23:59:59.999 in Bangkok.
-const DATE_MS: i64 = 1_768_755_599_999;
-
-/// An entry that is good in every format.
-fn entry(description: &str) -> EntryFields<'_> {
-    EntryFields {
-        id: Id([0x65, 0xab, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff]),
-        status: Some("approved"),
-        date_ms: Some(DATE_MS),
-        account: Some("1000-01"),
-        description: Some(description),
-        amount: Some(Number::Int(123_450)),
-        kind: Some("debit"),
-        cr_account: Some("2000"),
-        dr_account: Some("3000"),
-        voucher_no: None,
-        not_text: None,
-    }
+/// An entry that is good in every layout.
+fn entry(description: &str) -> TestEntry<'_> {
+    TestEntry::good(description)
 }
 
-fn options(format: Format, encoding: Option<Encoding>) -> SheetOptions {
-    SheetOptions {
-        format,
-        encoding,
-        zone: parse_zone("Asia/Bangkok").unwrap(),
-        business_date: parse_date("2026-01-18").unwrap(),
-        contra_account: None,
-    }
+fn built_in(name: &str) -> Layout {
+    Layout::built_in(name).unwrap()
+}
+
+fn options(name: &str, encoding: Option<Encoding>) -> SheetOptions {
+    SheetOptions { encoding, ..crate::layout::options(&built_in(name)) }
 }
 
 /// Writes entries of which each is accepted.
-fn write(options: SheetOptions, entries: &[EntryFields<'_>]) -> (Vec<u8>, Tally) {
-    let mut sheet = Sheet::new(Vec::new(), options).unwrap();
-    for fields in entries {
-        sheet.push(&validate(fields).unwrap()).unwrap().unwrap();
-    }
-    sheet.finish().unwrap()
+fn write(options: SheetOptions, entries: &[TestEntry<'_>]) -> (Vec<u8>, Tally) {
+    let (bytes, tally, refused) = crate::layout::write(&options, entries);
+    assert!(refused.is_empty(), "{refused:?}");
+    (bytes, tally)
+}
+
+fn names(layout: &Layout) -> Vec<&str> {
+    layout.columns.iter().map(|column| &*column.header).collect()
 }
 
 /// The guard, said once more.
@@ -63,8 +49,8 @@ fn guarded(text: &str) -> String {
 fn a_journal_has_one_row_per_entry() {
     let debit = entry("ค่าเช่า \"สำนักงาน\", ม.ค.");
     let credit =
-        EntryFields { kind: Some("credit"), amount: Some(Number::Double(5.0)), description: None, ..entry("") };
-    let (bytes, tally) = write(options(Format::Journal, None), &[debit, credit]);
+        entry("").text("type", "credit").with("amount", Stored::Number(Number::Double(5.0))).without("description");
+    let (bytes, tally) = write(options("journal", None), &[debit, credit]);
     assert_eq!(
         str::from_utf8(&bytes).unwrap(),
         "Entry ID,Date,Account,Debit,Credit,Description\r\n\
@@ -77,9 +63,9 @@ fn a_journal_has_one_row_per_entry() {
 
 #[test]
 fn express_has_two_rows_per_entry_debit_first() {
-    let debit = EntryFields { voucher_no: Some("PV-7"), ..entry("ค่าเช่า") };
-    let credit = EntryFields { kind: Some("credit"), amount: Some(Number::Int(100)), ..entry("€5") };
-    let (bytes, tally) = write(options(Format::Express, None), &[debit, credit]);
+    let debit = entry("ค่าเช่า").text("metadata.voucherNo", "PV-7");
+    let credit = entry("€5").text("type", "credit").with("amount", Stored::Number(Number::Int(100)));
+    let (bytes, tally) = write(options("express", None), &[debit, credit]);
     let expected = b"Date,Voucher No,Account,Debit,Credit,Description\r\n\
         18/01/2026,PV-7,1000-01,1234.50,0.00,\xA4\xE8\xD2\xE0\xAA\xE8\xD2\r\n\
         18/01/2026,PV-7,2000,0.00,1234.50,\xA4\xE8\xD2\xE0\xAA\xE8\xD2\r\n\
@@ -92,28 +78,28 @@ fn express_has_two_rows_per_entry_debit_first() {
 
 #[test]
 fn a_file_without_entries_is_its_header() {
-    for format in Format::ALL {
-        let (bytes, tally) = write(options(format, None), &[]);
-        assert_eq!(bytes, format!("{}\r\n", format.header().join(",")).as_bytes());
+    for (name, _) in BUILT_IN {
+        let (bytes, tally) = write(options(name, None), &[]);
+        assert_eq!(bytes, format!("{}\r\n", names(&built_in(name)).join(",")).as_bytes());
         assert_eq!(tally, Tally::default());
     }
 }
 
 #[test]
 fn utf_8_bom_is_utf_8_behind_a_mark() {
-    for format in Format::ALL {
-        let (plain, _) = write(options(format, Some(Encoding::Utf8)), &[entry("ค่าเช่า 😀")]);
-        let (marked, _) = write(options(format, Some(Encoding::Utf8Bom)), &[entry("ค่าเช่า 😀")]);
+    for (name, _) in BUILT_IN {
+        let (plain, _) = write(options(name, Some(Encoding::Utf8)), &[entry("ค่าเช่า 😀")]);
+        let (marked, _) = write(options(name, Some(Encoding::Utf8Bom)), &[entry("ค่าเช่า 😀")]);
         assert_eq!(marked, [b"\xEF\xBB\xBF", &plain[..]].concat());
     }
 }
 
 #[test]
 fn the_date_is_the_zone_s() {
-    let mut options = options(Format::Journal, None);
-    let next = EntryFields { date_ms: Some(DATE_MS + 1), ..entry("") };
+    let mut options = options("journal", None);
+    let next = entry("").with("date", Stored::Date(DATE_MS + 1));
     let dates = |options: &SheetOptions| {
-        let (bytes, _) = write(options.clone(), &[entry(""), next]);
+        let (bytes, _) = write(options.clone(), &[entry(""), next.clone()]);
         parse_by_crate(&bytes)[1..].iter().map(|row| row[1].clone()).collect::<Vec<_>>()
     };
     assert_eq!(dates(&options), ["2026-01-18", "2026-01-19"]);
@@ -123,38 +109,56 @@ fn the_date_is_the_zone_s() {
 
 #[test]
 fn a_refused_entry_leaves_no_byte_and_takes_no_number() {
-    let voucher = EntryFields { voucher_no: Some("เลขที่ \u{81}"), ..entry("") };
-    let account = EntryFields { account: Some("1000é"), ..entry("") };
-    let contra = EntryFields { cr_account: Some("2000\u{200b}"), ..entry("") };
     let refused = [
-        (entry("=ราคา 😀"), "description has U+1F600, which windows-874 lacks"),
-        (voucher, "metadata.voucherNo has U+0081, which windows-874 lacks"),
-        (account, "accountCode has U+00E9, which windows-874 lacks"),
-        // Shows in the second row only.
-        (contra, "metadata.crAccount has U+200B, which windows-874 lacks"),
+        (entry("=ราคา 😀"), "description has U+1F600 GRINNING FACE after \"=ราคา \", which windows-874 lacks"),
         (
-            EntryFields { cr_account: None, ..entry("") },
+            entry("").text("metadata.voucherNo", "เลขที่ \u{81}"),
+            "metadata.voucherNo has U+0081 control character after \"เลขที่ \", which windows-874 lacks",
+        ),
+        (
+            entry("").text("accountCode", "1000é"),
+            "accountCode has U+00E9 LATIN SMALL LETTER E WITH ACUTE after \"1000\", which windows-874 lacks",
+        ),
+        // Shows in the second row only.
+        (
+            entry("").text("metadata.crAccount", "20\u{200b}00"),
+            "metadata.crAccount has U+200B ZERO WIDTH SPACE after \"20\", which windows-874 lacks",
+        ),
+        (
+            entry("").without("metadata.crAccount"),
             "no contra account: metadata.crAccount is empty and --contra-account is not set",
         ),
-        (EntryFields { date_ms: Some(i64::MAX), ..entry("") }, "date is outside the years 1 to 9999"),
+        (entry("").with("date", Stored::Date(i64::MAX)), "date is outside the years 1 to 9999"),
+        (
+            entry("").text("metadata.voucherNo", "JV-260118-00002"),
+            "metadata.voucherNo JV-260118-00002 has the form of a generated voucher, with which it could be taken for another entry's",
+        ),
     ];
-    let mut sheet = Sheet::new(Vec::new(), options(Format::Express, None)).unwrap();
-    for (fields, reason) in refused {
-        assert_eq!(sheet.push(&validate(&fields).unwrap()).unwrap(), Err(reason.to_owned()));
-        sheet.push(&validate(&entry("=1+1")).unwrap()).unwrap().unwrap();
+    let express = built_in("express");
+    let mut sheet = Sheet::new(Vec::new(), &options("express", None), &FieldList::of(&express)).unwrap();
+    for (refused, reason) in &refused {
+        assert_eq!(sheet.push(&refused.read(&express)).unwrap(), Err((*reason).to_owned()));
+        sheet.push(&entry("=1+1").read(&express)).unwrap().unwrap();
     }
-    let entries = [entry("=1+1"); 6];
-    assert_eq!(sheet.finish().unwrap(), write(options(Format::Express, None), &entries));
+    let entries = vec![entry("=1+1"); refused.len()];
+    assert_eq!(sheet.finish().unwrap(), write(options("express", None), &entries));
 }
 
 #[test]
 fn a_contra_account_is_never_a_guess() {
-    let contra = |kind, cr_account, dr_account, general: Option<&str>| {
-        let options = SheetOptions { contra_account: general.map(str::to_owned), ..options(Format::Express, None) };
-        let fields = EntryFields { kind: Some(kind), cr_account, dr_account, ..entry("") };
-        let mut sheet = Sheet::new(Vec::new(), options).unwrap();
-        sheet.push(&validate(&fields).unwrap()).unwrap()?;
-        let rows = parse_by_crate(&sheet.finish().unwrap().0);
+    let contra = |kind, cr_account: Option<&str>, dr_account: Option<&str>, general: Option<&str>| {
+        let options = SheetOptions { contra_account: general.map(str::to_owned), ..options("express", None) };
+        let text = |text: Option<&'static str>| text.map_or(Stored::Missing, Stored::Text);
+        let owned = |text: Option<&str>| text.map(|text| &*text.to_owned().leak());
+        let entry = entry("")
+            .text("type", kind)
+            .with("metadata.crAccount", text(owned(cr_account)))
+            .with("metadata.drAccount", text(owned(dr_account)));
+        let (bytes, _, refused) = crate::layout::write(&options, &[entry]);
+        if let Some(reason) = refused.into_iter().next() {
+            return Err(reason);
+        }
+        let rows = parse_by_crate(&bytes);
         let (own, other) = if kind == "debit" { (1, 2) } else { (2, 1) };
         assert_eq!(rows[own][2], "1000-01");
         Ok::<String, String>(rows[other][2].clone())
@@ -169,12 +173,7 @@ fn a_contra_account_is_never_a_guess() {
 
 #[test]
 fn a_running_number_has_five_digits_and_more_when_it_must() {
-    let valid = entry("");
-    let mut sheet = Sheet::new(Vec::new(), options(Format::Express, None)).unwrap();
-    for _ in 0..100_000 {
-        sheet.push(&validate(&valid).unwrap()).unwrap().unwrap();
-    }
-    let rows = parse_by_crate(&sheet.finish().unwrap().0);
+    let rows = parse_by_crate(&write(options("express", None), &vec![entry(""); 100_000]).0);
     assert_eq!(rows[1][1], "JV-260118-00001");
     assert_eq!(rows[199_998][1], "JV-260118-99999");
     assert_eq!(rows[200_000][1], "JV-260118-100000");
@@ -183,21 +182,15 @@ fn a_running_number_has_five_digits_and_more_when_it_must() {
 #[test]
 fn formulas_are_guarded_in_text_and_nowhere_else() {
     for dangerous in ["=1+1", "+66 2", "-5", "@SUM(A1)", "\tx", "\rx", "\nx", "="] {
-        let fields = EntryFields {
-            voucher_no: Some(dangerous),
-            account: Some(dangerous),
-            cr_account: Some(dangerous),
-            ..entry(dangerous)
-        };
-        let fields = if dangerous.trim().is_empty() { entry(dangerous) } else { fields };
-        let (bytes, tally) = write(options(Format::Express, None), &[fields, entry("harmless")]);
+        let entry = entry(dangerous).text("metadata.voucherNo", "-001").text("accountCode", "-7");
+        let (bytes, tally) = write(options("express", None), &[entry, self::entry("harmless")]);
         let rows = parse(str::from_utf8(&bytes).unwrap());
-        assert_eq!(rows[1][1..], [&guarded(dangerous), dangerous, "1234.50", "0.00", &guarded(dangerous)]);
-        assert_eq!(rows[2][1..], [&guarded(dangerous), dangerous, "0.00", "1234.50", &guarded(dangerous)]);
-        assert_eq!(tally.guarded_cells, 4, "voucher and description, in two rows");
+        assert_eq!(rows[1][1..], ["-001", "-7", "1234.50", "0.00", &guarded(dangerous)]);
+        assert_eq!(rows[2][1..], ["-001", "2000", "0.00", "1234.50", &guarded(dangerous)]);
+        assert_eq!(tally.guarded_cells, 2, "the description, in two rows; codes are left alone");
     }
-    for harmless in ["", " =1", "'=1", "a=1", "1-2", "＝1", "\u{b}=", "\"="] {
-        let (bytes, tally) = write(options(Format::Journal, None), &[entry(harmless)]);
+    for harmless in ["", " =1", "'=1", "a=1", "1-2", "＝1", "\"="] {
+        let (bytes, tally) = write(options("journal", None), &[entry(harmless)]);
         assert_eq!(parse(str::from_utf8(&bytes).unwrap())[1][5], harmless);
         assert_eq!(tally.guarded_cells, 0);
     }
@@ -208,13 +201,12 @@ fn cells_are_quoted_only_where_needed() {
     for (text, cell) in [
         (" leading and trailing ", " leading and trailing "),
         ("semi;colon", "semi;colon"),
-        ("a\0b", "a\0b"),
         ("a,b", "\"a,b\""),
         ("a\rb", "\"a\rb\""),
         ("a\nb", "\"a\nb\""),
         ("\"", "\"\"\"\""),
     ] {
-        let (bytes, _) = write(options(Format::Journal, None), &[entry(text)]);
+        let (bytes, _) = write(options("journal", None), &[entry(text)]);
         let expected = format!("1234.50,0.00,{cell}\r\n");
         assert!(bytes.ends_with(expected.as_bytes()), "{text:?}: {}", String::from_utf8_lossy(&bytes));
     }
@@ -232,11 +224,12 @@ fn a_full_disk_is_an_error_and_not_a_short_file() {
             Ok(())
         }
     }
-    let fields = entry("a description of some length");
+    let journal = built_in("journal");
+    let fields = entry("a description of some length").read(&journal);
     let fill = |room, entries| -> io::Result<u64> {
-        let mut sheet = Sheet::new(Full(room), options(Format::Journal, None))?;
+        let mut sheet = Sheet::new(Full(room), &options("journal", None), &FieldList::of(&journal))?;
         for _ in 0..entries {
-            sheet.push(&validate(&fields).unwrap())?.unwrap();
+            sheet.push(&fields)?.unwrap();
         }
         Ok(sheet.finish()?.1.totals.rows)
     };
@@ -248,19 +241,15 @@ fn a_full_disk_is_an_error_and_not_a_short_file() {
 }
 
 #[test]
-fn settings_name_formats_and_encodings() {
-    for format in Format::ALL {
-        assert_eq!(format.name().parse(), Ok(format));
-    }
+fn settings_name_encodings() {
     for encoding in Encoding::ALL {
         assert_eq!(encoding.name().parse(), Ok(encoding));
     }
-    assert_eq!("xlsx".parse::<Format>().unwrap_err(), "\"xlsx\" is not a format; write journal or express");
     assert_eq!(
         "tis-620".parse::<Encoding>().unwrap_err(),
         "\"tis-620\" is not an encoding; write utf-8 or utf-8-bom or windows-874"
     );
-    assert_eq!(Format::ALL.map(Format::default_encoding), [Encoding::Utf8, Encoding::Windows874]);
+    assert_eq!(BUILT_IN.map(|(name, _)| built_in(name).encoding), [Encoding::Utf8, Encoding::Windows874]);
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! Money, numbers and the chain through the real binary: exact from every number type, equal in every record, without a gap.
 
-use batch_export::csv::{Encoding, Format, recount};
+use batch_export::csv::recount;
+use batch_export::layout::{BUILT_IN, Layout};
 use mongodb::bson::{Bson, Decimal128, doc};
 
 use crate::support::day::{BATCHES, Day, FILE};
@@ -70,13 +71,13 @@ fn a_batch_that_must_balance_and_does_not_is_refused_with_the_difference() {
 
 #[test]
 fn control_totals_are_equal_in_result_batch_log_and_a_recount_of_the_file() {
-    for format in [Format::Journal, Format::Express] {
+    for (name, _) in BUILT_IN {
         let day = Day::in_directory();
         seed_day(&day.db, DATE, 33);
-        let result = day.run().env("BATCH_EXPORT_FORMAT", format.name()).run().expect_code(0).json();
-        let encoding: Encoding = format.default_encoding();
+        let result = day.run().env("BATCH_EXPORT_FORMAT", name).run().expect_code(0).json();
+        let layout = Layout::built_in(name).unwrap();
         let file = std::fs::File::open(day.directory().join(FILE)).unwrap();
-        let counted = recount(file, format, encoding).unwrap();
+        let counted = recount(file, &layout, layout.encoding).unwrap().totals;
         let (debit, credit) = counted.as_int64().unwrap();
         let (batch, log) = (day.batch(), day.log().remove(0));
         let batch = batch.get_document("file").unwrap();

@@ -112,8 +112,7 @@ fn undisturbed_batches_verify_in_every_format_and_place() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 12);
     day.run().env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
-    day.command("verify").env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
-    assert_eq!(problems(&day)[0].0, "totals", "with the settings of another format nothing can be counted");
+    assert_eq!(problems(&day), [], "the batch keeps the layout that it was exported with");
 }
 
 #[test]
@@ -175,6 +174,8 @@ fn settings_of_another_format_are_not_told_as_edits() {
     let plain = |number| Entry::numbered(DATE, number).set("metadata", doc! { "crAccount": "1", "drAccount": "2" });
     seed(&day.db, &[plain(0), plain(1)]);
     day.run().env("BATCH_EXPORT_FORMAT", "express").run().expect_code(0);
+    // As an earlier version left it: what decides is set today.
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$unset": { "settings": 1 } });
     let found = problems(&day);
     let kinds: Vec<_> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["totals", "content"], "{found:?}");

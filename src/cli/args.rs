@@ -135,6 +135,11 @@ pub enum Command {
     /// then ends with 25 and changes nothing more. Shows who held it and which file is known of it. Afterwards the batch is due at once,
     /// with all its attempts before it: the next `retry` takes it up, or `run --date`.
     Unlock(UnlockArgs),
+    /// Show the layouts of the file, or check one of your own
+    ///
+    /// `list` names the built-in layouts, `show` prints one to start from, `check` says everything that is wrong with a layout file, line by
+    /// line, or prints three sample entries as the file would have them. Needs no database and no settings.
+    Layout(LayoutArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Write the manual pages
@@ -162,6 +167,8 @@ pub enum Name {
     Backfill,
     /// [`Command::Unlock`].
     Unlock,
+    /// [`Command::Layout`].
+    Layout,
     /// [`Command::Completions`].
     Completions,
     /// [`Command::Man`].
@@ -181,6 +188,7 @@ impl Command {
             Command::Auth(_) => Name::Auth,
             Command::Backfill(_) => Name::Backfill,
             Command::Unlock(_) => Name::Unlock,
+            Command::Layout(_) => Name::Layout,
             Command::Completions(_) => Name::Completions,
             Command::Man(_) => Name::Man,
         }
@@ -189,7 +197,7 @@ impl Command {
 
 impl Name {
     /// Every command, in the order of the help.
-    pub const ALL: [Name; 11] = [
+    pub const ALL: [Name; 12] = [
         Name::Run,
         Name::Retry,
         Name::Status,
@@ -199,6 +207,7 @@ impl Name {
         Name::Auth,
         Name::Backfill,
         Name::Unlock,
+        Name::Layout,
         Name::Completions,
         Name::Man,
     ];
@@ -215,6 +224,7 @@ impl Name {
             Name::Auth => "auth",
             Name::Backfill => "backfill",
             Name::Unlock => "unlock",
+            Name::Layout => "layout",
             Name::Completions => "completions",
             Name::Man => "man",
         }
@@ -345,4 +355,29 @@ pub struct ManArgs {
     /// Folder for a page per command [default: the program's page goes to stdout]
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// Arguments of `layout`.
+#[derive(Debug, Args)]
+pub struct LayoutArgs {
+    /// What to do; `list` when left out.
+    #[command(subcommand)]
+    pub action: Option<LayoutAction>,
+}
+
+/// What `layout` can do.
+#[derive(Debug, Subcommand)]
+pub enum LayoutAction {
+    /// Name the built-in layouts
+    List,
+    /// Print a built-in layout, to start from
+    Show {
+        /// Name of the layout
+        name: String,
+    },
+    /// Say what is wrong with a layout file, or show three sample entries as it would write them
+    Check {
+        /// Path of the layout file
+        file: String,
+    },
 }

@@ -93,7 +93,7 @@ pub fn exits(command: Name) -> Vec<Exit> {
         Name::Auth => &[Exit::Configuration, Exit::DriveRejected],
         Name::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
         Name::Completions => &[],
-        Name::Man => &[Exit::Configuration],
+        Name::Layout | Name::Man => &[Exit::Configuration],
     };
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
@@ -108,6 +108,7 @@ fn well_done(command: Name) -> Option<&'static str> {
         Name::Init => Some("what is needed is there"),
         Name::Auth => Some("the consent is written"),
         Name::Unlock => Some("released, or there was nothing to release"),
+        Name::Layout => Some("shown; with check: the layout is good"),
         Name::Completions | Name::Man => Some("written"),
     }
 }

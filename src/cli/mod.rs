@@ -11,6 +11,8 @@ mod doctor;
 mod environment;
 pub mod help;
 mod init;
+mod layout;
+mod layout_file;
 mod man;
 mod progress;
 mod reader;
@@ -110,6 +112,7 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
             Command::Unlock(args) => unlock::execute(args, &config()?, &stop, output).await,
             Command::Completions(args) => Ok(completions::execute(args)),
+            Command::Layout(args) => layout::execute(args, output),
             Command::Man(args) => man::execute(args, output),
         }
     };
@@ -131,9 +134,12 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Verify(args) => vec![args.date],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
         Command::Unlock(args) => vec![Some(args.date)],
-        Command::Doctor(_) | Command::Init(_) | Command::Auth(_) | Command::Completions(_) | Command::Man(_) => {
-            Vec::new()
-        }
+        Command::Doctor(_)
+        | Command::Init(_)
+        | Command::Auth(_)
+        | Command::Layout(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Vec::new(),
     };
     let now = config.clock.now();
     let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
@@ -158,6 +164,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         | Command::Init(_)
         | Command::Auth(_)
         | Command::Unlock(_)
+        | Command::Layout(_)
         | Command::Completions(_)
         | Command::Man(_) => render::print(&Refused::new(command.name().text(), failure), output),
     }

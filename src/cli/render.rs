@@ -117,6 +117,12 @@ impl Render for BatchResult {
         if self.guarded_cells > 0 {
             let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
         }
+        if self.trimmed_cells > 0 {
+            let _ = writeln!(text, "  {} codes lost blanks or invisible characters at their ends", self.trimmed_cells);
+        }
+        if self.dropped_characters > 0 {
+            let _ = writeln!(text, "  {} invisible characters were left out", self.dropped_characters);
+        }
         if self.late > 0 {
             let _ = writeln!(text, "  {} rows came too late for this day: the next day's file takes them", self.late);
         }

@@ -40,6 +40,10 @@ impl Render for VerifyResult {
                 "{}  {:9}  number {number}  {} entries  debit {}  credit {}  {verdict}",
                 batch.batch, batch.state, batch.entries, batch.total_debit, batch.total_credit
             );
+            if batch.settings == "today" && batch.number.is_some() {
+                let _ =
+                    writeln!(text, "  {}  exported by an earlier version: today's settings were taken", batch.batch);
+            }
         }
         for problem in self.problems.iter().take(LISTED) {
             let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };

@@ -5,18 +5,14 @@ use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
-use super::{Format, Layout};
+use crate::layout::{Layout, Value};
 
-/// Name of the column by which a row tells its entry, in formats that have it.
-const ID_COLUMN: &str = "Entry ID";
-
-/// Positions, from 0, of the entries whose rows differ between two files of one format. An entry that only one of them has differs.
+/// Positions, from 0, of the entries whose rows differ between two files of one layout. An entry that only one of them has differs.
 ///
 /// # Errors
 /// What a reader says.
-pub fn differing_entries(left: impl Read, right: impl Read, format: Format) -> Result<Vec<usize>, String> {
-    let layout = format.layout();
-    let (mut left, mut right) = (reader(left), reader(right));
+pub fn differing_entries(left: impl Read, right: impl Read, layout: &Layout) -> Result<Vec<usize>, String> {
+    let (mut left, mut right) = (reader(left, layout), reader(right, layout));
     let (mut ours, mut theirs) = (ByteRecord::new(), ByteRecord::new());
     let mut differing: Vec<usize> = Vec::new();
     let mut row = 0;
@@ -25,7 +21,7 @@ pub fn differing_entries(left: impl Read, right: impl Read, format: Format) -> R
         if more == (false, false) {
             return Ok(differing);
         }
-        let entry = row / layout.rows_per_entry as usize;
+        let entry = row / layout.rows_per_entry() as usize;
         if (more != (true, true) || ours != theirs) && differing.last() != Some(&entry) {
             differing.push(entry);
         }
@@ -33,25 +29,21 @@ pub fn differing_entries(left: impl Read, right: impl Read, format: Format) -> R
     }
 }
 
-/// The entries that a file names, in order; `None` when its format does not name them.
+/// The entries that a file names, in order; `None` when its layout does not name them.
 ///
 /// # Errors
 /// What the reader says.
-pub fn entry_ids(from: impl Read, format: Format) -> Result<Option<Vec<String>>, String> {
-    let Some(column) = id_column(format.layout()) else { return Ok(None) };
-    let (mut from, mut record, mut ids) = (reader(from), ByteRecord::new(), Vec::new());
+pub fn entry_ids(from: impl Read, layout: &Layout) -> Result<Option<Vec<String>>, String> {
+    let Some(column) = layout.columns.iter().position(|column| column.value == Value::EntryId) else { return Ok(None) };
+    let (mut from, mut record, mut ids) = (reader(from, layout), ByteRecord::new(), Vec::new());
     while read(&mut from, &mut record)? {
         ids.push(String::from_utf8_lossy(record.get(column).unwrap_or_default()).into_owned());
     }
     Ok(Some(ids))
 }
 
-fn id_column(layout: &Layout) -> Option<usize> {
-    layout.header.iter().position(|name| *name == ID_COLUMN)
-}
-
-fn reader<R: Read>(from: R) -> Reader<R> {
-    ReaderBuilder::new().has_headers(true).flexible(true).from_reader(from)
+fn reader<R: Read>(from: R, layout: &Layout) -> Reader<R> {
+    ReaderBuilder::new().has_headers(layout.header).delimiter(layout.delimiter).flexible(true).from_reader(from)
 }
 
 fn read(from: &mut Reader<impl Read>, record: &mut ByteRecord) -> Result<bool, String> {

@@ -1,126 +1,94 @@
-//! The file that the accountant gets: formats, encodings, the formula guard, control totals.
+//! The file that the accountant gets, written by a layout.
 //!
 //! Pure over [`io::Write`] and [`io::Read`]: no clock, no environment, no locale, so the same entries give the same bytes on any
-//! machine. The danger is half an entry: text that cannot be encoded shows only while a row is being made. So the rows of an entry are
-//! staged as a whole ([`rows`]), and reach the file only when all of them are good; a refused entry leaves no byte and takes no number.
+//! machine. Risk: half an entry, because text that cannot be written shows only while a row is being made. So the rows of an entry are
+//! staged as a whole ([`cells`]), and reach the file only when all of them are good; a refused entry leaves no byte and takes no number.
 //!
-//! All formats: a header line, CRLF after every line, RFC 4180 quoting only where needed, money as exact decimals, one debit and one
-//! credit column. The control totals are sums of these two columns as they stand in the file: in `journal` an entry counts on its own
-//! side, in `express` on both. [`recount`] of the file therefore gives the same totals as the [`Tally`] of its writing.
+//! A layout becomes a [`plan`] once per file, and writing a row is a walk over it that allocates nothing.
 //!
-//! # Adding a format
-//!
-//! A format is data and one function. To add one, say `peak`:
-//!
-//! 1. write `peak.rs` beside `journal.rs`, with a `LAYOUT` (name, default encoding, header, which columns are debit and credit, rows per
-//!    entry) and a function that stages the cells of an entry;
-//! 2. name it in this file: `mod peak;`, a variant of [`Format`], its place in [`Format::ALL`], and its arm in `Format::layout`, which
-//!    the compiler asks for.
-//!
-//! The command line, the help texts, `verify` and the tests that hold for every format take it from there.
+//! The control totals are those of the rows as they stand in the file: with one row per entry an amount counts on the entry's own side,
+//! with two rows on both. [`recount`] of the file gives the same totals as the [`Tally`] of its writing, where the layout shows sides.
 
+mod cells;
 mod compare;
-mod encoding;
-mod express;
-mod journal;
+mod plan;
 mod recount;
-mod rows;
+mod row;
 
 use std::io::{self, Write};
-use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use sha2::{Digest, Sha256};
 
-use crate::entry::Valid;
-use crate::plausible::shown_word;
+use crate::batch::ExportSettings;
+use crate::calendar::parse_zone;
+use crate::entry::{EntryFields, FieldList};
+use crate::layout::{Encoding, Layout, LineEnd, Quote, parse};
 use crate::totals::ControlTotals;
 pub use compare::{differing_entries, entry_ids};
-pub use encoding::Encoding;
-pub use recount::recount;
-use rows::Rows;
-
-/// The layouts that can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One row per entry, UTF-8.
-    Journal,
-    /// Two rows per entry in windows-874, for the Thai accounting package.
-    Express,
-}
-
-impl Format {
-    /// Every format, the default first.
-    pub const ALL: [Format; 2] = [Format::Journal, Format::Express];
-
-    fn layout(self) -> &'static Layout {
-        match self {
-            Format::Journal => &journal::LAYOUT,
-            Format::Express => &express::LAYOUT,
-        }
-    }
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        self.layout().name
-    }
-
-    /// The encoding when none is set.
-    pub fn default_encoding(self) -> Encoding {
-        self.layout().encoding
-    }
-
-    /// The cells of the header line.
-    pub fn header(self) -> &'static [&'static str] {
-        self.layout().header
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Format, String> {
-        let names = || Format::ALL.map(Format::name).join(" or ");
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| format!("{} is not a format; write {}", shown_word(text), names()))
-    }
-}
-
-/// What a format is.
-struct Layout {
-    name: &'static str,
-    encoding: Encoding,
-    header: &'static [&'static str],
-    /// Positions of the debit and the credit column.
-    debit: usize,
-    credit: usize,
-    rows_per_entry: u64,
-    /// Stages the rows of one entry; a reason when the format cannot take it.
-    stage: fn(&mut Rows, &Valid<'_>, &Context<'_>) -> Result<(), String>,
-}
-
-/// What a row may depend on besides its entry.
-struct Context<'a> {
-    business_date: NaiveDate,
-    /// Position of the entry in the file, from 1.
-    number: u64,
-    /// The setting, never blank.
-    contra_account: Option<&'a str>,
-}
+use plan::Plan;
+pub use recount::{Recount, recount};
+use row::Stage;
 
 /// Everything that decides the bytes of a file, besides the entries and their order.
 #[derive(Clone, Debug)]
 pub struct SheetOptions {
-    /// The layout.
-    pub format: Format,
-    /// `None` for the format's own.
+    /// The columns and how they are written.
+    pub layout: Arc<Layout>,
+    /// `None` for the layout's own.
     pub encoding: Option<Encoding>,
     /// The zone in which an entry's instant has a date.
     pub zone: Tz,
     /// The batch's date.
     pub business_date: NaiveDate,
+    /// The number that the commit allots.
+    pub batch_number: i64,
     /// `--contra-account`.
     pub contra_account: Option<String>,
+}
+
+impl SheetOptions {
+    /// As they are stored with a batch; `invalid` is the policy's name.
+    pub fn to_settings(&self, invalid: &str) -> ExportSettings {
+        let layout = self.layout.normal_form();
+        ExportSettings {
+            layout_sha256: hex::encode(Sha256::digest(&layout)),
+            layout,
+            encoding: self.encoding.unwrap_or(self.layout.encoding).name().to_owned(),
+            timezone: self.zone.name().to_owned(),
+            contra_account: self.contra_account.clone(),
+            invalid: invalid.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The stored ones of a batch.
+    ///
+    /// # Errors
+    /// For a person: what of them cannot be read.
+    pub fn stored(
+        settings: &ExportSettings,
+        business_date: NaiveDate,
+        batch_number: i64,
+    ) -> Result<SheetOptions, String> {
+        if hex::encode(Sha256::digest(&settings.layout)) != settings.layout_sha256 {
+            return Err("the stored layout is not that of its checksum".to_owned());
+        }
+        let layout = parse(&settings.layout).map_err(|errors| {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            format!("the stored layout cannot be read, {first}")
+        })?;
+        Ok(SheetOptions {
+            layout: Arc::new(layout),
+            encoding: Some(settings.encoding.parse()?),
+            zone: parse_zone(&settings.timezone)?,
+            business_date,
+            batch_number,
+            contra_account: settings.contra_account.clone(),
+        })
+    }
 }
 
 /// What was written.
@@ -130,14 +98,24 @@ pub struct Tally {
     pub totals: ControlTotals,
     /// Text cells that got a leading `'`.
     pub guarded_cells: u64,
+    /// Codes that lost blanks or zero-width characters at their ends.
+    pub trimmed_cells: u64,
+    /// Zero-width characters that the encoding lacks and the layout drops.
+    pub dropped_characters: u64,
+}
+
+impl Tally {
+    fn add(&mut self, row: &Tally) {
+        self.guarded_cells += row.guarded_cells;
+        self.trimmed_cells += row.trimmed_cells;
+        self.dropped_characters += row.dropped_characters;
+    }
 }
 
 /// A file that is being written, buffered. Nothing is allocated per entry once the buffers have grown to the longest one.
 pub struct Sheet<W: Write> {
     writer: csv::Writer<W>,
-    layout: &'static Layout,
-    options: SheetOptions,
-    rows: Rows,
+    stage: Stage,
     tally: Tally,
 }
 
@@ -145,46 +123,73 @@ impl<W: Write> Sheet<W> {
     /// Bytes gathered before `out` is called.
     const BUFFER_BYTES: usize = 64 * 1024;
 
-    /// Begins a file: byte order mark, if the encoding has one, and header.
+    /// Begins a file: byte order mark, if the encoding has one, and header, if the layout has one. `fields` are those of the layout, by
+    /// which entries will be pushed.
     ///
     /// # Errors
-    /// What `out` says.
-    pub fn new(mut out: W, mut options: SheetOptions) -> io::Result<Sheet<W>> {
-        let layout = options.format.layout();
+    /// What `out` says; or that the encoding lacks characters of the layout's own texts.
+    pub fn new(mut out: W, options: &SheetOptions, fields: &FieldList) -> io::Result<Sheet<W>> {
+        let layout = &options.layout;
         let encoding = options.encoding.unwrap_or(layout.encoding);
-        options.contra_account = options.contra_account.filter(|account| !account.trim().is_empty());
+        let plan = Plan::new(options, encoding, fields).map_err(io::Error::other)?;
         out.write_all(encoding.mark())?;
         let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .quote_style(csv::QuoteStyle::Necessary)
+            .delimiter(layout.delimiter)
+            .terminator(match layout.line_end {
+                LineEnd::CrLf => csv::Terminator::CRLF,
+                LineEnd::Lf => csv::Terminator::Any(b'\n'),
+            })
+            .quote_style(match layout.quote {
+                Quote::Needed => csv::QuoteStyle::Necessary,
+                Quote::Always => csv::QuoteStyle::Always,
+            })
             .buffer_capacity(Self::BUFFER_BYTES)
             .from_writer(out);
-        writer.write_record(layout.header).map_err(cause)?;
-        Ok(Sheet { writer, layout, rows: Rows::new(encoding, options.zone), options, tally: Tally::default() })
+        if layout.header {
+            writer.write_record(plan.header()).map_err(cause)?;
+        }
+        Ok(Sheet { writer, stage: Stage::new(plan), tally: Tally::default() })
     }
 
-    /// Appends an entry. The inner error is the reason, for a person, why this format cannot take it (no contra account, text that the
-    /// encoding lacks, a date that no calendar has): then nothing was written and no number used, and the next entry may follow.
+    /// Appends an entry. The inner error is the reason, for a person, why it must not be exported: all that is wrong with it. Then
+    /// nothing was written and no number used, and the next entry may follow.
     ///
     /// # Errors
     /// What `out` says; the file is then of no use.
-    pub fn push(&mut self, entry: &Valid<'_>) -> io::Result<Result<(), String>> {
-        let context = Context {
-            business_date: self.options.business_date,
-            number: self.tally.totals.entries + 1,
-            contra_account: self.options.contra_account.as_deref(),
-        };
-        self.rows.clear();
-        if let Err(reason) = (self.layout.stage)(&mut self.rows, entry, &context) {
+    pub fn push(&mut self, entry: &EntryFields<'_>) -> io::Result<Result<(), String>> {
+        let totals = self.tally.totals;
+        if let Err(reason) = self.stage.fill(entry, totals.entries + 1, totals.rows + 1) {
             return Ok(Err(reason));
         }
-        for row in self.rows.staged() {
+        for row in self.stage.rows() {
             self.writer.write_byte_record(&row.cells).map_err(cause)?;
             self.tally.totals.add_row(row.debit_satang, row.credit_satang);
-            self.tally.guarded_cells += row.guarded_cells;
+            self.tally.add(&row.counts);
         }
         self.tally.totals.entries += 1;
         Ok(Ok(()))
+    }
+
+    /// What is wrong with an entry, without writing it.
+    ///
+    /// # Errors
+    /// The reason, as [`Sheet::push`] gives it.
+    pub fn check(&mut self, entry: &EntryFields<'_>) -> Result<(), String> {
+        let totals = self.tally.totals;
+        self.stage.fill(entry, totals.entries + 1, totals.rows + 1)
+    }
+
+    /// Takes the place of an entry that cannot be written, so that those behind it keep their numbers.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn push_stand_in(&mut self) -> io::Result<()> {
+        for _ in 0..self.stage.rows_per_entry() {
+            self.writer.write_record(std::iter::repeat_n("-", self.stage.columns())).map_err(cause)?;
+            self.tally.totals.rows += 1;
+        }
+        self.tally.totals.entries += 1;
+        Ok(())
     }
 
     /// What has been written so far.

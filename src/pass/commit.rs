@@ -8,10 +8,11 @@
 
 use futures_util::future::join;
 
-use super::generate::{Generated, reads_metadata};
+use super::generate::Generated;
 use super::lease::Lease;
 use super::{Pass, Report, lease_lost};
 use crate::batch::{Batch, FileFacts};
+use crate::entry::FieldList;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::Outcome;
@@ -48,7 +49,8 @@ impl Pass<'_> {
             ledger: &generated.ledger,
             rows: &generated.rows,
             fingerprints: &generated.fingerprints,
-            with_metadata: reads_metadata(self.config.format),
+            settings: &self.export_settings(claim.batch),
+            fields: &FieldList::of(&self.config.layout),
             held: &generated.held,
             cutoff: batch.cutoff,
             transaction_rows: self.config.transaction_rows,

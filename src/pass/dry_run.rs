@@ -50,12 +50,12 @@ impl Pass<'_> {
         let held = generated.held_for_people();
         let (_, digests) = generated.file.finish();
         let result = &mut report.result;
-        result.entries = generated.totals.entries;
-        result.rows = generated.totals.rows;
-        result.total_debit = Baht::new(generated.totals.total_debit).to_string();
-        result.total_credit = Baht::new(generated.totals.total_credit).to_string();
+        result.entries = generated.tally.totals.entries;
+        result.rows = generated.tally.totals.rows;
+        result.total_debit = Baht::new(generated.tally.totals.total_debit).to_string();
+        result.total_credit = Baht::new(generated.tally.totals.total_credit).to_string();
         result.carried_over = generated.carried_over;
-        result.guarded_cells = generated.guarded_cells;
+        result.describe_cells(&generated.tally);
         result.held = held;
         result.bytes = digests.bytes;
         result.sha256 = Some(digests.sha256);

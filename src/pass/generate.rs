@@ -17,10 +17,10 @@ use futures_util::stream::Stream;
 
 use super::lease::Lease;
 use super::{Pass, Report};
-use crate::batch::Batch;
+use crate::batch::{Batch, BatchId, ExportSettings};
 use crate::config::{Config, InvalidPolicy};
-use crate::csv::{Format, Sheet, SheetOptions};
-use crate::entry::{NO_SUCH_ENTRY, validate};
+use crate::csv::{Sheet, SheetOptions, Tally};
+use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
@@ -28,10 +28,9 @@ use crate::money::Baht;
 use crate::progress::Progress;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{
-    DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot, Store,
-    StoreError, in_chunks,
+    DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey, ScanError,
+    Snapshot, Store, StoreError, in_chunks,
 };
-use crate::totals::ControlTotals;
 
 /// Times that a new snapshot is taken because the server could not serve the old one.
 const SNAPSHOT_TRIES: u32 = 6;
@@ -70,9 +69,14 @@ impl Pass<'_> {
         Ok(generated)
     }
 
+    /// What decides the bytes of the file, as it is stored with the batch.
+    pub(super) fn export_settings(&self, batch: BatchId) -> ExportSettings {
+        sheet_options(self.config, batch.date()).to_settings(self.config.invalid.name())
+    }
+
     fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
-        if self.config.require_balanced && generated.totals.difference() != 0 {
-            let totals = &generated.totals;
+        let totals = &generated.tally.totals;
+        if self.config.require_balanced && totals.difference() != 0 {
             let message = format!(
                 "the batch is not balanced: debits {} and credits {} differ by {}",
                 Baht::new(totals.total_debit),
@@ -81,9 +85,9 @@ impl Pass<'_> {
             );
             return Err(Failure::new(Exit::InvalidEntries, message).next("correct the entries"));
         }
-        let Generated { file, ledger, rows, fingerprints, held, totals, guarded_cells, carried_over } = generated;
+        let Generated { file, ledger, rows, fingerprints, held, tally, carried_over } = generated;
         let file = file.into_spool().map_err(|error| self.spool_failed(&error))?;
-        Ok(Generated { file, ledger, rows, fingerprints, held, totals, guarded_cells, carried_over })
+        Ok(Generated { file, ledger, rows, fingerprints, held, tally, carried_over })
     }
 
     fn spool_failed(&self, error: &io::Error) -> Failure {
@@ -96,10 +100,12 @@ impl Pass<'_> {
 /// What decides the bytes of the file.
 pub(super) fn sheet_options(config: &Config, business_date: NaiveDate) -> SheetOptions {
     SheetOptions {
-        format: config.format,
+        layout: config.layout.clone(),
         encoding: config.encoding,
         zone: config.calendar.zone,
         business_date,
+        // That of the snapshot, once there is one.
+        batch_number: 0,
         contra_account: config.contra_account.clone(),
     }
 }
@@ -121,10 +127,8 @@ pub(super) struct Generated<F> {
     pub(super) fingerprints: Vec<Fingerprint>,
     /// Rows that are held back, in order, with the reason.
     pub(super) held: Vec<(RowKey, String)>,
-    /// Control totals of the file.
-    pub(super) totals: ControlTotals,
-    /// Text cells that got a leading `'`.
-    pub(super) guarded_cells: u64,
+    /// Control totals of the file, and what was done to its cells.
+    pub(super) tally: Tally,
     /// Exported rows that were due by the previous day's cut-off.
     pub(super) carried_over: u64,
 }
@@ -146,14 +150,6 @@ pub(super) struct Window {
     pub(super) cutoff: DateTime<Utc>,
     /// The previous day's cut-off: what was due by it is carried over.
     pub(super) previous: DateTime<Utc>,
-}
-
-/// Whether the format reads `metadata`.
-pub(super) fn reads_metadata(format: Format) -> bool {
-    match format {
-        Format::Journal => false,
-        Format::Express => true,
-    }
 }
 
 /// A generation, wherever it is written to.
@@ -228,16 +224,18 @@ impl Generation<'_> {
         twice: &[Id],
         out: W,
     ) -> Result<Written<W>, E> {
+        let fields = FieldList::of(&self.options.layout);
+        let options = SheetOptions { batch_number: snapshot.ledger().number + 1, ..self.options.clone() };
         let mut written = Written {
-            sheet: Sheet::new(out, self.options.clone()).map_err(write_failed)?,
+            sheet: Sheet::new(out, &options, &fields).map_err(write_failed)?,
             rows: Vec::new(),
             fingerprints: Vec::new(),
             bad: Vec::new(),
             carried_over: 0,
         };
-        let mut chunks = std::pin::pin!(snapshot.join(rows, reads_metadata(self.options.format)));
+        let mut chunks = std::pin::pin!(snapshot.join(rows, &fields));
         while let Some((rows, chunk)) = chunks.try_next().await? {
-            written.push_all(&rows, &chunk, twice, self.window.previous)?;
+            written.push_all(&rows, &chunk, &fields, twice, self.window.previous)?;
             self.progress.add(rows.len() as u64);
             written.rows.extend(rows.iter().map(|row| row.key));
         }
@@ -266,16 +264,7 @@ impl Generation<'_> {
             }
         }
         tally.totals.as_int64().map_err(|reason| Failure::new(Exit::InvalidEntries, reason))?;
-        Ok(Generated {
-            file,
-            ledger: snapshot.ledger().clone(),
-            rows,
-            fingerprints,
-            held: bad,
-            totals: tally.totals,
-            guarded_cells: tally.guarded_cells,
-            carried_over,
-        })
+        Ok(Generated { file, ledger: snapshot.ledger().clone(), rows, fingerprints, held: bad, tally, carried_over })
     }
 }
 
@@ -313,24 +302,24 @@ impl<W: Write> Written<W> {
         &mut self,
         rows: &[DueRow],
         chunk: &EntryChunk,
+        list: &FieldList,
         twice: &[Id],
         previous: DateTime<Utc>,
     ) -> Result<(), Failure> {
         self.fingerprints.push(chunk.fingerprint);
-        for DueRow { scheduled_ms, key, unmarkable } in rows {
-            let pushed = match chunk.entry(&key.entry)? {
-                _ if *unmarkable => Err("the queue row's metadata is not an object".to_owned()),
-                None if key.entry == Id::ABSENT => Err("the queue row's entryId is missing or no ObjectId".to_owned()),
-                None => Err(NO_SUCH_ENTRY.to_owned()),
-                Some(_) if twice.binary_search(&key.entry).is_ok() => {
-                    Err("the entry is queued more than once for this file".to_owned())
+        let mut fields = EntryFields::default();
+        for row in rows {
+            let DueRow { scheduled_ms, key, .. } = row;
+            let found = chunk.read(key.entry, list, &mut fields)?;
+            let exported = chunk.exported(&key.entry);
+            let twice = twice.binary_search(&key.entry).is_ok();
+            let pushed = match (found, row_faults(row, found, twice, exported)) {
+                (true, faults) if faults.is_empty() => self.sheet.push(&fields).map_err(write_failed)?,
+                (true, mut faults) => {
+                    faults.extend(self.sheet.check(&fields).err());
+                    Err(faults.join("; "))
                 }
-                Some(fields) => match (validate(&fields), chunk.exported(&key.entry)) {
-                    (Ok(valid), None) => self.sheet.push(&valid).map_err(write_failed)?,
-                    (Ok(_), Some(exported)) => Err(exported.to_string()),
-                    (Err(reason), None) => Err(reason),
-                    (Err(reason), Some(exported)) => Err(format!("{reason}; {exported}")),
-                },
+                (false, faults) => Err(faults.join("; ")),
             };
             match pushed {
                 Ok(()) => self.carried_over += u64::from(*scheduled_ms <= previous.timestamp_millis()),
@@ -339,6 +328,26 @@ impl<W: Write> Written<W> {
         }
         Ok(())
     }
+}
+
+/// What is wrong with a row, whatever its entry says. Empty, and without an allocation, for nearly every one.
+fn row_faults(row: &DueRow, found: bool, twice: bool, exported: Option<ExportedIn>) -> Vec<String> {
+    let mut faults = Vec::new();
+    if row.scheduled_ms == NO_DATE {
+        faults.push("the queue row's scheduledFor is not a Date, so it would never be due".to_owned());
+    }
+    if row.unmarkable {
+        faults.push("the queue row's metadata is not an object".to_owned());
+    }
+    if !found && row.key.entry == Id::ABSENT {
+        faults.push("the queue row's entryId is missing or no ObjectId".to_owned());
+    } else if !found {
+        faults.push(NO_SUCH_ENTRY.to_owned());
+    } else if twice {
+        faults.push("the entry is queued more than once for this file".to_owned());
+    }
+    faults.extend(exported.map(|exported| exported.to_string()));
+    faults
 }
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.

@@ -57,7 +57,7 @@ impl Report {
     /// What the file says, as far as it is known.
     pub(super) fn describe(&mut self, generated: &Generated<Spool>) {
         let digests = generated.file.digests();
-        let entries = generated.totals.entries;
+        let entries = generated.tally.totals.entries;
         tracing::debug!(
             entries,
             held = generated.held.len(),
@@ -66,7 +66,7 @@ impl Report {
             "generated"
         );
         self.result.carried_over = generated.carried_over;
-        self.result.guarded_cells = generated.guarded_cells;
+        self.result.describe_cells(&generated.tally);
         self.result.held = generated.held_for_people();
     }
 }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::lease::Lease;
 use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, State};
-use crate::csv::entry_ids;
+use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::id::Id;
@@ -157,7 +157,12 @@ impl Pass<'_> {
         if read.is_none() || content.digests().sha256 != file.sha256 {
             return Err(lost_list(batch.id, "its official file is not there as it was committed"));
         }
-        let ids = entry_ids(content.open().map_err(unusable)?, self.config.format);
+        let layout = match &batch.settings {
+            Some(settings) => SheetOptions::stored(settings, batch.id.date(), 0).map(|options| options.layout),
+            None => Ok(self.config.layout.clone()),
+        };
+        let layout = layout.map_err(|reason| lost_list(batch.id, &reason))?;
+        let ids = entry_ids(content.open().map_err(unusable)?, &layout);
         let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
         let entries: Option<Vec<Id>> = ids.and_then(|ids| ids.iter().map(|id| Id::from_hex(id)).collect());
         let Some(entries) = entries else { return Err(lost_list(batch.id, "its file shows no ids of entries")) };

@@ -140,7 +140,7 @@ impl Pass<'_> {
     }
 
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<(), Failure> {
-        match self.store.record_file(claim, file).await? {
+        match self.store.record_file(claim, file, &self.export_settings(claim.batch)).await? {
             true => Ok(()),
             false => Err(lease_lost()),
         }
@@ -173,7 +173,7 @@ fn stored_sha256(batch: &Batch) -> Option<&str> {
 }
 
 fn manifest(batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
-    let (digests, totals) = (generated.file.digests(), &generated.totals);
+    let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
     // Checked when it was generated; a total that does not fit never comes this far.
     let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
     FileFacts {

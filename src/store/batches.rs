@@ -11,11 +11,11 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
 use super::Store;
-use super::document::{self, file_document};
+use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
 use super::untold::something_left;
-use crate::batch::{Batch, BatchId, Ending, Event, FileFacts, State};
+use crate::batch::{Batch, BatchId, Ending, Event, ExportSettings, FileFacts, State};
 use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 
@@ -75,12 +75,21 @@ impl Store {
         self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
     }
 
-    /// Stores the manifest with the file id, before the first byte leaves. `false` when the claim is lost.
+    /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. `false` when the claim is lost.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn record_file(&self, claim: &Claim, file: &FileFacts) -> Result<bool, StoreError> {
-        let changes = doc! { "$set": { "file": literal(file_document(file)), "updatedAt": "$$NOW" } };
+    pub async fn record_file(
+        &self,
+        claim: &Claim,
+        file: &FileFacts,
+        settings: &ExportSettings,
+    ) -> Result<bool, StoreError> {
+        let changes = doc! { "$set": {
+            "file": literal(file_document(file)),
+            "settings": literal(settings_document(settings)),
+            "updatedAt": "$$NOW",
+        }};
         Ok(self.change(claim.filter(), vec![changes]).await?.is_some())
     }
 

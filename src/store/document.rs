@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
-use crate::batch::{Attempt, Batch, BatchId, Ending, Event, FileFacts, Holder, State, Untold, Voided};
+use crate::batch::{Attempt, Batch, BatchId, Ending, Event, ExportSettings, FileFacts, Holder, State, Untold, Voided};
 use crate::failure::Stage;
 use crate::id::Id;
 
@@ -35,6 +35,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         early: window.is_some_and(|w| w.get_bool("early").unwrap_or(false)),
         next_retry_at: date(document, "nextRetryAt"),
         file: document.get_document("file").ok().map(file),
+        settings: document.get_document("settings").ok().map(export_settings),
         voided: documents(document, "voided").map(voided).collect(),
         refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
@@ -76,6 +77,31 @@ fn file(document: &Document) -> FileFacts {
         total_debit: int(document, "totalDebit").unwrap_or(0),
         total_credit: int(document, "totalCredit").unwrap_or(0),
         link: text(document, "link"),
+    }
+}
+
+/// The settings as they are stored under `settings`.
+pub(super) fn settings_document(settings: &ExportSettings) -> Document {
+    doc! {
+        "layout": &settings.layout,
+        "layoutSha256": &settings.layout_sha256,
+        "encoding": &settings.encoding,
+        "timezone": &settings.timezone,
+        "contraAccount": settings.contra_account.clone(),
+        "invalid": &settings.invalid,
+        "version": &settings.version,
+    }
+}
+
+fn export_settings(document: &Document) -> ExportSettings {
+    ExportSettings {
+        layout: text(document, "layout").unwrap_or_default(),
+        layout_sha256: text(document, "layoutSha256").unwrap_or_default(),
+        encoding: text(document, "encoding").unwrap_or_default(),
+        timezone: text(document, "timezone").unwrap_or_default(),
+        contra_account: text(document, "contraAccount"),
+        invalid: text(document, "invalid").unwrap_or_default(),
+        version: text(document, "version").unwrap_or_default(),
     }
 }
 

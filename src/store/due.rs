@@ -43,13 +43,16 @@ pub struct RowKey {
 /// A due row, in the order of the file: `scheduledFor`, then `_id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DueRow {
-    /// `scheduledFor`, milliseconds since 1970 UTC.
+    /// `scheduledFor`, milliseconds since 1970 UTC; [`NO_DATE`] when that is no Date.
     pub scheduled_ms: i64,
     /// What it is known by.
     pub key: RowKey,
     /// Whether `metadata` holds something that a mark would destroy: no object, and not absent or null either.
     pub unmarkable: bool,
 }
+
+/// Stands for a `scheduledFor` that is no Date: such rows come first, and are always invalid.
+pub const NO_DATE: i64 = i64::MIN;
 
 /// A sum over rows: equal when each of them still names the same entry and is due at the same time.
 pub(super) fn fingerprint<'a>(rows: impl Iterator<Item = &'a DueRow>) -> u64 {
@@ -71,6 +74,8 @@ pub struct DueRows {
 
 /// A search for due rows that goes on by itself. Dropping it ends it.
 pub struct DueScan {
+    /// Rows whose `scheduledFor` is no Date.
+    undated: DueRows,
     answers: mpsc::Receiver<Answer>,
     task: JoinHandle<()>,
 }
@@ -91,6 +96,13 @@ impl DueScan {
         mut session: ClientSession,
         cutoff: DateTime<Utc>,
     ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
+        let mut undated = DueRows::default();
+        let mut cursor = queue.find(undated_filter()).projection(row_fields()).session(&mut session).batch().await?;
+        let mut batches = cursor.stream(&mut session);
+        while let Some(batch) = batches.try_next().await? {
+            undated.extend(rows_of(&batch)?);
+        }
+        drop(batches);
         let cursor = queue
             .find(due_filter(cutoff))
             .projection(row_fields())
@@ -101,7 +113,7 @@ impl DueScan {
         let at = session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         let task = tokio::spawn(read_on(cursor, session, sender));
-        Ok((DueScan { answers, task }, at))
+        Ok((DueScan { undated, answers, task }, at))
     }
 
     async fn next(&mut self) -> Answer {
@@ -114,10 +126,9 @@ impl DueScan {
     /// # Errors
     /// When the database fails.
     pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
-        let mut due = DueRows::default();
+        let mut due = std::mem::take(&mut self.undated);
         while let Some(answer) = self.next().await? {
-            due.rows.extend(answer.rows);
-            due.unaddressable.extend(answer.unaddressable);
+            due.extend(answer);
         }
         due.rows.sort_unstable();
         Ok(due)
@@ -131,6 +142,13 @@ impl DueScan {
             in_order,
             |mut in_order| async move { Ok(in_order.next().await?.map(|chunk| (chunk, in_order))) },
         )
+    }
+}
+
+impl DueRows {
+    fn extend(&mut self, more: DueRows) {
+        self.rows.extend(more.rows);
+        self.unaddressable.extend(more.unaddressable);
     }
 }
 
@@ -174,6 +192,8 @@ impl<F: Fn(u64)> InOrder<F> {
     }
 
     async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
+        let undated = std::mem::take(&mut self.scan.undated);
+        self.take_in(undated)?;
         while !self.ended && self.window.len() < self.window_rows + self.chunk_rows {
             match self.scan.next().await? {
                 Some(answer) => self.take_in(answer)?,
@@ -258,6 +278,39 @@ pub(super) fn by_id() -> Hint {
     Hint::Keys(doc! { "_id": 1 })
 }
 
+/// Rows that are queued and say no instant. By types, because each of them is a range of the index: a negation would read every
+/// queued row. (A list of dates is found by its dates.)
+fn undated_filter() -> Document {
+    let types = [
+        "double",
+        "string",
+        "object",
+        "binData",
+        "objectId",
+        "bool",
+        "regex",
+        "javascript",
+        "int",
+        "timestamp",
+        "long",
+        "decimal",
+        "minKey",
+        "maxKey",
+    ];
+    let queued = |condition: Document| {
+        doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": condition }
+    };
+    doc! { "$or": [queued(doc! { "$in": [null, []] }), queued(doc! { "$type": &types[..] })] }
+}
+
+/// What a row of the file must still be at the commit: due, or, when it is held back, without a date.
+pub(super) fn open_filter(cutoff: DateTime<Utc>) -> Document {
+    let no_date = doc! { "scheduledFor": { "$not": { "$type": "date" } } };
+    let list = doc! { "scheduledFor": { "$type": "array" } };
+    let due = doc! { "scheduledFor": { "$lte": bson_date(cutoff) } };
+    doc! { "exportPath": "scheduled", "status": "queued", "$or": [due, no_date, list] }
+}
+
 /// What makes a row due.
 pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
     doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": { "$lte": bson_date(cutoff) } }
@@ -265,15 +318,18 @@ pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
 
 /// A row in memory, or its `_id` as text when that is no ObjectId.
 fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, StoreError> {
-    let mut due = DueRow::default();
+    let mut due = DueRow { scheduled_ms: NO_DATE, ..DueRow::default() };
     for element in row.iter_elements() {
         let element = element?;
-        match (element.key().as_str(), element.value()?) {
-            ("_id", RawBsonRef::ObjectId(id)) => due.key.row = Id(id.bytes()),
-            ("_id", other) => return Ok(Err(format!("{other:?}"))),
-            ("entryId", RawBsonRef::ObjectId(id)) => due.key.entry = Id(id.bytes()),
-            ("scheduledFor", RawBsonRef::DateTime(date)) => due.scheduled_ms = date.timestamp_millis(),
-            ("metadata", RawBsonRef::String(kind)) => due.unmarkable = !matches!(kind, "object" | "null" | "missing"),
+        // A text that is not UTF-8 cannot be read, and is none of the values that count here.
+        match (element.key().as_str(), element.value()) {
+            ("_id", Ok(RawBsonRef::ObjectId(id))) => due.key.row = Id(id.bytes()),
+            ("_id", Ok(other)) => return Ok(Err(format!("{other:?}"))),
+            ("_id", Err(_)) => return Ok(Err("a text that is not UTF-8".to_owned())),
+            ("entryId", Ok(RawBsonRef::ObjectId(id))) => due.key.entry = Id(id.bytes()),
+            ("scheduledFor", Ok(RawBsonRef::DateTime(date))) => due.scheduled_ms = date.timestamp_millis(),
+            ("metadata", Ok(RawBsonRef::String("object" | "missing" | "null" | "undefined"))) => {}
+            ("metadata", _) => due.unmarkable = true,
             _ => {}
         }
     }
@@ -304,7 +360,8 @@ mod tests {
                     let _ = sender.send(Ok(answer)).await;
                 }
             });
-            let mut in_order = InOrder::new(DueScan { answers: receiver, task }, WINDOW, CHUNK, |_| ());
+            let mut in_order =
+                InOrder::new(DueScan { undated: DueRows::default(), answers: receiver, task }, WINDOW, CHUNK, |_| ());
             let mut chunks = Vec::new();
             loop {
                 match in_order.next().await {
@@ -328,7 +385,7 @@ mod tests {
             let (sender, receiver) = mpsc::channel(1);
             let answer = DueRows { rows: (0..3).map(row).collect(), unaddressable: Vec::new() };
             let task = tokio::spawn(async move { drop(sender.send(Ok(Some(answer))).await) });
-            assert!(DueScan { answers: receiver, task }.all().await.is_err());
+            assert!(DueScan { undated: DueRows::default(), answers: receiver, task }.all().await.is_err());
         });
     }
 

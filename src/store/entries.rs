@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::TryStreamExt;
+use mongodb::bson::spec::ElementType;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{ClientSession, Collection};
@@ -14,7 +15,7 @@ use mongodb::{ClientSession, Collection};
 use super::due::{CHUNK_ROWS, RowKey};
 use super::error::StoreError;
 use super::exported::ExportedIn;
-use crate::entry::EntryFields;
+use crate::entry::{EntryFields, FieldList, PathNode, Stored};
 use crate::id::Id;
 use crate::money::Number;
 
@@ -60,15 +61,19 @@ impl EntryChunk {
         Some(self.find(id)?.hash)
     }
 
-    /// The entry of an id; `None` when there is no such journal entry.
+    /// Reads the entry of an id into `fields`, by the list that the chunk was fetched with; `false` when there is no such entry.
     ///
     /// # Errors
     /// When the document is malformed.
-    pub fn entry(&self, id: &Id) -> Result<Option<EntryFields<'_>>, StoreError> {
-        let Some(place) = self.find(id) else { return Ok(None) };
+    pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool, StoreError> {
+        let Some(place) = self.find(&id) else { return Ok(false) };
         let reply = self.batches[place.batch as usize].as_raw_document().as_bytes();
         let bytes = &reply[place.offset as usize..(place.offset + place.length) as usize];
-        fields(*id, RawDocument::from_bytes(bytes)?).map(Some)
+        fields.id = id;
+        fields.values.clear();
+        fields.values.resize(list.len(), Stored::Missing);
+        read(list.tree(), RawDocument::from_bytes(bytes)?, &mut fields.values)?;
+        Ok(true)
     }
 
     fn find(&self, id: &Id) -> Option<Place> {
@@ -92,12 +97,12 @@ pub(super) async fn fetch(
     entries: &Collection<Document>,
     session: &mut ClientSession,
     ids: &[Bson],
-    with_metadata: bool,
+    fields: &FieldList,
 ) -> Result<EntryChunk, StoreError> {
-    let mut wanted = doc! { "status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1 };
-    if with_metadata {
-        wanted.extend(doc! { "metadata.crAccount": 1, "metadata.drAccount": 1, "metadata.voucherNo": 1 });
-    }
+    // Exactly the fields that the file depends on: the fingerprint covers what comes. `_id` comes always.
+    let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
+    let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
+    let wanted: Document = wanted.collect();
     let mut cursor = entries
         .find(doc! { "_id": { "$in": ids } })
         .projection(wanted)
@@ -142,61 +147,52 @@ impl EntryChunk {
     }
 }
 
-/// One pass over the document: each element is looked at once.
-fn fields(id: Id, entry: &RawDocument) -> Result<EntryFields<'_>, StoreError> {
-    let mut fields = EntryFields { id, ..EntryFields::default() };
-    for element in entry.iter_elements() {
+/// One pass over the document: each element is looked at once. What cannot be read is a value that no column takes, not a failure of
+/// the database: the entry is refused by name, and the others go on.
+fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'a>]) -> Result<(), StoreError> {
+    for element in document.iter_elements() {
         let element = element?;
-        let value = element.value()?;
-        match element.key().as_str() {
-            "status" => fields.status = value.as_str(),
-            "date" => fields.date_ms = value.as_datetime().map(|date| date.timestamp_millis()),
-            "accountCode" => fields.account = text("accountCode", value, &mut fields.not_text),
-            "description" => fields.description = text("description", value, &mut fields.not_text),
-            "amount" => fields.amount = number(value),
-            "type" => fields.kind = value.as_str(),
-            "metadata" => {
-                let Some(metadata) = value.as_document() else { continue };
-                for element in metadata.iter_elements() {
-                    let element = element?;
-                    let value = element.value()?;
-                    let not_text = &mut fields.not_text;
-                    match element.key().as_str() {
-                        "crAccount" => fields.cr_account = text("metadata.crAccount", value, not_text),
-                        "drAccount" => fields.dr_account = text("metadata.drAccount", value, not_text),
-                        "voucherNo" => fields.voucher_no = text("metadata.voucherNo", value, not_text),
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
+        let Some(node) = tree.iter().find(|node| node.name == element.key().as_str()) else { continue };
+        let value = element.value();
+        match &value {
+            Ok(RawBsonRef::Document(document)) => read(&node.below, document, values)?,
+            Ok(RawBsonRef::Array(_)) => inside_a_list(&node.below, values),
+            Ok(_) | Err(_) => {}
+        }
+        if let Some(slot) = node.slot {
+            values[slot] = match value {
+                Ok(value) => stored(value),
+                Err(_) if element.element_type() == ElementType::String => Stored::NotUtf8,
+                Err(_) => Stored::Other("a value that cannot be read"),
+            };
         }
     }
-    Ok(fields)
+    Ok(())
 }
 
-/// The text of a field; remembers the field's name when it holds something else: an account number that was stored as a number is not
-/// an account that was left empty.
-fn text<'a>(field: &'static str, value: RawBsonRef<'a>, not_text: &mut Option<&'static str>) -> Option<&'a str> {
-    match value {
-        RawBsonRef::String(text) => Some(text),
-        RawBsonRef::Null | RawBsonRef::Undefined => None,
-        _ => {
-            not_text.get_or_insert(field);
-            None
+/// A path that leads through a list names no one value.
+fn inside_a_list(tree: &[PathNode], values: &mut [Stored<'_>]) {
+    for node in tree {
+        if let Some(slot) = node.slot {
+            values[slot] = Stored::Other("something inside a list");
         }
+        inside_a_list(&node.below, values);
     }
 }
 
-fn number(value: RawBsonRef<'_>) -> Option<Number> {
+fn stored(value: RawBsonRef<'_>) -> Stored<'_> {
     match value {
-        RawBsonRef::Int32(n) => Some(Number::Int(i64::from(n))),
-        RawBsonRef::Int64(n) => Some(Number::Int(n)),
-        RawBsonRef::Double(n) => Some(Number::Double(n)),
-        RawBsonRef::Decimal128(n) => Some(Number::Decimal(n.bytes())),
-        RawBsonRef::Null | RawBsonRef::Undefined => None,
-        RawBsonRef::String(_) => Some(Number::Other("string")),
-        RawBsonRef::Boolean(_) => Some(Number::Other("boolean")),
-        _ => Some(Number::Other("value of another type")),
+        RawBsonRef::Null | RawBsonRef::Undefined => Stored::Missing,
+        RawBsonRef::String(text) => Stored::Text(text),
+        RawBsonRef::Int32(n) => Stored::Number(Number::Int(i64::from(n))),
+        RawBsonRef::Int64(n) => Stored::Number(Number::Int(n)),
+        RawBsonRef::Double(n) => Stored::Number(Number::Double(n)),
+        RawBsonRef::Decimal128(n) => Stored::Number(Number::Decimal(n.bytes())),
+        RawBsonRef::DateTime(date) => Stored::Date(date.timestamp_millis()),
+        RawBsonRef::ObjectId(id) => Stored::Id(Id(id.bytes())),
+        RawBsonRef::Boolean(_) => Stored::Other("true or false"),
+        RawBsonRef::Array(_) => Stored::Other("a list"),
+        RawBsonRef::Document(_) => Stored::Other("a document"),
+        _ => Stored::Other("a value of another type"),
     }
 }

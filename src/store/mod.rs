@@ -46,7 +46,7 @@ pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
 pub use deployment::Deployment;
-pub use due::{DueRow, DueRows, DueScan, RowKey, ScanError, in_chunks};
+pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
 pub use exported::ExportedIn;

@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::exported::ExportedIn;
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
+use crate::entry::FieldList;
 use crate::id::Id;
 
 /// Commands in flight: the server joins two chunks while the client writes another. Of two cores, the third one uses what two leave idle:
@@ -95,14 +96,14 @@ impl Snapshot {
     pub fn join<'a, E: From<StoreError> + 'a>(
         &'a self,
         chunks: impl Stream<Item = Result<Vec<DueRow>, E>> + 'a,
-        with_metadata: bool,
+        fields: &'a FieldList,
     ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk), E>> + 'a {
         chunks
             .map(move |rows| async move {
                 let rows = rows?;
                 let mut session = snapshot_session(&self.store, self.at).await?;
                 let ids = entry_ids(rows.iter().map(|row| &row.key));
-                let entries = fetch(&self.store.entries, &mut session, &ids, with_metadata);
+                let entries = fetch(&self.store.entries, &mut session, &ids, fields);
                 let (mut chunk, exported) = try_join(entries, self.exported(&ids)).await?;
                 chunk.exported = exported;
                 chunk.fingerprint.rows = fingerprint(rows.iter());

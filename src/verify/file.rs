@@ -4,7 +4,7 @@ use std::io;
 
 use super::{Findings, Kind, Verification};
 use crate::batch::{Batch, FileFacts};
-use crate::csv::recount;
+use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::{Destination, Known, Look};
 use crate::failure::Failure;
 use crate::spool::{Digests, Spool, SpoolWriter};
@@ -41,18 +41,21 @@ impl Verification<'_> {
             );
             findings.add(batch.id, Kind::Content, message);
         }
-        let encoding = self.config.encoding.unwrap_or(self.config.format.default_encoding());
+        let SheetOptions { layout, encoding, .. } = self.options(batch);
+        let encoding = encoding.unwrap_or(layout.encoding);
         let open = content.open().map_err(|error| self.spool_failed(&error))?;
-        match recount(open, self.config.format, encoding) {
+        match recount(open, &layout, encoding) {
             Err(reason) => {
-                let format = self.config.format.name();
-                let message = format!("it cannot be counted as {format} in {}: {reason}", encoding.name());
+                let name = &layout.name;
+                let message = format!("it cannot be counted as {name} in {}: {reason}", encoding.name());
                 findings.add(batch.id, Kind::Totals, message);
                 return Ok(None);
             }
-            Ok(totals) => {
-                let recounted = (totals.entries, totals.rows, totals.total_debit, totals.total_credit);
-                let recorded = (file.entries, file.rows, i128::from(file.total_debit), i128::from(file.total_credit));
+            Ok(Recount { totals, has_sums }) => {
+                let sums = |debit, credit| if has_sums { (debit, credit) } else { (0, 0) };
+                let recounted = (totals.entries, totals.rows, sums(totals.total_debit, totals.total_credit));
+                let (debit, credit) = (i128::from(file.total_debit), i128::from(file.total_credit));
+                let recorded = (file.entries, file.rows, sums(debit, credit));
                 if recounted != recorded {
                     let message = format!(
                         "a recount of the file gives (entries, rows, debit and credit in satang) {recounted:?}, \

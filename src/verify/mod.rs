@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, State};
 use crate::config::Config;
+use crate::csv::SheetOptions;
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::money::Baht;
@@ -26,6 +27,8 @@ pub enum Kind {
     MissingBatch,
     /// The official file is gone or in the trash.
     MissingFile,
+    /// The settings that are stored with the batch cannot be read.
+    Settings,
     /// The file is not the one that was committed.
     Content,
     /// Counts or sums of the file are not those on record.
@@ -56,6 +59,7 @@ impl Kind {
         match self {
             Kind::MissingBatch => "missing_batch",
             Kind::MissingFile => "missing_file",
+            Kind::Settings => "settings",
             Kind::Content => "content",
             Kind::Totals => "totals",
             Kind::Log => "log",
@@ -97,6 +101,9 @@ pub struct Checked {
     pub total_debit: String,
     /// Sum of the credit column, exact decimal baht.
     pub total_credit: String,
+    /// Whose layout, encoding, zone and contra account were taken: `stored` with the batch, or those of `today`, because it was exported
+    /// by an earlier version.
+    pub settings: &'static str,
 }
 
 /// What was looked at, and what was found.
@@ -116,7 +123,7 @@ impl Findings {
 
 /// What a verification works with.
 pub struct Verification<'a> {
-    /// The settings: format, encoding and contra account must be those of the exports.
+    /// The settings; layout, encoding and contra account count only for batches that have none stored.
     pub config: &'a Config,
     /// The database.
     pub store: &'a Store,
@@ -160,6 +167,9 @@ impl Verification<'_> {
             return Ok(());
         };
         check_log(&batch, &log, findings);
+        if let Some(Err(reason)) = stored_options(&batch) {
+            findings.add(batch.id, Kind::Settings, format!("{reason}; today's settings are taken instead"));
+        }
         let content = self.check_file(&batch, file, findings).await?;
         // A batch whose rows are still being marked has fewer of them: that is no fault.
         if batch.state == State::Completed {
@@ -167,6 +177,27 @@ impl Verification<'_> {
         }
         Ok(())
     }
+}
+
+impl Verification<'_> {
+    /// What decided the bytes of the file: as stored with the batch, else as set today.
+    fn options(&self, batch: &Batch) -> SheetOptions {
+        let number = batch.number.unwrap_or_default();
+        stored_options(batch).and_then(Result::ok).unwrap_or_else(|| SheetOptions {
+            layout: self.config.layout.clone(),
+            encoding: self.config.encoding,
+            zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
+            business_date: batch.id.date(),
+            batch_number: number,
+            contra_account: self.config.contra_account.clone(),
+        })
+    }
+}
+
+/// `None` for batches of earlier versions, which have none.
+fn stored_options(batch: &Batch) -> Option<Result<SheetOptions, String>> {
+    let settings = batch.settings.as_ref()?;
+    Some(SheetOptions::stored(settings, batch.id.date(), batch.number.unwrap_or_default()))
 }
 
 fn checked(batch: &Batch) -> Checked {
@@ -178,6 +209,7 @@ fn checked(batch: &Batch) -> Checked {
         entries: file.entries,
         total_debit: Baht::new(i128::from(file.total_debit)).to_string(),
         total_credit: Baht::new(i128::from(file.total_credit)).to_string(),
+        settings: if batch.settings.is_some() { "stored" } else { "today" },
     }
 }
 

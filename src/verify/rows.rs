@@ -10,12 +10,10 @@ use futures_util::TryStreamExt;
 
 use super::{Findings, Kind, Verification};
 use crate::batch::{Batch, FileFacts};
-use crate::csv::{Sheet, SheetOptions, differing_entries, entry_ids};
-use crate::entry::{EntryFields, NO_SUCH_ENTRY, validate};
+use crate::csv::{Sheet, differing_entries, entry_ids};
+use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::id::Id;
-use crate::money::Number;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{DueRow, MarkedRows, Snapshot, in_chunks};
 
@@ -61,7 +59,7 @@ impl Verification<'_> {
             }
             return Ok(());
         };
-        let differing = differing_entries(self.open(content)?, self.open(&again)?, self.config.format)
+        let differing = differing_entries(self.open(content)?, self.open(&again)?, &self.options(batch).layout)
             .map_err(|reason| Failure::new(Exit::Unexpected, reason))?;
         if differing.is_empty() && told.is_empty() {
             let message = "the same cells give other bytes: the settings (encoding) are not those of the export";
@@ -82,7 +80,7 @@ impl Verification<'_> {
         content: &Spool,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        let ids = entry_ids(self.open(content)?, self.config.format);
+        let ids = entry_ids(self.open(content)?, &self.options(batch).layout);
         let Some(ids) = ids.map_err(|reason| Failure::new(Exit::Unexpected, reason))? else { return Ok(()) };
         let in_file: BTreeSet<String> = ids.into_iter().collect();
         let in_rows: BTreeSet<String> = marked.rows.iter().map(|row| row.key.entry.to_string()).collect();
@@ -105,12 +103,15 @@ impl Verification<'_> {
         findings: &mut Findings,
     ) -> Result<Spool, Failure> {
         let failed = |error| self.spool_failed(&error);
-        let mut sheet = Sheet::new(self.spool()?, self.options(batch)).map_err(failed)?;
-        let mut chunks = std::pin::pin!(snapshot.join(in_chunks(rows), true));
+        let options = self.options(batch);
+        let list = FieldList::of(&options.layout);
+        let mut sheet = Sheet::new(self.spool()?, &options, &list).map_err(failed)?;
+        let mut chunks = std::pin::pin!(snapshot.join(in_chunks(rows), &list));
         let mut position = 0;
         while let Some((rows, chunk)) = chunks.try_next().await? {
+            let mut fields = EntryFields::default();
             for DueRow { key, .. } in rows {
-                let entry = chunk.entry(&key.entry)?;
+                let entry = chunk.read(key.entry, &list, &mut fields)?.then_some(&mut fields);
                 if let Some((kind, reason)) = push(&mut sheet, entry).map_err(failed)? {
                     let message = format!("entry {}: {reason}; {REVERSAL}", key.entry);
                     findings.add(batch.id, kind, message);
@@ -123,61 +124,30 @@ impl Verification<'_> {
         spool.into_spool().map_err(failed)
     }
 
-    fn options(&self, batch: &Batch) -> SheetOptions {
-        SheetOptions {
-            format: self.config.format,
-            encoding: self.config.encoding,
-            zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
-            business_date: batch.id.date(),
-            contra_account: self.config.contra_account.clone(),
-        }
-    }
-
     fn open(&self, spool: &Spool) -> Result<std::fs::File, Failure> {
         spool.open().map_err(|error| self.spool_failed(&error))
     }
 }
 
 /// Writes an entry, or a stand-in; what is wrong with it, if it is not merely edited.
-fn push(sheet: &mut Sheet<SpoolWriter>, entry: Option<EntryFields<'_>>) -> std::io::Result<Option<(Kind, String)>> {
-    let problem = match entry {
-        None => Some((Kind::Deleted, NO_SUCH_ENTRY.to_owned())),
-        Some(fields) => {
-            let cancelled = fields.status != Some("approved");
-            let as_approved = EntryFields { status: Some("approved"), ..fields };
-            let unwritable = match validate(&as_approved) {
-                Ok(valid) => sheet.push(&valid)?.err(),
-                Err(reason) => Some(reason),
-            };
-            match (cancelled, unwritable) {
-                (false, None) => return Ok(None),
-                // The line is written; it only no longer stands.
-                (true, None) => return Ok(Some((Kind::Cancelled, cancellation(&fields)))),
-                (true, Some(_)) => Some((Kind::Cancelled, cancellation(&fields))),
-                (false, Some(reason)) => Some((Kind::Edited, format!("it was edited: {reason}"))),
-            }
-        }
+fn push(
+    sheet: &mut Sheet<SpoolWriter>,
+    entry: Option<&mut EntryFields<'_>>,
+) -> std::io::Result<Option<(Kind, String)>> {
+    let Some(fields) = entry else {
+        sheet.push_stand_in()?;
+        return Ok(Some((Kind::Deleted, NO_SUCH_ENTRY.to_owned())));
     };
-    if let Ok(stand_in) = validate(&STAND_IN) {
-        let _ = sheet.push(&stand_in)?;
+    let cancelled = fields.cancellation();
+    fields.approve();
+    let unwritable = sheet.push(fields)?.err();
+    if unwritable.is_some() {
+        sheet.push_stand_in()?;
     }
-    Ok(problem)
+    Ok(match (cancelled, unwritable) {
+        (None, None) => None,
+        // The line may be written; it only no longer stands.
+        (Some(status), _) => Some((Kind::Cancelled, format!("its {status}, no longer approved"))),
+        (None, Some(reason)) => Some((Kind::Edited, format!("it was edited: {reason}"))),
+    })
 }
-
-fn cancellation(fields: &EntryFields<'_>) -> String {
-    format!("its status is {:?}, no longer approved", fields.status.unwrap_or_default())
-}
-
-const STAND_IN: EntryFields<'static> = EntryFields {
-    id: Id::ABSENT,
-    status: Some("approved"),
-    date_ms: Some(0),
-    account: Some("-"),
-    description: None,
-    amount: Some(Number::Int(1)),
-    kind: Some("debit"),
-    cr_account: Some("-"),
-    dr_account: None,
-    voucher_no: Some("-"),
-    not_text: None,
-};

@@ -33,6 +33,7 @@ pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
         "Two commands" => two_commands,
         "Install" => install,
         "Configure" => configure,
+        "The file" => own_layout,
         "Google set-up" => google,
         "Schedule it" => schedule,
         "Tell people" => tell_people,
@@ -168,6 +169,18 @@ fn tell_people(walk: &mut Walk) {
     let line = line.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook"));
     all_checks_are_ok(line.env("BATCH_EXPORT_PING_URL", &people.url("/ping")).run());
     assert_eq!(people.posted().len(), 2);
+}
+
+/// A layout of one's own, from a built-in one to a day's totals.
+fn own_layout(walk: &mut Walk) {
+    let desk = Desk::new();
+    seed_day(&desk.day.db, DATE, 5);
+    desk.line(&walk.next("batch-export layout show")).run().expect_code(0);
+    desk.line(&walk.next("sed -i")).run().expect_code(0);
+    let checked = desk.line(&walk.next("batch-export layout check")).run().expect_code(0).stdout;
+    assert!(checked.contains("Entry ID;Date;Account;Debit;Credit;Description"), "{checked}");
+    let dry = desk.json(&walk.next("batch-export run --dry-run --format")).run().expect_code(0).json();
+    assert_eq!((dry["outcome"].as_str(), dry["entries"].as_u64()), (Some("dry_run"), Some(5)));
 }
 
 /// A person gives consent for the first time, and it is good for an export: at a machine with a browser, then for a server.

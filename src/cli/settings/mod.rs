@@ -71,7 +71,7 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
         Name::Init => &[DATABASE_SETTINGS],
         Name::Auth => &[&[&CREDENTIALS]],
         Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
-        Name::Completions | Name::Man => &[],
+        Name::Layout | Name::Completions | Name::Man => &[],
     };
     own.concat()
 }

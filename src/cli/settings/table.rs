@@ -161,18 +161,20 @@ pub const FILE_NAME: Setting =
     setting("file-name", "BATCH_EXPORT_FILE_NAME", "NAME", "Name of the file; {date} stands for the business date")
         .or_else("batch_{date}.csv");
 /// Layout of the file.
-pub const FORMAT: Setting =
-    setting("format", "BATCH_EXPORT_FORMAT", "FORMAT", "Layout of the file: journal or express").or("journal").common();
+pub const FORMAT: Setting = setting(
+    "format",
+    "BATCH_EXPORT_FORMAT",
+    "FORMAT",
+    "Layout of the file: journal, express or the path of a layout file",
+)
+.or("journal")
+.common();
 /// Encoding of the file.
 pub const ENCODING: Setting =
-    setting("encoding", "BATCH_EXPORT_ENCODING", "ENCODING", "utf-8, utf-8-bom or windows-874").or_else("the format's");
+    setting("encoding", "BATCH_EXPORT_ENCODING", "ENCODING", "utf-8, utf-8-bom or windows-874").or_else("the layout's");
 /// Contra account of entries that name none.
-pub const CONTRA_ACCOUNT: Setting = setting(
-    "contra-account",
-    "BATCH_EXPORT_CONTRA_ACCOUNT",
-    "CODE",
-    "Contra account of entries that name none (express only)",
-);
+pub const CONTRA_ACCOUNT: Setting =
+    setting("contra-account", "BATCH_EXPORT_CONTRA_ACCOUNT", "CODE", "Contra account of entries that name none");
 
 /// Zone of business dates.
 pub const TIMEZONE: Setting =

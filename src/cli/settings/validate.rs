@@ -6,15 +6,18 @@ use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::{self, Setting};
 use super::{Settings, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
 use crate::cli::environment;
+use crate::cli::layout_file;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
+use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
 use crate::secret::{Secret, conceal, conceal_typed, conceal_user};
 
@@ -40,6 +43,8 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
     let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
     let switch = |setting| settings.get(setting).map_or(Ok(false), Typed::switch);
     let path = |setting| text(setting).map(PathBuf::from);
+    let layout = Arc::new(layout_file::named(of(&table::FORMAT).text)?);
+    let encoding = settings.get(&table::ENCODING).map(|typed| encoding(typed, &layout)).transpose()?;
     Ok(Config {
         mongodb_uri: settings.get(&table::MONGODB_URI).map(mongodb_uri).transpose()?,
         database: settings.get(&table::DATABASE).map(Typed::name).transpose()?,
@@ -58,8 +63,8 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
             cutoff: of(&table::CUTOFF).parse_with(parse_time)?,
         },
         file_name: settings.get(&table::FILE_NAME).map(file_name).transpose()?,
-        format: of(&table::FORMAT).parse()?,
-        encoding: settings.get(&table::ENCODING).map(Typed::parse).transpose()?,
+        layout,
+        encoding,
         contra_account: text(&table::CONTRA_ACCOUNT),
         invalid: invalid_policy(of(&table::INVALID))?,
         allow_reexport: switch(&table::ALLOW_REEXPORT)?,
@@ -179,6 +184,14 @@ fn collections(settings: &Settings) -> Result<Collections, Failure> {
         log: name(&table::LOG_COLLECTION)?,
         batches: name(&table::BATCH_COLLECTION)?,
     })
+}
+
+/// An encoding that has the characters of the layout's own texts.
+fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding, Failure> {
+    let encoding: Encoding = typed.parse()?;
+    let fits = layout.fits(encoding);
+    fits.map_err(|reason| typed.wrong(format!("the layout {} needs more: {reason}", layout.name)))?;
+    Ok(encoding)
 }
 
 /// One path component with the business date in it.

@@ -11,9 +11,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use mongodb::bson::{Bson, doc};
 
 use super::{CommitRequest, Stopped};
+use crate::entry::FieldList;
 use crate::id::Id;
 use crate::store::Store;
-use crate::store::due::{CHUNK_ROWS, RowKey, due_filter, fingerprint, rows_of_ids};
+use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, rows_of_ids};
 use crate::store::entries::{Fingerprint, entry_ids, fetch};
 use crate::store::error::StoreError;
 
@@ -41,7 +42,7 @@ impl Store {
     ) -> Result<Vec<u32>, Stopped> {
         let (now, contents, exported) = try_join3(
             self.rows_now(request, rows),
-            self.contents(rows, request.with_metadata),
+            self.contents(rows, request.fields),
             self.exported_before(request, rows),
         )
         .await?;
@@ -61,14 +62,14 @@ impl Store {
     /// The rows of a chunk that are still due.
     async fn rows_now(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
         let mut session = self.client.start_session().await?;
-        let due = rows_of_ids(&self.queue, &mut session, rows.iter(), due_filter(request.cutoff)).await?;
+        let due = rows_of_ids(&self.queue, &mut session, rows.iter(), open_filter(request.cutoff)).await?;
         Ok(fingerprint(due.iter()))
     }
 
     /// The sum over the entries of these rows, and what each of them looks like; 0 for an entry that is not there.
-    async fn contents(&self, rows: &[RowKey], with_metadata: bool) -> Result<(u64, Vec<u32>), StoreError> {
+    async fn contents(&self, rows: &[RowKey], fields: &FieldList) -> Result<(u64, Vec<u32>), StoreError> {
         let mut session = self.client.start_session().await?;
-        let chunk = fetch(&self.entries, &mut session, &entry_ids(rows.iter()), with_metadata).await?;
+        let chunk = fetch(&self.entries, &mut session, &entry_ids(rows.iter()), fields).await?;
         let contents = rows.iter().map(|key| chunk.hash(&key.entry).unwrap_or(0)).collect();
         Ok((chunk.fingerprint.entries, contents))
     }
@@ -93,7 +94,7 @@ impl Store {
         let mut held = request.held.iter().map(|(key, _)| key).peekable();
         let mut edited = Vec::new();
         for (rows, before) in chunks {
-            let (_, now) = self.contents(rows, request.with_metadata).await?;
+            let (_, now) = self.contents(rows, request.fields).await?;
             for ((key, before), now) in rows.iter().zip(before).zip(now) {
                 if held.next_if_eq(&key).is_none() && *before != now {
                     edited.push(key.entry);

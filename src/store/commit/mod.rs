@@ -26,7 +26,8 @@ use super::due::RowKey;
 use super::entries::Fingerprint;
 use super::error::{Kind, StoreError};
 use super::snapshot::Ledger;
-use crate::batch::FileFacts;
+use crate::batch::{ExportSettings, FileFacts};
+use crate::entry::FieldList;
 
 /// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
 const TRANSACTION_TRIES: u32 = 6;
@@ -50,8 +51,10 @@ pub struct CommitRequest<'a> {
     pub rows: &'a [RowKey],
     /// Per 5,000 of them, what they and their entries looked like.
     pub fingerprints: &'a [Fingerprint],
-    /// Whether the fingerprints cover `metadata`.
-    pub with_metadata: bool,
+    /// What decided the bytes of the file.
+    pub settings: &'a ExportSettings,
+    /// The fields that the fingerprints cover.
+    pub fields: &'a FieldList,
     /// The rows among them that are held back, in order, with the reason.
     pub held: &'a [(RowKey, String)],
     /// The window's cut-off.

@@ -11,8 +11,8 @@ use crate::batch::{Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
 use crate::store::batches::Claim;
-use crate::store::document::{bson_date, date, file_document, int};
-use crate::store::due::{by_id, due_filter};
+use crate::store::document::{bson_date, date, file_document, int, settings_document};
+use crate::store::due::{by_id, due_filter, open_filter};
 use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
@@ -94,6 +94,7 @@ impl Store {
             "state": state.name(),
             "number": request.ledger.number + 1,
             "file": literal(file_document(request.file)),
+            "settings": literal(settings_document(request.settings)),
             "marked": if in_pieces { 0 } else { request.file.entries as i64 },
             "completedAt": if in_pieces { Bson::Null } else { "$$NOW".into() },
             // Whoever comes next may mark the rows: from here on nobody holds the batch.
@@ -153,7 +154,7 @@ impl Store {
             let updates: Vec<Document> = held
                 .iter()
                 .map(|(key, reason)| {
-                    let mut filter = due_filter(request.cutoff);
+                    let mut filter = open_filter(request.cutoff);
                     filter.insert("_id", key.row);
                     let reason = literal(reason.as_str());
                     let changes = doc! { "status": "failed", "lastError": reason, "updatedAt": "$$NOW" };

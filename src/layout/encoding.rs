@@ -35,15 +35,31 @@ impl Encoding {
     }
 
     /// The bytes before the header.
-    pub(super) fn mark(self) -> &'static [u8] {
+    pub(crate) fn mark(self) -> &'static [u8] {
         match self {
             Encoding::Utf8 | Encoding::Windows874 => b"",
             Encoding::Utf8Bom => BYTE_ORDER_MARK,
         }
     }
 
+    /// A text in this encoding; `None` when the encoding lacks a character of it.
+    pub(crate) fn bytes(self, text: &str) -> Option<Vec<u8>> {
+        Encoder::new(self).encode(text).ok().map(<[u8]>::to_vec)
+    }
+
+    /// Bytes of this encoding as text, for a person to look at.
+    pub fn decode(self, bytes: &[u8]) -> String {
+        match self {
+            Encoding::Utf8 | Encoding::Utf8Bom => {
+                let text = String::from_utf8_lossy(bytes);
+                text.trim_start_matches('\u{feff}').to_owned()
+            }
+            Encoding::Windows874 => WINDOWS_874.decode_without_bom_handling(bytes).0.into_owned(),
+        }
+    }
+
     /// Whether these bytes are text in this encoding.
-    pub(super) fn is_valid(self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_valid(self, bytes: &[u8]) -> bool {
         match self {
             Encoding::Utf8 | Encoding::Utf8Bom => str::from_utf8(bytes).is_ok(),
             Encoding::Windows874 => !bytes.iter().any(|&byte| is_undefined(byte)),
@@ -62,7 +78,7 @@ impl FromStr for Encoding {
 }
 
 /// U+FEFF in UTF-8.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The bytes to which code page 874 gives no character.
 fn is_undefined(byte: u8) -> bool {
@@ -70,18 +86,26 @@ fn is_undefined(byte: u8) -> bool {
 }
 
 /// Encodes cells into a buffer of its own.
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     encoding: Encoding,
     buffer: Vec<u8>,
 }
 
+/// Some character of a text is not in the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lacking;
+
 impl Encoder {
-    pub(super) fn new(encoding: Encoding) -> Encoder {
+    pub(crate) fn new(encoding: Encoding) -> Encoder {
         Encoder { encoding, buffer: Vec::new() }
     }
 
-    /// The bytes of a cell, until the next call; or what cannot be encoded, as the end of a sentence: `U+1F600, which windows-874 lacks`.
-    pub(super) fn encode<'a>(&'a mut self, text: &'a str) -> Result<&'a [u8], String> {
+    pub(crate) fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// The bytes of a cell, until the next call.
+    pub(crate) fn encode<'a>(&'a mut self, text: &'a str) -> Result<&'a [u8], Lacking> {
         match self.encoding {
             Encoding::Utf8 | Encoding::Utf8Bom => Ok(text.as_bytes()),
             // Account codes, and descriptions in English.
@@ -90,22 +114,23 @@ impl Encoder {
         }
     }
 
-    fn windows_874(&mut self, text: &str) -> Result<&[u8], String> {
-        let lacks = |character: u32| Err(format!("U+{character:04X}, which windows-874 lacks"));
+    /// Whether the encoding has no such character.
+    pub(crate) fn lacks(&self, character: char) -> bool {
+        let mut bytes = [0; 4];
+        Encoder::new(self.encoding).encode(character.encode_utf8(&mut bytes)).is_err()
+    }
+
+    fn windows_874(&mut self, text: &str) -> Result<&[u8], Lacking> {
         self.buffer.clear();
         // One byte per character at most.
         self.buffer.resize(text.len(), 0);
         let mut encoder = WINDOWS_874.new_encoder();
         let (result, _, written) = encoder.encode_from_utf8_without_replacement(text, &mut self.buffer, true);
         let bytes = &self.buffer[..written];
-        // The control characters that encoding_rs lets through. They come before a character at which it stopped.
-        if let Some(&byte) = bytes.iter().find(|&&byte| is_undefined(byte)) {
-            return lacks(byte.into());
-        }
+        // The control characters that encoding_rs lets through.
         match result {
-            EncoderResult::InputEmpty => Ok(bytes),
-            EncoderResult::Unmappable(character) => lacks(character.into()),
-            EncoderResult::OutputFull => Err("more bytes than characters".to_owned()),
+            EncoderResult::InputEmpty if !bytes.iter().any(|&byte| is_undefined(byte)) => Ok(bytes),
+            EncoderResult::InputEmpty | EncoderResult::Unmappable(_) | EncoderResult::OutputFull => Err(Lacking),
         }
     }
 }

@@ -1,0 +1,230 @@
+//! `layout`: the layouts that are built in, one of them to start from, and what is wrong with a file.
+//!
+//! It works without a database and without settings: whoever writes a layout is often not the operator.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+
+use super::args::{LayoutAction, LayoutArgs, OutputFormat};
+use super::layout_file;
+use super::render::{self, Render};
+use crate::csv::{Sheet, SheetOptions};
+use crate::entry::{EntryFields, FieldList, Stored};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value};
+use crate::money::Number;
+
+/// 18 January 2026, noon in Bangkok.
+const SAMPLE_DATE_MS: i64 = 1_768_712_400_000;
+
+/// What `layout` says.
+#[derive(Debug, Serialize)]
+struct LayoutResult {
+    command: &'static str,
+    action: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    /// Of `list`.
+    layouts: Vec<Listed>,
+    /// Of `show` and `check`.
+    name: Option<String>,
+    /// Of `show`: the file to start from.
+    text: Option<String>,
+    /// Of `check`: the file that was looked at.
+    file: Option<String>,
+    /// Of `check`: everything that is wrong.
+    errors: Vec<Wrong>,
+    /// Of `check`: three sample entries as the file would have them.
+    sample: Option<String>,
+    /// Of `check`: what is wrong with sample entries in this layout.
+    refused: Vec<String>,
+}
+
+/// A built-in layout.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: String,
+    encoding: &'static str,
+    rows_per_entry: u64,
+    columns: Vec<String>,
+}
+
+/// Something wrong with a file.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    line: usize,
+    message: String,
+}
+
+impl LayoutResult {
+    fn new(action: &'static str) -> LayoutResult {
+        LayoutResult {
+            command: "layout",
+            action,
+            outcome: "completed",
+            exit_code: Exit::Ok.code(),
+            layouts: Vec::new(),
+            name: None,
+            text: None,
+            file: None,
+            errors: Vec::new(),
+            sample: None,
+            refused: Vec::new(),
+        }
+    }
+}
+
+impl Render for LayoutResult {
+    fn text(&self) -> String {
+        let mut text = self.text.clone().unwrap_or_default();
+        for layout in &self.layouts {
+            let rows = if layout.rows_per_entry == 1 { "one row" } else { "two rows" };
+            let columns = layout.columns.join(", ");
+            let _ = writeln!(text, "{:8} {}, {rows} per entry: {columns}", layout.name, layout.encoding);
+        }
+        let Some(file) = &self.file else { return text };
+        for wrong in &self.errors {
+            let _ = writeln!(text, "{file}, line {}: {}", wrong.line, wrong.message);
+        }
+        if let (Some(name), Some(sample)) = (&self.name, &self.sample) {
+            let _ = writeln!(
+                text,
+                "{file} is the layout {name}. Three sample entries as the file would have them:\n\n{sample}"
+            );
+        }
+        for refused in &self.refused {
+            let _ = writeln!(text, "{refused}");
+        }
+        text
+    }
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// `configuration`: there is no such built-in layout, or the file cannot be read.
+pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure> {
+    let result = match &args.action {
+        None | Some(LayoutAction::List) => list(),
+        Some(LayoutAction::Show { name }) => show(name)?,
+        Some(LayoutAction::Check { file }) => check(file)?,
+    };
+    let exit = if result.errors.is_empty() { Exit::Ok } else { Exit::Configuration };
+    render::print(&result, output);
+    Ok(exit)
+}
+
+fn list() -> LayoutResult {
+    let layouts = BUILT_IN.iter().filter_map(|(name, _)| Layout::built_in(name)).map(|layout| Listed {
+        encoding: layout.encoding.name(),
+        rows_per_entry: layout.rows_per_entry(),
+        columns: layout.columns.into_iter().map(|column| column.header).collect(),
+        name: layout.name,
+    });
+    LayoutResult { layouts: layouts.collect(), ..LayoutResult::new("list") }
+}
+
+fn show(name: &str) -> Result<LayoutResult, Failure> {
+    let Some((name, text)) = BUILT_IN.into_iter().find(|(known, _)| *known == name) else {
+        let names = BUILT_IN.map(|(name, _)| name).join(" and ");
+        return Err(Failure::configuration(format!("there is no built-in layout {name:?}"))
+            .next(format!("the built-in layouts are {names}")));
+    };
+    Ok(LayoutResult { name: Some(name.to_owned()), text: Some(text.to_owned()), ..LayoutResult::new("show") })
+}
+
+fn check(file: &str) -> Result<LayoutResult, Failure> {
+    let result = LayoutResult { file: Some(file.to_owned()), ..LayoutResult::new("check") };
+    let layout = match layout_file::read(file)? {
+        Ok(layout) => layout,
+        Err(errors) => {
+            let wrong = |LayoutError { line, message }| Wrong { line, message };
+            return Ok(LayoutResult {
+                outcome: Exit::Configuration.name(),
+                exit_code: Exit::Configuration.code(),
+                errors: errors.into_iter().map(wrong).collect(),
+                ..result
+            });
+        }
+    };
+    let name = Some(layout.name.clone());
+    let (sample, refused) = sample(layout).map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
+    Ok(LayoutResult { name, sample: Some(sample), refused, ..result })
+}
+
+/// A debit, a credit and an entry with awkward text, as the file would have them; and what is wrong with them.
+fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
+    let fields = FieldList::of(&layout);
+    let encoding = layout.encoding;
+    let options = SheetOptions {
+        layout: Arc::new(layout),
+        encoding: None,
+        zone: chrono_tz::Asia::Bangkok,
+        business_date: NaiveDate::from_ymd_opt(2026, 1, 18).unwrap_or_default(),
+        batch_number: 1,
+        contra_account: None,
+    };
+    let mut sheet = Sheet::new(Vec::new(), &options, &fields)?;
+    let mut refused = Vec::new();
+    for (kind, account, description) in [
+        ("debit", "5101-00", "ค่าเช่าสำนักงาน เดือนมกราคม 2569"),
+        ("credit", "4101-01", "Consulting services January"),
+        ("debit", " 5302-10 ", "=1+1; \"quoted\", and a second\nline"),
+    ] {
+        let entry = sample_entry(&options.layout, &fields, kind, account, description);
+        if let Err(reason) = sheet.push(&entry)? {
+            refused.push(format!("the {kind} entry {description:?} is not written: {reason}"));
+        }
+    }
+    let (bytes, _) = sheet.finish()?;
+    Ok((encoding.decode(&bytes), refused))
+}
+
+fn sample_entry<'a>(
+    layout: &'a Layout,
+    list: &FieldList,
+    kind: &'a str,
+    account: &'a str,
+    description: &'a str,
+) -> EntryFields<'a> {
+    let mut fields = EntryFields { id: Id([0x69; 12]), values: vec![Stored::Missing; list.len()] };
+    let mut set = |path: &str, value| {
+        if let Some(slot) = list.slot(path) {
+            fields.values[slot] = value;
+        }
+    };
+    for column in &layout.columns {
+        if let Value::Field(path, kind) = &column.value {
+            set(
+                path,
+                match kind {
+                    FieldKind::Text => Stored::Text("text"),
+                    FieldKind::Code => Stored::Text("A1"),
+                    FieldKind::Integer => Stored::Number(Number::Int(7)),
+                    FieldKind::Money => Stored::Number(Number::Int(700)),
+                    FieldKind::Date(_) => Stored::Date(SAMPLE_DATE_MS),
+                },
+            );
+        }
+    }
+    for (path, text) in [
+        ("status", "approved"),
+        ("type", kind),
+        ("accountCode", account),
+        ("description", description),
+        ("category", "general"),
+        ("clientId", "C-100"),
+        ("metadata.crAccount", "1102-00"),
+        ("metadata.drAccount", "1102-00"),
+    ] {
+        set(path, Stored::Text(text));
+    }
+    set("amount", Stored::Number(Number::Int(123_450)));
+    set("date", Stored::Date(SAMPLE_DATE_MS));
+    fields
+}

@@ -1,0 +1,180 @@
+//! The cells of the rows that are being staged: the last cell of the last row may still refuse the entry.
+//!
+//! There is one method per kind of cell, and the kind decides the treatment: text is guarded and encoded, codes are encoded, and
+//! figures and dates are ASCII of our own making. A column cannot forget the guard without saying that it is not text.
+
+use std::io::Write;
+
+use csv::ByteRecord;
+
+use super::Tally;
+use super::plan::{Plan, PlannedColumn};
+use crate::entry::{Code, Faults, is_plain};
+use crate::layout::{Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, lacking};
+use crate::money::Baht;
+
+/// One staged row.
+#[derive(Default)]
+pub(super) struct Row {
+    pub(super) cells: ByteRecord,
+    pub(super) debit_satang: i64,
+    pub(super) credit_satang: i64,
+    /// Guarded and trimmed cells, dropped characters.
+    pub(super) counts: Tally,
+}
+
+/// The staged rows of one entry. Keeps its buffers from entry to entry.
+pub(super) struct Cells {
+    rows: [Row; 2],
+    staged: usize,
+    encoder: Encoder,
+    formula_guard: bool,
+    line_breaks: LineBreaks,
+    invisible: Invisible,
+    decimal_comma: bool,
+    text: String,
+    bytes: Vec<u8>,
+}
+
+impl Cells {
+    pub(super) fn new(plan: &Plan) -> Cells {
+        Cells {
+            rows: Default::default(),
+            staged: 0,
+            encoder: Encoder::new(plan.encoding),
+            formula_guard: plan.formula_guard,
+            line_breaks: plan.line_breaks,
+            invisible: plan.invisible,
+            decimal_comma: plan.decimal_comma,
+            text: String::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Forgets the last entry.
+    pub(super) fn clear(&mut self) {
+        self.staged = 0;
+    }
+
+    /// The rows since [`Cells::clear`].
+    pub(super) fn staged(&self) -> &[Row] {
+        &self.rows[..self.staged]
+    }
+
+    /// Begins a row; the second one at most.
+    pub(super) fn begin(&mut self, debit_satang: i64, credit_satang: i64) {
+        let row = &mut self.rows[self.staged];
+        row.cells.clear();
+        (row.debit_satang, row.credit_satang, row.counts) = (debit_satang, credit_satang, Tally::default());
+        self.staged += 1;
+    }
+
+    /// A cell of bytes that need no treatment: of our own making, or the layout's own text.
+    pub(super) fn plain(&mut self, column: &PlannedColumn, cell: &[u8], faults: &mut Faults) {
+        // Only ASCII depends on the entry; the layout's own texts were counted when it was read.
+        check_length(column, &column.name, cell.len(), faults);
+        self.row().cells.push_field(cell);
+    }
+
+    /// A cell of the layout's own text, whose length was checked with the layout.
+    pub(super) fn own(&mut self, cell: &[u8]) {
+        self.row().cells.push_field(cell);
+    }
+
+    /// A number in decimal digits.
+    pub(super) fn number(&mut self, column: &PlannedColumn, number: impl std::fmt::Display, faults: &mut Faults) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        // A Vec takes everything.
+        let _ = write!(bytes, "{number}");
+        self.plain(column, &bytes, faults);
+        self.bytes = bytes;
+    }
+
+    /// An amount.
+    pub(super) fn money(&mut self, column: &PlannedColumn, satang: i64, faults: &mut Faults) {
+        let baht = Baht::new(satang.into());
+        if !self.decimal_comma {
+            return self.plain(column, baht.as_bytes(), faults);
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes.extend(baht.as_bytes().iter().map(|&byte| if byte == b'.' { b',' } else { byte }));
+        self.plain(column, &bytes, faults);
+        self.bytes = bytes;
+    }
+
+    /// A code that the importing program looks up: encoded, otherwise left alone.
+    pub(super) fn code(&mut self, column: &PlannedColumn, code: Code<'_>, faults: &mut Faults) {
+        let counts = &mut self.rows[self.staged - 1].counts;
+        counts.trimmed_cells += u64::from(code.trimmed);
+        self.encoded(column, code.field, code.text, false, faults);
+    }
+
+    /// Text that a person wrote: guarded, so that no spreadsheet takes it for a formula, and encoded.
+    pub(super) fn text(&mut self, column: &PlannedColumn, text: &str, faults: &mut Faults) {
+        if !is_plain(text) {
+            faults.add(format!("{} has {}", column.name, characters(text, is_control)));
+        }
+        if self.line_breaks == LineBreaks::Keep || !text.contains(['\r', '\n']) {
+            return self.encoded(column, &column.name, text, self.formula_guard, faults);
+        }
+        let mut line = std::mem::take(&mut self.text);
+        line.clear();
+        let mut rest = text;
+        while let Some(at) = rest.find(['\r', '\n']) {
+            line.push_str(&rest[..at]);
+            line.push(' ');
+            rest = rest[at..].strip_prefix("\r\n").unwrap_or(&rest[at + 1..]);
+        }
+        line.push_str(rest);
+        self.encoded(column, &column.name, &line, self.formula_guard, faults);
+        self.text = line;
+    }
+
+    /// `field` names the text in reasons.
+    fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, guard: bool, faults: &mut Faults) {
+        if let Ok(encoded) = self.encoder.encode(text) {
+            if column.max_chars.is_some() {
+                check_length(column, field, text.chars().count(), faults);
+            }
+            put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard && is_formula(text));
+            return;
+        }
+        let drops = self.invisible == Invisible::Drop;
+        let dropped = |character: &char| drops && is_zero_width(*character) && self.encoder.lacks(*character);
+        let kept: String = text.chars().filter(|character| !dropped(character)).collect();
+        if kept.len() < text.len() && lacking(&self.encoder, &kept).is_empty() {
+            self.row().counts.dropped_characters += (text.chars().count() - kept.chars().count()) as u64;
+            return self.encoded(column, field, &kept, guard, faults);
+        }
+        let lacking = lacking(&self.encoder, &kept);
+        faults.add(format!("{field} has {lacking}, which {} lacks", self.encoder.encoding().name()));
+    }
+
+    fn row(&mut self) -> &mut Row {
+        &mut self.rows[self.staged - 1]
+    }
+}
+
+/// Whether a spreadsheet takes a text for a formula.
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
+}
+
+fn put(row: &mut Row, scratch: &mut Vec<u8>, encoded: &[u8], guard: bool) {
+    if !guard {
+        return row.cells.push_field(encoded);
+    }
+    scratch.clear();
+    scratch.push(b'\'');
+    scratch.extend_from_slice(encoded);
+    row.cells.push_field(scratch);
+    row.counts.guarded_cells += 1;
+}
+
+fn check_length(column: &PlannedColumn, field: &str, chars: usize, faults: &mut Faults) {
+    if let Some(most) = column.max_chars.filter(|most| chars > *most) {
+        faults.add(format!("{field} has {chars} characters, more than the {most} of its column"));
+    }
+}

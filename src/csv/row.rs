@@ -1,0 +1,291 @@
+//! The rows of an entry: what its fields mean, checked once, and the walk over the columns.
+//!
+//! Risk: a contra account by guess, which makes books that balance and are wrong. The other side of an entry is its own
+//! `metadata.crAccount` (debit entries) or `metadata.drAccount` (credit entries), else `--contra-account`, else the entry is invalid.
+//!
+//! A generated voucher counts all entries, those with a voucher of their own too, so its number tells where in the file the entry stands.
+
+use chrono::{Datelike, Months, NaiveDate};
+
+use super::cells::{Cells, Row};
+use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
+use crate::calendar::{Day, DayFinder};
+use crate::entry::{Code, Core, EntryFields, Faults, Side, Stored, check, not_text};
+use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
+use crate::money;
+
+/// Entries before this year are slips.
+const FIRST_YEAR: u16 = 1900;
+
+/// Where the rows of one entry are made.
+pub(super) struct Stage {
+    plan: Plan,
+    cells: Cells,
+    days: DayFinder,
+    faults: Faults,
+    voucher: String,
+}
+
+/// An entry whose fields are understood; `None` for what is wrong and among the faults.
+struct Known<'a> {
+    core: Core<'a>,
+    day: Option<Day>,
+    contra: Contra<'a>,
+    position: u64,
+}
+
+/// The account of the other side.
+#[derive(Clone, Copy)]
+enum Contra<'a> {
+    Code(Code<'a>),
+    /// The entry names none, and the settings neither. The field that was looked at.
+    Missing(&'static str),
+    /// Among the faults, or no column shows it.
+    Unknown,
+}
+
+impl Stage {
+    pub(super) fn new(plan: Plan) -> Stage {
+        let (cells, days) = (Cells::new(&plan), DayFinder::new(plan.zone));
+        Stage { plan, cells, days, faults: Faults::default(), voucher: String::new() }
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.plan.columns.len()
+    }
+
+    pub(super) fn rows_per_entry(&self) -> usize {
+        if self.plan.two_rows { 2 } else { 1 }
+    }
+
+    /// The rows of the last entry that was good.
+    pub(super) fn rows(&self) -> &[Row] {
+        self.cells.staged()
+    }
+
+    /// Makes the rows of an entry. `position` is its place in the file, `row` that of its first row, both from 1.
+    pub(super) fn fill(&mut self, entry: &EntryFields<'_>, position: u64, row: u64) -> Result<(), String> {
+        let Stage { plan, cells, days, faults, voucher } = self;
+        faults.clear();
+        cells.clear();
+        let core = check(entry, faults);
+        let day = core.date_ms.and_then(|date_ms| date_of_entry(days, date_ms, plan.business_date, faults));
+        let contra = contra(plan, entry, core.side, faults);
+        let known = Known { core, day, contra, position };
+        let own_voucher = match &plan.voucher {
+            Some(planned) => own_voucher(planned, entry, faults),
+            None => None,
+        };
+        if let (Some(planned), None) = (&plan.voucher, own_voucher) {
+            generate(voucher, planned, position);
+        }
+        let sides = [Some(Side::Debit), Some(Side::Credit)];
+        let sides = if plan.two_rows { &sides[..] } else { &[core.side][..] };
+        for (line, side) in (row + plan.header_lines..).zip(sides) {
+            let mut walk = Walk { plan, cells, days, faults, entry, known: &known, line, side: *side };
+            walk.row(own_voucher, voucher);
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults.joined()) }
+    }
+}
+
+/// The date of an entry, when it is one that an entry can have.
+fn date_of_entry(days: &mut DayFinder, date_ms: i64, business_date: NaiveDate, faults: &mut Faults) -> Option<Day> {
+    let Some(day) = days.day(date_ms) else {
+        faults.add("date is outside the years 1 to 9999".to_owned());
+        return None;
+    };
+    let last = business_date.checked_add_months(Months::new(12)).unwrap_or(NaiveDate::MAX);
+    let later =
+        (i32::from(day.year), u32::from(day.month), u32::from(day.day)) > (last.year(), last.month(), last.day());
+    let wrong = match day.year {
+        ..FIRST_YEAR => format!("is before {FIRST_YEAR}"),
+        _ if later => format!("is more than a year after the business date {business_date}"),
+        _ => return Some(day),
+    };
+    let iso = |day: Day| String::from_utf8_lossy(DateFormat::ISO.write(day).as_bytes()).into_owned();
+    let meant = match day.year {
+        ..FIRST_YEAR => Day { year: day.year + BUDDHIST_OFFSET, ..day },
+        _ => Day { year: day.year - BUDDHIST_OFFSET.min(day.year - 1), ..day },
+    };
+    let near = (i32::from(meant.year) - business_date.year()).abs() <= 100;
+    let hint = if near { format!(" (a Buddhist year? {})", iso(meant)) } else { String::new() };
+    faults.add(format!("date {} {wrong}{hint}", iso(day)));
+    None
+}
+
+fn contra<'a>(plan: &'a Plan, entry: &EntryFields<'a>, side: Option<Side>, faults: &mut Faults) -> Contra<'a> {
+    let (Some(slots), Some(side)) = (plan.contra, side) else { return Contra::Unknown };
+    let index = usize::from(side == Side::Credit);
+    let field = CONTRA_PATHS[index];
+    let own = match entry.values[slots[index]] {
+        Stored::Text(text) => Code::trim(field, text),
+        Stored::Missing => None,
+        other => {
+            faults.add(not_text(field, other));
+            return Contra::Unknown;
+        }
+    };
+    let general = || plan.contra_account.as_deref().and_then(|text| Code::trim("--contra-account", text));
+    match own.or_else(general) {
+        None => Contra::Missing(field),
+        Some(code) => code.checked(faults).map_or(Contra::Unknown, Contra::Code),
+    }
+}
+
+/// `None` when the entry has no voucher of its own.
+fn own_voucher<'a>(planned: &PlannedVoucher, entry: &EntryFields<'a>, faults: &mut Faults) -> Option<Code<'a>> {
+    let code = match entry.values[planned.slot] {
+        Stored::Text(text) => Code::trim(VOUCHER_PATH, text)?,
+        Stored::Missing => return None,
+        other => {
+            faults.add(not_text(VOUCHER_PATH, other));
+            return None;
+        }
+    };
+    let code = code.checked(faults)?;
+    if is_generated(&planned.prefix, code.text) {
+        let reason = "has the form of a generated voucher, with which it could be taken for another entry's";
+        faults.add(format!("{VOUCHER_PATH} {} {reason}", code.text));
+    }
+    Some(code)
+}
+
+/// Whether a voucher looks like `JV-260118-00001`.
+fn is_generated(prefix: &str, voucher: &str) -> bool {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let rest = voucher.strip_prefix(prefix).and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(date, number)| date.len() == 6 && digits(date) && number.len() >= 5 && digits(number))
+}
+
+/// `JV-260118-00001`; from 100,000 on the number has more digits.
+fn generate(voucher: &mut String, planned: &PlannedVoucher, position: u64) {
+    use std::fmt::Write;
+    voucher.clear();
+    voucher.push_str(&planned.stem);
+    // A String takes everything.
+    let _ = write!(voucher, "{position:05}");
+}
+
+/// A walk over the columns of one row.
+struct Walk<'s, 'e> {
+    plan: &'s Plan,
+    cells: &'s mut Cells,
+    days: &'s mut DayFinder,
+    faults: &'s mut Faults,
+    entry: &'s EntryFields<'e>,
+    known: &'s Known<'s>,
+    line: u64,
+    /// `None` when the entry's own is not known.
+    side: Option<Side>,
+}
+
+impl Walk<'_, '_> {
+    fn row(&mut self, own_voucher: Option<Code<'_>>, generated: &str) {
+        let amount = self.known.core.amount_satang.unwrap_or_default();
+        let (debit, credit) = match self.side {
+            Some(Side::Credit) => (0, amount),
+            Some(Side::Debit) | None => (amount, 0),
+        };
+        self.cells.begin(debit, credit);
+        for column in &self.plan.columns {
+            match (&column.content, own_voucher) {
+                (Content::Voucher, Some(code)) => self.cells.code(column, code, self.faults),
+                (Content::Voucher, None) => self.cells.plain(column, generated.as_bytes(), self.faults),
+                _ => self.cell(column, amount),
+            }
+        }
+    }
+
+    fn cell(&mut self, column: &PlannedColumn, amount: i64) {
+        let Walk { cells, faults, known, .. } = self;
+        let is_debit = self.side != Some(Side::Credit);
+        match &column.content {
+            Content::EntryId => cells.plain(column, &self.entry.id.hex(), faults),
+            Content::Line => cells.number(column, self.line, faults),
+            Content::Position => cells.number(column, known.position, faults),
+            Content::Date(format) => {
+                if let Some(day) = known.day {
+                    cells.plain(column, format.write(day).as_bytes(), faults);
+                }
+            }
+            Content::Ascii(bytes) => cells.plain(column, bytes, faults),
+            Content::Fixed(bytes) => cells.own(bytes),
+            Content::Side(words) => cells.own(&words[usize::from(!is_debit)]),
+            Content::Voucher => {}
+            Content::Account => self.account(column, true),
+            Content::ContraAccount => self.account(column, false),
+            Content::Debit(_) if is_debit => cells.money(column, amount, faults),
+            Content::Credit(_) if !is_debit => cells.money(column, amount, faults),
+            Content::Debit(unused) | Content::Credit(unused) => cells.own(unused),
+            Content::Amount => cells.money(column, amount, faults),
+            Content::SignedAmount => cells.money(column, if is_debit { amount } else { -amount }, faults),
+            Content::Text(slot)
+            | Content::Code(slot)
+            | Content::Integer(slot)
+            | Content::Money(slot)
+            | Content::DateField(slot, _) => self.field(column, *slot),
+        }
+    }
+
+    /// The account of this row, or of the other side.
+    fn account(&mut self, column: &PlannedColumn, of_this_row: bool) {
+        let own_side = self.side == self.known.core.side;
+        if of_this_row == own_side {
+            if let Some(code) = self.known.core.account {
+                self.cells.code(column, code, self.faults);
+            }
+            return;
+        }
+        match (self.known.contra, &column.empty) {
+            (Contra::Code(code), _) => self.cells.code(column, code, self.faults),
+            (Contra::Missing(_), Some(empty)) => self.cells.own(empty),
+            (Contra::Missing(field), None) => {
+                self.faults.add(format!("no contra account: {field} is empty and --contra-account is not set"));
+            }
+            (Contra::Unknown, _) => {}
+        }
+    }
+
+    /// A cell of one of the entry's fields.
+    fn field(&mut self, column: &PlannedColumn, slot: usize) {
+        let Walk { cells, days, faults, .. } = self;
+        let name = &column.name;
+        let stored = self.entry.values[slot];
+        match (&column.content, stored) {
+            (_, Stored::Missing) => self.missing(column),
+            (_, Stored::Text(text)) if text.trim().is_empty() => self.missing(column),
+            (Content::Text(_), Stored::Text(text)) => cells.text(column, text, faults),
+            (Content::Code(_), Stored::Text(text)) => match Code::trim(name, text) {
+                Some(code) => {
+                    if let Some(code) = code.checked(faults) {
+                        cells.code(column, code, faults);
+                    }
+                }
+                None => self.missing(column),
+            },
+            (Content::Text(_) | Content::Code(_), Stored::Id(id)) => cells.plain(column, &id.hex(), faults),
+            (Content::DateField(_, format), Stored::Date(date_ms)) => match days.day(date_ms) {
+                Some(day) => cells.plain(column, format.write(day).as_bytes(), faults),
+                None => faults.add(format!("{name} is outside the years 1 to 9999")),
+            },
+            (Content::DateField(..), _) => faults.add(format!("{name} is not a date")),
+            (Content::Integer(_) | Content::Money(_), Stored::Number(number)) => {
+                match (money::whole_number(number), &column.content) {
+                    (Some(satang), Content::Money(_)) => cells.money(column, satang, faults),
+                    (Some(number), _) => cells.number(column, number, faults),
+                    (None, _) => faults.add(format!("{name} is not a whole number up to 2^53")),
+                }
+            }
+            (Content::Integer(_) | Content::Money(_), _) => faults.add(format!("{name} is not a number")),
+            (_, other) => faults.add(not_text(name, other)),
+        }
+    }
+
+    fn missing(&mut self, column: &PlannedColumn) {
+        match &column.empty {
+            Some(empty) => self.cells.own(empty),
+            None => self.faults.add(format!("{} is missing", column.name)),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The columns of a layout file: what each value is, and which keys it takes.
+
+use super::encoding::Encoder;
+use super::parse::{column_tables, date_format};
+use super::table::{Errors, Found, Table, kind, word};
+use super::text::{characters, lacking};
+use super::{Column, FieldKind, Layout, Value, Zero};
+use toml::de::DeValue;
+
+/// Most columns.
+const COLUMNS_MAX: usize = 500;
+/// Bytes of the longest path of a field.
+const PATH_MAX: usize = 200;
+/// Characters of the longest cell.
+const CHARS_MAX: i64 = 1_000_000;
+
+const KEYS: [&str; 10] =
+    ["header", "value", "field", "kind", "empty", "max_chars", "zero", "words", "text", "date_format"];
+
+/// A word of `value`, before the options of the column are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    EntryId,
+    Line,
+    Position,
+    Date,
+    BusinessDate,
+    BatchNumber,
+    Voucher,
+    Account,
+    ContraAccount,
+    Debit,
+    Credit,
+    Amount,
+    SignedAmount,
+    Side,
+    Description,
+    Category,
+    Client,
+    Constant,
+}
+
+const WORDS: [(&str, Word); 18] = [
+    ("entry-id", Word::EntryId),
+    ("line", Word::Line),
+    ("position", Word::Position),
+    ("date", Word::Date),
+    ("business-date", Word::BusinessDate),
+    ("batch-number", Word::BatchNumber),
+    ("voucher", Word::Voucher),
+    ("account", Word::Account),
+    ("contra-account", Word::ContraAccount),
+    ("debit", Word::Debit),
+    ("credit", Word::Credit),
+    ("amount", Word::Amount),
+    ("signed-amount", Word::SignedAmount),
+    ("side", Word::Side),
+    ("description", Word::Description),
+    ("category", Word::Category),
+    ("client", Word::Client),
+    ("constant", Word::Constant),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KindWord {
+    Text,
+    Code,
+    Integer,
+    Money,
+    Date,
+}
+
+const KINDS: [(&str, KindWord); 5] = [
+    ("text", KindWord::Text),
+    ("code", KindWord::Code),
+    ("integer", KindWord::Integer),
+    ("money", KindWord::Money),
+    ("date", KindWord::Date),
+];
+
+/// The columns; `None` when there are errors that leave none.
+pub(super) fn columns(table: &Table<'_, '_>, errors: &Errors<'_>, layout: &Layout) -> Option<Vec<Column>> {
+    let tables = column_tables(table, errors)?;
+    if tables.len() > COLUMNS_MAX {
+        table.missing(format!("there are {} columns; expected at most {COLUMNS_MAX}", tables.len()));
+    }
+    // Each is read, also behind one that is wrong.
+    let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, layout)).collect();
+    columns.into_iter().collect()
+}
+
+fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
+    table.allow(&KEYS);
+    let header = table.text("header");
+    if header.is_none() && table.get("header").is_none() && layout.header {
+        table.missing("header is missing; expected the column's name in the first line");
+    }
+    let max_chars = table.number("max_chars", 1, CHARS_MAX).map(|number| number as usize);
+    let empty = table.text("empty");
+    let value = value(table, layout);
+    if let Some(value) = &value
+        && !may_be_missing(value)
+    {
+        table.refuse("empty", "means nothing here; expected it where a field can be missing: description, category, client, contra-account, field");
+    }
+    for (key, found) in [("header", header), ("empty", empty), ("text", table_text(table))] {
+        let Some(found) = found else { continue };
+        own_text(table, layout, key, found);
+        let is_cell = key != "header";
+        if is_cell && max_chars.is_some_and(|most| found.text.chars().count() > most) {
+            table.error(found.at, format!("{key} is longer than max_chars"));
+        }
+    }
+    let text = |found: Option<Found<'_>>| found.map(|found| found.text.to_owned());
+    Some(Column { header: text(header).unwrap_or_default(), value: value?, empty: text(empty), max_chars })
+}
+
+/// The text of a constant; what is wrong with its type is said where the value is read.
+fn table_text<'a>(table: &Table<'a, '_>) -> Option<Found<'a>> {
+    let value = table.get("text")?;
+    value.get_ref().as_str().map(|text| Found { text, at: value.span().start })
+}
+
+/// A text of the layout's author must be writable: one line, in the layout's encoding.
+fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>) {
+    let controls = characters(found.text, char::is_control);
+    if !controls.is_empty() {
+        table.error(found.at, format!("{key} has {controls}; expected one line of text"));
+        return;
+    }
+    let encoder = Encoder::new(layout.encoding);
+    let lacking = lacking(&encoder, found.text);
+    if !lacking.is_empty() {
+        table.error(found.at, format!("{key} has {lacking}, which {} lacks", layout.encoding.name()));
+    }
+}
+
+fn may_be_missing(value: &Value) -> bool {
+    match value {
+        Value::ContraAccount | Value::Description | Value::Category | Value::Client | Value::Field(..) => true,
+        Value::EntryId
+        | Value::Line
+        | Value::Position
+        | Value::Date(_)
+        | Value::BusinessDate(_)
+        | Value::BatchNumber
+        | Value::Voucher
+        | Value::Account
+        | Value::Debit(_)
+        | Value::Credit(_)
+        | Value::Amount
+        | Value::SignedAmount
+        | Value::Side(_)
+        | Value::Constant(_) => false,
+    }
+}
+
+fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
+    match (table.get("value"), table.get("field")) {
+        (None, None) => {
+            table.missing("a column has neither value nor field; expected one of them");
+            None
+        }
+        (Some(_), Some(second)) => {
+            table.error(second.span().start, "a column has both value and field; expected one of them");
+            None
+        }
+        (Some(_), None) => {
+            let word = table.choice("value", &WORDS)?;
+            table.refuse("kind", "belongs to a column with field");
+            let is_date = matches!(word, Word::Date | Word::BusinessDate);
+            options(table, Some(word), is_date);
+            named(table, word, layout)
+        }
+        (None, Some(_)) => {
+            let kind = if table.get("kind").is_some() { table.choice("kind", &KINDS) } else { Some(KindWord::Text) };
+            let path = path(table);
+            let kind = kind?;
+            options(table, None, kind == KindWord::Date);
+            let kind = match kind {
+                KindWord::Text => FieldKind::Text,
+                KindWord::Code => FieldKind::Code,
+                KindWord::Integer => FieldKind::Integer,
+                KindWord::Money => FieldKind::Money,
+                KindWord::Date => FieldKind::Date(date_format(table).unwrap_or(layout.date_format)),
+            };
+            Some(Value::Field(path?, kind))
+        }
+    }
+}
+
+/// Refuses the options that mean nothing in a column.
+fn options(table: &Table<'_, '_>, word: Option<Word>, is_date: bool) {
+    if !matches!(word, Some(Word::Debit | Word::Credit)) {
+        table.refuse("zero", "belongs to a column with value \"debit\" or \"credit\"");
+    }
+    if word != Some(Word::Side) {
+        table.refuse("words", "belongs to a column with value \"side\"");
+    }
+    if word != Some(Word::Constant) {
+        table.refuse("text", "belongs to a column with value \"constant\"");
+    }
+    if !is_date {
+        table.refuse("date_format", "belongs to the layout and to columns with dates");
+    }
+}
+
+fn named(table: &Table<'_, '_>, word: Word, layout: &Layout) -> Option<Value> {
+    let zero = || table.choice("zero", &[("0.00", Zero::Amount), ("", Zero::Empty)]).unwrap_or(Zero::Amount);
+    let date = || date_format(table).unwrap_or(layout.date_format);
+    Some(match word {
+        Word::EntryId => Value::EntryId,
+        Word::Line => Value::Line,
+        Word::Position => Value::Position,
+        Word::Date => Value::Date(date()),
+        Word::BusinessDate => Value::BusinessDate(date()),
+        Word::BatchNumber => Value::BatchNumber,
+        Word::Voucher => Value::Voucher,
+        Word::Account => Value::Account,
+        Word::ContraAccount => Value::ContraAccount,
+        Word::Debit => Value::Debit(zero()),
+        Word::Credit => Value::Credit(zero()),
+        Word::Amount => Value::Amount,
+        Word::SignedAmount => Value::SignedAmount,
+        Word::Side => Value::Side(side_words(table, layout)?),
+        Word::Description => Value::Description,
+        Word::Category => Value::Category,
+        Word::Client => Value::Client,
+        Word::Constant => {
+            if table.get("text").is_none() {
+                table.missing("text is missing; expected the text of the constant");
+            }
+            Value::Constant(table.text("text")?.text.to_owned())
+        }
+    })
+}
+
+fn side_words(table: &Table<'_, '_>, layout: &Layout) -> Option<[String; 2]> {
+    let Some(value) = table.get("words") else { return Some(["D".to_owned(), "C".to_owned()]) };
+    let at = value.span().start;
+    let words = match value.get_ref() {
+        DeValue::Array(list) => list.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    let Some(&[debit, credit]) = words.as_deref() else {
+        let is = kind(value.get_ref());
+        table.error(at, format!("words is {is}; expected two texts, for debit and for credit, such as [\"D\", \"C\"]"));
+        return None;
+    };
+    if debit == credit {
+        table.error(at, "the two words are equal; expected one for debit and another one for credit");
+    }
+    for text in [debit, credit] {
+        own_text(table, layout, "words", Found { text, at });
+    }
+    Some([debit.to_owned(), credit.to_owned()])
+}
+
+fn path(table: &Table<'_, '_>) -> Option<String> {
+    let found = table.text("field")?;
+    let part = |part: &str| !part.is_empty() && !part.starts_with('$') && !part.contains(char::is_control);
+    if found.text.len() > PATH_MAX || !found.text.split('.').all(part) {
+        let message = "expected the path of a field, such as \"metadata.department\"";
+        table.error(found.at, format!("field is {}; {message}", word(found.text)));
+        return None;
+    }
+    Some(found.text.to_owned())
+}

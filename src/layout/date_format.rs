@@ -1,0 +1,166 @@
+//! How dates are written: a year, a month and a day in any order, with `-`, `/`, `.` or nothing between.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::calendar::Day;
+
+/// Years between the Buddhist and the Gregorian calendar.
+pub(crate) const BUDDHIST_OFFSET: u16 = 543;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Year,
+    ShortYear,
+    BuddhistYear,
+    Month,
+    Day,
+}
+
+impl Part {
+    const ALL: [(&'static str, Part); 5] = [
+        ("yyyy", Part::Year),
+        ("yy", Part::ShortYear),
+        ("bbbb", Part::BuddhistYear),
+        ("mm", Part::Month),
+        ("dd", Part::Day),
+    ];
+
+    fn text(self) -> &'static str {
+        Part::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(text, _)| text)
+    }
+}
+
+/// A format of dates, such as `dd/mm/bbbb`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateFormat {
+    parts: [Part; 3],
+    /// Between the first and the second part, between the second and the third.
+    between: [Option<u8>; 2],
+}
+
+impl DateFormat {
+    /// `yyyy-mm-dd`.
+    pub const ISO: DateFormat =
+        DateFormat { parts: [Part::Year, Part::Month, Part::Day], between: [Some(b'-'), Some(b'-')] };
+
+    /// The date, as ASCII.
+    pub fn write(&self, day: Day) -> Written {
+        let mut written = Written { bytes: [0; 16], length: 0 };
+        for (index, part) in self.parts.into_iter().enumerate() {
+            match part {
+                Part::Year => written.digits(day.year, 4),
+                Part::ShortYear => written.digits(day.year % 100, 2),
+                Part::BuddhistYear => written.digits(day.year + BUDDHIST_OFFSET, 4),
+                Part::Month => written.digits(day.month.into(), 2),
+                Part::Day => written.digits(day.day.into(), 2),
+            }
+            if let Some(Some(byte)) = self.between.get(index) {
+                written.put(*byte);
+            }
+        }
+        written
+    }
+}
+
+impl FromStr for DateFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DateFormat, String> {
+        let malformed = || {
+            "a year (yyyy, yy or bbbb), a month (mm) and a day (dd), each once, with -, /, . or nothing between"
+                .to_owned()
+        };
+        let mut rest = text;
+        let mut parts = [Part::Year; 3];
+        let mut between = [None; 2];
+        for (index, slot) in parts.iter_mut().enumerate() {
+            let found = Part::ALL.into_iter().find(|(word, _)| rest.starts_with(word));
+            let (word, part) = found.ok_or_else(malformed)?;
+            *slot = part;
+            rest = &rest[word.len()..];
+            if let (Some(gap), Some(&byte @ (b'-' | b'/' | b'.'))) = (between.get_mut(index), rest.as_bytes().first()) {
+                *gap = Some(byte);
+                rest = &rest[1..];
+            }
+        }
+        let years = parts.iter().filter(|part| !matches!(part, Part::Month | Part::Day)).count();
+        let complete = years == 1 && parts.contains(&Part::Month) && parts.contains(&Part::Day);
+        if complete && rest.is_empty() { Ok(DateFormat { parts, between }) } else { Err(malformed()) }
+    }
+}
+
+impl fmt::Display for DateFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.into_iter().enumerate() {
+            f.write_str(part.text())?;
+            if let Some(Some(byte)) = self.between.get(index) {
+                write!(f, "{}", char::from(*byte))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A few characters of ASCII, on the stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Written {
+    /// The characters.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn put(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    /// At least so many digits.
+    fn digits(&mut self, number: u16, at_least: u32) {
+        let count = number.checked_ilog10().map_or(1, |log| log + 1).max(at_least);
+        for place in (0..count).rev() {
+            self.put(b'0' + (number / 10_u16.pow(place) % 10) as u8);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DateFormat, Day};
+
+    #[test]
+    fn dates_are_written_as_the_format_says() {
+        let day = Day { year: 2026, month: 1, day: 8 };
+        for (format, date) in [
+            ("yyyy-mm-dd", "2026-01-08"),
+            ("dd/mm/yyyy", "08/01/2026"),
+            ("yyyymmdd", "20260108"),
+            ("dd.mm.yy", "08.01.26"),
+            ("mm/dd/bbbb", "01/08/2569"),
+            ("yymm-dd", "2601-08"),
+        ] {
+            let parsed: DateFormat = format.parse().unwrap();
+            assert_eq!(parsed.write(day).as_bytes(), date.as_bytes());
+            assert_eq!(parsed.to_string(), format);
+        }
+        assert_eq!(DateFormat::ISO.to_string(), "yyyy-mm-dd");
+        let last = Day { year: 9999, ..day };
+        assert_eq!("bbbbmmdd".parse::<DateFormat>().unwrap().write(last).as_bytes(), b"105420108");
+    }
+
+    #[test]
+    fn a_format_is_a_year_a_month_and_a_day() {
+        for format in
+            ["", "yyyy", "yyyy-mm", "dd/mm", "yyyy-mm-dd-", "-yyyy-mm-dd", "yyyy--mm-dd", "yyyy-mm-mm", "yyyy-bbbb-dd"]
+                .into_iter()
+                .chain(["YYYY-MM-DD", "yyyy mm dd", "d/m/yyyy", "yyyy-dd-yy", "yyyy-mm-dd hh"])
+        {
+            assert!(format.parse::<DateFormat>().unwrap_err().contains("each once"), "{format}");
+        }
+    }
+}

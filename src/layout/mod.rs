@@ -1,0 +1,282 @@
+//! What a file looks like: its columns, and how cells, lines and figures are written.
+//!
+//! A layout is a TOML file with a closed vocabulary ([`parse`]): no expressions, no conditions, no templates. The built-in layouts are
+//! such files, compiled in. Risk: a layout that means something else than its author thinks, in a file of money. So every key and every
+//! value is checked, what is unknown is refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each
+//! batch and read back by the same parser.
+
+mod columns;
+mod date_format;
+mod encoding;
+mod normal;
+mod parse;
+mod table;
+mod text;
+
+pub(crate) use date_format::BUDDHIST_OFFSET;
+pub use date_format::{DateFormat, Written};
+pub use encoding::Encoding;
+pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
+pub use parse::parse;
+pub(crate) use text::{characters, is_control, is_zero_width, lacking, quoted};
+
+use std::fmt;
+
+/// The layouts that are compiled in, the default first: name and TOML text.
+pub const BUILT_IN: [(&str, &str); 2] =
+    [("journal", include_str!("builtin/journal.toml")), ("express", include_str!("builtin/express.toml"))];
+
+/// Bytes of the longest layout file.
+pub const LONGEST_FILE_BYTES: usize = 64 * 1024;
+
+/// Something wrong with a layout file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayoutError {
+    /// From 1.
+    pub line: usize,
+    /// What is wrong and what was expected, for a person.
+    pub message: String,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+/// A layout. [`parse`] makes it; two files that mean the same are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// `a-z 0-9 -`.
+    pub name: String,
+    /// The encoding when no setting overrides it.
+    pub encoding: Encoding,
+    /// Between cells: `,` `;` `|` or TAB.
+    pub delimiter: u8,
+    /// `.` or `,`.
+    pub decimal_mark: u8,
+    /// Which cells are quoted.
+    pub quote: Quote,
+    /// What ends a line.
+    pub line_end: LineEnd,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// How dates are written where a column says nothing else.
+    pub date_format: DateFormat,
+    /// Whether an entry is two rows, debit and credit, instead of one.
+    pub two_rows: bool,
+    /// Whether text that a spreadsheet takes for a formula gets a leading `'`.
+    pub formula_guard: bool,
+    /// What becomes of line breaks in text.
+    pub line_breaks: LineBreaks,
+    /// What becomes of zero-width characters that the encoding lacks.
+    pub invisible: Invisible,
+    /// Beginning of generated vouchers.
+    pub voucher_prefix: String,
+    /// Ending of the file's name, without the dot.
+    pub ending: String,
+    /// From left to right; at least one.
+    pub columns: Vec<Column>,
+}
+
+/// Which cells are quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quote {
+    /// Those that could not be read back otherwise.
+    Needed,
+    /// All, the header's too.
+    Always,
+}
+
+/// What ends a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEnd {
+    /// CR LF.
+    CrLf,
+    /// LF.
+    Lf,
+}
+
+impl LineEnd {
+    /// The bytes.
+    pub fn bytes(self) -> &'static [u8] {
+        match self {
+            LineEnd::CrLf => b"\r\n",
+            LineEnd::Lf => b"\n",
+        }
+    }
+}
+
+/// What becomes of line breaks in text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineBreaks {
+    /// They stay, in quotes.
+    Keep,
+    /// Each becomes one blank.
+    Space,
+}
+
+/// What becomes of zero-width characters that the encoding lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Invisible {
+    /// The entry is invalid.
+    Refuse,
+    /// They are left out and counted.
+    Drop,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The cell in the header line.
+    pub header: String,
+    /// What the cells hold.
+    pub value: Value,
+    /// Written when the field is missing; `None`: then the entry is invalid.
+    pub empty: Option<String>,
+    /// Most characters (Unicode code points) of a cell, before a guard; longer: the entry is invalid.
+    pub max_chars: Option<usize>,
+}
+
+/// What the cells of a column hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `_id` of the entry, hexadecimal.
+    EntryId,
+    /// Number of the line, from 1, the header counted.
+    Line,
+    /// Number of the entry in the file, from 1.
+    Position,
+    /// The entry's date.
+    Date(DateFormat),
+    /// The batch's date.
+    BusinessDate(DateFormat),
+    /// The number that the commit allots.
+    BatchNumber,
+    /// `metadata.voucherNo`, else a generated one.
+    Voucher,
+    /// The account of this row.
+    Account,
+    /// The account of the other side.
+    ContraAccount,
+    /// The amount, in a debit row.
+    Debit(Zero),
+    /// The amount, in a credit row.
+    Credit(Zero),
+    /// The amount.
+    Amount,
+    /// The amount, negative in a credit row.
+    SignedAmount,
+    /// A word for debit, a word for credit.
+    Side([String; 2]),
+    /// `description`.
+    Description,
+    /// `category`.
+    Category,
+    /// `clientId`.
+    Client,
+    /// The same text in every row.
+    Constant(String),
+    /// Any other field.
+    Field(String, FieldKind),
+}
+
+/// What the unused one of a debit and a credit cell shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zero {
+    /// The amount zero.
+    Amount,
+    /// Nothing.
+    Empty,
+}
+
+/// How the content of a field is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Written by a person: guarded.
+    Text,
+    /// Looked up by the importing program: its ends are trimmed, and it is not guarded.
+    Code,
+    /// A whole number.
+    Integer,
+    /// Satang.
+    Money,
+    /// An instant.
+    Date(DateFormat),
+}
+
+impl Layout {
+    /// A built-in layout; `None` when there is none of that name.
+    pub fn built_in(name: &str) -> Option<Layout> {
+        let (_, text) = BUILT_IN.into_iter().find(|(known, _)| *known == name)?;
+        parse(text).ok()
+    }
+
+    /// Rows that an entry makes.
+    pub fn rows_per_entry(&self) -> u64 {
+        if self.two_rows { 2 } else { 1 }
+    }
+
+    /// Whether another encoding can write the layout's own texts: header, constants and the like.
+    ///
+    /// # Errors
+    /// For a person: the text, and the characters that the encoding lacks.
+    pub fn fits(&self, encoding: Encoding) -> Result<(), String> {
+        let mut encoder = Encoder::new(encoding);
+        for column in &self.columns {
+            for text in column.own_texts() {
+                if encoder.encode(text).is_err() {
+                    let lacking = text::lacking(&encoder, text);
+                    return Err(format!("{} has {lacking}, which {} lacks", quoted(text), encoding.name()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths of the fields that the columns show, besides those that decide about every entry. A path may come twice.
+    pub fn paths(&self) -> Vec<&str> {
+        let mut paths = Vec::new();
+        for column in &self.columns {
+            match &column.value {
+                Value::Account if !self.two_rows => {}
+                Value::Account | Value::ContraAccount => paths.extend(CONTRA_PATHS),
+                Value::Voucher => paths.push(VOUCHER_PATH),
+                Value::Description => paths.push("description"),
+                Value::Category => paths.push("category"),
+                Value::Client => paths.push("clientId"),
+                Value::Field(path, _) => paths.push(path),
+                Value::EntryId
+                | Value::Line
+                | Value::Position
+                | Value::Date(_)
+                | Value::BusinessDate(_)
+                | Value::BatchNumber
+                | Value::Debit(_)
+                | Value::Credit(_)
+                | Value::Amount
+                | Value::SignedAmount
+                | Value::Side(_)
+                | Value::Constant(_) => {}
+            }
+        }
+        paths
+    }
+}
+
+/// The contra accounts: of a debit entry, of a credit entry.
+pub(crate) const CONTRA_PATHS: [&str; 2] = ["metadata.crAccount", "metadata.drAccount"];
+/// The entry's own voucher.
+pub(crate) const VOUCHER_PATH: &str = "metadata.voucherNo";
+
+impl Column {
+    /// The texts of the layout's author that reach the file.
+    fn own_texts(&self) -> impl Iterator<Item = &str> {
+        let value: &[String] = match &self.value {
+            Value::Side(words) => words,
+            Value::Constant(text) => std::slice::from_ref(text),
+            _ => &[],
+        };
+        std::iter::once(&self.header).chain(value).chain(&self.empty).map(String::as_str)
+    }
+}

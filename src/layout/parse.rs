@@ -1,0 +1,165 @@
+//! From the TOML text of a layout to a [`Layout`], or to everything that is wrong with it, at once.
+
+use toml::de::{DeTable, DeValue};
+
+use super::columns::columns;
+use super::date_format::DateFormat;
+use super::encoding::Encoding;
+use super::table::{Errors, Found, Table, word};
+use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
+
+/// Characters of the longest name, prefix and ending.
+const NAME_MAX: usize = 64;
+const PREFIX_MAX: usize = 12;
+const ENDING_MAX: usize = 16;
+
+const KEYS: [&str; 15] = [
+    "name",
+    "encoding",
+    "delimiter",
+    "decimal_mark",
+    "quote",
+    "line_end",
+    "header",
+    "date_format",
+    "rows_per_entry",
+    "formula_guard",
+    "line_breaks",
+    "invisible",
+    "voucher_prefix",
+    "ending",
+    "columns",
+];
+
+/// Reads a layout.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of its lines; at least one.
+pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
+    if text.len() > LONGEST_FILE_BYTES {
+        let message = format!("the file has {} bytes; expected a layout of at most {LONGEST_FILE_BYTES}", text.len());
+        return Err(vec![LayoutError { line: 1, message }]);
+    }
+    let errors = Errors::new(text);
+    let (document, wrong) = DeTable::parse_recoverable(text);
+    for error in wrong {
+        errors.add(error.span().map_or(0, |span| span.start), format!("this is not TOML: {}", error.message()));
+    }
+    // What a broken text seems to say is not worth a message.
+    let broken = errors.into_sorted();
+    if !broken.is_empty() {
+        return Err(broken);
+    }
+    let errors = Errors::new(text);
+    let layout = layout(&Table::new(&errors, document.get_ref(), 0), &errors);
+    match (layout, errors.into_sorted()) {
+        (Some(layout), errors) if errors.is_empty() => Ok(layout),
+        (_, errors) => Err(errors),
+    }
+}
+
+/// `None`, or a layout of little meaning, when there are errors.
+fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
+    table.allow(&KEYS);
+    let name = name(table);
+    let encoding = table.choice("encoding", &Encoding::ALL.map(|encoding| (encoding.name(), encoding)));
+    let encoding = encoding.unwrap_or(Encoding::Utf8);
+    let date_format = date_format(table).unwrap_or(DateFormat::ISO);
+    let two_rows = table.number("rows_per_entry", 1, 2) == Some(2);
+    let layout = Layout {
+        name: name.unwrap_or_default(),
+        encoding,
+        delimiter: table.choice("delimiter", &[(",", b','), (";", b';'), ("|", b'|'), ("\t", b'\t')]).unwrap_or(b','),
+        decimal_mark: table.choice("decimal_mark", &[(".", b'.'), (",", b',')]).unwrap_or(b'.'),
+        quote: table.choice("quote", &[("needed", Quote::Needed), ("always", Quote::Always)]).unwrap_or(Quote::Needed),
+        line_end: table.choice("line_end", &[("crlf", LineEnd::CrLf), ("lf", LineEnd::Lf)]).unwrap_or(LineEnd::CrLf),
+        header: table.flag("header").unwrap_or(true),
+        date_format,
+        two_rows,
+        formula_guard: table.flag("formula_guard").unwrap_or(true),
+        line_breaks: table
+            .choice("line_breaks", &[("keep", LineBreaks::Keep), ("space", LineBreaks::Space)])
+            .unwrap_or(LineBreaks::Keep),
+        invisible: table
+            .choice("invisible", &[("refuse", Invisible::Refuse), ("drop", Invisible::Drop)])
+            .unwrap_or(Invisible::Refuse),
+        voucher_prefix: voucher_prefix(table).unwrap_or_else(|| "JV".to_owned()),
+        ending: ending(table).unwrap_or_else(|| "csv".to_owned()),
+        columns: Vec::new(),
+    };
+    let columns = columns(table, errors, &layout)?;
+    Some(Layout { columns, ..layout })
+}
+
+fn name(table: &Table<'_, '_>) -> Option<String> {
+    if table.get("name").is_none() {
+        table.missing("name is missing; expected a name of a-z, 0-9 and -");
+        return None;
+    }
+    let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    checked(table, "name", NAME_MAX, fits, "a name of a-z, 0-9 and -")
+}
+
+fn voucher_prefix(table: &Table<'_, '_>) -> Option<String> {
+    let fits = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
+        text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(plain)
+    };
+    checked(table, "voucher_prefix", PREFIX_MAX, fits, "letters and digits such as \"JV\"")
+}
+
+fn ending(table: &Table<'_, '_>) -> Option<String> {
+    let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    checked(table, "ending", ENDING_MAX, fits, "the ending of the file's name without a dot, such as \"csv\"")
+}
+
+/// A text of a certain form, not empty.
+fn checked(
+    table: &Table<'_, '_>,
+    key: &str,
+    longest: usize,
+    fits: impl Fn(&str) -> bool,
+    expected: &str,
+) -> Option<String> {
+    let Found { text, at } = table.text(key)?;
+    if text.is_empty() || text.len() > longest || !fits(text) {
+        table.error(at, format!("{key} is {}; expected {expected}, at most {longest} characters", word(text)));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// The key `date_format` of the layout or of a column.
+pub(super) fn date_format(table: &Table<'_, '_>) -> Option<DateFormat> {
+    let found = table.text("date_format")?;
+    found
+        .text
+        .parse()
+        .map_err(|expected| {
+            table.error(found.at, format!("date_format is {}; expected {expected}", word(found.text)));
+        })
+        .ok()
+}
+
+/// The tables of `columns`.
+pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>, errors: &'a Errors<'a>) -> Option<Vec<Table<'a, 'i>>> {
+    const EXPECTED: &str = "expected at least one [[columns]]";
+    let Some(value) = table.get("columns") else {
+        table.missing(format!("columns are missing; {EXPECTED}"));
+        return None;
+    };
+    let tables = match value.get_ref() {
+        DeValue::Array(list) if !list.is_empty() => list
+            .iter()
+            .map(|item| match item.get_ref() {
+                DeValue::Table(map) => Some(Table::new(errors, map, item.span().start)),
+                _ => None,
+            })
+            .collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    if tables.is_none() {
+        table.error(value.span().start, format!("columns are not a list of tables; {EXPECTED}"));
+    }
+    tables
+}

@@ -1,0 +1,178 @@
+//! Reading a table of a TOML file with a closed vocabulary: every error is kept, with its line, and reading goes on.
+//!
+//! Risk: a file that is no layout at all, but a key that was given by mistake. So a message quotes only what is short and printable, and
+//! the TOML library's own rendering, which shows the line, is never used.
+
+use std::cell::RefCell;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::LayoutError;
+use super::text::quoted;
+
+/// Characters of an unknown word that a message quotes.
+const WORD_MAX: usize = 32;
+
+/// The errors of a file, as they are found.
+pub(super) struct Errors<'a> {
+    text: &'a str,
+    found: RefCell<Vec<LayoutError>>,
+}
+
+impl<'a> Errors<'a> {
+    pub(super) fn new(text: &'a str) -> Errors<'a> {
+        Errors { text, found: RefCell::new(Vec::new()) }
+    }
+
+    /// `at`: byte offset in the file.
+    pub(super) fn add(&self, at: usize, message: impl Into<String>) {
+        let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
+        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        self.found.borrow_mut().push(LayoutError { line, message: message.into() });
+    }
+
+    /// In the order of the lines.
+    pub(super) fn into_sorted(self) -> Vec<LayoutError> {
+        let mut errors = self.found.into_inner();
+        errors.sort_by_key(|error| error.line);
+        errors
+    }
+}
+
+/// A text of the file, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Found<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+}
+
+/// A table of the file.
+pub(super) struct Table<'a, 'i> {
+    errors: &'a Errors<'a>,
+    map: &'a DeTable<'i>,
+    /// Where it begins, for what is missing in it.
+    at: usize,
+}
+
+impl<'a, 'i> Table<'a, 'i> {
+    pub(super) fn new(errors: &'a Errors<'a>, map: &'a DeTable<'i>, at: usize) -> Table<'a, 'i> {
+        Table { errors, map, at }
+    }
+
+    pub(super) fn error(&self, at: usize, message: impl Into<String>) {
+        self.errors.add(at, message);
+    }
+
+    /// Says what is missing in this table.
+    pub(super) fn missing(&self, message: impl Into<String>) {
+        self.errors.add(self.at, message);
+    }
+
+    /// Refuses every other key.
+    pub(super) fn allow(&self, known: &[&str]) {
+        for key in self.map.keys() {
+            let name = key.get_ref();
+            if !known.contains(&&**name) {
+                let nearest = nearest(name, known.iter().copied());
+                self.error(key.span().start, format!("unknown key {}; did you mean {nearest}?", word(name)));
+            }
+        }
+    }
+
+    /// Refuses a key where it means nothing.
+    pub(super) fn refuse(&self, name: &str, reason: &str) {
+        if let Some(key) = self.map.keys().find(|key| &**key.get_ref() == name) {
+            self.error(key.span().start, format!("{name} {reason}"));
+        }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+        self.map.get(key)
+    }
+
+    /// A text; an error when it is something else.
+    pub(super) fn text(&self, key: &str) -> Option<Found<'a>> {
+        let value = self.get(key)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::String(text) => Some(Found { text, at }),
+            other => {
+                self.error(at, format!("{key} is {}; expected a text in quotes", kind(other)));
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+        let found = self.text(key)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.text) {
+            return Some(*value);
+        }
+        let known = || words.iter().map(|(word, _)| *word);
+        let expected = known().map(quoted).collect::<Vec<_>>().join(", ");
+        let hint = match found.text.chars().count() {
+            3.. => format!("; did you mean {}?", quoted(nearest(found.text, known()))),
+            _ => String::new(),
+        };
+        self.error(found.at, format!("{key} is {}; expected one of {expected}{hint}", word(found.text)));
+        None
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Some(*flag),
+            other => {
+                self.error(value.span().start, format!("{key} is {}; expected true or false", kind(other)));
+                None
+            }
+        }
+    }
+
+    /// A whole number of a range.
+    pub(super) fn number(&self, key: &str, from: i64, to: i64) -> Option<i64> {
+        let value = self.get(key)?;
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        let fits = number.filter(|number| (from..=to).contains(number));
+        if fits.is_none() {
+            let expected = if to == from + 1 { format!("{from} or {to}") } else { format!("{from} to {to}") };
+            let is = number.map_or_else(|| kind(value.get_ref()).to_owned(), |number| number.to_string());
+            self.error(value.span().start, format!("{key} is {is}; expected a whole number, {expected}"));
+        }
+        fits
+    }
+}
+
+/// What a value is, for people.
+pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// A word of the file in quotes, when it looks like a word.
+pub(super) fn word(text: &str) -> String {
+    let plain = |character: char| character == ' ' || character.is_ascii_graphic();
+    if text.chars().count() <= WORD_MAX && text.chars().all(plain) {
+        quoted(text)
+    } else {
+        "a text of another form".to_owned()
+    }
+}
+
+fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> &'k str {
+    let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(text, word) * 1000.0) as u32;
+    known.max_by_key(|word| likeness(word)).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! `layout` through the real binary, and layouts in the settings: errors before anything is locked, and a batch that keeps its own.
+
+use mongodb::bson::doc;
+use sha2::{Digest, Sha256};
+
+use crate::support::command::{BatchExport, told};
+use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
+
+/// As the README shows it.
+const OWN: &str = "name = \"own\"\ndelimiter = \";\"\ndecimal_mark = \",\"\ndate_format = \"dd/mm/bbbb\"\nending = \"txt\"\n\
+    [[columns]]\nheader = \"No\"\nvalue = \"batch-number\"\n\
+    [[columns]]\nheader = \"Line\"\nvalue = \"line\"\n\
+    [[columns]]\nheader = \"Date\"\nvalue = \"date\"\n\
+    [[columns]]\nheader = \"Account\"\nvalue = \"account\"\n\
+    [[columns]]\nheader = \"Amount\"\nvalue = \"signed-amount\"\n\
+    [[columns]]\nheader = \"Department\"\nfield = \"metadata.department\"\nkind = \"code\"\nempty = \"-\"\n";
+
+fn layout(arguments: &[&str]) -> BatchExport {
+    BatchExport::command("layout").args(arguments)
+}
+
+fn written(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn list_names_the_built_in_layouts_and_show_prints_one_that_check_takes() {
+    let list = layout(&[]).run().expect_code(0).stdout;
+    assert!(list.contains("journal") && list.contains("express") && list.contains("Voucher No"), "{list}");
+    for name in ["journal", "express"] {
+        let shown = layout(&["show", name]).run().expect_code(0).stdout;
+        assert!(shown.starts_with("# ") && shown.contains(&format!("name = \"{name}\"")), "{shown}");
+        let (_folder, path) = written(&shown);
+        let checked = layout(&["check", &path]).run().expect_code(0).stdout;
+        assert!(checked.contains("1234.50,0.00") && checked.contains("ค่าเช่าสำนักงาน"), "{checked}");
+    }
+    let unknown = layout(&["show", "xlsx", "--output", "json"]).run().expect_code(30).json();
+    assert!(told(&unknown["error"]).contains("journal and express"), "{unknown}");
+}
+
+#[test]
+fn check_shows_three_entries_as_the_file_would_have_them() {
+    let (_folder, path) = written(OWN);
+    let result = layout(&["check", &path, "--output", "json"]).run().expect_code(0).json();
+    assert_eq!(result["outcome"], "completed");
+    assert_eq!(
+        result["sample"],
+        "No;Line;Date;Account;Amount;Department\r\n\
+         1;2;18/01/2569;5101-00;1234,50;A1\r\n\
+         1;3;18/01/2569;4101-01;-1234,50;A1\r\n\
+         1;4;18/01/2569;5302-10;1234,50;A1\r\n"
+    );
+}
+
+#[test]
+fn check_says_everything_that_is_wrong_with_its_line() {
+    let (_folder, path) = written(
+        "name = \"own\"\ndelimeter = \";\"\nquote = \"never\"\n[[columns]]\nheader = \"A\"\nvalue = \"acount\"\n",
+    );
+    let result = layout(&["check", &path, "--output", "json"]).run().expect_code(30).json();
+    let lines: Vec<i64> =
+        result["errors"].as_array().unwrap().iter().map(|wrong| wrong["line"].as_i64().unwrap()).collect();
+    assert_eq!(lines, [2, 3, 6], "{result}");
+    let text = layout(&["check", &path]).run().expect_code(30).stdout;
+    assert!(text.contains(&format!("{path}, line 2: unknown key \"delimeter\"; did you mean delimiter?")), "{text}");
+}
+
+#[test]
+fn a_layout_that_is_malformed_or_missing_is_a_configuration_error_before_anything_is_locked() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 2);
+    let (_folder, path) = written("name = \"own\"\nquote = \"never\"\n");
+    let result = day.run().args(&["--format", &path]).run().expect_code(30).json();
+    let message = told(&result["error"]);
+    assert!(message.contains(&path) && message.contains("line 2") || message.contains("line 1"), "{message}");
+    assert!(message.contains("expected"), "{message}");
+    let result = day.run().args(&["--format", "/nowhere/own.toml"]).run().expect_code(30).json();
+    assert!(told(&result["error"]).contains("neither a built-in layout (journal or express)"), "{result}");
+    let folder = tempfile::tempdir().unwrap();
+    day.run().args(&["--format", folder.path().to_str().unwrap()]).run().expect_code(30);
+    let key = "{\"type\": \"service_account\", \"private_key\": \"do-not-show\"}";
+    let shown = day.run().args(&["--format", key]).run().expect_code(30);
+    assert!(!shown.stdout.contains("do-not-show") && !shown.stderr.contains("do-not-show"), "{}", shown.stdout);
+    assert_eq!(day.db.count(BATCHES, doc! {}), 0);
+}
+
+#[test]
+fn an_own_layout_shows_any_field_and_only_its_fields_stop_the_commit() {
+    let day = Day::in_directory();
+    let entries = [
+        Entry::numbered(DATE, 0).kind("debit").amount(123_450).set("metadata", doc! { "department": "D-7" }),
+        Entry::numbered(DATE, 1).kind("credit").amount(5).set("description", Entry::numbered(DATE, 2).id()),
+    ];
+    seed(&day.db, &entries);
+    let (_folder, path) = written(OWN);
+    let result = day.run().args(&["--format", &path]).run().expect_code(0).json();
+    let file = String::from_utf8(day.live_files().remove(0).bytes).unwrap();
+    assert_eq!(
+        file,
+        "No;Line;Date;Account;Amount;Department\r\n\
+         1;2;18/01/2569;1101-00;1234,50;D-7\r\n\
+         1;3;18/01/2569;2101-00;-0,05;-\r\n",
+        "a description that is no text does not matter where no column shows it"
+    );
+    assert_eq!((result["total_debit"].as_str(), result["total_credit"].as_str()), (Some("1234.50"), Some("0.05")));
+}
+
+#[test]
+fn the_batch_keeps_what_decided_its_bytes_and_verify_needs_no_settings() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let (folder, path) = written(OWN);
+    day.run().args(&["--format", &path, "--encoding", "utf-8-bom", "--contra-account", "9999"]).run().expect_code(0);
+    let batch = day.batch();
+    let settings = batch.get_document("settings").unwrap();
+    let layout = settings.get_str("layout").unwrap();
+    let digest: String = Sha256::digest(layout).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(settings.get_str("layoutSha256").ok(), Some(&*digest));
+    assert!(layout.contains("quote = \"needed\"") && layout.contains("field = \"metadata.department\""), "{layout}");
+    let text = |key: &str| settings.get_str(key).unwrap().to_owned();
+    assert_eq!(
+        (text("encoding"), text("timezone"), text("contraAccount"), text("invalid"), text("version")),
+        ("utf-8-bom".into(), "Asia/Bangkok".into(), "9999".into(), "fail".into(), env!("CARGO_PKG_VERSION").into())
+    );
+    // The file of the layout is lost, and today's settings are others.
+    drop(folder);
+    let verify = day.command("verify").args(&["--format", "express", "--timezone", "America/New_York"]);
+    let checked = verify.run().expect_code(0).json();
+    assert_eq!(checked["checked"][0]["settings"], "stored", "{checked}");
+    day.db.update_one(
+        ENTRIES,
+        doc! { "_id": Entry::numbered(DATE, 1).id() },
+        doc! { "$set": { "metadata.department": "D-8" } },
+    );
+    let edited = day.command("verify").run().expect_code(34).json();
+    assert_eq!(edited["problems"][0]["kind"], "edited", "{edited}");
+}
+
+#[test]
+fn a_batch_of_an_earlier_version_goes_by_todays_settings_and_verify_says_so() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let express = ["--format", "express"];
+    day.run().args(&express).run().expect_code(0);
+    day.db.update_one(BATCHES, doc! { "_id": "batch_2026-01-18" }, doc! { "$unset": { "settings": 1 } });
+    let checked = day.command("verify").args(&express).run().expect_code(0).json();
+    assert_eq!(checked["checked"][0]["settings"], "today", "{checked}");
+    let text = day.command("verify").args(&express).args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("today's settings"), "{text}");
+    day.command("verify").run().expect_code(34);
+    assert_eq!(day.db.count(LOG, doc! {}), 1);
+}
+
+#[test]
+fn settings_that_were_touched_by_hand_are_found_by_verify() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.update_one(BATCHES, doc! { "_id": "batch_2026-01-18" }, doc! { "$set": { "settings.layout": "name = 1" } });
+    let found = day.command("verify").run().expect_code(34).json();
+    assert_eq!(found["problems"][0]["kind"], "settings", "{found}");
+}

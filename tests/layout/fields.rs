@@ -1,0 +1,72 @@
+//! Entries for tests of the pure parts, field by field, as the database would hand them over.
+
+use batch_export::entry::{EntryFields, FieldList, Stored};
+use batch_export::id::Id;
+use batch_export::layout::Layout;
+use batch_export::money::Number;
+
+/// 18 January 2026, 23:59:59.999 in Bangkok.
+pub const DATE_MS: i64 = 1_768_755_599_999;
+
+/// An entry: pairs of path and value. What is not among them is missing.
+#[derive(Clone, Debug)]
+pub struct TestEntry<'a> {
+    pub id: Id,
+    values: Vec<(&'a str, Stored<'a>)>,
+}
+
+impl<'a> TestEntry<'a> {
+    /// An entry that is good in every layout.
+    pub fn good(description: &'a str) -> TestEntry<'a> {
+        let text = Stored::Text;
+        TestEntry {
+            id: Id([0x65, 0xab, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0xff]),
+            values: vec![
+                ("status", text("approved")),
+                ("date", Stored::Date(DATE_MS)),
+                ("accountCode", text("1000-01")),
+                ("description", text(description)),
+                ("amount", Stored::Number(Number::Int(123_450))),
+                ("type", text("debit")),
+                ("category", text("general")),
+                ("clientId", Stored::Id(Id([0x69; 12]))),
+                ("metadata.crAccount", text("2000")),
+                ("metadata.drAccount", text("3000")),
+            ],
+        }
+    }
+
+    /// Replaces a value.
+    pub fn with(mut self, path: &'a str, value: Stored<'a>) -> TestEntry<'a> {
+        self.values.retain(|(known, _)| *known != path);
+        self.values.push((path, value));
+        self
+    }
+
+    /// Replaces a value by a text.
+    pub fn text(self, path: &'a str, text: &'a str) -> TestEntry<'a> {
+        self.with(path, Stored::Text(text))
+    }
+
+    /// Leaves a value out.
+    pub fn without(self, path: &'a str) -> TestEntry<'a> {
+        self.with(path, Stored::Missing)
+    }
+
+    /// The value of a path.
+    pub fn value(&self, path: &str) -> Stored<'a> {
+        self.values.iter().find(|(known, _)| *known == path).map_or(Stored::Missing, |(_, value)| *value)
+    }
+
+    /// As the database would hand it over for a layout.
+    pub fn read(&self, layout: &Layout) -> EntryFields<'a> {
+        let list = FieldList::of(layout);
+        let mut values = vec![Stored::Missing; list.len()];
+        for (path, value) in &self.values {
+            if let Some(slot) = list.slot(path) {
+                values[slot] = *value;
+            }
+        }
+        EntryFields { id: self.id, values }
+    }
+}

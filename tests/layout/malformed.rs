@@ -1,0 +1,239 @@
+//! What is wrong with a layout file is said with its line and with what was expected, all of it at once, and nothing panics.
+
+use batch_export::layout::{BUILT_IN, DateFormat, Layout, LayoutError, parse};
+use proptest::prelude::*;
+
+const GOOD: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"account\"\n";
+
+/// A layout with further keys, and a column with further keys: lines of the file, the number of the first one, the message.
+const WRONG_KEYS: [(&str, &str); 27] = [
+    ("delimeter = \";\"", "unknown key \"delimeter\"; did you mean delimiter?"),
+    ("Encoding = \"utf-8\"", "unknown key \"Encoding\"; did you mean encoding?"),
+    ("colums = 1", "unknown key \"colums\"; did you mean columns?"),
+    ("encoding = \"tis-620\"", "encoding is \"tis-620\"; expected one of \"utf-8\", \"utf-8-bom\", \"windows-874\""),
+    ("encoding = \"windows-847\"", "did you mean \"windows-874\"?"),
+    ("encoding = 874", "encoding is a number; expected a text in quotes"),
+    ("delimiter = \",,\"", "delimiter is \",,\"; expected one of \",\", \";\", \"|\", \"\\t\""),
+    ("delimiter = \"\"", "delimiter is \"\"; expected one of"),
+    ("delimiter = \":\"", "delimiter is \":\"; expected one of"),
+    ("decimal_mark = \"'\"", "decimal_mark is \"'\"; expected one of \".\", \",\""),
+    ("quote = \"never\"", "quote is \"never\"; expected one of \"needed\", \"always\""),
+    ("line_end = \"cr\"", "line_end is \"cr\"; expected one of \"crlf\", \"lf\""),
+    ("header = \"yes\"", "header is a text; expected true or false"),
+    ("header = 1", "header is a number; expected true or false"),
+    (
+        "date_format = \"dd/mm\"",
+        "date_format is \"dd/mm\"; expected a year (yyyy, yy or bbbb), a month (mm) and a day (dd)",
+    ),
+    ("date_format = \"%Y-%m-%d\"", "date_format is \"%Y-%m-%d\"; expected a year"),
+    ("date_format = 2026-01-18", "date_format is a date; expected a text in quotes"),
+    ("rows_per_entry = 3", "rows_per_entry is 3; expected a whole number, 1 or 2"),
+    ("rows_per_entry = 1.5", "rows_per_entry is a fraction; expected a whole number, 1 or 2"),
+    ("rows_per_entry = 99999999999999999999", "rows_per_entry is a number; expected a whole number, 1 or 2"),
+    ("formula_guard = \"on\"", "formula_guard is a text; expected true or false"),
+    ("line_breaks = \"drop\"", "line_breaks is \"drop\"; expected one of \"keep\", \"space\""),
+    ("invisible = \"keep\"", "invisible is \"keep\"; expected one of \"refuse\", \"drop\""),
+    ("voucher_prefix = \"=JV\"", "voucher_prefix is \"=JV\"; expected letters and digits"),
+    ("voucher_prefix = \"\"", "voucher_prefix is \"\"; expected letters and digits"),
+    ("ending = \".csv\"", "ending is \".csv\"; expected the ending of the file's name without a dot"),
+    ("ending = \"a/b\"", "ending is \"a/b\"; expected the ending"),
+];
+
+const WRONG_COLUMNS: [(&str, &str); 30] = [
+    ("value = \"date\"", "header is missing; expected the column's name"),
+    ("header = \"B\"", "a column has neither value nor field; expected one of them"),
+    ("header = \"B\"\nvalue = \"date\"\nfield = \"x\"", "a column has both value and field; expected one of them"),
+    ("header = 7\nvalue = \"date\"", "header is a number; expected a text in quotes"),
+    ("header = \"B\"\nvalue = \"acount\"", "did you mean \"account\"?"),
+    ("header = \"B\"\nvalue = \"Debit\"", "value is \"Debit\"; expected one of \"entry-id\", \"line\""),
+    ("header = \"B\"\nvalue = 1", "value is a number; expected a text in quotes"),
+    ("header = \"B\"\nvalue = \"date\"\nempy = \"\"", "unknown key \"empy\"; did you mean empty?"),
+    ("header = \"B\"\nvalue = \"date\"\nempty = \"\"", "empty means nothing here"),
+    ("header = \"B\"\nvalue = \"description\"\nempty = 0", "empty is a number; expected a text in quotes"),
+    ("header = \"B\"\nvalue = \"date\"\nzero = \"\"", "zero belongs to a column with value \"debit\" or \"credit\""),
+    ("header = \"B\"\nvalue = \"debit\"\nzero = \"0\"", "zero is \"0\"; expected one of \"0.00\", \"\""),
+    ("header = \"B\"\nvalue = \"debit\"\nzero = 0.00", "zero is a fraction; expected a text in quotes"),
+    ("header = \"B\"\nvalue = \"debit\"\nwords = [\"D\", \"C\"]", "words belongs to a column with value \"side\""),
+    ("header = \"B\"\nvalue = \"side\"\nwords = [\"D\"]", "words is a list; expected two texts"),
+    ("header = \"B\"\nvalue = \"side\"\nwords = \"DC\"", "words is a text; expected two texts"),
+    ("header = \"B\"\nvalue = \"side\"\nwords = [1, 2]", "words is a list; expected two texts"),
+    ("header = \"B\"\nvalue = \"side\"\nwords = [\"D\", \"D\"]", "the two words are equal"),
+    ("header = \"B\"\nvalue = \"constant\"", "text is missing; expected the text of the constant"),
+    ("header = \"B\"\nvalue = \"side\"\ntext = \"x\"", "text belongs to a column with value \"constant\""),
+    (
+        "header = \"B\"\nvalue = \"constant\"\ntext = \"a\\nb\"",
+        "text has U+000A LF after \"a\"; expected one line of text",
+    ),
+    ("header = \"B\"\nvalue = \"constant\"\ntext = \"long\"\nmax_chars = 3", "text is longer than max_chars"),
+    (
+        "header = \"B\"\nvalue = \"debit\"\ndate_format = \"yyyymmdd\"",
+        "date_format belongs to the layout and to columns with dates",
+    ),
+    ("header = \"B\"\nvalue = \"date\"\nkind = \"date\"", "kind belongs to a column with field"),
+    (
+        "header = \"B\"\nfield = \"metadata.x\"\nkind = \"number\"",
+        "kind is \"number\"; expected one of \"text\", \"code\", \"integer\"",
+    ),
+    ("header = \"B\"\nfield = \"metadata..x\"", "field is \"metadata..x\"; expected the path of a field"),
+    ("header = \"B\"\nfield = \"$where\"", "field is \"$where\"; expected the path of a field"),
+    ("header = \"B\"\nfield = \"\"", "field is \"\"; expected the path of a field"),
+    ("header = \"B\"\nvalue = \"date\"\nmax_chars = 0", "max_chars is 0; expected a whole number, 1 to 1000000"),
+    ("header = \"B\"\nvalue = \"date\"\nmax_chars = \"9\"", "max_chars is a text; expected a whole number"),
+];
+
+const WRONG_FILES: [(&str, usize, &str); 13] = [
+    ("", 1, "name is missing; expected a name of a-z, 0-9 and -"),
+    ("", 1, "columns are missing; expected at least one [[columns]]"),
+    ("name = \"a\"\ncolumns = []\n", 2, "columns are not a list of tables; expected at least one [[columns]]"),
+    ("name = \"a\"\ncolumns = [1]\n", 2, "columns are not a list of tables"),
+    ("name = \"a\"\n\n[columns]\n", 3, "columns are not a list of tables"),
+    ("name = \"My layout\"\n", 1, "name is \"My layout\"; expected a name of a-z, 0-9 and -"),
+    ("name = \"\"\n", 1, "name is \"\"; expected a name of a-z, 0-9 and -"),
+    ("name = \"a\"\nname = \"b\"\n", 2, "this is not TOML: duplicate key"),
+    ("name = \"a\"\nencoding = utf-8\n", 2, "this is not TOML"),
+    ("name = \"a\"\n[[columns]\n", 2, "this is not TOML"),
+    ("name = 'a\n", 1, "this is not TOML"),
+    ("Entry ID,Date\r\n1,2\r\n", 1, "this is not TOML"),
+    ("{\"type\": \"service_account\", \"private_key\": \"secret-in-a-wrong-place\"}", 1, "this is not TOML"),
+];
+
+fn messages(text: &str) -> Vec<LayoutError> {
+    parse(text).expect_err(text)
+}
+
+#[test]
+fn each_wrong_key_is_refused_with_its_line_and_what_was_expected() {
+    for (lines, message) in WRONG_KEYS {
+        let errors = messages(&format!("# comment\n{lines}\n{GOOD}"));
+        assert!(errors.len() == 1 && errors[0].line == 2 && errors[0].message.contains(message), "{lines}: {errors:?}");
+    }
+}
+
+#[test]
+fn each_wrong_column_is_refused_with_its_line_and_what_was_expected() {
+    let first = GOOD.lines().count() + 1;
+    for (lines, message) in WRONG_COLUMNS {
+        let errors = messages(&format!("{GOOD}[[columns]]\n{lines}\n"));
+        assert!(errors.len() == 1 && errors[0].message.contains(message), "{lines}: {errors:?}");
+        // The line of the key that is named; of the table, when something is missing in it; else the last one.
+        let named = lines.lines().position(|line| line.split(' ').next() == message.split(' ').next());
+        let missing = ["missing", "neither"].iter().any(|word| message.contains(word));
+        let expected = match named {
+            Some(index) => first + 1 + index,
+            None if missing => first,
+            None => first + lines.lines().count(),
+        };
+        assert_eq!(errors[0].line, expected, "{lines}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_layout_is_refused_without_being_shown() {
+    for (text, line, message) in WRONG_FILES {
+        let errors = messages(text);
+        assert!(errors.iter().any(|error| error.line == line && error.message.contains(message)), "{text}: {errors:?}");
+        assert!(!errors.iter().any(|error| error.message.contains("secret")), "{errors:?}");
+    }
+    let long = format!("{GOOD}{}", "# ".repeat(40_000));
+    assert!(messages(&long)[0].message.contains("expected a layout of at most 65536"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_lines() {
+    let text = "name = \"Own\"\nquote = 1\n[[columns]]\nvalue = \"dat\"\n[[columns]]\nheader = \"B\"\nvalue = \"debit\"\nzero = 1\nwrong = 2\n";
+    let lines: Vec<usize> = messages(text).iter().map(|error| error.line).collect();
+    assert_eq!(lines, [1, 2, 3, 4, 8, 9]);
+}
+
+#[test]
+fn texts_that_the_encoding_lacks_are_refused_by_name() {
+    let text = "name = \"a\"\nencoding = \"windows-874\"\n[[columns]]\nheader = \"café\"\nvalue = \"date\"\n";
+    let errors = messages(text);
+    assert_eq!(
+        errors[0].to_string(),
+        "line 4: header has U+00E9 LATIN SMALL LETTER E WITH ACUTE after \"caf\", which windows-874 lacks"
+    );
+}
+
+#[test]
+fn what_is_left_out_is_as_in_journal() {
+    let own = parse(GOOD).unwrap();
+    let journal = Layout::built_in("journal").unwrap();
+    let as_journal = Layout { name: journal.name.clone(), columns: journal.columns.clone(), ..own };
+    assert_eq!(as_journal, journal);
+    assert_eq!(journal.date_format, DateFormat::ISO);
+}
+
+#[test]
+fn the_built_in_layouts_are_good_and_carry_their_names() {
+    for (name, text) in BUILT_IN {
+        let layout = parse(text).unwrap_or_else(|errors| panic!("{name}: {errors:?}"));
+        assert_eq!(layout.name, name);
+        assert_eq!(parse(&layout.normal_form()), Ok(layout));
+    }
+}
+
+/// Pieces of which a careless author, or chance, makes a file.
+fn pieces() -> impl Strategy<Value = String> {
+    let words = [
+        "name",
+        "columns",
+        "[[columns]]",
+        "[columns]",
+        "[[",
+        "]]",
+        "=",
+        "\"",
+        "\"\"\"",
+        "'",
+        "\n",
+        "\r\n",
+        "#",
+        "{",
+        "}",
+        ",",
+        ".",
+        "header",
+        "value",
+        "field",
+        "true",
+        "1e400",
+        "0x7fff_ffff_ffff_ffff",
+        "-1",
+        "1979-05-27",
+        "\\u0000",
+        "\\",
+        "\u{feff}",
+        "date_format",
+        "yyyy",
+        "max_chars",
+        "words",
+        "\"side\"",
+        "\"debit\"",
+        "\"ค่า\"",
+    ];
+    let piece = prop_oneof![3 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => ".{0,4}", 1 => Just(" ".to_owned())];
+    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #[test]
+    fn no_text_makes_the_parser_panic(text in pieces()) {
+        if let Err(errors) = parse(&text) {
+            let lines = text.matches('\n').count() + 1;
+            prop_assert!(!errors.is_empty() && errors.iter().all(|error| (1..=lines).contains(&error.line)), "{:?}", errors);
+        }
+    }
+
+    #[test]
+    fn a_damaged_layout_does_not_make_the_parser_panic(cut in any::<prop::sample::Index>(), insert in pieces()) {
+        for (_, text) in BUILT_IN {
+            let mut at = cut.index(text.len());
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let _ = parse(&format!("{}{insert}{}", &text[..at], &text[at..]));
+        }
+    }
+}
