@@ -102,8 +102,8 @@ pub fn shown_date(text: &str) -> String {
 /// A time of day, a duration or a list of them, right or wrong.
 pub fn shown_time(text: &str) -> String {
     // Few digits or letters side by side: a password has more.
-    let runs = text.split(|c: char| !c.is_ascii_alphanumeric()).all(|run| run.len() <= 8);
-    shown_if(if runs { text } else { "?" }, 32, |c| c.is_ascii_digit() || "smhdy nu:.,-".contains(c))
+    let runs = text.split(|c: char| !c.is_ascii_lowercase()).all(|run| run.len() <= 6);
+    shown_if(if runs { text } else { "?" }, 32, |c| c.is_ascii_digit() || c.is_ascii_lowercase() || " :.,-".contains(c))
 }
 
 /// An instant, right or wrong.
@@ -130,6 +130,7 @@ mod tests {
     fn typing_errors_are_shown() {
         assert_eq!(shown_date("2026-13-01"), "\"2026-13-01\"");
         assert_eq!(shown_time("30 sm"), "\"30 sm\"");
+        assert_eq!(shown_time("soon"), "\"soon\"");
         assert_eq!(shown_time("25:00"), "\"25:00\"");
         assert_eq!(shown_instant("2026-01-18T18:00:00"), "\"2026-01-18T18:00:00\"");
         assert_eq!(shown_number("-3"), "\"-3\"");

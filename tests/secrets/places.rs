@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use batch_export::cli::settings::table::GROUPS;
+use batch_export::cli::settings::table::{GROUPS, NOTIFY_TOKEN};
 
 use super::{Scene, SecretValue, secrets};
 use crate::support::command::BatchExport;
@@ -74,6 +74,12 @@ fn settings<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
         for (number, words) in COMMANDS.iter().enumerate() {
             for (at, secret) in secrets.iter().enumerate() {
                 if number > 0 && at != (which + number) % secrets.len() {
+                    continue;
+                }
+                // A token is at home there: it is sent to the webhook.
+                if setting.flag == NOTIFY_TOKEN.flag
+                    && ["an access token", "a refresh token", "a password"].contains(&secret.name)
+                {
                     continue;
                 }
                 let command = base(scene, words, (which + at).is_multiple_of(2));

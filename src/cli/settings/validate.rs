@@ -88,7 +88,9 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
-            Some("URI" | "URL" | "TOKEN") => check_line_end(typed.text),
+            Some("URI" | "URL") => check_line_end(typed.text),
+            // What is no token must not be sent as one.
+            Some("TOKEN") if typed.text.starts_with("file:") => check_line_end(typed.text),
             // It has braces of its own, and no message shows it.
             Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
             Some(_) | None => check_word(typed.text),
