@@ -28,8 +28,8 @@ use crate::money::Baht;
 use crate::progress::Progress;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{
-    DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey, ScanError,
-    Snapshot, Store, StoreError, in_chunks,
+    Claim, DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey,
+    ScanError, Snapshot, Store, StoreError, in_chunks,
 };
 
 /// Times that a new snapshot is taken because the server could not serve the old one.
@@ -45,12 +45,13 @@ impl Pass<'_> {
     pub(super) async fn generate(
         &self,
         lease: &Lease,
+        claim: &Claim,
         batch: &Batch,
         records: Option<Records>,
         report: &mut Report,
     ) -> Result<Generated<Spool>, Failure> {
         let began = report.enter(Stage::Generate);
-        let ledger = self.free_ledger(lease, batch.id, records).await?;
+        let ledger = self.free_ledger(lease, claim, records).await?;
         let options = sheet_options(self.config, batch.id.date());
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
         let limit = self.config.generate_timeout;

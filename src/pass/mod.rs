@@ -81,7 +81,7 @@ impl Pass<'_> {
         };
         let mut lease = Lease::keep(self.store, &claim, self.config.lease);
         for _ in 0..REGENERATIONS {
-            let generated = self.generate(&lease, &batch, records.take(), report).await?;
+            let generated = self.generate(&lease, &claim, &batch, records.take(), report).await?;
             if generated.is_empty() {
                 return self.record_empty(&lease, &claim, report).await;
             }

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Stage};
 use crate::id::Id;
 use crate::outcome::Outcome;
 use crate::spool::SpoolWriter;
-use crate::store::{Ledger, Marked, Records};
+use crate::store::{Claim, Ledger, Marked, Records};
 
 /// Pieces that are marked at a time: two connections keep a server busy, and more only collide.
 const PIECES_IN_FLIGHT: usize = 2;
@@ -41,7 +41,7 @@ impl Pass<'_> {
     pub(super) async fn free_ledger(
         &self,
         own_lease: &Lease,
-        own: BatchId,
+        own: &Claim,
         mut records: Option<Records>,
     ) -> Result<Ledger, Failure> {
         let began = Instant::now();
@@ -49,9 +49,9 @@ impl Pass<'_> {
             let work = async {
                 let records = match records.take() {
                     Some(records) => records,
-                    None => self.store.records(own).await?,
+                    None => self.store.records(own.batch).await?,
                 };
-                self.store.ledger(own, records, true).await
+                self.store.ledger(own, records).await
             };
             let ledger = self.under(own_lease, work).await?;
             let Some(other) = ledger.marking else { return Ok(ledger) };

@@ -75,6 +75,15 @@ impl Store {
         self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
     }
 
+    /// Whether the batch is still held under this claim.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool, StoreError> {
+        let held = self.batches.count_documents(claim.filter());
+        Ok(self.bounded(held.into_future()).await? > 0)
+    }
+
     /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. `false` when the claim is lost.
     ///
     /// # Errors

@@ -4,16 +4,18 @@
 //! made anew would export a day again, and without `exportbatchentries` nothing keeps an entry out of a second file. Each of them stops the
 //! pass, with the way out, before anything is generated.
 
-use futures_util::future::{try_join, try_join_all, try_join3};
+use futures_util::future::{try_join, try_join3, try_join4};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
-use mongodb::options::IndexOptions;
+use mongodb::options::{IndexOptions, ReturnDocument};
 
+use super::batches::Claim;
 use super::document::int;
 use super::error::StoreError;
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// What the records say before a pass.
@@ -27,6 +29,14 @@ pub struct Records {
     logged: Option<String>,
 }
 
+impl Records {
+    /// Whether they cannot all be true.
+    fn contradict(&self) -> bool {
+        let exported_before = self.ledger.as_ref().is_some_and(|ledger| ledger.number > 0);
+        self.logged.is_some() || (exported_before && !self.has_exported)
+    }
+}
+
 impl Store {
     /// Reads the records of a batch, side by side.
     ///
@@ -38,14 +48,21 @@ impl Store {
         Ok(Records { ledger, has_exported, logged })
     }
 
-    /// The ledger of a pass over a batch that is not committed, made when there is none yet. `create`: also make the collections that are
-    /// missing.
+    /// The ledger of a pass over a batch that is not committed; it is made when there is none yet, with the collections that are missing.
     ///
     /// # Errors
-    /// `configuration` when the records contradict each other; or when the database fails.
-    pub async fn ledger(&self, batch: BatchId, records: Records, create: bool) -> Result<Ledger, Failure> {
+    /// `configuration` when the records contradict each other, `lease_lost` when that is because another run took over; or when the database
+    /// fails.
+    pub async fn ledger(&self, claim: &Claim, mut records: Records) -> Result<Ledger, Failure> {
+        if records.contradict() {
+            // They were read side by side, and another run may have written in between.
+            records = self.records(claim.batch).await?;
+        }
         if let Some(number) = &records.logged {
-            return Err(already_logged(batch, number));
+            return Err(match self.is_held(claim).await? {
+                true => already_logged(claim.batch, number),
+                false => Failure::new(Exit::LeaseLost, "another run took over this batch"),
+            });
         }
         match records.ledger {
             Some(ledger) if ledger.number > 0 && !records.has_exported => Err(Failure::configuration(format!(
@@ -54,29 +71,21 @@ impl Store {
                 ledger.number
             ))
             .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")),
-            Some(ledger) if records.has_exported || !create => Ok(ledger),
-            None if !create => Ok(Ledger::default()),
+            Some(ledger) if records.has_exported => Ok(ledger),
             Some(_) | None => {
                 self.refuse_second_beginning().await?;
-                self.create_ledger().await?;
-                Ok(self.find_ledger().await?.unwrap_or_default())
+                Ok(self.create_ledger().await?)
             }
         }
     }
 
     /// A ledger is made once. Batches without one mean that it was lost.
     async fn refuse_second_beginning(&self) -> Result<(), Failure> {
-        let (log, batch) = try_join(
-            self.bounded(
-                self.log.find_one(doc! { "action": "csv_generated", "metadata.number": { "$gt": 0 } }).into_future(),
-            ),
-            self.bounded(
-                self.batches.find_one(doc! { "_id": { "$ne": LEDGER }, "number": { "$gt": 0 } }).into_future(),
-            ),
-        )
-        .await?;
-        let ledger = self.find_ledger().await?;
-        if (log.is_none() && batch.is_none()) || ledger.is_some_and(|ledger| ledger.number > 0) {
+        let exported = self.log.find_one(doc! { "action": "csv_generated", "metadata.number": { "$gt": 0 } });
+        let numbered = self.batches.find_one(doc! { "_id": { "$ne": LEDGER }, "number": { "$gt": 0 } });
+        let (log, batch) = try_join(self.bounded(exported.into_future()), self.bounded(numbered.into_future())).await?;
+        // Read last: a run that was first may have made it and committed meanwhile.
+        if (log.is_none() && batch.is_none()) || self.find_ledger().await?.is_some_and(|ledger| ledger.number > 0) {
             return Ok(());
         }
         let name = self.batches.name();
@@ -108,14 +117,19 @@ impl Store {
         Ok(found.as_ref().map(log_number))
     }
 
-    async fn create_ledger(&self) -> Result<(), StoreError> {
-        // Everything that the commit transaction writes has to exist before it: creating a collection inside of one is fragile.
-        let collections = [&self.batches, &self.log, &self.row_lists, &self.exported];
-        try_join_all(collections.map(|collection| self.create_collection(collection))).await?;
+    /// Makes everything that the commit transaction writes, side by side: creating a collection inside of a transaction is fragile.
+    async fn create_ledger(&self) -> Result<Ledger, StoreError> {
         let first = doc! { "$setOnInsert": { "number": 0_i64, "lastSha256": null, "marking": null } };
-        let upsert = self.batches.update_one(doc! { "_id": LEDGER }, first).upsert(true);
-        try_join(self.bounded(upsert.into_future()), self.create_log_index()).await?;
-        Ok(())
+        let upsert = self.batches.find_one_and_update(doc! { "_id": LEDGER }, first).upsert(true);
+        let upsert = upsert.return_document(ReturnDocument::After);
+        let (made, (), (), ()) = try_join4(
+            self.bounded(upsert.into_future()),
+            self.create_collection(&self.row_lists),
+            self.create_collection(&self.exported),
+            self.create_log_index(),
+        )
+        .await?;
+        Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 
     /// The index that finds a batch's export: the log may hold much else of the application's.

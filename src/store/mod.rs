@@ -68,6 +68,9 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to look for a writable server, unless the URI says otherwise: longer than an election takes.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Connections that a pass of a small day uses side by side.
+const CONNECTIONS: u32 = 4;
+
 /// What the store needs to know.
 #[derive(Clone)]
 pub struct StoreSettings {
@@ -165,6 +168,8 @@ impl Store {
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| "batch-export".to_owned());
         options.write_concern = Some(majority);
+        // What goes side by side needs its connections at once: the driver makes two at a time, which is two waits.
+        options.max_connecting.get_or_insert(CONNECTIONS);
         // Not for all of the client: the driver would then ask snapshot sessions for `majority` as well.
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));

@@ -132,7 +132,14 @@ impl Store {
             let error = match result {
                 Ok(()) => return committed(contents),
                 Err(Stopped::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
-                Err(Stopped::Logged(number)) => return Err(CommitError::Logged(number)),
+                Err(Stopped::Logged(number)) => {
+                    // It may be the log of the run that took over, while this one was paused in the middle.
+                    return Err(match self.is_held(request.claim).await {
+                        Ok(true) => CommitError::Logged(number),
+                        Ok(false) => CommitError::LeaseLost,
+                        Err(error) => CommitError::Failed(error),
+                    });
+                }
                 Err(Stopped::LeaseLost) => return Err(CommitError::LeaseLost),
                 Err(Stopped::Error(error)) if !error.kind.may_run_again() => {
                     return Err(CommitError::Failed(error));
