@@ -52,7 +52,7 @@ fn of_two_dates_that_read_the_same_rows_one_reads_again() {
     seed_day(&day.db, NEXT_DATE, 5);
     let proxy = Proxy::before(Mongod::shared());
     // Has read the rows of both dates, and is about to commit.
-    let stop = proxy.hold(On::command("update").collection("exportbatches").nth(2));
+    let stop = proxy.hold(On::command("update").collection("exportbatches"));
     let later = day.command("run").date(NEXT_DATE).now(NEXT_NOW).mongodb(&proxy.uri(&day.db)).spawn();
     stop.wait_until_reached(PATIENCE);
     day.run().run().expect_code(0);

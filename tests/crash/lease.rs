@@ -21,9 +21,9 @@ fn everything(day: &Day) -> (Vec<Document>, Vec<Document>, Vec<Document>, Vec<Li
 fn a_holder_that_was_taken_over_changes_nothing_when_it_wakes_up() {
     let points = [
         On::command("find").collection(QUEUE),
-        On::command("findAndModify").collection(BATCHES).nth(2),
-        On::command("find").collection(BATCHES).nth(6),
-        On::command("update").collection(BATCHES).nth(2),
+        On::command("findAndModify").collection(BATCHES).nth(3),
+        On::command("find").collection(BATCHES).nth(4),
+        On::command("update").collection(BATCHES),
         On::command("commitTransaction"),
     ];
     for (number, point) in points.into_iter().enumerate() {
