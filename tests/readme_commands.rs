@@ -107,5 +107,5 @@ fn a_command_for_which_no_situation_is_prepared_fails() {
     let more = complaint(&format!("## Install\n{install}```sh\nbatch-export doctor\n```\n"));
     assert!(more.contains("nothing is prepared for [\"batch-export doctor\"]"), "{more}");
     let other = complaint("## Install\n```sh\nbatch-export --version\n```\n");
-    assert!(other.contains("stands where a situation for \"examples/packaging/build.sh\""), "{other}");
+    assert!(other.contains("stands where a situation for \"cargo install\""), "{other}");
 }
