@@ -92,8 +92,7 @@ pub fn conceal_typed(text: &str) {
         text.split(['"', '\n']).flat_map(|part| part.split("\\n")).filter(|part| part.len() >= 16).for_each(conceal);
     }
     let word = text.trim().trim_start_matches("file:");
-    let is_token = word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token));
-    if is_token || SECRET_ADDRESSES.iter().any(|address| word.contains(address)) {
+    if is_a_token(word) || SECRET_ADDRESSES.iter().any(|address| word.contains(address)) {
         conceal(word);
     }
 }
@@ -105,6 +104,11 @@ pub fn conceal_user(user: &str) {
     conceal(password);
     conceal(&percent_decode_str(password).decode_utf8_lossy());
     password.split(['@', '/', '?', '#', ':', '[', ']']).for_each(conceal);
+}
+
+/// Whether a word has the form of a token or key that is known by its beginning.
+pub fn is_a_token(word: &str) -> bool {
+    word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token))
 }
 
 /// Whether a text is the content of a file with a key: JSON, PEM, or either of them in base64.

@@ -19,7 +19,7 @@ use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
-use crate::secret::{Secret, conceal, conceal_typed, conceal_user};
+use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token};
 
 /// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         file_name: settings.get(&table::FILE_NAME).map(file_name).transpose()?,
         layout,
         encoding,
-        contra_account: text(&table::CONTRA_ACCOUNT),
+        contra_account: settings.get(&table::CONTRA_ACCOUNT).map(account).transpose()?,
         invalid: invalid_policy(of(&table::INVALID))?,
         allow_reexport: switch(&table::ALLOW_REEXPORT)?,
         require_balanced: switch(&table::REQUIRE_BALANCED)?,
@@ -90,7 +90,9 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
             Some("URI" | "URL") => check_line_end(typed.text),
             // What is no token must not be sent as one.
-            Some("TOKEN") if typed.text.starts_with("file:") => check_line_end(typed.text),
+            Some("TOKEN") if typed.text.starts_with("file:") || is_a_token(typed.text) && !holds_a_key(typed.text) => {
+                check_line_end(typed.text)
+            }
             // It has braces of its own, and no message shows it.
             Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
             Some(_) | None => check_word(typed.text),
@@ -332,6 +334,15 @@ fn proxies() -> ProxyVariables {
         http: value("HTTP_PROXY"),
         all: value("ALL_PROXY"),
         no: value("NO_PROXY"),
+    }
+}
+
+/// A code of the chart of accounts: it is stored with the batch and written into the file.
+fn account(typed: Typed<'_>) -> Result<String, Failure> {
+    let plain = |c: char| c.is_alphanumeric() || " -_./()*".contains(c);
+    match typed.text.len() <= NAME_BYTES && typed.text.chars().all(plain) {
+        true => Ok(typed.text.to_owned()),
+        false => Err(typed.wrong("it is not a code of letters, digits, blanks and -_./()*")),
     }
 }
 
