@@ -31,9 +31,12 @@ impl BatchId {
         self.0
     }
 
-    /// Name of the batch's file, the same at every destination.
-    pub fn file_name(self) -> String {
-        format!("{self}.csv")
+    /// Name of the batch's file, the same at every destination: of a pattern with `{date}`, or the usual one with this ending.
+    pub fn file_name(self, pattern: Option<&str>, ending: &str) -> String {
+        match pattern {
+            Some(pattern) => pattern.replace("{date}", &self.0.format("%Y-%m-%d").to_string()),
+            None => format!("{self}.{ending}"),
+        }
     }
 }
 
@@ -132,6 +135,13 @@ pub struct FileFacts {
     pub id: String,
     /// Name that people see.
     pub name: String,
+    /// The destination that the id belongs to, in its normal form, like `gdrive://FOLDER` or `file:///dir`; `None` in a document of an
+    /// earlier version.
+    pub destination: Option<String>,
+    /// Whether the file carries the number of its batch, after which nobody may remove it.
+    pub sealed: bool,
+    /// Whether Drive keeps people from changing its content and name.
+    pub restricted: bool,
     /// 64 lower-case hexadecimal digits; empty before the first generation.
     pub sha256: String,
     /// 32 lower-case hexadecimal digits.
@@ -175,6 +185,8 @@ pub struct ExportSettings {
 pub struct Voided {
     /// The id.
     pub id: String,
+    /// The destination that it belongs to; `None` in a document of an earlier version.
+    pub destination: Option<String>,
     /// Checksum of what was stored under it, where known.
     pub sha256: Option<String>,
     /// Why.
@@ -357,7 +369,11 @@ mod tests {
     fn ids_and_dates_belong_together() {
         let date = NaiveDate::from_ymd_opt(2026, 1, 18).unwrap();
         let id = BatchId::new(date);
-        assert_eq!((id.to_string(), id.file_name()), ("batch_2026-01-18".into(), "batch_2026-01-18.csv".into()));
+        assert_eq!(
+            (id.to_string(), id.file_name(None, "csv")),
+            ("batch_2026-01-18".into(), "batch_2026-01-18.csv".into())
+        );
+        assert_eq!(id.file_name(Some("ACME {date} #1.txt"), "csv"), "ACME 2026-01-18 #1.txt");
         assert_eq!("batch_2026-01-18".parse(), Ok(id));
         for other in ["ledger", "batch_", "batch_2026-1-18", "batch_2026-02-30", "batch_2026-01-18.csv", "2026-01-18"] {
             assert_eq!(other.parse::<BatchId>(), Err(NotABatchId), "{other}");

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use batch_export::destination::drive::{Drive, DriveSettings};
-use batch_export::destination::{Created, DestinationError, Look, NewFile, Stored};
+use batch_export::destination::{Created, DestinationError, Look, Mark, NewFile, Stored};
 use batch_export::progress::Progress;
 use batch_export::spool::{Spool, SpoolWriter};
 use std::io::Write;
@@ -69,7 +69,8 @@ impl Bench {
     }
 
     pub fn file<'a>(&'a self, id: &'a str) -> NewFile<'a> {
-        NewFile { id, name: NAME, batch: "batch_2026-01-18", mime_type: "text/csv", spool: &self.spool }
+        let mark = Mark { batch: "batch_2026-01-18", installation: Some("an installation") };
+        NewFile { id, name: NAME, mark, mime_type: "text/csv", spool: &self.spool }
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -94,7 +95,7 @@ impl Bench {
             }
             Ok(Created::Mismatch { reason, .. }) => Landed::Mismatch(reason),
             Ok(Created::IdTaken) => match self.drive.look(id, self.spool.digests()).await {
-                Ok(Look::Same(Stored { link })) => {
+                Ok(Look::Same(Stored { link }, _)) => {
                     assert!(link.is_some());
                     Landed::Adopted
                 }

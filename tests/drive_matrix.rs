@@ -27,8 +27,8 @@ pub const CHUNK_BYTES: u64 = 256 * 1024;
 /// Enough entries, with descriptions long enough, for three chunks.
 const ENTRIES: u32 = 60;
 const DESCRIPTION_BYTES: usize = 10_000;
-/// Requests of an undisturbed run: token, id, start, three chunks.
-pub const QUIET: usize = 6;
+/// Requests of an undisturbed run: token, the name in the folder, id, start, three chunks, the seal.
+pub const QUIET: usize = 8;
 /// A first try and five more: where patience ends.
 pub const TRIES: usize = 6;
 /// Cells of one table at a time. Most of a cell is waiting for another process.

@@ -25,6 +25,7 @@ mod money;
 mod mongodb_uri;
 mod needs;
 mod notify;
+mod owners;
 mod readme;
 mod readme_commands;
 mod refusals;

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use super::args::{BackfillArgs, OutputFormat};
 use super::render::{self, RetryResult};
-use super::{open_destination, open_store, progress};
+use super::{open_store, progress};
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
@@ -56,7 +57,7 @@ async fn passes(
         let message = format!("--from {} is after --to {}", args.from, args.to);
         return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
     }
-    let destination = open_destination(config)?;
+    let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
     if let Some(listeners) = listeners {
         listeners.note_in(&store);
@@ -74,7 +75,7 @@ async fn passes(
             listeners.measure(exit, slice::from_ref(&result));
         }
         if exit == Exit::Ok && !args.dry_run {
-            pass.sweep_after(&result).await;
+            pass.clear_up_after(&result).await;
         }
         batches.push(result);
         if exit != Exit::Ok {

@@ -55,6 +55,8 @@ pub struct BatchLine {
     pub marked: i64,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
+    /// Voided files that are not known to be in the trash: `status --date` names them.
+    pub void_files: u64,
     /// When the last row was marked, RFC 3339.
     #[serde(serialize_with = "clock::serialize")]
     pub completed_at: Option<DateTime<Utc>>,
@@ -86,6 +88,7 @@ impl BatchLine {
             last_class: None,
             marked: 0,
             changed_after_commit: 0,
+            void_files: 0,
             completed_at: None,
             reader: Reader::default(),
         }
@@ -115,6 +118,7 @@ impl BatchLine {
             last_class: batch.history.last().filter(|_| unfinished).and_then(|attempt| attempt.class.clone()),
             marked: batch.marked,
             changed_after_commit: batch.changed_after_commit.len() as u64,
+            void_files: batch.voided.iter().filter(|voided| !voided.trashed).count() as u64,
             completed_at: batch.completed_at,
             reader: Reader::of(seen),
             ..BatchLine::missing(batch.id.date())
@@ -123,6 +127,16 @@ impl BatchLine {
 
     /// What a person wants to know next, in one clause.
     pub fn note(&self) -> String {
+        let note = self.standing();
+        match self.void_files {
+            0 => note,
+            files => format!("{note}  (void files left behind: {files}, see `status --date {}`)", self.date)
+                .trim()
+                .to_owned(),
+        }
+    }
+
+    fn standing(&self) -> String {
         if let Some(holder) = &self.holder {
             let what = if self.due { "its lease has run out, held by" } else { "held by" };
             return format!("{what} {}", self.reader.holder(holder));

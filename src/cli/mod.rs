@@ -31,10 +31,7 @@ use std::panic::AssertUnwindSafe;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::config::{Config, Target};
-use crate::destination::Destination;
-use crate::destination::directory::Directory;
-use crate::destination::drive::{Drive, DriveSettings};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::{shown_date, shown_word};
@@ -244,30 +241,4 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
         lease: config.lease,
         retry_delays: config.retry_delays.clone(),
     })
-}
-
-/// Opens the destination of the settings; asks it nothing yet.
-fn open_destination(config: &Config) -> Result<Destination, Failure> {
-    match &config.destination {
-        None => Err(Failure::configuration("no destination is set")
-            .next("set BATCH_EXPORT_DESTINATION to gdrive://FOLDER_ID or file:///dir")),
-        Some(Target::Directory(path)) => Ok(Destination::Directory(Directory::new(path.clone()))),
-        Some(Target::Drive { folder }) => {
-            let Some(credentials) = &config.credentials else {
-                return Err(Failure::configuration("no credentials are set for Google Drive").next(
-                    "set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account, or run `batch-export auth`",
-                ));
-            };
-            let settings = DriveSettings {
-                url: config.drive_url.clone(),
-                subject: config.drive_subject.clone(),
-                idle: config.drive_idle,
-                chunk_bytes: config.drive_chunk_bytes,
-                backoff_unit: config.drive_backoff,
-                proxies: config.proxies.clone(),
-                ..DriveSettings::new(folder.clone(), credentials.clone())
-            };
-            Ok(Destination::Drive(Box::new(Drive::new(settings)?)))
-        }
-    }
 }

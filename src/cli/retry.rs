@@ -10,14 +10,15 @@ use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
-use super::{open_destination, open_store, progress};
+use super::{open_store, progress};
 use crate::batch::{BatchId, State};
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{Listeners, has_news};
 use crate::outcome::BatchResult;
-use crate::pass::{Pass, Request, sweep};
+use crate::pass::{Pass, Request, clear_up};
 use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
@@ -47,7 +48,7 @@ async fn all_due<'a>(
     stop: &Stop,
     listeners: &mut Option<Listeners<'a>>,
 ) -> Result<Vec<BatchResult>, Failure> {
-    let destination = open_destination(config)?;
+    let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
     let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
     let progress = Arc::new(Progress::default());
@@ -68,7 +69,7 @@ async fn all_due<'a>(
         }
         let request = Request { command: "retry", date, early: false, ignore_back_off: false };
         let result = pass.run(request).await;
-        pass.sweep_after(&result).await;
+        pass.clear_up_after(&result).await;
         // Between the scan and the lock another machine may have taken it: then it is not due.
         if !matches!(result.exit_code, Exit::LockHeld | Exit::NotDue) {
             batches.push(result);
@@ -80,7 +81,7 @@ async fn all_due<'a>(
         tokio::select! {
             biased;
             _ = stop.wait() => break,
-            () = sweep(&store, &destination, &overview.batch) => {}
+            () = clear_up(&store, &destination, &overview.batch) => {}
         }
     }
     tell_left(args, config, &store, &found, &batches, listeners).await;

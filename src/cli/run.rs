@@ -5,8 +5,9 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RunArgs};
-use super::{open_destination, open_store, progress, render};
+use super::{open_store, progress, render};
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
@@ -21,7 +22,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
     // A dry run notifies nobody.
     let listeners = (!args.dry_run).then(|| Listeners::begin(config));
-    let opened = async { Ok((open_destination(config)?, open_store(config, stop).await?)) };
+    let opened = async { Ok((Destination::open(config)?, open_store(config, stop).await?)) };
     let (destination, store) = match opened.await {
         Ok(opened) => opened,
         Err(failure) => {
@@ -45,7 +46,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
         warn_without_init(&store).await;
     }
     if !args.dry_run {
-        pass.sweep_after(&result).await;
+        pass.clear_up_after(&result).await;
     }
     tell(listeners, &result).await;
     result.exit_code

@@ -217,7 +217,8 @@ impl Render for StatusResult {
         }
         for voided in self.voided.iter().flatten() {
             let state = if voided.trashed { "in the trash" } else { "not yet in the trash" };
-            let _ = writeln!(text, "  voided   {} ({}), {state}", voided.id, voided.reason);
+            let at = voided.destination.as_ref().map_or(String::new(), |location| format!(" at {location}"));
+            let _ = writeln!(text, "  voided   {}{at} ({}), {state}", voided.id, voided.reason);
         }
         for problem in &self.problems {
             let _ = writeln!(text, "! {}", problem.message);

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
+use super::open_store;
 use super::render::{self, Render};
-use super::{open_destination, open_store};
 use crate::batch::BatchId;
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::stop::Stop;
@@ -63,7 +64,7 @@ impl Render for VerifyResult {
 /// # Errors
 /// When the settings, the database or the destination do not allow a check.
 pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let destination = open_destination(config)?;
+    let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async { verification.check(&chosen(args, &store).await?).await };

@@ -2,21 +2,25 @@
 //!
 //! People look for `batch_2026-01-18.csv`, so the name cannot change as an id on Drive does. To keep "written once" all the same, an id
 //! here is the name with a random part behind it, and the content that belongs to an id is told by the checksum in the batch document.
+//! That document is data which others can write: an id that is more than a bare file name is refused, and never followed.
 //!
-//! The danger is a removal by name: a run that was paused just before it removes a voided file would remove the official one that took
+//! Risk: a removal by name: a run that was paused just before it removes a voided file would remove the official one that took
 //! its place. So a pass holds an exclusive lock on the directory from before its last fenced write until it is done with it; the kernel
 //! drops the lock with the process. Whoever holds it and passes the fence check afterwards is the only one to touch the folder.
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::{Created, DestinationError, Known, Look, NewFile, Stored};
+use super::owner::{Mark, Owner};
+use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
+use crate::batch::FileFacts;
 use crate::files::open_regular;
 use crate::progress::Progress;
 use crate::spool::Digests;
@@ -63,7 +67,7 @@ impl Directory {
             loop {
                 match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
                     Ok(()) => return Ok(()),
-                    Err(rustix::io::Errno::WOULDBLOCK) => {
+                    Err(Errno::WOULDBLOCK) => {
                         if !std::mem::replace(&mut told, true) {
                             tracing::info!(directory = %path, "waits for another run that works in the directory");
                         }
@@ -89,22 +93,75 @@ impl Directory {
     /// # Errors
     /// When the file cannot be read, or belongs to somebody else.
     pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
-        let path = self.file(id);
-        let Some(found) = self.digest(&path).await? else { return Ok(Look::Absent) };
-        if found == digests.sha256 {
-            return Ok(Look::Same(self.stored(&path)));
+        let path = self.file(id)?;
+        let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(Look::Absent) };
+        if sha256 == digests.sha256 {
+            return Ok(Look::Same(self.stored(&path), owner));
         }
-        if known.voided.iter().any(|voided| voided.sha256.as_deref() == Some(&found)) {
+        if known.is_void(&sha256) {
+            known.mark.check(id, name_of(id), &owner)?;
             std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))?;
             return Ok(Look::Absent);
         }
-        if known.stored_sha256 == Some(&found) {
-            return Ok(Look::Different { reason: "another content".to_owned(), sha256: Some(found) });
+        if known.is_stored(&sha256) {
+            return Ok(Look::Different { reason: "another content".to_owned(), sha256: Some(sha256), owner });
         }
         Err(DestinationError::Rejected {
-            message: format!("{} exists and is not of this batch (sha256 {found})", path.display()),
+            message: format!("{} exists and is not of this batch (sha256 {sha256})", path.display()),
             next: "move that file away, then run `batch-export retry`".to_owned(),
         })
+    }
+
+    /// The file that has this name, unless the batch document knows its content.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn named(
+        &self,
+        name: &str,
+        digests: &Digests,
+        known: &Known<'_>,
+    ) -> Result<Option<Named>, DestinationError> {
+        let path = self.bare(name)?;
+        let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(None) };
+        if known.is_void(&sha256) || known.is_stored(&sha256) {
+            return Ok(None);
+        }
+        let same = (sha256 == digests.sha256).then(|| self.stored(&path));
+        Ok(Some(Named { id: self.new_id(name), same, sha256: Some(sha256), owner }))
+    }
+
+    /// Whether the file of an id was committed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+        self.owner_of(name_of(id))
+    }
+
+    /// Whose the file of this name is; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
+        let file = self.open(&self.bare(name)?)?;
+        file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.trouble("read in", &error))
+    }
+
+    /// Writes the number of its batch on a committed file and makes it read-only. `None` when it is not there with the committed content.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner) -> Result<Option<()>, DestinationError> {
+        let path = self.file(&file.id)?;
+        match self.read(&path).await? {
+            // Only its owner could write an attribute on it now, and nobody has to.
+            Some(content) if content.sha256 == file.sha256 && content.owner.sealed => return Ok(Some(())),
+            Some(content) if content.sha256 == file.sha256 => {}
+            Some(_) | None => return Ok(None),
+        }
+        let Some(opened) = self.open(&path)? else { return Ok(None) };
+        owner.seal(&opened).map(Some).map_err(|error| self.trouble("make a file read-only in", &error))
     }
 
     /// Copies the spool file under a temporary name, makes it durable, and gives it its name unless that is taken.
@@ -134,6 +191,12 @@ impl Directory {
             progress.add(length as u64);
             tokio::task::yield_now().await;
         }
+        let owner = Owner {
+            installation: file.mark.installation.map(str::to_owned),
+            batch_id: Some(file.mark.batch.to_owned()),
+            ..Owner::default()
+        };
+        owner.write(part.as_file()).map_err(trouble)?;
         part.as_file().sync_all().map_err(trouble)?;
         let sha256 = hex::encode(sha256.finalize());
         if sha256 != file.spool.digests().sha256 {
@@ -141,7 +204,7 @@ impl Directory {
             return Ok(Created::Mismatch { reason, sha256: Some(sha256) });
         }
         tokio::task::yield_now().await;
-        let path = self.file(file.id);
+        let path = self.file(file.id)?;
         match part.persist_noclobber(&path) {
             Ok(_) => {}
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
@@ -154,44 +217,68 @@ impl Directory {
     /// Removes a voided file, if that is what lies there. The directory is locked by the caller.
     ///
     /// # Errors
-    /// What the file system says.
-    pub async fn discard(&self, id: &str, sha256: Option<&str>) -> Result<(), DestinationError> {
-        let path = self.file(id);
-        if self.digest(&path).await?.as_deref() == sha256 && sha256.is_some() {
-            std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))?;
+    /// What the file system says; or the file is sealed, or is not certain to be ours.
+    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+        let path = self.file(id)?;
+        let Some(found) = self.read(&path).await? else { return Ok(()) };
+        if Some(found.sha256.as_str()) != sha256 {
+            return Ok(());
         }
-        Ok(())
+        mark.check(id, name_of(id), &found.owner)?;
+        std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))
     }
 
     /// The file of an id.
-    pub fn file(&self, id: &str) -> PathBuf {
-        let name = id.split_once('#').map_or(id, |(name, _)| name);
-        self.path.join(name)
+    ///
+    /// # Errors
+    /// When the id is more than a bare file name: it comes from the database, where others can write.
+    pub fn file(&self, id: &str) -> Result<PathBuf, DestinationError> {
+        self.bare(name_of(id))
+    }
+
+    fn bare(&self, name: &str) -> Result<PathBuf, DestinationError> {
+        let mut parts = Path::new(name).components();
+        match (parts.next(), parts.next()) {
+            (Some(Component::Normal(part)), None) if part == name && !name.contains('\0') => Ok(self.path.join(name)),
+            (_, _) => Err(DestinationError::Rejected {
+                message: format!(
+                    "{name:?}, from an id in the batch document, is not the name of a file in {}",
+                    self.path.display()
+                ),
+                next: "somebody edited the batch document: find out who, and set it right".to_owned(),
+            }),
+        }
     }
 
     fn stored(&self, path: &Path) -> Stored {
         Stored { link: url::Url::from_file_path(path).ok().map(String::from) }
     }
 
-    /// Checksum of a file; `None` when there is none.
-    async fn digest(&self, path: &Path) -> Result<Option<String>, DestinationError> {
+    /// Opens a file; `None` when there is none.
+    fn open(&self, path: &Path) -> Result<Option<File>, DestinationError> {
+        match open_regular(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(DestinationError::Rejected {
+                message: format!("{} is taken: {error}", path.display()),
+                next: "move it away, then run `batch-export retry`".to_owned(),
+            }),
+            Err(error) => Err(self.trouble("read in", &error)),
+        }
+    }
+
+    /// Checksum and owner of a file; `None` when there is none.
+    async fn read(&self, path: &Path) -> Result<Option<Content>, DestinationError> {
         let trouble = |error: io::Error| self.trouble("read in", &error);
-        let mut file = match open_regular(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                return Err(DestinationError::Rejected {
-                    message: format!("{} is taken: {error}", path.display()),
-                    next: "move it away, then run `batch-export retry`".to_owned(),
-                });
-            }
-            Err(error) => return Err(trouble(error)),
-        };
+        let Some(mut file) = self.open(path)? else { return Ok(None) };
         let mut buffer = vec![0; PIECE_BYTES];
         let mut sha256 = Sha256::new();
         loop {
             match file.read(&mut buffer).map_err(trouble)? {
-                0 => return Ok(Some(hex::encode(sha256.finalize()))),
+                0 => {
+                    let owner = Owner::of(&file).map_err(trouble)?;
+                    return Ok(Some(Content { sha256: hex::encode(sha256.finalize()), owner }));
+                }
                 length => sha256.update(&buffer[..length]),
             }
             tokio::task::yield_now().await;
@@ -232,9 +319,30 @@ impl Directory {
     }
 }
 
+/// What lies under a name.
+struct Content {
+    sha256: String,
+    owner: Owner,
+}
+
+/// The name in an id.
+pub fn name_of(id: &str) -> &str {
+    id.rsplit_once('#').map_or(id, |(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_a_bare_file_name_or_refused() {
+        let directory = Directory::new(PathBuf::from("/srv/accounting"));
+        let id = directory.new_id("batch_2026-01-18.csv");
+        assert_eq!(directory.file(&id).unwrap(), Path::new("/srv/accounting/batch_2026-01-18.csv"));
+        for id in ["/etc/passwd#x", "../x#y", "..", ".", "", "#x", "a/b#c", "a/#c", "./a#c", "a\0b#c", "/"] {
+            assert!(directory.file(id).is_err(), "{id:?}");
+        }
+    }
 
     #[test]
     fn a_folder_that_is_read_only_for_this_job_is_told_from_one_without_rights() {

@@ -2,19 +2,27 @@
 //!
 //! Both obey one rule, on which the exactly-once promise rests: a file is WRITTEN ONCE. An id (on Drive) or a name (in a directory)
 //! never changes its content; what turns out to be wrong is voided and replaced by a file under another id. The pass decides; a
-//! destination only looks, creates and discards, and never does two of them in one call.
+//! destination only looks, creates, seals and discards, and never does two of them in one call.
+//!
+//! This is the one face of both: outside of this folder nobody asks which of them it is, only what it can do.
 
 pub mod directory;
 pub mod drive;
+mod inspect;
+mod location;
+mod owner;
 mod probe_file;
 mod read_back;
 
 use std::fs::File;
 use std::time::Duration;
 
+pub use inspect::{Inspected, Inspection};
+pub use location::Reached;
+pub use owner::{Mark, Owner};
 pub use probe_file::probe_name;
 
-use crate::batch::Voided;
+use crate::batch::{FileFacts, Voided};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -27,8 +35,8 @@ pub struct NewFile<'a> {
     pub id: &'a str,
     /// The name that people see.
     pub name: &'a str,
-    /// The batch it belongs to.
-    pub batch: &'a str,
+    /// What is written on it: the batch and the installation that it belongs to.
+    pub mark: Mark<'a>,
     /// The MIME type.
     pub mime_type: &'static str,
     /// The content.
@@ -48,14 +56,29 @@ pub enum Look {
     /// Nothing.
     Absent,
     /// Live, and the same content as the spool file.
-    Same(Stored),
+    Same(Stored, Owner),
     /// Something that cannot become the official file.
     Different {
         /// Why not: another content, in the trash, ...; becomes the reason under `voided`.
         reason: String,
         /// Its checksum where the destination tells it.
         sha256: Option<String>,
+        /// Whose it is.
+        owner: Owner,
     },
+}
+
+/// A live file with the name that is to be given, which the batch document does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The id under which it can become official.
+    pub id: String,
+    /// Set when it has the content of the spool file.
+    pub same: Option<Stored>,
+    /// Its checksum where the destination tells it.
+    pub sha256: Option<String>,
+    /// Whose it is.
+    pub owner: Owner,
 }
 
 /// What became of a creation.
@@ -114,10 +137,26 @@ impl From<DestinationError> for Failure {
 /// What the batch document knows of its own files.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
-    /// Checksum stored with the current id, by this attempt or an earlier one.
-    pub stored_sha256: Option<&'a str>,
+    /// The batch, and the installation.
+    pub mark: Mark<'a>,
+    /// The file that is stored, or was about to be, by this attempt or an earlier one.
+    pub file: Option<&'a FileFacts>,
     /// The ids that were given up.
     pub voided: &'a [Voided],
+}
+
+impl Known<'_> {
+    fn is_void(&self, sha256: &str) -> bool {
+        self.voided.iter().any(|voided| voided.sha256.as_deref() == Some(sha256))
+    }
+
+    fn is_stored(&self, sha256: &str) -> bool {
+        self.file.is_some_and(|file| file.sha256 == sha256)
+    }
+
+    fn has_id(&self, id: &str) -> bool {
+        self.file.is_some_and(|file| file.id == id) || self.voided.iter().any(|voided| voided.id == id)
+    }
 }
 
 /// A place for files.
@@ -166,6 +205,49 @@ impl Destination {
         }
     }
 
+    /// Whether several ids name one file, so that a voided one may be discarded only when it is certain whose content lies there.
+    pub fn shares_names(&self) -> bool {
+        match self {
+            Destination::Directory(_) => true,
+            Destination::Drive(_) => false,
+        }
+    }
+
+    /// Whether a file may be there that these credentials cannot see.
+    pub fn hides_files(&self) -> bool {
+        match self {
+            Destination::Directory(_) => false,
+            Destination::Drive(_) => true,
+        }
+    }
+
+    /// Files of this name that the batch document does not know, apart from those in the trash.
+    ///
+    /// # Errors
+    /// When it cannot be told: then nothing may be stored.
+    pub async fn named(
+        &self,
+        name: &str,
+        digests: &Digests,
+        known: &Known<'_>,
+    ) -> Result<Vec<Named>, DestinationError> {
+        match self {
+            Destination::Directory(directory) => Ok(directory.named(name, digests, known).await?.into_iter().collect()),
+            Destination::Drive(drive) => drive.named(name, digests, known).await,
+        }
+    }
+
+    /// Whose the file of an id is; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+        match self {
+            Destination::Directory(directory) => directory.owner(id),
+            Destination::Drive(drive) => drive.owner(id).await,
+        }
+    }
+
     /// What is stored under an id.
     ///
     /// # Errors
@@ -199,11 +281,34 @@ impl Destination {
     /// Brings a voided file to the trash, or removes it where there is none. Nothing there counts as done.
     ///
     /// # Errors
-    /// When the destination fails; a later invocation tries again.
-    pub async fn discard(&self, id: &str, sha256: Option<&str>) -> Result<(), DestinationError> {
+    /// When the destination fails, and a later invocation tries again; or when the file is sealed, or is not certain to be ours.
+    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
         match self {
-            Destination::Directory(directory) => directory.discard(id, sha256).await,
-            Destination::Drive(drive) => drive.trash(id).await,
+            Destination::Directory(directory) => directory.discard(id, sha256, mark).await,
+            Destination::Drive(drive) => drive.discard(id, mark).await,
+        }
+    }
+
+    /// Seals a committed file: its number, and what keeps people from changing it, where the destination allows that. Returns whether
+    /// it is kept from change; `None` when the committed file is not there. `look` first where it may be sealed already.
+    ///
+    /// # Errors
+    /// When the destination fails or refuses; a later invocation tries again.
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<bool>, DestinationError> {
+        match self {
+            Destination::Directory(directory) => Ok(directory.seal(file, owner).await?.map(|()| true)),
+            Destination::Drive(drive) => drive.seal(file, owner, look).await,
+        }
+    }
+
+    /// Whether a file is in the trash, wherever it was moved to.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn is_trashed(&self, id: &str) -> Result<bool, DestinationError> {
+        match self {
+            Destination::Directory(_) => Ok(false),
+            Destination::Drive(drive) => drive.is_trashed(id).await,
         }
     }
 }

@@ -41,7 +41,7 @@ impl Destination {
 fn sweep_directory(directory: &Directory, own: &str) -> Result<usize, DestinationError> {
     let folder = directory.path();
     let trouble = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
-    let limit = directory.file(own).metadata().and_then(|facts| facts.modified()).map_err(trouble)? - LEFTOVER_AGE;
+    let limit = directory.file(own)?.metadata().and_then(|facts| facts.modified()).map_err(trouble)? - LEFTOVER_AGE;
     let is_old = |modified: SystemTime| modified < limit;
     let mut removed = 0;
     for entry in std::fs::read_dir(folder).map_err(trouble)? {

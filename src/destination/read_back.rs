@@ -16,7 +16,7 @@ impl Destination {
         match self {
             Destination::Drive(drive) => drive.download(id, sink).await,
             Destination::Directory(directory) => {
-                let path = directory.file(id);
+                let path = directory.file(id)?;
                 let trouble = |error| DestinationError::Failed(format!("cannot read {}: {error}", path.display()));
                 match open_regular(&path) {
                     Ok(mut file) => std::io::copy(&mut file, sink).map(Some).map_err(trouble),
@@ -41,18 +41,20 @@ impl Destination {
                     message: format!("cannot list the directory {}: {error}", folder.display()),
                     next: "check that it exists and that the user of this job may read it".to_owned(),
                 };
+                let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
                 let mut found = Vec::new();
                 for entry in std::fs::read_dir(folder).map_err(trouble)? {
                     let name = entry.map_err(trouble)?.file_name().to_string_lossy().into_owned();
-                    if name.starts_with(&batch.to_string()) {
+                    if name.starts_with(stem) {
                         found.push(Listed {
                             id: name.clone(),
-                            name,
+                            name: name.clone(),
                             trashed: false,
                             sha256: None,
                             bytes: None,
                             link: None,
                             created: None,
+                            owner: directory.owner_of(&name).ok().flatten().unwrap_or_default(),
                         });
                     }
                 }

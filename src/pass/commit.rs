@@ -35,7 +35,7 @@ impl Pass<'_> {
         claim: &Claim,
         batch: &Batch,
         generated: &Generated<Spool>,
-        file: FileFacts,
+        file: &FileFacts,
         report: &mut Report,
     ) -> Result<CommitOutcome, Failure> {
         let began = report.enter(Stage::Commit);
@@ -45,7 +45,7 @@ impl Pass<'_> {
         lease.pause();
         let request = CommitRequest {
             claim,
-            file: &file,
+            file,
             ledger: &generated.ledger,
             rows: &generated.rows,
             fingerprints: &generated.fingerprints,
@@ -80,6 +80,7 @@ impl Pass<'_> {
         committed: &Committed,
         report: &mut Report,
     ) -> Result<CommitOutcome, Failure> {
+        self.seal(request.ledger, request.file, report).await;
         let look_again = self.stop.until_signal(self.store.edited_since(request, &committed.contents));
         let (edited, marked) = match committed.marking {
             true => join(look_again, self.roll_forward(request.claim.batch, report)).await,

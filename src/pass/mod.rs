@@ -13,8 +13,10 @@ mod dry_run;
 mod generate;
 mod lease;
 mod lock;
+mod ownership;
 mod record;
 mod roll_forward;
+mod seal;
 mod upload;
 mod voided;
 
@@ -31,7 +33,7 @@ use crate::progress::Progress;
 use crate::stop::Stop;
 use crate::store::Store;
 
-pub use voided::sweep;
+pub use voided::clear_up;
 
 use commit::CommitOutcome;
 use lease::Lease;
@@ -83,10 +85,10 @@ impl Pass<'_> {
         for _ in 0..REGENERATIONS {
             let generated = self.generate(&lease, &claim, &batch, records.take(), report).await?;
             if generated.is_empty() {
-                return self.record_empty(&lease, &claim, report).await;
+                return self.record_empty(&lease, &claim, &generated.ledger, report).await;
             }
             let file = self.upload(&lease, &claim, &generated, report).await?;
-            match self.commit(&mut lease, &claim, &batch, &generated, file, report).await? {
+            match self.commit(&mut lease, &claim, &batch, &generated, &file, report).await? {
                 CommitOutcome::Completed => return Ok(()),
                 CommitOutcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),
             }

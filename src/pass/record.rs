@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::{BatchResult, Outcome, rfc3339};
 use crate::spool::Spool;
-use crate::store::{Claim, Ended};
+use crate::store::{Claim, Ended, Ledger};
 
 /// How long the record of a failure or an interruption may take.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -73,8 +73,14 @@ impl Report {
 
 impl Pass<'_> {
     /// Records that nothing is due, and gives up what an earlier attempt left.
-    pub(super) async fn record_empty(&self, lease: &Lease, claim: &Claim, report: &mut Report) -> Result<(), Failure> {
-        self.under(lease, self.give_up_file(claim, "nothing is due any more")).await?;
+    pub(super) async fn record_empty(
+        &self,
+        lease: &Lease,
+        claim: &Claim,
+        ledger: &Ledger,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        self.under(lease, self.give_up_file(claim, ledger, "nothing is due any more")).await?;
         self.store.give_up_row_lists(claim).await?;
         match self.store.release(claim, Ended::Empty).await? {
             Some(batch) => {

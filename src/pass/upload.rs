@@ -1,6 +1,6 @@
 //! The third stage: the spool file at the destination, once, under an id that was stored beforehand.
 //!
-//! Look first, then act, and write down before acting. What is there already is adopted when it is the same, voided when it is not;
+//! Look first, then act, and write down before acting. The name must be free or ours ([`super::ownership`]). What is there already is adopted when it is the same, voided when it is not;
 //! when it cannot be told, nothing is decided and the attempt fails. Each decision is a fenced write in the database before it is an
 //! action at the destination, so a run that lost its lease stops before it touches anything.
 
@@ -10,9 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::generate::Generated;
 use super::lease::Lease;
+use super::ownership::{Line, known};
+use super::voided::given_up;
 use super::{Pass, Report, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts};
-use crate::destination::{Created, Destination, Known, Look, NewFile};
+use crate::destination::{Created, Look, Mark, NewFile};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::spool::Spool;
@@ -35,7 +37,8 @@ impl Pass<'_> {
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
         let work = async {
             let _exclusive = self.destination.exclusive(limit).await?;
-            timeout_at(end, self.bring(claim, generated)).await.map_err(|_| passed(limit))?
+            let brought = timeout_at(end, self.bring(claim, generated)).await.map_err(|_| passed(limit))?;
+            self.unless_taken_over(claim, brought).await
         };
         let result = self.under(lease, work).await;
         report.leave(began);
@@ -47,35 +50,48 @@ impl Pass<'_> {
     }
 
     async fn bring(&self, claim: &Claim, generated: &Generated<Spool>) -> Result<(FileFacts, bool), Failure> {
+        let (line, digests) = (Line::of(&generated.ledger), generated.file.digests());
         let mut batch = self.batch_of(claim).await?;
-        let mut file = manifest(batch.id, generated);
+        let mut file = self.manifest(batch.id, generated);
+        if let Some(found) = self.find_taken(&batch, &file, digests, &line).await? {
+            file.id = found.id;
+            file.link = found.same.and_then(|stored| stored.link);
+            (file.sealed, file.restricted) = (found.owner.sealed, found.owner.restricted);
+            match &batch.file {
+                Some(old) => {
+                    self.give_up(claim, old, "its file was found under another id", Some(&file), &line).await?
+                }
+                None => self.remember(claim, &file).await?,
+            }
+            return Ok((file, true));
+        }
         let batch_name = batch.id.to_string();
         // `issued` in this attempt, hence to the present credentials; `fresh` as long as nothing can be stored under the id.
-        let mut issued = self.choose_id(claim, &batch, &mut file).await?;
+        let mut issued = self.choose_id(claim, &batch, &mut file, &line).await?;
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
             batch = self.batch_of(claim).await?;
-            let known = Known { stored_sha256: stored_sha256(&batch), voided: &batch.voided };
+            let known = known(&batch_name, &batch, &line);
             // Under an id that was issued a moment ago there is nothing to be seen.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,
-                false => self.destination.look(&file.id, generated.file.digests(), &known).await?,
+                false => self.destination.look(&file.id, digests, &known).await?,
             };
             match look {
-                Look::Same(stored) => {
+                Look::Same(stored, owner) => {
+                    line.may_adopt(&file.name, &file.id, &owner)?;
                     file.link = stored.link;
+                    (file.sealed, file.restricted) = (owner.sealed, owner.restricted);
                     self.remember(claim, &file).await?;
                     return Ok((file, true));
                 }
                 // Another id now might make a second file beside one that only we cannot see.
-                Look::Absent if taken && matches!(self.destination, Destination::Drive(_)) => {
-                    return Err(unseen(&file));
-                }
+                Look::Absent if taken && self.destination.hides_files() => return Err(unseen(&file)),
                 Look::Absent => {
                     if !fresh {
                         self.remember(claim, &file).await?;
                     }
-                    match self.destination.create(&new_file(&batch_name, &file, generated), self.progress).await? {
+                    match self.destination.create(&new_file(known.mark, &file, generated), self.progress).await? {
                         Created::Stored(stored) => {
                             file.link = stored.link;
                             return Ok((file, false));
@@ -87,14 +103,15 @@ impl Pass<'_> {
                             issued = true;
                         }
                         Created::Mismatch { reason, sha256 } => {
-                            self.void(claim, &file.id, sha256.as_deref(), &reason, None).await?;
+                            self.void(claim, &given_up(&file, sha256, &reason), None).await?;
                             let message = format!("the stored file is not what was sent: {reason}");
                             return Err(Failure::new(Exit::UploadFailed, message));
                         }
                     }
                 }
-                Look::Different { reason, sha256 } => {
-                    self.replace_id(claim, &mut file, sha256.as_deref(), &reason).await?;
+                Look::Different { reason, sha256, owner } => {
+                    line.may_void(&file.name, &file.id, &owner)?;
+                    self.replace_id(claim, &mut file, sha256, &reason).await?;
                     (issued, taken) = (true, false);
                 }
             }
@@ -108,35 +125,64 @@ impl Pass<'_> {
         &self,
         claim: &Claim,
         file: &mut FileFacts,
-        sha256: Option<&str>,
+        sha256: Option<String>,
         reason: &str,
     ) -> Result<(), Failure> {
-        let old = std::mem::replace(&mut file.id, self.destination.new_id(&file.name).await?);
-        self.void(claim, &old, sha256, reason, Some(file)).await
+        let old = given_up(file, sha256, reason);
+        file.id = self.destination.new_id(&file.name).await?;
+        self.void(claim, &old, Some(file)).await
     }
 
     /// The id of an earlier attempt, or a new one; stored before anything is sent. `true` when it is new.
-    async fn choose_id(&self, claim: &Claim, batch: &Batch, file: &mut FileFacts) -> Result<bool, Failure> {
-        let stored = batch.file.as_ref();
-        let usable = stored.filter(|stored| self.destination.reuses_ids() || stored.sha256 == file.sha256);
-        if let Some(usable) = usable {
-            file.id.clone_from(&usable.id);
-            return Ok(false);
-        }
-        file.id = self.destination.new_id(&file.name).await?;
-        match stored {
-            Some(old) => {
-                let reason = "the rows changed since it was generated";
-                self.void(claim, &old.id, Some(&old.sha256), reason, Some(file)).await?;
+    async fn choose_id(
+        &self,
+        claim: &Claim,
+        batch: &Batch,
+        file: &mut FileFacts,
+        line: &Line<'_>,
+    ) -> Result<bool, Failure> {
+        let unchanged = |stored: &FileFacts| stored.sha256 == file.sha256 && stored.name == file.name;
+        let reason = match &batch.file {
+            Some(stored) if !self.destination.owns(stored) => "the settings name another destination",
+            Some(stored) if self.destination.reuses_ids() || unchanged(stored) => {
+                file.id.clone_from(&stored.id);
+                return Ok(false);
             }
+            Some(stored) if stored.name != file.name => "the settings name another file name",
+            Some(_) | None => "the rows changed since it was generated",
+        };
+        file.id = self.destination.new_id(&file.name).await?;
+        match &batch.file {
+            Some(old) => self.give_up(claim, old, reason, Some(file), line).await?,
             None => self.remember(claim, file).await?,
         }
         Ok(true)
     }
 
-    async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
+    pub(super) async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
         let batch = self.store.batch(claim.batch).await?;
         batch.filter(|batch| batch.fence == claim.fence).ok_or_else(lease_lost)
+    }
+
+    fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
+        let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
+        // Checked when it was generated; a total that does not fit never comes this far.
+        let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
+        FileFacts {
+            id: String::new(),
+            name: batch.file_name(self.config.file_name.as_deref(), &self.config.layout.ending),
+            destination: Some(self.destination.location()),
+            sealed: false,
+            restricted: false,
+            sha256: digests.sha256.clone(),
+            md5: digests.md5.clone(),
+            bytes: digests.bytes,
+            rows: totals.rows,
+            entries: totals.entries,
+            total_debit,
+            total_credit,
+            link: None,
+        }
     }
 
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<(), Failure> {
@@ -147,8 +193,8 @@ impl Pass<'_> {
     }
 }
 
-fn new_file<'a>(batch: &'a str, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
-    NewFile { id: &file.id, name: &file.name, batch, mime_type: "text/csv", spool: &generated.file }
+fn new_file<'a>(mark: Mark<'a>, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
+    NewFile { id: &file.id, name: &file.name, mark, mime_type: "text/csv", spool: &generated.file }
 }
 
 fn passed(limit: Duration) -> Failure {
@@ -166,26 +212,4 @@ fn unseen(file: &FileFacts) -> Failure {
         "use the credentials of the earlier attempt, or let these see the file again; uploading under another id might make \
          a second file",
     )
-}
-
-fn stored_sha256(batch: &Batch) -> Option<&str> {
-    batch.file.as_ref().map(|file| file.sha256.as_str())
-}
-
-fn manifest(batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
-    let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
-    // Checked when it was generated; a total that does not fit never comes this far.
-    let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
-    FileFacts {
-        id: String::new(),
-        name: batch.file_name(),
-        sha256: digests.sha256.clone(),
-        md5: digests.md5.clone(),
-        bytes: digests.bytes,
-        rows: totals.rows,
-        entries: totals.entries,
-        total_debit,
-        total_credit,
-        link: None,
-    }
 }

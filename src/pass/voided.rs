@@ -1,17 +1,20 @@
 //! Files that will never be official: given up in the database first, brought to the trash afterwards, and listed until they are there.
 //!
-//! On Drive a voided id is voided for ever, so anybody may trash it at any time. In a directory ids share a name, and only the checksum
-//! tells whose file lies there; so there it is done under the directory's lock, and never to the checksum that is official now.
+//! A file is discarded where it is, which may be another destination than that of the settings. On Drive a voided id is voided for ever,
+//! so anybody may trash it at any time. In a directory ids share a name, and only the checksum tells whose file lies there; so there it is
+//! done under the directory's lock, and never to the checksum that is official now. A sealed file stays, whatever the database says.
 
 use std::time::Duration;
 
+use super::ownership::Line;
+use super::seal::seal_missing;
 use super::{Pass, lease_lost};
-use crate::batch::{Batch, BatchId, FileFacts, State};
-use crate::destination::Destination;
+use crate::batch::{Batch, BatchId, FileFacts, State, Voided};
+use crate::destination::{Destination, DestinationError, Mark, Reached};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::BatchResult;
-use crate::store::{Claim, Store};
+use crate::store::{Claim, Ledger, Store};
 
 /// Wait for a directory before voided files are left to a later sweep.
 const SWEEP_WAIT: Duration = Duration::from_secs(30);
@@ -21,39 +24,56 @@ impl Pass<'_> {
     pub(super) async fn void(
         &self,
         claim: &Claim,
-        old: &str,
-        sha256: Option<&str>,
-        reason: &str,
+        old: &Voided,
         replacement: Option<&FileFacts>,
     ) -> Result<(), Failure> {
-        tracing::warn!(file = old, "giving up a file: {reason}");
-        if !self.store.void_file(claim, old, sha256, reason, replacement).await? {
+        tracing::warn!(file = old.id, "giving up a file: {}", old.reason);
+        if !self.store.void_file(claim, old, replacement).await? {
             return Err(lease_lost());
         }
-        trash(self.store, self.destination, claim.batch, old, sha256).await;
+        trash(self.store, self.destination, claim.batch, old).await;
         Ok(())
     }
 
+    /// Gives up the file of the batch document, wherever it is, unless it turns out to be committed.
+    pub(super) async fn give_up(
+        &self,
+        claim: &Claim,
+        old: &FileFacts,
+        reason: &str,
+        replacement: Option<&FileFacts>,
+        line: &Line<'_>,
+    ) -> Result<(), Failure> {
+        if self.destination.owns(old) {
+            self.refuse_committed(old, line).await?;
+        } else if let Some(Reached::There(there)) = self.destination.reach(old.destination.as_deref()) {
+            // A destination that is out of order may be why the settings name another one: then nothing can be seen there.
+            if let Ok(Some(owner)) = there.owner(&old.id).await {
+                line.may_void(&old.name, &old.id, &owner)?;
+            }
+        }
+        self.void(claim, &given_up(old, Some(old.sha256.clone()), reason), replacement).await
+    }
+
     /// Gives up whatever file an earlier attempt left, because there will be none.
-    pub(super) async fn give_up_file(&self, claim: &Claim, reason: &str) -> Result<(), Failure> {
+    pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<(), Failure> {
         let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
-        self.void(claim, &file.id, Some(&file.sha256), reason, None).await
+        let given_up = self.give_up(claim, &file, reason, None, &Line::of(ledger)).await;
+        self.unless_taken_over(claim, given_up).await
     }
-}
 
-impl Pass<'_> {
-    /// Trashes what the pass with this result left voided, unless the pass ended because it has to stop or cannot ask the database; a
-    /// signal ends it. The batch may belong to another run by now, which sweeps it itself.
-    pub async fn sweep_after(&self, result: &BatchResult) {
+    /// Does what a batch still lacks after the pass with this result, unless the pass ended because it has to stop or cannot ask the database;
+    /// a signal ends it. The batch may belong to another run by now, which does the same.
+    pub async fn clear_up_after(&self, result: &BatchResult) {
         let over = [Exit::LeaseLost, Exit::CommitUnknown, Exit::DatabaseUnavailable];
         if over.contains(&result.exit_code) {
             return;
         }
         let work = async {
             if let Ok(Some(batch)) = self.store.batch(result.batch).await {
-                sweep(self.store, self.destination, &batch).await;
+                clear_up(self.store, self.destination, &batch).await;
             }
         };
         tokio::select! {
@@ -64,48 +84,86 @@ impl Pass<'_> {
     }
 }
 
-/// Trashes the voided files of a batch that are not in the trash yet. Trouble is logged; they stay listed.
-pub async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
+/// What is noted about the id of a file that is given up.
+pub(super) fn given_up(file: &FileFacts, sha256: Option<String>, reason: &str) -> Voided {
+    let (id, destination) = (file.id.clone(), file.destination.clone());
+    Voided { id, destination, sha256, reason: reason.to_owned(), at: None, trashed: false }
+}
+
+/// Does what a batch still lacks at the destination: the seal of its official file, and voided files in the trash. Failures are logged.
+pub async fn clear_up(store: &Store, destination: &Destination, batch: &Batch) {
+    seal_missing(store, destination, batch).await;
+    sweep(store, destination, batch).await;
+}
+
+/// Trashes the voided files of a batch that are not in the trash yet. Failures are logged; those files stay listed.
+async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
     if batch.voided.iter().all(|voided| voided.trashed) {
         return;
     }
-    match destination {
-        Destination::Drive(_) => {
-            for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
-                trash(store, destination, batch.id, &voided.id, voided.sha256.as_deref()).await;
-            }
-        }
-        Destination::Directory(_) => {
-            if let Err(error) = sweep_directory(store, destination, batch.id).await {
-                tracing::warn!(batch = %batch.id, next = error.next, "voided files are still there: {error}");
-            }
-        }
+    if let Err(error) = sweep_batch(store, destination, batch.id).await {
+        tracing::warn!(batch = %batch.id, next = error.next, "voided files are still there: {error}");
     }
 }
 
-/// Under the directory's lock, and judged by the document as it is then: an unfinished batch is left to its next pass.
-async fn sweep_directory(store: &Store, destination: &Destination, batch: BatchId) -> Result<(), Failure> {
+/// Judged by the document as it is once the destination is ours alone.
+async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -> Result<(), Failure> {
     let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
-        State::Completed | State::Marking => batch.file.as_ref().map(|file| file.sha256.as_str()),
+        State::Completed | State::Marking => batch.file.as_ref().filter(|file| destination.owns(file)),
         State::Empty | State::Exhausted => None,
-        State::Running | State::Failed => return Ok(()),
+        // Its next pass does it.
+        State::Running | State::Failed if destination.shares_names() => return Ok(()),
+        State::Running | State::Failed => None,
     };
     for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
-        // The same content became official later: then the file under that name is the official one.
-        let theirs = voided.sha256.as_deref().filter(|sha256| Some(*sha256) != official);
-        trash(store, destination, batch.id, &voided.id, theirs).await;
+        let mut voided = voided.clone();
+        let is_here = voided.destination.as_ref().is_none_or(|location| *location == destination.location());
+        let same = official.is_some_and(|file| voided.sha256.as_deref() == Some(&file.sha256));
+        if destination.shares_names() && is_here && same {
+            // The same content became official later: then the file under that name is the official one.
+            voided.sha256 = None;
+        }
+        trash(store, destination, batch.id, &voided).await;
     }
     Ok(())
 }
 
-async fn trash(store: &Store, destination: &Destination, batch: BatchId, file: &str, sha256: Option<&str>) {
-    let done = match destination.discard(file, sha256).await {
-        Ok(()) => store.mark_trashed(batch, file).await.map_err(Failure::from),
-        Err(error) => Err(error.into()),
+async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided: &Voided) {
+    let file = voided.id.as_str();
+    let done = async {
+        if !discard(store, destination, batch, voided).await? {
+            let at = voided.destination.as_deref();
+            tracing::info!(%batch, file, at, "a voided file is left where these settings do not reach");
+            return Ok(());
+        }
+        store.mark_trashed(batch, file).await.map_err(Failure::from)
     };
-    if let Err(error) = done {
+    if let Err(error) = done.await {
         tracing::warn!(%batch, file, next = error.next, "a voided file is not in the trash yet: {error}");
     }
+}
+
+/// `false`: it is at a destination of another kind.
+async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool, Failure> {
+    let (installation, batch) = (store.ledger_now().await?.installation, batch.to_string());
+    let mark = Mark { batch: &batch, installation: installation.as_deref() };
+    let (id, sha256) = (voided.id.as_str(), voided.sha256.as_deref());
+    match here.reach(voided.destination.as_deref()) {
+        None => return Ok(false),
+        Some(Reached::Here(here)) => here.discard(id, sha256, &mark).await?,
+        Some(Reached::There(there)) => {
+            let _exclusive = there.exclusive(SWEEP_WAIT).await?;
+            // Anybody who can write the batch document names this place. Only a file that says itself that it is ours is touched there.
+            match there.owner(id).await? {
+                Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => {
+                    let message = format!("{id} at {} does not tell whose it is", there.location());
+                    return Err(DestinationError::Rejected { message, next: "remove it by hand".to_owned() }.into());
+                }
+                Some(_) | None => there.discard(id, sha256, &mark).await?,
+            }
+        }
+    }
+    Ok(true)
 }

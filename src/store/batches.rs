@@ -15,7 +15,7 @@ use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
 use super::untold::something_left;
-use crate::batch::{Batch, BatchId, Ending, Event, ExportSettings, FileFacts, State};
+use crate::batch::{Batch, BatchId, Ending, Event, ExportSettings, FileFacts, State, Voided};
 use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 
@@ -109,20 +109,19 @@ impl Store {
     pub async fn void_file(
         &self,
         claim: &Claim,
-        old: &str,
-        sha256: Option<&str>,
-        reason: &str,
+        old: &Voided,
         replacement: Option<&FileFacts>,
     ) -> Result<bool, StoreError> {
         let entry = doc! {
-            "id": literal(old),
-            "sha256": literal(sha256.map(str::to_owned)),
-            "reason": literal(reason),
+            "id": literal(old.id.as_str()),
+            "destination": literal(old.destination.clone()),
+            "sha256": literal(old.sha256.clone()),
+            "reason": literal(old.reason.as_str()),
             "at": "$$NOW",
             "trashed": false,
         };
         let mut filter = claim.filter();
-        filter.insert("file.id", old);
+        filter.insert("file.id", &old.id);
         let changes = doc! { "$set": {
             "voided": { "$concatArrays": [{ "$ifNull": ["$voided", []] }, [entry]] },
             "file": literal(replacement.map(file_document)),
@@ -141,6 +140,19 @@ impl Store {
             .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
             .array_filters([doc! { "it.id": file_id }]);
         self.bounded(update.into_future()).await?;
+        Ok(())
+    }
+
+    /// Notes that an official file carries its number, and whether Drive keeps people from changing it. It needs no fence: what is
+    /// committed has one file for good.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<(), StoreError> {
+        let committed = [State::Marking.name(), State::Completed.name()];
+        let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &committed[..] } };
+        let changes = doc! { "$set": { "file.sealed": true, "file.restricted": restricted } };
+        self.bounded(self.batches.update_one(filter, changes).into_future()).await?;
         Ok(())
     }
 
@@ -253,8 +265,8 @@ impl Store {
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
-    /// What may need work: everything unfinished, everything with a voided file that is not in the trash or with an
-    /// event that people have not heard of, and the batch `latest`.
+    /// What may need work: everything unfinished, everything with a voided file that is not in the trash, with an official one that is
+    /// not sealed or with an event that people have not heard of, and the batch `latest`.
     ///
     /// # Errors
     /// When the database fails, or a document makes no sense.
@@ -265,6 +277,7 @@ impl Store {
             { "state": { "$in": &unfinished[..] } },
             { "voided.trashed": false },
             something_left(),
+            { "state": State::Completed.name(), "file.sealed": false },
         ]};
         self.overview(filter, 10_000).await
     }

@@ -96,7 +96,7 @@ impl Store {
 
     /// Writes the log of two days, as a commit writes it: a unique index shows only at the second one.
     async fn try_log(&self, session: &mut ClientSession) -> Result<(), StoreError> {
-        let file = FileFacts { name: BatchId::LAST.file_name(), ..FileFacts::default() };
+        let file = FileFacts { name: BatchId::LAST.file_name(None, "csv"), ..FileFacts::default() };
         for number in [i64::MAX - 1, i64::MAX] {
             let claim = Claim { batch: BatchId::LAST, fence: number, attempt: 1 };
             let log = log_entry(&claim, &file, number, None, DateTime::UNIX_EPOCH);
@@ -109,7 +109,7 @@ impl Store {
     /// Marks a row that is queued, if there is one, as a commit marks it. The last of all tries: it may meet the application, which ends the
     /// transaction.
     async fn try_marks(&self, session: &mut ClientSession) -> Result<(), StoreError> {
-        let file = FileFacts { name: BatchId::LAST.file_name(), ..FileFacts::default() };
+        let file = FileFacts { name: BatchId::LAST.file_name(None, "csv"), ..FileFacts::default() };
         let queued = doc! { "exportPath": "scheduled", "status": "queued" };
         let marks = completed(&marks(BatchId::LAST.into(), &file));
         let update = self.queue.update_one(queued, vec![marks]).session(&mut *session);

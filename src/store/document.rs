@@ -54,6 +54,9 @@ pub(super) fn file_document(file: &FileFacts) -> Document {
     doc! {
         "id": &file.id,
         "name": &file.name,
+        "destination": file.destination.clone(),
+        "sealed": file.sealed,
+        "restricted": file.restricted,
         "sha256": &file.sha256,
         "md5": &file.md5,
         "bytes": file.bytes as i64,
@@ -69,6 +72,9 @@ fn file(document: &Document) -> FileFacts {
     FileFacts {
         id: text(document, "id").unwrap_or_default(),
         name: text(document, "name").unwrap_or_default(),
+        destination: text(document, "destination"),
+        sealed: document.get_bool("sealed").unwrap_or(false),
+        restricted: document.get_bool("restricted").unwrap_or(false),
         sha256: text(document, "sha256").unwrap_or_default(),
         md5: text(document, "md5").unwrap_or_default(),
         bytes: int(document, "bytes").unwrap_or(0) as u64,
@@ -118,6 +124,7 @@ fn holder(document: &Document) -> Holder {
 fn voided(document: &Document) -> Voided {
     Voided {
         id: text(document, "id").unwrap_or_default(),
+        destination: text(document, "destination"),
         sha256: text(document, "sha256"),
         reason: text(document, "reason").unwrap_or_default(),
         at: date(document, "at"),

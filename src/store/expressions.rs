@@ -55,6 +55,7 @@ pub(super) fn void_when_exhausted() -> Document {
     ]};
     let entry = doc! {
         "id": "$file.id",
+        "destination": { "$ifNull": ["$file.destination", null] },
         "sha256": "$file.sha256",
         "reason": "all retries were used before it was committed",
         "at": "$$NOW",

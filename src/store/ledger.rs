@@ -71,7 +71,7 @@ impl Store {
                 ledger.number
             ))
             .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")),
-            Some(ledger) if records.has_exported => Ok(ledger),
+            Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
                 self.refuse_second_beginning().await?;
                 Ok(self.create_ledger().await?)
@@ -117,9 +117,16 @@ impl Store {
         Ok(found.as_ref().map(log_number))
     }
 
-    /// Makes everything that the commit transaction writes, side by side: creating a collection inside of a transaction is fragile.
+    /// Makes everything that the commit transaction writes, side by side: creating a collection inside of a transaction is fragile. The ledger
+    /// of an earlier version gets its name here.
     async fn create_ledger(&self) -> Result<Ledger, StoreError> {
-        let first = doc! { "$setOnInsert": { "number": 0_i64, "lastSha256": null, "marking": null } };
+        let name = uuid::Uuid::new_v4().to_string();
+        let first = vec![doc! { "$set": {
+            "number": { "$ifNull": ["$number", 0_i64] },
+            "lastSha256": { "$ifNull": ["$lastSha256", null] },
+            "marking": { "$ifNull": ["$marking", null] },
+            "installation": { "$ifNull": ["$installation", name] },
+        }}];
         let upsert = self.batches.find_one_and_update(doc! { "_id": LEDGER }, first).upsert(true);
         let upsert = upsert.return_document(ReturnDocument::After);
         let (made, (), (), ()) = try_join4(

@@ -144,13 +144,13 @@ fn log_facts(entry: &Document) -> LogFacts {
             id: text(metadata, "fileId").unwrap_or_default(),
             name: text(metadata, "filename").unwrap_or_default(),
             sha256: text(metadata, "sha256").unwrap_or_default(),
-            md5: String::new(),
             bytes: int(metadata, "csvSize").unwrap_or(0) as u64,
             rows: int(metadata, "rowCount").unwrap_or(0) as u64,
             entries: int(metadata, "entryCount").unwrap_or(0) as u64,
             total_debit: int(metadata, "totalDebit").unwrap_or(0),
             total_credit: int(metadata, "totalCredit").unwrap_or(0),
             link: text(metadata, "webViewLink"),
+            ..FileFacts::default()
         },
     }
 }

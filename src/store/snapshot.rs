@@ -36,6 +36,8 @@ pub struct Ledger {
     pub last_sha256: Option<String>,
     /// The batch whose rows are still being marked.
     pub marking: Option<BatchId>,
+    /// Names this line of batches: a UUID, made with the ledger. A copy of the database has the same one.
+    pub installation: Option<String>,
 }
 
 /// One instant of the database.
@@ -127,6 +129,7 @@ pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
         number: int(found, "number").unwrap_or(0),
         last_sha256: text(found, "lastSha256"),
         marking: batch_id(found, "marking")?,
+        installation: text(found, "installation"),
     })
 }
 

@@ -5,9 +5,9 @@ use std::io;
 use super::{Findings, Kind, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
-use crate::destination::{Destination, Known, Look};
+use crate::destination::drive::Listed;
 use crate::failure::Failure;
-use crate::spool::{Digests, Spool, SpoolWriter};
+use crate::spool::{Spool, SpoolWriter};
 
 impl Verification<'_> {
     /// Reads the file back and compares it with the record. `None` when it is not the committed content.
@@ -17,8 +17,14 @@ impl Verification<'_> {
         file: &FileFacts,
         findings: &mut Findings,
     ) -> Result<Option<Spool>, Failure> {
+        let Some(place) = self.destination.reach(file.destination.as_deref()) else {
+            let at = file.destination.as_deref().unwrap_or_default();
+            let message = format!("{} is at {at}: look with --destination {at}", file.name);
+            findings.add(batch.id, Kind::Elsewhere, message);
+            return Ok(None);
+        };
         let mut content = self.spool()?;
-        if self.destination.read_back(&file.id, &mut content).await?.is_none() {
+        if place.read_back(&file.id, &mut content).await?.is_none() {
             let message = format!("{} is not at the destination", file.name);
             findings.add(batch.id, Kind::MissingFile, message);
             return Ok(None);
@@ -31,14 +37,8 @@ impl Verification<'_> {
                 file.name, found.bytes, found.sha256, file.bytes, file.sha256
             );
             findings.add(batch.id, Kind::Content, message);
-        } else if (found.md5 != file.md5 && !file.md5.is_empty()) || file.name != batch.id.file_name() {
-            let message = format!(
-                "the batch document has the name {} and md5 {}; the file is {} with md5 {}",
-                file.name,
-                file.md5,
-                batch.id.file_name(),
-                found.md5
-            );
+        } else if found.md5 != file.md5 && !file.md5.is_empty() {
+            let message = format!("the batch document has the md5 {}; the file has {}", file.md5, found.md5);
             findings.add(batch.id, Kind::Content, message);
         }
         let SheetOptions { layout, encoding, .. } = self.options(batch);
@@ -73,61 +73,44 @@ impl Verification<'_> {
         &self,
         batch: &Batch,
         official: Option<&FileFacts>,
+        installation: Option<&str>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        let official_id = official.map(|file| self.listed_id(&file.id));
-        let listed = self.destination.files_of(batch.id, &batch.id.file_name()).await?;
         for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
-            let message = format!("the voided file {} is not known to be in the trash; `retry` trashes it", voided.id);
+            let at = voided.destination.as_ref().map_or(String::new(), |location| format!(" at {location}"));
+            let reach = match self.destination.reach(voided.destination.as_deref()) {
+                Some(_) => "`retry` trashes it",
+                None => "`retry` trashes it with settings that reach it",
+            };
+            let message = format!("the voided file {}{at} is not known to be in the trash; {reach}", voided.id);
             findings.add(batch.id, Kind::UntrashedVoided, message);
         }
-        for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != official_id) {
-            match batch.voided.iter().find(|voided| voided.id == file.id) {
-                Some(voided) if voided.trashed => {
-                    let message = format!("the voided file {} was taken out of the trash; put it back", file.id);
-                    findings.add(batch.id, Kind::UntrashedVoided, message);
-                }
-                Some(_) => {}
-                // Before the commit, the attempt's own file is where it belongs.
-                None if official.is_none()
-                    && batch.file.as_ref().is_some_and(|own| self.listed_id(&own.id) == file.id) => {}
-                None => {
-                    let message = format!("{} ({}) is another live file of this batch; trash it", file.name, file.id);
-                    findings.add(batch.id, Kind::SecondFile, message);
-                }
+        let own = batch.file.as_ref();
+        let location = own.and_then(|file| file.destination.as_deref());
+        let Some(place) = self.destination.reach(location) else { return Ok(()) };
+        let name = own.map_or_else(
+            || batch.id.file_name(self.config.file_name.as_deref(), &self.config.layout.ending),
+            |file| file.name.clone(),
+        );
+        let listed = place.files_of(batch.id, &name).await?;
+        // Before the commit, the attempt's own file is where it belongs.
+        let own_id = own.map(|file| place.listed_id(&file.id));
+        for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id) {
+            if let Some((kind, message)) = judge(batch, &name, file, installation) {
+                findings.add(batch.id, kind, message);
             }
         }
         let Some(file) = official else { return Ok(()) };
-        if self
-            .is_trashed(file, listed.iter().find(|listed| Some(&*listed.id) == official_id).map(|l| l.trashed))
-            .await?
-        {
+        // It may have been moved to another folder, where the list does not show it.
+        let trashed = match listed.iter().find(|listed| Some(&*listed.id) == own_id) {
+            Some(listed) => listed.trashed,
+            None => place.is_trashed(&file.id).await?,
+        };
+        if trashed {
             let message = format!("{} ({}) is in the trash; restore it", file.name, file.id);
             findings.add(batch.id, Kind::MissingFile, message);
         }
         Ok(())
-    }
-
-    /// Whether the official file is in the trash, also when it was moved to another folder, where the list does not show it.
-    async fn is_trashed(&self, file: &FileFacts, listed: Option<bool>) -> Result<bool, Failure> {
-        match (self.destination, listed) {
-            (Destination::Directory(_), _) => Ok(false),
-            (Destination::Drive(_), Some(trashed)) => Ok(trashed),
-            (Destination::Drive(_), None) => {
-                let digests = Digests { bytes: file.bytes, sha256: file.sha256.clone(), md5: file.md5.clone() };
-                let known = Known { stored_sha256: None, voided: &[] };
-                let look = self.destination.look(&file.id, &digests, &known).await?;
-                Ok(matches!(look, Look::Different { sha256, .. } if sha256.as_deref() == Some(&*file.sha256)))
-            }
-        }
-    }
-
-    /// The id as a list shows it: in a directory the name.
-    fn listed_id<'a>(&self, id: &'a str) -> &'a str {
-        match self.destination {
-            Destination::Directory(_) => id.split_once('#').map_or(id, |(name, _)| name),
-            Destination::Drive(_) => id,
-        }
     }
 
     pub(super) fn spool(&self) -> Result<SpoolWriter, Failure> {
@@ -138,5 +121,40 @@ impl Verification<'_> {
         let folder = self.config.spool_dir.display();
         Failure::configuration(format!("a temporary file in {folder} cannot be used: {error}"))
             .next("free space there, or set BATCH_EXPORT_SPOOL_DIR to a private folder with room for the file")
+    }
+}
+
+/// What is wrong with a live file beside the batch's own. Only what is certainly void is to be removed.
+fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(Kind, String)> {
+    let called = format!("{} ({})", file.name, file.id);
+    if let Some(voided) = batch.voided.iter().find(|voided| voided.id == file.id) {
+        let again = format!("the voided file {} was taken out of the trash; put it back", file.id);
+        return voided.trashed.then_some((Kind::UntrashedVoided, again));
+    }
+    match file.owner.installation.as_deref() {
+        // In one folder, each installation has file names of its own.
+        Some(other) if Some(other) != installation && file.name != name => None,
+        Some(other) if Some(other) != installation => {
+            let message = format!(
+                "{called} is not ours: {}; leave it, and use a folder or a --file-name of its own",
+                file.owner.text()
+            );
+            Some((Kind::ForeignFile, message))
+        }
+        Some(_) => {
+            let number = match file.owner.number {
+                Some(number) => format!("committed as number {number}"),
+                None => "stored".to_owned(),
+            };
+            let message = format!(
+                "{called} was {number} by this installation, and this database does not know it: it was restored from a backup, or there \
+                 is a copy of it; leave that file until that is settled"
+            );
+            Some((Kind::SecondFile, message))
+        }
+        None => {
+            let message = format!("{called} is another live file of this batch; find out who put it there");
+            Some((Kind::SecondFile, message))
+        }
     }
 }

@@ -45,6 +45,10 @@ pub enum Kind {
     Deleted,
     /// Another live file of the batch.
     SecondFile,
+    /// A file of the same name that is not ours.
+    ForeignFile,
+    /// The official file is at a destination that these settings do not reach.
+    Elsewhere,
     /// A voided file that is not in the trash.
     UntrashedVoided,
     /// A batch number that is missing or used twice.
@@ -68,6 +72,8 @@ impl Kind {
             Kind::Cancelled => "cancelled",
             Kind::Deleted => "deleted",
             Kind::SecondFile => "second_file",
+            Kind::ForeignFile => "foreign_file",
+            Kind::Elsewhere => "elsewhere",
             Kind::UntrashedVoided => "untrashed_voided",
             Kind::Number => "number",
             Kind::Chain => "chain",
@@ -155,7 +161,7 @@ impl Verification<'_> {
         let log = snapshot.log(Some(id)).await?;
         let marked = snapshot.marked_rows(&batch).await?;
         let official = batch.file.as_ref().filter(|_| batch.state.is_committed());
-        self.check_copies(&batch, official, findings).await?;
+        self.check_copies(&batch, official, snapshot.ledger().installation.as_deref(), findings).await?;
         let Some(file) = official else {
             for _ in &log {
                 findings.add(id, Kind::Log, format!("an ExportLog exists and the batch is {}", batch.state.name()));
@@ -231,7 +237,7 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     same("batchDate", entry.date == batch.id.date().to_string());
     same("attempt", entry.attempt == Some(batch.attempt.into()));
     same("fileId", entry.file.id == file.id);
-    same("filename", entry.file.name == batch.id.file_name());
+    same("filename", entry.file.name == file.name);
     same("webViewLink", entry.file.link == file.link);
     same("sha256", entry.file.sha256 == file.sha256);
     same("csvSize", entry.file.bytes == file.bytes);

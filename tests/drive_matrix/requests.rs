@@ -3,7 +3,7 @@
 use super::{Cell, Failed, Landed, QUIET, Rejected, TRIES, answer, check, first, html, twice};
 use crate::support::fake_drive::{Answer, Fault, On, Operation, Tamper};
 
-use Operation::{GenerateIds, Start, Token};
+use Operation::{GenerateIds, List, Start, Token, Update};
 
 #[test]
 fn tokens_survive_what_passes_and_stop_at_what_does_not() {
@@ -29,6 +29,35 @@ fn tokens_survive_what_passes_and_stop_at_what_does_not() {
 }
 
 #[test]
+fn the_look_for_the_name_survives_what_passes_and_stops_at_what_does_not() {
+    check(vec![
+        Cell::new("list: 503 HTML", [(first(List), html(503))], Landed, QUIET + 1),
+        Cell::new("list: 500 twice", [(twice(List), answer(500, "internalError"))], Landed, QUIET + 2),
+        Cell::new("list: reset", [(first(List), Fault::reset())], Landed, QUIET + 1),
+        Cell::new("list: lost answer", [(first(List), Fault::lost_answer())], Landed, QUIET + 1),
+        Cell::new("list: bad JSON", [(first(List), Fault::tamper(Tamper::BadJson))], Landed, QUIET + 1),
+        Cell::new("list: rate", [(first(List), answer(403, "userRateLimitExceeded"))], Landed, QUIET + 1),
+        Cell::new("list: 401 once", [(first(List), answer(401, "authError"))], Landed, QUIET + 2),
+        Cell::new("list: 503 for ever", [(On::every(List), html(503))], Failed("6 failed tries"), 1 + TRIES),
+        Cell::new("list: policy", [(first(List), answer(403, "domainPolicy"))], Rejected("administrator"), 2),
+    ]);
+}
+
+#[test]
+fn the_seal_survives_what_passes() {
+    check(vec![
+        Cell::new("seal: 503 HTML", [(first(Update), html(503))], Landed, QUIET + 1),
+        Cell::new("seal: 500 twice", [(twice(Update), answer(500, "internalError"))], Landed, QUIET + 2),
+        Cell::new("seal: reset", [(first(Update), Fault::reset())], Landed, QUIET + 1),
+        Cell::new("seal: lost answer", [(first(Update), Fault::lost_answer())], Landed, QUIET + 1),
+        Cell::new("seal: bad JSON", [(first(Update), Fault::tamper(Tamper::BadJson))], Landed, QUIET + 1),
+        Cell::new("seal: rate", [(first(Update), answer(403, "userRateLimitExceeded"))], Landed, QUIET + 1),
+        Cell::new("seal: 401 once", [(first(Update), answer(401, "authError"))], Landed, QUIET + 2),
+        Cell::new("seal: no lock", [(first(Update), answer(403, "insufficientFilePermissions"))], Landed, QUIET + 1),
+    ]);
+}
+
+#[test]
 fn ids_survive_what_passes_and_stop_at_what_does_not() {
     let none = Fault::answer(Answer::json(200, &serde_json::json!({"ids": []})));
     let denied = answer(401, "authError");
@@ -44,12 +73,12 @@ fn ids_survive_what_passes_and_stop_at_what_does_not() {
         Cell::new("id: rate", [(first(GenerateIds), answer(403, "userRateLimitExceeded"))], Landed, QUIET + 1),
         Cell::new("id: 429 with seconds", [(first(GenerateIds), throttled)], Landed, QUIET + 1),
         Cell::new("id: 401 once", [(first(GenerateIds), denied.clone())], Landed, QUIET + 2),
-        Cell::new("id: 401 twice", [(twice(GenerateIds), denied)], Rejected("key are enabled"), 4),
-        Cell::new("id: 503 for ever", [(On::every(GenerateIds), html(503))], Failed("6 failed tries"), 1 + TRIES),
-        Cell::new("id: 404", [(first(GenerateIds), html(404))], Rejected("--drive-url"), 2),
-        Cell::new("id: 302", [(first(GenerateIds), html(302))], Rejected("redirect"), 2),
-        Cell::new("id: no API", [(first(GenerateIds), answer(403, "accessNotConfigured"))], Rejected("enable the"), 2),
-        Cell::new("id: daily", [(first(GenerateIds), answer(403, "dailyLimitExceeded"))], Rejected("midnight"), 2),
+        Cell::new("id: 401 twice", [(twice(GenerateIds), denied)], Rejected("key are enabled"), 5),
+        Cell::new("id: 503 for ever", [(On::every(GenerateIds), html(503))], Failed("6 failed tries"), 2 + TRIES),
+        Cell::new("id: 404", [(first(GenerateIds), html(404))], Rejected("--drive-url"), 3),
+        Cell::new("id: 302", [(first(GenerateIds), html(302))], Rejected("redirect"), 3),
+        Cell::new("id: no API", [(first(GenerateIds), answer(403, "accessNotConfigured"))], Rejected("enable the"), 3),
+        Cell::new("id: daily", [(first(GenerateIds), answer(403, "dailyLimitExceeded"))], Rejected("midnight"), 3),
     ]);
 }
 
@@ -71,18 +100,18 @@ fn starts_survive_what_passes_and_stop_at_what_does_not() {
         Cell::new("start: 401 twice", [(twice(Start), denied)], Rejected("key are enabled"), QUIET),
         Cell::new("start: rate", refuse("rateLimitExceeded"), Landed, QUIET + 1),
         Cell::new("start: 429 with a date", [(first(Start), dated)], Landed, QUIET + 1),
-        Cell::new("start: 503 for ever", [(On::every(Start), html(503))], Failed("6 failed tries"), 2 + TRIES),
-        Cell::new("start: absurd wait", [(first(Start), absurd)], Failed("its limit of 2s"), 3)
+        Cell::new("start: 503 for ever", [(On::every(Start), html(503))], Failed("6 failed tries"), 3 + TRIES),
+        Cell::new("start: absurd wait", [(first(Start), absurd)], Failed("its limit of 2s"), 4)
             .with("BATCH_EXPORT_UPLOAD_TIMEOUT", "2s"),
-        Cell::new("start: 400", [(first(Start), answer(400, "invalid"))], Rejected("--destination"), 3),
-        Cell::new("start: 411", [(first(Start), html(411))], Rejected("411"), 3),
+        Cell::new("start: 400", [(first(Start), answer(400, "invalid"))], Rejected("--destination"), 4),
+        Cell::new("start: 411", [(first(Start), html(411))], Rejected("411"), 4),
         // The folder is fine when it is looked at, so nobody has to act.
-        Cell::new("start: 404 once", [(first(Start), answer(404, "notFound"))], Failed("404"), 5),
-        Cell::new("start: quota", refuse("storageQuotaExceeded"), Rejected("--drive-subject"), 3),
-        Cell::new("start: policy", refuse("domainPolicy"), Rejected("administrator"), 3),
-        Cell::new("start: parent", refuse("insufficientParentPermissions"), Rejected("Content manager"), 3),
-        Cell::new("start: items", refuse("teamDriveFileLimitExceeded"), Rejected("limit of items"), 3),
-        Cell::new("start: unheard of", refuse("somethingNew"), Rejected("check what the service account"), 3),
-        Cell::new("start: 409, nothing to be seen", [(first(Start), taken)], Failed("does not show it"), 4),
+        Cell::new("start: 404 once", [(first(Start), answer(404, "notFound"))], Failed("404"), 6),
+        Cell::new("start: quota", refuse("storageQuotaExceeded"), Rejected("--drive-subject"), 4),
+        Cell::new("start: policy", refuse("domainPolicy"), Rejected("administrator"), 4),
+        Cell::new("start: parent", refuse("insufficientParentPermissions"), Rejected("Content manager"), 4),
+        Cell::new("start: items", refuse("teamDriveFileLimitExceeded"), Rejected("limit of items"), 4),
+        Cell::new("start: unheard of", refuse("somethingNew"), Rejected("check what the service account"), 4),
+        Cell::new("start: 409, nothing to be seen", [(first(Start), taken)], Failed("does not show it"), 5),
     ]);
 }

@@ -33,10 +33,10 @@ fn chunks_survive_every_loss() {
             "session gone for ever",
             [(On::every(Chunk), reset().session_gone())],
             Failed("session 4 times"),
-            2 + 16,
+            3 + 16,
         ),
-        Cell::new("chunk: reset for ever", [(On::every(Chunk), reset())], Failed("6 failed tries"), 3 + 2 * TRIES),
-        Cell::new("chunk: 503 for ever", [(On::every(Chunk), html(503))], Failed("6 failed tries"), 3 + 2 * TRIES),
+        Cell::new("chunk: reset for ever", [(On::every(Chunk), reset())], Failed("6 failed tries"), 4 + 2 * TRIES),
+        Cell::new("chunk: 503 for ever", [(On::every(Chunk), html(503))], Failed("6 failed tries"), 4 + 2 * TRIES),
     ]);
 }
 
@@ -54,7 +54,7 @@ fn chunks_survive_every_answer() {
             "chunk: 429, absurd",
             throttled(Answer::empty(429).retry_after_s(u64::MAX)),
             Failed("limit of 2s"),
-            5,
+            6,
         )
         .with("BATCH_EXPORT_UPLOAD_TIMEOUT", "2s"),
         Cell::new("chunk: 408", [(middle(), html(408))], Landed, QUIET + 2),
@@ -67,7 +67,7 @@ fn chunks_survive_every_answer() {
             QUIET + 2,
         ),
         Cell::new("chunk: 400", [(middle(), html(400))], Landed, QUIET + 4),
-        Cell::new("chunk: 400 for ever", [(On::every(Chunk), html(400))], Rejected("started again 3 times"), 2 + 12),
+        Cell::new("chunk: 400 for ever", [(On::every(Chunk), html(400))], Rejected("started again 3 times"), 3 + 12),
         Cell::new("chunk: quota", [(middle(), answer(403, "storageQuotaExceeded"))], Rejected("shared drive"), QUIET),
         Cell::new(
             "chunk: permission",
@@ -80,13 +80,13 @@ fn chunks_survive_every_answer() {
             "chunk: 308 for ever",
             [(On::every(Chunk), Fault::no_progress())],
             Failed("no more than 0"),
-            3 + TRIES,
+            4 + TRIES,
         ),
         Cell::new("chunk: range back", seen(Tamper::RangeBackwards), Landed, QUIET + 2),
         Cell::new("chunk: range none", seen(Tamper::RangeMalformed), Landed, QUIET + 2),
         Cell::new("chunk: range beyond", seen(Tamper::RangeBeyond), Landed, QUIET + 2),
-        Cell::new("range none for ever", for_ever(Tamper::RangeMalformed), Failed("308 with the range"), 3 + TRIES),
-        Cell::new("range beyond for ever", for_ever(Tamper::RangeBeyond), Failed("of which"), 3 + TRIES),
+        Cell::new("range none for ever", for_ever(Tamper::RangeMalformed), Failed("308 with the range"), 4 + TRIES),
+        Cell::new("range beyond for ever", for_ever(Tamper::RangeBeyond), Failed("of which"), 4 + TRIES),
     ]);
 }
 
@@ -174,6 +174,6 @@ fn a_look_may_fail_too() {
             QUIET + 3,
         ),
         // Twice: the session asks whether there is a file, the pass which one it is.
-        Cell::new("look: another content", for_ever(Fault::tamper(Tamper::ChecksumsWrong)), Replaced, QUIET + 10),
+        Cell::new("look: another content", for_ever(Fault::tamper(Tamper::ChecksumsWrong)), Replaced, QUIET + 11),
     ]);
 }

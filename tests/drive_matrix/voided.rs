@@ -36,7 +36,7 @@ fn assert_voided(day: &Day, trashed: bool) {
 fn trashing_survives_what_passes() {
     let damaged = |on, fault| [(first(Chunk), Fault::corrupt_bytes()), (on, fault)];
     let end = Failed("not what was sent");
-    // The trash is one request more than the upload.
+    // A look at the file and the trash, in place of the seal.
     let quiet = QUIET + 1;
     check(vec![
         Cell::new("trash: 503", damaged(first(Update), html(503)), end, quiet + 1),
@@ -45,7 +45,7 @@ fn trashing_survives_what_passes() {
         Cell::new("trash: lost answer", damaged(first(Update), Fault::lost_answer()), end, quiet + 1),
         Cell::new("trash: rate", damaged(first(Update), answer(403, "userRateLimitExceeded")), end, quiet + 1),
         Cell::new("trash: 401", damaged(first(Update), answer(401, "authError")), end, quiet + 2),
-        Cell::new("trash: 503 for ever", damaged(On::every(Update), html(503)), end, QUIET + 2 * TRIES),
+        Cell::new("trash: 503 for ever", damaged(On::every(Update), html(503)), end, quiet + 2 * TRIES),
     ]);
 }
 

@@ -1,6 +1,7 @@
 //! A day's work: a database of its own and a destination of its own, the commands that run on them, and what must always hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use mongodb::bson::{Bson, Document, doc};
@@ -217,6 +218,7 @@ impl Day {
                 assert_eq!(voided.get_bool("trashed").ok(), Some(true), "a voided file is not in the trash: {batch}");
             }
             if state == "completed" {
+                self.check_seal(batch);
                 official.insert(self.id_at_destination(batch));
             }
         }
@@ -233,6 +235,32 @@ impl Day {
             "the ledger still waits for a marking"
         );
         assert_eq!(self.db.count("exportbatchrows", doc! {}), 0, "row lists are left over");
+    }
+
+    /// The official file carries its number, and nobody changes it.
+    #[track_caller]
+    fn check_seal(&self, batch: &Document) {
+        let file = batch.get_document("file").expect("a file");
+        assert_eq!(file.get_bool("sealed").ok(), Some(true), "not sealed: {batch}");
+        let number = batch.get_i64("number").expect("a number").to_string();
+        let ledger = self.db.find_one(BATCHES, doc! { "_id": "ledger" }).expect("the ledger");
+        let installation = ledger.get_str("installation").expect("the installation");
+        let id = self.id_at_destination(batch);
+        match &self.place {
+            Place::Directory(folder) => {
+                let mode = std::fs::metadata(folder.path().join(id)).expect("the file").permissions().mode();
+                assert_eq!(mode & 0o777, 0o444, "the mode of {batch}");
+            }
+            Place::Drive(drive, _) => {
+                let file = drive.files().into_iter().find(|file| file.id == id).expect("the file");
+                let property = |name: &str| file.properties.get(name).map(String::as_str);
+                assert_eq!(
+                    (property("number"), property("installation")),
+                    (Some(&*number), Some(installation)),
+                    "{file:?}"
+                );
+            }
+        }
     }
 
     fn id_at_destination(&self, batch: &Document) -> String {

@@ -6,20 +6,22 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::cli::open_destination;
 use crate::config::Config;
-use crate::destination::drive::{FolderFacts, FolderState};
-use crate::destination::{Created, Destination, DestinationError, Known, Look, NewFile, probe_name};
+use crate::destination::{
+    Created, Destination, DestinationError, Inspected, Inspection, Known, Look, Mark, NewFile, probe_name,
+};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Spool;
 
 /// How long the probe file may take, from its id to the trash.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Whose the probe file is: nobody's batch, and no installation.
+const MARK: Mark<'static> = Mark { batch: "doctor", installation: None };
 const TRY_AGAIN: &str = "see whether the network and Google Drive work, and try again";
 
 pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
-    let destination = match open_destination(config) {
+    let destination = match Destination::open(config) {
         Ok(destination) => destination,
         Err(failure) => {
             return vec![
@@ -28,18 +30,7 @@ pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> 
             ];
         }
     };
-    let mut checks = match &destination {
-        Destination::Directory(directory) => vec![directory_check(directory.path())],
-        Destination::Drive(drive) => {
-            let credentials = Check::ok("credentials", drive.identity().to_string());
-            match drive.folder_facts().await {
-                Ok(facts) => vec![credentials, account(&facts), folder(&facts)],
-                Err(error) => {
-                    vec![credentials, failed("account", error), Check::skipped("folder", "the account is not accepted")]
-                }
-            }
-        }
-    };
+    let mut checks: Vec<Check> = destination.inspect().await.into_iter().map(check).collect();
     let fits = checks.iter().all(|check| check.verdict != super::Verdict::Bad);
     checks.push(match probe {
         _ if !fits => Check::skipped("probe file", "the destination is not as it should be"),
@@ -52,44 +43,12 @@ pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> 
     checks
 }
 
-fn directory_check(path: &std::path::Path) -> Check {
-    match std::fs::metadata(path) {
-        Ok(facts) if facts.is_dir() => Check::ok("directory", path.display().to_string()),
-        Ok(_) => Check::bad(
-            "directory",
-            format!("{} is no directory", path.display()),
-            "create the directory, or correct BATCH_EXPORT_DESTINATION",
-        ),
-        Err(error) => Check::bad(
-            "directory",
-            format!("{}: {error}", path.display()),
-            "create the directory, or correct BATCH_EXPORT_DESTINATION",
-        ),
+fn check(inspected: Inspected) -> Check {
+    match inspected.found {
+        Inspection::Good(facts) => Check::ok(inspected.what, facts),
+        Inspection::Bad(error) => failed(inspected.what, error),
+        Inspection::Skipped(why) => Check::skipped(inspected.what, why),
     }
-}
-
-fn account(facts: &FolderFacts) -> Check {
-    let email = facts.email.as_deref().unwrap_or("an account without an address");
-    let scopes = facts.scopes.as_deref().unwrap_or("not told");
-    let storage = match (facts.quota_used_bytes, facts.quota_limit_bytes) {
-        (Some(used), Some(limit)) => format!("{used} of {limit} bytes used"),
-        (_, _) => "no limit".to_owned(),
-    };
-    Check::ok("account", format!("{email}; scope {scopes}; own storage: {storage}"))
-}
-
-fn folder(facts: &FolderFacts) -> Check {
-    // A probe that cannot be put into the trash again is not stored.
-    if let Err(error) = facts.check().and_then(|()| facts.check_trash()) {
-        return failed("folder", error);
-    }
-    let found = match &facts.state {
-        FolderState::Found { name, shared_drive: Some(drive), .. } => format!("{name:?} in the shared drive {drive}"),
-        FolderState::Found { name, shared_drive: None, .. } => format!("{name:?} in somebody's My Drive"),
-        // `check` refuses these.
-        FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => facts.folder.clone(),
-    };
-    Check::ok("folder", format!("{found}; files may be added"))
 }
 
 async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
@@ -98,7 +57,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         // The rest of the time is for the probe itself, so that a busy directory is named as such.
         let _alone = destination.exclusive(PROBE_TIMEOUT / 2).await?;
         let id = destination.new_id(&name).await?;
-        let file = NewFile { id: &id, name: &name, batch: "doctor", mime_type: "text/plain", spool };
+        let file = NewFile { id: &id, name: &name, mark: MARK, mime_type: "text/plain", spool };
         let created = match destination.create(&file, &Progress::default()).await {
             // A refusal leaves nothing, and needs nothing to be removed.
             Ok(Created::IdRefused(refused)) | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
@@ -108,7 +67,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         // Its age is what tells how old the others are.
         let swept = if stored.is_ok() { destination.sweep_probes(&id).await } else { Ok(0) };
         // Whatever came of it, nothing is to be left.
-        let discarded = destination.discard(&id, Some(&spool.digests().sha256)).await;
+        let discarded = destination.discard(&id, Some(&spool.digests().sha256), &MARK).await;
         stored?;
         Ok::<_, DestinationError>((discarded, swept))
     };
@@ -139,7 +98,7 @@ async fn verify(
     file: &NewFile<'_>,
     created: Result<Created, DestinationError>,
 ) -> Result<(), DestinationError> {
-    let known = Known { stored_sha256: Some(&file.spool.digests().sha256), voided: &[] };
+    let known = Known { mark: MARK, file: None, voided: &[] };
     match created? {
         Created::Stored(_) => {}
         Created::IdTaken => return Err(DestinationError::Failed(format!("the new id {} is taken", file.id))),
@@ -147,7 +106,7 @@ async fn verify(
         Created::Mismatch { reason, .. } => return Err(DestinationError::Failed(reason)),
     }
     match destination.look(file.id, file.spool.digests(), &known).await? {
-        Look::Same(_) => Ok(()),
+        Look::Same(..) => Ok(()),
         Look::Absent => Err(DestinationError::Failed("what was stored is not there".to_owned())),
         Look::Different { reason, .. } => {
             Err(DestinationError::Failed(format!("what was stored is not ours: {reason}")))

@@ -151,6 +151,13 @@ impl Api {
         }
     }
 
+    /// Changes what Drive says about a file, and returns its metadata; `None` when there is no such file, or none for us.
+    pub(super) async fn patch(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, Fault> {
+        let url = self.file(id, &[("fields", FIELDS)]);
+        let request = || self.http.client.patch(url.clone()).json(changes);
+        if_there(self.repeat(doing, request, |answer| parse(&answer)).await)
+    }
+
     /// Opens the content of a file. The caller reads it.
     pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, Fault> {
         let url = self.file(id, &[("alt", "media")]);
@@ -175,7 +182,8 @@ impl Api {
             "name": file.name,
             "parents": [folder],
             "mimeType": file.mime_type,
-            "appProperties": {"batchId": file.batch, "sha256": digests.sha256},
+            "appProperties": {"batchId": file.mark.batch, "sha256": digests.sha256},
+            "properties": file.mark.installation.map(|installation| json!({"installation": installation})),
         });
         let request = self
             .http

@@ -6,12 +6,12 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use super::owner::{Properties, Restriction};
 use crate::destination::Stored;
 use crate::spool::Digests;
 
 /// The fields asked for, in every answer that describes a file.
-pub(super) const FIELDS: &str =
-    "id,name,size,md5Checksum,sha256Checksum,trashed,parents,appProperties,webViewLink,createdTime";
+pub(super) const FIELDS: &str = "id,name,size,md5Checksum,sha256Checksum,trashed,parents,appProperties,properties,contentRestrictions,webViewLink,createdTime";
 
 /// A file's metadata; every field may be missing.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,6 +27,11 @@ pub(super) struct Metadata {
     pub(super) web_view_link: Option<String>,
     /// RFC 3339.
     pub(super) created_time: Option<String>,
+    /// Those of our OAuth client.
+    pub(super) app_properties: Properties,
+    /// Those that every app sees.
+    pub(super) properties: Properties,
+    pub(super) content_restrictions: Vec<Restriction>,
 }
 
 /// A page of a list of files.

@@ -16,12 +16,14 @@ mod credentials;
 mod fault;
 mod folder;
 mod metadata;
+mod owner;
 mod patience;
 mod session;
 mod upload;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -34,7 +36,7 @@ pub use self::credentials::Identity;
 use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Compared, Metadata};
-use super::{Created, DestinationError, Look, NewFile};
+use super::{Created, DestinationError, Look, NewFile, Owner};
 use crate::config::ProxyVariables;
 use crate::failure::Failure;
 use crate::http::Http;
@@ -64,6 +66,8 @@ pub struct DriveSettings {
     pub chunk_bytes: u64,
     /// The first wait after a failure; later ones double.
     pub backoff_unit: Duration,
+    /// Lock the content of a committed file, where that is allowed.
+    pub lock: bool,
     /// The way out of this network.
     pub proxies: ProxyVariables,
 }
@@ -79,6 +83,7 @@ impl DriveSettings {
             idle: Duration::from_secs(30),
             chunk_bytes: 8 * 1024 * 1024,
             backoff_unit: Duration::from_secs(1),
+            lock: true,
             proxies: ProxyVariables::default(),
         }
     }
@@ -87,11 +92,15 @@ impl DriveSettings {
 /// A folder on Google Drive.
 ///
 /// Every method may be dropped at any await: nothing goes on in the background, and nothing more is written.
+#[derive(Clone)]
 pub struct Drive {
-    api: Api,
+    api: Arc<Api>,
     folder: String,
+    /// Where an empty file takes a void id: the folder of the settings, which files may be added to.
+    void_folder: String,
     chunk_bytes: u64,
     shared_drive: OnceCell<Option<String>>,
+    lock: bool,
 }
 
 /// A file of a batch, as the list of the folder shows it.
@@ -111,6 +120,8 @@ pub struct Listed {
     pub link: Option<String>,
     /// When it was stored, where Drive tells it.
     pub created: Option<DateTime<Utc>>,
+    /// Whose it is.
+    pub owner: Owner,
 }
 
 impl Drive {
@@ -128,10 +139,12 @@ impl Drive {
         let http = Http::new(&settings.proxies)?;
         let auth = auth::Auth::new(credentials, settings.subject, http.clone(), settings.idle)?;
         Ok(Drive {
-            api: Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit },
+            api: Arc::new(Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit }),
+            void_folder: settings.folder.clone(),
             folder: settings.folder,
             chunk_bytes: settings.chunk_bytes.max(1).next_multiple_of(CHUNK_UNIT_BYTES),
             shared_drive: OnceCell::new(),
+            lock: settings.lock,
         })
     }
 
@@ -150,9 +163,10 @@ impl Drive {
     pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
         let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
         let Some(metadata) = asked? else { return Ok(Look::Absent) };
+        let owner = metadata.owner();
         match metadata.compare(digests) {
-            Compared::Same(stored) => Ok(Look::Same(stored)),
-            Compared::Different { reason, sha256 } => Ok(Look::Different { reason, sha256 }),
+            Compared::Same(stored) => Ok(Look::Same(stored, owner)),
+            Compared::Different { reason, sha256 } => Ok(Look::Different { reason, sha256, owner }),
             Compared::Unverified(reason) => Err(upload::unverified(id, &reason)),
         }
     }
@@ -170,7 +184,7 @@ impl Drive {
     /// # Errors
     /// When Drive cannot be reached or refuses.
     pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
-        self.api.trash(&self.folder, id).await.map_err(|fault| self.error(fault))
+        self.api.trash(&self.void_folder, id).await.map_err(|fault| self.error(fault))
     }
 
     /// Writes the content of a file into `sink` and returns its size in bytes; `None` when there is no such file.
@@ -235,16 +249,20 @@ impl Drive {
     }
 
     async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
+        Ok(self.list_metadata(query).await?.into_iter().filter_map(Listed::from_metadata).collect())
+    }
+
+    async fn list_metadata(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
         self.pages(query).await.map_err(|fault| self.error(fault))
     }
 
-    async fn pages(&self, query: &str) -> Result<Vec<Listed>, Fault> {
+    async fn pages(&self, query: &str) -> Result<Vec<Metadata>, Fault> {
         let shared_drive = self.shared_drive().await?;
         let mut found = Vec::new();
         let mut token = String::new();
         for _ in 0..MAX_PAGES {
             let page = self.api.list(query, shared_drive, &token).await?;
-            found.extend(page.files.into_iter().filter_map(Listed::from_metadata));
+            found.extend(page.files);
             match page.next_page_token {
                 Some(next) => token = next,
                 None => break,
@@ -283,6 +301,7 @@ impl Listed {
             sha256: metadata.sha256(),
             bytes: metadata.bytes(),
             created: metadata.created(),
+            owner: metadata.owner(),
             id: metadata.id?,
             name: metadata.name.unwrap_or_default(),
             trashed: metadata.trashed,

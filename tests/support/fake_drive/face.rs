@@ -31,6 +31,9 @@ pub struct StoredFile {
     /// In the trash, itself or through its folder.
     pub trashed: bool,
     pub app_properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, String>,
+    /// Its content and name are locked.
+    pub locked: bool,
 }
 
 /// A file to plant.
@@ -46,6 +49,7 @@ pub struct Planted {
     /// Whether the app counts as its maker, so that it sees the file's `appProperties`, and the file at all under `drive.file`.
     pub ours: bool,
     pub app_properties: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, String>,
 }
 
 impl FakeDrive {
@@ -110,6 +114,11 @@ impl FakeDrive {
         self.shared.state().drive_id.clone()
     }
 
+    /// One more folder for exports, in the same shared drive.
+    pub fn another_folder(&self) -> String {
+        self.shared.state().add_folder("Exports of another year")
+    }
+
     /// A folder in a person's My Drive, shared with the service account: which may make folders in it, but store nothing.
     pub fn my_drive_folder(&self) -> String {
         self.shared.state().my_drive_folder.clone()
@@ -157,6 +166,7 @@ impl FakeDrive {
             readable: true,
             ours: true,
             app_properties: BTreeMap::new(),
+            properties: BTreeMap::new(),
         }
     }
 
@@ -174,6 +184,8 @@ impl FakeDrive {
             drive_id,
             app: planted.ours.then(|| ANY_APP.to_owned()),
             app_properties: planted.app_properties,
+            properties: planted.properties,
+            locked: None,
             content: Content::of(planted.bytes),
             trashed: planted.trashed,
             readable: planted.readable,
@@ -211,6 +223,11 @@ impl FakeDrive {
     /// The person's storage is full (a shared drive's is not).
     pub fn fill_quota(&self) {
         self.shared.state().quota_full = true;
+    }
+
+    /// The account may not lock the content of files.
+    pub fn refuse_locks(&self) {
+        self.shared.state().locks_refused = true;
     }
 
     /// `files.list` does not find new files yet.
@@ -325,5 +342,7 @@ fn stored(state: &State, file: &File) -> StoredFile {
         sha256: file.content.sha256.clone(),
         trashed: state.is_trashed(file),
         app_properties: file.app_properties.clone(),
+        properties: file.properties.clone(),
+        locked: file.locked.is_some(),
     }
 }

@@ -19,6 +19,7 @@ const FILE_FIELDS: &[&str] = &[
     "parents",
     "properties",
     "appProperties",
+    "contentRestrictions",
     "spaces",
     "version",
     "webContentLink",

@@ -131,8 +131,14 @@ pub fn update(state: &mut State, who: &Identity, head: &Head, id: &str, body: &[
     for (name, value) in changes {
         match (name.as_str(), value) {
             ("trashed", Value::Bool(trashed)) => changed.trashed = *trashed,
+            ("name", Value::String(_)) if file.locked.is_some() => {
+                let why = "A content restriction keeps this file from being renamed.";
+                return Err(Answer::error_saying(403, "fileContentRestricted", why));
+            }
             ("name", Value::String(name)) => changed.name.clone_from(name),
             ("appProperties", value) => changed.app_properties.extend(app_properties(value)?),
+            ("properties", value) => changed.properties.extend(app_properties(value)?),
+            ("contentRestrictions", value) => changed.locked = restriction(state, value)?,
             _ => {
                 return Err(Answer::error_saying(
                     403,
@@ -214,6 +220,7 @@ pub fn check_new(state: &mut State, who: &Identity, head: &Head, body: &[u8]) ->
         return Err(Answer::error(403, "insufficientParentPermissions"));
     }
     let drive_id = parent.drive_id.clone();
+    let properties = app_properties(&metadata["properties"])?;
     let app_properties = app_properties(&metadata["appProperties"])?;
     let id = match text("id") {
         None => None,
@@ -238,6 +245,8 @@ pub fn check_new(state: &mut State, who: &Identity, head: &Head, body: &[u8]) ->
         drive_id,
         app: Some(who.app.clone()),
         app_properties,
+        properties,
+        locked: None,
         content: Arc::default(),
         trashed: false,
         readable: true,
@@ -256,6 +265,24 @@ pub fn finish(state: &mut State, mut file: File, bytes: Vec<u8>) -> Result<File>
     file.created_at = now();
     state.files.push(file.clone());
     Ok(file)
+}
+
+/// The reason of a lock, from the list that Drive takes: one restriction at most, which is on or off.
+fn restriction(state: &State, value: &Value) -> Result<Option<String>> {
+    if state.locks_refused {
+        return Err(Answer::error(403, "insufficientFilePermissions"));
+    }
+    let invalid = || Answer::error_saying(400, "invalid", "Invalid value for: contentRestrictions");
+    let [Value::Object(restriction)] = value.as_array().ok_or_else(invalid)?.as_slice() else { return Err(invalid()) };
+    if restriction.keys().any(|key| !["readOnly", "reason", "ownerRestricted"].contains(&key.as_str())) {
+        return Err(invalid());
+    }
+    match (restriction.get("readOnly"), restriction.get("reason")) {
+        (Some(Value::Bool(true)), Some(Value::String(reason))) => Ok(Some(reason.clone())),
+        (Some(Value::Bool(true)), None) => Ok(Some(String::new())),
+        (Some(Value::Bool(false)), None) => Ok(None),
+        (_, _) => Err(invalid()),
+    }
 }
 
 fn app_properties(value: &Value) -> Result<BTreeMap<String, String>> {

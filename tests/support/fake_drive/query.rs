@@ -21,6 +21,7 @@ pub enum Term {
     Parent(String),
     Trashed(bool),
     AppProperty { key: String, value: String },
+    Property { key: String, value: String },
 }
 
 impl Query {
@@ -50,6 +51,7 @@ impl Term {
             Term::Parent(id) => file.parents.contains(id),
             Term::Trashed(wanted) => trashed == *wanted,
             Term::AppProperty { key, value } => file.is_of_app(app) && file.app_properties.get(key) == Some(value),
+            Term::Property { key, value } => file.properties.get(key) == Some(value),
         }
     }
 }
@@ -106,14 +108,24 @@ fn parse_term(rest: &str) -> Option<(Term, &str)> {
         };
     }
     if let Some(after) = word(rest, "appProperties") {
-        let after = word(word(word(after, "has")?, "{")?, "key")?;
-        let (key, after) = text(word(after, "=")?)?;
-        let after = word(word(word(after, "and")?, "value")?, "=")?;
-        let (value, after) = text(after)?;
-        return Some((Term::AppProperty { key, value }, word(after, "}")?));
+        let (key, value, after) = pair(after)?;
+        return Some((Term::AppProperty { key, value }, after));
+    }
+    if let Some(after) = word(rest, "properties") {
+        let (key, value, after) = pair(after)?;
+        return Some((Term::Property { key, value }, after));
     }
     let (parent, after) = text(rest)?;
     Some((Term::Parent(parent), word(word(after.trim_start(), "in")?, "parents")?))
+}
+
+/// `has { key='...' and value='...' }`.
+fn pair(rest: &str) -> Option<(String, String, &str)> {
+    let after = word(word(word(rest, "has")?, "{")?, "key")?;
+    let (key, after) = text(word(after, "=")?)?;
+    let after = word(word(word(after, "and")?, "value")?, "=")?;
+    let (value, after) = text(after)?;
+    Some((key, value, word(after, "}")?))
 }
 
 /// What follows a keyword or sign, without the blanks after it.

@@ -52,6 +52,10 @@ pub struct File {
     /// The OAuth client that made it; `None`: a person did, in the browser.
     pub app: Option<String>,
     pub app_properties: BTreeMap<String, String>,
+    /// Seen by every app.
+    pub properties: BTreeMap<String, String>,
+    /// Why its content and name are locked; `None`: they are not.
+    pub locked: Option<String>,
     pub content: Arc<Content>,
     pub trashed: bool,
     pub readable: bool,
@@ -90,6 +94,8 @@ pub struct State {
     pub trashed_folder: String,
     pub role: Role,
     pub quota_full: bool,
+    /// Whether the account may not lock content.
+    pub locks_refused: bool,
     /// `files.list` does not know the newest files yet.
     pub lists_lag: bool,
     /// Whether an id that is taken is noticed when the session starts, or only when the file is complete.
@@ -117,6 +123,7 @@ impl State {
             trashed_folder: new_id(),
             role: Role::ContentManager,
             quota_full: false,
+            locks_refused: false,
             lists_lag: false,
             late_conflicts: false,
             issued_ids: HashMap::new(),
@@ -152,6 +159,8 @@ impl State {
             drive_id: drive.clone(),
             app: None,
             app_properties: BTreeMap::new(),
+            properties: BTreeMap::new(),
+            locked: None,
             content: Arc::default(),
             trashed: fixture.trashed,
             readable: true,
@@ -159,6 +168,17 @@ impl State {
             fixture: true,
             created_at: now(),
         });
+    }
+
+    /// Another folder for exports in the shared drive.
+    pub fn add_folder(&mut self, name: &str) -> String {
+        let (id, drive_id) = (format!("1{}", random_text(24)), self.drive_id.clone());
+        let parent = Some(drive_id.as_str());
+        self.add_fixture(
+            &Some(drive_id.clone()),
+            Fixture { id: &id, name, parent, trashed: false, can_add_children: true },
+        );
+        id
     }
 
     pub fn issue_id(&mut self, email: &str) -> String {
@@ -211,6 +231,15 @@ impl State {
         }
         if file.is_of_app(&who.app) && !file.app_properties.is_empty() {
             map.insert("appProperties".into(), json!(file.app_properties));
+        }
+        if !file.properties.is_empty() {
+            map.insert("properties".into(), json!(file.properties));
+        }
+        if let Some(reason) = &file.locked {
+            map.insert(
+                "contentRestrictions".into(),
+                json!([{"readOnly": true, "reason": reason, "type": "globalContentRestriction"}]),
+            );
         }
         match &file.drive_id {
             Some(id) => {

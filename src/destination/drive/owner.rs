@@ -1,0 +1,194 @@
+//! Whose a file on Drive is, and what follows from that: which names are taken, what may go to the trash, and the seal of a committed file.
+//!
+//! Two kinds of properties tell it. `appProperties` are private to the OAuth client that stored the file; `properties` are seen by every
+//! app, also by a copy of the database that runs with other credentials. Risk: an answer about a file that is older than the file, so
+//! each decision here reads the file itself; the list only finds it.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use super::fault::Fault;
+use super::metadata::{Compared, FIELDS, Metadata, Page};
+use super::{Drive, quoted, upload};
+use crate::batch::FileFacts;
+use crate::destination::location::is_drive_id;
+use crate::destination::{DestinationError, Known, Mark, Named, Owner};
+use crate::spool::Digests;
+
+/// Shown to people in Drive beside the lock.
+const LOCK_REASON: &str = "Committed by batch-export: the accounting file of this date is final";
+
+/// `properties` and `appProperties` as far as they are ours.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Properties {
+    batch_id: Option<String>,
+    installation: Option<String>,
+    number: Option<String>,
+}
+
+/// A lock on the content.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Restriction {
+    read_only: bool,
+}
+
+impl Metadata {
+    /// Whose it is. A number that is none still shows that somebody sealed it.
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            installation: self.properties.installation.clone(),
+            batch_id: self.app_properties.batch_id.clone(),
+            number: self.properties.number.as_deref().and_then(|number| number.parse().ok()),
+            sealed: self.properties.number.is_some(),
+            restricted: self.is_restricted(),
+        }
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.content_restrictions.iter().any(|restriction| restriction.read_only)
+    }
+}
+
+impl Drive {
+    /// The id of the folder.
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// Another folder, with the same credentials.
+    pub fn in_folder(&self, folder: &str) -> Drive {
+        Drive { folder: folder.to_owned(), shared_drive: OnceCell::new(), ..self.clone() }
+    }
+
+    /// The live files in the folder that have this name and whose ids the batch document does not know.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses, or does not tell what one of them holds.
+    pub async fn named(
+        &self,
+        name: &str,
+        digests: &Digests,
+        known: &Known<'_>,
+    ) -> Result<Vec<Named>, DestinationError> {
+        let (folder, name) = (quoted(&self.folder), quoted(name));
+        let query = format!("'{folder}' in parents and trashed = false and name = '{name}'");
+        let mut found = Vec::new();
+        for metadata in self.list_at_once(&query).await? {
+            let Some(id) = metadata.id.clone().filter(|id| !known.has_id(id)) else { continue };
+            let same = match metadata.compare(digests) {
+                Compared::Same(stored) => Some(stored),
+                Compared::Different { .. } => None,
+                Compared::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
+            };
+            found.push(Named { same, sha256: metadata.sha256(), owner: metadata.owner(), id });
+        }
+        Ok(found)
+    }
+
+    /// What a query finds, by one request where that is enough: asking for the shared drive of the folder first would take two.
+    async fn list_at_once(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
+        let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
+        let all = [
+            ("supportsAllDrives", "true"),
+            ("includeItemsFromAllDrives", "true"),
+            ("corpora", "allDrives"),
+            ("pageSize", "100"),
+            ("q", query),
+            ("fields", fields.as_str()),
+        ];
+        let page: Result<Option<Page>, Fault> =
+            self.api.get("listing the folder", &["drive", "v3", "files"], &all).await;
+        match page.map_err(|fault| self.error(fault))? {
+            Some(page) if page.incomplete_search || page.next_page_token.is_some() => self.list_metadata(query).await,
+            Some(page) => Ok(page.files),
+            // Drive knows no such folder: then the upload is refused, with what is wrong with it.
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Whose a file is; `None` when there is none with this id, or none for us.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+        check_id(id)?;
+        Ok(self.metadata(id).await?.map(|metadata| metadata.owner()))
+    }
+
+    /// Whether a file is in the trash, wherever it was moved; `false` when there is none with this id.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses.
+    pub async fn is_trashed(&self, id: &str) -> Result<bool, DestinationError> {
+        check_id(id)?;
+        Ok(self.metadata(id).await?.is_some_and(|metadata| metadata.trashed))
+    }
+
+    /// Puts a voided file into the trash, and makes sure that nothing live comes under its id later.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses; or the file is sealed, or is not certain to be ours.
+    pub async fn discard(&self, id: &str, mark: &Mark<'_>) -> Result<(), DestinationError> {
+        check_id(id)?;
+        match self.metadata(id).await? {
+            Some(metadata) if metadata.trashed => return Ok(()),
+            Some(metadata) => mark.check(id, metadata.name.as_deref().unwrap_or_default(), &metadata.owner())?,
+            None => {}
+        }
+        self.trash(id).await
+    }
+
+    /// Writes the number of its batch on a committed file, and locks its content where that is wanted and allowed. Returns whether it is
+    /// locked; `None` when the file is not there, or not for us. `look` first where it may be sealed already.
+    ///
+    /// # Errors
+    /// When Drive cannot be reached or refuses the number.
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<bool>, DestinationError> {
+        check_id(&file.id)?;
+        if look {
+            match self.metadata(&file.id).await? {
+                None => return Ok(None),
+                Some(metadata) if metadata.owner().sealed => return Ok(Some(metadata.is_restricted())),
+                Some(_) => {}
+            }
+        }
+        let number = owner.number.map(|number| number.to_string());
+        let properties = json!({"installation": owner.installation, "number": number});
+        let lock = json!([{"readOnly": true, "reason": LOCK_REASON}]);
+        let locked = json!({"properties": properties, "contentRestrictions": lock});
+        let number = json!({"properties": properties});
+        if self.lock {
+            match self.change("locking the committed file", &file.id, &locked).await {
+                // Not everybody may lock a file; the number is what matters.
+                Err(DestinationError::Rejected { message, .. }) => {
+                    tracing::info!(file = file.id, "the file is not locked, only numbered: {message}");
+                }
+                sealed => return Ok(sealed?.map(|metadata| metadata.is_restricted())),
+            }
+        }
+        let sealed = self.change("numbering the committed file", &file.id, &number).await?;
+        Ok(sealed.map(|metadata| metadata.is_restricted()))
+    }
+
+    async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
+        self.api.metadata(id).await.map_err(|fault| self.error(fault))
+    }
+
+    async fn change(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, DestinationError> {
+        self.api.patch(doing, id, changes).await.map_err(|fault| self.error(fault))
+    }
+}
+
+/// An id comes from the database, where others can write. As a part of an address it must not mean anything else.
+fn check_id(id: &str) -> Result<(), DestinationError> {
+    match is_drive_id(id) {
+        true => Ok(()),
+        false => Err(DestinationError::Rejected {
+            message: format!("the file id {id:?} in the batch document is no id of Google Drive"),
+            next: "somebody edited the batch document: find out who, and set it right".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,80 @@
+//! What a person checks about a destination before the first run: as whom it is used, and whether files may be stored there.
+
+use std::path::Path;
+
+use super::drive::{FolderFacts, FolderState};
+use super::{Destination, DestinationError};
+
+/// One finding about a destination.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// What was looked at.
+    pub what: &'static str,
+    /// What was found.
+    pub found: Inspection,
+}
+
+/// What an inspection comes to.
+#[derive(Clone, Debug)]
+pub enum Inspection {
+    /// As it should be, with the facts.
+    Good(String),
+    /// Not as it should be.
+    Bad(DestinationError),
+    /// Not looked at, and why.
+    Skipped(&'static str),
+}
+
+impl Destination {
+    /// Looks at everything that can be looked at without storing a file.
+    pub async fn inspect(&self) -> Vec<Inspected> {
+        let inspected = |what, found| Inspected { what, found };
+        match self {
+            Destination::Directory(directory) => vec![inspected("directory", look_at(directory.path()))],
+            Destination::Drive(drive) => {
+                let credentials = inspected("credentials", Inspection::Good(drive.identity().to_string()));
+                let (account, folder) = match drive.folder_facts().await {
+                    Ok(facts) => (Inspection::Good(account(&facts)), folder(&facts)),
+                    Err(error) => (Inspection::Bad(error), Inspection::Skipped("the account is not accepted")),
+                };
+                vec![credentials, inspected("account", account), inspected("folder", folder)]
+            }
+        }
+    }
+}
+
+fn look_at(path: &Path) -> Inspection {
+    let bad = |message| {
+        let next = "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned();
+        Inspection::Bad(DestinationError::Rejected { message, next })
+    };
+    match std::fs::metadata(path) {
+        Ok(facts) if facts.is_dir() => Inspection::Good(path.display().to_string()),
+        Ok(_) => bad(format!("{} is no directory", path.display())),
+        Err(error) => bad(format!("{}: {error}", path.display())),
+    }
+}
+
+fn account(facts: &FolderFacts) -> String {
+    let email = facts.email.as_deref().unwrap_or("an account without an address");
+    let scopes = facts.scopes.as_deref().unwrap_or("not told");
+    let storage = match (facts.quota_used_bytes, facts.quota_limit_bytes) {
+        (Some(used), Some(limit)) => format!("{used} of {limit} bytes used"),
+        (_, _) => "no limit".to_owned(),
+    };
+    format!("{email}; scope {scopes}; own storage: {storage}")
+}
+
+fn folder(facts: &FolderFacts) -> Inspection {
+    // A probe that cannot be put into the trash again is not stored.
+    if let Err(error) = facts.check().and_then(|()| facts.check_trash()) {
+        return Inspection::Bad(error);
+    }
+    let found = match &facts.state {
+        FolderState::Found { name, shared_drive: Some(drive), .. } => format!("{name:?} in the shared drive {drive}"),
+        FolderState::Found { name, shared_drive: None, .. } => format!("{name:?} in somebody's My Drive"),
+        // `check` refuses these.
+        FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => facts.folder.clone(),
+    };
+    Inspection::Good(format!("{found}; files may be added"))
+}

@@ -1,0 +1,148 @@
+//! Where a destination is: its normal form, which is stored with every file id, and other destinations of the same kind.
+//!
+//! An id means something at its own destination only. When the settings change between two attempts, the old id is given up, and its file
+//! is discarded where it is, as far as the present settings reach that place.
+
+use std::ops::Deref;
+
+use super::Destination;
+use super::directory::{self, Directory};
+use super::drive::{Drive, DriveSettings};
+use crate::batch::FileFacts;
+use crate::config::{Config, Target};
+use crate::failure::Failure;
+
+const DRIVE: &str = "gdrive://";
+
+/// A destination that the settings reach.
+pub enum Reached<'a> {
+    /// The one that they name.
+    Here(&'a Destination),
+    /// Another one of the same kind.
+    There(Destination),
+}
+
+impl Deref for Reached<'_> {
+    type Target = Destination;
+
+    fn deref(&self) -> &Destination {
+        match self {
+            Reached::Here(destination) => destination,
+            Reached::There(destination) => destination,
+        }
+    }
+}
+
+impl Destination {
+    /// The destination of the settings. Asks it nothing yet.
+    ///
+    /// # Errors
+    /// A configuration failure: none is set, or its credentials cannot be used.
+    pub fn open(config: &Config) -> Result<Destination, Failure> {
+        match &config.destination {
+            None => Err(Failure::configuration("no destination is set")
+                .next("set BATCH_EXPORT_DESTINATION to gdrive://FOLDER_ID or file:///dir")),
+            Some(Target::Directory(path)) => Ok(Destination::Directory(Directory::new(path.clone()))),
+            Some(Target::Drive { folder }) => {
+                let Some(credentials) = &config.credentials else {
+                    return Err(Failure::configuration("no credentials are set for Google Drive").next(
+                        "set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account, or run `batch-export auth`",
+                    ));
+                };
+                let settings = DriveSettings {
+                    url: config.drive_url.clone(),
+                    subject: config.drive_subject.clone(),
+                    idle: config.drive_idle,
+                    chunk_bytes: config.drive_chunk_bytes,
+                    backoff_unit: config.drive_backoff,
+                    lock: config.drive_lock,
+                    proxies: config.proxies.clone(),
+                    ..DriveSettings::new(folder.clone(), credentials.clone())
+                };
+                Ok(Destination::Drive(Box::new(Drive::new(settings)?)))
+            }
+        }
+    }
+
+    /// Its normal form: `gdrive://FOLDER` or `file:///dir`.
+    pub fn location(&self) -> String {
+        match self {
+            Destination::Directory(directory) => {
+                let path = directory.path();
+                url::Url::from_file_path(path).map_or_else(|()| path.display().to_string(), String::from)
+            }
+            Destination::Drive(drive) => format!("{DRIVE}{}", drive.folder()),
+        }
+    }
+
+    /// The destination of an id; `None` when these settings do not reach it. Where none was noted it is this one.
+    pub fn reach(&self, location: Option<&str>) -> Option<Reached<'_>> {
+        match location.filter(|location| *location != self.location()) {
+            None => Some(Reached::Here(self)),
+            Some(other) => self.other(other).map(Reached::There),
+        }
+    }
+
+    /// Another destination of the same kind, with the same credentials.
+    fn other(&self, location: &str) -> Option<Destination> {
+        match self {
+            Destination::Directory(_) => {
+                let path = url::Url::parse(location).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()?;
+                Some(Destination::Directory(Directory::new(path)))
+            }
+            Destination::Drive(drive) => {
+                Some(Destination::Drive(Box::new(drive.in_folder(location.strip_prefix(DRIVE)?))))
+            }
+        }
+    }
+
+    /// Whether the id of a file is one of this destination. A document of an earlier version does not name the destination; there the
+    /// form of the id tells.
+    pub fn owns(&self, file: &FileFacts) -> bool {
+        match (&file.destination, self) {
+            (Some(location), _) => *location == self.location(),
+            (None, Destination::Directory(_)) => !is_drive_id(&file.id),
+            (None, Destination::Drive(_)) => !file.id.contains('#'),
+        }
+    }
+
+    /// An id as a list of the destination shows it: in a directory the name of the file.
+    pub fn listed_id<'a>(&self, id: &'a str) -> &'a str {
+        match self {
+            Destination::Directory(_) => directory::name_of(id),
+            Destination::Drive(_) => id,
+        }
+    }
+}
+
+/// Whether an id could be one of Drive's.
+pub(super) fn is_drive_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_has_one_normal_form_and_owns_the_ids_that_were_stored_with_it() {
+        let here = Destination::Directory(Directory::new("/srv/the books".into()));
+        assert_eq!(here.location(), "file:///srv/the%20books");
+        let reached = |location| here.reach(location).map(|reached| reached.location());
+        for location in [None, Some("file:///srv/the%20books")] {
+            assert_eq!(reached(location).as_deref(), Some("file:///srv/the%20books"));
+        }
+        assert_eq!(reached(Some("file:///srv/other")).as_deref(), Some("file:///srv/other"));
+        assert!(["gdrive://folder", "", "/srv"].map(|other| reached(Some(other))).iter().all(Option::is_none));
+        let file = |id: &str, destination: Option<&str>| FileFacts {
+            id: id.to_owned(),
+            destination: destination.map(str::to_owned),
+            ..FileFacts::default()
+        };
+        assert!(here.owns(&file("a.csv#1", Some("file:///srv/the%20books"))));
+        assert!(!here.owns(&file("a.csv#1", Some("file:///srv/other"))));
+        assert!(!here.owns(&file("1abc", Some("gdrive://folder"))));
+        assert!(here.owns(&file("a.csv#1", None)));
+        assert!(!here.owns(&file("1abc_-", None)), "an id of Drive, in a document of an earlier version");
+    }
+}

@@ -1,0 +1,163 @@
+//! Whose a file is: what it tells about that itself, and what it has to tell before it may be discarded.
+//!
+//! The batch document cannot answer this alone: a database that was copied or restored from a backup knows less than the destination does.
+//! So each file carries the installation that stored it and, once it is committed, its batch number: as properties on Drive, as an
+//! extended attribute in a directory.
+//!
+//! Risk: to take an untold owner for our own. What is not told is never a reason to remove anything.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::DestinationError;
+
+/// The extended attribute of a file in a directory. Not every file system keeps it.
+const ATTRIBUTE: &str = "user.batch-export";
+/// More than what is stored there, by far.
+const ATTRIBUTE_BYTES: usize = 1024;
+/// The permission to write, for anybody.
+const WRITABLE: u32 = 0o222;
+/// A committed file in a directory: everybody reads, nobody writes.
+const SEALED_MODE: u32 = 0o444;
+
+/// What a file tells about whose it is. Fields are untold by files of earlier versions and of people, and where a file system keeps no
+/// attributes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Owner {
+    /// The line of batches that stored it, by the name in its ledger.
+    pub installation: Option<String>,
+    /// The batch that it was stored for. On Drive only the OAuth client that stored it sees this.
+    pub batch_id: Option<String>,
+    /// The number under which it was committed.
+    pub number: Option<i64>,
+    /// It was committed: nobody may remove it.
+    #[serde(skip)]
+    pub sealed: bool,
+    /// People cannot change it.
+    #[serde(skip)]
+    pub restricted: bool,
+}
+
+/// What is written on a file when it is stored, and looked for before it is discarded.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark<'a> {
+    /// The batch, as its id.
+    pub batch: &'a str,
+    /// The line of batches; `None` where there is none, as in a check of the destination.
+    pub installation: Option<&'a str>,
+}
+
+impl Mark<'_> {
+    /// Whether a file with this owner and name may be discarded, which must be given up already.
+    ///
+    /// # Errors
+    /// When it is sealed, or is not certain to be a file of this batch.
+    pub(super) fn check(&self, file: &str, name: &str, owner: &Owner) -> Result<(), DestinationError> {
+        let foreign = |whose: String| DestinationError::Rejected {
+            message: format!("{file} ({name}) is left as it is: {whose}"),
+            next: "look at that file and at `voided` in the batch document, which somebody may have edited".to_owned(),
+        };
+        if owner.sealed {
+            return Err(DestinationError::Rejected {
+                message: format!("{file} ({name}) is left as it is: {}", owner.text()),
+                next: "this database is older than that file: it was restored from a backup, or it is a copy"
+                    .to_owned(),
+            });
+        }
+        match (owner.installation.as_deref(), owner.batch_id.as_deref()) {
+            (Some(installation), _) if Some(installation) != self.installation => Err(foreign(owner.text())),
+            (_, Some(batch)) if batch != self.batch => Err(foreign(format!("it was stored for {batch}"))),
+            (Some(_), _) | (_, Some(_)) => Ok(()),
+            // Of an earlier version, or on a file system without attributes: every name that we give has the date of the batch in it.
+            (None, None) if name.contains(self.batch.rsplit('_').next().unwrap_or(self.batch)) => Ok(()),
+            (None, None) => Err(foreign("it is not a file of this batch".to_owned())),
+        }
+    }
+}
+
+impl Owner {
+    /// Whose it is, for people.
+    pub fn text(&self) -> String {
+        let whose = match &self.installation {
+            Some(installation) => format!("it belongs to the installation {installation}"),
+            None => "it does not tell whose it is".to_owned(),
+        };
+        match self.number {
+            Some(number) => format!("{whose} and was committed as number {number}"),
+            None if self.sealed => format!("{whose} and was committed"),
+            None => whose,
+        }
+    }
+
+    /// Of a file in a directory. A file system without modes may lose the seal, one without attributes the rest.
+    pub(super) fn of(file: &File) -> io::Result<Owner> {
+        let mut value = [0; ATTRIBUTE_BYTES];
+        let told = match rustix::fs::fgetxattr(file.as_fd(), ATTRIBUTE, &mut value[..]) {
+            Ok(length) => serde_json::from_slice(&value[..length]).unwrap_or_default(),
+            Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE | Errno::NOSYS) => Owner::default(),
+            Err(error) => return Err(error.into()),
+        };
+        let read_only = file.metadata()?.permissions().mode() & WRITABLE == 0;
+        Ok(Owner { sealed: read_only || told.number.is_some(), restricted: read_only, ..told })
+    }
+
+    /// Writes it on a file in a directory, as far as the file system keeps attributes.
+    pub(super) fn write(&self, file: &File) -> io::Result<()> {
+        match rustix::fs::fsetxattr(file.as_fd(), ATTRIBUTE, &serde_json::to_vec(self)?, XattrFlags::empty()) {
+            Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOSPC | Errno::DQUOT | Errno::PERM) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes it on a committed file, and takes away everybody's permission to write.
+    pub(super) fn seal(&self, file: &File) -> io::Result<()> {
+        self.write(file)?;
+        file.set_permissions(Permissions::from_mode(SEALED_MODE))?;
+        file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARK: Mark<'static> = Mark { batch: "batch_2026-01-18", installation: Some("ours") };
+
+    fn may_go(installation: Option<&str>, batch: Option<&str>, number: Option<i64>, name: &str) -> bool {
+        let (installation, batch_id) = (installation.map(str::to_owned), batch.map(str::to_owned));
+        MARK.check("id", name, &Owner { installation, batch_id, number, sealed: number.is_some(), restricted: false })
+            .is_ok()
+    }
+
+    #[test]
+    fn only_what_is_certainly_ours_and_not_committed_is_discarded() {
+        let (ours, theirs, batch) = (Some("ours"), Some("theirs"), Some(MARK.batch));
+        assert!(may_go(ours, batch, None, "any.csv"));
+        assert!(may_go(None, batch, None, "any.csv"));
+        assert!(may_go(ours, None, None, "any.csv"));
+        assert!(may_go(None, None, None, "export 2026-01-18.csv"));
+        assert!(!may_go(None, None, None, "payroll.csv"));
+        assert!(!may_go(theirs, batch, None, "batch_2026-01-18.csv"));
+        assert!(!may_go(ours, Some("batch_2026-01-17"), None, "batch_2026-01-18.csv"));
+        assert!(!may_go(ours, batch, Some(1), "batch_2026-01-18.csv"));
+    }
+
+    #[test]
+    fn a_file_in_a_directory_tells_whose_it_is_and_is_read_only_once_it_is_sealed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let owner = Owner { installation: Some("ours".to_owned()), batch_id: Some("b".to_owned()), ..Owner::default() };
+        owner.write(file.as_file()).unwrap();
+        assert_eq!(Owner::of(file.as_file()).unwrap(), owner);
+        let committed = Owner { number: Some(7), ..owner };
+        committed.seal(file.as_file()).unwrap();
+        assert_eq!(Owner::of(file.as_file()).unwrap(), Owner { sealed: true, restricted: true, ..committed });
+        assert_eq!(file.as_file().metadata().unwrap().permissions().mode() & 0o777, SEALED_MODE);
+    }
+}

@@ -1,0 +1,189 @@
+//! May this pass use, adopt or give up a file that it finds? A name in the folder is ours or nobody's, and a committed file is final.
+//!
+//! The database may be older than the destination: restored from a backup, or copied. Then a file knows better whose it is and whether it
+//! was committed. Risk: to take that for a leftover of our own. Whatever is not certain ends the attempt with 31, and nothing is changed.
+
+use super::Pass;
+use crate::batch::{Batch, FileFacts};
+use crate::destination::{Known, Mark, Named, Owner};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::spool::Digests;
+use crate::store::{Claim, Ledger};
+
+/// This line of batches at the present snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// The name of the line.
+    pub(super) installation: Option<&'a str>,
+    /// The number that this commit would allot.
+    pub(super) next: i64,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn of(ledger: &'a Ledger) -> Line<'a> {
+        Line { installation: ledger.installation.as_deref(), next: ledger.number + 1 }
+    }
+
+    /// A file under an id of ours that holds what is to be stored: official in a moment, unless it is somebody else's or was committed
+    /// under another number.
+    pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
+        self.refuse_foreign(name, id, owner)?;
+        match owner.sealed && owner.number != Some(self.next) {
+            true => Err(committed(name, id, owner)),
+            false => Ok(()),
+        }
+    }
+
+    /// A file under an id of ours that is to be given up.
+    pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
+        self.refuse_foreign(name, id, owner)?;
+        if owner.sealed { Err(committed(name, id, owner)) } else { Ok(()) }
+    }
+
+    /// A file that has the name and that the batch document does not know.
+    fn may_take_over(&self, name: &str, found: &Named) -> Result<(), Failure> {
+        self.may_adopt(name, &found.id, &found.owner)?;
+        if found.owner.installation.is_none() {
+            let sha256 = found.sha256.as_deref().unwrap_or("unknown");
+            return Err(taken(format!("{name} ({}) exists and is not of this batch (sha256 {sha256})", found.id))
+                .next("nothing on that file tells whose it is: move it away, then run `batch-export retry`"));
+        }
+        if found.same.is_none() && found.owner.sealed {
+            return Err(committed(name, &found.id, &found.owner));
+        }
+        if found.same.is_none() {
+            let message = format!(
+                "{name} ({}) was stored by this installation with another content, and this database does not know it",
+                found.id
+            );
+            return Err(taken(message).next(
+                "this database was restored from a backup, or it is a copy: give a copy a folder of its own; after a restore, \
+                 compare that file with the entries, move it away, then run `batch-export retry`",
+            ));
+        }
+        Ok(())
+    }
+
+    fn refuse_foreign(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
+        match owner.installation.as_deref() {
+            Some(other) if Some(other) != self.installation => Err(taken(format!("{name} ({id}) exists: {}", owner.text()))
+                .next(
+                    "use a folder or a --file-name of its own; so it looks, too, for a database that was restored to before its \
+                     first batch",
+                )),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Asks the destination for files of this name before the first byte is sent. One that can be adopted is returned; any other that the
+    /// batch document does not know ends the attempt.
+    pub(super) async fn find_taken(
+        &self,
+        batch: &Batch,
+        file: &FileFacts,
+        digests: &Digests,
+        line: &Line<'_>,
+    ) -> Result<Option<Named>, Failure> {
+        let id = batch.id.to_string();
+        let known = known(&id, batch, line);
+        let mut adopted = None;
+        for found in self.destination.named(&file.name, digests, &known).await? {
+            line.may_take_over(&file.name, &found)?;
+            adopted.get_or_insert(found);
+        }
+        Ok(adopted)
+    }
+
+    /// A refusal is believed only while the batch is ours: the file may be the official one of a run that took over.
+    pub(super) async fn unless_taken_over<T>(&self, claim: &Claim, result: Result<T, Failure>) -> Result<T, Failure> {
+        match result {
+            Err(refused) if refused.exit == Exit::DriveRejected => {
+                self.batch_of(claim).await?;
+                Err(refused)
+            }
+            other => other,
+        }
+    }
+
+    /// Makes sure that the file of an id, if there is one, was not committed. Asked before it is given up without a look.
+    pub(super) async fn refuse_committed(&self, file: &FileFacts, line: &Line<'_>) -> Result<(), Failure> {
+        match self.destination.owner(&file.id).await? {
+            Some(owner) => line.may_void(&file.name, &file.id, &owner),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the batch document knows of its own files.
+pub(super) fn known<'a>(id: &'a str, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
+    let mark = Mark { batch: id, installation: line.installation };
+    Known { mark, file: batch.file.as_ref(), voided: &batch.voided }
+}
+
+fn taken(message: String) -> Failure {
+    Failure::new(Exit::DriveRejected, message)
+}
+
+fn committed(name: &str, id: &str, owner: &Owner) -> Failure {
+    let number = owner.number.map_or(String::new(), |number| format!(" as number {number}"));
+    taken(format!("{name} ({id}) was committed{number}, which this database does not know")).next(
+        "this database was restored from a backup, or it is a copy: give a copy a folder of its own; after a restore, bring back what the \
+         database lacks, or move that file away once its entries are accounted for",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::destination::Stored;
+
+    const LINE: Line<'static> = Line { installation: Some("ours"), next: 7 };
+
+    fn owner(installation: Option<&str>, number: Option<i64>) -> Owner {
+        Owner { installation: installation.map(str::to_owned), number, sealed: number.is_some(), ..Owner::default() }
+    }
+
+    fn take_over(installation: Option<&str>, number: Option<i64>, same: bool) -> Result<(), String> {
+        let same = same.then_some(Stored { link: None });
+        let found = Named { id: "1".to_owned(), same, sha256: None, owner: owner(installation, number) };
+        LINE.may_take_over("a.csv", &found).map_err(|failure| {
+            assert_eq!(failure.exit, Exit::DriveRejected);
+            failure.message
+        })
+    }
+
+    #[test]
+    fn a_name_is_ours_or_nobodys() {
+        assert_eq!(take_over(Some("ours"), None, true), Ok(()));
+        assert_eq!(take_over(Some("ours"), Some(7), true), Ok(()));
+        for (installation, number, same, says) in [
+            (Some("ours"), Some(6), true, "committed as number 6"),
+            (Some("ours"), Some(8), true, "committed as number 8"),
+            (Some("ours"), Some(7), false, "committed as number 7"),
+            (Some("ours"), None, false, "another content"),
+            (Some("theirs"), None, true, "installation theirs"),
+            (Some("theirs"), Some(7), true, "installation theirs and was committed as number 7"),
+            (None, None, true, "not of this batch"),
+            (None, Some(6), true, "committed as number 6"),
+        ] {
+            let refused = take_over(installation, number, same).expect_err(says);
+            assert!(refused.contains(says), "{says}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_committed_file_is_never_given_up() {
+        assert!(LINE.may_void("a.csv", "1", &owner(None, None)).is_ok());
+        assert!(LINE.may_void("a.csv", "1", &owner(Some("ours"), None)).is_ok());
+        for number in [1, 7, 8] {
+            assert!(LINE.may_void("a.csv", "1", &owner(Some("ours"), Some(number))).is_err());
+            assert!(LINE.may_void("a.csv", "1", &owner(None, Some(number))).is_err());
+        }
+        let read_only = Owner { sealed: true, ..Owner::default() };
+        assert!(LINE.may_void("a.csv", "1", &read_only).is_err());
+        assert!(LINE.may_adopt("a.csv", "1", &read_only).is_err(), "nobody can tell its number");
+    }
+}

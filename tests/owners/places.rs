@@ -1,0 +1,147 @@
+//! A destination that changes between two attempts: the old id is given up and its file discarded where it is, as soon as the settings
+//! reach that place; until then it is listed.
+
+use super::*;
+
+fn voided(day: &Day) -> Vec<Document> {
+    let batch = day.batch();
+    batch.get_array("voided").into_iter().flatten().filter_map(Bson::as_document).cloned().collect()
+}
+
+fn out() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("out-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
+}
+
+fn address(folder: &Path) -> String {
+    format!("file://{}", folder.display())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder");
+    entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Drive refuses, or stores the file and its answer is lost; the operator turns to a directory.
+#[test]
+fn a_directory_after_drive_holds_the_named_file_and_the_one_on_drive_goes_when_it_is_reached() {
+    let refused = (On::every(Operation::Start), Fault::answer(Answer::error(403, "storageQuotaExceeded")), 31);
+    let lost = (On::last_chunk(), Fault::lost_answer().session_gone(), 22);
+    for (on, fault, code) in [refused, lost] {
+        let day = Day::on_drive();
+        seed_day(&day.db, DATE, 5);
+        day.drive().plan(on, fault);
+        if code == 22 {
+            day.drive().plan(On::every(Operation::Get), Fault::answer(Answer::error(503, "backendError")));
+        }
+        day.run().run().expect_code(code);
+        day.drive().cure();
+        let left_behind = day.drive().live(FILE).len();
+        assert_eq!(left_behind, usize::from(code == 22));
+        let folder = out();
+        let there = address(folder.path());
+        day.let_time_pass();
+        day.retry().destination(&there).run().expect_code(0);
+        assert_eq!(names(folder.path()), [FILE]);
+        let file = day.batch().get_document("file").unwrap().clone();
+        assert_eq!(file.get_str("destination").unwrap(), there);
+        let [old] = &voided(&day)[..] else { panic!("one id is given up: {}", day.batch()) };
+        let drive = format!("gdrive://{}", day.drive().folder());
+        assert_eq!((old.get_str("destination").unwrap(), old.get_bool("trashed").unwrap()), (&*drive, false));
+
+        let status = day.command("status").destination(&there).date(DATE).run().expect_code(0).json();
+        assert_eq!(status["voided"][0]["destination"], *drive, "{status}");
+        assert_eq!(status["batches"][0]["void_files"], 1, "{status}");
+        let verified = day.command("verify").destination(&there).run().expect_code(34).json();
+        let problem = &verified["problems"][0];
+        assert_eq!(problem["kind"], "untrashed_voided", "{verified}");
+        assert!(problem["message"].as_str().unwrap().contains(&drive), "{verified}");
+
+        day.retry().run().expect_code(0);
+        assert_eq!(day.drive().live(FILE).len(), 0, "the file on Drive is in the trash");
+        assert!(voided(&day)[0].get_bool("trashed").unwrap());
+        day.command("verify").destination(&there).run().expect_code(0);
+        let elsewhere = day.command("verify").run().expect_code(34).json();
+        assert_eq!(elsewhere["problems"][0]["kind"], "elsewhere", "{elsewhere}");
+    }
+}
+
+#[test]
+fn drive_after_a_directory_leaves_the_directory_to_settings_that_reach_it() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    let folder = out();
+    let there = address(folder.path());
+    let point = day.db.fail_point("alwaysOn", doc! { "failCommands": ["insert"], "errorCode": 8000 });
+    day.run().destination(&there).run().expect_code(20);
+    drop(point);
+    assert_eq!(names(folder.path()), [FILE]);
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    assert_eq!(day.drive().live(FILE).len(), 1);
+    day.check_guarantees();
+    day.retry().destination(&there).run().expect_code(0);
+    assert!(names(folder.path()).is_empty());
+    day.check_converged();
+}
+
+#[test]
+fn another_folder_gets_a_file_of_its_own_and_the_first_one_is_trashed() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    let old = day.live_files().remove(0);
+    let folder = day.drive().another_folder();
+    day.let_time_pass();
+    day.retry().destination(&format!("gdrive://{folder}")).run().expect_code(0);
+    let live = day.drive().live(FILE);
+    assert_eq!(live.len(), 1);
+    assert_eq!(live[0].parents, [folder]);
+    assert_ne!(live[0].id, old.id);
+    day.check_converged();
+}
+
+#[test]
+fn another_directory_gets_a_file_of_its_own_and_the_first_one_is_removed() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    let folder = out();
+    let there = address(folder.path());
+    day.let_time_pass();
+    day.retry().destination(&there).run().expect_code(0);
+    assert_eq!(names(folder.path()), [FILE]);
+    assert!(is_empty(day.directory()));
+    assert!(voided(&day)[0].get_bool("trashed").unwrap());
+    day.command("verify").destination(&there).run().expect_code(0);
+    // Of two directories the present one does not matter: the batch names its own.
+    day.command("verify").run().expect_code(0);
+}
+
+/// An old destination that is gone may be the reason for the new one.
+#[test]
+fn a_destination_that_is_gone_keeps_nobody_from_another_one() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    std::fs::remove_dir_all(day.directory()).unwrap();
+    let folder = out();
+    day.let_time_pass();
+    day.retry().destination(&address(folder.path())).run().expect_code(0);
+    assert_eq!(names(folder.path()), [FILE]);
+    assert!(!voided(&day)[0].get_bool("trashed").unwrap());
+    std::fs::create_dir(day.directory()).unwrap();
+}
+
+/// Ids of an earlier version have no destination; their form tells which kind they are of.
+#[test]
+fn an_id_of_an_earlier_version_is_told_by_its_form() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$unset": { "file.destination": "" } });
+    let folder = out();
+    day.let_time_pass();
+    day.retry().destination(&address(folder.path())).run().expect_code(0);
+    assert_eq!(names(folder.path()), [FILE], "not a file that is called like an id");
+    assert_eq!(day.drive().live(FILE).len(), 1);
+}

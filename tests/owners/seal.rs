@@ -1,0 +1,109 @@
+//! A committed file carries its number, and `retry` makes good what is missing.
+
+use super::*;
+use crate::support::day::Place;
+
+fn file_of(day: &Day) -> Document {
+    day.batch().get_document("file").unwrap().clone()
+}
+
+#[track_caller]
+fn assert_seal(day: &Day, sealed: bool, restricted: bool) {
+    let file = file_of(day);
+    assert_eq!(
+        (file.get_bool("sealed").unwrap(), file.get_bool("restricted").unwrap()),
+        (sealed, restricted),
+        "{file}"
+    );
+}
+
+#[test]
+fn a_committed_file_is_numbered_and_kept_from_change() {
+    for day in days() {
+        day.run().run().expect_code(0);
+        assert_seal(&day, true, true);
+        day.check_converged();
+        if let Place::Drive(drive, _) = &day.place {
+            assert!(drive.live(FILE)[0].locked);
+            assert_eq!((drive.count(Operation::List), drive.count(Operation::Update)), (1, 1), "one request each");
+        }
+    }
+}
+
+#[test]
+fn an_account_that_may_not_lock_numbers_the_file_all_the_same() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    day.drive().refuse_locks();
+    day.run().run().expect_code(0);
+    assert_seal(&day, true, false);
+    assert!(!day.drive().live(FILE)[0].locked);
+    day.check_converged();
+}
+
+#[test]
+fn a_seal_that_failed_is_made_good_by_retry_and_then_costs_nothing() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    day.drive().plan(On::every(Operation::Update), Fault::answer(Answer::error(503, "backendError")));
+    let ended = day.run().run().expect_code(0);
+    assert!(ended.stderr.contains("not sealed yet"), "{}", ended.report());
+    assert_seal(&day, false, false);
+    day.check_guarantees();
+    day.drive().cure();
+    day.retry().run().expect_code(0);
+    assert_seal(&day, true, true);
+    day.check_converged();
+    let requests = day.drive().journal().len();
+    day.retry().run().expect_code(0);
+    assert_eq!(day.drive().journal().len(), requests, "an idle retry asks Drive nothing");
+}
+
+/// The answer to the seal is lost with the run: the next one finds the file sealed.
+#[test]
+fn a_run_that_is_killed_at_the_seal_leaves_it_to_retry() {
+    for point in [Point::Before, Point::After] {
+        let day = Day::on_drive();
+        seed_day(&day.db, DATE, 3);
+        let hold = day.drive().hold(On::nth(Operation::Update, 1), point);
+        let run = day.run().spawn();
+        hold.wait_until_reached(PATIENCE);
+        assert_eq!(day.batch().get_str("state").unwrap(), "completed");
+        run.kill();
+        hold.release();
+        assert_seal(&day, false, false);
+        day.retry().run().expect_code(0);
+        assert_seal(&day, true, true);
+        day.check_converged();
+    }
+}
+
+/// Restored to before the commit, while the file was not sealed yet: the same bytes are adopted, others are refused.
+#[test]
+fn a_file_that_was_committed_and_not_sealed_is_still_of_this_installation() {
+    for edited in [false, true] {
+        let day = Day::on_drive();
+        seed_day(&day.db, DATE, 3);
+        day.run().run().expect_code(0);
+        seed_day(&day.db, NEXT, 4);
+        let backup = Backup::of(&day.db);
+        let hold = day.drive().hold(day.drive().next(Operation::Update), Point::Before);
+        let run = next_evening(&day).spawn();
+        hold.wait_until_reached(PATIENCE);
+        run.kill();
+        // Released only now: the request of a killed run is not performed.
+        drop(hold);
+        let files = day.live_files();
+        backup.restore(&day.db);
+        if edited {
+            edit_all(&day.db);
+            let ended = next_evening(&day).run().expect_code(31);
+            assert_refused(&ended, &ended.json(), &["by this installation", "another content"]);
+            assert_eq!(day.live_files(), files);
+        } else {
+            assert_eq!(next_evening(&day).run().expect_code(0).json()["adopted"], true);
+            assert_eq!(day.live_files(), files);
+            day.check_converged();
+        }
+    }
+}
