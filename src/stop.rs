@@ -3,6 +3,8 @@
 //! A stage is never asked whether it should stop; it is dropped where it waits. So nothing in here can be forgotten by a stage, and
 //! what must not be dropped (the commit) is simply not run under it.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -98,6 +100,27 @@ impl Stop {
             biased;
             signal = self.wait() => Err(signal.failure()),
             result = work => result.map_err(Into::into),
+        }
+    }
+
+    /// Runs work until it ends; after a signal it has this long left, and is then dropped where it waits.
+    ///
+    /// # Errors
+    /// Those of the work, and the failure that a signal is.
+    pub async fn with_grace<T>(
+        &self,
+        grace: Duration,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let too_late = async {
+            let signal = self.wait().await;
+            tokio::time::sleep(grace).await;
+            signal.failure()
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            failure = too_late => Err(failure),
         }
     }
 

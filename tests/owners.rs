@@ -110,6 +110,32 @@ fn a_copy_of_the_database_never_removes_the_committed_file() {
     }
 }
 
+/// The copy gives the file up and cannot trash it; the original commits it. From then on the copy finds the name taken.
+#[test]
+fn a_file_that_was_given_up_by_a_copy_and_committed_by_the_original_keeps_its_name() {
+    let [_, day] = days();
+    fail_in_the_commit(&day);
+    let copy = TestDb::new();
+    Backup::of(&day.db).restore(&copy);
+    edit_all(&copy);
+    let_time_pass(&copy);
+    for operation in [Operation::Update, Operation::Start] {
+        day.drive().plan(On::every(operation), Fault::answer(Answer::error(503, "backendError")));
+    }
+    day.retry().mongodb(&copy.uri()).run().expect_code(22);
+    assert_eq!(stored(&copy, BATCH).get_array("voided").unwrap().len(), 1);
+    day.drive().cure();
+    day.let_time_pass();
+    assert_eq!(day.retry().run().expect_code(0).json()["batches"][0]["adopted"], true);
+    let official = day.live_files();
+
+    let_time_pass(&copy);
+    let ended = day.retry().mongodb(&copy.uri()).run().expect_code(31);
+    assert_refused(&ended, &ended.json()["batches"][0], &["committed as number 1", "does not know", "copy"]);
+    assert_eq!(day.live_files(), official);
+    day.check_converged();
+}
+
 /// The copy has nothing due any more, so it wants to give up what the failed attempt stored.
 #[test]
 fn a_copy_without_due_rows_leaves_the_committed_file_as_well() {

@@ -11,7 +11,7 @@ use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::seed::{DATE, seed_day};
 
 /// What is masked: a pattern, and what stands in its place.
-const MASKS: [(&str, &str); 15] = [
+const MASKS: [(&str, &str); 16] = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
     (r"\b[0-9a-f]{64}\b", "[sha256]"),
     (r"https?://127\.0\.0\.1:\d+\S*", "[address]"),
@@ -23,6 +23,7 @@ const MASKS: [(&str, &str); 15] = [
     (r"\S+ \(pid \d+", "[machine] (pid [pid]"),
     (r"/\S*/(spool|out)-[^/\s]+", "[folder]"),
     (r"(voided +)\S+", "${1}[file id]"),
+    (r"gdrive://[A-Za-z0-9_-]{20,}", "gdrive://[folder]"),
     (r"(version +)\d+\.\d+\.\d+", "${1}[version]"),
     (r"(clock +|next cut-off +|replica set +)\S.*", "${1}[told]"),
     (r"\btest_[0-9a-z_]+\b", "[database]"),

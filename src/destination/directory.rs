@@ -124,11 +124,12 @@ impl Directory {
     ) -> Result<Option<Named>, DestinationError> {
         let path = self.bare(name)?;
         let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(None) };
-        if known.is_void(&sha256) || known.is_stored(&sha256) {
+        // A copy of the database may have committed what this one gave up: then the name is taken.
+        if known.is_void(&sha256) && !owner.sealed || known.is_stored(&sha256) {
             return Ok(None);
         }
         let same = (sha256 == digests.sha256).then(|| self.stored(&path));
-        Ok(Some(Named { id: self.new_id(name), same, sha256: Some(sha256), owner }))
+        Ok(Some(Named { id: self.new_id(name), same, sha256: Some(sha256), owner, given_up: false }))
     }
 
     /// Whether the file of an id was committed.

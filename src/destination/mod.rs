@@ -68,7 +68,7 @@ pub enum Look {
     },
 }
 
-/// A live file with the name that is to be given, which the batch document does not know.
+/// A live file with the name that is to be given, which the batch document does not know, or which is sealed though it was given up there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The id under which it can become official.
@@ -79,6 +79,8 @@ pub struct Named {
     pub sha256: Option<String>,
     /// Whose it is.
     pub owner: Owner,
+    /// The batch document gave up this id, and somebody committed it all the same.
+    pub given_up: bool,
 }
 
 /// What became of a creation.
@@ -155,7 +157,11 @@ impl Known<'_> {
     }
 
     fn has_id(&self, id: &str) -> bool {
-        self.file.is_some_and(|file| file.id == id) || self.voided.iter().any(|voided| voided.id == id)
+        self.file.is_some_and(|file| file.id == id)
+    }
+
+    fn gave_up(&self, id: &str) -> bool {
+        self.voided.iter().any(|voided| voided.id == id)
     }
 }
 

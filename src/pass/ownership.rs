@@ -49,7 +49,7 @@ impl<'a> Line<'a> {
             return Err(taken(format!("{name} ({}) exists and is not of this batch (sha256 {sha256})", found.id))
                 .next("nothing on that file tells whose it is: move it away, then run `batch-export retry`"));
         }
-        if found.same.is_none() && found.owner.sealed {
+        if found.owner.sealed && (found.same.is_none() || found.given_up) {
             return Err(committed(name, &found.id, &found.owner));
         }
         if found.same.is_none() {
@@ -148,7 +148,8 @@ mod tests {
 
     fn take_over(installation: Option<&str>, number: Option<i64>, same: bool) -> Result<(), String> {
         let same = same.then_some(Stored { link: None });
-        let found = Named { id: "1".to_owned(), same, sha256: None, owner: owner(installation, number) };
+        let found =
+            Named { id: "1".to_owned(), same, sha256: None, owner: owner(installation, number), given_up: false };
         LINE.may_take_over("a.csv", &found).map_err(|failure| {
             assert_eq!(failure.exit, Exit::DriveRejected);
             failure.message

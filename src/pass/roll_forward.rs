@@ -79,16 +79,7 @@ impl Pass<'_> {
     /// After a signal the pieces that are under way are brought to their ends, for a while: a transaction that is dropped keeps its piece
     /// from others until the server gives it up, which takes a minute.
     async fn finish_marking(&self, id: BatchId) -> Result<bool, Failure> {
-        let too_late = async {
-            let signal = self.stop.wait().await;
-            tokio::time::sleep(STOP_GRACE).await;
-            signal.failure()
-        };
-        tokio::select! {
-            biased;
-            finished = self.mark_until_stopped(id) => finished,
-            failure = too_late => Err(failure),
-        }
+        self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id)).await
     }
 
     async fn mark_until_stopped(&self, id: BatchId) -> Result<bool, Failure> {

@@ -15,6 +15,9 @@ use crate::store::{Ledger, Store};
 /// How long one seal may take before it is left to `retry`.
 const SEAL_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long it may still take after a signal: one or two requests, and nobody has to come for it again.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
 impl Pass<'_> {
     /// Seals the file that was committed a moment ago.
     pub(super) async fn seal(&self, ledger: &Ledger, file: &FileFacts, report: &Report) {
@@ -24,7 +27,7 @@ impl Pass<'_> {
             return;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
-        if let Err(failure) = self.stop.until_signal(work).await {
+        if let Err(failure) = self.stop.with_grace(STOP_GRACE, work).await {
             tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet, `retry` does it: {failure}");
         }
     }

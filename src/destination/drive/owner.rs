@@ -63,7 +63,7 @@ impl Drive {
         Drive { folder: folder.to_owned(), shared_drive: OnceCell::new(), ..self.clone() }
     }
 
-    /// The live files in the folder that have this name and whose ids the batch document does not know.
+    /// The live files in the folder that have this name and whose ids the batch document does not know, or gave up though they are sealed.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses, or does not tell what one of them holds.
@@ -77,13 +77,18 @@ impl Drive {
         let query = format!("'{folder}' in parents and trashed = false and name = '{name}'");
         let mut found = Vec::new();
         for metadata in self.list_at_once(&query).await? {
-            let Some(id) = metadata.id.clone().filter(|id| !known.has_id(id)) else { continue };
+            let (Some(id), owner) = (metadata.id.clone(), metadata.owner()) else { continue };
+            let given_up = known.gave_up(&id);
+            // A copy of the database may have committed what this one gave up: then the name is taken.
+            if known.has_id(&id) || given_up && !owner.sealed {
+                continue;
+            }
             let same = match metadata.compare(digests) {
                 Compared::Same(stored) => Some(stored),
                 Compared::Different { .. } => None,
                 Compared::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
             };
-            found.push(Named { same, sha256: metadata.sha256(), owner: metadata.owner(), id });
+            found.push(Named { same, sha256: metadata.sha256(), owner, given_up, id });
         }
         Ok(found)
     }
