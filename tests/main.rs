@@ -21,6 +21,7 @@ mod hold;
 mod init;
 mod layout;
 mod man;
+mod memory;
 mod money;
 mod mongodb_uri;
 mod needs;

@@ -307,7 +307,7 @@ impl<W: Write> Written<W> {
         twice: &[Id],
         previous: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        self.fingerprints.push(chunk.fingerprint);
+        chunk.fingerprint.add_to(&mut self.fingerprints, self.rows.len());
         let mut fields = EntryFields::default();
         for row in rows {
             let DueRow { scheduled_ms, key, .. } = row;

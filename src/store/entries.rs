@@ -7,21 +7,24 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use futures_util::TryStreamExt;
+use mongodb::ClientSession;
 use mongodb::bson::spec::ElementType;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
-use mongodb::raw_batch_cursor::RawBatch;
-use mongodb::{ClientSession, Collection};
+use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 
+use super::Store;
 use super::due::{CHUNK_ROWS, RowKey};
 use super::error::StoreError;
 use super::exported::ExportedIn;
+use super::portion::EntrySize;
 use crate::entry::{EntryFields, FieldList, PathNode, Stored};
 use crate::id::Id;
 use crate::money::Number;
 
-/// Entries of up to 5,000 consecutive rows, in the buffers that came from the wire.
+/// Entries of up to 5,000 consecutive rows, in the buffer that came from the wire.
 pub struct EntryChunk {
-    batches: Vec<RawBatch>,
+    /// `None` when none of the entries exists.
+    answer: Option<RawBatch>,
     /// Sorted by id: where each entry lies.
     places: Vec<(Id, Place)>,
     /// Where the next look-up probably ends: rows are queued in the order in which their entries were made, mostly.
@@ -32,7 +35,7 @@ pub struct EntryChunk {
     pub fingerprint: Fingerprint,
 }
 
-/// What a chunk of rows and their entries looked like, as two sums: equal when nothing that is exported changed.
+/// What some rows and their entries looked like, as two sums: equal when nothing that is exported changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Of the rows.
@@ -41,13 +44,22 @@ pub struct Fingerprint {
     pub(super) entries: u64,
 }
 
+impl Fingerprint {
+    /// Adds a portion of rows to the sums of the chunks of 5,000 rows, given the number of rows before it. No portion lies in two chunks.
+    pub fn add_to(self, chunks: &mut Vec<Fingerprint>, rows_before: usize) {
+        let chunk = rows_before / CHUNK_ROWS;
+        chunks.resize(chunks.len().max(chunk + 1), Fingerprint::default());
+        chunks[chunk].rows = chunks[chunk].rows.wrapping_add(self.rows);
+        chunks[chunk].entries = chunks[chunk].entries.wrapping_add(self.entries);
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Place {
-    batch: u32,
     offset: u32,
     length: u32,
-    /// Half of the entry's hash.
-    hash: u32,
+    /// Tells one content of the entry from another.
+    hash: u64,
 }
 
 impl EntryChunk {
@@ -56,19 +68,13 @@ impl EntryChunk {
         self.exported.get(id).copied()
     }
 
-    /// Tells one content of an entry from another; `None` when there is no such journal entry.
-    pub(super) fn hash(&self, id: &Id) -> Option<u32> {
-        Some(self.find(id)?.hash)
-    }
-
     /// Reads the entry of an id into `fields`, by the list that the chunk was fetched with; `false` when there is no such entry.
     ///
     /// # Errors
     /// When the document is malformed.
     pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool, StoreError> {
-        let Some(place) = self.find(&id) else { return Ok(false) };
-        let reply = self.batches[place.batch as usize].as_raw_document().as_bytes();
-        let bytes = &reply[place.offset as usize..(place.offset + place.length) as usize];
+        let (Some(place), Some(answer)) = (self.find(&id), &self.answer) else { return Ok(false) };
+        let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];
         fields.id = id;
         fields.values.clear();
         fields.values.resize(list.len(), Stored::Missing);
@@ -93,58 +99,96 @@ pub(super) fn entry_ids<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Bson>
 }
 
 /// The entries of these ids, in the given session: at a snapshot, or as they are now.
+struct Fetch<'a> {
+    cursor: SessionRawBatchCursor,
+    session: &'a mut ClientSession,
+    size: &'a EntrySize,
+}
+
+impl<'a> Fetch<'a> {
+    async fn start(
+        store: &'a Store,
+        session: &'a mut ClientSession,
+        ids: &[Bson],
+        fields: &FieldList,
+        batch_size: usize,
+    ) -> Result<Fetch<'a>, StoreError> {
+        // Exactly the fields that the file depends on: the fingerprint covers what comes. `_id` comes always.
+        let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
+        let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
+        let wanted: Document = wanted.collect();
+        let find = store.entries.find(doc! { "_id": { "$in": ids } }).projection(wanted).batch_size(batch_size as u32);
+        let cursor = find.session(&mut *session).batch().await?;
+        Ok(Fetch { cursor, session, size: &store.entry_size })
+    }
+
+    /// The next answer, and where the entries lie in it.
+    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>)>, StoreError> {
+        let Some(answer) = self.cursor.stream(self.session).try_next().await? else { return Ok(None) };
+        let places = places(&answer)?;
+        self.size.observe(answer.as_raw_document().as_bytes().len(), places.len());
+        Ok(Some((answer, places)))
+    }
+}
+
+/// The entries of these ids, by one answer in the given session; `None` when they are more than an answer takes.
 pub(super) async fn fetch(
-    entries: &Collection<Document>,
+    store: &Store,
     session: &mut ClientSession,
     ids: &[Bson],
     fields: &FieldList,
-) -> Result<EntryChunk, StoreError> {
-    // Exactly the fields that the file depends on: the fingerprint covers what comes. `_id` comes always.
-    let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
-    let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
-    let wanted: Document = wanted.collect();
-    let mut cursor = entries
-        .find(doc! { "_id": { "$in": ids } })
-        .projection(wanted)
-        .batch_size(CHUNK_ROWS as u32 + 1)
-        .session(&mut *session)
-        .batch()
-        .await?;
-    let mut chunk = EntryChunk {
-        batches: Vec::new(),
-        places: Vec::with_capacity(ids.len()),
-        next: Cell::new(0),
-        exported: BTreeMap::new(),
-        fingerprint: Fingerprint::default(),
+) -> Result<Option<EntryChunk>, StoreError> {
+    let mut fetch = Fetch::start(store, session, ids, fields, ids.len() + 1).await?;
+    let (answer, mut places) = match fetch.next().await? {
+        Some((answer, _)) if goes_on(&answer)? => return Ok(None),
+        Some((answer, places)) => (Some(answer), places),
+        None => {
+            store.entry_size.observe(0, 0);
+            (None, Vec::new())
+        }
     };
-    let mut batches = cursor.stream(session);
-    while let Some(batch) = batches.try_next().await? {
-        chunk.add(batch)?;
-    }
     // They come in the order of the ids already; a sorted run costs one pass.
-    chunk.places.sort_unstable_by_key(|(id, _)| *id);
-    Ok(chunk)
+    places.sort_unstable_by_key(|(id, _)| *id);
+    let entries = places.iter().fold(0, |sum: u64, (_, place)| sum.wrapping_add(place.hash));
+    let fingerprint = Fingerprint { rows: 0, entries };
+    Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }))
 }
 
-impl EntryChunk {
-    fn add(&mut self, batch: RawBatch) -> Result<(), StoreError> {
-        let index = self.batches.len() as u32;
-        let start = batch.as_raw_document().as_bytes().as_ptr() as usize;
-        for entry in batch.doc_slices()? {
-            let entry = entry?.as_document().ok_or_else(|| StoreError::malformed("an entry is no document"))?;
-            let bytes = entry.as_bytes();
-            let mut hasher = DefaultHasher::new();
-            bytes.hash(&mut hasher);
-            let hash = hasher.finish();
-            self.fingerprint.entries = self.fingerprint.entries.wrapping_add(hash);
-            let offset = (bytes.as_ptr() as usize - start) as u32;
-            let id = entry.get_object_id("_id").map_err(StoreError::from)?;
-            let place = Place { batch: index, offset, length: bytes.len() as u32, hash: hash as u32 };
-            self.places.push((Id(id.bytes()), place));
-        }
-        self.batches.push(batch);
-        Ok(())
+/// What the entries of these ids look like now, by id. Nothing of them is kept.
+pub(super) async fn hashes(
+    store: &Store,
+    session: &mut ClientSession,
+    ids: &[Bson],
+    fields: &FieldList,
+) -> Result<Vec<(Id, u64)>, StoreError> {
+    let at_once = store.entry_size.per_command().min(ids.len()) + 1;
+    let mut fetch = Fetch::start(store, session, ids, fields, at_once).await?;
+    let mut hashes = Vec::with_capacity(ids.len());
+    while let Some((_, places)) = fetch.next().await? {
+        hashes.extend(places.into_iter().map(|(id, place)| (id, place.hash)));
     }
+    hashes.sort_unstable();
+    Ok(hashes)
+}
+
+fn goes_on(answer: &RawBatch) -> Result<bool, StoreError> {
+    let cursor = answer.as_raw_document().get_document("cursor").map_err(StoreError::from)?;
+    Ok(cursor.get_i64("id").map_err(StoreError::from)? != 0)
+}
+
+fn places(answer: &RawBatch) -> Result<Vec<(Id, Place)>, StoreError> {
+    let start = answer.as_raw_document().as_bytes().as_ptr() as usize;
+    let mut places = Vec::new();
+    for entry in answer.doc_slices()? {
+        let entry = entry?.as_document().ok_or_else(|| StoreError::malformed("an entry is no document"))?;
+        let bytes = entry.as_bytes();
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let offset = (bytes.as_ptr() as usize - start) as u32;
+        let id = entry.get_object_id("_id").map_err(StoreError::from)?;
+        places.push((Id(id.bytes()), Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
+    }
+    Ok(places)
 }
 
 /// One pass over the document: each element is looked at once. What cannot be read is a value that no column takes, not a failure of

@@ -24,6 +24,7 @@ mod expressions;
 mod indexes;
 mod ledger;
 mod marking;
+mod portion;
 mod queue;
 mod read_back;
 mod row_list;
@@ -53,6 +54,7 @@ pub use exported::ExportedIn;
 pub use indexes::Initialized;
 pub use ledger::{Records, already_logged};
 pub use marking::Marked;
+use portion::EntrySize;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
@@ -105,6 +107,8 @@ pub struct Store {
     /// The server's clock when it was asked, and when that was.
     clock: Option<(DateTime<Utc>, Instant)>,
     exported: Collection<Document>,
+    /// How large an entry is at the moment.
+    entry_size: EntrySize,
     settings: StoreSettings,
 }
 
@@ -187,6 +191,7 @@ impl Store {
             row_lists: db.collection("exportbatchrows"),
             clock: None,
             exported: db.collection("exportbatchentries"),
+            entry_size: EntrySize::unknown(),
             client,
             db,
             settings,

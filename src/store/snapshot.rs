@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
@@ -23,9 +23,9 @@ use crate::batch::BatchId;
 use crate::entry::FieldList;
 use crate::id::Id;
 
-/// Commands in flight: the server joins two chunks while the client writes another. Of two cores, the third one uses what two leave idle:
+/// Commands in flight: the server joins two portions while the client writes another. Of two cores, the third one uses what two leave idle:
 /// 8 % of the time, for 1 MiB.
-const CHUNKS_IN_FLIGHT: usize = 3;
+const PORTIONS_IN_FLIGHT: usize = 3;
 
 /// The one document that numbers and chains the batches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,24 +94,74 @@ impl Snapshot {
         self.scan_due(cutoff).await?.all().await
     }
 
-    /// The entries of these rows, chunk by chunk. The next chunk is fetched while the caller looks at one.
+    /// The entries of these rows, in portions that are bounded in bytes. The next ones are fetched while the caller looks at one.
     pub fn join<'a, E: From<StoreError> + 'a>(
         &'a self,
         chunks: impl Stream<Item = Result<Vec<DueRow>, E>> + 'a,
         fields: &'a FieldList,
     ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk), E>> + 'a {
-        chunks
-            .map(move |rows| async move {
-                let rows = rows?;
-                let mut session = snapshot_session(&self.store, self.at).await?;
-                let ids = entry_ids(rows.iter().map(|row| &row.key));
-                let entries = fetch(&self.store.entries, &mut session, &ids, fields);
-                let (mut chunk, exported) = try_join(entries, self.exported(&ids)).await?;
-                chunk.exported = exported;
-                chunk.fingerprint.rows = fingerprint(rows.iter());
-                Ok((rows, chunk))
-            })
-            .buffered(CHUNKS_IN_FLIGHT)
+        let mut first = true;
+        let portions = chunks.map_ok(move |rows| self.portions::<E>(rows, std::mem::take(&mut first))).try_flatten();
+        let fetched = portions.map(move |rows: Result<Vec<DueRow>, E>| async move {
+            let rows = rows?;
+            let entries = self.entries(&rows, fields).await?;
+            Ok::<_, E>((rows, entries))
+        });
+        let whole_or_cut = fetched.buffered(PORTIONS_IN_FLIGHT);
+        whole_or_cut.map_ok(move |(rows, entries)| self.whole(rows, entries, fields).err_into()).try_flatten()
+    }
+
+    /// Cuts a chunk of rows, each portion when its turn comes. Only the very first one does not wait until the size of an entry is known.
+    fn portions<E>(&self, chunk: Vec<DueRow>, first: bool) -> impl Stream<Item = Result<Vec<DueRow>, E>> {
+        stream::try_unfold((chunk, first), move |(mut rows, first)| async move {
+            if !first {
+                self.store.entry_size.known().await;
+            }
+            let portion = self.portion(&mut rows);
+            Ok((!portion.is_empty()).then_some((portion, (rows, false))))
+        })
+    }
+
+    /// Takes the next portion from these rows.
+    fn portion(&self, rows: &mut Vec<DueRow>) -> Vec<DueRow> {
+        let rest = rows.split_off(self.store.entry_size.per_command().min(rows.len()));
+        std::mem::replace(rows, rest)
+    }
+
+    /// A portion and its entries; where they were cut off, in smaller portions, one after the other.
+    fn whole<'a>(
+        &'a self,
+        rows: Vec<DueRow>,
+        entries: Option<EntryChunk>,
+        fields: &'a FieldList,
+    ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk), StoreError>> + 'a {
+        stream::try_unfold((rows, entries), move |(mut rows, entries)| async move {
+            if let Some(entries) = entries {
+                return Ok(Some(((rows, entries), (Vec::new(), None))));
+            }
+            while !rows.is_empty() {
+                let mut portion = self.portion(&mut rows);
+                if let Some(entries) = self.entries(&portion, fields).await? {
+                    return Ok(Some(((portion, entries), (rows, None))));
+                }
+                portion.append(&mut rows);
+                rows = portion;
+            }
+            Ok(None)
+        })
+    }
+
+    /// The entries of these rows; `None` when they are too large for one command.
+    async fn entries(&self, rows: &[DueRow], fields: &FieldList) -> Result<Option<EntryChunk>, StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let ids = entry_ids(rows.iter().map(|row| &row.key));
+        let entries = fetch(&self.store, &mut session, &ids, fields);
+        let (entries, exported) = try_join(entries, self.exported(&ids)).await?;
+        Ok(entries.map(|mut entries| {
+            entries.exported = exported;
+            entries.fingerprint.rows = fingerprint(rows.iter());
+            entries
+        }))
     }
 
     /// Read at the same instant: then an entry of a large batch is found here exactly when its row is seen as marked.

@@ -1,0 +1,72 @@
+//! The peak of a run's memory: it follows neither the number of the entries nor their size.
+//!
+//! Risk: a test that passes because the server happened to answer in small pieces. Each day here holds far more bytes than the limit,
+//! and more than one answer of a server takes.
+
+use crate::support::day::{Day, entry_ids};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::Proxy;
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index};
+
+/// What any run may take, in KiB.
+const LIMIT_KIB: u64 = 64 * 1024;
+
+/// Entries of one size, in characters of their description; the first one is stored under `first`.
+fn entries_of(first: u32, count: u32, characters: usize) -> Vec<Entry> {
+    let text = "Consulting services of January. ".repeat(characters / 32 + 1);
+    let numbers = first..first + count;
+    numbers.map(|number| Entry::numbered(DATE, number).set("description", &text[..characters])).collect()
+}
+
+/// Stores entries and their rows, in pieces that one command takes.
+fn store(day: &Day, entries: &[Entry]) {
+    for some in entries.chunks(500) {
+        day.db.insert_many(ENTRIES, some.iter().map(Entry::document).collect());
+    }
+    day.db.insert_many(QUEUE, entries.iter().map(Entry::row).collect());
+}
+
+fn run_within(limit_kib: u64, day: &Day, entries: usize) {
+    let run = day.run().args(&["--generate-timeout", "5m"]).run().expect_code(0);
+    assert!(run.peak_memory_kib < limit_kib, "peak memory {} KiB", run.peak_memory_kib);
+    assert_eq!(run.json()["entries"], entries);
+    assert_eq!(entry_ids(&day.live_files()[0].bytes).len(), entries);
+}
+
+#[test]
+fn entries_of_20_kb_stay_within_64_mb_and_are_asked_for_in_portions() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    create_index(&day.db);
+    store(&day, &entries_of(0, 6_000, 20_000));
+    run_within(LIMIT_KIB, &day, 6_000);
+    let asked = proxy.commands().into_iter().filter_map(|sent| {
+        let of_entries = sent.name == "find" && sent.collection() == Some(ENTRIES);
+        of_entries.then(|| {
+            sent.body.get_document("filter").ok()?.get_document("_id").ok()?.get_array("$in").ok().map(Vec::len)
+        })?
+    });
+    let small = asked.filter(|ids| *ids < 300).count();
+    assert!(small >= 30, "6,000 entries of 20 KB in 4 MB each: {small} fetches");
+}
+
+#[test]
+fn entries_of_1_mb_stay_within_64_mb() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    store(&day, &entries_of(0, 200, 1_000_000));
+    run_within(LIMIT_KIB, &day, 200);
+}
+
+/// What was asked for as small comes as one full answer a command, 16 MB each, once.
+#[test]
+fn thousands_of_large_entries_after_thousands_of_small_ones_take_three_full_answers_at_most() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    store(&day, &entries_of(0, 5_000, 30));
+    store(&day, &entries_of(5_000, 6_000, 5_000));
+    store(&day, &entries_of(11_000, 50, 1_000_000));
+    store(&day, &entries_of(11_050, 1_000, 30));
+    run_within(LIMIT_KIB + 32 * 1024, &day, 12_050);
+    day.check_converged();
+}
