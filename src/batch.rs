@@ -312,6 +312,15 @@ pub struct Attempt {
     pub message: Option<String>,
 }
 
+/// From when until when the exported rows were scheduled, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// `scheduledFor` of the first row of the file.
+    pub first: DateTime<Utc>,
+    /// `scheduledFor` of the last one.
+    pub last: DateTime<Utc>,
+}
+
 /// A batch document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -335,6 +344,9 @@ pub struct Batch {
     pub cutoff: DateTime<Utc>,
     /// Whether it was closed by hand before its cut-off.
     pub early: bool,
+    /// `scheduledFor` of the first and of the last exported row: where the index finds them again. `None` before the commit, and in batches
+    /// of earlier versions.
+    pub exported: Option<Span>,
     /// When it is due again, by the database's clock; only when failed.
     pub next_retry_at: Option<DateTime<Utc>>,
     /// The file, from the moment its id is stored.

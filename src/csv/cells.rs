@@ -21,6 +21,8 @@ pub(super) struct Row {
     pub(super) credit_satang: i64,
     /// Guarded and trimmed cells, dropped characters.
     pub(super) counts: Tally,
+    /// Columns for which a refused entry has nothing that can be written.
+    pub(super) unknown: Vec<usize>,
 }
 
 /// The staged rows of one entry. Keeps its buffers from entry to entry.
@@ -65,6 +67,7 @@ impl Cells {
     pub(super) fn begin(&mut self, debit_satang: i64, credit_satang: i64) {
         let row = &mut self.rows[self.staged];
         row.cells.clear();
+        row.unknown.clear();
         (row.debit_satang, row.credit_satang, row.counts) = (debit_satang, credit_satang, Tally::default());
         self.staged += 1;
     }
@@ -150,6 +153,15 @@ impl Cells {
         }
         let lacking = lacking(&self.encoder, &kept);
         faults.add(format!("{field} has {lacking}, which {} lacks", self.encoder.encoding().name()));
+    }
+
+    /// Keeps the columns of a refused entry in their places: this one got no cell.
+    pub(super) fn fill_up(&mut self, column: usize) {
+        let row = self.row();
+        if row.cells.len() == column {
+            row.cells.push_field(b"");
+            row.unknown.push(column);
+        }
     }
 
     fn row(&mut self) -> &mut Row {

@@ -1,53 +1,77 @@
-//! Comparing a file with its regeneration, entry by entry, and reading the ids that it names. Streaming; trusts neither file.
+//! Reading a file back, entry by entry: to compare it with what its entries give now, and for the ids that it names. Streaming; trusts
+//! nothing.
 
 use std::fmt::Display;
 use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
+use crate::id::Id;
 use crate::layout::{Layout, Value};
 
-/// Positions, from 0, of the entries whose rows differ between two files of one layout. An entry that only one of them has differs.
-///
-/// # Errors
-/// What a reader says.
-pub fn differing_entries(left: impl Read, right: impl Read, layout: &Layout) -> Result<Vec<usize>, String> {
-    let (mut left, mut right) = (reader(left, layout), reader(right, layout));
-    let (mut ours, mut theirs) = (ByteRecord::new(), ByteRecord::new());
-    let mut differing: Vec<usize> = Vec::new();
-    let mut row = 0;
-    loop {
-        let more = (read(&mut left, &mut ours)?, read(&mut right, &mut theirs)?);
-        if more == (false, false) {
-            return Ok(differing);
+/// The rows of a file, those of one entry at a time.
+pub struct FileRows<R> {
+    reader: Reader<R>,
+    rows: Vec<ByteRecord>,
+    /// Number of the first of them.
+    line: u64,
+}
+
+impl<R: Read> FileRows<R> {
+    /// Begins before the first entry.
+    pub fn new(from: R, layout: &Layout) -> FileRows<R> {
+        let reader = ReaderBuilder::new()
+            .has_headers(layout.header)
+            .delimiter(layout.delimiter)
+            .flexible(true)
+            .buffer_capacity(64 * 1024)
+            .from_reader(from);
+        let rows = vec![ByteRecord::new(); layout.rows_per_entry() as usize];
+        // Where the first entry begins, less what the first step adds.
+        let line = (1 + u64::from(layout.header)).wrapping_sub(layout.rows_per_entry());
+        FileRows { reader, rows, line }
+    }
+
+    /// Goes to the next entry; `false` behind the last one.
+    ///
+    /// # Errors
+    /// What the reader says; or that the last entry is cut.
+    pub fn advance(&mut self) -> Result<bool, String> {
+        self.line = self.line.wrapping_add(self.rows.len() as u64);
+        for number in 0..self.rows.len() {
+            match (self.reader.read_byte_record(&mut self.rows[number]).map_err(unreadable)?, number) {
+                (true, _) => {}
+                (false, 0) => return Ok(false),
+                (false, _) => return Err(format!("the entry of line {} is cut", self.line)),
+            }
         }
-        let entry = row / layout.rows_per_entry() as usize;
-        if (more != (true, true) || ours != theirs) && differing.last() != Some(&entry) {
-            differing.push(entry);
-        }
-        row += 1;
+        Ok(true)
+    }
+
+    /// The rows of the present entry.
+    pub fn rows(&self) -> &[ByteRecord] {
+        &self.rows
+    }
+
+    /// The line of its first row: from 1, the header counted, a line break inside a cell not.
+    pub fn line(&self) -> u64 {
+        self.line
     }
 }
 
 /// The entries that a file names, in order; `None` when its layout does not name them.
 ///
 /// # Errors
-/// What the reader says.
-pub fn entry_ids(from: impl Read, layout: &Layout) -> Result<Option<Vec<String>>, String> {
+/// What the reader says; or the line that names none.
+pub fn entry_ids(from: impl Read, layout: &Layout) -> Result<Option<Vec<Id>>, String> {
     let Some(column) = layout.columns.iter().position(|column| column.value == Value::EntryId) else { return Ok(None) };
-    let (mut from, mut record, mut ids) = (reader(from, layout), ByteRecord::new(), Vec::new());
-    while read(&mut from, &mut record)? {
-        ids.push(String::from_utf8_lossy(record.get(column).unwrap_or_default()).into_owned());
+    let (mut rows, mut ids) = (FileRows::new(from, layout), Vec::new());
+    while rows.advance()? {
+        let cell = rows.rows()[0].get(column).and_then(|cell| str::from_utf8(cell).ok());
+        let id = cell.and_then(Id::from_hex);
+        ids.push(id.ok_or_else(|| format!("line {} names no entry", rows.line()))?);
     }
     Ok(Some(ids))
-}
-
-fn reader<R: Read>(from: R, layout: &Layout) -> Reader<R> {
-    ReaderBuilder::new().has_headers(layout.header).delimiter(layout.delimiter).flexible(true).from_reader(from)
-}
-
-fn read(from: &mut Reader<impl Read>, record: &mut ByteRecord) -> Result<bool, String> {
-    from.read_byte_record(record).map_err(unreadable)
 }
 
 fn unreadable(error: impl Display) -> String {

@@ -27,7 +27,8 @@ use crate::calendar::parse_zone;
 use crate::entry::{EntryFields, FieldList};
 use crate::layout::{Encoding, Layout, LineEnd, Quote, parse};
 use crate::totals::ControlTotals;
-pub use compare::{differing_entries, entry_ids};
+use cells::Row;
+pub use compare::{FileRows, entry_ids};
 use plan::Plan;
 pub use recount::{Recount, recount};
 use row::Stage;
@@ -112,6 +113,16 @@ impl Tally {
     }
 }
 
+/// A row of the last entry.
+pub struct LastRow<'a>(&'a Row);
+
+impl<'a> LastRow<'a> {
+    /// The cell of a column; `None` when the entry has nothing that can be written there.
+    pub fn cell(&self, column: usize) -> Option<&'a [u8]> {
+        if self.0.unknown.contains(&column) { None } else { self.0.cells.get(column) }
+    }
+}
+
 /// A file that is being written, buffered. Nothing is allocated per entry once the buffers have grown to the longest one.
 pub struct Sheet<W: Write> {
     writer: csv::Writer<W>,
@@ -168,6 +179,11 @@ impl<W: Write> Sheet<W> {
         }
         self.tally.totals.entries += 1;
         Ok(Ok(()))
+    }
+
+    /// The rows of the last entry, as they are or would be in the file. Of an entry that was refused, only some cells are known.
+    pub fn last_rows(&self) -> impl ExactSizeIterator<Item = LastRow<'_>> {
+        self.stage.rows().iter().map(|row| LastRow(row))
     }
 
     /// What is wrong with an entry, without writing it.

@@ -188,19 +188,29 @@ impl Walk<'_, '_> {
             Some(Side::Debit) | None => (amount, 0),
         };
         self.cells.begin(debit, credit);
-        for column in &self.plan.columns {
+        for (number, column) in self.plan.columns.iter().enumerate() {
             match (&column.content, own_voucher) {
                 (Content::Voucher, Some(code)) => self.cells.code(column, code, self.faults),
                 (Content::Voucher, None) => self.cells.plain(column, generated.as_bytes(), self.faults),
-                _ => self.cell(column, amount),
+                _ => self.cell(column),
+            }
+            if !self.faults.is_empty() {
+                self.cells.fill_up(number);
             }
         }
     }
 
-    fn cell(&mut self, column: &PlannedColumn, amount: i64) {
+    fn cell(&mut self, column: &PlannedColumn) {
         let Walk { cells, faults, known, .. } = self;
         let is_debit = self.side != Some(Side::Credit);
+        let amount = known.core.amount_satang.unwrap_or_default();
         match &column.content {
+            // Among the faults.
+            Content::Side(_) | Content::Debit(_) | Content::Credit(_) | Content::SignedAmount
+                if self.side.is_none() => {}
+            Content::Amount | Content::SignedAmount if known.core.amount_satang.is_none() => {}
+            Content::Debit(_) if is_debit && known.core.amount_satang.is_none() => {}
+            Content::Credit(_) if !is_debit && known.core.amount_satang.is_none() => {}
             Content::EntryId => cells.plain(column, &self.entry.id.hex(), faults),
             Content::Line => cells.number(column, self.line, faults),
             Content::Position => cells.number(column, known.position, faults),

@@ -52,6 +52,7 @@ impl Pass<'_> {
             settings: &self.export_settings(claim.batch),
             fields: &FieldList::of(&self.config.layout),
             held: &generated.held,
+            exported: generated.exported,
             cutoff: batch.cutoff,
             transaction_rows: self.config.transaction_rows,
         };

@@ -17,7 +17,7 @@ use futures_util::stream::Stream;
 
 use super::lease::Lease;
 use super::{Pass, Report};
-use crate::batch::{Batch, BatchId, ExportSettings};
+use crate::batch::{Batch, BatchId, ExportSettings, Span};
 use crate::config::{Config, InvalidPolicy};
 use crate::csv::{Sheet, SheetOptions, Tally};
 use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
@@ -86,9 +86,9 @@ impl Pass<'_> {
             );
             return Err(Failure::new(Exit::InvalidEntries, message).next("correct the entries"));
         }
-        let Generated { file, ledger, rows, fingerprints, held, tally, carried_over } = generated;
+        let Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported } = generated;
         let file = file.into_spool().map_err(|error| self.spool_failed(&error))?;
-        Ok(Generated { file, ledger, rows, fingerprints, held, tally, carried_over })
+        Ok(Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported })
     }
 
     fn spool_failed(&self, error: &io::Error) -> Failure {
@@ -132,6 +132,8 @@ pub(super) struct Generated<F> {
     pub(super) tally: Tally,
     /// Exported rows that were due by the previous day's cut-off.
     pub(super) carried_over: u64,
+    /// From when until when the exported rows were scheduled.
+    pub(super) exported: Option<Span>,
 }
 
 impl<F> Generated<F> {
@@ -233,6 +235,7 @@ impl Generation<'_> {
             fingerprints: Vec::new(),
             bad: Vec::new(),
             carried_over: 0,
+            exported: None,
         };
         let mut chunks = std::pin::pin!(snapshot.join(rows, &fields));
         while let Some((rows, chunk)) = chunks.try_next().await? {
@@ -250,7 +253,7 @@ impl Generation<'_> {
         written: Written<W>,
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
-        let Written { sheet, rows, fingerprints, bad, carried_over } = written;
+        let Written { sheet, rows, fingerprints, bad, carried_over, exported } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         let next = match self.policy {
@@ -265,7 +268,9 @@ impl Generation<'_> {
             }
         }
         tally.totals.as_int64().map_err(|reason| Failure::new(Exit::InvalidEntries, reason))?;
-        Ok(Generated { file, ledger: snapshot.ledger().clone(), rows, fingerprints, held: bad, tally, carried_over })
+        let ledger = snapshot.ledger().clone();
+        let exported = exported.and_then(|(first, last)| span(first, last));
+        Ok(Generated { file, ledger, rows, fingerprints, held: bad, tally, carried_over, exported })
     }
 }
 
@@ -296,6 +301,12 @@ struct Written<W: Write> {
     fingerprints: Vec<Fingerprint>,
     bad: Vec<(RowKey, String)>,
     carried_over: u64,
+    /// `scheduledFor` of the first and of the last row in it, milliseconds since 1970 UTC.
+    exported: Option<(i64, i64)>,
+}
+
+fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
+    Some(Span { first: DateTime::from_timestamp_millis(first_ms)?, last: DateTime::from_timestamp_millis(last_ms)? })
 }
 
 impl<W: Write> Written<W> {
@@ -323,7 +334,11 @@ impl<W: Write> Written<W> {
                 (false, faults) => Err(faults.join("; ")),
             };
             match pushed {
-                Ok(()) => self.carried_over += u64::from(*scheduled_ms <= previous.timestamp_millis()),
+                Ok(()) => {
+                    self.carried_over += u64::from(*scheduled_ms <= previous.timestamp_millis());
+                    let first = self.exported.map_or(*scheduled_ms, |(first, _)| first);
+                    self.exported = Some((first, *scheduled_ms));
+                }
                 Err(reason) => self.bad.push((*key, reason)),
             }
         }

@@ -14,7 +14,6 @@ use crate::batch::{Batch, BatchId, State};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
-use crate::id::Id;
 use crate::outcome::Outcome;
 use crate::spool::SpoolWriter;
 use crate::store::{Claim, Ledger, Marked, Records};
@@ -155,8 +154,7 @@ impl Pass<'_> {
         let layout = layout.map_err(|reason| lost_list(batch.id, &reason))?;
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);
         let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
-        let entries: Option<Vec<Id>> = ids.and_then(|ids| ids.iter().map(|id| Id::from_hex(id)).collect());
-        let Some(entries) = entries else { return Err(lost_list(batch.id, "its file shows no ids of entries")) };
+        let Some(entries) = ids else { return Err(lost_list(batch.id, "its file shows no ids of entries")) };
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
         Ok(())
     }

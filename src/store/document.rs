@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
-use crate::batch::{Attempt, Batch, BatchId, Ending, Event, ExportSettings, FileFacts, Holder, State, Untold, Voided};
+use crate::batch::{
+    Attempt, Batch, BatchId, Ending, Event, ExportSettings, FileFacts, Holder, Span, State, Untold, Voided,
+};
 use crate::failure::Stage;
 use crate::id::Id;
 
@@ -33,6 +35,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         timezone: window.and_then(|w| text(w, "timezone")).unwrap_or_default(),
         cutoff: window.and_then(|w| date(w, "cutoff")).unwrap_or_default(),
         early: window.is_some_and(|w| w.get_bool("early").unwrap_or(false)),
+        exported: window.and_then(|w| Some(Span { first: date(w, "first")?, last: date(w, "last")? })),
         next_retry_at: date(document, "nextRetryAt"),
         file: document.get_document("file").ok().map(file),
         settings: document.get_document("settings").ok().map(export_settings),

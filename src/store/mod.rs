@@ -47,7 +47,7 @@ pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
 pub use deployment::Deployment;
-pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks};
+pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks, of_entries};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
 pub use exported::ExportedIn;
@@ -56,7 +56,7 @@ pub use ledger::{Records, already_logged};
 pub use marking::Marked;
 use portion::EntrySize;
 pub use queue::NeverDue;
-pub use read_back::{LogFacts, MarkedRows};
+pub use read_back::{LogFacts, MarkedRow, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
 use uri::Wrong;
 

@@ -2,16 +2,24 @@
 //!
 //! Everything of one batch is read at one instant, so that a commit or an edit during the look is not taken for a fault.
 
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, RawDocument, doc};
 
-use super::document::{self, date, int, text};
+use super::document::{self, bson_date, int, text};
+use super::due::{CHUNK_ROWS, due_row, row_fields};
 use super::error::StoreError;
+use super::expressions::literal;
 use super::snapshot::{Snapshot, snapshot_session};
-use super::{DueRow, LEDGER, RowKey};
+use super::{LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
+
+/// How long before the cut-off of a batch that is not committed rows are looked for that carry its id all the same.
+const UNCOMMITTED: TimeDelta = TimeDelta::days(7);
 
 /// An entry of the export log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +42,18 @@ pub struct LogFacts {
 #[derive(Clone, Debug, Default)]
 pub struct MarkedRows {
     /// Rows that carry the batch's id, and those that the application changed after the commit point.
-    pub rows: Vec<DueRow>,
-    /// How many carry the batch's id.
-    pub marked: u64,
+    pub rows: Vec<MarkedRow>,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
     pub odd: Vec<(Id, String)>,
+}
+
+/// A row that a batch exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MarkedRow {
+    /// `scheduledFor`, milliseconds since 1970 UTC.
+    scheduled_ms: i64,
+    /// What it is known by.
+    pub key: RowKey,
 }
 
 impl Snapshot {
@@ -80,28 +95,65 @@ impl Snapshot {
         self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
     }
 
-    /// The rows that a batch exported.
+    /// The rows that a batch exported, found by when they were due: the index of the application serves that, whatever has become of the
+    /// rest of the queue. Only when some are missing there, rows are looked for that are not completed any more.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
-        let collection = self.store.queue.clone();
-        let marked = self.read(&collection, doc! { "metadata.batchId": batch.id }).await?;
-        let changed = &batch.changed_after_commit;
-        let left = match changed.is_empty() {
-            true => Vec::new(),
-            false => {
-                let filter = doc! { "_id": { "$in": changed.clone() }, "metadata.batchId": { "$ne": batch.id } };
-                self.read(&collection, filter).await?
-            }
-        };
-        let file = batch.file.clone().unwrap_or_default();
-        let mut rows: Vec<DueRow> = marked.iter().chain(&left).map(due_row).collect();
-        rows.sort_unstable();
+        let entries = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
+        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new() };
+        let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
+        let ids: Vec<Bson> = changed.iter().copied().map(Bson::from).collect();
+        for ids in ids.chunks(CHUNK_ROWS) {
+            let none = BTreeSet::new();
+            self.read_marked(doc! { "_id": { "$in": ids } }, batch, &none, &mut marked).await?;
+        }
         // A row that the application took back after the commit carries the batch's id and has a status of its own.
-        let kept = marked.iter().filter(|row| !changed.contains(&due_row(row).key.row));
-        let odd = kept.filter_map(|row| Some((due_row(row).key.row, oddity(row, &file)?))).collect();
-        Ok(MarkedRows { rows, marked: marked.len() as u64, odd })
+        marked.odd.clear();
+        let of_batch = |condition: Document| {
+            let mut filter = doc! { "exportPath": "scheduled", "metadata.batchId": batch.id };
+            filter.extend(condition);
+            filter
+        };
+        let completed = doc! { "status": "completed", "scheduledFor": scheduled(batch) };
+        self.read_marked(of_batch(completed), batch, &changed, &mut marked).await?;
+        if marked.rows.len() < entries {
+            let open = of_batch(doc! { "status": { "$in": ["queued", "processing", "failed"] } });
+            self.read_marked(open, batch, &changed, &mut marked).await?;
+        }
+        marked.rows.sort_unstable();
+        Ok(marked)
+    }
+
+    /// Adds the rows that match a filter, but for these.
+    async fn read_marked(
+        &mut self,
+        filter: Document,
+        batch: &Batch,
+        but: &BTreeSet<Id>,
+        marked: &mut MarkedRows,
+    ) -> Result<(), StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let find = self.store.queue.find(filter).projection(marked_fields(batch)).batch_size(CHUNK_ROWS as u32);
+        let mut cursor = find.session(&mut session).batch().await?;
+        let mut answers = cursor.stream(&mut session);
+        while let Some(answer) = answers.try_next().await? {
+            for row in answer.doc_slices()? {
+                let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
+                let Ok(due) = due_row(row)? else { continue };
+                if but.contains(&due.key.row) {
+                    continue;
+                }
+                marked.rows.push(MarkedRow { scheduled_ms: due.scheduled_ms, key: due.key });
+                if let Some(reason) = oddity(row) {
+                    marked.odd.push((due.key.row, reason));
+                }
+            }
+        }
+        drop(answers);
+        self.at = session.snapshot_time().or(self.at);
+        Ok(())
     }
 
     async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>, StoreError> {
@@ -113,23 +165,37 @@ impl Snapshot {
     }
 }
 
-fn due_row(row: &Document) -> DueRow {
-    let id = |name| row.get_object_id(name).map_or(Id::ABSENT, |id| Id(id.bytes()));
-    DueRow {
-        scheduled_ms: date(row, "scheduledFor").map_or(0, |instant| instant.timestamp_millis()),
-        key: RowKey { row: id("_id"), entry: id("entryId") },
-        unmarkable: false,
+/// When the exported rows of a batch were due, as a condition. Batches of earlier versions do not tell the first one, and what is not
+/// committed has none: of that, the days before the cut-off are looked at.
+fn scheduled(batch: &Batch) -> Document {
+    match batch.exported {
+        Some(span) => doc! { "$gte": bson_date(span.first), "$lte": bson_date(span.last) },
+        None if batch.state.is_committed() => doc! { "$lte": bson_date(batch.cutoff) },
+        None => doc! { "$gte": bson_date(batch.cutoff - UNCOMMITTED), "$lte": bson_date(batch.cutoff) },
     }
 }
 
-fn oddity(row: &Document, file: &FileFacts) -> Option<String> {
-    let status = text(row, "status").unwrap_or_default();
+/// What a [`MarkedRow`] is made of, its status, and whether it names the batch's file.
+fn marked_fields(batch: &Batch) -> Document {
+    let file = batch.file.clone().unwrap_or_default();
+    let names_file = |field: &str, expected: Option<String>| {
+        let field = format!("$metadata.{field}");
+        doc! { "$eq": [{ "$ifNull": [field, null] }, literal(expected)] }
+    };
+    let mut fields = row_fields();
+    fields.insert("status", 1);
+    let named = [names_file("googleDriveFileId", Some(file.id)), names_file("googleDriveUrl", file.link)];
+    fields.insert("named", doc! { "$and": &named[..] });
+    fields
+}
+
+fn oddity(row: &RawDocument) -> Option<String> {
+    let status = row.get_str("status").unwrap_or_default();
     if status != "completed" {
         return Some(format!("it is marked as exported and its status is {status:?}"));
     }
-    let named = |field| row.get_document("metadata").ok().and_then(|metadata| text(metadata, field));
-    let same = named("googleDriveFileId").as_ref() == Some(&file.id) && named("googleDriveUrl") == file.link;
-    (!same).then(|| "it names another file than the batch".to_owned())
+    let named = row.get_bool("named").unwrap_or(false);
+    (!named).then(|| "it names another file than the batch".to_owned())
 }
 
 fn log_facts(entry: &Document) -> LogFacts {

@@ -4,6 +4,7 @@
 //! the way (no database, no destination) is not a finding: then nothing can be said, and the command fails with its code.
 
 mod chain;
+mod compare;
 mod file;
 mod rows;
 
@@ -166,8 +167,8 @@ impl Verification<'_> {
             for _ in &log {
                 findings.add(id, Kind::Log, format!("an ExportLog exists and the batch is {}", batch.state.name()));
             }
-            if marked.marked > 0 {
-                let message = format!("{} rows are marked and the batch is {}", marked.marked, batch.state.name());
+            if !marked.rows.is_empty() {
+                let message = format!("{} rows are marked and the batch is {}", marked.rows.len(), batch.state.name());
                 findings.add(id, Kind::Rows, message);
             }
             return Ok(());
@@ -179,7 +180,7 @@ impl Verification<'_> {
         let content = self.check_file(&batch, file, findings).await?;
         // A batch whose rows are still being marked has fewer of them: that is no fault.
         if batch.state == State::Completed {
-            self.check_rows(&snapshot, &batch, file, &marked, content.as_ref(), findings).await?;
+            self.check_rows(&snapshot, &batch, file, marked, content.as_ref(), findings).await?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use super::due::RowKey;
 use super::entries::Fingerprint;
 use super::error::{Kind, StoreError};
 use super::snapshot::Ledger;
-use crate::batch::{ExportSettings, FileFacts};
+use crate::batch::{ExportSettings, FileFacts, Span};
 use crate::entry::FieldList;
 
 /// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
@@ -57,6 +57,8 @@ pub struct CommitRequest<'a> {
     pub fields: &'a FieldList,
     /// The rows among them that are held back, in order, with the reason.
     pub held: &'a [(RowKey, String)],
+    /// From when until when the exported rows were scheduled; `None` when all are held back.
+    pub exported: Option<Span>,
     /// The window's cut-off.
     pub cutoff: DateTime<Utc>,
     /// Rows that one transaction may mark.

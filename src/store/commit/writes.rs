@@ -95,6 +95,8 @@ impl Store {
             "number": request.ledger.number + 1,
             "file": literal(file_document(request.file)),
             "settings": literal(settings_document(request.settings)),
+            "window.first": request.exported.map(|span| bson_date(span.first)),
+            "window.last": request.exported.map(|span| bson_date(span.last)),
             "marked": if in_pieces { 0 } else { request.file.entries as i64 },
             "completedAt": if in_pieces { Bson::Null } else { "$$NOW".into() },
             // Whoever comes next may mark the rows: from here on nobody holds the batch.

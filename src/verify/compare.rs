@@ -1,0 +1,190 @@
+//! An exported file against what its entries give now: each entry is written again, in its place, and its cells are compared.
+//!
+//! An edit that does not touch the file does not matter, and one that does is found whatever the application does with `updatedAt`. An
+//! entry that can no longer be written keeps its place by a stand-in, because running numbers count places; so a line, a position, a
+//! generated voucher and the number of the batch are what they were, and never count as changed.
+//!
+//! The file may be gone. Then the entries are written again all the same: the checksum tells whether they give the committed file.
+
+use std::fs::File;
+use std::io;
+
+use futures_util::TryStreamExt;
+
+use super::Verification;
+use crate::batch::Batch;
+use crate::csv::{FileRows, LastRow, Sheet, SheetOptions};
+use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::layout::{Encoding, Layout};
+use crate::spool::{Digesting, Spool};
+use crate::store::{Snapshot, of_entries};
+
+/// An entry whose line no longer stands.
+pub(super) struct Change {
+    /// The entry.
+    pub(super) entry: Id,
+    /// The line of its first row; `None` without a file.
+    pub(super) line: Option<u64>,
+    /// What became of it.
+    pub(super) what: What,
+    /// The cells that would be other ones, in the order of the file; empty without a file, and for what is cancelled or deleted.
+    pub(super) cells: Vec<CellChange>,
+}
+
+/// What became of an entry after its export.
+pub(super) enum What {
+    /// It is gone.
+    Deleted,
+    /// It is no longer approved: its status, as part of a sentence.
+    Cancelled(String),
+    /// It would be another line, or none at all, for a reason.
+    Edited(Option<String>),
+}
+
+impl Change {
+    /// Why the line no longer stands, beside the cells.
+    pub(super) fn reason(&self) -> Option<String> {
+        match &self.what {
+            What::Deleted => Some(NO_SUCH_ENTRY.to_owned()),
+            What::Cancelled(status) => Some(format!("its {status}, no longer approved")),
+            What::Edited(reason) => reason.clone(),
+        }
+    }
+}
+
+/// A cell that would be another one.
+pub(super) struct CellChange {
+    /// Its line.
+    pub(super) line: u64,
+    /// The header of its column, else the number of the column.
+    pub(super) column: String,
+    /// What the file says.
+    pub(super) exported: String,
+    /// What it would say; `None` when the entry has nothing that can be written there.
+    pub(super) present: Option<String>,
+}
+
+/// How a comparison ended.
+pub(super) struct Compared {
+    /// Checksum of the file that the entries give now.
+    pub(super) sha256: String,
+    /// Entries that changed.
+    pub(super) changes: u64,
+}
+
+impl Verification<'_> {
+    /// Writes these entries again, in the order of the file, compares them with it where it is there, and hands out what changed.
+    pub(super) async fn compare(
+        &self,
+        snapshot: &Snapshot,
+        batch: &Batch,
+        entries: &[Id],
+        content: Option<&Spool>,
+        mut each: impl FnMut(Change) -> Result<(), Failure>,
+    ) -> Result<Compared, Failure> {
+        let options = self.options(batch);
+        let list = FieldList::of(&options.layout);
+        let mut lines = content.map(|content| Lines::open(self, content, &options)).transpose()?;
+        let mut again = Sheet::new(Digesting::new(io::sink()), &options, &list).map_err(unwritable)?;
+        let mut changes = 0;
+        let mut chunks = std::pin::pin!(snapshot.join(of_entries(entries), &list));
+        while let Some((rows, chunk)) = chunks.try_next().await? {
+            let mut fields = EntryFields::default();
+            for entry in rows.iter().map(|row| row.key.entry) {
+                let found = chunk.read(entry, &list, &mut fields)?.then_some(&mut fields);
+                let what = push(&mut again, found).map_err(unwritable)?;
+                let change = match &mut lines {
+                    Some(lines) => lines.next(entry, what, again.last_rows())?,
+                    None => what.map(|what| Change { entry, line: None, what, cells: Vec::new() }),
+                };
+                if let Some(change) = change {
+                    changes += 1;
+                    each(change)?;
+                }
+            }
+        }
+        let (again, _) = again.finish().map_err(unwritable)?;
+        Ok(Compared { sha256: again.finish().1.sha256, changes })
+    }
+}
+
+/// Writes an entry, or a stand-in; what is wrong with it, as far as it shows without the file.
+fn push<W: io::Write>(sheet: &mut Sheet<W>, entry: Option<&mut EntryFields<'_>>) -> io::Result<Option<What>> {
+    let Some(fields) = entry else {
+        sheet.push_stand_in()?;
+        return Ok(Some(What::Deleted));
+    };
+    let cancelled = fields.cancellation();
+    fields.approve();
+    let refused = sheet.push(fields)?.err();
+    if refused.is_some() {
+        sheet.push_stand_in()?;
+    }
+    // The line of a cancelled entry may be the same; it only no longer stands.
+    Ok(cancelled.map(What::Cancelled).or_else(|| refused.map(|reason| What::Edited(Some(reason)))))
+}
+
+/// The official file beside what is written again.
+struct Lines<'a> {
+    rows: FileRows<File>,
+    layout: &'a Layout,
+    encoding: Encoding,
+}
+
+impl<'a> Lines<'a> {
+    fn open(verification: &Verification<'_>, content: &Spool, options: &'a SheetOptions) -> Result<Lines<'a>, Failure> {
+        let file = content.open().map_err(|error| verification.spool_failed(&error))?;
+        let layout = &options.layout;
+        Ok(Lines { rows: FileRows::new(file, layout), layout, encoding: options.encoding.unwrap_or(layout.encoding) })
+    }
+
+    /// Compares the next entry of the file with the rows that it gives now.
+    fn next<'r>(
+        &mut self,
+        entry: Id,
+        what: Option<What>,
+        now: impl Iterator<Item = LastRow<'r>>,
+    ) -> Result<Option<Change>, Failure> {
+        let unexpected = |reason: String| Failure::new(Exit::Unexpected, reason);
+        if !self.rows.advance().map_err(unexpected)? {
+            return Err(unexpected("the file has fewer entries than were exported".to_owned()));
+        }
+        let line = Some(self.rows.line());
+        let cells = match what {
+            Some(What::Deleted | What::Cancelled(_)) => Vec::new(),
+            Some(What::Edited(_)) | None => self.differing(now),
+        };
+        let what = what.or_else(|| (!cells.is_empty()).then_some(What::Edited(None)));
+        Ok(what.map(|what| Change { entry, line, what, cells }))
+    }
+
+    fn differing<'r>(&self, now: impl Iterator<Item = LastRow<'r>>) -> Vec<CellChange> {
+        let mut cells = Vec::new();
+        for ((row, now), line) in self.rows.rows().iter().zip(now).zip(self.rows.line()..) {
+            for (number, exported) in row.iter().enumerate() {
+                let present = now.cell(number);
+                if present != Some(exported) {
+                    let column = self.name(number);
+                    let (exported, present) =
+                        (self.encoding.decode(exported), present.map(|cell| self.encoding.decode(cell)));
+                    cells.push(CellChange { line, column, exported, present });
+                }
+            }
+        }
+        cells
+    }
+
+    fn name(&self, column: usize) -> String {
+        match self.layout.columns.get(column) {
+            Some(column) if !column.header.is_empty() => column.header.clone(),
+            _ => format!("column {}", column + 1),
+        }
+    }
+}
+
+fn unwritable(error: io::Error) -> Failure {
+    Failure::new(Exit::Unexpected, format!("the file cannot be made again: {error}"))
+}
