@@ -1,5 +1,7 @@
 //! `batch-export verify`: everything that can be off after an export is found, named, and left as it is.
 
+mod indexes;
+
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 

@@ -1,0 +1,108 @@
+//! What `verify` and `corrections` cost: they find the rows of a batch by when they were due, and read nothing beside them.
+
+use mongodb::bson::{Document, doc};
+
+use super::{exported, problems, set_entry};
+use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, seed, seed_day};
+
+/// What the server did for queue and entries while a command ran: each operation's plan and how many documents it looked at.
+fn profiled(day: &Day, command: &str, words: &[&str]) -> Vec<(String, String, i64)> {
+    day.db.command(doc! { "profile": 2 });
+    day.command(command).args(words).run().expect_code(0);
+    day.db.command(doc! { "profile": 0 });
+    let named = |collection: &str| format!("{}.{collection}", day.db.name());
+    let watched = doc! { "ns": { "$in": [named(QUEUE), named(ENTRIES)] } };
+    let read = |found: &Document| {
+        let text = |key: &str| found.get_str(key).unwrap_or_default().to_owned();
+        let examined = found.get("docsExamined").and_then(|n| n.as_i32().map(i64::from).or(n.as_i64()));
+        (text("ns"), text("planSummary"), examined.unwrap_or(0))
+    };
+    let found = day.db.find_all("system.profile", watched).iter().map(read).collect();
+    day.db.block(day.db.collection("system.profile").drop()).expect("drop");
+    found
+}
+
+/// Three days of the past, in a queue with many rows of other days.
+fn three_days_of_many() -> Day {
+    let day = Day::in_directory();
+    for (date, entries) in [("2026-01-16", 40), ("2026-01-17", 30), (DATE, 50)] {
+        seed_day(&day.db, date, entries);
+        day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+    }
+    let other = |number: u32| {
+        let mut row = Entry::numbered("2025-11-11", number).row();
+        row.insert("status", "completed");
+        row
+    };
+    day.db.insert_many(QUEUE, (10_000..13_000).map(other).collect());
+    day
+}
+
+#[test]
+fn no_collection_is_scanned_and_nothing_is_read_beside_the_rows_and_the_entries() {
+    let day = three_days_of_many();
+    for (command, words, entries) in
+        [("verify", &["--date", DATE][..], 50), ("verify", &["--last", "14"], 120), ("verify", &[], 120)]
+    {
+        let operations = profiled(&day, command, words);
+        assert!(!operations.is_empty(), "the profiler saw nothing");
+        for (collection, plan, _) in &operations {
+            assert!(plan.contains("IXSCAN") && !plan.contains("COLLSCAN"), "{command}: {collection}: {plan}");
+        }
+        for collection in [QUEUE, ENTRIES] {
+            let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(collection)).map(|(.., n)| n).sum();
+            assert_eq!(examined, entries, "{command} {words:?}: documents of {collection}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_knows_when_its_first_and_its_last_row_were_due() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let at = |number: u32, date: &str, seconds: i64| {
+        let entry = Entry::numbered(DATE, number);
+        let (mut row, document) = (entry.row(), entry.document());
+        row.insert("scheduledFor", instant(date, seconds));
+        day.db.insert_many(ENTRIES, vec![document]);
+        day.db.insert_many(QUEUE, vec![row]);
+    };
+    at(0, DATE, 36_000);
+    at(1, "2026-01-02", 7);
+    at(2, DATE, 100);
+    // Held back, so not of the file: the very first row, and the very last.
+    for (number, date, seconds) in [(3, "2026-01-01", 5), (4, DATE, 40_000)] {
+        at(number, date, seconds);
+        let id = Entry::numbered(DATE, number).id();
+        day.db.update_one(ENTRIES, doc! { "_id": id }, doc! { "$set": { "status": "draft" } });
+    }
+    day.run().args(&["--invalid", "hold"]).run().expect_code(0);
+    let batch = day.batch();
+    let window = batch.get_document("window").expect("a window");
+    assert_eq!(window.get_datetime("first").ok(), Some(&instant("2026-01-02", 7)));
+    assert_eq!(window.get_datetime("last").ok(), Some(&instant(DATE, 36_000)));
+    assert_eq!(problems(&day), []);
+}
+
+#[test]
+fn batches_of_earlier_versions_do_not_know_it_and_are_verified_all_the_same() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let without = doc! { "$unset": { "window.first": 1, "window.last": 1 } };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, without);
+    assert_eq!(problems(&day), []);
+    set_entry(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    let found = problems(&day);
+    assert!(found.len() == 1 && found[0].0 == "edited", "{found:?}");
+}
+
+#[test]
+fn an_edit_is_told_with_its_line_its_column_and_both_values() {
+    let day = Day::in_directory();
+    let seeded = seed(&day.db, &[Entry::numbered(DATE, 0).amount(123_456).kind("debit"), Entry::numbered(DATE, 1)]);
+    day.run().run().expect_code(0);
+    set_entry(&day, &seeded, 0, doc! { "amount": 100_i64 });
+    let found = problems(&day);
+    assert!(found.len() == 1 && found[0].1.contains("of line 2 was \"1234.56\" and is \"1.00\""), "{found:?}");
+}
