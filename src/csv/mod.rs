@@ -183,7 +183,7 @@ impl<W: Write> Sheet<W> {
 
     /// The rows of the last entry, as they are or would be in the file. Of an entry that was refused, only some cells are known.
     pub fn last_rows(&self) -> impl ExactSizeIterator<Item = LastRow<'_>> {
-        self.stage.rows().iter().map(|row| LastRow(row))
+        self.stage.rows().iter().map(LastRow)
     }
 
     /// What is wrong with an entry, without writing it.
