@@ -14,6 +14,7 @@ mod drive_matrix;
 mod entries;
 mod exported;
 mod express;
+mod failover;
 mod fake_drive;
 mod format;
 mod help;

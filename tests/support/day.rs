@@ -72,6 +72,11 @@ impl Day {
         Day::at(Place::Drive(Box::new(drive), folder))
     }
 
+    /// With a shared drive as destination, and this database.
+    pub fn on_drive_with(db: TestDb<'static>) -> Day {
+        Day { uri: db.uri(), db, ..Day::on_drive() }
+    }
+
     fn at(place: Place) -> Day {
         let db = TestDb::new();
         Day { uri: db.uri(), db, place }

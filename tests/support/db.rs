@@ -14,6 +14,7 @@ use mongodb::{Collection, Database};
 
 use super::block;
 use super::mongod::Mongod;
+use super::replica_set::ReplicaSet;
 
 /// A database that lives as long as this value.
 pub struct TestDb<'server> {
@@ -21,6 +22,8 @@ pub struct TestDb<'server> {
     name: String,
     database: Database,
     shares_server: bool,
+    /// The connection string, where the server is not reached directly.
+    set_uri: Option<String>,
 }
 
 /// A configured `failCommand`. Dropping it turns the fail point off, then lets the next test have its turn.
@@ -43,11 +46,17 @@ impl<'server> TestDb<'server> {
         TestDb::create(server, false)
     }
 
+    /// A fresh database on a set of several servers: it is where the primary is.
+    pub fn in_set(set: &'server ReplicaSet) -> TestDb<'server> {
+        let name = fresh_name();
+        let (database, uri) = (set.client().database(&name), set.uri(&name));
+        TestDb { server: set.first(), name, database, shares_server: false, set_uri: Some(uri) }
+    }
+
     fn create(server: &'server Mongod, shares_server: bool) -> TestDb<'server> {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name = fresh_name();
         let database = server.client().database(&name);
-        TestDb { server, name, database, shares_server }
+        TestDb { server, name, database, shares_server, set_uri: None }
     }
 
     /// The name of the database; also the `appName` of the connections made with `uri`.
@@ -57,7 +66,7 @@ impl<'server> TestDb<'server> {
 
     /// What the program gets as `--mongodb-uri`: this server, this database, this test's `appName`.
     pub fn uri(&self) -> String {
-        self.uri_through(self.server.port())
+        self.set_uri.clone().unwrap_or_else(|| self.uri_through(self.server.port()))
     }
 
     /// The same, through something that listens on another port of 127.0.0.1. The connection is direct, because discovery would
@@ -160,6 +169,11 @@ impl<'server> TestDb<'server> {
         }
         Ok(())
     }
+}
+
+fn fresh_name() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for TestDb<'_> {

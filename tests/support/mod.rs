@@ -15,6 +15,7 @@ pub mod proxy;
 mod proxy_rules;
 mod proxy_wire;
 pub mod receiver;
+pub mod replica_set;
 pub mod seed;
 pub mod services;
 pub mod terminal;

@@ -88,6 +88,11 @@ impl Mongod {
         Mongod::launch(&["--replSet", "tests"])
     }
 
+    /// A private server for a replica set that the caller initiates.
+    pub(super) fn start_member(set: &str) -> Mongod {
+        Mongod::launch(&["--replSet", set])
+    }
+
     /// Its TCP port on 127.0.0.1; the same one after `start_again`.
     pub fn port(&self) -> u16 {
         self.port
@@ -115,11 +120,15 @@ impl Mongod {
 
     /// Starts a stopped server again, on the same port and data, and waits until it accepts writes.
     pub fn start_again(&self) {
+        self.start_process_again();
+        self.wait_until_writable();
+    }
+
+    /// Starts a stopped server again, and waits for nothing.
+    pub(super) fn start_process_again(&self) {
         let mut watchdog = self.watchdog();
         assert!(watchdog.server.is_none(), "start_again of a server that runs");
         watchdog.start();
-        drop(watchdog);
-        self.wait_until_writable();
     }
 
     /// Freezes the server: connections stay open and nothing is answered. Returns when each of its threads has stopped, which on a busy
