@@ -2,14 +2,17 @@
 //!
 //! This is what the rest of the program sees of it; how it is stored, and how each change is made atomic, is the store's matter.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::clock;
 use crate::failure::Stage;
 use crate::id::Id;
+use crate::schema;
 
 /// Identity of the batch of a business date: `batch_2026-01-18`, `_id` of its document and beginning of its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +56,16 @@ impl FromStr for BatchId {
         let date = text.strip_prefix(BatchId::PREFIX).and_then(|date| NaiveDate::parse_from_str(date, "%Y-%m-%d").ok());
         // Compared as text: the parser also takes dates without their leading zeros, which no document has.
         date.map(BatchId).filter(|id| id.to_string() == text).ok_or(NotABatchId)
+    }
+}
+
+impl JsonSchema for BatchId {
+    fn schema_name() -> Cow<'static, str> {
+        "BatchId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^batch_[0-9]{4}-[0-9]{2}-[0-9]{2}$" })
     }
 }
 
@@ -113,7 +126,7 @@ impl State {
 }
 
 /// Who holds, or held, a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct Holder {
     /// Identity of the invocation, a UUID.
     pub id: String,
@@ -125,6 +138,7 @@ pub struct Holder {
     pub command: String,
     /// When it was acquired, by the database's clock.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -181,7 +195,7 @@ pub struct ExportSettings {
 }
 
 /// A file id that will never be official.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct Voided {
     /// The id.
     pub id: String,
@@ -193,6 +207,7 @@ pub struct Voided {
     pub reason: String,
     /// When, by the database's clock.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub at: Option<DateTime<Utc>>,
     /// Whether it is known to be in the trash (or never existed).
     pub trashed: bool,
@@ -288,8 +303,13 @@ fn ending_name<S: serde::Serializer>(ending: &Option<Ending>, serializer: S) -> 
     serializer.serialize_str(ending.map_or("unknown", Ending::name))
 }
 
+fn ending_schema(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = Ending::ALL.map(Ending::name).into_iter().chain(["unknown"]).collect();
+    json_schema!({ "type": "string", "enum": names })
+}
+
 /// One attempt of the past.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, JsonSchema)]
 pub struct Attempt {
     /// Its number: 1 is the first run.
     pub attempt: i32,
@@ -297,12 +317,15 @@ pub struct Attempt {
     pub holder: Option<Holder>,
     /// When it began, by the database's clock.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended, or was found to have ended.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub ended_at: Option<DateTime<Utc>>,
     /// How it ended; `None` when the document holds a name that this program does not know.
     #[serde(rename = "outcome", serialize_with = "ending_name")]
+    #[schemars(schema_with = "ending_schema")]
     pub ending: Option<Ending>,
     /// Name of the exit code when it failed, else `interrupted` or `crashed`.
     pub class: Option<String>,

@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::secret::redact;
 
 /// The stages of a pass, as they are named in results, documents and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Acquiring the batch document.
@@ -57,7 +57,7 @@ impl fmt::Display for Stage {
 }
 
 /// An entry that must not be exported as it is, and the queue row that asked for it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct Invalid {
     /// `_id` of the journal entry, 24 hexadecimal digits.
     pub entry_id: String,

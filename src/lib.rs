@@ -55,7 +55,7 @@
 //!
 //! # The map, from the bottom up (imports go down only), with the door of each room
 //!
-//! - [`exit`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
+//! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
 //! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
 //! - [`csv`]: the file, written by a layout; the only user of the csv crate. Door: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
@@ -103,6 +103,7 @@ pub mod outcome;
 pub mod pass;
 pub mod plausible;
 pub mod progress;
+pub mod schema;
 pub mod secret;
 pub mod spool;
 pub mod stop;

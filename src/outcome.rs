@@ -1,6 +1,9 @@
 //! What a command reports of a batch: the JSON object of the contract, and the facts behind the text for people.
 
+use std::borrow::Cow;
+
 use chrono::NaiveDate;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, FileFacts};
@@ -10,6 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::money::Baht;
+use crate::schema::{self, FormatVersion};
 
 /// How a pass over a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +62,26 @@ impl Serialize for Outcome {
     }
 }
 
+impl JsonSchema for Outcome {
+    fn schema_name() -> Cow<'static, str> {
+        "Outcome".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut names =
+            [Outcome::Completed, Outcome::AlreadyCompleted, Outcome::Empty, Outcome::NothingDue, Outcome::DryRun]
+                .map(Outcome::name)
+                .to_vec();
+        names.extend(schema::exit_names().into_iter().filter(|name| *name != Exit::Ok.name()));
+        json_schema!({ "type": "string", "enum": names })
+    }
+}
+
 /// The result of one batch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BatchResult {
     /// `run`, `retry`, `backfill`.
+    #[schemars(extend("enum" = ["run", "retry", "backfill"]))]
     pub command: &'static str,
     /// `batch_2026-01-18`.
     pub batch: BatchId,
@@ -71,6 +91,7 @@ pub struct BatchResult {
     pub outcome: Outcome,
     /// The exit code of this batch alone.
     #[serde(serialize_with = "code")]
+    #[schemars(schema_with = "schema::exit_code")]
     pub exit_code: Exit,
     /// The batch number, once committed.
     pub number: Option<i64>,
@@ -119,10 +140,12 @@ pub struct BatchResult {
     pub error: Option<ErrorResult>,
     /// Milliseconds per stage.
     pub durations_ms: Durations,
+    /// Version of this object.
+    pub format_version: FormatVersion,
 }
 
 /// The stored file of a result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct FileResult {
     /// Its id at the destination.
     pub id: String,
@@ -133,12 +156,13 @@ pub struct FileResult {
 }
 
 /// What went wrong, in a result.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorResult {
     /// Name of the exit code of the failure itself.
+    #[schemars(schema_with = "schema::exit_name")]
     pub class: &'static str,
     /// The stage, when it arose in one.
-    pub stage: Option<&'static str>,
+    pub stage: Option<Stage>,
     /// What failed, and where.
     pub message: String,
     /// What to do next.
@@ -150,7 +174,7 @@ impl ErrorResult {
     pub fn of(failure: &Failure, stage: Option<Stage>) -> ErrorResult {
         ErrorResult {
             class: failure.exit.name(),
-            stage: stage.map(Stage::name),
+            stage,
             message: failure.message.clone(),
             next: failure.next_step().to_owned(),
         }
@@ -158,7 +182,7 @@ impl ErrorResult {
 }
 
 /// Milliseconds per stage.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
 pub struct Durations {
     /// Acquiring the batch.
     pub lock: u64,
@@ -216,6 +240,7 @@ impl BatchResult {
             next_retry_at: None,
             error: None,
             durations_ms: Durations::default(),
+            format_version: FormatVersion,
         }
     }
 

@@ -7,11 +7,15 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use schemars::JsonSchema;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
+use crate::batch::BatchId;
+use crate::failure::Stage;
+use crate::schema::{FORMAT_VERSION, FormatVersion};
 use crate::trace;
 
 /// How much is logged.
@@ -72,17 +76,61 @@ pub fn set_footer(footer: Option<Arc<dyn Footer>>) {
     *FOOTER.write().unwrap_or_else(PoisonError::into_inner) = footer;
 }
 
-/// Stderr behind the masking of secrets; one event is one write. The trace is added here, because here every line comes by, also those of
-/// libraries and those outside of a pass.
+/// A line of the JSON log, as far as readers may rely on it: an event has fields of its own beside these.
+#[derive(JsonSchema)]
+pub struct LogLine {
+    /// Version of this object.
+    pub format_version: FormatVersion,
+    /// The trace that the invocation belongs to, when it was given one.
+    #[schemars(extend("pattern" = "^[0-9a-f]{32}$"), skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// When, RFC 3339, UTC.
+    #[schemars(extend("format" = "date-time"))]
+    pub timestamp: String,
+    /// How urgent it is.
+    #[schemars(extend("enum" = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]))]
+    pub level: String,
+    /// What happened, for a person.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Where in the program, with `-vv`.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What it belongs to.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub span: Option<LogSpan>,
+}
+
+/// The pass that a line of the log belongs to; libraries have spans of their own.
+#[derive(JsonSchema)]
+pub struct LogSpan {
+    /// Its name.
+    pub name: String,
+    /// The batch.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchId>,
+    /// Its attempt; 0 before it is acquired.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<i32>,
+    /// The stage that goes on.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+}
+
+/// Stderr behind the masking of secrets; one event is one write. The version and the trace are added here, because here every line comes by,
+/// also those of libraries and those outside of a pass.
 #[derive(Clone, Copy)]
 struct Sink {
     json: bool,
 }
 
 impl Sink {
-    fn with_trace<'a>(self, line: Cow<'a, str>, trace: Option<&str>) -> Cow<'a, str> {
+    fn completed<'a>(self, line: Cow<'a, str>, trace: Option<&str>) -> Cow<'a, str> {
         match (trace, line.strip_prefix('{'), line.strip_suffix('\n')) {
-            (Some(trace), Some(rest), _) if self.json => format!("{{\"trace_id\":\"{trace}\",{rest}").into(),
+            (_, Some(rest), _) if self.json => {
+                let trace = trace.map(|trace| format!("\"trace_id\":\"{trace}\",")).unwrap_or_default();
+                format!("{{\"format_version\":\"{FORMAT_VERSION}\",{trace}{rest}").into()
+            }
             (Some(trace), _, Some(text)) if !self.json => format!("{text} trace_id={trace}\n").into(),
             _ => line,
         }
@@ -100,7 +148,7 @@ impl<'a> MakeWriter<'a> for Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        let text = self.with_trace(crate::secret::redact(&text), trace::current());
+        let text = self.completed(crate::secret::redact(&text), trace::current());
         let mut written = Ok(());
         let mut write = || written = io::stderr().lock().write_all(text.as_bytes());
         let footer = FOOTER.read().unwrap_or_else(PoisonError::into_inner).clone();

@@ -36,6 +36,7 @@ mod row_list;
 mod run;
 mod scale;
 mod schedulers;
+mod schema;
 mod screens;
 mod secrets;
 mod settings;

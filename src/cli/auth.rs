@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +23,7 @@ use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_path, shown_word};
+use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
 use crate::stop::Stop;
 
@@ -37,14 +39,19 @@ const TESTING: &str = "if the consent screen of this OAuth client is in \"Testin
     publish it (\"In production\") in the Google Cloud console, then run `batch-export auth` again";
 
 /// What `auth` did.
-#[derive(Debug, Serialize)]
-struct AuthResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AuthResult {
+    #[schemars(extend("const" = "auth"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["completed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// The file that was written.
     credentials: PathBuf,
     warning: &'static str,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 impl Render for AuthResult {
@@ -70,7 +77,8 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     refuse_other_file(&path)?;
     stop.until_signal(consent(args, config, &client, &path)).await?;
     let (command, outcome, exit_code) = ("auth", "completed", Exit::Ok.code());
-    render::print(&AuthResult { command, outcome, exit_code, credentials: path, warning: TESTING }, output);
+    let (credentials, warning, format_version) = (path, TESTING, FormatVersion);
+    render::print(&AuthResult { command, outcome, exit_code, credentials, warning, format_version }, output);
     Ok(Exit::Ok)
 }
 

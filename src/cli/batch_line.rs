@@ -3,6 +3,7 @@
 //! Risk: a number that somebody books although it was never committed: entries and totals are shown of committed batches only.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::reader::Reader;
@@ -10,10 +11,11 @@ use crate::batch::{Batch, BatchId, Holder, State};
 use crate::clock;
 use crate::money::Baht;
 use crate::outcome::FileResult;
+use crate::schema;
 use crate::store::Overview;
 
 /// A business date and its batch.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BatchLine {
     /// `batch_2026-01-18`.
     pub batch: BatchId,
@@ -45,9 +47,11 @@ pub struct BatchLine {
     pub holder: Option<Holder>,
     /// When the lease ends unless it is renewed, RFC 3339.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub lease_expires_at: Option<DateTime<Utc>>,
     /// When `retry` takes it up again, RFC 3339.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub next_retry_at: Option<DateTime<Utc>>,
     /// Name of the exit code of the last attempt that failed, while the batch is not done.
     pub last_class: Option<String>,
@@ -59,6 +63,7 @@ pub struct BatchLine {
     pub void_files: u64,
     /// When the last row was marked, RFC 3339.
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     pub completed_at: Option<DateTime<Utc>>,
     /// Who reads the line, and when.
     #[serde(skip)]

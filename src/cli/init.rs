@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{InitArgs, OutputFormat};
@@ -11,14 +12,18 @@ use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
 /// What `init` did.
-#[derive(Debug, Serialize)]
-struct InitResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct InitResult {
+    #[schemars(extend("const" = "init"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["completed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     database: String,
     queue_index: String,
@@ -26,6 +31,8 @@ struct InitResult {
     batch_indexes: Vec<String>,
     entries_added: u64,
     adopted: Vec<BatchId>,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 impl Render for InitResult {
@@ -63,6 +70,7 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
         batch_indexes: made.batch_indexes,
         entries_added: made.entries_added,
         adopted,
+        format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(Exit::Ok)

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{LayoutAction, LayoutArgs, OutputFormat};
@@ -18,16 +19,20 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value};
 use crate::money::Number;
+use crate::schema::{self, FormatVersion};
 
 /// 18 January 2026, noon in Bangkok.
 const SAMPLE_DATE_MS: i64 = 1_768_712_400_000;
 
 /// What `layout` says.
-#[derive(Debug, Serialize)]
-struct LayoutResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct LayoutResult {
+    #[schemars(extend("const" = "layout"))]
     command: &'static str,
     action: &'static str,
+    #[schemars(extend("enum" = ["completed", "configuration"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// Of `list`.
     layouts: Vec<Listed>,
@@ -43,10 +48,12 @@ struct LayoutResult {
     sample: Option<String>,
     /// Of `check`: what is wrong with sample entries in this layout.
     refused: Vec<String>,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 /// A built-in layout.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Listed {
     name: String,
     encoding: &'static str,
@@ -55,7 +62,7 @@ struct Listed {
 }
 
 /// Something wrong with a file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Wrong {
     line: usize,
     message: String,
@@ -75,6 +82,7 @@ impl LayoutResult {
             errors: Vec::new(),
             sample: None,
             refused: Vec::new(),
+            format_version: FormatVersion,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{ManArgs, OutputFormat};
@@ -11,15 +12,21 @@ use super::settings::Detail;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_path};
+use crate::schema::{self, FormatVersion};
 
 /// What was written.
-#[derive(Debug, Serialize)]
-struct ManResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ManResult {
+    #[schemars(extend("const" = "man"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["completed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// Names of the pages, in order.
     pages: Vec<String>,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 impl Render for ManResult {
@@ -46,7 +53,8 @@ pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
         Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
             .next("name a folder that exists and may be written to")
     })?;
-    let result = ManResult { command: "man", outcome: "completed", exit_code: Exit::Ok.code(), pages };
+    let (command, outcome, exit_code) = ("man", "completed", Exit::Ok.code());
+    let result = ManResult { command, outcome, exit_code, pages, format_version: FormatVersion };
     render::print(&result, output);
     Ok(Exit::Ok)
 }

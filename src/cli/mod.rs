@@ -19,6 +19,7 @@ mod reader;
 mod render;
 mod retry;
 mod run;
+pub mod schemas;
 pub mod settings;
 mod status;
 mod unlock;

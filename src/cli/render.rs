@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::OutputFormat;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
+use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
 use crate::trace;
 
@@ -26,19 +28,21 @@ pub fn print(result: &impl Render, format: OutputFormat) {
     let text = match format {
         OutputFormat::Text => harmless(&result.text()),
         OutputFormat::Json => {
-            let traced = Traced { result, trace_id: trace::current() };
-            serde_json::to_string(&traced).map_or_else(|error| error.to_string(), |json| json + "\n")
+            let printed = Printed { result, trace_id: trace::current() };
+            serde_json::to_string(&printed).map_or_else(|error| error.to_string(), |json| json + "\n")
         }
     };
     print_text(&text);
 }
 
 /// A result of any command, and the trace that it belongs to.
-#[derive(Serialize)]
-struct Traced<'a, R> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{R}")]
+pub(super) struct Printed<'a, R> {
     #[serde(flatten)]
     result: &'a R,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
     trace_id: Option<&'static str>,
 }
 
@@ -55,16 +59,20 @@ pub fn print_text(text: &str) {
 }
 
 /// A command that ended before it had a result of its own.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Refused {
     /// The command.
     pub command: String,
     /// The exit code's name.
+    #[schemars(schema_with = "schema::exit_name")]
     pub outcome: &'static str,
     /// The exit code.
+    #[schemars(schema_with = "schema::exit_code")]
     pub exit_code: u8,
     /// What went wrong.
     pub error: ErrorResult,
+    /// Version of this object.
+    pub format_version: FormatVersion,
 }
 
 impl Refused {
@@ -75,6 +83,7 @@ impl Refused {
             outcome: failure.exit.name(),
             exit_code: failure.exit.code(),
             error: ErrorResult::of(failure, None),
+            format_version: FormatVersion,
         }
     }
 }
@@ -168,19 +177,23 @@ fn list(text: &mut String, title: &str, entries: &[Invalid]) {
     }
 }
 
-/// The result of `retry`.
-#[derive(Debug, Serialize)]
+/// The result of `retry` or `backfill`.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RetryResult {
-    /// `retry`.
+    /// `retry` or `backfill`.
+    #[schemars(extend("enum" = ["retry", "backfill"]))]
     pub command: &'static str,
     /// The outcome of its most severe batch, or `nothing_due`.
     pub outcome: Outcome,
     /// The exit code of its most severe batch.
+    #[schemars(schema_with = "schema::exit_code")]
     pub exit_code: u8,
     /// What went wrong outside of any batch.
     pub error: Option<ErrorResult>,
     /// One result per batch.
     pub batches: Vec<BatchResult>,
+    /// Version of this object.
+    pub format_version: FormatVersion,
 }
 
 impl RetryResult {
@@ -189,14 +202,31 @@ impl RetryResult {
         let exit = batches.iter().fold(Exit::Ok, |worst, batch| worst.worse(batch.exit_code));
         let decisive = batches.iter().find(|batch| batch.exit_code == exit);
         let outcome = decisive.map_or(Outcome::NothingDue, |batch| batch.outcome);
-        (RetryResult { command, outcome, exit_code: exit.code(), error: None, batches }, exit)
+        (
+            RetryResult {
+                command,
+                outcome,
+                exit_code: exit.code(),
+                error: None,
+                batches,
+                format_version: FormatVersion,
+            },
+            exit,
+        )
     }
 
     /// The result when no pass could begin.
     pub fn could_not_begin(command: &'static str, failure: &Failure) -> RetryResult {
         let error = ErrorResult::of(failure, None);
         let (outcome, exit_code) = (Outcome::Failed(failure.exit), failure.exit.code());
-        RetryResult { command, outcome, exit_code, error: Some(error), batches: Vec::new() }
+        RetryResult {
+            command,
+            outcome,
+            exit_code,
+            error: Some(error),
+            batches: Vec::new(),
+            format_version: FormatVersion,
+        }
     }
 }
 

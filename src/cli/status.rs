@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, StatusArgs};
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
+use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
@@ -31,10 +33,13 @@ const READ_MAX: i64 = 11_000;
 const NAMED: usize = 5;
 
 /// What `status` found.
-#[derive(Debug, Serialize)]
-struct StatusResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct StatusResult {
+    #[schemars(extend("const" = "status"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["ok", "check_failed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     batches: Vec<BatchLine>,
     problems: Vec<Problem>,
@@ -44,17 +49,19 @@ struct StatusResult {
     /// With `--date`: its file ids that will never be official, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     voided: Option<Vec<Voided>>,
+    /// Version of this object.
+    format_version: FormatVersion,
     #[serde(skip)]
     one_line: bool,
 }
 
 /// Something that wants attention.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Problem {
     /// The batch it concerns; none when it concerns the queue.
     batch: Option<BatchId>,
     date: Option<NaiveDate>,
-    /// `exhausted`, `not_done`, `missing`, `late_rows` or `never_due`.
+    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due"]))]
     kind: &'static str,
     message: String,
 }
@@ -93,6 +100,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         problems: Vec::new(),
         history: None,
         voided: None,
+        format_version: FormatVersion,
         one_line: false,
     };
     if let Some(date) = args.date {

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
@@ -21,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
 use crate::outcome::{ErrorResult, FileResult};
+use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
@@ -29,12 +31,15 @@ use crate::store::{Overview, Store};
 const LOOKS: u32 = 3;
 
 /// What `unlock` found and did.
-#[derive(Debug, Serialize)]
-struct UnlockResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct UnlockResult {
+    #[schemars(extend("const" = "unlock"))]
     command: &'static str,
     batch: BatchId,
     date: NaiveDate,
+    #[schemars(extend("enum" = ["unlocked", "nothing_to_do", "lock_held", "not_due"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// The state before, or `missing`.
     state: &'static str,
@@ -46,6 +51,7 @@ struct UnlockResult {
     /// Since when, for people, by the database's clock.
     age: Option<String>,
     #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
     lease_expires_at: Option<DateTime<Utc>>,
     /// The last stage that left a trace in the document.
     stage: Option<&'static str>,
@@ -53,6 +59,8 @@ struct UnlockResult {
     file: Option<FileResult>,
     next: Option<String>,
     error: Option<ErrorResult>,
+    /// Version of this object.
+    format_version: FormatVersion,
     #[serde(skip)]
     reader: Reader,
 }
@@ -171,6 +179,7 @@ impl UnlockResult {
             file: batch.and_then(file_of),
             next: None,
             error: None,
+            format_version: FormatVersion,
             reader: seen.map(Reader::of).unwrap_or_default(),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::verify::{Checked, Problem, Verification};
@@ -20,13 +22,18 @@ use crate::verify::{Checked, Problem, Verification};
 const LISTED: usize = 100;
 
 /// What `verify` found.
-#[derive(Debug, Serialize)]
-struct VerifyResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VerifyResult {
+    #[schemars(extend("const" = "verify"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["verified", "check_failed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     checked: Vec<Checked>,
     problems: Vec<Problem>,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 impl Render for VerifyResult {
@@ -76,6 +83,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
         exit_code: exit.code(),
         checked: found.checked,
         problems: found.problems,
+        format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(exit)

@@ -120,7 +120,7 @@ fn failure_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
     let Some(error) = &result.error else { return Vec::new() };
     let mut facts =
         vec![("What", error.message.clone()), ("Next", error.next.clone()), ("Class", error.class.to_owned())];
-    facts.extend(error.stage.map(|stage| ("Stage", stage.to_owned())));
+    facts.extend(error.stage.map(|stage| ("Stage", stage.name().to_owned())));
     if result.attempt > 0 {
         facts.push(("Attempt", result.attempt.to_string()));
     }

@@ -21,6 +21,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use schemars::{Schema, SchemaGenerator};
 use tokio::task::JoinHandle;
 
 use crate::batch::{BatchId, Untold};
@@ -49,6 +50,11 @@ const WORTH: chrono::Duration = chrono::Duration::hours(24);
 pub fn has_news(overview: &Overview) -> bool {
     let since = overview.batch.untold.as_ref().and_then(|untold| untold.since);
     since.is_some_and(|since| overview.now - since <= WORTH)
+}
+
+/// The schema of what a webhook of the kind `json` is sent.
+pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
+    kinds::json_schema(generator)
 }
 
 /// Those who are told; from the beginning of an invocation to its end.

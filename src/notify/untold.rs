@@ -9,7 +9,7 @@ use super::wire::Call;
 use crate::batch::{Batch, Event, Untold};
 use crate::config::Webhook;
 use crate::exit::Exit;
-use crate::failure::Stage;
+
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
 
 /// The request that tells it.
@@ -34,7 +34,7 @@ fn result(batch: &Batch, untold: &Untold) -> BatchResult {
     result.error = Some(ErrorResult {
         // A crash has no exit code of its own.
         class: if exit == Exit::Unexpected { result.exit_code.name() } else { exit.name() },
-        stage: ended.and_then(|ended| ended.stage).map(Stage::name),
+        stage: ended.and_then(|ended| ended.stage),
         message: ended.and_then(|ended| ended.message.clone()).unwrap_or_default(),
         next: result.exit_code.next_step().to_owned(),
     });

@@ -10,6 +10,7 @@ mod rows;
 
 use std::fmt::Display;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, State};
@@ -21,7 +22,7 @@ use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
 
 /// What can be off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// There is no batch for the date, or the log names one that is gone.
@@ -83,7 +84,7 @@ impl Kind {
 }
 
 /// Something that is off.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Problem {
     /// The batch it concerns.
     pub batch: String,
@@ -94,7 +95,7 @@ pub struct Problem {
 }
 
 /// A batch that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Checked {
     /// `batch_2026-01-18`.
     pub batch: BatchId,

@@ -2,7 +2,7 @@
 //!
 //! The danger is a test that passes because of the developer's own settings, or a child that outlives its test. So no variable is
 //! inherited but PATH, and a running command is killed when it is dropped. Its output is read all the time: a full pipe would stop it.
-//! Every exit code that the suite sees is compared with the codes that the help of its command lists.
+//! Every exit code that the suite sees is compared with the codes that the help of its command lists, and every JSON with its schema.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::peak::PeakMemory;
+use super::schema::{check, check_result};
 
 /// Far more than any command needs, even when every core is busy with other tests: it only ends a test that hangs.
 const RUN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -275,6 +276,9 @@ impl Running {
             let listed = exits(command).into_iter().any(|exit| i32::from(exit.code()) == finished.code);
             assert!(listed, "the help of {command:?} does not list its code: {}", finished.report());
         }
+        if let Err(wrong) = finished.check_json() {
+            panic!("{wrong}\n{}", finished.report());
+        }
         finished
     }
 }
@@ -287,6 +291,16 @@ impl Drop for Running {
 }
 
 impl Finished {
+    /// What is wrong with the JSON that it printed or logged. A killed command may have stopped in the middle of a line.
+    fn check_json(&self) -> Result<(), String> {
+        let object = |text: &str| serde_json::from_str(text).ok().filter(serde_json::Value::is_object);
+        if let Some(result) = object(&self.stdout).filter(|result| result.get("command").is_some()) {
+            check_result(&result)?;
+        }
+        let is_ours = |line: &serde_json::Value| line.get("timestamp").is_some() && line.get("level").is_some();
+        self.stderr.lines().filter_map(object).filter(is_ours).try_for_each(|line| check("log", &line))
+    }
+
     /// The result of `--output json`: exactly one object, alone on stdout.
     pub fn json(&self) -> serde_json::Value {
         match serde_json::from_str(&self.stdout) {

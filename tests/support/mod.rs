@@ -16,6 +16,7 @@ mod proxy_rules;
 mod proxy_wire;
 pub mod receiver;
 pub mod replica_set;
+pub mod schema;
 pub mod seed;
 pub mod services;
 pub mod terminal;

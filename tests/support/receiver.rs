@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use super::schema::check;
+
 /// What was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
@@ -112,9 +114,16 @@ impl Receiver {
         self.refused.lock().expect("the complaints").clone()
     }
 
-    /// The bodies, as JSON.
+    /// The bodies, as JSON. Those of the kind `json`, which alone have an event, keep their schema.
     pub fn messages(&self) -> Vec<serde_json::Value> {
-        self.posted().iter().map(|posted| serde_json::from_str(&posted.body).expect("JSON")).collect()
+        let message = |posted: &Posted| {
+            let message: serde_json::Value = serde_json::from_str(&posted.body).expect("JSON");
+            if message.get("event").is_some() {
+                check("message", &message).unwrap_or_else(|wrong| panic!("{wrong}: {message:#}"));
+            }
+            message
+        };
+        self.posted().iter().map(message).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod telling;
 
 use std::fmt::Write as _;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{DoctorArgs, OutputFormat};
@@ -18,10 +19,11 @@ use super::render::{self, Render};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
     /// As it should be.
@@ -35,7 +37,7 @@ enum Verdict {
 }
 
 /// One check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Check {
     name: &'static str,
     verdict: Verdict,
@@ -70,14 +72,19 @@ impl Check {
 const AGAIN: &str = "batch-export doctor";
 
 /// What `doctor` found.
-#[derive(Debug, Serialize)]
-struct DoctorResult {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DoctorResult {
+    #[schemars(extend("const" = "doctor"))]
     command: &'static str,
+    #[schemars(extend("enum" = ["ok", "check_failed"]))]
     outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     checks: Vec<Check>,
     /// The command to type next.
     next: &'static str,
+    /// Version of this object.
+    format_version: FormatVersion,
 }
 
 /// Makes every check and prints them.
@@ -92,7 +99,8 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
         [database::INDEX] => (Exit::CheckFailed, "batch-export init"),
         _ => (Exit::CheckFailed, AGAIN),
     };
-    let result = DoctorResult { command: "doctor", outcome: exit.name(), exit_code: exit.code(), checks, next };
+    let (command, outcome, exit_code) = ("doctor", exit.name(), exit.code());
+    let result = DoctorResult { command, outcome, exit_code, checks, next, format_version: FormatVersion };
     render::print(&result, output);
     Ok(exit)
 }

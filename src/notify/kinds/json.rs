@@ -2,32 +2,56 @@
 //!
 //! `id` names the event: a message that comes twice, because the answer to the first was lost, has the same one.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::notify::message::Message;
+use crate::outcome::BatchResult;
+use crate::schema::FormatVersion;
 use crate::trace;
 
 /// Entries of a list; all of them are in the result on stdout.
 const LISTED: usize = 100;
 
+/// What is sent.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::notify) struct Notice<'a> {
+    /// The same whenever this event is told again.
+    id: &'a str,
+    /// What happened.
+    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "test"]))]
+    event: &'static str,
+    /// In one line, for a person.
+    title: &'a str,
+    /// What happens next, and who does it, for a person.
+    next: &'a str,
+    /// The trace that the invocation belongs to, when it was given one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
+    trace_id: Option<&'static str>,
+    /// The result of the pass, with at most 100 entries in each list; a test has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<BatchResult>,
+    /// Version of this object.
+    format_version: FormatVersion,
+}
+
 pub(super) fn body(message: &Message<'_>) -> Value {
-    let mut body = json!({
-        "id": message.id,
-        "event": message.name(),
-        "title": message.title,
-        "next": message.next,
+    let result = message.result.map(|result| {
+        let mut result = result.clone();
+        result.invalid.truncate(LISTED);
+        result.held.truncate(LISTED);
+        result
     });
-    if let Some(trace) = trace::current() {
-        body["trace_id"] = json!(trace);
-    }
-    if let Some(result) = message.result {
-        let mut result = serde_json::to_value(result).unwrap_or_default();
-        for list in ["invalid", "held"] {
-            if let Some(list) = result.get_mut(list).and_then(Value::as_array_mut) {
-                list.truncate(LISTED);
-            }
-        }
-        body["result"] = result;
-    }
-    body
+    let notice = Notice {
+        id: &message.id,
+        event: message.name(),
+        title: &message.title,
+        next: &message.next,
+        trace_id: trace::current(),
+        result,
+        format_version: FormatVersion,
+    };
+    serde_json::to_value(notice).unwrap_or_default()
 }

@@ -26,6 +26,7 @@ mod teams;
 mod telegram;
 mod text;
 
+use schemars::{Schema, SchemaGenerator};
 use serde_json::Value;
 
 use super::message::Message;
@@ -48,6 +49,11 @@ pub(super) fn body(kind: NotifyKind, message: &Message<'_>, to: &str) -> Value {
         NotifyKind::Telegram => telegram::body(message, to),
         NotifyKind::Line => line::body(message, to),
     }
+}
+
+/// The schema of a message of the kind `json`; the other kinds have the shapes of their services.
+pub(super) fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<json::Notice<'_>>()
 }
 
 /// The address that takes the messages, of the one that was set.

@@ -1,0 +1,65 @@
+//! The JSON Schemas of everything that this program prints, logs or sends as JSON, from the very types that are written.
+//!
+//! `examples/schema/` has them as files; a test compares these files with what is made here.
+
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema, json_schema};
+
+use super::args::Name;
+use super::render::{Printed, Refused, RetryResult};
+use super::{auth, doctor, init, layout, man, status, unlock, verify};
+use crate::notify;
+use crate::outcome::BatchResult;
+use crate::telemetry::LogLine;
+
+/// Name and schema of every kind of JSON object: the commands by their names, then `error` (a command line that was not understood), `log`
+/// (a line of the log) and `message` (what a webhook of the kind `json` is sent).
+pub fn all() -> Vec<(&'static str, Schema)> {
+    let commands = Name::ALL.into_iter().map(|name| (name.text(), of_command(name)));
+    let error = described("what is printed when the command line is not understood", subschema::<Printed<'_, Refused>>);
+    let log = described("a line of the log with `--log-format json`", subschema::<LogLine>);
+    let message = described("what a webhook of the kind `json` is sent", notify::message_schema);
+    commands.chain([("error", error), ("log", log), ("message", message)]).collect()
+}
+
+fn of_command(name: Name) -> Schema {
+    match name {
+        Name::Run => result_of::<BatchResult>(name),
+        Name::Retry | Name::Backfill => result_of::<RetryResult>(name),
+        Name::Status => result_of::<status::StatusResult>(name),
+        Name::Verify => result_of::<verify::VerifyResult>(name),
+        Name::Doctor => result_of::<doctor::DoctorResult>(name),
+        Name::Init => result_of::<init::InitResult>(name),
+        Name::Auth => result_of::<auth::AuthResult>(name),
+        Name::Unlock => result_of::<unlock::UnlockResult>(name),
+        Name::Layout => result_of::<layout::LayoutResult>(name),
+        Name::Man => result_of::<man::ManResult>(name),
+        // The script is its result: JSON comes only when there is none.
+        Name::Completions => result_of::<Refused>(name),
+    }
+}
+
+/// The result of a command, or what it says when it ended before it had one.
+fn result_of<R: JsonSchema>(name: Name) -> Schema {
+    described(&format!("what `batch-export {} --output json` prints", name.text()), |generator| {
+        let own = subschema::<Printed<'_, R>>(generator);
+        let refused = subschema::<Printed<'_, Refused>>(generator);
+        if own == refused { own } else { json_schema!({ "anyOf": [own, refused] }) }
+    })
+}
+
+fn subschema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// A schema that stands alone.
+fn described(what: &str, make: impl FnOnce(&mut SchemaGenerator) -> Schema) -> Schema {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let made = make(&mut generator);
+    let mut schema = json_schema!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": what });
+    for (key, value) in made.as_object().into_iter().flatten() {
+        schema.insert(key.clone(), value.clone());
+    }
+    schema.insert("$defs".to_owned(), generator.take_definitions(true).into());
+    schema
+}

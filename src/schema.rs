@@ -1,0 +1,61 @@
+//! The words by which the JSON of this program describes itself: its version, and the closed lists of names and codes.
+//!
+//! Risk: a reader that breaks on a new field, or a change that breaks readers and says nothing. So every object that is printed, logged or
+//! sent has `format_version`: the minor number grows with additions, which readers ignore; the major number with anything else.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
+use crate::exit::Exit;
+
+/// The version of every JSON object that this program writes for other programs.
+pub const FORMAT_VERSION: &str = "1.0";
+
+/// The field `format_version`: [`FORMAT_VERSION`], without a value of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FormatVersion;
+
+impl Serialize for FormatVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(FORMAT_VERSION)
+    }
+}
+
+impl JsonSchema for FormatVersion {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "FormatVersion".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let major = FORMAT_VERSION.split('.').next().unwrap_or_default();
+        json_schema!({ "type": "string", "pattern": format!("^{major}\\.[0-9]+$") })
+    }
+}
+
+/// An exit code.
+pub fn exit_code(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "enum": Exit::ALL.map(Exit::code) })
+}
+
+/// The name of an exit code.
+pub fn exit_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": exit_names() })
+}
+
+/// The names of the exit codes, each once: both interruptions have the same one.
+pub fn exit_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = Exit::ALL.map(Exit::name).to_vec();
+    names.dedup();
+    names
+}
+
+/// An instant, RFC 3339 in UTC, or null.
+pub fn instant(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
+}
