@@ -103,6 +103,7 @@ pub mod outcome;
 pub mod pass;
 pub mod plausible;
 pub mod progress;
+pub mod reader;
 pub mod schema;
 pub mod secret;
 pub mod spool;

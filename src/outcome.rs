@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, FileFacts};
-pub use crate::clock::rfc3339;
+use crate::clock;
 use crate::csv::Tally;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::money::Baht;
+use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
 
 /// How a pass over a batch ended.
@@ -135,13 +136,18 @@ pub struct BatchResult {
     /// Entries that were edited while the commit was under way: the file does not have that.
     pub edited_after_read: Vec<Id>,
     /// When `retry` takes it up again, RFC 3339.
-    pub next_retry_at: Option<String>,
+    #[serde(serialize_with = "clock::serialize")]
+    #[schemars(schema_with = "schema::instant")]
+    pub next_retry_at: Option<DateTime<Utc>>,
     /// What went wrong.
     pub error: Option<ErrorResult>,
     /// Milliseconds per stage.
     pub durations_ms: Durations,
     /// Version of this object.
     pub format_version: FormatVersion,
+    /// How a person reads its times.
+    #[serde(skip)]
+    pub reader: Reader,
 }
 
 /// The stored file of a result.
@@ -241,6 +247,7 @@ impl BatchResult {
             error: None,
             durations_ms: Durations::default(),
             format_version: FormatVersion,
+            reader: Reader::default(),
         }
     }
 
@@ -280,7 +287,7 @@ impl BatchResult {
         self.number = batch.number;
         self.attempt = batch.attempt;
         self.changed_after_commit = batch.changed_after_commit.len() as u64;
-        self.next_retry_at = batch.next_retry_at.map(rfc3339);
+        self.next_retry_at = batch.next_retry_at;
         if let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) {
             self.describe_file(file);
         }

@@ -6,11 +6,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::reader::Reader;
 use crate::batch::{Batch, BatchId, Holder, State};
 use crate::clock;
 use crate::money::Baht;
 use crate::outcome::FileResult;
+use crate::reader::Reader;
 use crate::schema;
 use crate::store::Overview;
 

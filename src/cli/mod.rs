@@ -15,7 +15,6 @@ mod layout;
 mod layout_file;
 mod man;
 mod progress;
-mod reader;
 mod render;
 mod retry;
 mod run;

@@ -157,7 +157,7 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  next     {}", error.next);
         }
         if let Some(when) = &self.next_retry_at {
-            let _ = writeln!(text, "  `batch-export retry` takes it up again at {when}");
+            let _ = writeln!(text, "  `batch-export retry` takes it up again at {}", self.reader.ahead(*when));
         }
         text
     }

@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::args::{OutputFormat, StatusArgs};
 use super::batch_line::BatchLine;
 use super::open_store;
-use super::reader::Reader;
 use super::render::{self, Render};
 use crate::batch::{Attempt, Batch, BatchId, Ending, State, Voided};
 use crate::calendar::Calendar;
@@ -23,6 +22,8 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
+use crate::pass::way_on;
+use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
@@ -190,8 +191,8 @@ impl Judge<'_> {
         let state = found.map(|found| found.batch.state);
         if state == Some(State::Exhausted) {
             let attempts = found.map_or(0, |found| found.batch.attempt);
-            let message =
-                format!("{id} is exhausted after {attempts} attempts: `batch-export status --date {date}` tells why");
+            let way = found.map(|found| way_on(&found.batch)).unwrap_or_default();
+            let message = format!("{id} is exhausted after {attempts} attempts; {way}");
             return problem("exhausted", message);
         }
         if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date) {

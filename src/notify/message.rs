@@ -136,8 +136,8 @@ fn next(event: Event, result: &BatchResult) -> String {
         Event::Completed => {
             let held = if result.held.is_empty() { "" } else { " Correct and queue again what was held back." };
             format!(
-                "Accountant: import {}.csv, and compare the number of entries and both totals with the above.{held}",
-                result.batch
+                "Accountant: import {}, and compare the number of entries and both totals with the above.{held}",
+                result.file.as_ref().map_or("the file", |file| &file.name)
             )
         }
         Event::Failed => {
@@ -146,7 +146,10 @@ fn next(event: Event, result: &BatchResult) -> String {
                 _ => "Nothing to do yet: ",
             };
             match &result.next_retry_at {
-                Some(when) => format!("{person}`batch-export retry` takes it up again at {when}. No entry is lost."),
+                Some(when) => {
+                    let when = result.reader.day_and_time(*when);
+                    format!("{person}`batch-export retry` takes it up again at {when}. No entry is lost.")
+                }
                 None => format!("{person}`batch-export retry` takes it up when it finds it due. No entry is lost."),
             }
         }

@@ -20,7 +20,7 @@ impl Pass<'_> {
         let batch = BatchId::new(request.date);
         let span = tracing::info_span!("pass", %batch, attempt = 0, stage = Stage::Generate.name());
         self.progress.begin(span.clone());
-        let mut report = Report::new(request);
+        let mut report = Report::new(request, self.reader());
         if let Err(failure) = self.look_only(request, &mut report).instrument(span).await {
             report.result.fail(&failure, Some(report.stage));
         }

@@ -10,7 +10,8 @@ use crate::batch::{Batch, BatchId};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
-use crate::outcome::{Outcome, rfc3339};
+use crate::outcome::Outcome;
+use crate::reader::Reader;
 use crate::stop::Signal;
 use crate::store::{Acquired, Acquisition, Claim, Records, Refusal, StoreError};
 
@@ -108,7 +109,11 @@ impl Pass<'_> {
             return Err(Failure::new(Exit::Usage, message).next("wait for that day"));
         }
         if now < due && !early {
-            let message = format!("{} is due at its cut-off, {}", BatchId::new(request.date), rfc3339(due));
+            let message = format!(
+                "{} is due at its cut-off, {}",
+                BatchId::new(request.date),
+                Reader::new(calendar.zone, now).ahead(due)
+            );
             let next = match is_today {
                 true => format!("wait, or `batch-export run --date {} --early`", request.date),
                 false => "wait".to_owned(),
@@ -141,11 +146,12 @@ impl Pass<'_> {
         if cutoff - now <= allowed {
             return Ok(());
         }
+        let reader = Reader::new(self.config.calendar.zone, now);
         let message = format!(
             "the clock of this machine is wrong, or the database's is: the cut-off {} has not come yet by the database's clock, which \
              shows {}",
-            rfc3339(cutoff),
-            rfc3339(now)
+            reader.day_and_time(cutoff),
+            reader.day_and_time(now)
         );
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
@@ -174,11 +180,11 @@ fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
         }
         Refusal::Held(batch) => {
             report.result.describe_batch(&batch);
-            held(&batch)
+            held(&batch, report.result.reader)
         }
         Refusal::BackOff(batch) => {
             report.result.describe_batch(&batch);
-            let when = batch.next_retry_at.map(rfc3339).unwrap_or_default();
+            let when = batch.next_retry_at.map(|when| report.result.reader.ahead(when)).unwrap_or_default();
             let date = batch.id.date();
             Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
                 .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
@@ -192,13 +198,9 @@ fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
 }
 
 /// The refusal that names who holds a batch.
-pub(super) fn held(batch: &Batch) -> Failure {
-    let holder = batch.holder.clone().unwrap_or_default();
-    let since = holder.since.map(rfc3339).unwrap_or_default();
-    let message = format!(
-        "{} is held by {} (pid {}, `{}`, holder {}) since {since}",
-        batch.id, holder.host, holder.pid, holder.command, holder.id
-    );
+pub(super) fn held(batch: &Batch, reader: Reader) -> Failure {
+    let holder = batch.holder.as_ref().map_or("a run that left no name".to_owned(), |holder| reader.holder(holder));
+    let message = format!("{} is held by {holder}", batch.id);
     Failure::new(Exit::LockHeld, message).next("wait; if that run is dead, its lease ends by itself")
 }
 
@@ -214,7 +216,7 @@ fn exhausted(batch: &Batch) -> Failure {
 }
 
 /// How an exhausted batch gets going again: by itself, once refused entries are corrected; else a person has to act.
-pub(super) fn way_on(batch: &Batch) -> String {
+pub fn way_on(batch: &Batch) -> String {
     match batch.refused.is_empty() {
         true => by_hand(batch.id),
         false => "correct the entries; then `batch-export retry` takes it up by itself".to_owned(),

@@ -30,9 +30,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::BatchResult;
 use crate::progress::Progress;
+use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::Store;
 
+pub use lock::way_on;
 pub use voided::clear_up;
 
 use commit::CommitOutcome;
@@ -111,13 +113,18 @@ impl Pass<'_> {
         let span = tracing::info_span!("pass", %batch, attempt = 0, stage = Stage::Lock.name());
         self.progress.begin(span.clone());
         let pass = async {
-            let mut report = Report::new(request);
+            let mut report = Report::new(request, self.reader());
             if let Err(failure) = self.stages(request, &mut report).await {
                 self.record(&failure, &mut report).await;
             }
             report.end()
         };
         pass.instrument(span).await
+    }
+
+    /// Who reads the result: in the zone of the batch, by the database's clock where that is known.
+    fn reader(&self) -> Reader {
+        Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
     /// Runs a stage until it ends, a signal comes, or the lease is lost; then it is dropped where it waits.

@@ -12,7 +12,8 @@ use super::{Pass, Request, lease_lost};
 use crate::batch::{Batch, State};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
-use crate::outcome::{BatchResult, Outcome, rfc3339};
+use crate::outcome::{BatchResult, Outcome};
+use crate::reader::Reader;
 use crate::spool::Spool;
 use crate::store::{Claim, Ended, Ledger};
 
@@ -28,8 +29,8 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(request: Request) -> Report {
-        let result = BatchResult::new(request.command, request.date);
+    pub(super) fn new(request: Request, reader: Reader) -> Report {
+        let result = BatchResult { reader, ..BatchResult::new(request.command, request.date) };
         Report { stage: Stage::Lock, claim: None, result, began: Instant::now() }
     }
 
@@ -95,9 +96,10 @@ impl Pass<'_> {
     /// Puts a failure into the result and, after the lock, into the batch document.
     pub(super) async fn record(&self, failure: &Failure, report: &mut Report) {
         report.result.fail(failure, Some(report.stage));
+        report.result.reader = self.reader();
         let Some(claim) = &report.claim else { return };
         if let Some(batch) = self.release(claim, report.stage, failure).await {
-            report.result.next_retry_at = batch.next_retry_at.map(rfc3339);
+            report.result.next_retry_at = batch.next_retry_at;
             if batch.state == State::Exhausted {
                 report.result.exit_code = Exit::Exhausted;
                 report.result.outcome = Outcome::Failed(Exit::Exhausted);

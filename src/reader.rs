@@ -24,6 +24,11 @@ impl Default for Reader {
 }
 
 impl Reader {
+    /// In this zone, at this instant.
+    pub fn new(zone: Tz, now: DateTime<Utc>) -> Reader {
+        Reader { zone, now }
+    }
+
     /// The zone of a batch, and the database's clock when it was read.
     pub fn of(seen: &Overview) -> Reader {
         Reader { zone: seen.batch.timezone.parse().unwrap_or(Tz::UTC), now: seen.now }
@@ -34,6 +39,11 @@ impl Reader {
         let (instant, now) = (instant.with_timezone(&self.zone), self.now.with_timezone(&self.zone));
         let is_today = instant.date_naive() == now.date_naive();
         instant.format(if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" }).to_string()
+    }
+
+    /// `2026-01-18 18:05`, on any day.
+    pub fn day_and_time(self, instant: DateTime<Utc>) -> String {
+        instant.with_timezone(&self.zone).format("%Y-%m-%d %H:%M").to_string()
     }
 
     /// `18:05, in 4 minutes`.
