@@ -6,7 +6,7 @@ use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
 use crate::support::command::Finished;
-use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG};
+use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE, LOG};
 use crate::support::fake_drive::Operation;
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
 
@@ -224,6 +224,21 @@ fn second_files_and_files_out_of_the_trash_are_found() {
     exported(&day);
     std::fs::copy(day.directory().join(FILE), day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
     assert_only(&day, "second_file", "(1)");
+}
+
+#[test]
+fn an_entry_that_is_recorded_in_another_file_or_in_none_is_found() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    day.db.update_one(EXPORTED, doc! { "_id": seeded.entries[2] }, doc! { "$set": { "n": 9_i64 } });
+    assert_only(&day, "two_files", "is in this file, number 1, and recorded as exported in number 9");
+    day.db.delete_many(EXPORTED, doc! { "_id": seeded.entries[2] });
+    assert_only(&day, "unrecorded", "`batch-export init` adds what is missing");
+    day.command("init").run().expect_code(0);
+    assert_eq!(problems(&day), []);
+    // A database of an earlier version, before its `init`.
+    day.db.command(doc! { "drop": EXPORTED });
+    assert_eq!(problems(&day), []);
 }
 
 #[test]

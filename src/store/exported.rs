@@ -46,6 +46,15 @@ impl fmt::Display for ExportedIn {
     }
 }
 
+/// An entry of a file that is not written down under the number of that file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misplaced {
+    /// The entry.
+    pub entry: Id,
+    /// Where it is written down; `None` when it is nowhere.
+    pub under: Option<ExportedIn>,
+}
+
 /// What to do with an entry that is in a committed file already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
@@ -76,6 +85,36 @@ impl Store {
         let batches = self.batches_of_numbers(&numbers.values().copied().collect()).await?;
         let named = |number: i64| ExportedIn { number, batch: batches.get(&number).copied() };
         Ok(numbers.into_iter().map(|(entry, number)| (entry, named(number))).collect())
+    }
+
+    /// Those of these entries that are not written down under this number, apart from the ones that were moved from it to another one
+    /// because somebody allowed to export them again. `None` in a database that has no such collection yet.
+    pub(super) async fn misplaced(
+        &self,
+        session: &mut ClientSession,
+        number: i64,
+        entries: &[Id],
+    ) -> Result<Option<Vec<Misplaced>>, StoreError> {
+        if !self.has_exported().await? {
+            return Ok(None);
+        }
+        let mut misplaced = Vec::new();
+        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
+            let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
+            let own = doc! { "_id": { "$in": ids }, "$or": [{ "n": number }, { "before": number }] };
+            let find = self.exported.find(own).projection(doc! { "_id": 1 });
+            let mut cursor = find.session(&mut *session).await?;
+            let mut found = BTreeSet::new();
+            while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
+                found.extend(entry.get_object_id("_id").map(|id| Id(id.bytes())));
+            }
+            let missing: Vec<Id> = entries.iter().filter(|entry| !found.contains(entry)).copied().collect();
+            let ids: Vec<Bson> = missing.iter().map(|entry| ObjectId::from_bytes(entry.0).into()).collect();
+            let elsewhere = if ids.is_empty() { BTreeMap::new() } else { self.exported(session, &ids).await? };
+            misplaced
+                .extend(missing.into_iter().map(|entry| Misplaced { entry, under: elsewhere.get(&entry).copied() }));
+        }
+        Ok(Some(misplaced))
     }
 
     async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
@@ -186,11 +225,17 @@ fn insert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentB
     rawdoc! { "insert": collection, "documents": documents }
 }
 
+/// The number that an entry had is kept, so that `verify` knows that it is in two files because somebody allowed it.
 fn upsert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentBuf {
+    let is_moved = rawdoc! { "$not": [{ "$in": [{ "$ifNull": ["$n", null] }, [number, null]] }] };
+    let with_it = rawdoc! { "$concatArrays": [{ "$ifNull": ["$before", []] }, ["$n"]] };
+    let as_it_is = rawdoc! { "$ifNull": ["$before", "$$REMOVE"] };
+    let before = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
+    let set = rawdoc! { "$set": { "before": before, "n": number } };
     let mut updates = RawArrayBuf::new();
     for entry in entries {
         let same = rawdoc! { "_id": ObjectId::from_bytes(entry.0) };
-        updates.push(rawdoc! { "q": same, "u": { "$set": { "n": number } }, "upsert": true });
+        updates.push(rawdoc! { "q": same, "u": [set.clone()], "upsert": true });
     }
     rawdoc! { "update": collection, "updates": updates }
 }

@@ -17,7 +17,7 @@ use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, DueScan, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
-use super::exported::ExportedIn;
+use super::exported::{ExportedIn, Misplaced};
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
 use crate::entry::FieldList;
@@ -171,6 +171,15 @@ impl Snapshot {
         }
         let mut session = snapshot_session(&self.store, self.at).await?;
         self.store.exported(&mut session, entries).await
+    }
+
+    /// Those of these entries of a file that are not written down under its number; `None` where nothing is written down yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn misplaced(&self, number: i64, entries: &[Id]) -> Result<Option<Vec<Misplaced>>, StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        self.store.misplaced(&mut session, number, entries).await
     }
 }
 

@@ -45,6 +45,10 @@ pub enum Kind {
     Cancelled,
     /// An entry is gone.
     Deleted,
+    /// An entry of the file is recorded as exported in another one.
+    TwoFiles,
+    /// An entry of the file is not recorded as exported at all.
+    Unrecorded,
     /// Another live file of the batch.
     SecondFile,
     /// A file of the same name that is not ours.
@@ -73,6 +77,8 @@ impl Kind {
             Kind::Edited => "edited",
             Kind::Cancelled => "cancelled",
             Kind::Deleted => "deleted",
+            Kind::TwoFiles => "two_files",
+            Kind::Unrecorded => "unrecorded",
             Kind::SecondFile => "second_file",
             Kind::ForeignFile => "foreign_file",
             Kind::Elsewhere => "elsewhere",

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
 use crate::spool::Spool;
-use crate::store::{MarkedRows, Snapshot};
+use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
 
 /// What has to be done about an entry that the accountant's books have otherwise.
 const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
@@ -50,6 +50,7 @@ impl Verification<'_> {
             }
             None => rows,
         };
+        self.check_numbers(snapshot, batch, &entries, findings).await?;
         let compared = self.compare(snapshot, batch, &entries, lines, |change| {
             findings.add(batch.id, kind(&change), told(&change));
             Ok(())
@@ -67,6 +68,37 @@ impl Verification<'_> {
             Some(_) => "the same cells give other bytes: the settings (encoding) are not those of the export",
         };
         findings.add(batch.id, Kind::Content, message);
+        Ok(())
+    }
+
+    /// Each entry of the file is written down under its number: that keeps it out of every other file.
+    async fn check_numbers(
+        &self,
+        snapshot: &Snapshot,
+        batch: &Batch,
+        entries: &[Id],
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let number = batch.number.unwrap_or_default();
+        for Misplaced { entry, under } in snapshot.misplaced(number, entries).await?.unwrap_or_default() {
+            let (kind, message) = match under {
+                Some(ExportedIn { number: other, batch: in_batch }) => {
+                    let in_batch = in_batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
+                    let message = format!(
+                        "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}: if it is in \
+                         both files, reverse one of them in the accounting package"
+                    );
+                    (Kind::TwoFiles, message)
+                }
+                None => {
+                    let message = format!(
+                        "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there"
+                    );
+                    (Kind::Unrecorded, message)
+                }
+            };
+            findings.add(batch.id, kind, message);
+        }
         Ok(())
     }
 
