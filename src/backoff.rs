@@ -1,15 +1,16 @@
 //! How long to wait before trying again: exponential, with jitter, as a pure iterator.
 //!
-//! Jitter matters because the whole world runs its jobs at the full hour: without it all those who were refused together come back
-//! together. The iterator never ends and never sleeps: whoever uses it bounds the tries and the total, and does the waiting.
+//! Jitter matters because many clients run their jobs at the full hour: without jitter, clients that were refused
+//! together come back together. The iterator never ends and never sleeps: the caller limits the tries and the total
+//! time, and sleeps.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// The longest that a server's `Retry-After` may make us wait: one answer must not be able to park a run until its lease,
-/// its upload limit or its operator gives up.
+/// The longest wait that a server's `Retry-After` can cause: one answer must not stop a run until its lease or its
+/// upload limit ends.
 const LONGEST_FLOOR: Duration = Duration::from_secs(60);
 
 /// Delays of `min(2^n units + random(0..=unit), 32 units)`; Google's recommendation with a unit of one second.
@@ -46,7 +47,7 @@ impl Iterator for Backoff {
     }
 }
 
-/// A delay that respects what the server asked for, within reason.
+/// The longer of the delay and the server's `Retry-After`; `Retry-After` counts up to one minute.
 pub fn at_least(delay: Duration, retry_after: Option<Duration>) -> Duration {
     delay.max(retry_after.unwrap_or_default().min(LONGEST_FLOOR))
 }

@@ -1,6 +1,7 @@
 //! The batch: one document per business date, which is lock, state machine, retry schedule and manifest in one.
 //!
-//! This is what the rest of the program sees of it; how it is stored, and how each change is made atomic, is the store's matter.
+//! These are the types that the rest of the program sees. The store knows how a batch is stored and how each change is
+//! made atomic.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +15,8 @@ use crate::failure::Stage;
 use crate::id::Id;
 use crate::schema;
 
-/// Identity of the batch of a business date: `batch_2026-01-18`, `_id` of its document and beginning of its file's name.
+/// Id of the batch of a business date, `batch_2026-01-18`: the `_id` of its document and the usual start of its file's
+/// name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(NaiveDate);
 
@@ -34,7 +36,8 @@ impl BatchId {
         self.0
     }
 
-    /// Name of the batch's file, the same at every destination: of a pattern with `{date}`, or the usual one with this ending.
+    /// Name of the batch's file, the same at every destination: the pattern with the date in place of `{date}`, else
+    /// the id with this ending.
     pub fn file_name(self, pattern: Option<&str>, ending: &str) -> String {
         match pattern {
             Some(pattern) => pattern.replace("{date}", &self.0.format("%Y-%m-%d").to_string()),
@@ -152,7 +155,7 @@ pub struct FileFacts {
     /// The destination that the id belongs to, in its normal form, like `gdrive://FOLDER` or `file:///dir`; `None` in a document of an
     /// earlier version.
     pub destination: Option<String>,
-    /// Whether the file carries the number of its batch, after which nobody may remove it.
+    /// Whether the file carries its batch number. A sealed file is never removed.
     pub sealed: bool,
     /// Whether Drive keeps people from changing its content and name.
     pub restricted: bool,
@@ -174,8 +177,8 @@ pub struct FileFacts {
     pub link: Option<String>,
 }
 
-/// What decided the bytes of a batch's file, besides its entries. Stored with the batch, so that the file can be made again on any later
-/// day, whatever has become of the settings.
+/// The settings that decided the bytes of a batch's file. Stored with the batch, so that the file can be made again on
+/// any later day, even when the settings have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportSettings {
     /// The layout's normal form, TOML.
@@ -188,7 +191,7 @@ pub struct ExportSettings {
     pub timezone: String,
     /// Contra account of entries that name none.
     pub contra_account: Option<String>,
-    /// What became of invalid entries: `fail` or `hold`.
+    /// What the pass did with invalid entries: `fail` or `hold`.
     pub invalid: String,
     /// Version of the program.
     pub version: String,
@@ -201,7 +204,7 @@ pub struct Voided {
     pub id: String,
     /// The destination that it belongs to; `None` in a document of an earlier version.
     pub destination: Option<String>,
-    /// Checksum of what was stored under it, where known.
+    /// Checksum of the file that was stored under it, when known.
     pub sha256: Option<String>,
     /// Why.
     pub reason: String,
@@ -253,7 +256,7 @@ impl Ending {
     }
 }
 
-/// What people have to hear of a batch.
+/// Something about a batch that people are notified of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Its file is official and every row is marked.
@@ -286,7 +289,7 @@ impl Event {
     }
 }
 
-/// An event that people have not heard of yet.
+/// An event whose notification has not been delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untold {
     /// What happened.
@@ -335,7 +338,7 @@ pub struct Attempt {
     pub message: Option<String>,
 }
 
-/// From when until when the exported rows were scheduled, both inclusive.
+/// The earliest and the latest `scheduledFor` of the exported rows, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// `scheduledFor` of the first row of the file.
@@ -367,28 +370,29 @@ pub struct Batch {
     pub cutoff: DateTime<Utc>,
     /// Whether it was closed by hand before its cut-off.
     pub early: bool,
-    /// `scheduledFor` of the first and of the last exported row: where the index finds them again. `None` before the commit, and in batches
-    /// of earlier versions.
+    /// `scheduledFor` of the first and of the last exported row: the range in which the index finds them again. `None`
+    /// before the commit, and in batches of earlier versions.
     pub exported: Option<Span>,
     /// When it is due again, by the database's clock; only when failed.
     pub next_retry_at: Option<DateTime<Utc>>,
     /// The file, from the moment its id is stored.
     pub file: Option<FileFacts>,
-    /// What decided the bytes of the file; `None` in batches of earlier versions.
+    /// The settings that decided the bytes of the file; `None` in batches of earlier versions.
     pub settings: Option<ExportSettings>,
     /// File ids that will never be official, oldest first.
     pub voided: Vec<Voided>,
-    /// Ids of the first entries that the last attempt refused, as text; empty when it ended otherwise.
+    /// Ids of the first entries that the last attempt refused as invalid, as text; empty when it ended for another
+    /// reason.
     pub refused: Vec<String>,
     /// Past attempts, newest last.
     pub history: Vec<Attempt>,
-    /// What people have not heard of yet.
+    /// The event whose notification has not been delivered yet.
     pub untold: Option<Untold>,
     /// Rows marked so far.
     pub marked: i64,
     /// `_id`s of the rows that the application changed after the commit point.
     pub changed_after_commit: Vec<Id>,
-    /// When it came into being.
+    /// When the document was created.
     pub created_at: Option<DateTime<Utc>>,
     /// Last change.
     pub updated_at: Option<DateTime<Utc>>,

@@ -1,9 +1,10 @@
 //! Business dates, cut-offs, and the date of an instant in a zone.
 //!
-//! Risk: the hour that daylight saving takes or gives: a cut-off that is resolved one way today and another way tomorrow
-//! exports an entry on two dates or on none. One rule decides every case: a cut-off is the first instant at which the wall clock shows
-//! that date and time or a later one. So a time that exists twice is its first occurrence, and a time that does not exist is the
-//! instant after the gap. The zone database is compiled in; neither `TZ` nor the machine's tzdata matter.
+//! Risk: a change to or from daylight saving time. A cut-off that is resolved one way today and another way tomorrow
+//! exports an entry on two dates or on none. One rule decides every case: a cut-off is the first instant at which the
+//! wall clock shows that date and time or a later one. So a time that exists twice is its first occurrence, and a time
+//! that does not exist is the instant after the gap. The zone database is compiled in; neither `TZ` nor the machine's
+//! tzdata matter.
 
 use chrono::{
     DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc,
@@ -38,7 +39,7 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
 
 /// Years by which the Thai calendar is ahead.
 pub const BUDDHIST_YEARS: i32 = 543;
-/// A slip of the calendar means a year of the recent past.
+/// A date of the wrong calendar is guessed only when it then lies within the last hundred years.
 const LIKELY_YEARS: i32 = 100;
 
 /// Reads a time of day, `HH:MM`.
@@ -72,7 +73,7 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// The date on the wall at an instant.
+    /// The local date at an instant.
     pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
         now.with_timezone(&self.zone).date_naive()
     }
@@ -87,14 +88,15 @@ impl Calendar {
         }
     }
 
-    /// The cut-off of the day before a business date: what was due by then and is still queued has been carried over.
+    /// The cut-off of the day before a business date: rows that were due by it and are still queued are carried over.
     pub fn previous_cutoff(&self, date: NaiveDate) -> DateTime<Utc> {
         self.cutoff(date - Days::new(1))
     }
 
     /// The latest business date whose cut-off has been reached at an instant.
     pub fn latest_due(&self, now: DateTime<Utc>) -> NaiveDate {
-        // From tomorrow on: a clock set back across midnight shows the same date again after tomorrow's cut-off had been reached.
+        // The search starts at tomorrow: a clock set back across midnight shows today's date again after tomorrow's
+        // cut-off was reached.
         let mut date = self.today(now) + Days::new(1);
         while self.cutoff(date) > now {
             date = date - Days::new(1);
@@ -102,10 +104,12 @@ impl Calendar {
         date
     }
 
-    /// Refuses a business date that is later than tomorrow: nobody means that, and a day that is closed before it comes is lost.
+    /// Refuses a business date that is later than tomorrow: it is a typing error, and a day that is closed too early
+    /// takes no more rows.
     ///
     /// # Errors
-    /// A sentence that names the date and, where there is one, the likely meaning: years of the Buddhist calendar are 543 ahead.
+    /// A sentence that names the date and, when there is one, the likely meaning: years of the Buddhist calendar are
+    /// 543 ahead.
     pub fn refuse_future(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), String> {
         let tomorrow = self.today(now) + Days::new(1);
         if date <= tomorrow {
@@ -114,8 +118,8 @@ impl Calendar {
         let meant = date.with_year(date.year() - BUDDHIST_YEARS);
         let meant = meant.filter(|meant| *meant <= tomorrow && tomorrow.year() - meant.year() < LIKELY_YEARS);
         Err(match meant {
-            Some(meant) => format!("{date} is later than tomorrow: a Buddhist year? {meant}"),
-            None => format!("{date} is later than tomorrow, {tomorrow}: no batch can be made or asked for yet"),
+            Some(meant) => format!("{date} is later than tomorrow; if the year is Buddhist, write {meant}"),
+            None => format!("{date} is later than tomorrow, {tomorrow}: its batch cannot be made yet"),
         })
     }
 
@@ -152,7 +156,7 @@ pub struct Day {
 }
 
 impl Day {
-    /// The same date, when its year has four digits.
+    /// The same date; `None` when its year is not 1 to 9999.
     pub fn from_date(date: NaiveDate) -> Option<Day> {
         let year = u16::try_from(date.year()).ok().filter(|year| (1..=9999).contains(year))?;
         Some(Day { year, month: date.month() as u8, day: date.day() as u8 })
@@ -183,7 +187,8 @@ impl Day {
     }
 }
 
-/// Dates of instants in one zone. Remembers the last day, because the entries of a batch share few days and a zone costs a search.
+/// Local dates of instants in one zone. It remembers the last day, because the entries of a batch share few days and
+/// each look-up in the zone is a search.
 #[derive(Clone, Debug)]
 pub struct DayFinder {
     zone: Tz,
@@ -212,15 +217,15 @@ impl DayFinder {
         let day = Day::from_date(NaiveDate::from_epoch_days(i32::try_from(date).ok()?)?)?;
         let start_ms = date * DAY_MS - offset_ms;
         let end_ms = start_ms + DAY_MS;
-        // On a day with a change of the clock this range is wrong, and the day may even come in two pieces: remember one instant only.
-        // (The edges tell, because no zone ever changed twice within three days.)
+        // On a day with a change of the clock this range is wrong, and the day may even have two parts: remember one
+        // instant only. Comparing the edges is enough, because no zone ever changed twice within three days.
         let steady = [start_ms, end_ms - 1].iter().all(|&edge_ms| self.offset_ms(edge_ms) == Some(offset_ms));
         (self.start_ms, self.end_ms) = if steady { (start_ms, end_ms) } else { (instant_ms, instant_ms + 1) };
         self.day = day;
         Some(())
     }
 
-    /// What the wall clock shows minus UTC; `None` for an instant beyond any calendar.
+    /// Local time minus UTC; `None` for an instant outside the calendar's range.
     fn offset_ms(&self, instant_ms: i64) -> Option<i64> {
         let utc = DateTime::from_timestamp_millis(instant_ms)?.naive_utc();
         Some(i64::from(self.zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1000)
@@ -267,7 +272,7 @@ mod tests {
             assert_eq!(calendar.refuse_future(date(fine), now), Ok(()), "{fine}");
         }
         let told = |text: &str| calendar.refuse_future(date(text), now).unwrap_err();
-        assert_eq!(told("2569-01-18"), "2569-01-18 is later than tomorrow: a Buddhist year? 2026-01-18");
+        assert_eq!(told("2569-01-18"), "2569-01-18 is later than tomorrow; if the year is Buddhist, write 2026-01-18");
         assert!(told("2026-01-20").contains("later than tomorrow, 2026-01-19"));
         assert!(told("2570-03-01").contains("later than tomorrow, 2026-01-19"), "2027-03-01 is to come as well");
     }

@@ -1,7 +1,7 @@
 //! The client's clock, and the only place that reads it.
 //!
-//! It answers one question: which business date it is, and whether a cut-off has passed. Machines disagree about the time, so leases
-//! and back-off never ask it; they use the database's clock.
+//! It is used for the business date and for the question whether a cut-off has passed. Machines disagree about the
+//! time, so leases and back-off use the database's clock.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -14,8 +14,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The system's clock, or, when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation: a rehearsal of one moment,
-    /// in which a stage that takes long does not move the business date.
+    /// The system's clock; when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation. A rehearsal then
+    /// keeps its business date, however long a stage takes.
     ///
     /// # Errors
     /// A sentence when the value is not an RFC 3339 instant.

@@ -1,4 +1,4 @@
-//! The settings after validation. Behind this point nothing reads the environment, and nothing can be malformed.
+//! The validated settings. Code that has a [`Config`] reads no environment variable, and no setting in it is malformed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl InvalidPolicy {
     }
 }
 
-/// Where the file goes, as it was set.
+/// The destination as the settings name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// `file:///dir`.
@@ -109,7 +109,7 @@ pub struct Config {
     pub retry_delays: Vec<Duration>,
     /// Folder of the spool file.
     pub spool_dir: PathBuf,
-    /// Who tells people, and how.
+    /// The webhook that notifies people.
     pub webhook: Option<Webhook>,
     /// Health check to ping.
     pub health_check: Option<HealthCheck>,
@@ -132,7 +132,8 @@ impl Config {
     }
 }
 
-/// What stands between hosts and options. (Several hosts: no parser of web addresses takes it.)
+/// The database in a connection string: the text between hosts and options. Cut by hand, because a URL parser refuses
+/// several hosts.
 fn database_of(uri: &str) -> Option<String> {
     let (_, rest) = uri.split_once("://")?;
     let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
@@ -140,16 +141,17 @@ fn database_of(uri: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The variables of proxies that all programs share, as they stand: what they mean is decided where connections are made. Empty: not set.
+/// The proxy variables that all programs share, unparsed: [`crate::http`] gives them their meaning. Empty means not
+/// set.
 #[derive(Clone, Default)]
 pub struct ProxyVariables {
     /// `HTTPS_PROXY`; may hold a password.
     pub https: String,
     /// `HTTP_PROXY`; may hold a password.
     pub http: String,
-    /// `ALL_PROXY`, for what has none of its own; may hold a password.
+    /// `ALL_PROXY`, for addresses without a proxy variable of their own; may hold a password.
     pub all: String,
-    /// `NO_PROXY`: hosts that are asked directly.
+    /// `NO_PROXY`: hosts that are reached without a proxy.
     pub no: String,
 }
 
@@ -159,29 +161,29 @@ impl fmt::Debug for ProxyVariables {
     }
 }
 
-/// Where people are told.
+/// The webhook that notifies people.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     /// Its address; a secret.
     pub url: Secret,
-    /// What it understands.
+    /// The format of its messages.
     pub kind: NotifyKind,
     /// Sent as a bearer token.
     pub token: Option<Secret>,
-    /// The chat, where one address serves many.
+    /// The chat, for kinds whose one address serves many chats.
     pub to: Option<String>,
 }
 
-/// Who notices that a job did not come, or failed.
+/// The health check that notices a run that failed or did not start.
 #[derive(Clone, Debug)]
 pub struct HealthCheck {
     /// Its address; a secret.
     pub url: Secret,
-    /// What it understands.
+    /// The form of its pings.
     pub kind: PingKind,
 }
 
-/// What a webhook understands.
+/// The message format of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyKind {
     /// Discord's embeds.
@@ -190,11 +192,11 @@ pub enum NotifyKind {
     Slack,
     /// The result as plain JSON.
     Json,
-    /// `{"text": ...}`: Mattermost, Rocket.Chat, and relays of one's own.
+    /// `{"text": ...}`: Mattermost, Rocket.Chat, and your own relay.
     Text,
     /// A space of Google Chat.
     GoogleChat,
-    /// An Adaptive Card, as Teams' Workflows take it.
+    /// An Adaptive Card for the Workflows of Teams.
     Teams,
     /// A bot of Telegram.
     Telegram,
@@ -229,7 +231,7 @@ impl NotifyKind {
         }
     }
 
-    /// The hosts by which it is known; also of their subdomains.
+    /// The hosts that belong to this kind, with their subdomains.
     fn hosts(self) -> &'static [&'static str] {
         match self {
             NotifyKind::Discord => &["discord.com", "discordapp.com"],
@@ -244,7 +246,7 @@ impl NotifyKind {
         }
     }
 
-    /// The kind that is known by this host; of others: `json`.
+    /// The kind that this host belongs to; `json` for any other host.
     pub fn of_host(host: &str) -> NotifyKind {
         let is = |name: &&str| host == *name || host.strip_suffix(*name).is_some_and(|rest| rest.ends_with('.'));
         let known = NotifyKind::ALL.into_iter().find(|kind| kind.hosts().iter().any(is));
@@ -257,7 +259,7 @@ impl NotifyKind {
     }
 }
 
-/// What a health check understands.
+/// The protocol of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingKind {
     /// `URL/start`, then `URL/<exit code>`, paired by a run id.

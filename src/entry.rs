@@ -1,8 +1,8 @@
-//! A journal entry: its fields as the database has them, and when they must not be exported as they are.
+//! A journal entry: its fields as the database has them, and the checks that it must pass before export.
 //!
-//! Risk: an entry that slips through half filled, or with a character that nobody sees. So a layout names the fields that it needs
-//! ([`FieldList`]), nothing else is read, and each of them is checked. All that is wrong is said at once ([`Faults`]): whoever corrects an
-//! entry should not meet the next fault tomorrow.
+//! Risk: an entry is exported half filled or with an invisible character. So a layout names the fields that it needs
+//! ([`FieldList`]), only these are read, and each of them is checked. All faults of an entry are reported at once
+//! ([`Faults`]), so that a person can correct them in one go.
 
 use crate::id::Id;
 use crate::layout::{Layout, characters, is_control, is_zero_width, quoted};
@@ -16,7 +16,7 @@ const AMOUNT: usize = 2;
 const ACCOUNT: usize = 3;
 const DATE: usize = 4;
 
-/// The reason for a queue row whose `entryId` leads nowhere.
+/// The reason for a queue row whose `entryId` names no entry.
 pub const NO_SUCH_ENTRY: &str = "no such journal entry";
 
 /// A field as the database has it, borrowed from its answer.
@@ -40,7 +40,7 @@ pub enum Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// What it is, for people.
+    /// The type, in words for people.
     fn noun(&self) -> &'static str {
         match self {
             Stored::Missing => "missing",
@@ -72,7 +72,7 @@ pub struct PathNode {
 }
 
 impl FieldList {
-    /// The fields that decide about the entry, and those that a layout needs.
+    /// The fields that every check needs, and the fields that a layout needs.
     pub fn of(layout: &Layout) -> FieldList {
         let mut list = FieldList { paths: Vec::new(), tree: Vec::new() };
         for path in CORE.into_iter().chain(layout.paths()) {
@@ -94,7 +94,7 @@ impl FieldList {
         self.paths.len()
     }
 
-    /// Whether there is none: never, because some are always needed.
+    /// Always false, because some fields are always needed.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
@@ -104,7 +104,7 @@ impl FieldList {
         &self.tree
     }
 
-    /// The paths that a query has to ask for: without those that lie below another one.
+    /// The paths for a projection: paths below another path are left out.
     pub fn outermost(&self) -> impl Iterator<Item = &str> {
         let below = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));
         let paths = self.paths.iter();
@@ -134,13 +134,13 @@ pub struct EntryFields<'a> {
 }
 
 impl EntryFields<'_> {
-    /// Its status as part of a sentence, when it is not approved: `status is "draft"`.
+    /// The status as part of a sentence when the entry is not approved: `status is "draft"`.
     pub fn cancellation(&self) -> Option<String> {
         let status = self.values[STATUS];
         (status != Stored::Text("approved")).then(|| format!("status {}", found(status)))
     }
 
-    /// Takes it for approved, to see what else is wrong with it.
+    /// Treats the entry as approved, so that a check reports its other faults.
     pub fn approve(&mut self) {
         self.values[STATUS] = Stored::Text("approved");
     }
@@ -165,7 +165,7 @@ impl Side {
     }
 }
 
-/// All that is wrong with one entry. Empties itself for the next one without giving memory back.
+/// All faults of one entry. [`Faults::clear`] keeps the memory for the next entry.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<String>);
 
@@ -193,7 +193,7 @@ impl Faults {
     }
 }
 
-/// What every layout needs of an entry; `None` for what is wrong with it and among the faults.
+/// The values that every layout needs of an entry; `None` where a value is wrong, which is then among the faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Core<'a> {
     pub(crate) side: Option<Side>,
@@ -279,7 +279,7 @@ impl<'a> Code<'a> {
         (!text.trim().is_empty()).then_some(Code { field, text, trimmed })
     }
 
-    /// `None`, and a fault, when a spreadsheet could take it for a formula or it holds what no cell may hold.
+    /// `None`, and a fault, when a spreadsheet could take the code for a formula or the code has a control character.
     pub(crate) fn checked(self, faults: &mut Faults) -> Option<Code<'a>> {
         let Code { field, text, .. } = self;
         if !is_plain(text) {
@@ -300,20 +300,21 @@ impl<'a> Code<'a> {
     }
 }
 
-/// Whether a text has no control character that a cell must not hold. By bytes: continuation bytes are none.
+/// Whether a text has no control character that a cell must not hold. Bytes are enough: no byte of a longer character
+/// looks like one.
 pub(crate) fn is_plain(text: &str) -> bool {
     let control = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) || byte == 0x7f;
-    // Without an early end, so that the compiler looks at many bytes at a time.
+    // No early return, so that the compiler can check many bytes at a time.
     !text.bytes().fold(false, |found, byte| found | control(byte))
 }
 
-/// What is removed from the ends of a code: blanks of any width, and characters that nobody sees.
+/// Whether a character is removed from the ends of a code: blanks of any width, and invisible characters.
 fn is_padding(character: char) -> bool {
     let control = matches!(character, '\t' | '\r' | '\n' | '\u{b}' | '\u{c}' | '\u{85}');
     (character.is_whitespace() && !control) || is_zero_width(character)
 }
 
-/// What a text field holds, in a few characters and harmless on a terminal.
+/// The content of a text field for a message: shortened, and safe to print on a terminal.
 fn found(value: Stored<'_>) -> String {
     match value {
         Stored::Missing => "is missing".to_owned(),

@@ -1,7 +1,8 @@
 //! How the process ends: one enum, the only source of the exit codes.
 //!
-//! Schedulers, alerts and the Kubernetes `podFailurePolicy` act on these numbers, so they never change meaning. The help of every
-//! command, the README and the manifests are tested against this file. 1x means wait, 2x is retried by itself, 3x needs a person.
+//! Schedulers, alerts and the Kubernetes `podFailurePolicy` act on these numbers, so they never change meaning. The
+//! help of every command, the README and the manifests are tested against this file. 1x means wait, 2x is retried
+//! automatically, 3x needs a person.
 
 use std::process::ExitCode;
 
@@ -43,7 +44,7 @@ pub enum Exit {
     CheckFailed = 34,
     /// SIGINT, stopped cleanly.
     InterruptedInt = 130,
-    /// SIGTERM (or SIGHUP, of a terminal that is gone), stopped cleanly.
+    /// SIGTERM, or SIGHUP when the terminal is closed; stopped cleanly.
     InterruptedTerm = 143,
 }
 
@@ -122,7 +123,7 @@ impl Exit {
         }
     }
 
-    /// What happens next, or who has to act.
+    /// What happens next, or who has to act, in a few words for the table of exit codes.
     pub fn next(self) -> &'static str {
         match self {
             Exit::Ok => "nothing",
@@ -138,21 +139,23 @@ impl Exit {
         }
     }
 
-    /// What a person does now, as a sentence for results: for failures that have no more exact advice of their own.
+    /// What a person does now, as a sentence for results. Used when a failure has no more exact advice.
     pub fn next_step(self) -> &'static str {
         match self {
             Exit::Ok => "nothing is left to do",
-            Exit::Unexpected => "look at the log, and report it with the log",
-            Exit::Usage => "correct the command line; --help shows what is possible",
-            Exit::LockHeld => "wait: the other run goes on",
+            Exit::Unexpected => "report this as a bug, with the log",
+            Exit::Usage => "correct the command line; --help lists the options",
+            Exit::LockHeld => "wait: the other run continues",
             Exit::NotDue => "wait until it is due",
             Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => {
                 "`batch-export retry` tries again"
             }
-            Exit::CommitUnknown => "`batch-export retry` finds out what became of the commit",
-            Exit::LeaseLost => "nothing: the other run, or `batch-export retry`, goes on",
-            Exit::Configuration | Exit::CheckFailed => "correct what is named, then start it again",
-            Exit::DriveRejected | Exit::InvalidEntries => "correct what is named; `batch-export retry` goes on then",
+            Exit::CommitUnknown => "`batch-export retry` finds out whether the commit succeeded",
+            Exit::LeaseLost => "do nothing: the other run, or `batch-export retry`, continues",
+            Exit::Configuration | Exit::CheckFailed => "correct what the message names, then run the command again",
+            Exit::DriveRejected | Exit::InvalidEntries => {
+                "correct what the message names; `batch-export retry` then continues"
+            }
             Exit::Exhausted => "fix the cause, then `batch-export unlock` and `batch-export run`",
             Exit::InterruptedInt | Exit::InterruptedTerm => "`batch-export retry` does the work",
         }

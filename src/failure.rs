@@ -6,10 +6,10 @@
 //!   [`Failure`] carries it as its [`Exit`], which alone decides whether `retry` tries again, whether an attempt is used up, and who acts.
 //! - *The message* says what failed and where, in one sentence. It names the resource (host, file, setting, entry) and quotes the
 //!   other side's words cut to what matters. It holds no secret and no order.
-//! - *The next step* is a sentence of its own: what a person does now. [`Failure::next_step`] falls back to what the exit code says. Results,
-//!   messages and logs show it apart from the message.
-//! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion into a [`Failure`]
-//!   stands beside that type. Everything else makes a [`Failure`] at once.
+//! - *The next step* is a sentence of its own: what a person does now. [`Failure::next_step`] falls back to what the
+//!   exit code says. Results, notifications and logs show it apart from the message.
+//! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion
+//!   into a [`Failure`] stands beside that type. All other code makes a [`Failure`] directly.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub enum Stage {
     Lock,
     /// Reading the entries and writing the spool file.
     Generate,
-    /// Bringing the spool file to the destination.
+    /// Storing the spool file at the destination.
     Upload,
     /// The commit transaction, and the marking of remaining rows after it.
     Commit,
@@ -68,7 +68,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// What it is known by in the batch document: the entry, or the row when that names none.
+    /// Its id in the batch document: the entry's id, or the row's when the row names no entry.
     pub fn id(&self) -> &str {
         if self.entry_id.is_empty() { &self.row_id } else { &self.entry_id }
     }
@@ -82,7 +82,7 @@ pub struct Failure {
     pub exit: Exit,
     /// What failed and where, in one sentence, without secrets.
     pub message: String,
-    /// What to do next, as a sentence or a command, when it is more than the exit code says.
+    /// What to do next, as a sentence or a command, when there is better advice than the exit code's.
     pub next: Option<String>,
     /// The refused entries, when that is the reason.
     pub invalid: Vec<Invalid>,
@@ -105,7 +105,7 @@ impl Failure {
         self
     }
 
-    /// What to do next: as given, else what the exit code says.
+    /// What to do next: this failure's own advice, else the exit code's.
     pub fn next_step(&self) -> &str {
         self.next.as_deref().unwrap_or(self.exit.next_step())
     }

@@ -1,7 +1,7 @@
-//! Opening files by names that anybody may have made.
+//! Opening files whose names other users may have created.
 //!
-//! Risk: a name in a shared folder may be a FIFO, whose opening waits for ever, or a link to somewhere else. So such names are opened without
-//! following a link and without waiting, and used only when they are regular files.
+//! Risk: a name in a shared folder may be a FIFO, and opening it waits for ever, or a link to a file elsewhere. So such
+//! names are opened without following links and without waiting, and used only when they are regular files.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,8 @@ use rustix::fs::{Mode, OFlags};
 /// Opens an existing regular file for reading.
 ///
 /// # Errors
-/// What the file system says; `InvalidInput` for anything that is no regular file: a FIFO, a device, a socket, a link, a folder.
+/// The file system's error; `InvalidInput` for anything but a regular file: a FIFO, a device, a socket, a link, a
+/// folder.
 pub fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {

@@ -1,4 +1,4 @@
-//! The machine that the program runs on, as people know it.
+//! The name of the machine that the program runs on.
 
 /// The host name, for records that tell who did something.
 pub fn host_name() -> String {

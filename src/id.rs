@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 pub struct Id(pub [u8; 12]);
 
 impl Id {
-    /// Stands for an id that a document lacks: no generator makes it.
+    /// Used for an id that a document lacks; no id generator makes it.
     pub const ABSENT: Id = Id([0; 12]);
 
     /// The id of 24 hexadecimal digits; `None` for anything else.

@@ -2,23 +2,33 @@
 //!
 //! # The story
 //!
-//! A scheduler starts `batch-export run` at 18:00. A *pass* acquires the batch document of the business date (lock), reads everything
-//! that is due at one instant of the database into a spool file (generate), stores that file at the destination under an id that was
-//! written down before (upload), and makes it official in one transaction (commit). `batch-export retry` finishes what did not get that
-//! far. Nothing that matters lives in memory between two invocations.
+//! A scheduler starts `batch-export run` at 18:00. A *pass* acquires the batch document of the business date (lock),
+//! writes everything that is due at one snapshot of the database into a spool file (generate), stores that file at the
+//! destination under an id that was written into the database before (upload), and makes it official in one transaction
+//! (commit). `batch-export retry` finishes a batch whose pass failed or was interrupted. Nothing that matters lives in
+//! memory between two invocations.
 //!
 //! # The words
 //!
-//! - *Batch*: one business date and its one document in `exportbatches`: lock, state, retry schedule and manifest in one.
+//! - *Batch*: one business date and its one document in `exportbatches`: lock, state, retry schedule and manifest.
+//! - *Cut-off*: the instant that closes a business date. A row is due when its `scheduledFor` is at or before it.
 //! - *Claim*: the right to work on a batch, won by one atomic update. It names the batch, the fence and the attempt.
-//! - *Lease*: how long a claim is good without a renewal, by the database's clock. A dead holder loses the batch when the lease ends.
-//! - *Fence*: a number in the batch document that grows at every claim. Every write of a holder is filtered by its own fence, so that a
-//!   holder who was paused past the lease can write nothing more.
+//! - *Lease*: how long a claim is valid without a renewal, by the database's clock. A crashed holder loses the batch
+//!   when the lease ends.
+//! - *Fence*: a number in the batch document that grows at every claim. Every write of a holder is filtered by its own
+//!   fence, so a holder that was paused longer than the lease can write nothing more.
 //! - *Spool*: the generated file on the local disk, private, before it is stored at the destination.
-//! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never becomes official.
-//! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch that is marking.
-//! - *Marking*: setting exported rows to `completed`. A large batch is official after its commit while rows are still to be marked.
-//! - *Roll forward*: to finish the marking of a committed batch, by whoever comes next.
+//! - *Installation*: the name of one database's batches, kept in the ledger. Every stored file carries it, so that the
+//!   file itself tells whose it is, also after the database was restored or copied.
+//! - *Adopt*: to use a file that an earlier attempt stored, when its content is the same.
+//! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never
+//!   becomes official.
+//! - *Seal*: to write the batch number on a committed file. Nobody removes a sealed file, whatever the database says.
+//! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch
+//!   that is marking.
+//! - *Marking*: setting exported rows to `completed`. A large batch is official after its commit, while some of its
+//!   rows are still to be marked.
+//! - *Roll forward*: to finish the marking of a committed batch; any later run does it.
 //! - *Hold*: to keep an invalid entry out of the file and mark its row `failed`, while the others are exported.
 //! - *Carried over*: due by the cut-off of an earlier day, exported today.
 //!
@@ -28,7 +38,7 @@
 //!                 (no document)
 //!                      | claim
 //!                      v
-//!    +----------->  running  ------------------------> empty      nothing was due
+//!    +----------->  running  ------------------------> empty      nothing was due; a later claim tries again
 //!    |               |    |
 //!    | claim, when   |    | commit: all rows marked
 //!    | due again     |    +--------------------------> completed
@@ -39,42 +49,54 @@
 //!    +------------ failed
 //!                    | the last retry failed
 //!                    v
-//!                 exhausted     until a person unlocks it: then failed, due at once, all attempts before it
+//!                 exhausted     until a person unlocks it (then failed, due at once, with all attempts),
+//!                               or corrects the entries that it refused (then `retry` claims it)
 //! ```
+//!
+//! A run that crashes leaves its batch `running`; once the lease has ended, the next claim takes the batch over.
 //!
 //! # The path of an entry
 //!
-//! A queue row and its entry are read at a snapshot ([`store::Snapshot`]), checked and written as lines of the spool file ([`csv::Sheet`]), stored with that file ([`destination::Destination::create`]), and become official when the commit transaction
-//! ([`store::Store::commit`]) finds the row still queued and the entry still what the file says; the same transaction marks the row.
+//! 1. A queue row and its entry are read at a snapshot ([`store::Snapshot`]).
+//! 2. The entry is checked and written as lines of the spool file ([`csv::Sheet`]).
+//! 3. The file is stored ([`destination::Destination::create`]).
+//! 4. The commit transaction ([`store::Store::commit`]) checks that the row is still queued and that the entry still has
+//!    the content of the file, and marks the row. From then on the file is official.
+//! 5. The file is sealed ([`destination::Destination::seal`]).
 //!
 //! # The path of a failure
 //!
-//! It gets its exit code where it arises ([`failure`] has the rules), travels up as a [`failure::Failure`], is written into the batch
-//! document with the time of the next retry (`pass::record`), shown as the result ([`outcome`]), told to people ([`notify`]), and is the
-//! exit code of the process ([`exit::Exit`]).
+//! A failure gets its exit code where it arises ([`failure`] has the rules) and travels up as a [`failure::Failure`].
+//! The pass writes it into the batch document with the time of the next retry (`pass::record`). Then the command shows
+//! it as the result ([`outcome`]), notifies people ([`notify`]), and ends the process with its exit code
+//! ([`exit::Exit`]).
 //!
-//! # The map, from the bottom up (imports go down only), with the door of each room
+//! # The map, from the bottom up (imports go down only), with the entry point of each folder
 //!
-//! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`calendar`], [`money`], [`totals`], [`id`]: pure words
-//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: pure words about the work
-//! - [`csv`]: the file, written by a layout; the only user of the csv crate. Door: [`csv::Sheet`]
+//! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`]: basic types without I/O
+//! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
+//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`], [`reader`]: types of the work, without I/O
+//! - [`csv`]: the file, written by a layout; the only user of the csv crate. Entry point: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
-//! - [`http`]: the one HTTP client, and the way out of this network. Door: [`http::Http`]
-//! - [`store`]: the database; the only user of the mongodb crate. Door: [`store::Store::connect`]
-//! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Door: [`destination::Destination`]
+//! - [`http`]: the one HTTP client, and the proxies. Entry point: [`http::Http`]
+//! - [`store`]: the database; the only user of the mongodb crate. Entry point: [`store::Store::connect`]
+//! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Entry point:
+//!   [`destination::Destination::open`]
 //! - [`outcome`]: what a command reports
-//! - [`pass`]: the story above, readable in one function. Door: [`pass::Pass::run`]
-//! - [`verify`]: the same things, looked at afterwards. Door: [`verify::Verification::check`]
-//! - [`notify`]: people, health checks and metrics, after the result. Door: [`notify::Listeners`]
-//! - [`telemetry`], the log. Door: [`telemetry::start`]
-//! - [`cli`]: the face; the only user of clap and the only writer of stdout. Door: [`cli::main`]
+//! - [`pass`]: the story above, readable in one function. Entry point: [`pass::Pass::run`]
+//! - [`verify`]: checks afterwards that file, records and rows still agree. Entry point:
+//!   [`verify::Verification::check`]
+//! - [`notify`]: notifications, health checks and metrics, after the result. Entry point: [`notify::Listeners`]
+//! - [`telemetry`]: the log. Entry point: [`telemetry::start`]
+//! - [`cli`]: the commands; the only user of clap and the only writer of stdout. Entry point: [`cli::main`]
 //!
 //! # Invariants
 //!
-//! - A file id never changes its content. What is wrong is voided, in the database before it is at the destination.
-//! - Every write of a holder carries its fence; time that decides anything about holders is the database's.
-//! - Rows change in the commit transaction of their batch or, in large batches, after it. Nowhere else.
+//! - A file id never changes its content. A wrong file is voided, in the database first, then at the destination.
+//! - A file of another installation, and a committed file, is never replaced, adopted for other content, or removed.
+//! - Every write of a holder carries its fence. Only the database's clock decides about leases and retries.
+//! - Rows change in the commit transaction of their batch or, in large batches, in the marking after it. Nowhere else.
 //! - Dropped work writes nothing. Only the commit is never dropped.
 //! - Money is integers. Secrets are masked at the sink.
 

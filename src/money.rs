@@ -1,7 +1,7 @@
 //! Money: satang as integers, from the number that JavaScript wrote to the decimal in the file.
 //!
-//! Risk: a rounding that nobody sees: so no amount and no total ever passes through floating point. A `Double` is looked at
-//! once, to see whether it holds a whole number of satang, and is an integer from there on.
+//! Risk: rounding that nobody sees. So no calculation uses floating point. A `Double` is checked once for a whole
+//! number of satang, and is an integer from then on.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use std::fmt;
 /// reached the database.
 pub const MAX_AMOUNT_SATANG: i64 = 1 << 53;
 
-/// A stored number as the database has it, before anything is believed about it.
+/// A number as the database has it, not checked yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     /// Int32 or Int64.
@@ -59,7 +59,7 @@ fn from_double(value: f64) -> Result<i64, String> {
     }
 }
 
-/// Plain digits as far as a person reads them; 1e300 would be 301 of them.
+/// Plain digits for numbers that a person can read; 1e300 would have 301 digits.
 fn digits(value: f64) -> String {
     if value.abs() < 1e20 { format!("{value}") } else { format!("{value:?}") }
 }
@@ -135,7 +135,8 @@ impl Decimal {
         let (coefficient, exponent) = match bits >> 122 & 0b11111 {
             0b11111 => return Err(Special::NaN),
             0b11110 => return Err(Special::Infinity { negative }),
-            // A coefficient of more than 34 digits is not canonical and counts as zero, in this form always, in the other one by value.
+            // A coefficient of more than 34 digits is not canonical and counts as zero. In this form every coefficient
+            // is that long; in the other form it depends on the value.
             0b11000.. => (0, 0),
             _ => (bits & ((1 << 113) - 1), (bits >> 113 & 0x3fff) as i32 - EXPONENT_BIAS),
         };

@@ -1,4 +1,4 @@
-//! What a command reports of a batch: the JSON object of the contract, and the facts behind the text for people.
+//! What a command reports about a batch: the JSON object, and the facts for the text that people read.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ use crate::schema::{self, FormatVersion};
 pub enum Outcome {
     /// The file is official, every row is marked.
     Completed,
-    /// It was so before.
+    /// An earlier run completed the batch.
     AlreadyCompleted,
     /// Nothing was due, which is recorded.
     Empty,
@@ -29,7 +29,7 @@ pub enum Outcome {
     NothingDue,
     /// A dry run: what a pass would export.
     DryRun,
-    /// It did not get that far; named like the exit code.
+    /// The pass failed; named like the exit code.
     Failed(Exit),
 }
 
@@ -48,7 +48,7 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// Whether the batch takes no more rows after it.
+    /// Whether the batch takes no more rows after this outcome.
     pub fn closes_day(self) -> bool {
         match self {
             Outcome::Completed | Outcome::AlreadyCompleted | Outcome::Empty => true,
@@ -105,9 +105,10 @@ pub struct BatchResult {
     pub entries: u64,
     /// Data rows of the file.
     pub rows: u64,
-    /// Entries among them that were due by the previous day's cut-off already.
+    /// Exported entries that were already due by the previous day's cut-off.
     pub carried_over: u64,
-    /// Rows that are due by this batch's cut-off and were queued after it was made; the next day's file takes them.
+    /// Rows that are due by this batch's cut-off but were queued after the batch was committed; the next day's file
+    /// takes them.
     pub late: u64,
     /// Entries because of which nothing was exported.
     pub invalid: Vec<Invalid>,
@@ -133,7 +134,7 @@ pub struct BatchResult {
     pub adopted: bool,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
-    /// Entries that were edited while the commit was under way: the file does not have that.
+    /// Entries that were edited during the commit: the file lacks the edit.
     pub edited_after_read: Vec<Id>,
     /// When `retry` takes it up again, RFC 3339.
     #[serde(serialize_with = "clock::serialize")]
@@ -176,7 +177,7 @@ pub struct ErrorResult {
 }
 
 impl ErrorResult {
-    /// Of a failure; in `stage`, when it arose in one.
+    /// The error of a failure; `stage` when the failure arose in one.
     pub fn of(failure: &Failure, stage: Option<Stage>) -> ErrorResult {
         ErrorResult {
             class: failure.exit.name(),
@@ -194,7 +195,7 @@ pub struct Durations {
     pub lock: u64,
     /// Reading and writing the spool file.
     pub generate: u64,
-    /// Bringing it to the destination.
+    /// Storing it at the destination.
     pub upload: u64,
     /// The commit, and the marking after it.
     pub commit: u64,
@@ -203,7 +204,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Adds to a stage: a regeneration counts again.
+    /// Adds to a stage's time: a stage that runs again adds up.
     pub fn add(&mut self, stage: Stage, ms: u64) {
         *match stage {
             Stage::Lock => &mut self.lock,
@@ -215,7 +216,7 @@ impl Durations {
 }
 
 impl BatchResult {
-    /// A result that knows nothing yet but its batch.
+    /// A result with only its batch filled in.
     pub fn new(command: &'static str, date: NaiveDate) -> BatchResult {
         BatchResult {
             command,
@@ -251,12 +252,12 @@ impl BatchResult {
         }
     }
 
-    /// It ended well.
+    /// Records a success.
     pub fn succeed(&mut self, outcome: Outcome) {
         (self.outcome, self.exit_code) = (outcome, Exit::Ok);
     }
 
-    /// It ended with a failure; in `stage`, when it arose in one.
+    /// Records a failure; `stage` when the failure arose in one.
     pub fn fail(&mut self, failure: &Failure, stage: Option<Stage>) {
         self.exit_code = failure.exit;
         self.outcome = Outcome::Failed(failure.exit);
@@ -264,7 +265,7 @@ impl BatchResult {
         self.error = Some(ErrorResult::of(failure, stage));
     }
 
-    /// Takes over what the file says.
+    /// Takes over the facts of the file.
     pub fn describe_file(&mut self, file: &FileFacts) {
         self.entries = file.entries;
         self.rows = file.rows;
@@ -275,14 +276,14 @@ impl BatchResult {
         self.file = Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
     }
 
-    /// Takes over what was done to the cells of the file.
+    /// Takes over the counts of changed cells.
     pub fn describe_cells(&mut self, tally: &Tally) {
         self.guarded_cells = tally.guarded_cells;
         self.trimmed_cells = tally.trimmed_cells;
         self.dropped_characters = tally.dropped_characters;
     }
 
-    /// Takes over what a batch document says.
+    /// Takes over the facts of a batch document.
     pub fn describe_batch(&mut self, batch: &Batch) {
         self.number = batch.number;
         self.attempt = batch.attempt;

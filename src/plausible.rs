@@ -1,17 +1,19 @@
-//! What may be shown of a value that is refused: only what looks like the thing that was asked for.
+//! How much of a refused value a message may show: only a value that looks like a typing error.
 //!
-//! Risk: a secret in the wrong setting is refused there, and the refusal shows it. A typing error wants to be seen; a key or a password
-//! must not be. So each kind of value says what it looks like, narrowly, and anything else is called "the value".
+//! Risk: a secret in the wrong setting is refused there, and the message shows it. A person needs to see a typing
+//! error, and must not see a key or a password. So each kind of value defines narrowly what it looks like, and anything
+//! else is called "the value".
 
 use crate::secret::{conceal, holds_a_key, is_a_token};
 
-/// The longest path that is looked at, in bytes: no file system takes a longer name, and a key is longer.
+/// The longest text that is taken for a path, in bytes: no file system takes a longer name, and a key is longer.
 const PATH_MAX_BYTES: usize = 255;
 
-/// What is wrong with a value, to stand behind the name of its setting, and what to do about it.
+/// What is wrong with a value, as the predicate of a sentence that begins with the setting's name, and what to do about
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misplaced {
-    /// What it is.
+    /// The predicate.
     pub what: &'static str,
     /// The next step.
     pub next: &'static str,
@@ -30,10 +32,11 @@ const LINE_END: Misplaced = Misplaced {
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
 };
 
-/// What makes a value useless as a path; the value is not shown. One that could be a path and looks like a password is masked from now on.
+/// Refuses a value that cannot be a path, without showing it. A value that could be a path but looks like a password is
+/// masked from now on.
 ///
 /// # Errors
-/// What it is instead.
+/// What the value is instead.
 pub fn check_path(text: &str) -> Result<(), Misplaced> {
     check_line_end(text)?;
     if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || text.contains("{\"") || holds_a_key(text) {
@@ -48,7 +51,7 @@ pub fn check_path(text: &str) -> Result<(), Misplaced> {
     Ok(())
 }
 
-/// One word of some length with letters of both kinds, digits or signs in it, and nothing that a path has.
+/// Whether a text is one long word that mixes upper and lower case, digits or signs and has nothing of a path.
 fn looks_like_a_password(text: &str) -> bool {
     let kinds: [fn(char) -> bool; 4] = [
         |c| c.is_lowercase(),
@@ -61,24 +64,24 @@ fn looks_like_a_password(text: &str) -> bool {
     mixed && text.len() >= 10 && !text.contains(['/', '\\']) && !has_ending
 }
 
-/// What makes a value useless as a name, a code or a person's address; the value is not shown.
+/// Refuses a value that cannot be a name, a code or an email address, without showing it.
 ///
 /// # Errors
-/// What it is instead.
+/// What the value is instead.
 pub fn check_word(text: &str) -> Result<(), Misplaced> {
     check_line_end(text)?;
     let next = "correct it; if that was a secret, replace it: it may be in a log already";
     let has_odd_signs = text.contains("://") || text.contains(['\n', '\r', '{', '"']);
     if has_odd_signs || text.len() > PATH_MAX_BYTES || holds_a_key(text) || is_a_token(text) {
-        return Err(Misplaced { what: "holds something else than a short name", next });
+        return Err(Misplaced { what: "holds more than a short name", next });
     }
     Ok(())
 }
 
-/// A value that ends with a line break, as one from a file with Windows line ends does.
+/// Refuses a value that ends with a line break, as values from a file with Windows line ends do.
 ///
 /// # Errors
-/// That.
+/// Always [`LINE_END`].
 pub fn check_line_end(text: &str) -> Result<(), Misplaced> {
     let one_line = text.trim_end_matches(['\r', '\n']);
     let broken = one_line.len() != text.len() && !one_line.contains(['\n', '{']);

@@ -1,7 +1,7 @@
-//! How far a pass is: counters that the stages raise and a reporter reads.
+//! The progress of a pass: counters that the stages raise and a reporter reads.
 //!
-//! The stages never write to the terminal; they count. So a slow terminal cannot slow an export, and the same numbers serve the
-//! bar, the log line and a test.
+//! The stages only count and never write to the terminal. So a slow terminal cannot slow an export, and the progress
+//! bar, the log line and the tests read the same numbers.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -20,13 +20,13 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A pass begins. Its span makes a reporter's lines lines of that pass; the stage of the pass before it is over.
+    /// Begins a pass, with the span under which a reporter logs.
     pub fn begin(&self, span: Span) {
         self.stage.store(0, Ordering::Relaxed);
         *self.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
     }
 
-    /// The pass; none before it began.
+    /// The span of the pass; an empty span before the first pass.
     pub fn span(&self) -> Span {
         self.span.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_else(Span::none)
     }
@@ -38,7 +38,7 @@ impl Progress {
         self.stage.store(stage as u8 + 1, Ordering::Relaxed);
     }
 
-    /// The total of the current stage has become known.
+    /// Sets the total of the current stage, once it is known.
     pub fn expect(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
     }

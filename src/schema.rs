@@ -1,7 +1,8 @@
-//! The words by which the JSON of this program describes itself: its version, and the closed lists of names and codes.
+//! The parts of the JSON schemas that all objects share: the version, and the closed lists of names and codes.
 //!
-//! Risk: a reader that breaks on a new field, or a change that breaks readers and says nothing. So every object that is printed, logged or
-//! sent has `format_version`: the minor number grows with additions, which readers ignore; the major number with anything else.
+//! Risk: a program that reads the JSON breaks on a new field, or on a change that nobody announced. So every object
+//! that is printed, logged or sent has `format_version`. The minor number grows with additions, which readers ignore;
+//! the major number grows with any other change.
 
 use std::borrow::Cow;
 

@@ -1,10 +1,10 @@
 //! Secrets, and the guarantee that they never reach a log, an error or a stored document.
 //!
-//! Risk: a secret comes back from outside, inside the error of a library or the echo of a server, where no type can stop it; or somebody
-//! typed it into the wrong setting, where nobody expects it. So there are three lines of defence. [`Secret`] keeps a value out of
-//! everything that formats its owner. Every secret is registered as soon as it is seen: [`conceal_typed`] looks at each word of the
-//! command line and each variable before anything parses them. And whatever leaves the process as text goes through [`redact`], which
-//! masks what is registered, and whatever stands where an address has its password.
+//! Risk: a secret comes back inside a library's error or a server's answer, where no type can stop it; or somebody
+//! typed it into the wrong setting. So there are three lines of defence. [`Secret`] keeps a value out of everything
+//! that formats its owner. Every secret is registered as soon as it is seen: [`conceal_typed`] checks each word of the
+//! command line and each environment variable before anything parses them. And all text that leaves the process goes
+//! through [`redact`], which masks registered values and the user and password of every address.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,10 +24,11 @@ const MIN_CHARS: usize = 6;
 /// Everything but the unreserved characters of RFC 3986, as it appears in queries and forms.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// How tokens, keys and client secrets begin that are known by their form: Google's, Slack's, GitHub's, and JSON in base64.
+/// The first characters of well-known tokens, keys and client secrets: Google's, Slack's, GitHub's, and JSON or PEM in
+/// base64.
 const TOKENS: [&str; 8] = ["ya29.", "1//", "GOCSPX-", "AIza", "xox", "ghp_", "eyJ", "LS0tLS1"];
 
-/// Addresses that are secrets as a whole: whoever knows one can write to it.
+/// Addresses that are secrets as a whole: anybody who knows one can post to it.
 const SECRET_ADDRESSES: [&str; 5] =
     ["/api/webhooks/", "hooks.slack.com/", "hc-ping.com/", "api.telegram.org/bot", "webhook.office.com/"];
 
@@ -39,14 +40,14 @@ static CONCEALED: RwLock<Vec<String>> = RwLock::new(Vec::new());
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a value into custody, and registers it.
+    /// Registers the value and wraps it.
     pub fn new(value: impl Into<String>) -> Secret {
         let value = value.into();
         conceal(&value);
         Secret(value)
     }
 
-    /// The value itself, for the one place that has to send it.
+    /// The value itself, for code that has to send it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -81,8 +82,8 @@ pub fn conceal(value: &str) {
     concealed.sort_by_key(|text| std::cmp::Reverse(text.len()));
 }
 
-/// Registers whatever may be secret in a word of the command line, a variable, or a file that one of them names. By its form, before
-/// anything parses it: what is wrong with it is not known yet.
+/// Registers everything that may be secret in a word of the command line, in a variable, or in a file that one of them
+/// names. It goes by the form alone, before anything parses the text, because the error of a failed parse may show it.
 pub fn conceal_typed(text: &str) {
     if let Some((_, address)) = text.split_once("://") {
         address.match_indices('@').for_each(|(at, _)| conceal_user(&address[..at]));
@@ -97,7 +98,7 @@ pub fn conceal_typed(text: &str) {
     }
 }
 
-/// Registers `user:password`, and the parts into which a parser cuts a password that is not percent-encoded.
+/// Registers `user:password`, and the parts into which a URL parser splits a password that is not percent-encoded.
 pub fn conceal_user(user: &str) {
     conceal(user);
     let Some((_, password)) = user.split_once(':') else { return };
@@ -106,7 +107,7 @@ pub fn conceal_user(user: &str) {
     password.split(['@', '/', '?', '#', ':', '[', ']']).for_each(conceal);
 }
 
-/// Whether a word has the form of a token or key that is known by its beginning.
+/// Whether a word begins like a well-known token or key.
 pub fn is_a_token(word: &str) -> bool {
     word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token))
 }
@@ -117,7 +118,7 @@ pub fn holds_a_key(text: &str) -> bool {
     is_plain(text) || from_base64(text).is_some_and(|decoded| is_plain(&decoded))
 }
 
-/// The text that a text is the base64 of, with or without padding, in one line or several.
+/// Decodes base64 text, with or without padding, in one line or several; `None` when it is not base64 of UTF-8 text.
 pub fn from_base64(text: &str) -> Option<String> {
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -133,7 +134,7 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-/// The text with every registered value masked, and with it what stands before the `@` of an address.
+/// The text with every registered value masked, and with the user and password of every address masked.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let concealed = CONCEALED.read().unwrap_or_else(PoisonError::into_inner);
     let text = concealed.iter().fold(Cow::Borrowed(text), |text, secret| {
@@ -145,7 +146,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Masks what stands between `://` and the last `@` of a word; `None` when there is no such word. A path has no user.
+/// Masks the text between `://` and the last `@` of a word; `None` when there is no such word. A `file://` path has no
+/// user and stays.
 fn mask_users(text: &str) -> Option<String> {
     let mut masked = String::new();
     let mut rest = text;

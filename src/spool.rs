@@ -1,8 +1,8 @@
 //! The spool file: the CSV of one attempt, complete on the local disk before anything leaves the machine.
 //!
-//! It holds a company's books, so it is private (0600), and it is removed on every way out. A killed process cannot remove its
-//! file, so each file is locked while its owner lives, and the next run in the folder removes those that nobody holds. (A process
-//! id in the name would not do: containers that share a folder do not share process ids.)
+//! It holds a company's books, so it is private (0600), and it is removed on every way out. A killed process cannot
+//! remove its file, so each file is locked while its owner lives, and the next run in the folder removes those that
+//! nobody holds. A process id in the name would not help: containers that share a folder do not share process ids.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -45,7 +45,7 @@ impl<W: Write> Digesting<W> {
         Digesting { out, sha256: Sha256::new(), md5: Md5::new(), bytes: 0 }
     }
 
-    /// What it was written to, and what was written.
+    /// The inner writer, and the digests of everything written.
     pub fn finish(self) -> (W, Digests) {
         let (sha256, md5) = (hex::encode(self.sha256.finalize()), hex::encode(self.md5.finalize()));
         (self.out, Digests { bytes: self.bytes, sha256, md5 })
@@ -77,10 +77,10 @@ pub struct Spool {
 }
 
 impl Digesting<NamedTempFile> {
-    /// Creates an empty spool file in `folder`, after removing what killed runs of this host left there.
+    /// Creates an empty spool file in `folder`, after removing the files that killed runs of this host left there.
     ///
     /// # Errors
-    /// Whatever the file system says; the caller names the folder.
+    /// The file system's error; the caller names the folder.
     pub fn create(folder: &Path) -> io::Result<SpoolWriter> {
         remove_leftovers(folder);
         loop {
@@ -95,7 +95,7 @@ impl Digesting<NamedTempFile> {
     /// Completes the file.
     ///
     /// # Errors
-    /// Whatever the file system says, a full disk among others.
+    /// The file system's error, such as a full disk.
     pub fn into_spool(mut self) -> io::Result<Spool> {
         self.flush()?;
         let (file, digests) = self.finish();
@@ -117,13 +117,14 @@ impl Spool {
     /// A new handle on the file, at its beginning.
     ///
     /// # Errors
-    /// When the file was removed behind our back, or no more files can be opened.
+    /// When somebody removed the file, or no more files can be opened.
     pub fn open(&self) -> io::Result<File> {
         self.file.reopen()
     }
 }
 
-/// Removes the spool files that nobody holds. What cannot be opened or locked is somebody else's.
+/// Removes the spool files that no process holds. A file that cannot be opened or locked belongs to another process or
+/// user, and stays.
 fn remove_leftovers(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
@@ -135,7 +136,7 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Takes the lock that lives as long as the open file: the kernel drops it with the process, whatever killed that.
+/// Locks the file for as long as it is open. The kernel releases the lock when the process ends, however it ends.
 fn hold(file: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }

@@ -1,7 +1,7 @@
-//! The wish to stop: a signal, seen by every stage at its next point of rest.
+//! Stopping by a signal.
 //!
-//! A stage is never asked whether it should stop; it is dropped where it waits. So nothing in here can be forgotten by a stage, and
-//! what must not be dropped (the commit) is simply not run under it.
+//! A stage does not check for signals: it is dropped at the point where it waits. So no stage can forget the check. The
+//! commit, which must not be dropped, does not run under [`Stop::until_signal`].
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ pub enum Signal {
     Interrupt,
     /// What schedulers send.
     Terminate,
-    /// The terminal is gone: a connection broke under somebody who works by hand.
+    /// The terminal was closed, or its connection broke.
     HangUp,
 }
 
 impl Signal {
-    /// The exit code that says so.
+    /// The exit code of a run that this signal stopped.
     pub fn exit(self) -> Exit {
         match self {
             Signal::Interrupt => Exit::InterruptedInt,
@@ -31,7 +31,7 @@ impl Signal {
         }
     }
 
-    /// What a command ends with that this signal stopped.
+    /// The failure of a command that this signal stopped.
     pub fn failure(self) -> Failure {
         Failure::new(self.exit(), format!("stopped by {}", self.name()))
     }
@@ -46,15 +46,14 @@ impl Signal {
     }
 }
 
-/// Where the wish is seen. Clones see the same.
+/// Tells whether a signal was received. Clones share the answer.
 #[derive(Clone, Debug)]
 pub struct Stop {
     signal: watch::Receiver<Option<Signal>>,
 }
 
 impl Stop {
-    /// Listens for SIGTERM, SIGINT and SIGHUP from now on, until the process ends. Who started the program under `nohup` wants it to live
-    /// on, and no handler takes the place of that.
+    /// Listens for SIGTERM, SIGINT and SIGHUP from now on, until the process ends. Under `nohup` SIGHUP stays ignored.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
@@ -70,8 +69,8 @@ impl Stop {
             };
             tracing::warn!("{} received, stopping", signal.name());
             sender.send_replace(Some(signal));
-            // The channel stays open, so that a late listener still sees the value. Who asks twice does not want to wait: what is left
-            // behind is what a crash leaves.
+            // The channel stays open, so that a late listener still sees the value. A second signal ends the process at
+            // once and leaves what a crash leaves.
             let second = tokio::select! {
                 _ = interrupt.recv() => Signal::Interrupt,
                 _ = terminate.recv() => Signal::Terminate,
@@ -91,7 +90,7 @@ impl Stop {
     /// Runs work until it ends or a signal comes; then the work is dropped where it waits.
     ///
     /// # Errors
-    /// Those of the work, and the failure that a signal is.
+    /// The errors of the work, and [`Signal::failure`].
     pub async fn until_signal<T, E: Into<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -106,7 +105,7 @@ impl Stop {
     /// Runs work until it ends; after a signal it has this long left, and is then dropped where it waits.
     ///
     /// # Errors
-    /// Those of the work, and the failure that a signal is.
+    /// The errors of the work, and [`Signal::failure`].
     pub async fn with_grace<T>(
         &self,
         grace: Duration,
@@ -130,7 +129,7 @@ impl Stop {
         let received = signal.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
         match received {
             Some(signal) => signal,
-            // The listener is gone, so no signal will ever come.
+            // The task that listens has ended, so no signal will ever come.
             None => std::future::pending().await,
         }
     }

@@ -1,7 +1,7 @@
-//! The log, on stderr: what happens while it happens.
+//! The log, on stderr.
 //!
-//! Everything is masked at the sink: a secret that a library puts into its own message is caught there, whatever the level. Libraries
-//! that log tokens by habit are capped below any level that a flag can reach.
+//! Secrets are masked at the sink, also in the messages of libraries and at every level. Libraries that log tokens at
+//! their lower levels are capped above those levels, and no flag lifts the cap.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -23,7 +23,7 @@ use crate::trace;
 pub enum Level {
     /// Errors only.
     Quiet,
-    /// What an operator wants to see.
+    /// What an operator needs to see.
     Normal,
     /// Each step.
     Verbose,
@@ -63,20 +63,20 @@ pub fn start(level: Level, json: bool, colour: bool) {
     }
 }
 
-/// Something on the terminal that stands below the log, and makes way for a line of it.
+/// A progress bar below the log on the terminal, which moves out of the way while a log line is written.
 pub trait Footer: Send + Sync {
-    /// Calls `write` once, while nothing stands where it writes.
+    /// Calls `write` once, while the bar is hidden.
     fn make_way(&self, write: &mut dyn FnMut());
 }
 
 static FOOTER: RwLock<Option<Arc<dyn Footer>>> = RwLock::new(None);
 
-/// From now on this stands below the log, or nothing.
+/// Sets the bar below the log; `None` removes it.
 pub fn set_footer(footer: Option<Arc<dyn Footer>>) {
     *FOOTER.write().unwrap_or_else(PoisonError::into_inner) = footer;
 }
 
-/// A line of the JSON log, as far as readers may rely on it: an event has fields of its own beside these.
+/// A line of the JSON log. Readers may rely on these fields; an event adds fields of its own.
 #[derive(JsonSchema)]
 pub struct LogLine {
     /// Version of this object.
@@ -87,7 +87,7 @@ pub struct LogLine {
     /// When, RFC 3339, UTC.
     #[schemars(extend("format" = "date-time"))]
     pub timestamp: String,
-    /// How urgent it is.
+    /// The level of the event.
     #[schemars(extend("enum" = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]))]
     pub level: String,
     /// What happened, for a person.
@@ -96,7 +96,7 @@ pub struct LogLine {
     /// Where in the program, with `-vv`.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// What it belongs to.
+    /// The pass that the line belongs to.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub span: Option<LogSpan>,
 }
@@ -112,13 +112,13 @@ pub struct LogSpan {
     /// Its attempt; 0 before it is acquired.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
-    /// The stage that goes on.
+    /// The present stage.
     #[schemars(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
 }
 
-/// Stderr behind the masking of secrets; one event is one write. The version and the trace are added here, because here every line comes by,
-/// also those of libraries and those outside of a pass.
+/// Stderr behind the masking of secrets; one event is one write. The version and the trace are added here, because
+/// every line passes here, also lines of libraries and lines outside of a pass.
 #[derive(Clone, Copy)]
 struct Sink {
     json: bool,

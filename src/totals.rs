@@ -1,11 +1,11 @@
-//! Control totals: what proves that nothing was lost on the way.
+//! Control totals: the counts and sums that prove that no row was lost.
 //!
 //! The result, the batch document, the ExportLog, the notification and a recount of the file must all agree on them, so they are one
 //! type with one way of adding, in 128 bits.
 
 use crate::money::Baht;
 
-/// The control totals of a file: what the accountant compares, and what every record of the batch must agree on.
+/// The control totals of a file. The accountant compares them, and every record of the batch must agree on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ControlTotals {
     /// Journal entries.

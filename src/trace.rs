@@ -1,13 +1,13 @@
 //! The trace that this invocation is part of, by `TRACEPARENT` (W3C Trace Context), where a scheduler sets one.
 //!
-//! Only its id is used: it is in every line of the log, in the JSON result and in the message, so that all of them are found from the
-//! scheduler's own trace.
+//! Only the trace id is used. It is in every line of the log, in the JSON result and in the notification, so that all
+//! of them can be found from the scheduler's trace.
 
 use std::sync::OnceLock;
 
 static CURRENT: OnceLock<String> = OnceLock::new();
 
-/// From now on this process is part of the trace of a `TRACEPARENT`; one that is malformed is passed over, as the standard wants it.
+/// Makes this process part of the trace of a `TRACEPARENT`. A malformed value is ignored, as the standard requires.
 pub fn join(traceparent: &str) {
     if let Some(id) = trace_id(traceparent) {
         let _ = CURRENT.set(id.to_owned());

@@ -1,10 +1,12 @@
-//! The fourth stage: the file becomes official, or nothing happens.
+//! The fourth stage: the file becomes official, or nothing changes.
 //!
-//! It is the one stage that a signal does not drop: an abandoned commit would leave an outcome that nobody knows. It ends within
-//! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease needs no cancellation here, because the transaction itself checks the fence.
+//! Risk: a commit that is dropped half way has an unknown outcome. So a signal does not drop this stage; it ends within
+//! [`COMMIT_LIMIT`](crate::store::COMMIT_LIMIT). A lost lease does not cancel it either, because the transaction itself
+//! checks the fence.
 //!
-//! After the commit the entries are read once more: an edit that was acknowledged while the commit was under way is in no file, and people
-//! hear of it at once. It goes side by side with the marking of a large batch, and may be stopped like that.
+//! After the commit the file is sealed ([`super::seal`]), and the entries are read once more: an edit that was
+//! acknowledged during the commit is in no file, and the result lists it. This read runs beside the marking of a large
+//! batch, and a signal stops both.
 
 use futures_util::future::join;
 
@@ -19,7 +21,7 @@ use crate::outcome::Outcome;
 use crate::spool::Spool;
 use crate::store::{Claim, CommitError, CommitRequest, Committed, already_logged};
 
-/// What became of the commit.
+/// How the commit ended.
 pub(super) enum CommitOutcome {
     /// Committed, every row marked.
     Completed,
@@ -40,7 +42,7 @@ impl Pass<'_> {
     ) -> Result<CommitOutcome, Failure> {
         let began = report.enter(Stage::Commit);
         self.progress.enter(Stage::Commit, file.entries);
-        // The last moment at which a stop means that nothing happened.
+        // The last check for a signal or a lost lease: after it the commit runs to its end.
         self.under(lease, async { Ok(()) }).await?;
         lease.pause();
         let request = CommitRequest {
@@ -60,7 +62,8 @@ impl Pass<'_> {
         let outcome = match committed {
             Ok(committed) => {
                 tracing::debug!(number = committed.number, marking = committed.marking, "committed");
-                // From here on nobody holds the batch, and what fails is recorded by what is left to do.
+                // From here on nobody holds the batch. A failure needs no record: the state of the batch shows what is
+                // left to do.
                 report.claim = None;
                 report.result.number = Some(committed.number);
                 self.after_commit(&request, &committed, report).await
@@ -74,7 +77,7 @@ impl Pass<'_> {
         outcome
     }
 
-    /// Marks the rows if the commit did not, and reports the entries that were edited under it.
+    /// Seals the file, marks the rows that the commit left, and reports entries that were edited during the commit.
     async fn after_commit(
         &self,
         request: &CommitRequest<'_>,
@@ -93,12 +96,12 @@ impl Pass<'_> {
                 let ids: Vec<String> = edited.iter().take(10).map(|id| id.to_string()).collect();
                 tracing::warn!(
                     entries = edited.len(),
-                    "entries were edited while the batch was committed, and the file does not have that: {}",
+                    "entries were edited during the commit, and the file lacks those edits: {}",
                     ids.join(", ")
                 );
                 report.result.edited_after_read = edited;
             }
-            Err(failure) => tracing::warn!("whether entries were edited during the commit is not known: {failure}"),
+            Err(failure) => tracing::warn!("it is not known whether entries were edited during the commit: {failure}"),
         }
         report.result.succeed(marked?);
         Ok(CommitOutcome::Completed)
@@ -112,10 +115,11 @@ impl Pass<'_> {
             CommitError::Unknown(message) => {
                 Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
             }
-            // Nothing is committed, and it might have been if it had gone on trying: an interruption, which costs no attempt.
+            // A signal ended the retries of the commit, and nothing is committed: an interruption, which uses up no
+            // attempt.
             CommitError::Failed(error) => match self.stop.requested() {
                 Some(signal) => {
-                    tracing::warn!("the commit did not take place: {error}");
+                    tracing::warn!("the batch was not committed: {error}");
                     Err(signal.failure())
                 }
                 None => Err(error.into()),

@@ -1,7 +1,7 @@
-//! A batch that was refused for its entries is due again by itself, once people have corrected them.
+//! A batch that failed because of invalid entries becomes due again once they are corrected; no `unlock` is needed.
 //!
-//! Correcting an entry, cancelling it or taking it from the queue is the person's act; nobody should have to unlock the batch as well. Whether
-//! it happened is found out as a run finds it: by a generation that is written nowhere.
+//! A person corrects an entry, cancels it or takes it out of the queue. A generation that writes to nowhere finds out
+//! whether that happened, by the same rules as a run.
 
 use std::io;
 
@@ -14,7 +14,8 @@ use crate::failure::{Failure, Invalid};
 use crate::spool::Digesting;
 
 impl Pass<'_> {
-    /// Whether none of the entries that the last attempt refused is due and invalid any more. `false` for a batch that ended otherwise.
+    /// Whether every entry that the last attempt refused is valid now or no longer due. `false` when the last attempt
+    /// ended for another reason.
     pub(super) async fn is_corrected(&self, batch: &Batch) -> Result<bool, Failure> {
         if batch.refused.is_empty() {
             return Ok(false);

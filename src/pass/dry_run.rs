@@ -1,4 +1,4 @@
-//! A pass that only looks: generates, counts and totals, and writes nothing anywhere, not even a spool file.
+//! A dry run: it generates, counts and totals, and writes nothing, not even a spool file.
 
 use std::io;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::outcome::{BatchResult, Outcome};
 use crate::spool::Digesting;
 
 impl Pass<'_> {
-    /// What a pass over this date would export now.
+    /// Reports what a pass over this date would export now.
     pub async fn dry_run(&self, request: Request) -> BatchResult {
         let batch = BatchId::new(request.date);
         let span = tracing::info_span!("pass", %batch, attempt = 0, stage = Stage::Generate.name());

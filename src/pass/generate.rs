@@ -1,11 +1,10 @@
-//! The second stage: everything that is due, at one instant of the database, as a spool file.
+//! The second stage: writes everything that is due at one snapshot into a spool file.
 //!
-//! Rows are joined with their entries; each is exported, held back or refused. Entries are fetched while the rows are still being found,
-//! which saves a third of the time of a large day. Risk: the file is half written when a row turns up that should have changed it, one that
-//! belongs further up or a second one for the same entry. Then that file is thrown away, and made again at the same snapshot from
-//! all the rows.
+//! Each due row is joined with its entry, which is exported, held back or refused. Entries are fetched while the search for rows still goes on, which saves a third of the time of a large day.
 //!
-//! The stage has a limit and can be dropped at any chunk; then the spool file goes with it.
+//! Risk: the file is half written when the search finds a row that belongs further up, or a second row for the same entry. Then the file is discarded and generated again at the same snapshot, from all the rows.
+//!
+//! The stage has a time limit and can be dropped at any chunk; its spool file is then removed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
@@ -34,14 +33,15 @@ use crate::store::{
 
 /// Times that a new snapshot is taken because the server could not serve the old one.
 const SNAPSHOT_TRIES: u32 = 6;
-/// Before the second of them; longer before each further one.
+/// The wait before the second try; it grows before each further one.
 const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Rows that one commit can hold back. More of them are no exceptions but a fault of the application, which a person should see.
+/// The most rows that one commit holds back. More invalid rows point to a fault of the application, which a person
+/// should see.
 const HELD_MAX: usize = 10_000;
 
 impl Pass<'_> {
-    /// Writes everything that is due, as it was at one instant of the database, into a spool file.
+    /// Writes everything that is due at a new snapshot into a spool file.
     pub(super) async fn generate(
         &self,
         lease: &Lease,
@@ -70,7 +70,7 @@ impl Pass<'_> {
         Ok(generated)
     }
 
-    /// What decides the bytes of the file, as it is stored with the batch.
+    /// The settings that decide the bytes of the file, as they are stored with the batch.
     pub(super) fn export_settings(&self, batch: BatchId) -> ExportSettings {
         sheet_options(self.config, batch.date()).to_settings(self.config.invalid.name())
     }
@@ -94,18 +94,18 @@ impl Pass<'_> {
     fn spool_failed(&self, error: &io::Error) -> Failure {
         let folder = self.config.spool_dir.display();
         Failure::configuration(format!("the spool file in {folder} cannot be written: {error}"))
-            .next("free space there, or set BATCH_EXPORT_SPOOL_DIR to a private folder with room for the file")
+            .next("free space there, or set --spool-dir to a private folder with room for the file")
     }
 }
 
-/// What decides the bytes of the file.
+/// The settings that decide the bytes of the file.
 pub(super) fn sheet_options(config: &Config, business_date: NaiveDate) -> SheetOptions {
     SheetOptions {
         layout: config.layout.clone(),
         encoding: config.encoding,
         zone: config.calendar.zone,
         business_date,
-        // That of the snapshot, once there is one.
+        // Set once there is a snapshot.
         batch_number: 0,
         contra_account: config.contra_account.clone(),
     }
@@ -116,7 +116,7 @@ pub(super) fn passed_limit(limit: Duration) -> Failure {
     Failure::new(Exit::GenerateTimeout, message).next("raise --generate-timeout if this repeats")
 }
 
-/// A generated file and what it stands for.
+/// A generated file, with the rows and totals that belong to it.
 pub(super) struct Generated<F> {
     /// The file.
     pub(super) file: F,
@@ -124,15 +124,15 @@ pub(super) struct Generated<F> {
     pub(super) ledger: Ledger,
     /// Every due row, in order.
     pub(super) rows: Vec<RowKey>,
-    /// What each chunk of rows and their entries looked like.
+    /// Fingerprints of each chunk of rows and entries, which the commit compares.
     pub(super) fingerprints: Vec<Fingerprint>,
     /// Rows that are held back, in order, with the reason.
     pub(super) held: Vec<(RowKey, String)>,
-    /// Control totals of the file, and what was done to its cells.
+    /// Control totals of the file, and the counts of changed cells.
     pub(super) tally: Tally,
     /// Exported rows that were due by the previous day's cut-off.
     pub(super) carried_over: u64,
-    /// From when until when the exported rows were scheduled.
+    /// The earliest and the latest `scheduledFor` of the exported rows.
     pub(super) exported: Option<Span>,
 }
 
@@ -151,11 +151,11 @@ impl<F> Generated<F> {
 /// What to generate.
 pub(super) struct Window {
     pub(super) cutoff: DateTime<Utc>,
-    /// The previous day's cut-off: what was due by it is carried over.
+    /// The previous day's cut-off: rows that were due by it are carried over.
     pub(super) previous: DateTime<Utc>,
 }
 
-/// A generation, wherever it is written to.
+/// A generation, whatever writer it writes to.
 pub(super) struct Generation<'a> {
     pub(super) window: Window,
     pub(super) options: SheetOptions,
@@ -163,9 +163,9 @@ pub(super) struct Generation<'a> {
     pub(super) progress: &'a Progress,
 }
 
-/// Why the rows have to be read again, all of them before the first is written.
+/// Why the generation starts again, this time with all rows read before the first is written.
 enum Stopped {
-    /// They came in another order than that of the file, or one cannot be addressed.
+    /// A row came out of the file's order, or a row has no usable id.
     Irregular,
     Failed(Failure),
 }
@@ -192,10 +192,9 @@ impl From<Failure> for Stopped {
 }
 
 impl Generation<'_> {
-    /// Generates from a new snapshot into what `out` makes. The ledger was read before.
+    /// Generates from a new snapshot into the writer that `out` makes. The ledger must have been read before the snapshot.
     ///
-    /// Entries are fetched while the rows are still being found. Now and then that cannot give the right file: then it is made again
-    /// at the same snapshot, from all the rows.
+    /// When the rows come out of order, the file is generated again at the same snapshot, from all the rows.
     pub(super) async fn generate<W: Write>(
         &self,
         store: &Store,
@@ -246,7 +245,7 @@ impl Generation<'_> {
         Ok(written)
     }
 
-    /// Whether what was written may go on its way.
+    /// Decides whether the written file may be uploaded, or its invalid entries end the attempt.
     fn judge<W: Write>(
         &self,
         snapshot: &Snapshot,
@@ -257,9 +256,9 @@ impl Generation<'_> {
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         let next = match self.policy {
-            _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported, nor held",
+            _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported or held",
             InvalidPolicy::Fail => "correct them, or export the others with --invalid hold",
-            InvalidPolicy::Hold => "correct them: so many are not held, because the fault is then hardly theirs",
+            InvalidPolicy::Hold => "correct the entries, or the application that made them: so many are not held",
         };
         if self.policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
             refused.extend(bad.iter().map(|(key, reason)| invalid(key, reason.clone())));
@@ -274,8 +273,8 @@ impl Generation<'_> {
     }
 }
 
-/// A new snapshot, and the search for due rows at it. A server that has just made a collection or an index cannot serve a snapshot of it
-/// for a moment.
+/// Takes a new snapshot and starts the search for due rows at it. For a moment after a collection or an index was
+/// created, a server cannot serve a snapshot of it; so this is tried several times.
 async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Result<(Snapshot, DueScan), StoreError> {
     let mut tries = 0;
     loop {
@@ -294,7 +293,7 @@ async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Resul
     }
 }
 
-/// A file, and the rows that it was made from.
+/// A written file, and the rows that it was made from.
 struct Written<W: Write> {
     sheet: Sheet<W>,
     rows: Vec<RowKey>,
@@ -346,7 +345,7 @@ impl<W: Write> Written<W> {
     }
 }
 
-/// What is wrong with a row, whatever its entry says. Empty, and without an allocation, for nearly every one.
+/// The faults of a row, apart from those of its entry. Empty, without an allocation, for nearly every row.
 fn row_faults(row: &DueRow, found: bool, twice: bool, exported: Option<ExportedIn>) -> Vec<String> {
     let mut faults = Vec::new();
     if row.scheduled_ms == NO_DATE {
@@ -368,7 +367,7 @@ fn row_faults(row: &DueRow, found: bool, twice: bool, exported: Option<ExportedI
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
 fn queued_twice<'a>(rows: impl Iterator<Item = &'a RowKey> + Clone) -> Vec<Id> {
-    // Four bytes of hash a row find the few candidates; the ids of all rows would be three times the memory.
+    // Four bytes of hash per row find the few candidates; the ids of all rows would need three times the memory.
     let hash = |entry: &Id| {
         let mut hasher = DefaultHasher::new();
         entry.hash(&mut hasher);
@@ -416,5 +415,5 @@ fn invalid_entries(refused: Vec<Invalid>, next: &str) -> Failure {
 
 fn write_failed(error: io::Error) -> Failure {
     Failure::configuration(format!("the spool file cannot be written: {error}"))
-        .next("free space in the spool folder, or set BATCH_EXPORT_SPOOL_DIR")
+        .next("free space in the spool folder, or set --spool-dir to another one")
 }

@@ -1,9 +1,9 @@
 //! Keeping the lease while a pass works.
 //!
-//! It is renewed every third of its length. A renewal that finds another fence has lost it; one that cannot reach the database is tried
-//! again until the lease would have run out, because giving up earlier helps nobody, and going on later could meet another run. Either
-//! way the pass hears of it at once and is dropped. It does not have to be right about the time: the fence is what keeps a late holder
-//! from doing harm.
+//! The lease is renewed every third of its length. A renewal that finds another fence means that the lease is lost. A
+//! renewal that cannot reach the database is tried again until the lease would have run out: giving up earlier helps
+//! nobody, and going on later could meet another run. In both cases the pass is dropped at once. This clock may be
+//! wrong without harm: the fence refuses every write of a late holder.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ impl Lease {
         Lease { store: store.clone(), claim: claim.clone(), length, told, renewals }
     }
 
-    /// Waits until the lease is lost; tells how.
+    /// Waits until the lease is lost, and says why.
     pub(super) async fn lost(&self) -> String {
         let mut lost = self.told.subscribe();
         match lost.wait_for(Option::is_some).await {
@@ -39,12 +39,12 @@ impl Lease {
         }
     }
 
-    /// Ends the renewals before the commit: they write the document that the transaction writes, and would break it.
+    /// Stops the renewals before the commit: a renewal writes the same document as the transaction, and would abort it.
     pub(super) fn pause(&mut self) {
         self.renewals.abort();
     }
 
-    /// Renews again.
+    /// Starts the renewals again.
     pub(super) fn resume(&mut self) {
         self.renewals = renewals(&self.store, &self.claim, self.length, &self.told);
     }

@@ -1,4 +1,4 @@
-//! The first stage: is it time, and is it ours?
+//! The first stage: checks that the batch is due, and acquires it.
 
 use std::time::Duration;
 
@@ -15,26 +15,28 @@ use crate::reader::Reader;
 use crate::stop::Signal;
 use crate::store::{Acquired, Acquisition, Claim, Records, Refusal, StoreError};
 
-/// How long an acquisition that is under way may still take after a signal.
+/// How long an acquisition may still take after a signal.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
 
-/// How far a cut-off may be ahead of the database's clock: clocks differ a little.
+/// How far a cut-off that has passed by this machine's clock may be ahead of the database's clock: clocks differ a
+/// little.
 const CLOCK_DIFFERENCE_MAX: TimeDelta = TimeDelta::minutes(5);
 /// The same, for a day that is closed before its cut-off.
 const EARLY_MAX: TimeDelta = TimeDelta::hours(24);
 
-/// What the lock led to.
+/// How the lock stage ended.
 pub(super) enum Locked {
-    /// We hold the batch, and this is what the records say.
+    /// This run holds the batch. With the batch and the records that were read beside the acquisition.
     Ours(Claim, Box<Batch>, Records),
-    /// It is official, and rows are still to be marked.
+    /// The file of the batch is official, and rows are still to be marked.
     Marking,
     /// There is nothing to do, and the result says so.
     Done,
 }
 
 impl Pass<'_> {
-    /// Acquires the batch of the date, or says why there is nothing to do, or fails with who holds it and when it is due.
+    /// Acquires the batch of the date, or reports why there is nothing to do, or fails: it is held, not due, or
+    /// exhausted.
     pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
         let began = report.enter(Stage::Lock);
         let mut acquisition = self.acquisition(request)?;
@@ -72,8 +74,8 @@ impl Pass<'_> {
         }
     }
 
-    /// One try to acquire, with the records that are read side by side with it: a look changes nothing, and saves the time of a question of
-    /// its own. A signal that came meanwhile is the third part.
+    /// One try to acquire. The records are read at the same time, which saves a round trip and changes nothing when the
+    /// batch is refused. The third part is a signal that came meanwhile.
     async fn acquire(
         &self,
         acquisition: &Acquisition,
@@ -82,7 +84,8 @@ impl Pass<'_> {
         tokio::select! {
             biased;
             (acquired, records) = &mut acquire => Ok((acquired?, records, None)),
-            // Dropped here, it might be granted all the same and then block the batch until its lease ends.
+            // If the acquisition were dropped here, the server might still grant it, and the batch would be blocked
+            // until the lease ends.
             signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {
                 Ok((Ok(acquired), records)) => Ok((acquired, records, Some(signal))),
                 Ok((Err(_), _)) | Err(_) => Err(signal.failure()),
@@ -90,7 +93,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether there is no batch yet and nothing that one could take: a day that is closed by hand is not closed over nothing.
+    /// Whether there is neither a batch yet nor a due row: `--early` does not close a day with nothing in it.
     async fn nothing_yet(&self, acquisition: &Acquisition) -> Result<bool, Failure> {
         let look = async {
             let exists = self.store.batch(acquisition.batch).await?.is_some();
@@ -105,7 +108,7 @@ impl Pass<'_> {
         let is_today = request.date == calendar.today(now);
         let early = now < due && request.early;
         if early && !is_today {
-            let message = format!("--early is for today only, and {} is to come", request.date);
+            let message = format!("--early is for today only, and {} is a later day", request.date);
             return Err(Failure::new(Exit::Usage, message).next("wait for that day"));
         }
         if now < due && !early {
@@ -138,8 +141,8 @@ impl Pass<'_> {
 }
 
 impl Pass<'_> {
-    /// Compares a cut-off that has passed by this machine's clock with the database's clock. A wrong date on one machine would close a day
-    /// that is still to come.
+    /// Compares a cut-off that has passed by this machine's clock with the database's clock. A wrong date on this
+    /// machine would close a day that has not come yet.
     fn check_clock(&self, cutoff: DateTime<Utc>, early: bool) -> Result<(), Failure> {
         let Some(now) = self.store.now() else { return Ok(()) };
         let allowed = if early { EARLY_MAX } else { CLOCK_DIFFERENCE_MAX };
@@ -148,7 +151,7 @@ impl Pass<'_> {
         }
         let reader = Reader::new(self.config.calendar.zone, now);
         let message = format!(
-            "the clock of this machine is wrong, or the database's is: the cut-off {} has not come yet by the database's clock, which \
+            "the clock of this machine or of the database is wrong: the cut-off {} has not come yet by the database's clock, which \
              shows {}",
             reader.day_and_time(cutoff),
             reader.day_and_time(now)
@@ -197,7 +200,7 @@ fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
     Err(failure)
 }
 
-/// The refusal that names who holds a batch.
+/// The failure that names the holder of a batch.
 pub(super) fn held(batch: &Batch, reader: Reader) -> Failure {
     let holder = batch.holder.as_ref().map_or("a run that left no name".to_owned(), |holder| reader.holder(holder));
     let message = format!("{} is held by {holder}", batch.id);
@@ -215,15 +218,16 @@ fn exhausted(batch: &Batch) -> Failure {
     Failure::new(Exit::Exhausted, message).next(way_on(batch))
 }
 
-/// How an exhausted batch gets going again: by itself, once refused entries are corrected; else a person has to act.
+/// The next step for an exhausted batch: `retry` takes it up once the refused entries are corrected; any other cause
+/// needs an unlock.
 pub fn way_on(batch: &Batch) -> String {
     match batch.refused.is_empty() {
         true => by_hand(batch.id),
-        false => "correct the entries; then `batch-export retry` takes it up by itself".to_owned(),
+        false => "correct the entries; `batch-export retry` then takes the batch up without an unlock".to_owned(),
     }
 }
 
-/// How a person gets an exhausted batch going again.
+/// The next step for an exhausted batch that a person has to unlock.
 fn by_hand(batch: BatchId) -> String {
     let date = batch.date();
     format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")

@@ -1,11 +1,13 @@
 //! The pass: lock -> generate -> upload -> commit.
 //!
-//! [`Pass::stages`] is the story; the stages decide nothing about each other. What holds them together:
+//! [`Pass::stages`] is the story, and no stage decides anything about another one. The rules that they share:
 //!
 //! - Until the commit no row is touched, so a failure, a signal or a crash needs no clean-up in the queue.
-//! - A lost lease or a signal drops the stage where it waits. Dropped work writes nothing more, at the destination neither. Only the
-//!   commit is not dropped: it ends, one way or the other, within a bound.
-//! - Whatever failed after the lock is recorded in the batch document, which is what `retry` goes by ([`record`]).
+//! - A lost lease or a signal drops the stage where it waits. A dropped stage writes nothing more, neither in the
+//!   database nor at the destination. Only the commit is not dropped: it succeeds or fails within a time limit.
+//! - A file at the destination names its owner. The upload adopts or voids only files of this installation
+//!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
+//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]).
 
 mod commit;
 mod corrected;
@@ -42,10 +44,10 @@ use lease::Lease;
 use lock::Locked;
 use record::Report;
 
-/// Times that a file is generated anew because the rows changed under it.
+/// How often a file is generated again because its rows or entries changed before the commit.
 const REGENERATIONS: u32 = 5;
 
-/// What is asked of a pass.
+/// What to do in a pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// `run`, `retry`, `backfill`.
@@ -67,16 +69,16 @@ pub struct Pass<'a> {
     pub store: &'a Store,
     /// Where the file goes.
     pub destination: &'a Destination,
-    /// The wish to stop.
+    /// Tells whether a signal asked the pass to stop.
     pub stop: &'a Stop,
-    /// How far it is.
+    /// Counters of the work done so far.
     pub progress: &'a Progress,
 }
 
 impl Pass<'_> {
-    /// The stages in their order, until the batch is done or one of them fails.
+    /// The stages in their order, until the batch is done or a stage fails.
     ///
-    /// A conflict in the commit means that the file is stale: then it is generated again, at a new instant of the database.
+    /// A conflict in the commit means that the file is stale: the file is then generated again from a new snapshot.
     async fn stages(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let (claim, batch, mut records) = match self.lock(request, report).await? {
             Locked::Ours(claim, batch, records) => (claim, batch, Some(records)),
@@ -95,10 +97,13 @@ impl Pass<'_> {
                 CommitOutcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),
             }
         }
-        Err(Failure::new(Exit::CommitConflict, format!("the rows changed under the batch {REGENERATIONS} times")))
+        Err(Failure::new(
+            Exit::CommitConflict,
+            format!("rows or entries changed before the commit {REGENERATIONS} times"),
+        ))
     }
 
-    /// The batch is official; what is left is the marking.
+    /// The file of the batch is official, and only its marking is left.
     async fn go_on_marking(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let began = report.enter(Stage::Commit);
         let outcome = self.roll_forward(BatchId::new(request.date), report).await?;
@@ -107,7 +112,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// One pass over one batch. Never fails: a failure is in the result, and recorded.
+    /// One pass over one batch. It never returns an error: a failure is in the result and in the batch document.
     pub async fn run(&self, request: Request) -> BatchResult {
         let batch = BatchId::new(request.date);
         let span = tracing::info_span!("pass", %batch, attempt = 0, stage = Stage::Lock.name());
@@ -122,12 +127,12 @@ impl Pass<'_> {
         pass.instrument(span).await
     }
 
-    /// Who reads the result: in the zone of the batch, by the database's clock where that is known.
+    /// The reader of the result: in the zone of the batch, by the database's clock when it is known.
     fn reader(&self) -> Reader {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
-    /// Runs a stage until it ends, a signal comes, or the lease is lost; then it is dropped where it waits.
+    /// Runs a stage until it ends. A signal or a lost lease drops it where it waits.
     async fn under<T>(&self, lease: &Lease, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         tokio::select! {
             biased;

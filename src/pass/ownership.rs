@@ -1,7 +1,6 @@
-//! May this pass use, adopt or give up a file that it finds? A name in the folder is ours or nobody's, and a committed file is final.
+//! Decides whether this pass may adopt or void a file that it finds at the destination, from the owner that the file itself names.
 //!
-//! The database may be older than the destination: restored from a backup, or copied. Then a file knows better whose it is and whether it
-//! was committed. Risk: to take that for a leftover of our own. Whatever is not certain ends the attempt with 31, and nothing is changed.
+//! Risk: the database was restored from a backup, or copied, and takes a committed file for a leftover of an earlier attempt. So every stored file names its installation, and a sealed file its batch number. A file of another installation, and a file that was committed under another number, is never touched. A doubtful case ends the attempt with 31, and nothing is changed.
 
 use super::Pass;
 use crate::batch::{Batch, FileFacts};
@@ -11,10 +10,10 @@ use crate::failure::Failure;
 use crate::spool::Digests;
 use crate::store::{Claim, Ledger};
 
-/// This line of batches at the present snapshot.
+/// The installation at the snapshot of this pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
-    /// The name of the line.
+    /// Its name, from the ledger.
     pub(super) installation: Option<&'a str>,
     /// The number that this commit would allot.
     pub(super) next: i64,
@@ -25,8 +24,8 @@ impl<'a> Line<'a> {
         Line { installation: ledger.installation.as_deref(), next: ledger.number + 1 }
     }
 
-    /// A file under an id of ours that holds what is to be stored: official in a moment, unless it is somebody else's or was committed
-    /// under another number.
+    /// Refuses to adopt a file under this batch's id, although its content is the same: when it is of another
+    /// installation, or was committed under another number.
     pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
         self.refuse_foreign(name, id, owner)?;
         match owner.sealed && owner.number != Some(self.next) {
@@ -35,19 +34,20 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// A file under an id of ours that is to be given up.
+    /// Refuses to void a file under this batch's id: when it is of another installation, or was committed.
     pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
         self.refuse_foreign(name, id, owner)?;
         if owner.sealed { Err(committed(name, id, owner)) } else { Ok(()) }
     }
 
-    /// A file that has the name and that the batch document does not know.
+    /// Refuses a file that has the batch's file name and that the batch document does not know, unless its installation
+    /// and content are the same.
     fn may_take_over(&self, name: &str, found: &Named) -> Result<(), Failure> {
         self.may_adopt(name, &found.id, &found.owner)?;
         if found.owner.installation.is_none() {
             let sha256 = found.sha256.as_deref().unwrap_or("unknown");
             return Err(taken(format!("{name} ({}) exists and is not of this batch (sha256 {sha256})", found.id))
-                .next("nothing on that file tells whose it is: move it away, then run `batch-export retry`"));
+                .next("the file does not name its installation: move it away, then run `batch-export retry`"));
         }
         if found.owner.sealed && (found.same.is_none() || found.given_up) {
             return Err(committed(name, &found.id, &found.owner));
@@ -58,7 +58,7 @@ impl<'a> Line<'a> {
                 found.id
             );
             return Err(taken(message).next(
-                "this database was restored from a backup, or it is a copy: give a copy a folder of its own; after a restore, \
+                "this database was restored from a backup, or it is a copy. For a copy, use another folder; after a restore, \
                  compare that file with the entries, move it away, then run `batch-export retry`",
             ));
         }
@@ -69,8 +69,8 @@ impl<'a> Line<'a> {
         match owner.installation.as_deref() {
             Some(other) if Some(other) != self.installation => Err(taken(format!("{name} ({id}) exists: {}", owner.text()))
                 .next(
-                    "use a folder or a --file-name of its own; so it looks, too, for a database that was restored to before its \
-                     first batch",
+                    "use another folder or another --file-name; a database that was restored to before its first batch also has \
+                     another installation name",
                 )),
             Some(_) | None => Ok(()),
         }
@@ -78,8 +78,8 @@ impl<'a> Line<'a> {
 }
 
 impl Pass<'_> {
-    /// Asks the destination for files of this name before the first byte is sent. One that can be adopted is returned; any other that the
-    /// batch document does not know ends the attempt.
+    /// Asks the destination for files of this name before the first byte is sent. Returns a file that can be adopted;
+    /// any other file that the batch document does not know ends the attempt.
     pub(super) async fn find_taken(
         &self,
         batch: &Batch,
@@ -97,7 +97,8 @@ impl Pass<'_> {
         Ok(adopted)
     }
 
-    /// A refusal is believed only while the batch is ours: the file may be the official one of a run that took over.
+    /// Reports a refusal only while this run holds the batch: otherwise the file may be the official one of a run that
+    /// took over.
     pub(super) async fn unless_taken_over<T>(&self, claim: &Claim, result: Result<T, Failure>) -> Result<T, Failure> {
         match result {
             Err(refused) if refused.exit == Exit::DriveRejected => {
@@ -108,7 +109,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Makes sure that the file of an id, if there is one, was not committed. Asked before it is given up without a look.
+    /// Refuses to void a file that was committed, for callers that have not compared its content.
     pub(super) async fn refuse_committed(&self, file: &FileFacts, line: &Line<'_>) -> Result<(), Failure> {
         match self.destination.owner(&file.id).await? {
             Some(owner) => line.may_void(&file.name, &file.id, &owner),
@@ -117,7 +118,7 @@ impl Pass<'_> {
     }
 }
 
-/// What the batch document knows of its own files.
+/// The batch's own files, from its document.
 pub(super) fn known<'a>(id: &'a str, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
     let mark = Mark { batch: id, installation: line.installation };
     Known { mark, file: batch.file.as_ref(), voided: &batch.voided }
@@ -130,7 +131,7 @@ fn taken(message: String) -> Failure {
 fn committed(name: &str, id: &str, owner: &Owner) -> Failure {
     let number = owner.number.map_or(String::new(), |number| format!(" as number {number}"));
     taken(format!("{name} ({id}) was committed{number}, which this database does not know")).next(
-        "this database was restored from a backup, or it is a copy: give a copy a folder of its own; after a restore, bring back what the \
+        "this database was restored from a backup, or it is a copy. For a copy, use another folder; after a restore, restore what the \
          database lacks, or move that file away once its entries are accounted for",
     )
 }

@@ -1,7 +1,8 @@
-//! Recording how a pass ended: in the result that people see, and in the batch document that `retry` goes by.
+//! Records how a pass ended: in the result that people see, and in the batch document that `retry` works from.
 //!
-//! Risk: a record by a run that lost its lease. Every write here carries the fence, and a lost lease or an unknown commit is not recorded
-//! at all: the document belongs to the other run, or nothing may be written before the outcome is known.
+//! Risk: a run that lost its lease writes into a batch that another run holds. So every write here carries the fence. A
+//! lost lease is not recorded, because the document belongs to the other run; an unknown commit is not recorded,
+//! because its outcome must be found out first.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::store::{Claim, Ended, Ledger};
 /// How long the record of a failure or an interruption may take.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a pass is, and what is known of it.
+/// The stage and claim of a pass, and its result so far.
 pub(super) struct Report {
     pub(super) stage: Stage,
     pub(super) claim: Option<Claim>,
@@ -55,7 +56,7 @@ impl Report {
         self.result.durations_ms.add(self.stage, ms);
     }
 
-    /// What the file says, as far as it is known.
+    /// Takes the facts of the generated file into the result.
     pub(super) fn describe(&mut self, generated: &Generated<Spool>) {
         let digests = generated.file.digests();
         let entries = generated.tally.totals.entries;
@@ -73,7 +74,7 @@ impl Report {
 }
 
 impl Pass<'_> {
-    /// Records that nothing is due, and gives up what an earlier attempt left.
+    /// Records that nothing is due, and voids the file of an earlier attempt.
     pub(super) async fn record_empty(
         &self,
         lease: &Lease,
@@ -104,13 +105,13 @@ impl Pass<'_> {
                 report.result.exit_code = Exit::Exhausted;
                 report.result.outcome = Outcome::Failed(Exit::Exhausted);
                 if let Some(error) = &mut report.result.error {
-                    error.next = format!("that was the last retry: {}", way_on(&batch));
+                    error.next = format!("that was the last retry; {}", way_on(&batch));
                 }
             }
         }
     }
 
-    /// Ends a claim with what went wrong; the document as it is afterwards, when that was recorded.
+    /// Ends a claim and records the failure. Returns the document after the write; `None` when nothing was recorded.
     pub(super) async fn release(&self, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
         let message = &failure.message;
         let ended = match failure.exit {

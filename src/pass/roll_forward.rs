@@ -1,7 +1,8 @@
-//! Rolling a large batch forward: its file is official, some of its rows are not marked yet.
+//! Rolls a large batch forward: its file is official, and some of its rows are not marked yet.
 //!
-//! As long as the ledger names such a batch, its rows still look queued, so no other batch may be generated: it would export them
-//! again. Whoever meets that goes on with the pieces that are left, beside whoever else is at it.
+//! Risk: the rows that are left still look queued, and another batch would export them again. So no batch is generated
+//! while the ledger names a batch that is marking. Any run that finds one marks the pieces that are left, and several
+//! runs may do so at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -20,15 +21,15 @@ use crate::store::{Claim, Ledger, Marked, Records};
 
 /// Pieces that are marked at a time: two connections keep a server busy, and more only collide.
 const PIECES_IN_FLIGHT: usize = 2;
-/// How long to look on while others mark and nothing moves.
+/// How long to wait while other runs mark and no piece completes.
 const MARKING_WAIT: Duration = Duration::from_secs(120);
-/// How long pieces that are under way may still take after a signal.
+/// How long pieces in flight may still take after a signal.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-/// Between two looks.
+/// The wait between two looks.
 const MARKING_POLL: Duration = Duration::from_millis(100);
 
 impl Pass<'_> {
-    /// Marks what remains of a committed batch until a signal comes; the result describes it afterwards.
+    /// Marks the rows that are left of a committed batch, until a signal comes; then describes the batch in the result.
     pub(super) async fn roll_forward(&self, batch: BatchId, report: &mut Report) -> Result<Outcome, Failure> {
         let ours = self.finish_marking(batch).await?;
         let batch = self.store.batch(batch).await?.ok_or_else(|| gone(batch))?;
@@ -36,7 +37,7 @@ impl Pass<'_> {
         Ok(if ours { Outcome::Completed } else { Outcome::AlreadyCompleted })
     }
 
-    /// The ledger, once no batch is being marked. `records`: of a moment ago, or read now.
+    /// The ledger, once no batch is marking. Without `records` it reads them first.
     pub(super) async fn free_ledger(
         &self,
         own_lease: &Lease,
@@ -64,7 +65,7 @@ impl Pass<'_> {
         }
     }
 
-    /// The result of this pass is of its own batch, and says nothing of the other one.
+    /// Logs rows that changed after the commit of the other batch, because the result of this pass does not show them.
     async fn warn_of_changes(&self, other: BatchId) -> Result<(), Failure> {
         let changed = self.store.batch(other).await?.map_or(0, |batch| batch.changed_after_commit.len());
         if changed > 0 {
@@ -73,10 +74,9 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Marks the pieces that are left, and completes the batch. `false`: somebody else completed it.
+    /// Marks the pieces that are left, and completes the batch. `false` when another run completed it.
     ///
-    /// After a signal the pieces that are under way are brought to their ends, for a while: a transaction that is dropped keeps its piece
-    /// from others until the server gives it up, which takes a minute.
+    /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the server aborts it, which takes a minute.
     async fn finish_marking(&self, id: BatchId) -> Result<bool, Failure> {
         self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id)).await
     }
@@ -115,7 +115,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Two at a time. A piece that another process is at is passed over, so that several soon walk side by side.
+    /// Marks two pieces at a time. A piece that another process is marking is skipped, so that several processes share
+    /// the work.
     async fn mark_pieces(&self, batch: &Batch, pieces: Vec<String>) -> Result<Marked, Failure> {
         let mut marked = stream::iter(&pieces)
             .take_while(|_| ready(self.stop.requested().is_none()))
@@ -135,10 +136,10 @@ impl Pass<'_> {
         Ok(self.store.batch(id).await?.is_some_and(|batch| batch.state == State::Marking))
     }
 
-    /// Makes a lost row list anew from the official file.
+    /// Makes a lost row list again from the official file.
     async fn rebuild(&self, batch: &Batch) -> Result<(), Failure> {
         let Some(file) = &batch.file else { return Err(gone(batch.id)) };
-        tracing::warn!(batch = %batch.id, "its row list is lost; it is made anew from the file");
+        tracing::warn!(batch = %batch.id, "the row list is lost; it is made again from the file");
         let unusable =
             |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));
         let mut content = SpoolWriter::create(&self.config.spool_dir).map_err(unusable)?;
@@ -154,7 +155,9 @@ impl Pass<'_> {
         let layout = layout.map_err(|reason| lost_list(batch.id, &reason))?;
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);
         let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
-        let Some(entries) = ids else { return Err(lost_list(batch.id, "its file shows no ids of entries")) };
+        let Some(entries) = ids else {
+            return Err(lost_list(batch.id, "its file has no column with the ids of entries"));
+        };
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
         Ok(())
     }
@@ -162,7 +165,7 @@ impl Pass<'_> {
 
 fn still_marking(other: BatchId) -> Failure {
     let waited = MARKING_WAIT.as_secs();
-    let message = format!("rows of {other} are still to be marked, and nothing moved for {waited} s");
+    let message = format!("rows of {other} are still to be marked, and no piece completed for {waited} s");
     Failure::new(Exit::CommitConflict, message)
 }
 
@@ -173,7 +176,7 @@ fn gone(batch: BatchId) -> Failure {
 
 fn lost_list(batch: BatchId, reason: &str) -> Failure {
     Failure::configuration(format!(
-        "the row list of {batch} in exportbatchrows is lost, and cannot be made anew: {reason}"
+        "the row list of {batch} in exportbatchrows is lost, and cannot be made again: {reason}"
     ))
     .next("restore exportbatchrows, or the file, from a backup; then run `batch-export retry`")
 }

@@ -1,7 +1,6 @@
-//! The seal of a committed file: its batch number on it, and nobody changes it any more as far as the destination can see to that.
+//! Seals a committed file: writes its batch number on the file, and protects the file from changes where the destination can.
 //!
-//! It comes after the commit, because before it nobody knows the number; and at once, because until then a copy of the database could take
-//! the file for a leftover. It never changes the outcome of a pass: the batch is committed, and what failed here is done by `retry`.
+//! The file is sealed after the commit, because the number is known only then; and at once, because a copy of the database could take an unsealed file for a leftover. A failure here never changes the outcome of a pass: the batch is committed, and `retry` seals the file.
 
 use std::time::Duration;
 
@@ -15,25 +14,25 @@ use crate::store::{Ledger, Store};
 /// How long one seal may take before it is left to `retry`.
 const SEAL_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long it may still take after a signal: one or two requests, and nobody has to come for it again.
+/// How long a seal may still take after a signal: it is one or two requests, and saves a retry.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Pass<'_> {
     /// Seals the file that was committed a moment ago.
     pub(super) async fn seal(&self, ledger: &Ledger, file: &FileFacts, report: &Report) {
         let (batch, number, installation) = (report.result.batch, ledger.number + 1, ledger.installation.as_deref());
-        // Adopted with the seal of this very number.
+        // The pass adopted a file that was sealed with this number.
         if file.sealed {
             return;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
         if let Err(failure) = self.stop.with_grace(STOP_GRACE, work).await {
-            tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet, `retry` does it: {failure}");
+            tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
         }
     }
 }
 
-/// Seals the official file of a batch if that is missing. A failure is logged; it stays missing.
+/// Seals the official file of a batch when it is not sealed yet. A failure is logged, and the file stays unsealed.
 pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batch) {
     // Files of earlier versions have no destination, and stay as they are.
     let official = batch.file.as_ref().filter(|file| batch.state.is_committed() && file.destination.is_some());
@@ -57,7 +56,7 @@ async fn put_seal(
     look: bool,
 ) -> Result<(), Failure> {
     let Some(place) = destination.reach(file.destination.as_deref()) else {
-        tracing::info!(%batch, at = file.destination, "the committed file is where these settings do not reach, and is not sealed");
+        tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
         return Ok(());
     };
     let owner = Owner {
@@ -68,12 +67,14 @@ async fn put_seal(
         restricted: false,
     };
     let sealed = tokio::time::timeout(SEAL_LIMIT, place.seal(file, &owner, look)).await;
-    match sealed.map_err(|_| Failure::new(Exit::UploadFailed, format!("not done within {SEAL_LIMIT:?}")))?? {
+    match sealed
+        .map_err(|_| Failure::new(Exit::UploadFailed, format!("the seal was not written within {SEAL_LIMIT:?}")))??
+    {
         Some(restricted) => Ok(store.mark_sealed(batch, &file.id, restricted).await?),
         None => Err(Failure::new(
             Exit::UploadFailed,
             format!("{} is not at the destination as it was committed", file.name),
         )
-        .next("`batch-export verify` tells what became of it")),
+        .next("run `batch-export verify`: it reports what happened to the file")),
     }
 }

@@ -1,8 +1,6 @@
-//! The third stage: the spool file at the destination, once, under an id that was stored beforehand.
+//! The third stage: stores the spool file at the destination, once, under an id that was written into the database before.
 //!
-//! Look first, then act, and write down before acting. The name must be free or ours ([`super::ownership`]). What is there already is adopted when it is the same, voided when it is not;
-//! when it cannot be told, nothing is decided and the attempt fails. Each decision is a fenced write in the database before it is an
-//! action at the destination, so a run that lost its lease stops before it touches anything.
+//! The stage looks first, then records its decision, then acts. The name must be free or of this installation ([`super::ownership`]). A file that is there already is adopted when its content is the same, and voided when it is not; when the content cannot be read, the attempt fails. Each decision is a fenced write in the database before it is an action at the destination, so a run that lost its lease stops before it touches anything.
 
 use std::time::Duration;
 
@@ -20,7 +18,7 @@ use crate::failure::{Failure, Stage};
 use crate::spool::Spool;
 use crate::store::Claim;
 
-/// Times that a look is followed by another one, because something else was stored in between.
+/// How often the stage looks again because another file was stored in between.
 const ROUNDS: u32 = 5;
 
 impl Pass<'_> {
@@ -66,13 +64,14 @@ impl Pass<'_> {
             return Ok((file, true));
         }
         let batch_name = batch.id.to_string();
-        // `issued` in this attempt, hence to the present credentials; `fresh` as long as nothing can be stored under the id.
+        // `issued`: the id was issued in this attempt, hence to the present credentials. `fresh`: nothing can be stored
+        // under the id yet.
         let mut issued = self.choose_id(claim, &batch, &mut file, &line).await?;
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
             batch = self.batch_of(claim).await?;
             let known = known(&batch_name, &batch, &line);
-            // Under an id that was issued a moment ago there is nothing to be seen.
+            // An id that was issued a moment ago has no file yet.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,
                 false => self.destination.look(&file.id, digests, &known).await?,
@@ -85,7 +84,7 @@ impl Pass<'_> {
                     self.remember(claim, &file).await?;
                     return Ok((file, true));
                 }
-                // Another id now might make a second file beside one that only we cannot see.
+                // A new id could make a second file, because these credentials may not see the first one.
                 Look::Absent if taken && self.destination.hides_files() => return Err(unseen(&file)),
                 Look::Absent => {
                     if !fresh {
@@ -117,10 +116,13 @@ impl Pass<'_> {
             }
             fresh = false;
         }
-        Err(Failure::new(Exit::UploadFailed, format!("{} was stored by others {ROUNDS} times in between", file.name)))
+        Err(Failure::new(
+            Exit::UploadFailed,
+            format!("{} was stored by another program {ROUNDS} times during this upload", file.name),
+        ))
     }
 
-    /// Gives up the id of a file, and goes on with a new one.
+    /// Voids the id of a file, and continues with a new id.
     async fn replace_id(
         &self,
         claim: &Claim,
@@ -133,7 +135,8 @@ impl Pass<'_> {
         self.void(claim, &old, Some(file)).await
     }
 
-    /// The id of an earlier attempt, or a new one; stored before anything is sent. `true` when it is new.
+    /// Chooses the id of an earlier attempt or a new one, and stores it in the database before anything is sent. `true`
+    /// when it is new.
     async fn choose_id(
         &self,
         claim: &Claim,
@@ -166,7 +169,7 @@ impl Pass<'_> {
 
     fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
         let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
-        // Checked when it was generated; a total that does not fit never comes this far.
+        // The totals were checked when the file was generated, so they fit.
         let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
         FileFacts {
             id: String::new(),
@@ -201,7 +204,7 @@ fn passed(limit: Duration) -> Failure {
     Failure::new(Exit::UploadFailed, format!("the upload passed its limit of {}", humantime::format_duration(limit)))
 }
 
-/// Drive refuses the id because a file has it, and says that there is none when it is looked at.
+/// Drive refuses the id because a file has it, and reports no such file when asked for it.
 fn unseen(file: &FileFacts) -> Failure {
     let FileFacts { name, id, .. } = file;
     let message = format!(
@@ -209,7 +212,7 @@ fn unseen(file: &FileFacts) -> Failure {
          access to it was lost, or the credentials are of another OAuth client, or it was deleted for good"
     );
     Failure::new(Exit::UploadFailed, message).next(
-        "use the credentials of the earlier attempt, or let these see the file again; uploading under another id might make \
+        "use the credentials of the earlier attempt, or let these see the file again; uploading under another id could make \
          a second file",
     )
 }

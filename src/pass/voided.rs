@@ -1,8 +1,6 @@
-//! Files that will never be official: given up in the database first, brought to the trash afterwards, and listed until they are there.
+//! Voided files: recorded in the database first, moved to the trash afterwards, and listed until they are in the trash.
 //!
-//! A file is discarded where it is, which may be another destination than that of the settings. On Drive a voided id is voided for ever,
-//! so anybody may trash it at any time. In a directory ids share a name, and only the checksum tells whose file lies there; so there it is
-//! done under the directory's lock, and never to the checksum that is official now. A sealed file stays, whatever the database says.
+//! A file is discarded at its own destination, which may differ from the destination of the settings. On Drive a voided id stays voided, so any run may trash it at any time. In a directory all ids of a batch share one file name, and only the checksum tells them apart; so there a file is discarded under the directory's lock, and never when its checksum is the official one. A sealed file is never discarded, whatever the database says.
 
 use std::time::Duration;
 
@@ -20,14 +18,14 @@ use crate::store::{Claim, Ledger, Store};
 const SWEEP_WAIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
-    /// Gives up a file id: written down first, with the id that takes its place, then trashed as far as that works now.
+    /// Voids a file id: records it first, with the id that takes its place, then tries to trash the file.
     pub(super) async fn void(
         &self,
         claim: &Claim,
         old: &Voided,
         replacement: Option<&FileFacts>,
     ) -> Result<(), Failure> {
-        tracing::warn!(file = old.id, "giving up a file: {}", old.reason);
+        tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
         if !self.store.void_file(claim, old, replacement).await? {
             return Err(lease_lost());
         }
@@ -35,7 +33,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Gives up the file of the batch document, wherever it is, unless it turns out to be committed.
+    /// Voids the file of the batch document, at whatever destination it is, unless the file was committed.
     pub(super) async fn give_up(
         &self,
         claim: &Claim,
@@ -47,7 +45,8 @@ impl Pass<'_> {
         if self.destination.owns(old) {
             self.refuse_committed(old, line).await?;
         } else if let Some(Reached::There(there)) = self.destination.reach(old.destination.as_deref()) {
-            // A destination that is out of order may be why the settings name another one: then nothing can be seen there.
+            // The settings may name another destination because this one is out of order; then its file cannot be
+            // checked.
             if let Ok(Some(owner)) = there.owner(&old.id).await {
                 line.may_void(&old.name, &old.id, &owner)?;
             }
@@ -55,7 +54,7 @@ impl Pass<'_> {
         self.void(claim, &given_up(old, Some(old.sha256.clone()), reason), replacement).await
     }
 
-    /// Gives up whatever file an earlier attempt left, because there will be none.
+    /// Voids the file that an earlier attempt left, because this batch gets no file.
     pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<(), Failure> {
         let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
@@ -64,8 +63,8 @@ impl Pass<'_> {
         self.unless_taken_over(claim, given_up).await
     }
 
-    /// Does what a batch still lacks after the pass with this result, unless the pass ended because it has to stop or cannot ask the database;
-    /// a signal ends it. The batch may belong to another run by now, which does the same.
+    /// Seals and sweeps after a pass with this result. It does nothing when the pass was stopped or cannot reach the
+    /// database, and a signal ends it. Another run may hold the batch by now; it does the same.
     pub async fn clear_up_after(&self, result: &BatchResult) {
         let over = [Exit::LeaseLost, Exit::CommitUnknown, Exit::DatabaseUnavailable];
         if over.contains(&result.exit_code) {
@@ -84,36 +83,37 @@ impl Pass<'_> {
     }
 }
 
-/// What is noted about the id of a file that is given up.
+/// The record of a voided file.
 pub(super) fn given_up(file: &FileFacts, sha256: Option<String>, reason: &str) -> Voided {
     let (id, destination) = (file.id.clone(), file.destination.clone());
     Voided { id, destination, sha256, reason: reason.to_owned(), at: None, trashed: false }
 }
 
-/// Does what a batch still lacks at the destination: the seal of its official file, and voided files in the trash. Failures are logged.
+/// Finishes the work of a batch at the destination: seals its official file and trashes its voided files. Failures are
+/// logged.
 pub async fn clear_up(store: &Store, destination: &Destination, batch: &Batch) {
     seal_missing(store, destination, batch).await;
     sweep(store, destination, batch).await;
 }
 
-/// Trashes the voided files of a batch that are not in the trash yet. Failures are logged; those files stay listed.
+/// Trashes the voided files of a batch that are not in the trash yet. A failure is logged, and its file stays listed.
 async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
     if batch.voided.iter().all(|voided| voided.trashed) {
         return;
     }
     if let Err(error) = sweep_batch(store, destination, batch.id).await {
-        tracing::warn!(batch = %batch.id, next = error.next, "voided files are still there: {error}");
+        tracing::warn!(batch = %batch.id, next = error.next, "voided files are not in the trash yet: {error}");
     }
 }
 
-/// Judged by the document as it is once the destination is ours alone.
+/// Reads the document again once this run alone uses the destination, and decides by that.
 async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -> Result<(), Failure> {
     let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
         State::Completed | State::Marking => batch.file.as_ref().filter(|file| destination.owns(file)),
         State::Empty | State::Exhausted => None,
-        // Its next pass does it.
+        // The next pass of this batch trashes them.
         State::Running | State::Failed if destination.shares_names() => return Ok(()),
         State::Running | State::Failed => None,
     };
@@ -122,7 +122,7 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
         let is_here = voided.destination.as_ref().is_none_or(|location| *location == destination.location());
         let same = official.is_some_and(|file| voided.sha256.as_deref() == Some(&file.sha256));
         if destination.shares_names() && is_here && same {
-            // The same content became official later: then the file under that name is the official one.
+            // The same content became official later, so the file under that name is the official one.
             voided.sha256 = None;
         }
         trash(store, destination, batch.id, &voided).await;
@@ -135,7 +135,7 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
     let done = async {
         if !discard(store, destination, batch, voided).await? {
             let at = voided.destination.as_deref();
-            tracing::info!(%batch, file, at, "a voided file is left where these settings do not reach");
+            tracing::info!(%batch, file, at, "a voided file is not trashed: it is at a destination that these settings do not reach");
             return Ok(());
         }
         store.mark_trashed(batch, file).await.map_err(Failure::from)
@@ -145,7 +145,7 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
     }
 }
 
-/// `false`: it is at a destination of another kind.
+/// `false` when the file is at a destination that these settings do not reach.
 async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool, Failure> {
     let (installation, batch) = (store.ledger_now().await?.installation, batch.to_string());
     let mark = Mark { batch: &batch, installation: installation.as_deref() };
@@ -155,10 +155,11 @@ async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voi
         Some(Reached::Here(here)) => here.discard(id, sha256, &mark).await?,
         Some(Reached::There(there)) => {
             let _exclusive = there.exclusive(SWEEP_WAIT).await?;
-            // Anybody who can write the batch document names this place. Only a file that says itself that it is ours is touched there.
+            // Anybody who can write the batch document can name this destination. So only a file that names its owner
+            // itself is touched there.
             match there.owner(id).await? {
                 Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => {
-                    let message = format!("{id} at {} does not tell whose it is", there.location());
+                    let message = format!("{id} at {} does not name its owner", there.location());
                     return Err(DestinationError::Rejected { message, next: "remove it by hand".to_owned() }.into());
                 }
                 Some(_) | None => there.discard(id, sha256, &mark).await?,
