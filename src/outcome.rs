@@ -146,6 +146,9 @@ pub struct BatchResult {
     pub durations_ms: Durations,
     /// Version of this object.
     pub format_version: FormatVersion,
+    /// Whether nothing is left to be done at the destination: the file is sealed, and none was given up.
+    #[serde(skip)]
+    pub is_tidy: bool,
     /// How a person reads its times.
     #[serde(skip)]
     pub reader: Reader,
@@ -248,6 +251,7 @@ impl BatchResult {
             error: None,
             durations_ms: Durations::default(),
             format_version: FormatVersion,
+            is_tidy: false,
             reader: Reader::default(),
         }
     }

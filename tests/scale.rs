@@ -28,7 +28,7 @@ fn ten_thousand_entries_cost_a_bounded_number_of_commands() {
     assert_eq!(entry_fetches(&proxy), 6);
     assert_eq!(times("commitTransaction"), 1);
     // The collections of a first run among them, and the note that the file is sealed.
-    assert!(sent.len() <= 41, "{} commands: {sent:?}", sent.len());
+    assert!(sent.len() <= 34, "{} commands: {sent:?}", sent.len());
     day.check_converged();
 }
 

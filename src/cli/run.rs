@@ -15,7 +15,6 @@ use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
-use crate::store::Store;
 
 /// Runs the pass and prints its result, also when a pass could not begin.
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
@@ -42,23 +41,11 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
     drop(reporter);
     render::print(&result, output);
-    if result.number == Some(1) {
-        warn_without_init(&store).await;
-    }
     if !args.dry_run {
         pass.clear_up_after(&result).await;
     }
     tell(listeners, &result).await;
     result.exit_code
-}
-
-/// Says what the first batch of a database went without: it needs no `init`, and later ones get slower without it.
-async fn warn_without_init(store: &Store) {
-    if let Ok(None) = store.serving_index().await {
-        tracing::warn!(
-            "no index of the queue serves the query for due rows, so the whole queue was read: run `batch-export init` once"
-        );
-    }
 }
 
 /// The result of a pass that could not begin.

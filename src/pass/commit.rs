@@ -8,7 +8,7 @@
 //! acknowledged during the commit is in no file, and the result lists it. This read runs beside the marking of a large
 //! batch, and a signal stops both.
 
-use futures_util::future::join;
+use futures_util::future::join3;
 
 use super::generate::Generated;
 use super::lease::Lease;
@@ -66,7 +66,7 @@ impl Pass<'_> {
                 // left to do.
                 report.claim = None;
                 report.result.number = Some(committed.number);
-                self.after_commit(&request, &committed, report).await
+                self.after_commit(batch, &request, &committed, report).await
             }
             Err(error) => {
                 lease.resume();
@@ -80,16 +80,21 @@ impl Pass<'_> {
     /// Seals the file, marks the rows that the commit left, and reports entries that were edited during the commit.
     async fn after_commit(
         &self,
+        batch: &Batch,
         request: &CommitRequest<'_>,
         committed: &Committed,
         report: &mut Report,
     ) -> Result<CommitOutcome, Failure> {
-        self.seal(request.ledger, request.file, report).await;
+        let seal = self.seal(request.claim.batch, request.ledger, request.file);
         let look_again = self.stop.until_signal(self.store.edited_since(request, &committed.contents));
-        let (edited, marked) = match committed.marking {
-            true => join(look_again, self.roll_forward(request.claim.batch, report)).await,
-            false => (look_again.await, Ok(Outcome::Completed)),
+        let mark = async {
+            match committed.marking {
+                true => self.roll_forward(request.claim.batch, report).await,
+                false => Ok(Outcome::Completed),
+            }
         };
+        let (sealed, edited, marked) = join3(seal, look_again, mark).await;
+        report.result.is_tidy = sealed && batch.voided.is_empty();
         match edited {
             Ok(edited) if edited.is_empty() => {}
             Ok(edited) => {

@@ -80,7 +80,7 @@ impl Pass<'_> {
     ///
     /// A conflict in the commit means that the file is stale: the file is then generated again from a new snapshot.
     async fn stages(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
-        let (claim, batch, mut records) = match self.lock(request, report).await? {
+        let (claim, mut batch, mut records) = match self.lock(request, report).await? {
             Locked::Ours(claim, batch, records) => (claim, batch, Some(records)),
             Locked::Marking => return self.go_on_marking(request, report).await,
             Locked::Done => return Ok(()),
@@ -91,7 +91,7 @@ impl Pass<'_> {
             if generated.is_empty() {
                 return self.record_empty(&lease, &claim, &generated.ledger, report).await;
             }
-            let file = self.upload(&lease, &claim, &generated, report).await?;
+            let file = self.upload(&lease, &claim, &mut batch, &generated, report).await?;
             match self.commit(&mut lease, &claim, &batch, &generated, &file, report).await? {
                 CommitOutcome::Completed => return Ok(()),
                 CommitOutcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Pass, Report};
+use super::Pass;
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::destination::{Destination, Owner};
 use crate::exit::Exit;
@@ -18,17 +18,19 @@ const SEAL_LIMIT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Pass<'_> {
-    /// Seals the file that was committed a moment ago.
-    pub(super) async fn seal(&self, ledger: &Ledger, file: &FileFacts, report: &Report) {
-        let (batch, number, installation) = (report.result.batch, ledger.number + 1, ledger.installation.as_deref());
+    /// Seals the file that was committed a moment ago. `false` leaves it to `retry`.
+    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> bool {
+        let (number, installation) = (ledger.number + 1, ledger.installation.as_deref());
         // The pass adopted a file that was sealed with this number.
         if file.sealed {
-            return;
+            return true;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
-        if let Err(failure) = self.stop.with_grace(STOP_GRACE, work).await {
+        let sealed = self.stop.with_grace(STOP_GRACE, work).await;
+        if let Err(failure) = &sealed {
             tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
         }
+        sealed.is_ok()
     }
 }
 

@@ -22,11 +22,13 @@ use crate::store::Claim;
 const ROUNDS: u32 = 5;
 
 impl Pass<'_> {
-    /// Stores the spool file at the destination, or adopts what an earlier attempt stored. Returns the manifest of the stored file, with its id and link.
+    /// Stores the spool file at the destination, or adopts what an earlier attempt stored. Returns the manifest of the stored file, with its
+    /// id and link. The batch document is as it was last written under this claim, and is kept so.
     pub(super) async fn upload(
         &self,
         lease: &Lease,
         claim: &Claim,
+        batch: &mut Batch,
         generated: &Generated<Spool>,
         report: &mut Report,
     ) -> Result<FileFacts, Failure> {
@@ -35,7 +37,7 @@ impl Pass<'_> {
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
         let work = async {
             let _exclusive = self.destination.exclusive(limit).await?;
-            let brought = timeout_at(end, self.bring(claim, generated)).await.map_err(|_| passed(limit))?;
+            let brought = timeout_at(end, self.bring(claim, batch, generated)).await.map_err(|_| passed(limit))?;
             self.unless_taken_over(claim, brought).await
         };
         let result = self.under(lease, work).await;
@@ -47,30 +49,34 @@ impl Pass<'_> {
         Ok(file)
     }
 
-    async fn bring(&self, claim: &Claim, generated: &Generated<Spool>) -> Result<(FileFacts, bool), Failure> {
+    async fn bring(
+        &self,
+        claim: &Claim,
+        batch: &mut Batch,
+        generated: &Generated<Spool>,
+    ) -> Result<(FileFacts, bool), Failure> {
         let (line, digests) = (Line::of(&generated.ledger), generated.file.digests());
-        let mut batch = self.batch_of(claim).await?;
         let mut file = self.manifest(batch.id, generated);
-        if let Some(found) = self.find_taken(&batch, &file, digests, &line).await? {
+        if let Some(found) = self.find_taken(batch, &file, digests, &line).await? {
             file.id = found.id;
             file.link = found.same.and_then(|stored| stored.link);
             (file.sealed, file.restricted) = (found.owner.sealed, found.owner.restricted);
-            match &batch.file {
+            *batch = match &batch.file {
                 Some(old) => {
                     self.give_up(claim, old, "its file was found under another id", Some(&file), &line).await?
                 }
                 None => self.remember(claim, &file).await?,
-            }
+            };
             return Ok((file, true));
         }
         let batch_name = batch.id.to_string();
+        let mark = Mark { batch: &batch_name, installation: line.installation };
         // `issued`: the id was issued in this attempt, hence to the present credentials. `fresh`: nothing can be stored
         // under the id yet.
-        let mut issued = self.choose_id(claim, &batch, &mut file, &line).await?;
+        let mut issued = self.choose_id(claim, batch, &mut file, &line).await?;
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
-            batch = self.batch_of(claim).await?;
-            let known = known(&batch_name, &batch, &line);
+            let known = known(&batch_name, batch, &line);
             // An id that was issued a moment ago has no file yet.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,
@@ -81,16 +87,16 @@ impl Pass<'_> {
                     line.may_adopt(&file.name, &file.id, &owner)?;
                     file.link = stored.link;
                     (file.sealed, file.restricted) = (owner.sealed, owner.restricted);
-                    self.remember(claim, &file).await?;
+                    *batch = self.remember(claim, &file).await?;
                     return Ok((file, true));
                 }
                 // A new id could make a second file, because these credentials may not see the first one.
                 Look::Absent if taken && self.destination.hides_files() => return Err(unseen(&file)),
                 Look::Absent => {
                     if !fresh {
-                        self.remember(claim, &file).await?;
+                        *batch = self.remember(claim, &file).await?;
                     }
-                    match self.destination.create(&new_file(known.mark, &file, generated), self.progress).await? {
+                    match self.destination.create(&new_file(mark, &file, generated), self.progress).await? {
                         Created::Stored(stored) => {
                             file.link = stored.link;
                             return Ok((file, false));
@@ -98,7 +104,8 @@ impl Pass<'_> {
                         Created::IdTaken => taken = true,
                         Created::IdRefused(error) if issued => return Err(error.into()),
                         Created::IdRefused(_) => {
-                            self.replace_id(claim, &mut file, None, "its id was issued to other credentials").await?;
+                            let reason = "its id was issued to other credentials";
+                            *batch = self.replace_id(claim, &mut file, None, reason).await?;
                             issued = true;
                         }
                         Created::Mismatch { reason, sha256 } => {
@@ -110,7 +117,7 @@ impl Pass<'_> {
                 }
                 Look::Different { reason, sha256, owner } => {
                     line.may_void(&file.name, &file.id, &owner)?;
-                    self.replace_id(claim, &mut file, sha256, &reason).await?;
+                    *batch = self.replace_id(claim, &mut file, sha256, &reason).await?;
                     (issued, taken) = (true, false);
                 }
             }
@@ -129,7 +136,7 @@ impl Pass<'_> {
         file: &mut FileFacts,
         sha256: Option<String>,
         reason: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Batch, Failure> {
         let old = given_up(file, sha256, reason);
         file.id = self.destination.new_id(&file.name).await?;
         self.void(claim, &old, Some(file)).await
@@ -140,7 +147,7 @@ impl Pass<'_> {
     async fn choose_id(
         &self,
         claim: &Claim,
-        batch: &Batch,
+        batch: &mut Batch,
         file: &mut FileFacts,
         line: &Line<'_>,
     ) -> Result<bool, Failure> {
@@ -155,10 +162,10 @@ impl Pass<'_> {
             Some(_) | None => "the rows changed since it was generated",
         };
         file.id = self.destination.new_id(&file.name).await?;
-        match &batch.file {
+        *batch = match &batch.file {
             Some(old) => self.give_up(claim, old, reason, Some(file), line).await?,
             None => self.remember(claim, file).await?,
-        }
+        };
         Ok(true)
     }
 
@@ -188,11 +195,8 @@ impl Pass<'_> {
         }
     }
 
-    async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<(), Failure> {
-        match self.store.record_file(claim, file, &self.export_settings(claim.batch)).await? {
-            true => Ok(()),
-            false => Err(lease_lost()),
-        }
+    async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {
+        self.store.record_file(claim, file, &self.export_settings(claim.batch)).await?.ok_or_else(lease_lost)
     }
 }
 

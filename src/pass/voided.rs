@@ -24,13 +24,11 @@ impl Pass<'_> {
         claim: &Claim,
         old: &Voided,
         replacement: Option<&FileFacts>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Batch, Failure> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
-        if !self.store.void_file(claim, old, replacement).await? {
-            return Err(lease_lost());
-        }
+        let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(lease_lost)?;
         trash(self.store, self.destination, claim.batch, old).await;
-        Ok(())
+        Ok(batch)
     }
 
     /// Voids the file of the batch document, at whatever destination it is, unless the file was committed.
@@ -41,7 +39,7 @@ impl Pass<'_> {
         reason: &str,
         replacement: Option<&FileFacts>,
         line: &Line<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Batch, Failure> {
         if self.destination.owns(old) {
             self.refuse_committed(old, line).await?;
         } else if let Some(Reached::There(there)) = self.destination.reach(old.destination.as_deref()) {
@@ -60,14 +58,14 @@ impl Pass<'_> {
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
         let given_up = self.give_up(claim, &file, reason, None, &Line::of(ledger)).await;
-        self.unless_taken_over(claim, given_up).await
+        self.unless_taken_over(claim, given_up).await.map(drop)
     }
 
     /// Seals and sweeps after a pass with this result. It does nothing when the pass was stopped or cannot reach the
     /// database, and a signal ends it. Another run may hold the batch by now; it does the same.
     pub async fn clear_up_after(&self, result: &BatchResult) {
         let over = [Exit::LeaseLost, Exit::CommitUnknown, Exit::DatabaseUnavailable];
-        if over.contains(&result.exit_code) {
+        if result.is_tidy || over.contains(&result.exit_code) {
             return;
         }
         let work = async {

@@ -84,7 +84,8 @@ impl Store {
         Ok(self.bounded(held.into_future()).await? > 0)
     }
 
-    /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. `false` when the claim is lost.
+    /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. The document as it is then, or
+    /// `None` when the claim is lost.
     ///
     /// # Errors
     /// When the database fails.
@@ -93,16 +94,17 @@ impl Store {
         claim: &Claim,
         file: &FileFacts,
         settings: &ExportSettings,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Batch>, StoreError> {
         let changes = doc! { "$set": {
             "file": literal(file_document(file)),
             "settings": literal(settings_document(settings)),
             "updatedAt": "$$NOW",
         }};
-        Ok(self.change(claim.filter(), vec![changes]).await?.is_some())
+        self.change(claim.filter(), vec![changes]).await
     }
 
-    /// Gives up a file id for good and stores the one that replaces it, in one step. `false` when the claim is lost.
+    /// Gives up a file id for good and stores the one that replaces it, in one step. The document as it is then, or `None` when the claim
+    /// is lost.
     ///
     /// # Errors
     /// When the database fails.
@@ -111,7 +113,7 @@ impl Store {
         claim: &Claim,
         old: &Voided,
         replacement: Option<&FileFacts>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Batch>, StoreError> {
         let entry = doc! {
             "id": literal(old.id.as_str()),
             "destination": literal(old.destination.clone()),
@@ -127,7 +129,7 @@ impl Store {
             "file": literal(replacement.map(file_document)),
             "updatedAt": "$$NOW",
         }};
-        Ok(self.change(filter, vec![changes]).await?.is_some())
+        self.change(filter, vec![changes]).await
     }
 
     /// Notes that a voided file is in the trash. It needs no fence: a voided id never becomes official.

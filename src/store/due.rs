@@ -18,8 +18,10 @@ use mongodb::{ClientSession, Collection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::Store;
 use super::document::bson_date;
 use super::error::StoreError;
+use super::snapshot::snapshot_session;
 use crate::id::Id;
 
 /// Rows that are handed out at a time, and whose entries are fetched by one command.
@@ -74,8 +76,8 @@ pub struct DueRows {
 
 /// A search for due rows that goes on by itself. Dropping it ends it.
 pub struct DueScan {
-    /// Rows whose `scheduledFor` is no Date.
-    undated: DueRows,
+    /// Rows whose `scheduledFor` is no Date, which are searched for beside.
+    undated: JoinHandle<Result<DueRows, StoreError>>,
     answers: mpsc::Receiver<Answer>,
     task: JoinHandle<()>,
 }
@@ -86,23 +88,18 @@ type Answer = Result<Option<DueRows>, StoreError>;
 impl Drop for DueScan {
     fn drop(&mut self) {
         self.task.abort();
+        self.undated.abort();
     }
 }
 
 impl DueScan {
     /// Sends the query; returns the instant at which it reads, too.
     pub(super) async fn start(
-        queue: &Collection<Document>,
+        store: &Store,
         mut session: ClientSession,
         cutoff: DateTime<Utc>,
     ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
-        let mut undated = DueRows::default();
-        let mut cursor = queue.find(undated_filter()).projection(row_fields()).session(&mut session).batch().await?;
-        let mut batches = cursor.stream(&mut session);
-        while let Some(batch) = batches.try_next().await? {
-            undated.extend(rows_of(&batch)?);
-        }
-        drop(batches);
+        let queue = &store.queue;
         let cursor = queue
             .find(due_filter(cutoff))
             .projection(row_fields())
@@ -113,6 +110,7 @@ impl DueScan {
         let at = session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         let task = tokio::spawn(read_on(cursor, session, sender));
+        let undated = tokio::spawn(read_undated(queue.clone(), snapshot_session(store, at).await?));
         Ok((DueScan { undated, answers, task }, at))
     }
 
@@ -121,12 +119,17 @@ impl DueScan {
         self.answers.recv().await.unwrap_or_else(ended)
     }
 
+    async fn undated(&mut self) -> Result<DueRows, StoreError> {
+        let stopped = |_| StoreError::malformed("the search for rows without a date stopped before its end");
+        (&mut self.undated).await.map_err(stopped)?
+    }
+
     /// All due rows, sorted.
     ///
     /// # Errors
     /// When the database fails.
     pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
-        let mut due = std::mem::take(&mut self.undated);
+        let mut due = self.undated().await?;
         while let Some(answer) = self.next().await? {
             due.extend(answer);
         }
@@ -198,8 +201,6 @@ impl<F: Fn(u64)> InOrder<F> {
     }
 
     async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
-        let undated = std::mem::take(&mut self.scan.undated);
-        self.take_in(undated)?;
         while !self.ended && self.window.len() < self.window_rows + self.chunk_rows {
             match self.scan.next().await? {
                 Some(answer) => self.take_in(answer)?,
@@ -211,7 +212,14 @@ impl<F: Fn(u64)> InOrder<F> {
         }
         let chunk: Vec<DueRow> = self.window.drain(..self.window.len().min(self.chunk_rows)).collect();
         self.given = chunk.last().copied().or(self.given);
-        Ok((!chunk.is_empty()).then_some(chunk))
+        if !chunk.is_empty() {
+            return Ok(Some(chunk));
+        }
+        // They come first in the file, and hardly ever are there any.
+        match self.scan.undated().await? {
+            none if none.rows.is_empty() && none.unaddressable.is_empty() => Ok(None),
+            _ => Err(ScanError::Irregular),
+        }
     }
 
     fn take_in(&mut self, answer: DueRows) -> Result<(), ScanError> {
@@ -224,6 +232,16 @@ impl<F: Fn(u64)> InOrder<F> {
         self.window.sort();
         Ok(())
     }
+}
+
+async fn read_undated(queue: Collection<Document>, mut session: ClientSession) -> Result<DueRows, StoreError> {
+    let mut undated = DueRows::default();
+    let mut cursor = queue.find(undated_filter()).projection(row_fields()).session(&mut session).batch().await?;
+    let mut batches = cursor.stream(&mut session);
+    while let Some(batch) = batches.try_next().await? {
+        undated.extend(rows_of(&batch)?);
+    }
+    Ok(undated)
 }
 
 /// Reads until the end, as far ahead as the receiver allows.
@@ -356,6 +374,10 @@ mod tests {
         DueRow { scheduled_ms: (number / 4) as i64, key, unmarkable: false }
     }
 
+    fn none_undated() -> JoinHandle<Result<DueRows, StoreError>> {
+        tokio::spawn(async { Ok(DueRows::default()) })
+    }
+
     /// What comes out when these answers come in; `None`: irregular.
     fn ordered(answers: Vec<DueRows>) -> Option<Vec<Vec<DueRow>>> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -367,7 +389,7 @@ mod tests {
                 }
             });
             let mut in_order =
-                InOrder::new(DueScan { undated: DueRows::default(), answers: receiver, task }, WINDOW, CHUNK, |_| ());
+                InOrder::new(DueScan { undated: none_undated(), answers: receiver, task }, WINDOW, CHUNK, |_| ());
             let mut chunks = Vec::new();
             loop {
                 match in_order.next().await {
@@ -391,7 +413,7 @@ mod tests {
             let (sender, receiver) = mpsc::channel(1);
             let answer = DueRows { rows: (0..3).map(row).collect(), unaddressable: Vec::new() };
             let task = tokio::spawn(async move { drop(sender.send(Ok(Some(answer))).await) });
-            assert!(DueScan { undated: DueRows::default(), answers: receiver, task }.all().await.is_err());
+            assert!(DueScan { undated: none_undated(), answers: receiver, task }.all().await.is_err());
         });
     }
 

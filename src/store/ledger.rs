@@ -4,7 +4,7 @@
 //! made anew would export a day again, and without `exportbatchentries` nothing keeps an entry out of a second file. Each of them stops the
 //! pass, with the way out, before anything is generated.
 
-use futures_util::future::{try_join, try_join3, try_join4};
+use futures_util::future::{join, try_join, try_join3, try_join4};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{IndexOptions, ReturnDocument};
@@ -73,9 +73,19 @@ impl Store {
             .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")),
             Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
-                self.refuse_second_beginning().await?;
+                let (refused, ()) = join(self.refuse_second_beginning(), self.warn_without_init()).await;
+                refused?;
                 Ok(self.create_ledger().await?)
             }
+        }
+    }
+
+    /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
+    async fn warn_without_init(&self) {
+        if let Ok(None) = self.serving_index().await {
+            tracing::warn!(
+                "no index of the queue serves the query for due rows, so the whole queue is read: run `batch-export init` once"
+            );
         }
     }
 

@@ -81,7 +81,7 @@ impl Snapshot {
     /// When the database fails.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
-        let (scan, at) = DueScan::start(&self.store.queue, session, cutoff).await?;
+        let (scan, at) = DueScan::start(&self.store, session, cutoff).await?;
         self.at = at;
         Ok(scan)
     }
