@@ -119,7 +119,7 @@ fn a_replica_set_that_is_not_initiated_is_no_standalone_server() {
         let finished = doctor(&day).mongodb(&uri).run().expect_code(34);
         let result = finished.json();
         assert_bad(&result, name, "not initiated");
-        assert_bad(&result, name, "run rs.initiate() on it once");
+        assert_bad(&result, name, "run rs.initiate() on that server once");
         assert!(!finished.stdout.contains("standalone"), "{}", finished.report());
         for skipped in ["rights", "majority", "index"] {
             assert_eq!(check(&result, skipped)["verdict"], "skipped", "{result}");

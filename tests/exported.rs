@@ -58,7 +58,8 @@ fn an_entry_that_is_queued_again_after_its_export_is_refused_with_the_number_and
     let invalid = refused["invalid"].as_array().unwrap();
     assert_eq!(invalid.len(), 1, "{refused}");
     assert_eq!(invalid[0]["entry_id"], seeded.entries[1].to_hex());
-    let reason = "exported as number 1 in batch_2026-01-18; reverse it there, or allow it with --allow-reexport";
+    let reason =
+        "exported as number 1 in batch_2026-01-18; reverse it there, or allow a second export with --allow-reexport";
     assert_eq!(invalid[0]["reason"], reason);
     let held = next_run(&day).args(&["--invalid", "hold", "--now"]).run().expect_code(0).json();
     assert_eq!((held["entries"].as_u64(), &held["held"][0]["reason"]), (Some(2), &reason.into()));

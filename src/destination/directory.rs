@@ -1,12 +1,13 @@
-//! A directory as destination: atomic, and never over somebody else's file.
+//! A directory as destination: files appear complete, and never replace another file.
 //!
-//! People look for `batch_2026-01-18.csv`, so the name cannot change as an id on Drive does. To keep "written once" all the same, an id
-//! here is the name with a random part behind it, and the content that belongs to an id is told by the checksum in the batch document.
-//! That document is data which others can write: an id that is more than a bare file name is refused, and never followed.
+//! People look for `batch_2026-01-18.csv`, so the file name is fixed, unlike an id on Drive. An id here is therefore
+//! the name with a random part behind it, and the checksum in the batch document tells which content belongs to an id.
+//! Others can write that document: an id whose name is more than a bare file name is refused.
 //!
-//! Risk: a removal by name: a run that was paused just before it removes a voided file would remove the official one that took
-//! its place. So a pass holds an exclusive lock on the directory from before its last fenced write until it is done with it; the kernel
-//! drops the lock with the process. Whoever holds it and passes the fence check afterwards is the only one to touch the folder.
+//! Risk: a run that was paused just before it removes a voided file would remove the official file that took its name.
+//! So a pass holds an exclusive lock on the directory from before its last fenced write until its last change there.
+//! The kernel releases the lock with the process. A run that holds the lock and then passes the fence check is the only
+//! one that changes the folder.
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -25,12 +26,12 @@ use crate::files::open_regular;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
-/// Bytes copied between two points at which the work can be stopped.
+/// Bytes copied between two points at which the copy can be stopped.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Temporary names: hidden, and not `.csv`, so that nobody imports half a file.
 const PART_PREFIX: &str = ".batch-export-";
 const PART_SUFFIX: &str = ".part";
-/// Between two looks at a directory that another run holds.
+/// The wait between two looks at a directory that another run holds.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
 /// A directory on a local or mounted file system.
@@ -40,7 +41,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory that is expected to exist.
+    /// The directory; it must exist already.
     pub fn new(path: PathBuf) -> Directory {
         Directory { path }
     }
@@ -55,12 +56,12 @@ impl Directory {
         format!("{name}#{}", uuid::Uuid::new_v4().simple())
     }
 
-    /// Waits until no other run works in this directory, and keeps it so until the guard goes.
+    /// Waits until no other run works in this directory, and keeps other runs out until the guard is dropped.
     ///
     /// # Errors
     /// When the directory cannot be opened or locked, or is not free within the limit.
     pub async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
-        let folder = File::open(&self.path).map_err(|error| self.trouble("open", &error))?;
+        let folder = File::open(&self.path).map_err(|error| self.failed("open", &error))?;
         let path = self.path.display();
         let free = async {
             let mut told = false;
@@ -73,11 +74,11 @@ impl Directory {
                         }
                         tokio::time::sleep(LOCK_POLL).await;
                     }
-                    Err(error) => return Err(self.trouble("lock", &error.into())),
+                    Err(error) => return Err(self.failed("lock", &error.into())),
                 }
             }
         };
-        // The kernel frees it with the process that holds it: so there is one.
+        // The kernel releases the lock with its process, so a process that holds it still lives.
         tokio::time::timeout(limit, free).await.unwrap_or_else(|_| {
             Err(DestinationError::Failed(format!(
                 "another run kept the directory {path} busy for {}; if it hangs or was stopped, end it (`fuser -v {path}` names it)",
@@ -87,8 +88,8 @@ impl Directory {
         Ok(folder)
     }
 
-    /// What lies under the id's name. A file with a checksum that was voided before is removed on the way; one that nobody knows is
-    /// not ours, and is a reason to stop.
+    /// The file under the id's name. A file whose checksum was voided before is removed here; a file that the batch
+    /// document does not know is not ours, and is an error.
     ///
     /// # Errors
     /// When the file cannot be read, or belongs to somebody else.
@@ -100,7 +101,7 @@ impl Directory {
         }
         if known.is_void(&sha256) {
             known.mark.check(id, name_of(id), &owner)?;
-            std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))?;
+            std::fs::remove_file(&path).map_err(|error| self.failed("remove a voided file in", &error))?;
             return Ok(Look::Absent);
         }
         if known.is_stored(&sha256) {
@@ -112,7 +113,7 @@ impl Directory {
         })
     }
 
-    /// The file that has this name, unless the batch document knows its content.
+    /// The file with this name, unless the batch document knows its content.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -124,7 +125,7 @@ impl Directory {
     ) -> Result<Option<Named>, DestinationError> {
         let path = self.bare(name)?;
         let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(None) };
-        // A copy of the database may have committed what this one gave up: then the name is taken.
+        // A copy of this database may have committed the file that this one voided: then the name is taken.
         if known.is_void(&sha256) && !owner.sealed || known.is_stored(&sha256) {
             return Ok(None);
         }
@@ -132,7 +133,7 @@ impl Directory {
         Ok(Some(Named { id: self.new_id(name), same, sha256: Some(sha256), owner, given_up: false }))
     }
 
-    /// Whether the file of an id was committed.
+    /// The owner of the file of an id.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -140,54 +141,55 @@ impl Directory {
         self.owner_of(name_of(id))
     }
 
-    /// Whose the file of this name is; `None` when there is none.
+    /// The owner of the file with this name; `None` when there is no such file.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
         let file = self.open(&self.bare(name)?)?;
-        file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.trouble("read in", &error))
+        file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.failed("read in", &error))
     }
 
-    /// Writes the number of its batch on a committed file and makes it read-only. `None` when it is not there with the committed content.
+    /// Writes its batch number on a committed file and makes the file read-only. `None` when no file with the committed
+    /// content is there.
     ///
     /// # Errors
     /// What the file system says.
     pub async fn seal(&self, file: &FileFacts, owner: &Owner) -> Result<Option<()>, DestinationError> {
         let path = self.file(&file.id)?;
         match self.read(&path).await? {
-            // Only its owner could write an attribute on it now, and nobody has to.
+            // The file is read-only already, so the attribute is not written again.
             Some(content) if content.sha256 == file.sha256 && content.owner.sealed => return Ok(Some(())),
             Some(content) if content.sha256 == file.sha256 => {}
             Some(_) | None => return Ok(None),
         }
         let Some(opened) = self.open(&path)? else { return Ok(None) };
-        owner.seal(&opened).map(Some).map_err(|error| self.trouble("make a file read-only in", &error))
+        owner.seal(&opened).map(Some).map_err(|error| self.failed("make a file read-only in", &error))
     }
 
-    /// Copies the spool file under a temporary name, makes it durable, and gives it its name unless that is taken.
+    /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
     ///
     /// # Errors
     /// What the file system says.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         self.remove_parts();
-        let trouble = |error: io::Error| self.trouble("write to", &error);
+        let failed = |error: io::Error| self.failed("write to", &error);
         let mut part = tempfile::Builder::new()
             .prefix(PART_PREFIX)
             .suffix(PART_SUFFIX)
             // Readable for the accountant, as far as the umask allows.
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(&self.path)
-            .map_err(trouble)?;
-        let mut spool = file.spool.open().map_err(trouble)?;
+            .map_err(failed)?;
+        let mut spool = file.spool.open().map_err(failed)?;
         let mut buffer = vec![0; PIECE_BYTES];
         let mut sha256 = Sha256::new();
         loop {
-            let length = spool.read(&mut buffer).map_err(trouble)?;
+            let length = spool.read(&mut buffer).map_err(failed)?;
             if length == 0 {
                 break;
             }
-            part.write_all(&buffer[..length]).map_err(trouble)?;
+            part.write_all(&buffer[..length]).map_err(failed)?;
             sha256.update(&buffer[..length]);
             progress.add(length as u64);
             tokio::task::yield_now().await;
@@ -197,8 +199,8 @@ impl Directory {
             batch_id: Some(file.mark.batch.to_owned()),
             ..Owner::default()
         };
-        owner.write(part.as_file()).map_err(trouble)?;
-        part.as_file().sync_all().map_err(trouble)?;
+        owner.write(part.as_file()).map_err(failed)?;
+        part.as_file().sync_all().map_err(failed)?;
         let sha256 = hex::encode(sha256.finalize());
         if sha256 != file.spool.digests().sha256 {
             let reason = "the spool file changed while it was copied".to_owned();
@@ -209,16 +211,16 @@ impl Directory {
         match part.persist_noclobber(&path) {
             Ok(_) => {}
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
-            Err(error) => return Err(trouble(error.error)),
+            Err(error) => return Err(failed(error.error)),
         }
-        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(trouble)?;
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Created::Stored(self.stored(&path)))
     }
 
-    /// Removes a voided file, if that is what lies there. The directory is locked by the caller.
+    /// Removes a voided file, if the file there is that one. The caller holds the lock on the directory.
     ///
     /// # Errors
-    /// What the file system says; or the file is sealed, or is not certain to be ours.
+    /// The file system's error; or the file is sealed, or is not certain to be ours.
     pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
         let path = self.file(id)?;
         let Some(found) = self.read(&path).await? else { return Ok(()) };
@@ -226,13 +228,13 @@ impl Directory {
             return Ok(());
         }
         mark.check(id, name_of(id), &found.owner)?;
-        std::fs::remove_file(&path).map_err(|error| self.trouble("remove a voided file in", &error))
+        std::fs::remove_file(&path).map_err(|error| self.failed("remove a voided file in", &error))
     }
 
     /// The file of an id.
     ///
     /// # Errors
-    /// When the id is more than a bare file name: it comes from the database, where others can write.
+    /// When the name in the id is more than a bare file name: ids come from the database, where others can write.
     pub fn file(&self, id: &str) -> Result<PathBuf, DestinationError> {
         self.bare(name_of(id))
     }
@@ -243,10 +245,10 @@ impl Directory {
             (Some(Component::Normal(part)), None) if part == name && !name.contains('\0') => Ok(self.path.join(name)),
             (_, _) => Err(DestinationError::Rejected {
                 message: format!(
-                    "{name:?}, from an id in the batch document, is not the name of a file in {}",
+                    "{name:?}, from an id in the batch document, is not a file name for {}",
                     self.path.display()
                 ),
-                next: "somebody edited the batch document: find out who, and set it right".to_owned(),
+                next: "find out who edited the batch document, and correct its file id".to_owned(),
             }),
         }
     }
@@ -264,20 +266,20 @@ impl Directory {
                 message: format!("{} is taken: {error}", path.display()),
                 next: "move it away, then run `batch-export retry`".to_owned(),
             }),
-            Err(error) => Err(self.trouble("read in", &error)),
+            Err(error) => Err(self.failed("read in", &error)),
         }
     }
 
     /// Checksum and owner of a file; `None` when there is none.
     async fn read(&self, path: &Path) -> Result<Option<Content>, DestinationError> {
-        let trouble = |error: io::Error| self.trouble("read in", &error);
+        let failed = |error: io::Error| self.failed("read in", &error);
         let Some(mut file) = self.open(path)? else { return Ok(None) };
         let mut buffer = vec![0; PIECE_BYTES];
         let mut sha256 = Sha256::new();
         loop {
-            match file.read(&mut buffer).map_err(trouble)? {
+            match file.read(&mut buffer).map_err(failed)? {
                 0 => {
-                    let owner = Owner::of(&file).map_err(trouble)?;
+                    let owner = Owner::of(&file).map_err(failed)?;
                     return Ok(Some(Content { sha256: hex::encode(sha256.finalize()), owner }));
                 }
                 length => sha256.update(&buffer[..length]),
@@ -286,7 +288,7 @@ impl Directory {
         }
     }
 
-    /// Removes what killed runs left half written. The directory is locked, so nobody is writing.
+    /// Removes half-written files of killed runs. The directory is locked, so no run is writing.
     fn remove_parts(&self) {
         for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -297,18 +299,18 @@ impl Directory {
         }
     }
 
-    fn trouble(&self, action: &str, error: &io::Error) -> DestinationError {
+    fn failed(&self, action: &str, error: &io::Error) -> DestinationError {
         let message = format!("cannot {action} the directory {}: {error}", self.path.display());
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => DestinationError::Rejected {
                 message,
-                next: "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned(),
+                next: "create the directory, or correct --destination".to_owned(),
             },
             ErrorKind::PermissionDenied => DestinationError::Rejected {
                 message,
                 next: "give the user of this job the right to write there".to_owned(),
             },
-            // Often only for this job: its service or container sees everything but a few folders so.
+            // Often read-only for this job alone: systemd and containers mount most folders read-only for a service.
             ErrorKind::ReadOnlyFilesystem => DestinationError::Rejected {
                 message,
                 next: "let this job write there: ReadWritePaths= of its systemd service, the volume of its container, \
@@ -320,7 +322,7 @@ impl Directory {
     }
 }
 
-/// What lies under a name.
+/// The content of a file.
 struct Content {
     sha256: String,
     owner: Owner,
@@ -349,7 +351,7 @@ mod tests {
     fn a_folder_that_is_read_only_for_this_job_is_told_from_one_without_rights() {
         let advice = |kind: ErrorKind| {
             let directory = Directory::new(PathBuf::from("/srv/accounting"));
-            match directory.trouble("write to", &kind.into()) {
+            match directory.failed("write to", &kind.into()) {
                 DestinationError::Rejected { next, .. } => next,
                 other => panic!("it waits for a person: {other:?}"),
             }

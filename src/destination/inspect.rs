@@ -1,4 +1,4 @@
-//! What a person checks about a destination before the first run: as whom it is used, and whether files may be stored there.
+//! The checks of a destination that store no file: the account that uses it, and whether files may be stored there.
 
 use std::path::Path;
 
@@ -8,25 +8,25 @@ use super::{Destination, DestinationError};
 /// One finding about a destination.
 #[derive(Clone, Debug)]
 pub struct Inspected {
-    /// What was looked at.
+    /// What was checked.
     pub what: &'static str,
     /// What was found.
     pub found: Inspection,
 }
 
-/// What an inspection comes to.
+/// The result of an inspection.
 #[derive(Clone, Debug)]
 pub enum Inspection {
-    /// As it should be, with the facts.
+    /// In order, with the facts.
     Good(String),
-    /// Not as it should be.
+    /// A fault.
     Bad(DestinationError),
-    /// Not looked at, and why.
+    /// Not checked, and why.
     Skipped(&'static str),
 }
 
 impl Destination {
-    /// Looks at everything that can be looked at without storing a file.
+    /// Checks everything that can be checked without storing a file.
     pub async fn inspect(&self) -> Vec<Inspected> {
         let inspected = |what, found| Inspected { what, found };
         match self {
@@ -45,12 +45,12 @@ impl Destination {
 
 fn look_at(path: &Path) -> Inspection {
     let bad = |message| {
-        let next = "create the directory, or correct BATCH_EXPORT_DESTINATION".to_owned();
+        let next = "create the directory, or correct --destination".to_owned();
         Inspection::Bad(DestinationError::Rejected { message, next })
     };
     match std::fs::metadata(path) {
         Ok(facts) if facts.is_dir() => Inspection::Good(path.display().to_string()),
-        Ok(_) => bad(format!("{} is no directory", path.display())),
+        Ok(_) => bad(format!("{} is not a directory", path.display())),
         Err(error) => bad(format!("{}: {error}", path.display())),
     }
 }
@@ -66,7 +66,7 @@ fn account(facts: &FolderFacts) -> String {
 }
 
 fn folder(facts: &FolderFacts) -> Inspection {
-    // A probe that cannot be put into the trash again is not stored.
+    // A probe file that could not be trashed afterwards is not stored.
     if let Err(error) = facts.check().and_then(|()| facts.check_trash()) {
         return Inspection::Bad(error);
     }

@@ -1,7 +1,8 @@
-//! Where a destination is: its normal form, which is stored with every file id, and other destinations of the same kind.
+//! The location of a destination, in the normal form that is stored with every file id; and other destinations of the
+//! same kind.
 //!
-//! An id means something at its own destination only. When the settings change between two attempts, the old id is given up, and its file
-//! is discarded where it is, as far as the present settings reach that place.
+//! An id is valid only at its own destination. When the settings change between two attempts, the old id is voided, and
+//! its file is discarded at the old destination, if the present settings reach it.
 
 use std::ops::Deref;
 
@@ -16,7 +17,7 @@ const DRIVE: &str = "gdrive://";
 
 /// A destination that the settings reach.
 pub enum Reached<'a> {
-    /// The one that they name.
+    /// The destination that the settings name.
     Here(&'a Destination),
     /// Another one of the same kind.
     There(Destination),
@@ -34,19 +35,19 @@ impl Deref for Reached<'_> {
 }
 
 impl Destination {
-    /// The destination of the settings. Asks it nothing yet.
+    /// The destination of the settings. Nothing is sent yet.
     ///
     /// # Errors
     /// A configuration failure: none is set, or its credentials cannot be used.
     pub fn open(config: &Config) -> Result<Destination, Failure> {
         match &config.destination {
             None => Err(Failure::configuration("no destination is set")
-                .next("set BATCH_EXPORT_DESTINATION to gdrive://FOLDER_ID or file:///dir")),
+                .next("set --destination to gdrive://FOLDER_ID or file:///dir")),
             Some(Target::Directory(path)) => Ok(Destination::Directory(Directory::new(path.clone()))),
             Some(Target::Drive { folder }) => {
                 let Some(credentials) = &config.credentials else {
                     return Err(Failure::configuration("no credentials are set for Google Drive").next(
-                        "set GOOGLE_APPLICATION_CREDENTIALS to the JSON of a service account, or run `batch-export auth`",
+                        "set --credentials to the JSON key file of a service account, or run `batch-export auth`",
                     ));
                 };
                 let settings = DriveSettings {
@@ -75,7 +76,8 @@ impl Destination {
         }
     }
 
-    /// The destination of an id; `None` when these settings do not reach it. Where none was noted it is this one.
+    /// The destination with this location; `None` when these settings do not reach it. Without a location it is this
+    /// destination.
     pub fn reach(&self, location: Option<&str>) -> Option<Reached<'_>> {
         match location.filter(|location| *location != self.location()) {
             None => Some(Reached::Here(self)),
@@ -96,8 +98,8 @@ impl Destination {
         }
     }
 
-    /// Whether the id of a file is one of this destination. A document of an earlier version does not name the destination; there the
-    /// form of the id tells.
+    /// Whether the id of a file belongs to this destination. A document of an earlier version names no destination;
+    /// there the form of the id decides.
     pub fn owns(&self, file: &FileFacts) -> bool {
         match (&file.destination, self) {
             (Some(location), _) => *location == self.location(),
@@ -106,7 +108,7 @@ impl Destination {
         }
     }
 
-    /// An id as a list of the destination shows it: in a directory the name of the file.
+    /// The id in the form in which a list of the destination shows it: in a directory the file name.
     pub fn listed_id<'a>(&self, id: &'a str) -> &'a str {
         match self {
             Destination::Directory(_) => directory::name_of(id),
@@ -115,7 +117,7 @@ impl Destination {
     }
 }
 
-/// Whether an id could be one of Drive's.
+/// Whether an id has the form of an id on Drive.
 pub(super) fn is_drive_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

@@ -1,10 +1,8 @@
 //! Where the file goes: a Google Drive folder, or a directory.
 //!
-//! Both obey one rule, on which the exactly-once promise rests: a file is WRITTEN ONCE. An id (on Drive) or a name (in a directory)
-//! never changes its content; what turns out to be wrong is voided and replaced by a file under another id. The pass decides; a
-//! destination only looks, creates, seals and discards, and never does two of them in one call.
+//! Both obey one rule, on which exactly-once rests: a file is written once. The content of an id never changes; a wrong file is voided and replaced by a file under another id. The pass decides; a destination only looks, creates, seals and discards, one of them per call.
 //!
-//! This is the one face of both: outside of this folder nobody asks which of them it is, only what it can do.
+//! Code outside of this folder does not ask which kind of destination it has, only what the destination can do.
 
 pub mod directory;
 pub mod drive;
@@ -28,14 +26,14 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
-/// What is to be stored.
+/// A file to store.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFile<'a> {
-    /// The id under which it is stored, from [`Destination::new_id`] and written down in the batch document beforehand.
+    /// Its id, from [`Destination::new_id`], stored in the batch document before the upload.
     pub id: &'a str,
     /// The name that people see.
     pub name: &'a str,
-    /// What is written on it: the batch and the installation that it belongs to.
+    /// The owner that is written on it: the batch and the installation.
     pub mark: Mark<'a>,
     /// The MIME type.
     pub mime_type: &'static str,
@@ -50,50 +48,51 @@ pub struct Stored {
     pub link: Option<String>,
 }
 
-/// What is found under an id.
+/// The result of a look at an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Nothing.
+    /// No file.
     Absent,
-    /// Live, and the same content as the spool file.
+    /// A live file with the content of the spool file.
     Same(Stored, Owner),
-    /// Something that cannot become the official file.
+    /// A file that cannot become the official one.
     Different {
-        /// Why not: another content, in the trash, ...; becomes the reason under `voided`.
+        /// Why not, such as another content or in the trash; stored as the reason under `voided`.
         reason: String,
-        /// Its checksum where the destination tells it.
+        /// Its checksum, when the destination reports one.
         sha256: Option<String>,
-        /// Whose it is.
+        /// Its owner.
         owner: Owner,
     },
 }
 
-/// A live file with the name that is to be given, which the batch document does not know, or which is sealed though it was given up there.
+/// A live file with the batch's file name that the batch document does not know, or lists as voided although it is
+/// sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The id under which it can become official.
     pub id: String,
-    /// Set when it has the content of the spool file.
+    /// Set when the file has the content of the spool file.
     pub same: Option<Stored>,
     /// Its checksum where the destination tells it.
     pub sha256: Option<String>,
     /// Whose it is.
     pub owner: Owner,
-    /// The batch document gave up this id, and somebody committed it all the same.
+    /// Whether the batch document lists this id as voided, although the file is sealed.
     pub given_up: bool,
 }
 
-/// What became of a creation.
+/// The result of a creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// Stored, and verified.
     Stored(Stored),
-    /// The id is taken already: an earlier try of ours stored a file there. Look.
+    /// The id is taken: an earlier try stored a file under it. Look at the file.
     IdTaken,
-    /// Drive does not accept the id from these credentials, and nothing was stored. So it does with an id that was issued to others;
-    /// for one that was issued to these it means what the error says.
+    /// Drive refuses the id from these credentials, and nothing is stored. That is usual for an id that was issued to
+    /// other credentials; for an id that was issued to these, the error counts.
     IdRefused(DestinationError),
-    /// It was stored, but the destination's checksum or size is not the spool's.
+    /// A file was stored, but its checksum or size differs from the spool file's.
     Mismatch {
         /// Both values, for a person.
         reason: String,
@@ -105,15 +104,15 @@ pub enum Created {
 /// A failure of the destination, or a refusal by it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DestinationError {
-    /// It may pass: network, 5xx, rate limit, no checksum to compare. Exit code 22.
+    /// Temporary: network, 5xx, rate limit, no checksum to compare. Exit code 22.
     #[error("{0}")]
     Failed(String),
-    /// It may pass too, and a person can help it. Exit code 22.
+    /// Temporary as well, but a person may have to act when it lasts. Exit code 22.
     #[error("{message}")]
     Passing {
         /// What failed.
         message: String,
-        /// What helps.
+        /// What to do when it lasts.
         next: String,
     },
     /// A person has to act: credentials, permission, quota, missing folder. Exit code 31.
@@ -136,14 +135,14 @@ impl From<DestinationError> for Failure {
     }
 }
 
-/// What the batch document knows of its own files.
+/// The batch's own files, from its document.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     /// The batch, and the installation.
     pub mark: Mark<'a>,
     /// The file that is stored, or was about to be, by this attempt or an earlier one.
     pub file: Option<&'a FileFacts>,
-    /// The ids that were given up.
+    /// The voided ids.
     pub voided: &'a [Voided],
 }
 
@@ -165,7 +164,7 @@ impl Known<'_> {
     }
 }
 
-/// A place for files.
+/// A destination for files.
 pub enum Destination {
     /// `file:///dir`.
     Directory(directory::Directory),
@@ -173,14 +172,14 @@ pub enum Destination {
     Drive(Box<drive::Drive>),
 }
 
-/// Keeps other runs out, where the destination needs that; dropped when the upload stage ends.
+/// Keeps other runs out of a destination that needs it. Dropping it lets them in.
 #[derive(Debug)]
 pub struct Exclusive {
     _folder: Option<File>,
 }
 
 impl Destination {
-    /// Waits until no other run works at a destination that tells files by name, for the limit at most.
+    /// Waits, for `limit` at most, until no other run works at a destination whose ids share file names.
     ///
     /// # Errors
     /// When the destination cannot be reached, or is not free in time.
@@ -202,8 +201,8 @@ impl Destination {
         }
     }
 
-    /// Whether an id may get another content as long as nothing is stored under it. In a directory it may not: there the checksum in
-    /// the batch document is all that tells which file is whose.
+    /// Whether an id may be used for another content while nothing is stored under it. Not in a directory: there only
+    /// the checksum in the batch document tells which file belongs to which id.
     pub fn reuses_ids(&self) -> bool {
         match self {
             Destination::Directory(_) => false,
@@ -211,7 +210,8 @@ impl Destination {
         }
     }
 
-    /// Whether several ids name one file, so that a voided one may be discarded only when it is certain whose content lies there.
+    /// Whether several ids share one file name. A voided file may then be discarded only when its checksum shows that
+    /// it is that file.
     pub fn shares_names(&self) -> bool {
         match self {
             Destination::Directory(_) => true,
@@ -219,7 +219,7 @@ impl Destination {
         }
     }
 
-    /// Whether a file may be there that these credentials cannot see.
+    /// Whether files may exist that these credentials cannot see.
     pub fn hides_files(&self) -> bool {
         match self {
             Destination::Directory(_) => false,
@@ -227,10 +227,10 @@ impl Destination {
         }
     }
 
-    /// Files of this name that the batch document does not know, apart from those in the trash.
+    /// The live files with this name that the batch document does not know.
     ///
     /// # Errors
-    /// When it cannot be told: then nothing may be stored.
+    /// When the destination cannot be read; then nothing may be stored.
     pub async fn named(
         &self,
         name: &str,
@@ -243,7 +243,7 @@ impl Destination {
         }
     }
 
-    /// Whose the file of an id is; `None` when there is no such file.
+    /// The owner of the file of an id; `None` when there is no such file.
     ///
     /// # Errors
     /// When it cannot be told.
@@ -254,10 +254,10 @@ impl Destination {
         }
     }
 
-    /// What is stored under an id.
+    /// Compares the file under an id with the spool file.
     ///
     /// # Errors
-    /// When it cannot be told: then nothing may be decided.
+    /// When the file cannot be read; then nothing may be decided.
     pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
         match self {
             Destination::Directory(directory) => directory.look(id, digests, known).await,
@@ -268,7 +268,7 @@ impl Destination {
     /// Stores a file under its id, once.
     ///
     /// # Errors
-    /// When it is not stored, or that cannot be told; looking under the id tells.
+    /// When the file is not stored, or when that is not known; [`Destination::look`] finds out.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         match self {
             Destination::Directory(directory) => directory.create(file, progress).await,
@@ -284,10 +284,10 @@ impl Destination {
         }
     }
 
-    /// Brings a voided file to the trash, or removes it where there is none. Nothing there counts as done.
+    /// Moves a voided file to the trash, or removes it at a destination without a trash. A missing file counts as done.
     ///
     /// # Errors
-    /// When the destination fails, and a later invocation tries again; or when the file is sealed, or is not certain to be ours.
+    /// When the destination fails (a later invocation tries again), or the file is sealed or not certain to be ours.
     pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
         match self {
             Destination::Directory(directory) => directory.discard(id, sha256, mark).await,
@@ -295,8 +295,9 @@ impl Destination {
         }
     }
 
-    /// Seals a committed file: its number, and what keeps people from changing it, where the destination allows that. Returns whether
-    /// it is kept from change; `None` when the committed file is not there. `look` first where it may be sealed already.
+    /// Seals a committed file: writes its batch number on it, and protects it from changes where the destination can.
+    /// Returns whether it is protected; `None` when the committed file is not there. With `look` it first checks
+    /// whether the file is sealed already.
     ///
     /// # Errors
     /// When the destination fails or refuses; a later invocation tries again.

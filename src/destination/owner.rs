@@ -1,10 +1,8 @@
-//! Whose a file is: what it tells about that itself, and what it has to tell before it may be discarded.
+//! The owner that a file names itself, and the check that it must pass before it may be discarded.
 //!
-//! The batch document cannot answer this alone: a database that was copied or restored from a backup knows less than the destination does.
-//! So each file carries the installation that stored it and, once it is committed, its batch number: as properties on Drive, as an
-//! extended attribute in a directory.
+//! The batch document alone cannot name the owner: a database that was copied or restored from a backup knows less than the destination. So each file carries the installation that stored it and, once it is committed, its batch number: as properties on Drive, as an extended attribute in a directory.
 //!
-//! Risk: to take an untold owner for our own. What is not told is never a reason to remove anything.
+//! Risk: a file that names no owner is taken for our own. So a missing name is never a reason to remove a file.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -19,50 +17,50 @@ use super::DestinationError;
 
 /// The extended attribute of a file in a directory. Not every file system keeps it.
 const ATTRIBUTE: &str = "user.batch-export";
-/// More than what is stored there, by far.
+/// Far more than this program stores there.
 const ATTRIBUTE_BYTES: usize = 1024;
-/// The permission to write, for anybody.
+/// The write permission of owner, group and others.
 const WRITABLE: u32 = 0o222;
 /// A committed file in a directory: everybody reads, nobody writes.
 const SEALED_MODE: u32 = 0o444;
 
-/// What a file tells about whose it is. Fields are untold by files of earlier versions and of people, and where a file system keeps no
-/// attributes.
+/// The owner that a file names. Fields are empty for files of earlier versions and of people, and on a file system
+/// without attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Owner {
-    /// The line of batches that stored it, by the name in its ledger.
+    /// The installation that stored the file, by the name in its ledger.
     pub installation: Option<String>,
     /// The batch that it was stored for. On Drive only the OAuth client that stored it sees this.
     pub batch_id: Option<String>,
     /// The number under which it was committed.
     pub number: Option<i64>,
-    /// It was committed: nobody may remove it.
+    /// Whether the file was committed. A committed file is never removed.
     #[serde(skip)]
     pub sealed: bool,
-    /// People cannot change it.
+    /// Whether the file is protected from changes by people.
     #[serde(skip)]
     pub restricted: bool,
 }
 
-/// What is written on a file when it is stored, and looked for before it is discarded.
+/// The owner that is written on a file when it is stored, and checked before it is discarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {
     /// The batch, as its id.
     pub batch: &'a str,
-    /// The line of batches; `None` where there is none, as in a check of the destination.
+    /// The installation; `None` in a check of the destination, which has none.
     pub installation: Option<&'a str>,
 }
 
 impl Mark<'_> {
-    /// Whether a file with this owner and name may be discarded, which must be given up already.
+    /// Checks that a voided file with this owner and name may be discarded.
     ///
     /// # Errors
-    /// When it is sealed, or is not certain to be a file of this batch.
+    /// When the file is sealed, or is not certain to be a file of this batch.
     pub(super) fn check(&self, file: &str, name: &str, owner: &Owner) -> Result<(), DestinationError> {
         let foreign = |whose: String| DestinationError::Rejected {
             message: format!("{file} ({name}) is left as it is: {whose}"),
-            next: "look at that file and at `voided` in the batch document, which somebody may have edited".to_owned(),
+            next: "compare that file with `voided` in the batch document, which somebody may have edited".to_owned(),
         };
         if owner.sealed {
             return Err(DestinationError::Rejected {
@@ -75,7 +73,8 @@ impl Mark<'_> {
             (Some(installation), _) if Some(installation) != self.installation => Err(foreign(owner.text())),
             (_, Some(batch)) if batch != self.batch => Err(foreign(format!("it was stored for {batch}"))),
             (Some(_), _) | (_, Some(_)) => Ok(()),
-            // Of an earlier version, or on a file system without attributes: every name that we give has the date of the batch in it.
+            // A file of an earlier version, or on a file system without attributes: its name must have the date of the
+            // batch in it.
             (None, None) if name.contains(self.batch.rsplit('_').next().unwrap_or(self.batch)) => Ok(()),
             (None, None) => Err(foreign("it is not a file of this batch".to_owned())),
         }
@@ -83,11 +82,11 @@ impl Mark<'_> {
 }
 
 impl Owner {
-    /// Whose it is, for people.
+    /// The owner, in words for people.
     pub fn text(&self) -> String {
         let whose = match &self.installation {
             Some(installation) => format!("it belongs to the installation {installation}"),
-            None => "it does not tell whose it is".to_owned(),
+            None => "it names no owner".to_owned(),
         };
         match self.number {
             Some(number) => format!("{whose} and was committed as number {number}"),
@@ -96,7 +95,8 @@ impl Owner {
         }
     }
 
-    /// Of a file in a directory. A file system without modes may lose the seal, one without attributes the rest.
+    /// The owner of a file in a directory. A file system without modes may lose the seal, and one without attributes
+    /// the rest.
     pub(super) fn of(file: &File) -> io::Result<Owner> {
         let mut value = [0; ATTRIBUTE_BYTES];
         let told = match rustix::fs::fgetxattr(file.as_fd(), ATTRIBUTE, &mut value[..]) {
@@ -108,7 +108,7 @@ impl Owner {
         Ok(Owner { sealed: read_only || told.number.is_some(), restricted: read_only, ..told })
     }
 
-    /// Writes it on a file in a directory, as far as the file system keeps attributes.
+    /// Writes the owner on a file in a directory, if the file system keeps attributes.
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
         match rustix::fs::fsetxattr(file.as_fd(), ATTRIBUTE, &serde_json::to_vec(self)?, XattrFlags::empty()) {
             Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS | Errno::NOSPC | Errno::DQUOT | Errno::PERM) => Ok(()),
@@ -116,7 +116,7 @@ impl Owner {
         }
     }
 
-    /// Writes it on a committed file, and takes away everybody's permission to write.
+    /// Writes the owner on a committed file, and removes every write permission.
     pub(super) fn seal(&self, file: &File) -> io::Result<()> {
         self.write(file)?;
         file.set_permissions(Permissions::from_mode(SEALED_MODE))?;

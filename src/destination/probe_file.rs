@@ -1,7 +1,7 @@
 //! The probe file of `doctor`: its name, and the removal of probe files left by doctors that were killed.
 //!
-//! Risk: to remove what is not ours, or the probe file of a doctor that is at work. So only a name of exactly our pattern counts, and only
-//! when the file is much older than any probe lives, by the destination's own clock.
+//! Risk: removing a file that is not ours, or the probe file of a `doctor` that still runs. So a file counts only when
+//! its name has exactly our pattern and it is much older than any probe, by the destination's own clock.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,8 +25,8 @@ fn is_probe_name(name: &str) -> bool {
 }
 
 impl Destination {
-    /// Removes the probe files that are left over; how many. `own` is the id of the probe that was just stored and is still there. A
-    /// directory is locked by the caller.
+    /// Removes leftover probe files and returns how many. `own` is the id of the probe file that was just stored and is
+    /// still there. The caller holds the lock on a directory.
     ///
     /// # Errors
     /// When the destination fails or refuses.
@@ -40,19 +40,19 @@ impl Destination {
 
 fn sweep_directory(directory: &Directory, own: &str) -> Result<usize, DestinationError> {
     let folder = directory.path();
-    let trouble = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
-    let limit = directory.file(own)?.metadata().and_then(|facts| facts.modified()).map_err(trouble)? - LEFTOVER_AGE;
+    let failed = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
+    let limit = directory.file(own)?.metadata().and_then(|facts| facts.modified()).map_err(failed)? - LEFTOVER_AGE;
     let is_old = |modified: SystemTime| modified < limit;
     let mut removed = 0;
-    for entry in std::fs::read_dir(folder).map_err(trouble)? {
-        let entry = entry.map_err(trouble)?;
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         if !entry.file_name().to_str().is_some_and(is_probe_name) {
             continue;
         }
-        // Not followed: a link is nothing that a doctor makes.
-        let facts = entry.metadata().map_err(trouble)?;
-        if facts.is_file() && is_old(facts.modified().map_err(trouble)?) {
-            std::fs::remove_file(entry.path()).map_err(trouble)?;
+        // Links are not followed: `doctor` makes none.
+        let facts = entry.metadata().map_err(failed)?;
+        if facts.is_file() && is_old(facts.modified().map_err(failed)?) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
             removed += 1;
         }
     }

@@ -1,10 +1,10 @@
 //! The lock: one atomic acquisition of the batch document.
 //!
-//! What races here: two schedulers, a `retry` on another machine, a person, and a run that was paused and does not know that its
-//! lease is long gone. All of it is decided inside ONE `findOneAndUpdate` on `_id` with an update pipeline, where every condition
-//! and every time is the server's (`$$NOW`). Conditions in the filter would not do: an upsert refuses `$expr`, and a filter that
-//! does not match would insert a second document. So the pipeline computes a verdict first and then either applies it or leaves
-//! the document as it is; who got it is told by the holder's id in the document that comes back.
+//! Risk: two schedulers, a `retry` on another machine, a person, and a paused run whose lease has ended all race for
+//! one batch. So one `findOneAndUpdate` on `_id` with an update pipeline decides everything, with the server's time
+//! (`$$NOW`) in every condition. Conditions in the filter would not work: an upsert refuses `$expr`, and a filter that
+//! does not match would insert a second document. So the pipeline first computes a verdict, and then applies it or
+//! leaves the document as it is. The holder's id in the returned document tells who holds the batch.
 
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc};
@@ -16,7 +16,7 @@ use super::expressions::{attempt, history_with, literal, millis, void_when_exhau
 use super::{Claim, Store};
 use crate::batch::{Batch, BatchId, Ending, Event, State};
 
-/// What is asked for.
+/// A request for a batch.
 #[derive(Clone, Debug)]
 pub struct Acquisition {
     /// The batch.
@@ -35,7 +35,7 @@ pub struct Acquisition {
     pub early: bool,
     /// Take a failed batch before its back-off has passed.
     pub ignore_back_off: bool,
-    /// Take a batch whose refused entries are corrected, with all its attempts before it.
+    /// Take a batch whose refused entries are corrected; its attempts are counted from 1 again.
     pub corrected: bool,
     /// Take a day recorded as empty again.
     pub empty_again: bool,
@@ -43,12 +43,12 @@ pub struct Acquisition {
     pub create: bool,
 }
 
-/// The answer.
+/// The answer to an [`Acquisition`].
 #[derive(Clone, Debug)]
 pub enum Acquired {
-    /// It is ours: generate.
+    /// This run holds the batch.
     Ours(Claim, Box<Batch>),
-    /// It is not ours, and why.
+    /// The batch was not acquired, and why.
     Refused(Refusal),
 }
 
@@ -57,9 +57,9 @@ pub enum Acquired {
 pub enum Refusal {
     /// A live run holds it.
     Held(Box<Batch>),
-    /// It was committed before, and rows are still to be marked: anybody may go on with that.
+    /// It is committed, and rows are still to be marked; any run may continue that.
     Marking(Box<Batch>),
-    /// It was committed before.
+    /// It is committed, and every row is marked.
     Completed(Box<Batch>),
     /// It was recorded as empty before.
     Empty(Box<Batch>),
@@ -141,7 +141,7 @@ impl Store {
             changes.extend(more);
             changes
         };
-        // An interruption costs no attempt: the number is used again.
+        // An interruption uses up no attempt: the next one has the same number.
         let next_attempt = doc! { "$cond": [
             { "$eq": [{ "$last": { "$ifNull": ["$history.outcome", []] } }, Ending::Interrupted.name()] },
             { "$max": [1, "$attempt"] },
@@ -183,7 +183,7 @@ impl Store {
         ]
     }
 
-    /// What every acquisition sets.
+    /// The fields that every acquisition sets.
     fn holding(&self, request: &Acquisition) -> Document {
         doc! {
             "fence": { "$toLong": { "$add": [{ "$ifNull": ["$fence", 0] }, 1] } },
@@ -202,8 +202,8 @@ impl Store {
     }
 }
 
-/// The history with the crashed attempt of the last holder. A holder that ended in an orderly way left its own entry and no
-/// `holder`; then there is nothing to add.
+/// The history, with the crashed attempt of the last holder added. A holder that ended without a crash added its own
+/// entry and removed `holder`; then nothing is added.
 fn crashed(request: &Acquisition) -> Document {
     let message = format!("its lease expired; found by {} (pid {})", request.host, std::process::id());
     let entry = attempt(Ending::Crashed, Some(Ending::Crashed.name()), None, Some(&message));

@@ -1,7 +1,8 @@
-//! Rebuilding lost records from the export log, which every commit writes: the ledger, and batch documents that do not know of their commit.
+//! Rebuilds lost records from the export log, which every commit writes: the ledger, and batch documents that lack
+//! their commit.
 //!
-//! Risk: to declare official what never was. So nothing is taken over but what the log says, and a document that knows of a commit stays as
-//! it is.
+//! Risk: declaring a file official that never was. So only the log is used as a source, and a document with a commit
+//! stays as it is.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mongodb::bson::{Document, doc};
@@ -12,8 +13,8 @@ use super::{LEDGER, LogFacts, Snapshot, Store};
 use crate::batch::{BatchId, State};
 
 impl Store {
-    /// Rebuilds the ledger, and the documents of batches that the log has and the database does not know as committed. Returns the batches
-    /// that were written. `zone` and `cutoff` make the windows of documents that are gone.
+    /// Rebuilds the ledger, and the documents of batches that are in the log but not committed in the database. Returns
+    /// the batches that were written. `zone` and `cutoff` give the windows of missing documents.
     ///
     /// # Errors
     /// When the database fails.
@@ -55,7 +56,7 @@ impl Store {
         };
         match self.bounded(self.batches.update_one(unknown, content).upsert(true).into_future()).await {
             Ok(_) => Ok(true),
-            // It is there, and committed.
+            // The document exists and is committed.
             Err(error) if error.kind == Kind::DuplicateKey => Ok(false),
             Err(error) => Err(error),
         }
@@ -71,7 +72,7 @@ impl Store {
         let behind = doc! { "_id": LEDGER, "number": { "$lt": last.number } };
         let update = self.batches.update_one(behind, doc! { "$set": next }).upsert(true);
         match self.bounded(update.into_future()).await {
-            // It is there, and not behind.
+            // The ledger exists, and its number is not lower.
             Err(error) if error.kind == Kind::DuplicateKey => {
                 let update = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": marking });
                 self.bounded(update.into_future()).await.map(drop)

@@ -1,7 +1,7 @@
 //! The batch documents between acquisition and commit: every write carries the holder's fence.
 //!
-//! A fenced write that matches nothing means that another run took over. That is not an error of the database: it comes back as
-//! `false` or `None`, and the pass ends without writing anything more.
+//! A fenced write that matches nothing means that another run took over. It is not an error of the database: it is returned
+//! as `false` or `None`, and the pass ends without another write.
 
 use std::ops::RangeInclusive;
 
@@ -19,7 +19,7 @@ use crate::batch::{Batch, BatchId, Ending, Event, ExportSettings, FileFacts, Sta
 use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 
-/// The right to work on a batch, as long as nobody acquires it again.
+/// The right to work on a batch, until another run acquires the batch.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// The batch.
@@ -37,7 +37,7 @@ impl Claim {
     }
 }
 
-/// Ids of refused entries that the batch document keeps.
+/// How many ids of refused entries the batch document keeps at most.
 const REFUSED_MAX: usize = 100;
 
 /// How an attempt ended without a commit.
@@ -51,7 +51,7 @@ pub enum Ended<'a> {
     Interrupted(Exit, Stage, &'a str),
 }
 
-/// A batch as a scan sees it.
+/// A batch in a list, with the database's time.
 #[derive(Clone, Debug)]
 pub struct Overview {
     /// The document.
@@ -63,10 +63,9 @@ pub struct Overview {
 }
 
 impl Store {
-    /// Extends the lease; allowed as long as nobody else acquired the batch, even when it ran out.
+    /// Extends the lease; allowed until another run acquires the batch, even when the lease ran out.
     ///
-    /// Because it writes the same document as the commit transaction does, it also waits for a commit that is under way: what it
-    /// returns is the state after that. `None` when the batch is held under another fence or no longer held.
+    /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the state after that commit. `None` when the batch is held under another fence or no longer held.
     ///
     /// # Errors
     /// When the database fails.
@@ -132,7 +131,7 @@ impl Store {
         self.change(filter, vec![changes]).await
     }
 
-    /// Notes that a voided file is in the trash. It needs no fence: a voided id never becomes official.
+    /// Records that a voided file is in the trash. It needs no fence: a voided id never becomes official.
     ///
     /// # Errors
     /// When the database fails.
@@ -145,8 +144,8 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that an official file carries its number, and whether Drive keeps people from changing it. It needs no fence: what is
-    /// committed has one file for good.
+    /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
+    /// committed batch keeps its file for good.
     ///
     /// # Errors
     /// When the database fails.
@@ -160,7 +159,7 @@ impl Store {
 
     /// Ends the attempt and releases the batch.
     ///
-    /// Returns the document as it is afterwards; `None` when the claim is lost.
+    /// Returns the document after the write; `None` when the claim is lost.
     ///
     /// # Errors
     /// When the database fails.
@@ -207,8 +206,8 @@ impl Store {
         self.change(claim.filter(), vec![changes, void_when_exhausted()]).await
     }
 
-    /// Takes a batch from whoever holds it and makes it due at once, with all its attempts before it. The fence moves on, so that
-    /// the old holder can do no harm. `None` when the document changed since it was looked at.
+    /// Takes a batch from its holder and makes it due at once, with all its attempts again. The fence grows, so that
+    /// the old holder can write nothing more. `None` when the document changed since `seen` was read.
     ///
     /// # Errors
     /// When the database fails.
@@ -267,8 +266,8 @@ impl Store {
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
-    /// What may need work: everything unfinished, everything with a voided file that is not in the trash, with an official one that is
-    /// not sealed or with an event that people have not heard of, and the batch `latest`.
+    /// The batches that may need work: unfinished ones, those with a voided file that is not in the trash, with an
+    /// official file that is not sealed or with an event that was not notified, and the batch `latest`.
     ///
     /// # Errors
     /// When the database fails, or a document makes no sense.
@@ -323,12 +322,12 @@ impl Store {
     }
 }
 
-/// Matches the ids of batches: not the ledger, which lives in the same collection.
+/// Matches the ids of batches, but not the ledger in the same collection.
 fn ids_of_batches() -> Document {
     doc! { "$regex": format!("^{}", BatchId::PREFIX) }
 }
 
-/// As it is in the application's documents: an ObjectId, unless it is something else.
+/// The id in the type of the application's documents: an ObjectId, unless it is something else.
 fn refused_id(id: &str) -> Bson {
     ObjectId::parse_str(id).map_or_else(|_| Bson::String(id.to_owned()), Bson::ObjectId)
 }

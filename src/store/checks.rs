@@ -1,8 +1,6 @@
-//! What `doctor` wants to know of a database, found out without leaving anything behind.
+//! The checks of the database for `doctor`. They leave nothing behind.
 //!
-//! Risk: a probe that disturbs: a document that another run stumbles over, or an entry that is touched. So the right to write is
-//! tried inside a transaction that is always aborted, on documents that nobody has, and the majority is asked for by an update that
-//! matches nothing (the server waits for the majority all the same).
+//! Risk: a check disturbs another run, or changes an entry. So the rights to write are tried inside a transaction that is always aborted, on documents that nobody uses. The majority is checked by an update that matches nothing; the server waits for the majority all the same.
 
 use std::time::Duration;
 
@@ -25,10 +23,10 @@ const MAJORITY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Error code of a write that was not confirmed in time.
 const WRITE_CONCERN_TIMEOUT: i32 = 64;
 
-/// What a server says of itself.
+/// A server's facts.
 #[derive(Clone, Debug)]
 pub struct ServerFacts {
-    /// What it belongs to.
+    /// The deployment that it belongs to.
     pub deployment: Deployment,
     /// Such as `6.0.5`.
     pub version: String,
@@ -53,7 +51,7 @@ impl Store {
     async fn ask_for_facts(&self) -> Result<ServerFacts, StoreError> {
         let admin = self.client.database("admin");
         let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 }).into_future()).await?;
-        // The clock last: between its answer and the comparison there is only the way back.
+        // The clock is read last, so that only the way back lies between its answer and the comparison.
         let hello = self.bounded(admin.run_command(doc! { "hello": 1 }).into_future()).await?;
         Ok(ServerFacts {
             deployment: Deployment::of(&hello),
@@ -94,7 +92,7 @@ impl Store {
         self.try_marks(session).await
     }
 
-    /// Writes the log of two days, as a commit writes it: a unique index shows only at the second one.
+    /// Writes two log entries, as commits write them: a unique index refuses only the second one.
     async fn try_log(&self, session: &mut ClientSession) -> Result<(), StoreError> {
         let file = FileFacts { name: BatchId::LAST.file_name(None, "csv"), ..FileFacts::default() };
         for number in [i64::MAX - 1, i64::MAX] {
@@ -106,21 +104,21 @@ impl Store {
         Ok(())
     }
 
-    /// Marks a row that is queued, if there is one, as a commit marks it. The last of all tries: it may meet the application, which ends the
-    /// transaction.
+    /// Marks one queued row, if there is one, as a commit marks it. This is the last try, because a conflict with the
+    /// application ends the transaction.
     async fn try_marks(&self, session: &mut ClientSession) -> Result<(), StoreError> {
         let file = FileFacts { name: BatchId::LAST.file_name(None, "csv"), ..FileFacts::default() };
         let queued = doc! { "exportPath": "scheduled", "status": "queued" };
         let marks = completed(&marks(BatchId::LAST.into(), &file));
         let update = self.queue.update_one(queued, vec![marks]).session(&mut *session);
         match self.bounded(update.into_future()).await {
-            // The application is at that row; or it is one that a run refuses by itself.
+            // The application is writing that row, or a run would refuse the row anyway.
             Err(StoreError { kind: Kind::WriteConflict | Kind::PathNotViable, .. }) | Ok(_) => Ok(()),
             Err(error) => Err(on(&self.queue, error)),
         }
     }
 
-    /// Which of the application's collections hold nothing at all.
+    /// The application's collections that are empty.
     ///
     /// # Errors
     /// When the database fails.

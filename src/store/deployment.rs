@@ -1,8 +1,6 @@
-//! What a server belongs to, and whether that can keep the promise: transactions and snapshot reads need a replica set or mongos.
+//! The deployment that a server belongs to, and whether it has what a run needs: transactions and snapshot reads need a replica set or mongos.
 //!
-//! Risk: a word that sends somebody the wrong way: a server that was started as a member of a replica set, but never told which
-//! one, is not standalone, and what it lacks is one command. It also hides: the driver finds nothing to talk to in it, and says that no
-//! server is there. So when none is found, each host of the URI is asked once more, directly.
+//! Risk: a message that sends people the wrong way. A server that was started with `--replSet` but never initiated is not standalone; it lacks one command. The driver does not use such a server and reports that no server was found. So when no server is found, each host of the URI is asked once more, directly.
 
 use std::time::Duration;
 
@@ -17,24 +15,24 @@ use super::document::{date, text};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// How long a host may take that is asked directly.
+/// How long a direct question to a host may take.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a server belongs to.
+/// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deployment {
     /// A replica set of this name.
     ReplicaSet(String),
     /// A sharded cluster.
     Mongos,
-    /// Nothing.
+    /// A single server.
     Standalone,
-    /// A replica set that it does not know: never initiated, or removed from it.
+    /// A member without a replica set: never initiated, or removed from its set.
     Uninitiated,
 }
 
 impl Deployment {
-    /// From the answer to `hello`.
+    /// The deployment, from the answer to `hello`.
     pub(super) fn of(hello: &Document) -> Deployment {
         if let Some(name) = text(hello, "setName") {
             return Deployment::ReplicaSet(name);
@@ -46,7 +44,7 @@ impl Deployment {
         }
     }
 
-    /// The replica set's name, or what else it is.
+    /// The replica set's name, or the kind of deployment.
     pub fn name(&self) -> &str {
         match self {
             Deployment::ReplicaSet(name) => name,
@@ -56,10 +54,10 @@ impl Deployment {
         }
     }
 
-    /// Refuses what cannot keep the promise.
+    /// Refuses a deployment without transactions.
     ///
     /// # Errors
-    /// `configuration`, with the remedy.
+    /// `configuration`, with the next step.
     pub fn check(&self) -> Result<(), Failure> {
         match self {
             Deployment::ReplicaSet(_) | Deployment::Mongos => Ok(()),
@@ -71,17 +69,18 @@ impl Deployment {
                 "the MongoDB server was started with --replSet, but its replica set is not initiated",
             )
             .next(
-                "run rs.initiate() on it once, in mongosh; if it was a member before, look at rs.status() on another one",
+                "run rs.initiate() on that server once, in mongosh; if it was a member before, check rs.status() on another member",
             )),
         }
     }
 }
 
 impl Store {
-    /// What the server belongs to, its protocol version (13 is MongoDB 5.0), and its clock.
+    /// The server's deployment, its wire version (13 is MongoDB 5.0), and its clock.
     ///
     /// # Errors
-    /// `configuration` when the login is refused or all that answers is not initiated; `database_unavailable` when no server is found.
+    /// `configuration` when the login is refused or no server that answers is initiated; `database_unavailable` when no
+    /// server is found.
     pub(super) async fn deployment(&self) -> Result<(Deployment, i32, Option<DateTime<Utc>>), Failure> {
         let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await;
         match answer.map_err(Failure::from) {
@@ -101,7 +100,7 @@ impl Store {
         let Ok(options) = ClientOptions::parse(self.settings.uri.expose()).await else { return failure };
         let asked = join_all(options.hosts.iter().map(|host| ask(&options, host))).await;
         let mut answers = asked.into_iter().flatten().peekable();
-        // One that is in a set means that it is there, and only has no primary.
+        // A host that knows its set shows that the set exists but has no primary.
         let first = answers.peek().map(Deployment::of);
         if first.is_some() && answers.all(|hello| Deployment::of(&hello) == Deployment::Uninitiated) {
             return Deployment::Uninitiated.check().err().unwrap_or(failure);
@@ -111,13 +110,15 @@ impl Store {
                 "the replica set is called {name:?}, and MONGODB_URI asks for {wanted:?}"
             ))
             .next(format!("write replicaSet={name} in MONGODB_URI")),
-            (Some(Deployment::ReplicaSet(_)), _) => failure.next("it answers, but has no primary: look at rs.status()"),
+            (Some(Deployment::ReplicaSet(_)), _) => {
+                failure.next("check rs.status(): the replica set answers, but has no primary")
+            }
             (_, _) => failure.next("check that the server runs, and its host and port in MONGODB_URI"),
         }
     }
 }
 
-/// What one host says of itself, whatever the others say of it.
+/// The `hello` of one host, asked directly.
 async fn ask(options: &ClientOptions, host: &ServerAddress) -> error::Result<Document> {
     let mut options = options.clone();
     options.hosts = vec![host.clone()];

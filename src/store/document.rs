@@ -1,7 +1,7 @@
-//! Between BSON and the program's types: batch documents as they are stored.
+//! Converts stored batch documents between BSON and the program's types.
 //!
-//! Reading is lenient (a missing field is empty, a number is whatever holds an integer), because a document may have been touched
-//! by hand in an emergency; what a decision depends on is checked again inside the update that acts on it.
+//! Reading is lenient (a missing field is empty, an integer may be of any number type), because somebody may have
+//! edited a document by hand in an emergency. The update that acts on a decision checks the fields again.
 
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
@@ -16,7 +16,7 @@ use crate::id::Id;
 /// Reads a batch document.
 ///
 /// # Errors
-/// When it is no batch, or its state is none that this program knows.
+/// When the document is not a batch, or its state is unknown.
 pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
     let id = text(document, "_id").unwrap_or_default();
     let id: BatchId =
@@ -165,7 +165,7 @@ pub(super) fn text(document: &Document, key: &str) -> Option<String> {
 /// A batch id; `None` when the field is missing or null.
 ///
 /// # Errors
-/// When it holds something else: to take that for nothing could let two batches export the same rows.
+/// When the field holds something else: treating that as missing could let two batches export the same rows.
 pub(super) fn batch_id(document: &Document, key: &str) -> Result<Option<BatchId>, StoreError> {
     match document.get(key) {
         None | Some(Bson::Null) => Ok(None),
@@ -194,7 +194,7 @@ fn documents<'a>(document: &'a Document, key: &str) -> impl Iterator<Item = &'a 
     document.get_array(key).into_iter().flatten().filter_map(Bson::as_document)
 }
 
-/// Ids as text, whatever they are.
+/// Ids of any type, as text.
 fn texts(document: &Document, key: &str) -> Vec<String> {
     let text = |id: &Bson| match id {
         Bson::ObjectId(id) => id.to_hex(),

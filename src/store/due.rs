@@ -1,10 +1,11 @@
-//! The due rows of the queue: what they are, and how they are found while their entries are fetched already.
+//! The due rows of the queue, and the search that finds them while their entries are already fetched.
 //!
-//! The file's order is `scheduledFor`, then `_id`. A server-side sort by it costs more than the rest of the join, and an index that serves
-//! the query gives nearly that order: rows of one `scheduledFor` come in the order in which they were queued, which is that of their `_id`
-//! but for neighbours. So [`InOrder`] holds a window of rows back, sorts within it, and hands out chunks while the server goes on.
-//! Risk: a row that comes after its place was given away. It is noticed, always, and then nothing of the order was true:
-//! the caller starts again with all rows at once, as it does for a row that cannot be addressed.
+//! The file's order is `scheduledFor`, then `_id`. A server-side sort by it costs more than the rest of the join, and
+//! an index that serves the query gives nearly that order: rows of one `scheduledFor` come in the order in which they
+//! were queued, which is that of their `_id` but for neighbours. So [`InOrder`] holds a window of rows back, sorts
+//! within it, and hands out chunks while the server goes on. Risk: a row that comes after its place in the order was
+//! handed out. This is always noticed: the caller then starts again with all rows at once. The same happens for a row
+//! without an ObjectId.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -30,10 +31,10 @@ pub(super) const CHUNK_ROWS: usize = 5_000;
 const ANSWER_ROWS: u32 = 5_000;
 /// Answers that wait while entries are fetched.
 const ANSWERS_AHEAD: usize = 3;
-/// Rows that are held back, because an earlier one may follow.
+/// Rows that wait in the window, because an earlier row may follow.
 const WINDOW_ROWS: usize = 5_000;
 
-/// What a row is known by.
+/// The ids of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// `_id` of the queue row.
@@ -74,7 +75,7 @@ pub struct DueRows {
     pub unaddressable: Vec<String>,
 }
 
-/// A search for due rows that goes on by itself. Dropping it ends it.
+/// A search for due rows that runs in the background. Dropping it ends it.
 pub struct DueScan {
     /// Rows whose `scheduledFor` is no Date, which are searched for beside.
     undated: JoinHandle<Result<DueRows, StoreError>>,
@@ -82,7 +83,7 @@ pub struct DueScan {
     task: JoinHandle<()>,
 }
 
-/// Rows, or `None` at the end: a search that merely stops must not pass for one that found everything.
+/// Rows, or `None` at the end. A search that stops without `None` is an error, not the end.
 type Answer = Result<Option<DueRows>, StoreError>;
 
 impl Drop for DueScan {
@@ -169,7 +170,7 @@ pub fn of_entries(ids: &[Id]) -> impl Stream<Item = Result<Vec<DueRow>, StoreErr
 /// Why the rows cannot be had in order.
 #[derive(Clone, Debug)]
 pub enum ScanError {
-    /// They do not come in an order that a window can mend, or one cannot be addressed.
+    /// A row came too late for the window that sorts the rows, or a row has no ObjectId as `_id`.
     Irregular,
     /// The database fails.
     Failed(StoreError),
@@ -277,7 +278,7 @@ pub(super) fn row_fields() -> Document {
     doc! { "entryId": 1, "scheduledFor": 1, "metadata": { "$type": "$metadata" } }
 }
 
-/// Those of these rows that match a filter, in no order.
+/// The rows of these ids that match a filter, in no order.
 pub(super) async fn rows_of_ids(
     queue: &Collection<Document>,
     session: &mut ClientSession,
@@ -302,8 +303,8 @@ pub(super) fn by_id() -> Hint {
     Hint::Keys(doc! { "_id": 1 })
 }
 
-/// Rows that are queued and say no instant. By types, because each of them is a range of the index: a negation would read every
-/// queued row. (A list of dates is found by its dates.)
+/// Queued rows whose `scheduledFor` is not a Date. The filter lists the other types, because each type is a range of
+/// the index: a negation would read every queued row. (A list of dates matches by its dates.)
 fn undated_filter() -> Document {
     let types = [
         "double",

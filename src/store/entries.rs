@@ -1,6 +1,6 @@
 //! Journal entries, read at a snapshot for the file, once more in the commit, and once more after it.
 //!
-//! Nothing is decoded that is not needed: entries stay in the buffers that came from the wire and are looked at in place.
+//! Only the needed fields are decoded: entries stay in the buffers from the network and are read in place.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -27,15 +27,16 @@ pub struct EntryChunk {
     answer: Option<RawBatch>,
     /// Sorted by id: where each entry lies.
     places: Vec<(Id, Place)>,
-    /// Where the next look-up probably ends: rows are queued in the order in which their entries were made, mostly.
+    /// The place where the next look-up probably ends: most rows are queued in the order in which their entries were
+    /// created.
     next: Cell<usize>,
     /// Those of them that are in a committed file already.
     pub(super) exported: BTreeMap<Id, ExportedIn>,
-    /// What the rows and their entries looked like.
+    /// The fingerprint of the rows and their entries.
     pub fingerprint: Fingerprint,
 }
 
-/// What some rows and their entries looked like, as two sums: equal when nothing that is exported changed.
+/// A fingerprint of rows and their entries, as two sums: equal when nothing that is exported changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Of the rows.
@@ -154,7 +155,7 @@ pub(super) async fn fetch(
     Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }))
 }
 
-/// What the entries of these ids look like now, by id. Nothing of them is kept.
+/// Hashes of the present entries of these ids, by id. The entries are not kept.
 pub(super) async fn hashes(
     store: &Store,
     session: &mut ClientSession,
@@ -191,8 +192,8 @@ fn places(answer: &RawBatch) -> Result<Vec<(Id, Place)>, StoreError> {
     Ok(places)
 }
 
-/// One pass over the document: each element is looked at once. What cannot be read is a value that no column takes, not a failure of
-/// the database: the entry is refused by name, and the others go on.
+/// Reads each element of the document once. A value that cannot be read is no failure of the database: the entry is
+/// refused by name, and the other entries are exported.
 fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'a>]) -> Result<(), StoreError> {
     for element in document.iter_elements() {
         let element = element?;
@@ -214,7 +215,7 @@ fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'
     Ok(())
 }
 
-/// A path that leads through a list names no one value.
+/// A path through a list does not name a single value.
 fn inside_a_list(tree: &[PathNode], values: &mut [Stored<'_>]) {
     for node in tree {
         if let Some(slot) = node.slot {

@@ -1,7 +1,8 @@
 //! Errors of the database, in kinds. The kind is decided here, once, from codes and labels, never from text.
 //!
-//! Risk: words that nobody can read at night. The driver reports a server that does not answer as a dump of its own state, and a server may
-//! echo a whole command. So the words are made here: which host, why, once; and the rest is cut to what matters.
+//! Risk: a message that nobody can read at night. The driver reports a server that does not answer as a dump of its own
+//! state, and a server may echo a whole command. So the messages are written here: which host, and why, once; the rest
+//! is cut.
 
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRAN
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Characters of a server's own words that people get to see.
+/// How many characters of a server's own message are shown.
 const WORDS_MAX: usize = 400;
 
-/// Error code of a write that met another one.
+/// Error code of a write that conflicted with another one.
 const WRITE_CONFLICT: i32 = 112;
 
 /// Kinds of database errors that the program treats differently.
@@ -36,7 +37,7 @@ pub enum Kind {
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
     PathNotViable,
-    /// The server takes no such name of a database or a collection.
+    /// The server refuses this name of a database or a collection.
     BadName,
     /// An index of that name or of those keys exists and is of another kind.
     IndexConflict,
@@ -45,7 +46,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Whether a transaction that looks at the fence, or at its own progress, may simply be run again.
+    /// Whether a transaction that checks the fence, or its own progress, may be run again.
     pub(super) fn may_run_again(self) -> bool {
         match self {
             Kind::TransientTransaction | Kind::WriteConflict | Kind::UnknownCommit => true,
@@ -83,13 +84,14 @@ impl StoreError {
 }
 
 impl StoreError {
-    /// The same error with the collection named. A key that exists is a rule there: only our own collections are asked for keys.
+    /// The same error with the collection named. A duplicate key counts as a rule of the collection here, because only
+    /// inserts into our own collections expect one.
     pub(super) fn in_collection(self, name: &str) -> StoreError {
         let kind = if self.kind == Kind::DuplicateKey { Kind::Rule } else { self.kind };
         StoreError { kind, message: format!("{name}: {}", self.message) }
     }
 
-    /// The first refusal in the answer to a write command that was sent as it is.
+    /// The first write error in the answer to a raw command.
     pub(super) fn in_answer(answer: &Document) -> Option<StoreError> {
         let error = answer.get_array("writeErrors").ok()?.first()?.as_document()?;
         let code = error.get_i32("code").unwrap_or_default();
@@ -120,11 +122,11 @@ impl From<StoreError> for Failure {
             Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("unhide, rename or drop that index, then run `batch-export init` again"),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
-                "change the rule that is named (validator, index, kind of collection), so that it allows what a run writes; \
-                 `batch-export doctor` tries it",
+                "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \
+                 `batch-export doctor` checks it",
             ),
             Kind::WriteConflict => {
-                let message = format!("the writes of others keep coming in between: {}", error.message);
+                let message = format!("other programs keep writing the same documents: {}", error.message);
                 Failure::new(Exit::CommitConflict, message)
             }
             Kind::TransientTransaction
@@ -142,7 +144,7 @@ pub(super) fn describe(error: &Error) -> String {
         ErrorKind::ServerSelection { message, .. } => unanswered(message),
         ErrorKind::Command(command) => format!("{} ({})", cut(&command.message), command.code_name),
         ErrorKind::Write(WriteFailure::WriteError(write)) => match &write.details {
-            // What the rule of a validator is, as far as the server tells.
+            // The violated rule of a validator, if the server names it.
             Some(details) => cut(&format!("{}: {details}", write.message)),
             None => cut(&write.message),
         },
@@ -152,7 +154,7 @@ pub(super) fn describe(error: &Error) -> String {
     crate::secret::redact(&text).into_owned()
 }
 
-/// The beginning of words that may be as long as a whole command.
+/// Cuts a message that may be as long as a whole command.
 fn cut(text: &str) -> String {
     match text.char_indices().nth(WORDS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,10 +1,11 @@
 //! `exportbatchentries`: which batch exported an entry, one small document an entry.
 //!
-//! It is inserted in the very transaction that marks the entry's row. Its unique `_id` keeps an entry in one committed file, whatever the
-//! application does with its rows: takes them back, empties their `metadata`, points them elsewhere, deletes them.
+//! It is inserted in the transaction that marks the entry's row. Its unique `_id` keeps an entry in one committed file,
+//! whatever the application does with the row: queue it again, empty its `metadata`, change its `entryId`, or delete
+//! it.
 //!
-//! Risk: a batch that looks as if it had exported nothing, because the collection is missing or half filled. So a run with numbered batches
-//! before it needs the collection, and `init` fills it under another name first and renames it when it is complete.
+//! Risk: the collection is missing or half filled, and exported entries look new. So once a batch has a number, a run
+//! needs the collection; and `init` fills it under another name first and renames it when it is complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +23,7 @@ use crate::id::Id;
 
 /// Documents per command: the server is fastest with few large commands.
 const ENTRIES_PER_COMMAND: usize = 10_000;
-/// Where `init` collects the entries of earlier batches before they count.
+/// The collection that `init` fills before it is renamed.
 const FILLING: &str = "exportbatchentries_filling";
 /// Error code of a key that exists.
 const DUPLICATE_KEY: i32 = 11_000;
@@ -42,7 +43,7 @@ impl fmt::Display for ExportedIn {
         if let Some(batch) = self.batch {
             write!(f, " in {batch}")?;
         }
-        f.write_str("; reverse it there, or allow it with --allow-reexport")
+        f.write_str("; reverse it there, or allow a second export with --allow-reexport")
     }
 }
 
@@ -55,7 +56,7 @@ pub struct Misplaced {
     pub under: Option<ExportedIn>,
 }
 
-/// What to do with an entry that is in a committed file already.
+/// What to do with an entry that is already in a committed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
     /// Nothing is written: an error of the kind [`DuplicateKey`](super::error::Kind::DuplicateKey).
@@ -65,7 +66,7 @@ pub(super) enum Again {
 }
 
 impl Store {
-    /// Those of these entries that are in a committed file, and in which; in the given session.
+    /// The entries of this list that are in a committed file, with the file's batch; read in the given session.
     pub(super) async fn exported(
         &self,
         session: &mut ClientSession,
@@ -125,7 +126,7 @@ impl Store {
         Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
     }
 
-    /// Writes down that a batch exported these entries, inside the transaction that marks their rows.
+    /// Records that a batch exported these entries, inside the transaction that marks their rows.
     pub(super) async fn insert_exported(
         &self,
         session: &mut ClientSession,
@@ -146,8 +147,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the collection when it is missing, and fills it from the rows of earlier batches: they carry their batch's id. Returns how
-    /// many entries were added. May be interrupted and run again.
+    /// Creates the collection when it is missing, and fills it from the rows of earlier batches, which carry their
+    /// batch's id. Returns how many entries were added. It may be interrupted and run again.
     ///
     /// # Errors
     /// When the database fails.
@@ -172,7 +173,7 @@ impl Store {
         let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
         let numbers: BTreeMap<String, i64> =
             found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
-        // A scan of the whole queue: no index of the application serves it, and it is needed once.
+        // This scans the whole queue once, because no index of the application serves it.
         let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
         let wanted = doc! { "_id": 0, "entryId": 1, "metadata.batchId": 1 };
         let mut rows = self.queue.find(marked).projection(wanted).await?;
@@ -192,7 +193,7 @@ impl Store {
         Ok(added)
     }
 
-    /// Inserts what is not there yet.
+    /// Inserts the documents that do not exist yet.
     async fn add_missing(&self, target: &Collection<Document>, documents: &[Document]) -> Result<u64, StoreError> {
         if documents.is_empty() {
             return Ok(0);

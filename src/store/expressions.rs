@@ -1,4 +1,5 @@
-//! Pieces of update pipelines, which the server evaluates: constants, deadlines, the history, what becomes of an exhausted batch's file.
+//! Parts of update pipelines, which the server evaluates: constants, deadlines, the history, and the voided file of an
+//! exhausted batch.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
-/// The attempt of the present holder, as it ends now, for the history.
+/// The history entry of the present holder's attempt, which ends now.
 pub(super) fn attempt(ending: Ending, class: Option<&str>, stage: Option<Stage>, message: Option<&str>) -> Document {
     let message = message.map(|message| {
         let end = (0..=message.len().min(MESSAGE_BYTES)).rev().find(|end| message.is_char_boundary(*end));
@@ -46,8 +47,8 @@ pub(super) fn history_with(attempts: impl Into<Bson>) -> Document {
     doc! { "$slice": [history, -HISTORY_CAP] }
 }
 
-/// A stage that gives up the file of a batch that has become exhausted: until a person comes, its entries may be exported with another
-/// date, and the accountant must not find them in two live files.
+/// A pipeline stage that voids the file of an exhausted batch: before a person acts, its entries may be exported with
+/// another date, and must not be in two live files.
 pub(super) fn void_when_exhausted() -> Document {
     let gives_up = doc! { "$and": [
         { "$eq": ["$state", State::Exhausted.name()] },

@@ -1,4 +1,4 @@
-//! The indexes that the program needs, and no more: every further index on `status` slows the commit by a third.
+//! The indexes that the program needs, and no others: each further index on `status` slows the commit by a third.
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
@@ -11,7 +11,7 @@ use super::error::{Kind, StoreError};
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// What `init` found and made.
+/// The result of `init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Initialized {
     /// Name of the index of the queue that serves the query for due rows.
@@ -20,7 +20,7 @@ pub struct Initialized {
     pub queue_index_created: bool,
     /// Names of the indexes of our own collection.
     pub batch_indexes: Vec<String>,
-    /// Entries of earlier batches that were written down now.
+    /// Entries of earlier batches that were recorded now.
     pub entries_added: u64,
 }
 
@@ -51,11 +51,11 @@ impl Store {
             Some(name) => (name, false),
             None => {
                 let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 }).build();
-                // Building it on a large queue takes its time; so no limit here.
+                // No time limit: building the index on a large queue takes long.
                 let name = self.queue.create_index(index).await?.index_name;
-                // A hidden one of these keys makes the server say yes and do nothing.
+                // When a hidden index with these keys exists, the server answers with success and creates nothing.
                 if self.serving_index().await?.is_none() {
-                    let message = format!("the index {name} exists and serves nothing: it is hidden");
+                    let message = format!("the index {name} is hidden, so no query uses it");
                     return Err(StoreError { kind: Kind::IndexConflict, message });
                 }
                 (name, true)
@@ -72,8 +72,8 @@ impl Store {
         Ok(self.queue_indexes().await?.iter().find(|index| serves(index)).map(name_of))
     }
 
-    /// Name of an index by which the server deletes rows of the queue after a time, before their export as well. One that counts from
-    /// `completedAt` is none: only exported rows have that.
+    /// Name of a TTL index that deletes rows of the queue, also before their export. An index on `completedAt` does not
+    /// count: only exported rows have that field.
     ///
     /// # Errors
     /// When the database fails.
@@ -113,8 +113,9 @@ fn name_of(index: &IndexModel) -> String {
     name.unwrap_or_else(|| index.keys.to_string())
 }
 
-/// Whether the index leads to the queued rows: its keys begin with `status` (and `exportPath`, in any order) and go on with
-/// `scheduledFor`; it leaves no row out; and it compares text as the query does, which an index with a collation does not.
+/// Whether the index serves the query for due rows: its keys begin with `status` (and `exportPath`, in any order) and
+/// continue with `scheduledFor`; it is neither partial nor sparse; and it has no collation, because the query compares
+/// text without one.
 fn serves(index: &IndexModel) -> bool {
     let partial = index.options.as_ref().is_some_and(|options| {
         options.partial_filter_expression.is_some()

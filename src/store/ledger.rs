@@ -1,8 +1,8 @@
-//! The look before a pass: the ledger, and whether the records agree that this batch is still to be exported.
+//! The check before a pass: reads the ledger, and refuses a batch when the records contradict each other.
 //!
-//! Risk: a database that lost a part of its records. A ledger that is made anew would begin at number 1 again, a batch document that is
-//! made anew would export a day again, and without `exportbatchentries` nothing keeps an entry out of a second file. Each of them stops the
-//! pass, with the way out, before anything is generated.
+//! Risk: a database that lost some of its records. A new ledger would begin at number 1 again, a new batch document
+//! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
+//! the pass before anything is generated, with a next step.
 
 use futures_util::future::{join, try_join, try_join3, try_join4};
 use mongodb::IndexModel;
@@ -18,19 +18,19 @@ use crate::batch::BatchId;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What the records say before a pass.
+/// The records before a pass.
 #[derive(Clone, Debug, Default)]
 pub struct Records {
     /// `None` before the first batch.
     ledger: Option<Ledger>,
     /// Whether `exportbatchentries` exists.
     has_exported: bool,
-    /// Number of the export that the log has of this batch, as text.
+    /// The number under which the log has this batch, as text.
     logged: Option<String>,
 }
 
 impl Records {
-    /// Whether they cannot all be true.
+    /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
         let exported_before = self.ledger.as_ref().is_some_and(|ledger| ledger.number > 0);
         self.logged.is_some() || (exported_before && !self.has_exported)
@@ -48,14 +48,15 @@ impl Store {
         Ok(Records { ledger, has_exported, logged })
     }
 
-    /// The ledger of a pass over a batch that is not committed; it is made when there is none yet, with the collections that are missing.
+    /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
+    /// collections.
     ///
     /// # Errors
-    /// `configuration` when the records contradict each other, `lease_lost` when that is because another run took over; or when the database
-    /// fails.
+    /// `configuration` when the records contradict each other; `lease_lost` when another run took over meanwhile; or
+    /// when the database fails.
     pub async fn ledger(&self, claim: &Claim, mut records: Records) -> Result<Ledger, Failure> {
         if records.contradict() {
-            // They were read side by side, and another run may have written in between.
+            // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
         }
         if let Some(number) = &records.logged {
@@ -66,7 +67,7 @@ impl Store {
         }
         match records.ledger {
             Some(ledger) if ledger.number > 0 && !records.has_exported => Err(Failure::configuration(format!(
-                "the collection {} is missing, and {} batches were exported before: nothing would keep their entries out of another file",
+                "the collection {} is missing, and {} batches were exported before: their entries could be exported again",
                 self.exported.name(),
                 ledger.number
             ))
@@ -89,12 +90,12 @@ impl Store {
         }
     }
 
-    /// A ledger is made once. Batches without one mean that it was lost.
+    /// Refuses to create a second ledger: batches without a ledger mean that it was lost.
     async fn refuse_second_beginning(&self) -> Result<(), Failure> {
         let exported = self.log.find_one(doc! { "action": "csv_generated", "metadata.number": { "$gt": 0 } });
         let numbered = self.batches.find_one(doc! { "_id": { "$ne": LEDGER }, "number": { "$gt": 0 } });
         let (log, batch) = try_join(self.bounded(exported.into_future()), self.bounded(numbered.into_future())).await?;
-        // Read last: a run that was first may have made it and committed meanwhile.
+        // Read last: another first run may have created the ledger and committed meanwhile.
         if (log.is_none() && batch.is_none()) || self.find_ledger().await?.is_some_and(|ledger| ledger.number > 0) {
             return Ok(());
         }
@@ -127,8 +128,8 @@ impl Store {
         Ok(found.as_ref().map(log_number))
     }
 
-    /// Makes everything that the commit transaction writes, side by side: creating a collection inside of a transaction is fragile. The ledger
-    /// of an earlier version gets its name here.
+    /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
+    /// transaction is fragile. A ledger of an earlier version gets its installation here.
     async fn create_ledger(&self) -> Result<Ledger, StoreError> {
         let name = uuid::Uuid::new_v4().to_string();
         let first = vec![doc! { "$set": {
@@ -149,7 +150,7 @@ impl Store {
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 
-    /// The index that finds a batch's export: the log may hold much else of the application's.
+    /// The index that finds a batch in the log: the application may write much else there.
     pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
         let options = IndexOptions::builder()
             .name("batch_export".to_owned())
@@ -167,10 +168,10 @@ pub(super) fn log_number(log: &Document) -> String {
     number.map_or("unknown".to_owned(), |number| number.to_string())
 }
 
-/// The refusal of a batch that has an export in the log while its document knows of none.
+/// The refusal of a batch that the log has as exported while its document has no commit.
 pub fn already_logged(batch: BatchId, number: &str) -> Failure {
     Failure::configuration(format!(
-        "the export log has {batch} as number {number}, and its batch document knows of no commit: it was deleted or restored"
+        "the export log has {batch} as number {number}, but its batch document has no commit: the document was deleted or restored"
     ))
     .next("restore the collection from a backup, or rebuild the document from the log with `batch-export init --adopt`")
 }

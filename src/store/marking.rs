@@ -1,13 +1,8 @@
 //! Marking the rows of a large batch, after its commit point, one piece of its row list at a time.
 //!
-//! The content is committed, so nothing is decided here any more and nobody has to hold the batch: a piece is taken out of the list in the
-//! very transaction that marks its rows and writes its entries down. So it is marked once, whoever does it, several at a time, and a process
-//! that was paused in the middle finds its transaction gone. There is no fence, no lease and no record of progress: what is left of the list
-//! is what is left to do. The last step completes the batch and frees the ledger, and looks that nothing is left.
+//! The content is committed, so nothing is decided here and nobody has to hold the batch. The transaction that marks the rows of a piece and records its entries also removes the piece from the list. So each piece is marked once, also when several processes mark at the same time, and the transaction of a paused process fails. Fence and lease are not needed, and the list itself is the record of progress. The last step checks that no piece is left, completes the batch and frees the ledger.
 //!
-//! Risk: rows that the application has changed since the commit. Their entries are in the file all the same, and are written down. A row
-//! that was taken back keeps its status and gets the batch's id; one that names another entry by now, or whose `metadata` cannot take a mark,
-//! is left alone. Both are listed.
+//! Risk: rows that the application changed after the commit. Their entries are in the file and are recorded. A row with another status keeps that status and gets the batch's id. A row that now names another entry, or whose `metadata` cannot take a mark, stays as it is. Both kinds are listed in the batch document.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,15 +20,15 @@ use super::{LEDGER, Store};
 use crate::batch::{Batch, Event, State};
 use crate::id::Id;
 
-/// Times that one transaction is run when the server asks for it.
+/// How often one transaction is run when the server asks to run it again.
 const TRIES: u32 = 6;
 
-/// What became of a piece, or of the last step.
+/// The outcome of a piece, or of the last step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Marked {
-    /// It is done, and these are the rows or the batch that it was about.
+    /// Done, with the number of rows or batches.
     Done(u64),
-    /// Another process has done it or is at it.
+    /// Another process did it, or is doing it.
     ByOthers,
 }
 
@@ -41,12 +36,13 @@ impl Store {
     /// Marks the rows of one piece.
     ///
     /// # Errors
-    /// When the database fails; then it is not known whether it took place, and the list of what is left tells.
+    /// When the database fails. Then the outcome is unknown until the list of pieces is read again.
     pub async fn mark_piece(&self, batch: &Batch, piece: &str) -> Result<Marked, StoreError> {
         let mut again = Again::Refuse;
         for tries in 1.. {
             match self.try_mark_piece(batch, piece, again).await {
-                // An entry of another batch: that it moves was decided before the commit.
+                // The entry is in another batch's file. Exporting it again was allowed before the commit, so it moves
+                // to this batch.
                 Err(error) if error.kind == Kind::DuplicateKey && again == Again::Refuse => again = Again::Move,
                 Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
                 result => return result,
@@ -81,7 +77,7 @@ impl Store {
         piece: &str,
         again: Again,
     ) -> Result<Option<u64>, StoreError> {
-        // The piece first: of two that are at it one ends here, before the work is done twice.
+        // The piece is removed first: of two processes one stops here, before the work is done twice.
         let rows = match self.take_piece(session, piece).await {
             Ok(Some(rows)) => rows,
             Ok(None) => return Ok(None),
@@ -113,7 +109,8 @@ impl Store {
         Ok(Some(rows.len() as u64))
     }
 
-    /// Completes a batch of which no piece is left, and frees the ledger. [`Marked::ByOthers`] when that is done already, or a piece is left.
+    /// Completes a batch without pieces left, and frees the ledger. [`Marked::ByOthers`] when the batch is completed
+    /// already, or a piece is left.
     ///
     /// # Errors
     /// When the database fails.
@@ -166,8 +163,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Makes the lost row list of a batch anew, from the entries that its file shows: the rows that name them, but for those that are written
-    /// down already. `false`: the batch is not marking any more.
+    /// Makes the lost row list of a batch again from the entries in its file: the rows that name these entries, without
+    /// entries that are recorded already. `false` when the batch is not marking any more.
     ///
     /// # Errors
     /// When the database fails.
@@ -189,7 +186,8 @@ impl Store {
                 }
             }
         }
-        // A scan of the whole queue, once: no index of the application finds rows by their entries, and some of them may be queued no more.
+        // This scans the whole queue once: no index of the application finds rows by entry, and some rows may no longer
+        // be queued.
         let wanted = doc! { "entryId": 1, "status": 1, "metadata.batchId": 1 };
         let mut rows = self.queue.find(doc! { "exportPath": "scheduled" }).projection(wanted).await?;
         while let Some(row) = rows.try_next().await? {
@@ -208,7 +206,7 @@ impl Store {
     }
 }
 
-/// Those of the rows that still name the entry that the list has for them, and whose `metadata` can take a mark. The list is sorted.
+/// The rows that still name the entry in the list, and whose `metadata` can take a mark. The list is sorted.
 fn as_listed(list: &[RowKey], found: Vec<super::DueRow>) -> Vec<Id> {
     let listed = |key: &RowKey| list.binary_search(key).is_ok();
     found.iter().filter(|row| listed(&row.key) && !row.unmarkable).map(|row| row.key.row).collect()

@@ -1,13 +1,13 @@
 //! The database: the only user of the `mongodb` crate.
 //!
-//! Everything that has to be atomic is one command or one transaction in here. The rules that keep the promise:
+//! Every change that has to be atomic is one command or one transaction in this folder. The rules for exactly-once:
 //!
 //! - Every write of a holder is filtered by its fence. No match means that another run took over, and the pass ends.
 //! - Leases and back-off are judged by the database's clock (`$$NOW`) only; no client time is ever stored as a deadline.
-//! - Reads that end in the file are taken at one snapshot; what the commit marks is what that snapshot showed, or nothing.
+//! - All reads for the file are taken at one snapshot. The commit marks the rows of that snapshot, or none.
 //!
-//! Layers, upwards: `error` (what went wrong, in kinds), `document` (BSON to the program's types), `expressions` (what the server evaluates),
-//! then one file per concern.
+//! Layers, upwards: `error` (the kinds of errors), `document` (BSON to the program's types), `expressions` (parts of
+//! update pipelines), then one file per concern.
 
 mod acquire;
 mod adopt;
@@ -67,13 +67,13 @@ use crate::secret::Secret;
 
 /// How long a single small command may take before the database counts as failing.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long to look for a writable server, unless the URI says otherwise: longer than an election takes.
+/// How long to look for a writable server when the URI sets no limit: longer than an election takes.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Connections that a pass of a small day uses side by side.
+/// Connections that a pass over a small day uses at the same time.
 const CONNECTIONS: u32 = 4;
 
-/// What the store needs to know.
+/// The settings of the store.
 #[derive(Clone)]
 pub struct StoreSettings {
     /// Connection string; may hold a password.
@@ -82,7 +82,7 @@ pub struct StoreSettings {
     pub database: Option<String>,
     /// Names of the collections; the row lists of large batches are in `exportbatchrows`.
     pub collections: Collections,
-    /// Whether people are told: then each change of state leaves a note until they were.
+    /// Whether people are notified: then each change of state is stored until its notification was delivered.
     pub tells: bool,
     /// Export an entry again that is in a committed file already.
     pub allow_reexport: bool,
@@ -92,7 +92,7 @@ pub struct StoreSettings {
     pub retry_delays: Vec<Duration>,
 }
 
-/// An open database that fits: a replica set or mongos, 5.0 or newer.
+/// An open database: a replica set or mongos, MongoDB 5.0 or newer.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
@@ -104,7 +104,7 @@ pub struct Store {
     /// The same collection, for reads in a snapshot session.
     ledger_at_snapshot: Collection<Document>,
     row_lists: Collection<Document>,
-    /// The server's clock when it was asked, and when that was.
+    /// The server's clock at one moment, and that moment by the local monotonic clock.
     clock: Option<(DateTime<Utc>, Instant)>,
     exported: Collection<Document>,
     /// How large an entry is at the moment.
@@ -118,7 +118,7 @@ const LEDGER: &str = "ledger";
 const WIRE_VERSION_5_0: i32 = 13;
 
 impl Store {
-    /// Connects, and checks that the deployment can keep the promise.
+    /// Connects, and checks that the deployment has what a run needs.
     ///
     /// # Errors
     /// `configuration` when the URI does not parse, the login is refused, or the server is no member of a replica set or too old;
@@ -148,12 +148,12 @@ impl Store {
             tracing::warn!("MONGODB_URI has options that only other drivers know; they are left out: {dropped}");
         }
         let bad = |error: mongodb::error::Error| match &*error.kind {
-            // The driver's words quote what it cannot parse, and that may be a part of the password.
+            // The driver's message quotes the text that it cannot parse, which may be a part of the password.
             ErrorKind::InvalidArgument { .. } => Failure::configuration(
                 "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
             )
             .next(format!("check the hosts and the values of {}", understood.options.join(", "))),
-            // A network that is away is no mistake of anybody's, and `retry` will find it again.
+            // A network failure is not a wrong setting, and `retry` tries again.
             ErrorKind::DnsResolve { .. } => Failure::new(
                 Exit::DatabaseUnavailable,
                 format!("the hosts of MONGODB_URI were not found: {}", error::describe(&error)),
@@ -172,9 +172,10 @@ impl Store {
         options.server_selection_timeout.get_or_insert(SERVER_SELECTION_TIMEOUT);
         options.app_name.get_or_insert_with(|| "batch-export".to_owned());
         options.write_concern = Some(majority);
-        // What goes side by side needs its connections at once: the driver makes two at a time, which is two waits.
+        // Commands that run in parallel need their connections at once: the driver opens only two at a time, which
+        // would be two waits.
         options.max_connecting.get_or_insert(CONNECTIONS);
-        // Not for all of the client: the driver would then ask snapshot sessions for `majority` as well.
+        // Not set for the whole client: the driver would then send `majority` with snapshot sessions too.
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let name = settings.database.clone().or_else(|| options.default_database.clone());
@@ -203,12 +204,12 @@ impl Store {
         self.db.name()
     }
 
-    /// The database's clock, as far as it is known; the client's time enters nowhere.
+    /// The database's clock, when it is known; the client's time is not used.
     pub fn now(&self) -> Option<DateTime<Utc>> {
         self.clock.map(|(told, since)| told + since.elapsed())
     }
 
-    /// Gives up on a small command that hangs: the driver has no limit of its own once a server was selected.
+    /// Limits a small command that hangs: the driver has no limit of its own once a server is selected.
     async fn bounded<T>(&self, command: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
         match tokio::time::timeout(COMMAND_TIMEOUT, command).await {
             Ok(result) => result.map_err(StoreError::from),

@@ -1,10 +1,11 @@
-//! How many entries one command asks for, so that what is in flight is bounded in bytes.
+//! How many entries one command asks for, so that the bytes in flight are limited.
 //!
 //! A server limits an answer to 16 MB, and no command can ask for less by bytes. So each answer tells how large an entry is at the moment,
 //! and the next command asks for as many as fit. Small entries are fetched by whole chunks, as if there were no limit.
 //!
-//! Risk: the first answer, and the first ones after entries became larger, can be full. So nothing else is fetched before the size of
-//! an entry is known, and an answer that was cut off is thrown away and asked for again in smaller portions.
+//! Risk: the first answer, and the first ones after entries became larger, can be full. So nothing else is fetched
+//! before the size of an entry is known, and an answer that was cut off is discarded and asked for again in smaller
+//! portions.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use tokio::sync::watch;
 
 use super::due::CHUNK_ROWS;
 
-/// What the entries of one command may take together. A chunk of the usual ones, some 400 bytes each, takes half of it.
+/// The bytes that the entries of one command may have together. A chunk of usual entries, some 400 bytes each, has half
+/// of that.
 const PORTION_BYTES: usize = 4 << 20;
 
 /// Bytes of an entry, as far as they are fetched: the average of the last answer. Shared by everything that reads entries.

@@ -1,7 +1,6 @@
-//! Counts over the queue that no pass makes: rows that came too late for their batch, and rows that will never become due.
+//! Counts rows of the queue that no pass exports: rows that came too late for their batch, and rows that will never become due.
 //!
-//! Both are looked at by `status`, `doctor` and a day that is done already. Each count is one command, and the application's index on
-//! `status` and `scheduledFor` serves it.
+//! `status`, `doctor` and a run over a completed day use these counts. Each count is one command, served by the application's index on `status` and `scheduledFor`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{Document, doc};
@@ -12,12 +11,12 @@ use super::due::due_filter;
 use super::error::StoreError;
 use crate::calendar::Calendar;
 
-/// How long a row may be `processing` before nobody will finish it.
+/// A row that is `processing` for longer than this counts as stuck.
 const STUCK_AFTER: TimeDelta = TimeDelta::days(1);
-/// How far ahead a row may be due before that is taken for a mistake.
+/// A row that is due further ahead than this counts as a mistake.
 const FAR_AHEAD: TimeDelta = TimeDelta::days(365);
 
-/// Scheduled rows that no batch will ever take by itself.
+/// Scheduled rows that no batch will ever take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NeverDue {
     /// Rows that are `processing` for more than a day.
@@ -51,7 +50,7 @@ impl NeverDue {
 }
 
 impl Store {
-    /// How many rows are queued and due by a cut-off. After that cut-off's batch was made, these are the late ones.
+    /// How many rows are queued and due by a cut-off. Once the batch of that cut-off is committed, these rows are late.
     ///
     /// # Errors
     /// When the database fails.
@@ -64,7 +63,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue, StoreError> {
-        // Not `$lt`: a row without `updatedAt` tells even less.
+        // Not `$lt`: a row without `updatedAt` counts as stuck too.
         let fresh = doc! { "$gte": bson_date(now - STUCK_AFTER) };
         let stuck = doc! { "exportPath": "scheduled", "status": "processing", "updatedAt": { "$not": fresh } };
         let processing = self.bounded(self.queue.count_documents(stuck).into_future()).await?;

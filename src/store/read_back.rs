@@ -1,6 +1,7 @@
 //! Reading back what was committed, for `verify`: the log, the batches, and the rows that carry a batch's id. Writes nothing.
 //!
-//! Everything of one batch is read at one instant, so that a commit or an edit during the look is not taken for a fault.
+//! Everything of one batch is read at one snapshot, so that a commit or an edit during the check is not taken for a
+//! fault.
 
 use std::collections::BTreeSet;
 

@@ -1,11 +1,8 @@
 //! The row list of a large batch: which rows its file holds, for the marking after the commit point.
 //!
-//! It is stored before the commit, in pieces that one transaction each can mark, so that whoever comes after a crash marks exactly the rows
-//! of the committed file and need not generate anything. 24 bytes a row: the row and its entry. The pieces are sorted by row id: in which
-//! order rows are marked does not matter, and rows that lie together are marked faster.
+//! The list is stored before the commit, in pieces that one transaction each can mark, so that a run after a crash marks exactly the rows of the committed file without generating it again. It has 24 bytes per row: the ids of the row and its entry. The pieces are sorted by row id: the order of marking does not matter, and neighbouring rows are marked faster.
 //!
-//! Beside the pieces lies a head. It stays until the batch is completed, so that a list of which no piece is left can be told from one that
-//! was lost.
+//! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces left from a list that was lost.
 
 use std::time::Duration;
 
@@ -27,14 +24,13 @@ use crate::id::Id;
 const PIECE_ROWS_MAX: usize = 200_000;
 /// Rows that are stored by one transaction, in whole pieces.
 const ROWS_PER_TRANSACTION: usize = 200_000;
-/// Times that a part of the list is stored when the server asks for it.
+/// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
 
 impl Store {
-    /// Stores the list of these rows in place of every list of this fence and earlier ones. `false`: the claim is lost.
+    /// Stores the list of these rows in place of every list of this fence and earlier ones. `false` when the claim is lost.
     ///
-    /// Every part goes in together with a look at the fence: a run that was paused would otherwise leave a list behind that nobody
-    /// removes, because the batch was completed meanwhile.
+    /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the batch was completed, and nobody would remove it.
     ///
     /// # Errors
     /// When the database fails.
@@ -97,7 +93,7 @@ impl Store {
             let part = self.try_store_part(batch, fence, holds, documents, first);
             let stored = tokio::time::timeout(COMMAND_TIMEOUT, part).await;
             match stored.unwrap_or_else(|_| Err(StoreError::timeout(COMMAND_TIMEOUT))) {
-                // Stored twice it is the same part.
+                // Storing a part twice does no harm.
                 Err(error) if error.kind.may_run_again() && tries < STORE_TRIES => {
                     tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
                 }
@@ -159,7 +155,7 @@ impl Store {
         Ok((!heads.is_empty() || !pieces.is_empty()).then_some(pieces))
     }
 
-    /// Takes a piece out of the list, inside the transaction that marks its rows. `None`: somebody else did.
+    /// Removes a piece from the list, inside the transaction that marks its rows. `None` when another process did.
     pub(super) async fn take_piece(
         &self,
         session: &mut ClientSession,
@@ -193,7 +189,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the lists of this attempt and of earlier ones, because they will not be committed. A later holder's list stays.
+    /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,8 +1,8 @@
-//! One instant of the database: the ledger, the due rows and their entries as they were together.
+//! A snapshot of the database: the ledger, the due rows and their entries at one instant.
 //!
-//! A snapshot session fixes the instant with its first read, and further sessions read at the same one, so that fetches run side by
-//! side without a transaction held open. The ledger is read first, or before: its number tells the commit whether another batch came in
-//! between.
+//! A snapshot session fixes the instant with its first read, and further sessions read at the same one, so that fetches
+//! run in parallel without an open transaction. The ledger is read first or earlier: by its number the commit finds out
+//! whether another batch was committed in between.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct Ledger {
     pub last_sha256: Option<String>,
     /// The batch whose rows are still being marked.
     pub marking: Option<BatchId>,
-    /// Names this line of batches: a UUID, made with the ledger. A copy of the database has the same one.
+    /// The name of this installation: a UUID, created with the ledger. A copy of the database has the same one.
     pub installation: Option<String>,
 }
 
@@ -64,8 +64,8 @@ impl Snapshot {
         Ok(Snapshot { store: store.clone(), at, ledger, looks_up_exported: false })
     }
 
-    /// For a new file; the first read fixes the instant. The ledger was read before it: when another batch was committed in between, the
-    /// commit finds another number and the file is generated again.
+    /// A snapshot for a new file; the first read fixes the instant. The ledger was read before: when another batch was
+    /// committed in between, the commit finds another number, and the file is generated again.
     pub fn of_new_file(store: &Store, ledger: Ledger) -> Snapshot {
         Snapshot { store: store.clone(), at: None, ledger, looks_up_exported: !store.settings.allow_reexport }
     }
@@ -75,7 +75,7 @@ impl Snapshot {
         &self.ledger
     }
 
-    /// Starts to find the rows due by the cut-off.
+    /// Starts the search for rows that are due by the cut-off.
     ///
     /// # Errors
     /// When the database fails.
@@ -164,7 +164,8 @@ impl Snapshot {
         }))
     }
 
-    /// Read at the same instant: then an entry of a large batch is found here exactly when its row is seen as marked.
+    /// Read at the same instant, so that an entry of a large batch is found here exactly when its row is seen as
+    /// marked.
     async fn exported(&self, entries: &[Bson]) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
         if !self.looks_up_exported {
             return Ok(BTreeMap::new());

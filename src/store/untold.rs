@@ -1,7 +1,6 @@
-//! What people have not heard yet: written in the update that changes the state, removed once it was told.
+//! Events whose notification has not been delivered: stored in the update that changes the state, and removed after delivery.
 //!
-//! Risk: a process that dies between its commit and its message, and a webhook that is down with the network. What is left is found by the
-//! next `retry`. Each change of state replaces what an older one left: the newest event is what people need.
+//! Risk: a process dies between its commit and its notification, or the network of the webhook is down. The next `retry` finds and delivers what is left. Each change of state replaces an older event, because people need the newest one.
 
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -11,23 +10,25 @@ use super::document;
 use super::error::StoreError;
 use crate::batch::{Batch, BatchId, Untold};
 
-/// How long one machine has for telling before another one tries.
+/// How long one machine may take to deliver a notification before another one tries.
 const TAKEN_MS: i64 = 30_000;
 
 impl Store {
-    /// The value of `untold` after a change of state: an event, as an expression, or none. Without anybody to tell it is removed.
+    /// The value of `untold` after a change of state: an event as an expression, or none. Without a webhook the field
+    /// is removed.
     pub(super) fn untold(&self, event: impl Into<Bson>) -> Bson {
         match (self.settings.tells, event.into()) {
             (false, _) | (true, Bson::Null) => "$$REMOVE".into(),
             (true, event) => {
                 let untold = doc! { "event": event, "attempt": "$attempt", "fence": "$fence", "since": "$$NOW" };
-                // As an expression: else it would be mixed with what an older event left.
+                // As an expression: a plain document would be merged with the older event.
                 doc! { "$mergeObjects": [untold] }.into()
             }
         }
     }
 
-    /// Takes what is left of a batch, so that one machine alone tells it. `None` when nothing is left, or another one is at it.
+    /// Takes the event of a batch, so that only one machine delivers it. `None` when there is none, or another machine
+    /// has taken it.
     ///
     /// # Errors
     /// When the database fails, or the document makes no sense.
@@ -40,7 +41,8 @@ impl Store {
         found.as_ref().map(document::batch).transpose()
     }
 
-    /// Notes that an event was told, or that telling it failed and anybody may try; nothing when a newer one has replaced it.
+    /// Records that an event was delivered, or that its delivery failed and any machine may try again. Does nothing
+    /// when a newer event has replaced it.
     ///
     /// # Errors
     /// When the database fails.
@@ -53,7 +55,7 @@ impl Store {
     }
 }
 
-/// Matches the batches of which something is left to tell.
+/// Matches the batches with an undelivered event.
 pub(super) fn something_left() -> Document {
     doc! { "untold": { "$type": "object" } }
 }

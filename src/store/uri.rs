@@ -1,8 +1,6 @@
-//! The connection string as people have it: usually the application's own, written for another driver.
+//! The connection string, usually the one of the application, which was written for another driver.
 //!
-//! Risk: the driver refuses an option that it does not know, and quotes what it cannot parse, a password among it. So the string is looked
-//! at here first, by its form: what is wrong is named without being shown, and options that mean something to other drivers only are
-//! left out. Order: the user, then the options, then the files that they name, as an operator would read it from the left.
+//! Risk: the driver refuses an option that it does not know, and quotes the text that it cannot parse, even a password. So the form of the string is checked here first: a fault is named but not shown, and options that only other drivers know are left out. Order: the user, then the options, then the files that they name, from left to right.
 
 use std::path::{Path, PathBuf};
 
@@ -50,7 +48,7 @@ const KNOWN: [&str; 36] = [
     "enableoverloadretargeting",
 ];
 
-/// Options of other drivers that change nothing about which server is reached, as whom, or how safely.
+/// Options of other drivers that do not change which server is reached, as which user, or how securely.
 const OF_OTHERS: [&str; 46] = [
     "autoindex",
     "autoreconnect",
@@ -100,7 +98,7 @@ const OF_OTHERS: [&str; 46] = [
     "zlibcompressionlevel",
 ];
 
-/// A connection string that the driver understands, as far as its form tells.
+/// A connection string whose form the driver understands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Understood {
     /// Without the options of other drivers. A secret.
@@ -122,7 +120,7 @@ fn wrong(what: impl Into<String>, next: &'static str) -> Wrong {
     Wrong { what: what.into(), next }
 }
 
-/// Looks at a connection string that begins with `mongodb://` or `mongodb+srv://`.
+/// Checks a connection string that begins with `mongodb://` or `mongodb+srv://`.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -157,11 +155,12 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
     Ok(Understood { uri, dropped, options })
 }
 
-/// A password with a reserved character in it is the commonest mistake, and the one whose error would show a part of the password.
+/// Checks the user and password. A reserved character in the password is the commonest mistake, and the driver's error
+/// would show a part of the password.
 fn check_user(uri: &str) -> Result<(), Wrong> {
     let address = uri.split_once("://").map_or(uri, |(_, address)| address);
     let Some((user, _)) = address.rsplit_once('@') else { return Ok(()) };
-    // An `@` in an option is allowed: then there are plain hosts before the first slash or question mark.
+    // An `@` in an option is allowed: the part before the first slash or question mark then has plain hosts only.
     let hosts = address.split(['/', '?']).next().unwrap_or_default();
     if !hosts.contains('@') && hosts.split(',').all(is_host) {
         return Ok(());
@@ -190,7 +189,7 @@ fn is_host(text: &str) -> bool {
     bracketed && !host.is_empty() && port.parse::<u16>().is_ok()
 }
 
-/// A file that an option names: the driver says that it cannot be parsed when it is not even there.
+/// Checks a file that an option names: for a missing file the driver only reports that it cannot be parsed.
 fn check_file(small: &str, name: &str, value: &str) -> Result<(), Wrong> {
     let (needed, holds) = match small {
         "tlscafile" => ("-----BEGIN CERTIFICATE-----", "no certificate in PEM form"),

@@ -18,7 +18,7 @@ fn tokens_survive_what_passes_and_stop_at_what_does_not() {
         Cell::new("token: {}", [(first(Token), text("{}"))], Landed, QUIET + 1),
         Cell::new("token: bad JSON", [(first(Token), Fault::tamper(Tamper::BadJson))], Landed, QUIET + 1),
         Cell::new("token: their trouble", refused("internal_failure", ""), Landed, QUIET + 1),
-        Cell::new("token: 503 for ever", [(On::every(Token), html(503))], Failed("its answer is not JSON"), TRIES),
+        Cell::new("token: 503 for ever", [(On::every(Token), html(503))], Failed("the answer is not JSON"), TRIES),
         Cell::new("token: {} for ever", [(On::every(Token), text("{}"))], Failed("without a token"), TRIES),
         Cell::new("token: no account", refused("invalid_grant", "account not found"), Rejected("exists"), 1),
         Cell::new("token: clock", refused("invalid_grant", "a short-lived token"), Rejected("clock"), 1),

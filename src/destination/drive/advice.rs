@@ -1,7 +1,7 @@
-//! The next step after a refusal, in words for the person who is woken by it.
+//! The next step after a refusal by Drive, for the person on call.
 //!
-//! Google's own messages say what was refused, seldom what to do, and the same reason asks for different things depending on whose
-//! credentials they are. So the advice is chosen by the documented reason and the identity together.
+//! Google's messages say what was refused, but seldom what to do, and the same reason needs different steps for
+//! different kinds of credentials. So the advice is chosen by the documented reason and the identity together.
 
 use super::credentials::Identity;
 
@@ -10,31 +10,31 @@ pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no stora
     somebody shared with it: use a folder in a shared drive, or act as a user with --drive-subject (domain-wide delegation), \
     or give a person's consent with `batch-export auth`";
 
-/// A 4xx that is neither permission nor load: a setting, or a bug.
+/// A 4xx that is neither about permission nor about load: a wrong setting, or a bug.
 pub(super) const SETTINGS: &str = "check --destination and --drive-url; if they are right, this is a bug: report it";
 
-/// An upload session that answered 4xx however often it was started again.
-pub(super) const SESSION_REFUSED: &str = "`batch-export retry` goes on; if Drive keeps saying this, look at \
-    https://www.google.com/appsstatus/dashboard, and at whatever stands between this machine and Google (a proxy, a firewall)";
+/// An upload session that answered 4xx, also after it was started again several times.
+pub(super) const SESSION_REFUSED: &str = "wait for `batch-export retry`; if Drive repeats this, check \
+    https://www.google.com/appsstatus/dashboard, and the proxy or firewall between this machine and Google";
 
-/// An id that Drive issued to these credentials a moment ago, and does not accept.
+/// A file id that Drive issued to these credentials a moment ago, and refuses now.
 pub(super) const FRESH_ID_REFUSED: &str = "Drive issued this id to the same credentials a moment ago: `batch-export retry` takes \
     another one; if that is refused too, check that --drive-url and the field \"token_uri\" of the credentials belong to the same service";
 
 /// A limit on requests or bytes.
-pub(super) const RATE_LIMIT: &str = "nothing to do at first: `batch-export retry` goes on. If it lasts for hours, the account has \
+pub(super) const RATE_LIMIT: &str = "wait for `batch-export retry`. If it lasts for hours, the account has \
     uploaded its 750 GB of the day (other programs that use it count too): wait until the next day, or use another account";
 
 /// A certificate that this machine does not trust.
 const CERTIFICATE: &str = "this machine does not trust that certificate. Behind a proxy that inspects TLS, add your company's CA \
-    to the system's certificates, or name a file that holds it and the usual ones in SSL_CERT_FILE";
+    to the system's certificates, or set SSL_CERT_FILE to a file with that CA and the usual ones";
 
-/// After a connection failed, in the words of the library; `None` when there is no more to say than to try again.
+/// After a failed connection, from the error of the TLS library; `None` when trying again is the only advice.
 pub(super) fn after_transport(reason: &str) -> Option<&'static str> {
     reason.contains("invalid peer certificate").then_some(CERTIFICATE)
 }
 
-/// After a 403 whose reason says nothing.
+/// After a 403 with an unknown reason.
 pub(super) fn after_unknown_refusal(identity: &Identity) -> String {
     format!("check what {identity} may do in this folder, and which Google Workspace policies apply")
 }
@@ -59,7 +59,7 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
              until midnight Pacific time"
         }
         "appNotAuthorizedToFile" => {
-            "with the scope drive.file this application sees only what it made itself: run `batch-export auth` again and \
+            "with the scope drive.file this application sees only files that it created itself: run `batch-export auth` again and \
              grant access to all of Drive"
         }
         "domainPolicy" => {
@@ -73,7 +73,7 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
             "the folder lies below more folders than Drive allows (100): move it up, or use another one"
         }
         "activeItemCreationLimitExceeded" => {
-            "the account owns as many items as Drive allows: remove what it made and nobody needs, empty the trash, or use \
+            "the account owns as many items as Drive allows: remove files that nobody needs, empty the trash, or use \
              another account"
         }
         "teamDriveFileLimitExceeded" | "numChildrenInNonRootLimitExceeded" => {
@@ -98,7 +98,7 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
 const DELETED_PROJECT: &str = "the Google Cloud project of these credentials was deleted: restore it in the console (possible for 30 \
     days), or make credentials in another project";
 
-/// Google's words are `Project #123 has been deleted.`, and no reason of its own comes with them.
+/// Google answers `Project #123 has been deleted.` without a reason of its own.
 fn is_about_a_deleted_project(message: &str) -> bool {
     message.contains("Project") && message.contains("has been deleted")
 }
@@ -118,7 +118,7 @@ fn after_full_storage(message: &str, identity: &Identity) -> String {
     }
 }
 
-/// After a token turned out to cover too little.
+/// After Drive refused a token whose scope is too small.
 pub(super) fn after_small_scope(identity: &Identity) -> &'static str {
     match identity {
         Identity::Consent => {
@@ -141,7 +141,7 @@ pub(super) fn after_unauthorized(identity: &Identity) -> &'static str {
     }
 }
 
-/// After a token was refused with one of RFC 6749's (or Google's) error codes; `None` when the trouble may pass by itself.
+/// After a token was refused with an error code of RFC 6749 or of Google; `None` when the failure may be temporary.
 pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Identity) -> Option<String> {
     let about = description.to_ascii_lowercase();
     let consent = *identity == Identity::Consent;

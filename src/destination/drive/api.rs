@@ -1,8 +1,8 @@
-//! The requests to Drive: the one place that builds them, and that knows which answer is a success.
+//! Builds every request to Drive, and knows which answers are successes.
 //!
-//! Every request on files says `supportsAllDrives`, without which Drive denies that anything in a shared drive exists. The small ones
-//! can be repeated without harm, so they are repeated here; those of an upload session are single shots, because the session
-//! decides what follows.
+//! Every request on files sets `supportsAllDrives`: without it Drive answers 404 for files in shared drives. Small
+//! requests can be repeated without harm and are repeated here. Requests of an upload session are sent once, because
+//! the session decides what follows.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct Api {
     pub(super) http: Http,
     pub(super) base: Url,
     pub(super) auth: Auth,
-    /// The longest silence, and the longest time that a small request takes in all.
+    /// The longest silence, and the longest time that a small request may take in all.
     pub(super) idle: Duration,
     /// The first wait after a failure.
     pub(super) unit: Duration,
@@ -57,7 +57,7 @@ impl Api {
         self.address(&["drive", "v3", "files", id], &[&[ALL_DRIVES], query].concat())
     }
 
-    /// Patience for one operation.
+    /// The retries and waits that one operation may use.
     pub(super) fn patience(&self) -> Patience {
         Patience::new(self.unit, rand::random())
     }
@@ -78,7 +78,7 @@ impl Api {
         .await
     }
 
-    /// A file's metadata; `None` when there is none with this id, or none for us.
+    /// A file's metadata; `None` when no file has this id, or these credentials may not see it.
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, Fault> {
         let url = self.file(id, &[("fields", FIELDS)]);
         if_there(
@@ -97,7 +97,8 @@ impl Api {
         if_there(self.repeat(doing, || self.http.client.get(url.clone()), |answer| parse(&answer)).await)
     }
 
-    /// One page of the files that a query finds, the trash included: in one shared drive, or else among what this account sees.
+    /// One page of the files that a query finds, the trash included: in one shared drive, or among all files that this
+    /// account sees.
     pub(super) async fn list(&self, query: &str, shared_drive: Option<&str>, page: &str) -> Result<Page, Fault> {
         let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
         let mut all = vec![
@@ -120,8 +121,8 @@ impl Api {
         self.repeat("listing the folder", || self.http.client.get(url.clone()), read).await
     }
 
-    /// Puts a file into the trash. Where there is nothing yet, the creation of a paused run may still be on its way: then the id is taken
-    /// by an empty file first, so that it can never succeed.
+    /// Puts a file into the trash. When there is no file yet, a paused run may still create it: then an empty file
+    /// takes the id first, so that this creation can never succeed.
     pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), Fault> {
         let url = self.file(id, &[("fields", "id,trashed")]);
         let request = || self.http.client.patch(url.clone()).json(&json!({"trashed": true}));
@@ -130,12 +131,12 @@ impl Api {
             return Ok(());
         }
         self.take(folder, id).await?;
-        // Still not there: it was deleted for good, and its id with it.
+        // The file is still not there: it was deleted for good, and its id with it.
         if_there(self.repeat(doing, request, |_| Ok(())).await).map(|_| ())
     }
 
-    /// Creates an empty file under an id, unless the id is taken, or was issued to other credentials: then nothing is there that these
-    /// can see, and nothing that they can do about it.
+    /// Creates an empty file under an id, unless the id is taken or was issued to other credentials; in both cases
+    /// these credentials can do nothing.
     async fn take(&self, folder: &str, id: &str) -> Result<(), Fault> {
         let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, NOT_PUBLISHED, ("fields", "id")]);
         let metadata = json!({"id": id, "name": "void", "parents": [folder], "mimeType": "text/plain"});
@@ -151,14 +152,15 @@ impl Api {
         }
     }
 
-    /// Changes what Drive says about a file, and returns its metadata; `None` when there is no such file, or none for us.
+    /// Changes a file's metadata and returns it; `None` when there is no such file, or these credentials may not see
+    /// it.
     pub(super) async fn patch(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, Fault> {
         let url = self.file(id, &[("fields", FIELDS)]);
         let request = || self.http.client.patch(url.clone()).json(changes);
         if_there(self.repeat(doing, request, |answer| parse(&answer)).await)
     }
 
-    /// Opens the content of a file. The caller reads it.
+    /// Opens the content of a file, for the caller to read.
     pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, Fault> {
         let url = self.file(id, &[("alt", "media")]);
         let mut patience = self.patience();
@@ -194,9 +196,9 @@ impl Api {
             .json(&metadata);
         let answer = self.shot("opening the upload", request).await?;
         let location = answer.location.and_then(|location| self.base.join(&location).ok());
-        let location = location.ok_or_else(|| Fault::passing("Drive opened an upload without saying where"))?;
+        let location = location.ok_or_else(|| Fault::passing("Drive opened an upload without a session address"))?;
         if self.base.scheme() == "https" && location.scheme() != "https" {
-            return Err(Fault::passing("Drive opened an upload at an address without encryption"));
+            return Err(Fault::passing("Drive opened an upload at an unencrypted address"));
         }
         location.query_pairs().filter(|(name, _)| name == "upload_id").for_each(|(_, id)| conceal(&id));
         Ok(SessionUri::new(Secret::new(location)))
@@ -267,7 +269,7 @@ impl Api {
         }
     }
 
-    /// Waits after a fault, or turns it into the end.
+    /// Waits after a fault, or returns the fault when nothing more is tried.
     async fn bear(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), Fault> {
         match &fault {
             Fault::Unauthorized { .. } if !*renewed => {
@@ -291,7 +293,7 @@ impl Api {
         Err(fault.after_tries(patience.tries()))
     }
 
-    /// One small request, all of it within the limit; anything but 2xx is a fault.
+    /// Sends one small request within the time limit; any answer but 2xx is a fault.
     async fn shot(&self, doing: &str, request: RequestBuilder) -> Result<Answer, Fault> {
         let token = self.auth.bearer().await?;
         let exchange = async {
@@ -303,7 +305,7 @@ impl Api {
         if (200..=299).contains(&answer.status) { Ok(answer) } else { Err(judge(doing, &answer, self.auth.identity())) }
     }
 
-    /// One request whose content is read by the caller.
+    /// Sends one request; the caller reads the content.
     async fn open(&self, doing: &str, request: RequestBuilder) -> Result<Response, Fault> {
         let token = self.auth.bearer().await?;
         let sent = timeout(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
@@ -315,7 +317,7 @@ impl Api {
         Err(judge(doing, &answer, self.auth.identity()))
     }
 
-    /// Reads an answer to its end. A token that was refused is not used again.
+    /// Reads an answer to its end, and drops a token that was refused.
     async fn answer(&self, doing: &str, token: &Secret, mut response: Response) -> Result<Answer, Fault> {
         let status = response.status().as_u16();
         if status == 401 {
@@ -345,7 +347,7 @@ impl Api {
     }
 }
 
-/// Waits before the next try, and says why: an upload that takes long should not look as if it hung.
+/// Waits before the next try and logs why, so that a long upload does not look as if it hung.
 pub(super) async fn pause(delay: Duration, reason: &str) {
     tracing::warn!(wait_ms = delay.as_millis() as u64, "{reason}; trying again");
     tokio::time::sleep(delay).await;
@@ -361,7 +363,7 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 
 fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
     serde_json::from_slice(&answer.body)
-        .map_err(|_| Fault::passing(format!("Drive answered {} with something unreadable", answer.status)))
+        .map_err(|_| Fault::passing(format!("Drive answered {} with content that cannot be read", answer.status)))
 }
 
 /// A delay in seconds, or until a date by the server's own clock: ours may be wrong.
@@ -374,7 +376,7 @@ fn retry_after(value: Option<&str>, date: Option<&str>) -> Option<Duration> {
     (moment(value)? - moment(date?)?).to_std().ok()
 }
 
-/// The bytes stored, from the `Range` of a 308: none when there is no such header.
+/// The number of stored bytes, from the `Range` of a 308; zero without the header.
 fn stored(range: Option<&str>) -> Heard {
     let Some(range) = range else { return Heard::Stored(0) };
     let last = range.trim().strip_prefix("bytes=0-").and_then(|last| last.parse::<u64>().ok());

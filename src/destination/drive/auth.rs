@@ -1,9 +1,10 @@
-//! Access tokens: obtained when needed, kept while good, renewed by force when Drive no longer accepts one.
+//! Access tokens: fetched when needed, kept while valid, and fetched again when Drive refuses one.
 //!
-//! Both kinds of credentials end in one cache of ours. The token library keeps one too, but it would keep an answer without a token
-//! for ever; so it is always asked by force, and only when our own copy is not good. It knows no proxies; so behind one it gets a
-//! client that does. Every wait has a limit: the library's covers the headers of the answer only. A refusal is permanent or passing
-//! by the error code of RFC 6749, decided in `fault`.
+//! Both kinds of credentials share one cache here. The token library has a cache too, but that keeps an answer without
+//! a token for ever; so the library is always asked for a fresh token, and only when the cache here has no valid one.
+//! The library knows no proxies; behind a proxy it gets an HTTP client that does. Every wait has a limit, because the
+//! library's own limit covers only the headers of the answer. The error code of RFC 6749 decides whether a refusal is
+//! permanent or temporary (`fault`).
 
 use std::time::Duration;
 
@@ -24,13 +25,14 @@ use crate::http::proxy::{Proxies, Tunnelled};
 use crate::http::{Http, causes};
 use crate::secret::{Secret, redact};
 
-/// All of Drive: a folder that someone else made is invisible to anything less.
+/// All of Drive: a smaller scope cannot see a folder that somebody else created.
 pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/drive";
 
-/// A token is renewed this long before it expires, so that it does not expire on its way.
+/// A token is renewed this long before it expires, so that it does not expire during a request.
 const EARLY: Duration = Duration::from_secs(60);
 
-/// The life of a token whose answer does not say, and the longest that is believed; Google's are good for an hour.
+/// The lifetime of a token whose answer names none, and the longest lifetime that is used; Google's tokens live for an
+/// hour.
 const USUAL_LIFE_S: u64 = 3600;
 
 /// Where tokens come from.
@@ -46,10 +48,10 @@ enum Source {
     User(Box<AuthorizedUser>, Http),
 }
 
-/// The token library, with the client for the way that its requests take.
+/// The token library, with a client that connects directly or through the proxy.
 struct Signer {
     asks: Asks,
-    /// For messages; empty when it asks directly.
+    /// The proxy, for messages; empty for a direct connection.
     through: String,
 }
 
@@ -115,12 +117,12 @@ impl Auth {
         Ok(Auth { source, identity, limit, cached: Mutex::new(None) })
     }
 
-    /// As whom requests are made.
+    /// The account that requests are made as.
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// A token that is good as far as this side knows.
+    /// A token that has not expired and was not refused.
     pub(super) async fn bearer(&self) -> Result<Secret, Fault> {
         let mut cached = self.cached.lock().await;
         if let Some(token) = cached.as_ref().filter(|token| token.is_good()) {
@@ -134,7 +136,7 @@ impl Auth {
         Ok(value)
     }
 
-    /// Drive refused this token: the next one is fetched by force.
+    /// Tells that Drive refused this token: the next call fetches a fresh one.
     pub(super) async fn refused(&self, token: &Secret) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|cached| cached.value == *token) {
@@ -142,7 +144,7 @@ impl Auth {
         }
     }
 
-    /// The scopes of the current token, where Google named them; a service account gets what it asks for.
+    /// The scopes of the current token, when Google named them; a service account gets the scopes that it asks for.
     pub(super) async fn scopes(&self) -> Result<Option<String>, Fault> {
         self.bearer().await?;
         Ok(match &self.source {
@@ -209,9 +211,9 @@ fn service_fault(error: &yup_oauth2::Error, through: &str, identity: &Identity) 
         yup_oauth2::Error::AuthError(refusal) => {
             judge_token(refusal.error.as_str(), refusal.error_description.as_deref().unwrap_or_default(), identity)
         }
-        // Its own words for this blame the program.
+        // The library's own message for this blames the program.
         yup_oauth2::Error::JSONError(_) => {
-            Fault::passing(format!("no token from Google{through}: its answer is not JSON"))
+            Fault::passing(format!("no token from Google{through}: the answer is not JSON"))
         }
         other => Fault::passing(format!("no token from Google{through}: {other}{}", causes(other))),
     }
@@ -224,7 +226,7 @@ struct Refreshed {
     expires_in: Option<u64>,
     scope: Option<String>,
     error: Option<String>,
-    /// Google's own: `invalid_rapt` tells a session that was ended from a consent that was withdrawn.
+    /// Google's extension: `invalid_rapt` means that the session was ended, not that the consent was withdrawn.
     error_subtype: Option<String>,
     error_description: Option<String>,
 }

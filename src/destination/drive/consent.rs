@@ -1,8 +1,9 @@
 //! A person's consent: the OAuth client's file in, an `authorized_user` file out.
 //!
-//! The dangers: an answer that somebody else sends to the open port, and a code that somebody else could use. So `state` is random and
-//! compared, and the code is bound to this invocation by PKCE (S256): whoever catches it lacks the verifier. No secret is quoted in an
-//! error, and the fields of the files are taken one by one, because a derived parser would quote the value it stumbles over.
+//! Risk: somebody else sends an answer to the open port, or uses a code that they caught. So `state` is random and
+//! compared, and PKCE (S256) binds the code to this invocation: nobody else has the verifier. No error quotes a secret,
+//! and the fields of the files are read one by one, because a derived parser would quote the value that it cannot
+//! parse.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,12 +36,12 @@ pub struct ConsentClient {
     token_uri: Url,
 }
 
-/// One question, and what its answer is checked with.
+/// One request for consent, and the values that its answer is checked with.
 #[derive(Debug)]
 pub struct Question {
-    /// What the person opens in a browser.
+    /// The address that the person opens in a browser.
     pub address: Url,
-    /// What the answer has to bring back.
+    /// The value that the answer has to repeat.
     pub state: String,
     redirect_uri: String,
     verifier: Secret,
@@ -90,7 +91,7 @@ impl ConsentClient {
         })
     }
 
-    /// A new question, whose answer goes to a port of this machine.
+    /// A new request for consent, whose answer goes to a port of this machine.
     pub fn question(&self, port: u16) -> Question {
         let redirect_uri = format!("http://127.0.0.1:{port}");
         // Two random UUIDs are 64 characters; the protocol asks for 43 to 128.
@@ -105,7 +106,7 @@ impl ConsentClient {
             ("state", &state),
             ("code_challenge", &URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose()))),
             ("code_challenge_method", "S256"),
-            // Without these two Google sends no refresh token, or only the first time.
+            // Without these two parameters Google sends no refresh token, or only the first time.
             ("access_type", "offline"),
             ("prompt", "consent"),
         ]);
@@ -115,7 +116,8 @@ impl ConsentClient {
     /// Exchanges the code of an answer.
     ///
     /// # Errors
-    /// `drive_rejected`: the exchange failed, or what was granted is not enough; `configuration`: this machine has no certificates.
+    /// `drive_rejected` when the exchange failed or the granted scope is too small; `configuration` when this machine
+    /// has no certificates.
     pub async fn exchange(
         &self,
         question: &Question,
@@ -163,7 +165,7 @@ impl ConsentClient {
         Ok(Consent { refresh_token })
     }
 
-    /// The credentials file that the consent makes. It holds secrets.
+    /// The text of the credentials file for this consent. It holds secrets.
     pub fn credentials(&self, consent: &Consent) -> String {
         let file = json!({
             "type": "authorized_user",

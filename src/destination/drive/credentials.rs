@@ -1,8 +1,8 @@
-//! Credentials files: whose they are, and what is wrong with them, in words.
+//! Reads credentials files: which account they belong to, and what is wrong with them.
 //!
 //! Two kinds are accepted, told apart by the file's own `type`: `service_account`, a key that signs for itself, and
-//! `authorized_user`, the consent of a person (`batch-export auth` writes one). The fields are taken one by one instead of by a
-//! derived parser because such a parser quotes the value it stumbles over, and every value here is a secret.
+//! `authorized_user`, the consent of a person (`batch-export auth` writes one). The fields are read one by one, because
+//! a derived parser quotes the value that it cannot parse, and every value here is a secret.
 
 use std::fmt;
 use std::path::Path;
@@ -14,10 +14,10 @@ use yup_oauth2::ServiceAccountKey;
 use crate::failure::Failure;
 use crate::secret::{Secret, conceal, from_base64};
 
-/// Where Google exchanges refresh tokens, when the file does not say.
+/// The address where Google exchanges refresh tokens, for files that name none.
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 
-/// As whom the requests are made; decides what to advise.
+/// The account that requests are made as. The advice after a refusal depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// The service account itself, which has no storage of its own.
@@ -32,7 +32,7 @@ pub enum Identity {
         /// The user's address.
         subject: String,
     },
-    /// The person who gave consent; the file does not say who that is.
+    /// The person who gave consent; the file does not name the person.
     Consent,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
     })
 }
 
-/// What is wrong with a file, after its name, and what to do.
+/// What is wrong with a file, as the predicate after its name, and what to do.
 struct Wrong {
     what: String,
     next: &'static str,
@@ -98,7 +98,7 @@ fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
         Some("authorized_user") => authorized_user(&value),
         Some(other) => Err(wrong(match GOOGLE_TYPES.contains(&other) {
             true => format!("are of type {other:?}; service_account and authorized_user work here"),
-            false => "are of a type that nobody knows; service_account and authorized_user work here".to_owned(),
+            false => "are of an unknown type; service_account and authorized_user work here".to_owned(),
         })),
         None if value.get("installed").or(value.get("web")).is_some() => Err(Wrong {
             what: "are an OAuth client, not a person's consent".to_owned(),
@@ -115,7 +115,7 @@ const GOOGLE_TYPES: [&str; 4] =
 /// The text of a JSON file, with or without a byte order mark.
 ///
 /// # Errors
-/// What it is instead, without a word of it.
+/// What the file is instead, without quoting it.
 pub(super) fn text_of(bytes: &[u8]) -> Result<String, &'static str> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
@@ -124,7 +124,7 @@ pub(super) fn text_of(bytes: &[u8]) -> Result<String, &'static str> {
     String::from_utf8(bytes.to_vec()).map_err(|_| "are not a text in UTF-8")
 }
 
-/// The parser's own words may quote the file, so only the position is taken from them.
+/// The parser's own message may quote the file, so only its position is used.
 fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
     if text.contains("-----BEGIN ") && !text.trim_start().starts_with('{') {
         return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
@@ -144,7 +144,7 @@ fn service_account(value: &Value) -> Result<Credentials, Wrong> {
     if private_key.contains("\\n") && !private_key.contains('\n') {
         return Err(Wrong {
             what: r#"have a private key with the two characters \n where its line ends belong"#.to_owned(),
-            next: "something escaped the file twice (a template, a CI variable): download it again, and copy it as it is",
+            next: "a template or a CI variable escaped the file twice: download it again, and copy it as it is",
         });
     }
     let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -179,8 +179,8 @@ fn text(value: &Value, name: &str) -> Result<String, Wrong> {
     }
 }
 
-/// The address as written, because the signature covers it letter by letter, and parsed. Checked by both parsers that will meet it:
-/// the one of the token library panics on what it does not understand.
+/// The address as written, because the signature covers each letter of it, and parsed. Both parsers that will read the
+/// address check it here: the token library's parser panics on an address that it does not understand.
 fn token_uri(text: &str) -> Result<(String, Url), Wrong> {
     let parsed = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
     match (parsed, text.parse::<yup_oauth2::hyper::Uri>()) {
@@ -224,7 +224,7 @@ mod tests {
             (encoded.into_bytes(), "base64 -d"),
             (twice.into_bytes(), "copy it as it is"),
             (b"-----BEGIN PRIVATE KEY-----\nhush\n".to_vec(), "a private key alone"),
-            (b"{\"type\":\"Hunter2Secret\"}".to_vec(), "a type that nobody knows"),
+            (b"{\"type\":\"Hunter2Secret\"}".to_vec(), "an unknown type"),
             (b"\xffhush".to_vec(), "UTF-8"),
         ] {
             let wrong = parse(&file).err().expect("a file that cannot be used");

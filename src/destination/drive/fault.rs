@@ -1,8 +1,10 @@
-//! What an answer other than success means: the one table that decides between trying again, refreshing, looking and giving up.
+//! What an answer other than success means: one table decides between trying again, fetching a new token, looking at
+//! the file, and giving up.
 //!
-//! Risk: a passing failure that is taken for a final one stops the day, and a final one that is tried again wastes it. So the status
-//! decides and, for 403, the documented reason. Error bodies are JSON, HTML, plain text or nothing at all; their words are quoted for the
-//! person who reads them. One exception: only the words of a 400 tell that the file id itself was refused.
+//! Risk: a temporary failure that is taken for a final one stops the day's export, and a final one that is tried again
+//! wastes the day. So the status decides and, for 403, the documented reason. Error bodies are JSON, HTML, plain text
+//! or empty; their text is only quoted for people. One exception: only the text of a 400 says that the file id itself
+//! was refused.
 
 use std::time::Duration;
 
@@ -13,10 +15,10 @@ use super::credentials::Identity;
 use crate::destination::DestinationError;
 use crate::secret::redact;
 
-/// How much of a server's words is quoted, in characters.
+/// How much of a server's text is quoted, in characters.
 const MAX_QUOTE: usize = 300;
 
-/// An answer, as far as anyone here looks at it.
+/// The parts of an answer that are used here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -29,36 +31,36 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// What stands between a request and its success. Every text is without secrets.
+/// Why a request did not succeed. No text holds a secret.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// It may pass by itself: try again, not before `retry_after`. `next` is for the person when it does not pass.
+    /// Temporary: try again, not before `retry_after`. `next` is the advice when it does not pass.
     Passing { reason: String, retry_after: Option<Duration>, next: Option<&'static str> },
-    /// 401: the token is not, or no longer, good.
+    /// 401: the token is not valid, or no longer.
     Unauthorized { reason: String },
-    /// 404 or 410: what was asked for is not there, or not for us. `on_drive`: Drive's own JSON says so, so that in an upload it means the
-    /// folder and not the session.
+    /// 404 or 410: not there, or not visible to these credentials. `on_drive`: Drive's own JSON says so, which in an
+    /// upload means the folder and not the session.
     Missing { reason: String, on_drive: bool },
-    /// 400 with the words that the file id is not usable: it was issued to other credentials, or is too old.
+    /// 400 whose text says that the file id cannot be used: it was issued to other credentials, or is too old.
     IdUnusable { reason: String },
-    /// Any other 4xx without a known meaning. Google wants an upload session that answers so to be started again.
+    /// Any other 4xx without a known meaning. Google's rule: start an upload session that answers so again.
     Unexplained { status: u16, reason: String, next: String },
     /// 409: the id is in use.
     Taken,
     /// Trying again changes nothing: a person has to act.
     Refused { message: String, next: String },
-    /// Tried again until patience ended, or nothing that a request could change.
+    /// All retries are used, or a request cannot change it.
     Failed { reason: String, next: Option<&'static str> },
 }
 
 impl Fault {
-    /// Something that may pass, without a server's opinion on when.
+    /// A temporary fault, for which no server named a delay.
     pub(super) fn passing(reason: impl Into<String>) -> Fault {
         let reason = redact(&reason.into()).into_owned();
         Fault::Passing { next: advice::after_transport(&reason), reason, retry_after: None }
     }
 
-    /// A failure of this side, or one that was tried often enough.
+    /// A failure on this side, or a fault whose retries are used.
     pub(super) fn failed(reason: impl Into<String>) -> Fault {
         Fault::Failed { reason: redact(&reason.into()).into_owned(), next: None }
     }
@@ -78,7 +80,7 @@ impl Fault {
         }
     }
 
-    /// The error when nothing more is tried.
+    /// The error for the pass when nothing more is tried.
     pub(super) fn give_up(self, identity: &Identity) -> DestinationError {
         let rejected = |message, next: &str| DestinationError::Rejected { message, next: next.to_owned() };
         match self {
@@ -99,7 +101,7 @@ impl Fault {
     }
 }
 
-/// Nothing where a request found nothing.
+/// Turns a 404 into `None`.
 pub(super) fn if_there<T>(asked: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match asked {
         Ok(found) => Ok(Some(found)),
@@ -108,7 +110,7 @@ pub(super) fn if_there<T>(asked: Result<T, Fault>) -> Result<Option<T>, Fault> {
     }
 }
 
-/// Judges an answer that is not the success its operation hoped for. `doing` completes the sentence "Drive failed while ...".
+/// Classifies an answer that is not a success. `doing` completes the sentence "Drive failed while ...".
 pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault {
     let words = words(&answer.body);
     let code = words.reason.as_deref().map(|reason| format!(" {reason}")).unwrap_or_default();
@@ -122,14 +124,16 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
         409 => Fault::Taken,
         429 => Fault::Passing { reason: said, retry_after: answer.retry_after, next: Some(advice::RATE_LIMIT) },
         408 | 500.. => Fault::Passing { reason: said, retry_after: answer.retry_after, next: None },
-        300..=399 => Fault::refused(said, "check --drive-url: it must be the API itself, not a redirect to it"),
+        300..=399 => {
+            Fault::refused(said, "correct --drive-url: it must be the address of the API itself, not of a redirect")
+        }
         400..=499 => settings(said),
         _ => Fault::failed(said),
     }
 }
 
-/// 403: a limit that passes, a reason that only a person can remove, or one that nobody knows. An HTML page comes from Google's front end,
-/// which refuses a burst of requests so: it passes.
+/// Classifies a 403: a rate limit is temporary, a known reason needs a person, and an unknown reason too. An HTML page
+/// comes from Google's front end, which refuses a burst of requests this way: it is temporary.
 fn judge_refusal(said: String, words: &Words, retry_after: Option<Duration>, identity: &Identity) -> Fault {
     if words.html || words.all_reasons.iter().any(|reason| is_rate_limit(reason)) {
         return Fault::Passing { reason: said, retry_after, next: Some(advice::RATE_LIMIT) };
@@ -152,7 +156,8 @@ fn is_rate_limit(reason: &str) -> bool {
     .contains(&reason)
 }
 
-/// Judges the refusal of a token: the `error`, `error_subtype` and `error_description` of Google's answer (RFC 6749).
+/// Classifies the refusal of a token: the `error`, `error_subtype` and `error_description` of Google's answer (RFC
+/// 6749).
 pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -> Fault {
     let said = format!("Google refused a token for {identity}: {}", quote(&format!("{error} {description}")));
     match advice::after_token_refusal(error, description, identity) {
@@ -163,13 +168,13 @@ pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -
 
 /// A server's explanation.
 struct Words {
-    /// The documented reason, where there is one.
+    /// The documented reason, when there is one.
     reason: Option<String>,
     /// Every reason that the answer names.
     all_reasons: Vec<String>,
-    /// Its words, on one line and cut short; "no details" when there are none.
+    /// Its text, on one line and cut short; "no details" when it is empty.
     message: String,
-    /// They come from a web page.
+    /// Whether the body is a web page.
     html: bool,
 }
 
@@ -184,7 +189,7 @@ fn words(body: &[u8]) -> Words {
     let reasons = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().filter_map(|item| item["reason"].as_str()).map(quote).collect()
     };
-    // The status of an answer is not a reason; the detail is the only place that tells a too small scope by name.
+    // The status of an answer is not a reason. Only the details name a scope that is too small.
     let (first, details) = (reasons(&error["errors"]), reasons(&error["details"]));
     let reason = match (first.first(), details.first()) {
         (None, Some(detail)) => Some(detail.clone()),
@@ -205,7 +210,7 @@ fn quote(text: &str) -> String {
     }
 }
 
-/// The visible text of an HTML page, near enough for one line of an error.
+/// Roughly the visible text of an HTML page, for one line of an error.
 fn without_tags(text: &str) -> String {
     let page = text.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
     let mut inside = false;
@@ -247,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn load_and_trouble_pass_and_keep_the_servers_wish() {
+    fn load_and_server_errors_are_temporary_and_keep_the_servers_delay() {
         let wish = Some(Duration::from_secs(7));
         for status in [408, 429, 500, 502, 503, 504] {
             let answer = Answer { retry_after: wish, ..answer(status, "") };

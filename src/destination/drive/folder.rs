@@ -1,7 +1,8 @@
-//! The folder and the identity that uses it: what is wrong, in words, and what to do.
+//! The folder and the account that uses it: what is wrong, and what to do.
 //!
-//! Drive answers 404 alike for a folder that does not exist, one that nobody shared with us and one that our scope cannot see. Taken
-//! together, the folder, the account and the scope tell these apart; `doctor` asks before the first run, a refused upload after it.
+//! Drive answers the same 404 for a folder that does not exist, a folder that was not shared with this account, and a
+//! folder outside the token's scope. The folder, the account and the scope together tell these apart. `doctor` asks for
+//! them before the first run, and a refused upload afterwards.
 
 use serde::Deserialize;
 
@@ -20,7 +21,7 @@ const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
 pub enum FolderState {
     /// Not there, or not visible.
     Missing,
-    /// Something else has this id.
+    /// Another kind of item has this id.
     NotAFolder {
         /// What it is.
         mime_type: String,
@@ -43,12 +44,12 @@ pub enum FolderState {
     },
 }
 
-/// What a person needs to know before trusting a folder with uploads.
+/// The facts that decide whether uploads to a folder will work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderFacts {
     /// The folder's id.
     pub folder: String,
-    /// As whom requests are made.
+    /// The account that requests are made as.
     pub identity: Identity,
     /// The account's address, as Drive knows it.
     pub email: Option<String>,
@@ -56,7 +57,7 @@ pub struct FolderFacts {
     pub scopes: Option<String>,
     /// Storage of the account in bytes; `None` when it is unlimited or pooled.
     pub quota_limit_bytes: Option<u64>,
-    /// Of which so many are used.
+    /// Used storage of the account, in bytes.
     pub quota_used_bytes: Option<u64>,
     /// The folder.
     pub state: FolderState,
@@ -143,10 +144,10 @@ async fn state(api: &Api, folder: &str) -> Result<FolderState, Fault> {
 }
 
 impl FolderFacts {
-    /// The first thing that stands in the way of an upload, with its next step.
+    /// Refuses a folder that an upload cannot use.
     ///
     /// # Errors
-    /// That thing.
+    /// The first obstacle, with its next step.
     pub fn check(&self) -> Result<(), DestinationError> {
         match self.obstacle() {
             Some((message, next)) => Err(DestinationError::Rejected { message, next }),
@@ -154,10 +155,10 @@ impl FolderFacts {
         }
     }
 
-    /// What stands in the way of giving a file up again: an upload needs that only after a failure, so it is no reason to refuse one.
+    /// Refuses a folder whose files cannot be trashed. Only a failed upload needs that, so an upload does not check it.
     ///
     /// # Errors
-    /// That thing.
+    /// The obstacle, with its next step.
     pub fn check_trash(&self) -> Result<(), DestinationError> {
         match &self.state {
             FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::Rejected {
@@ -174,7 +175,7 @@ impl FolderFacts {
         }
     }
 
-    /// Who asks, with the address where the identity does not name it.
+    /// The account, with its address when the identity does not name it.
     fn account(&self) -> String {
         let named = self.identity.to_string();
         match self.email.as_ref().filter(|email| !named.contains(email.as_str())) {
@@ -183,7 +184,7 @@ impl FolderFacts {
         }
     }
 
-    /// What stands in the way, and the next step.
+    /// The first obstacle to an upload, and the next step.
     fn obstacle(&self) -> Option<(String, String)> {
         let (folder, identity) = (&self.folder, &self.identity);
         let account = self.account();
@@ -227,8 +228,8 @@ impl FolderFacts {
 }
 
 impl Drive {
-    /// Why Drive says 404 to an upload: the folder tells. When the folder is as it should be, a start that was refused has failed, and a
-    /// session that was refused may be started again.
+    /// Explains a 404 to an upload by the state of the folder. When the folder is in order, a refused start is a
+    /// failure, and a refused session may be started again.
     pub(super) async fn explain_missing(&self, reason: String, at_start: bool) -> Fault {
         match facts(&self.api, &self.folder).await {
             Ok(facts) => match facts.obstacle() {

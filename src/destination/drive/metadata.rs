@@ -1,7 +1,7 @@
-//! What Drive says about a file, and whether that is the spool file.
+//! A file's metadata on Drive, and its comparison with the spool file.
 //!
-//! Drive computes the checksums from what it stored, so they are evidence; our own idea of what we sent is none. Without a checksum
-//! nothing is proven, and nothing is decided.
+//! Drive computes its checksums from the stored bytes, so they prove what is stored; the bytes that were sent prove
+//! nothing. Without a checksum nothing is decided.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -27,9 +27,9 @@ pub(super) struct Metadata {
     pub(super) web_view_link: Option<String>,
     /// RFC 3339.
     pub(super) created_time: Option<String>,
-    /// Those of our OAuth client.
+    /// Properties that only our OAuth client sees.
     pub(super) app_properties: Properties,
-    /// Those that every app sees.
+    /// Properties that every app sees.
     pub(super) properties: Properties,
     pub(super) content_restrictions: Vec<Restriction>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Metadata {
 pub(super) struct Page {
     pub(super) files: Vec<Metadata>,
     pub(super) next_page_token: Option<String>,
-    /// Drive looked only at a part of what it was to search.
+    /// Drive searched only a part of the folder.
     pub(super) incomplete_search: bool,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Page {
 pub(super) enum Compared {
     /// Live, with the same size and checksum.
     Same(Stored),
-    /// Not the same file, or not a live one.
+    /// Another content, or a file in the trash.
     Different { reason: String, sha256: Option<String> },
-    /// Drive tells too little.
+    /// Drive reports too little to compare.
     Unverified(String),
 }
 

@@ -1,12 +1,12 @@
 //! Google Drive as a destination.
 //!
-//! The dangers: two files with one name after a retry, a truncated file called success, an error that tells nobody what to do. So a
-//! file is created under an id that is known beforehand (a repeated create is refused by Drive instead of making a second file),
-//! Drive's own checksum decides about success, and every refusal comes with its next step.
+//! Risk: two files with one name after a retry, a truncated file that counts as a success, or an error without a next
+//! step. So a file is created under an id that is known beforehand (Drive refuses a repeated create instead of making a
+//! second file), Drive's own checksum decides about success, and every refusal has a next step.
 //!
-//! From the wire upwards: `wire` (bodies, limits), `credentials` and `auth` (tokens), `fault` (what an answer means), `api` (the
-//! requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (which drives it), `folder`
-//! (what is wrong with a folder).
+//! From the wire upwards: `wire` (bodies, limits), `credentials` and `auth` (tokens), `fault` (what an answer means),
+//! `api` (the requests), `patience` (how long to try), `session` (the upload as a pure state machine), `upload` (runs
+//! the session), `folder` (what is wrong with a folder).
 
 mod advice;
 mod api;
@@ -43,7 +43,7 @@ use crate::http::Http;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
-/// Google wants chunks of a multiple of this many bytes.
+/// Google requires chunks of a multiple of this many bytes.
 const CHUNK_UNIT_BYTES: u64 = 256 * 1024;
 
 /// Pages of a list that are read: the files of one batch fit on one.
@@ -68,7 +68,7 @@ pub struct DriveSettings {
     pub backoff_unit: Duration,
     /// Lock the content of a committed file, where that is allowed.
     pub lock: bool,
-    /// The way out of this network.
+    /// The proxies.
     pub proxies: ProxyVariables,
 }
 
@@ -91,12 +91,12 @@ impl DriveSettings {
 
 /// A folder on Google Drive.
 ///
-/// Every method may be dropped at any await: nothing goes on in the background, and nothing more is written.
+/// Every method may be dropped at any await: nothing continues in the background, and nothing more is written.
 #[derive(Clone)]
 pub struct Drive {
     api: Arc<Api>,
     folder: String,
-    /// Where an empty file takes a void id: the folder of the settings, which files may be added to.
+    /// The folder for the empty file that takes a voided id: the folder of the settings, where files may be added.
     void_folder: String,
     chunk_bytes: u64,
     shared_drive: OnceCell<Option<String>>,
@@ -120,7 +120,7 @@ pub struct Listed {
     pub link: Option<String>,
     /// When it was stored, where Drive tells it.
     pub created: Option<DateTime<Utc>>,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Owner,
 }
 
@@ -128,12 +128,12 @@ impl Drive {
     /// Reads the credentials and prepares. Nothing is sent yet.
     ///
     /// # Errors
-    /// A configuration failure: unreadable or unusable credentials, or an address that is none.
+    /// A configuration failure: credentials that cannot be read or used, or a malformed address.
     pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
         let base = Url::parse(&settings.url).ok();
         let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()).ok_or_else(|| {
-            Failure::configuration("--drive-url is no address that an API could have")
-                .next("give something like https://www.googleapis.com, or leave it out")
+            Failure::configuration("--drive-url is not the address of an API")
+                .next("write it like https://www.googleapis.com, or leave it out")
         })?;
         let credentials = credentials::read(&settings.credentials)?;
         let http = Http::new(&settings.proxies)?;
@@ -148,7 +148,7 @@ impl Drive {
         })
     }
 
-    /// A new id, to be written down before a file is created under it.
+    /// A new id, to be stored in the database before a file is created under it.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
@@ -156,10 +156,10 @@ impl Drive {
         self.api.generate_id().await.map_err(|fault| self.error(fault))
     }
 
-    /// What is stored under an id, compared with the spool file.
+    /// Compares the file under an id with the spool file.
     ///
     /// # Errors
-    /// When it cannot be told: Drive fails, refuses, or reports no checksum.
+    /// When Drive fails, refuses, or reports no checksum.
     pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
         let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
         let Some(metadata) = asked? else { return Ok(Look::Absent) };
@@ -171,10 +171,10 @@ impl Drive {
         }
     }
 
-    /// Stores a file under its id, and verifies it. Creates, or leaves nothing; never changes what is there.
+    /// Stores a file under its id, and verifies it. It creates a file or nothing, and never changes an existing file.
     ///
     /// # Errors
-    /// When it is not stored, or not known to be: [`Drive::look`] before the next try.
+    /// When the file is not stored, or when that is not known: call [`Drive::look`] before the next try.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         upload::upload(self, file, progress).await
     }
@@ -211,8 +211,8 @@ impl Drive {
         }
     }
 
-    /// The files in the folder that carry this batch's mark or this name, those in the trash included. A hint: Drive's list may
-    /// lag, and the mark is visible only to the OAuth client that set it.
+    /// The files in the folder with this batch's mark or this name, including those in the trash. Only a hint: Drive's
+    /// list may lag, and only the OAuth client that set the mark sees it.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
@@ -230,7 +230,8 @@ impl Drive {
         Ok(found)
     }
 
-    /// The files in the folder whose name begins so, without those in the trash. A hint, like [`Drive::list_batch`].
+    /// The files in the folder whose name has this beginning, without those in the trash. Only a hint, like
+    /// [`Drive::list_batch`].
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
@@ -271,20 +272,20 @@ impl Drive {
         Ok(found)
     }
 
-    /// The error that a fault is for everybody outside.
+    /// The error of a fault, for callers outside of this folder.
     fn error(&self, fault: Fault) -> DestinationError {
         fault.give_up(self.identity())
     }
 
-    /// Everything a person needs to know about the folder and the identity that uses it.
+    /// The facts about the folder and the account that uses it.
     ///
     /// # Errors
-    /// When Drive cannot be reached, or refuses the identity as such.
+    /// When Drive cannot be reached, or refuses the account.
     pub async fn folder_facts(&self) -> Result<FolderFacts, DestinationError> {
         folder::facts(&self.api, &self.folder).await.map_err(|fault| self.error(fault))
     }
 
-    /// As whom requests are made.
+    /// The account that requests are made as.
     pub fn identity(&self) -> &Identity {
         self.api.auth.identity()
     }

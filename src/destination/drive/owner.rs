@@ -1,8 +1,9 @@
-//! Whose a file on Drive is, and what follows from that: which names are taken, what may go to the trash, and the seal of a committed file.
+//! The owner of a file on Drive, and what follows from it: which names are taken, which files may be trashed, and the
+//! seal of a committed file.
 //!
-//! Two kinds of properties tell it. `appProperties` are private to the OAuth client that stored the file; `properties` are seen by every
-//! app, also by a copy of the database that runs with other credentials. Risk: an answer about a file that is older than the file, so
-//! each decision here reads the file itself; the list only finds it.
+//! The owner is written in two kinds of properties. `appProperties` are private to the OAuth client that stored the file. Every app sees `properties`, also a copy of the database that runs with other credentials.
+//!
+//! Risk: Drive's list may be older than the file. So the list only finds a file, and each decision here reads the file itself.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use crate::spool::Digests;
 /// Shown to people in Drive beside the lock.
 const LOCK_REASON: &str = "Committed by batch-export: the accounting file of this date is final";
 
-/// `properties` and `appProperties` as far as they are ours.
+/// The `properties` and `appProperties` that this program writes.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Properties {
@@ -36,7 +37,7 @@ pub(super) struct Restriction {
 }
 
 impl Metadata {
-    /// Whose it is. A number that is none still shows that somebody sealed it.
+    /// The owner. A malformed number still shows that the file is sealed.
     pub(super) fn owner(&self) -> Owner {
         Owner {
             installation: self.properties.installation.clone(),
@@ -63,10 +64,11 @@ impl Drive {
         Drive { folder: folder.to_owned(), shared_drive: OnceCell::new(), ..self.clone() }
     }
 
-    /// The live files in the folder that have this name and whose ids the batch document does not know, or gave up though they are sealed.
+    /// The live files in the folder with this name whose ids the batch document does not know, or lists as voided
+    /// although they are sealed.
     ///
     /// # Errors
-    /// When Drive cannot be reached or refuses, or does not tell what one of them holds.
+    /// When Drive cannot be reached or refuses, or reports too little about one of them.
     pub async fn named(
         &self,
         name: &str,
@@ -79,7 +81,7 @@ impl Drive {
         for metadata in self.list_at_once(&query).await? {
             let (Some(id), owner) = (metadata.id.clone(), metadata.owner()) else { continue };
             let given_up = known.gave_up(&id);
-            // A copy of the database may have committed what this one gave up: then the name is taken.
+            // A copy of this database may have committed the file that this one voided: then the name is taken.
             if known.has_id(&id) || given_up && !owner.sealed {
                 continue;
             }
@@ -93,7 +95,8 @@ impl Drive {
         Ok(found)
     }
 
-    /// What a query finds, by one request where that is enough: asking for the shared drive of the folder first would take two.
+    /// The files that a query finds, by one request when that is enough: asking for the folder's shared drive first
+    /// would take two.
     async fn list_at_once(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
         let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
         let all = [
@@ -109,12 +112,12 @@ impl Drive {
         match page.map_err(|fault| self.error(fault))? {
             Some(page) if page.incomplete_search || page.next_page_token.is_some() => self.list_metadata(query).await,
             Some(page) => Ok(page.files),
-            // Drive knows no such folder: then the upload is refused, with what is wrong with it.
+            // Drive knows no such folder: the upload is then refused, and says what is wrong with the folder.
             None => Ok(Vec::new()),
         }
     }
 
-    /// Whose a file is; `None` when there is none with this id, or none for us.
+    /// The owner of a file; `None` when no file has this id, or these credentials may not see it.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
@@ -132,7 +135,7 @@ impl Drive {
         Ok(self.metadata(id).await?.is_some_and(|metadata| metadata.trashed))
     }
 
-    /// Puts a voided file into the trash, and makes sure that nothing live comes under its id later.
+    /// Puts a voided file into the trash, and makes sure that its id never gets a live file later.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses; or the file is sealed, or is not certain to be ours.
@@ -146,8 +149,9 @@ impl Drive {
         self.trash(id).await
     }
 
-    /// Writes the number of its batch on a committed file, and locks its content where that is wanted and allowed. Returns whether it is
-    /// locked; `None` when the file is not there, or not for us. `look` first where it may be sealed already.
+    /// Writes its batch number on a committed file, and locks its content when the settings ask for it and Drive allows
+    /// it. Returns whether the content is locked; `None` when the file is not there or not visible. With `look` it
+    /// first checks whether the file is sealed already.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses the number.
@@ -167,7 +171,7 @@ impl Drive {
         let number = json!({"properties": properties});
         if self.lock {
             match self.change("locking the committed file", &file.id, &locked).await {
-                // Not everybody may lock a file; the number is what matters.
+                // Not every account may lock a file; the number is enough.
                 Err(DestinationError::Rejected { message, .. }) => {
                     tracing::info!(file = file.id, "the file is not locked, only numbered: {message}");
                 }
@@ -187,13 +191,13 @@ impl Drive {
     }
 }
 
-/// An id comes from the database, where others can write. As a part of an address it must not mean anything else.
+/// Refuses an id that could change the address it is put into: ids come from the database, where others can write.
 fn check_id(id: &str) -> Result<(), DestinationError> {
     match is_drive_id(id) {
         true => Ok(()),
         false => Err(DestinationError::Rejected {
-            message: format!("the file id {id:?} in the batch document is no id of Google Drive"),
-            next: "somebody edited the batch document: find out who, and set it right".to_owned(),
+            message: format!("the file id {id:?} in the batch document is not an id of Google Drive"),
+            next: "find out who edited the batch document, and correct its file id".to_owned(),
         }),
     }
 }

@@ -1,13 +1,14 @@
-//! How often and how long one operation goes on trying, as pure arithmetic.
+//! How often and how long one operation is tried, as pure arithmetic.
 //!
-//! Three bounds, because each alone can be led around: tries without progress (a dead server), tries in all (a server that gives a
-//! little progress with every failure), and the time spent waiting (a server that names long waits).
+//! There are three limits, because each alone fails in one case: tries without progress (a dead server), tries in all
+//! (a server that makes a little progress with every failure), and the time spent waiting (a server that asks for long
+//! waits).
 
 use std::time::Duration;
 
 use crate::backoff::{Backoff, at_least};
 
-/// Failed tries in a row, without progress between them, that are forgiven.
+/// Failed tries in a row, without progress between them.
 const MAX_STRIKES: u32 = 5;
 
 /// Failed tries in all.
@@ -16,7 +17,7 @@ const MAX_TRIES: u32 = 40;
 /// Time spent waiting in all.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// The patience left for one operation.
+/// The tries and waits that one operation has left.
 #[derive(Debug)]
 pub(super) struct Patience {
     backoff: Backoff,
@@ -26,12 +27,12 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Full patience; the first wait is one `unit` and a bit.
+    /// All tries left; the first wait is one `unit` plus jitter.
     pub(super) fn new(unit: Duration, seed: u64) -> Patience {
         Patience { backoff: Backoff::new(unit, seed), strikes: 0, tries: 0, waited: Duration::ZERO }
     }
 
-    /// A try failed: how long to wait before the next one, or `None` when patience is at its end.
+    /// Counts a failed try. Returns the wait before the next try, or `None` when a limit is reached.
     pub(super) fn strike(&mut self, retry_after: Option<Duration>) -> Option<Duration> {
         self.strikes += 1;
         self.tries += 1;
@@ -41,7 +42,7 @@ impl Patience {
         left.then_some(delay)
     }
 
-    /// Something was gained.
+    /// Records progress.
     pub(super) fn progress(&mut self) {
         self.strikes = 0;
         self.backoff.reset();

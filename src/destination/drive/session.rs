@@ -1,9 +1,6 @@
-//! The resumable upload session as a state machine: what to do next, decided from what was heard, without any I/O.
+//! The resumable upload session as a state machine: it decides the next step from the last answer, without any I/O.
 //!
-//! What makes uploads wrong is belief: that what was sent is stored, that a lost answer means a lost file, that a repeated answer is
-//! progress. This machine believes only the server's own count of stored bytes (`Range` of a 308). Whenever it does not know, it
-//! asks; and only when the session is gone AND the file does not exist does it start again, always under the same id, so that
-//! a second start can never make a second file.
+//! Risk: an upload that assumes too much: that sent bytes are stored, that a lost answer means a lost file, or that a repeated answer is progress. So this machine relies only on the server's own count of stored bytes (`Range` of a 308). When it does not know the count, it asks. It starts again only when the session is gone and the file does not exist, always under the same id, so that a second start can never make a second file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +14,7 @@ use crate::secret::Secret;
 /// How often a session that is lost, or that answers 4xx, is started again before the attempt fails.
 const MAX_RESTARTS: u32 = 3;
 
-/// The address of a session, which anyone who knows it can write to.
+/// The address of a session; anybody who knows it can write to the session.
 pub(super) type SessionUri = Arc<Secret>;
 
 /// What to do next.
@@ -33,16 +30,16 @@ pub(super) enum Step {
     Look,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug)]
 pub(super) enum Heard {
     /// A session is open.
     Opened(SessionUri),
     /// So many bytes are stored, from the beginning (308).
     Stored(u64),
-    /// A 308 that makes no sense.
+    /// A 308 whose `Range` cannot be understood.
     Unclear(String),
-    /// The file is complete (200, 201), described unless the description was lost.
+    /// The file is complete (200, 201), with its metadata unless the answer was cut off.
     Complete(Option<Box<Metadata>>),
     /// The answer to [`Step::Look`].
     Exists(bool),
@@ -70,7 +67,7 @@ pub(super) enum Ending {
     Taken,
     /// The id is not accepted, and nothing is stored.
     Refused(Fault),
-    /// It cannot go on.
+    /// The upload failed.
     Gave(Fault),
 }
 
@@ -84,7 +81,7 @@ enum State {
     Asking {
         uri: SessionUri,
     },
-    /// The session is of no use any more, for this reason.
+    /// The session cannot be used any more, for this reason.
     Gone(Fault),
 }
 
@@ -95,12 +92,12 @@ pub(super) struct Session {
     chunk: u64,
     state: State,
     patience: Patience,
-    /// The most that was ever stored in the present session: progress is what goes beyond it.
+    /// The highest count stored in the present session: only a higher count is progress.
     best: u64,
-    /// The most that was ever sent in the present session: more cannot be stored.
+    /// The bytes sent in the present session: the server cannot have stored more.
     sent: u64,
     restarts: u32,
-    /// A token was refused since the last progress; the next one is fresh, and a second refusal is an answer.
+    /// A token was refused since the last progress. The next one is fresh, and a second refusal is final.
     renewed: bool,
 }
 
@@ -124,7 +121,7 @@ impl Session {
         }
     }
 
-    /// Takes in what came of the last step.
+    /// Handles the outcome of the last step.
     pub(super) fn heard(&mut self, heard: Heard) -> Then {
         match heard {
             Heard::Opened(uri) => {
@@ -158,12 +155,13 @@ impl Session {
             self.renewed = false;
         }
         if stored == self.total {
-            // All stored, and yet not complete: there is nothing left to send, so only asking can bring the file about.
+            // Every byte is stored but the file is not complete. Nothing is left to send, so asking again is all that
+            // can help.
             self.state = State::Asking { uri };
             return self.strike(Fault::passing("Drive stored every byte but did not complete the file"));
         }
         self.state = State::Sending { uri, stored };
-        // The answer to a question is no failure, whatever it says: the failure before it was counted.
+        // An answer to a question is not counted as a failure: the failure before the question was.
         if progress || asked {
             return Then::Go;
         }
@@ -180,11 +178,12 @@ impl Session {
             }
             Fault::Taken => Then::End(Ending::Taken),
             Fault::IdUnusable { .. } => Then::End(Ending::Refused(fault)),
-            // In which words an id is refused is not documented; where nothing is stored yet, another id does no harm.
+            // The text with which Drive refuses an id is not documented. While nothing is stored, another id does no
+            // harm.
             Fault::Unexplained { status: 400, .. } if matches!(self.state, State::Starting) => {
                 Then::End(Ending::Refused(fault))
             }
-            // Google: after any 4xx on a session, start the upload again.
+            // Google's rule: after any 4xx on a session, start the upload again.
             Fault::Missing { .. } | Fault::Unexplained { .. }
                 if matches!(self.state, State::Sending { .. } | State::Asking { .. }) =>
             {
@@ -199,7 +198,7 @@ impl Session {
         }
     }
 
-    /// From sending to asking: what became of the bytes is not known.
+    /// Goes from sending to asking, because it is not known how many bytes were stored.
     fn doubt(&mut self) {
         if let State::Sending { uri, .. } = &self.state {
             self.state = State::Asking { uri: Arc::clone(uri) };
@@ -230,7 +229,7 @@ impl Session {
     }
 }
 
-/// The end of an upload that was started again as often as makes sense.
+/// The failure of an upload that was started again too often.
 fn lost_too_often(why: Fault) -> Fault {
     match why {
         Fault::Missing { reason, .. } => {
@@ -262,8 +261,8 @@ mod tests {
         session
     }
 
-    fn trouble() -> Heard {
-        Heard::Fault(Fault::passing("trouble"))
+    fn failure() -> Heard {
+        Heard::Fault(Fault::passing("no answer"))
     }
 
     fn send(first: u64, end: u64) -> Step {
@@ -287,10 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn after_trouble_it_asks_and_goes_on_from_the_answer() {
+    fn after_a_failure_it_asks_and_goes_on_from_the_answer() {
         let mut session = opened();
         session.step();
-        assert!(matches!(session.heard(trouble()), Then::Wait(..)));
+        assert!(matches!(session.heard(failure()), Then::Wait(..)));
         assert_eq!(session.step(), ask());
         assert!(matches!(session.heard(Heard::Stored(64)), Then::Go));
         assert_eq!(session.step(), send(64, 164));
@@ -301,7 +300,7 @@ mod tests {
         for (heard, complete) in [(Heard::Complete(None), true), (Heard::Fault(Fault::Taken), false)] {
             let mut session = opened();
             session.step();
-            session.heard(trouble());
+            session.heard(failure());
             assert_eq!(session.step(), ask());
             let Then::End(ending) = session.heard(heard) else { panic!("it goes on") };
             assert_eq!(matches!(ending, Ending::Complete(_)), complete);
@@ -342,10 +341,10 @@ mod tests {
     #[test]
     fn no_answer_can_keep_it_going_for_ever() {
         let endless: [fn(u64) -> Heard; 5] = [
-            |_| trouble(),
+            |_| failure(),
             |_| Heard::Stored(0),
-            |n| if n % 2 == 0 { trouble() } else { Heard::Stored(0) },
-            |n| if n % 2 == 0 { trouble() } else { Heard::Stored(n) },
+            |n| if n % 2 == 0 { failure() } else { Heard::Stored(0) },
+            |n| if n % 2 == 0 { failure() } else { Heard::Stored(n) },
             |_| Heard::Unclear("bytes=7-".to_owned()),
         ];
         for (which, answer) in endless.into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! One upload: carries out what the session decides, then verifies.
 //!
-//! Success is never concluded from having sent everything. The final answer carries Drive's checksum; where that answer was lost or
-//! tells too little, the file is looked at once more, and what still cannot be verified is a failure that says so.
+//! Sending every byte is not yet a success. The final answer carries Drive's checksum. When that answer was lost or
+//! lacks the checksum, the metadata is read once more; a file that still cannot be verified is a failure.
 
 use super::Drive;
 use super::api::pause;
@@ -50,7 +50,7 @@ async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
             drive.api.metadata(file.id).await.map_or_else(Heard::Fault, |found| Heard::Exists(found.is_some()))
         }
     };
-    // Not only at the start: Drive may accept a start, and refuse the folder at the PUT.
+    // Checked not only at the start: Drive may accept a start and refuse the folder at the PUT.
     match heard {
         Heard::Fault(Fault::Missing { reason, on_drive }) if on_drive || step == Step::Start => {
             Heard::Fault(drive.explain_missing(reason, step == Step::Start).await)
@@ -59,8 +59,8 @@ async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
     }
 }
 
-/// Compares what Drive stored with what was meant, by the final answer or, where that does not tell, by one look. A file that was
-/// born into the trash says that its folder is there, and only a person can change that.
+/// Compares the stored file with the spool file, by the final answer or, when that lacks the checksum, by one more
+/// read. A new file that is in the trash shows that its folder is in the trash, and only a person can restore that.
 async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created, DestinationError> {
     let digests = file.spool.digests();
     let described = match answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)) {
@@ -80,7 +80,7 @@ async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> 
     }
 }
 
-/// The failure of a file about which nothing is proven.
+/// The failure of a file that could not be verified.
 pub(super) fn unverified(id: &str, reason: &str) -> DestinationError {
     DestinationError::Failed(format!("the file {id} is unverified: {reason}"))
 }

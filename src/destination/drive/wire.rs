@@ -1,8 +1,8 @@
 //! The wire: bodies streamed from the spool file, and the limits that end a stalled connection.
 //!
-//! Risk: A peer that goes silent while the connection stays up would hold the run until its lease is gone: so silence has a
-//! limit, while sending as well as while waiting. And the HTTP library hands a connection to a task of its own, which may outlive
-//! the request: so a body carries a switch that goes off when its request is dropped, and nothing more leaves after that.
+//! Risk: a server that goes silent while the connection stays open would hold the run until its lease ends. So silence
+//! has a limit, while sending and while waiting. The HTTP library also gives the connection to a task of its own, which
+//! may outlive the request. So a body stops when its request is dropped, and nothing more is sent.
 
 use std::io::{self, SeekFrom};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +20,10 @@ use tokio_util::io::ReaderStream;
 /// Bytes read from the spool file, and handed to the connection, at a time.
 const PART_BYTES: usize = 64 * 1024;
 
-/// The most of an answer that is read: metadata takes some hundred bytes, a list of files some thousand.
+/// How much of an answer is read at most: metadata takes some hundred bytes, a list of files some thousand.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// The body of an answer, up to a limit: what is longer is none of the answers expected here, and is cut.
+/// The body of an answer, cut at a limit that no expected answer reaches.
 pub(super) async fn read_body(answer: &mut Response) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(part) = answer.chunk().await? {
@@ -36,7 +36,7 @@ pub(super) async fn read_body(answer: &mut Response) -> reqwest::Result<Vec<u8>>
     Ok(body)
 }
 
-/// The flow of one request's body: when it last moved, and whether it may go on. Dropping it stops the body.
+/// The flow of one request's body: when a part was last sent, and whether it may continue. Dropping it stops the body.
 pub(super) struct Flow(Arc<Shared>);
 
 struct Shared {
@@ -76,7 +76,7 @@ impl Flow {
         }))
     }
 
-    /// Waits for `done`, but not through a silence longer than `idle`; `None` when it was silent.
+    /// Waits for `done`; `None` after a silence longer than `idle`.
     pub(super) async fn watch<T>(&self, idle: Duration, done: impl Future<Output = T>) -> Option<T> {
         let mut done = std::pin::pin!(done);
         loop {

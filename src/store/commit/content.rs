@@ -1,8 +1,6 @@
-//! Whether the database still has what the file says, asked while the commit transaction is open, and once more after it.
+//! Compares the database with the content of the file while the commit transaction is open, and once more after it.
 //!
-//! The reads go beside the transaction, not through it, because they can then run side by side. They begin after its first write was
-//! answered, so they see at least everything that the transaction sees; and a row that changes later still meets the transaction's own
-//! write, which then fails. Entries are not written by it: an edit that is acknowledged while the commit is under way shows only afterwards.
+//! The reads run beside the transaction, not in it, because they can then run in parallel. They begin after the first write of the transaction was answered, so they see at least everything that the transaction sees. A row that changes later conflicts with the transaction's own write, and the transaction fails. The transaction does not write entries: an edit during the commit is seen only by the comparison after it.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +20,7 @@ use crate::store::error::StoreError;
 const CHUNKS_IN_FLIGHT: usize = 2;
 
 impl Store {
-    /// Compares every row and entry with what was read for the file. Returns what each row's entry looks like.
+    /// Compares every row and entry with the fingerprints of the file. Returns a hash of each row's entry.
     pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, Stopped> {
         let chunks = request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints);
         let compared = stream::iter(chunks).map(|(rows, expected)| self.compare_chunk(request, rows, expected));
@@ -66,19 +64,19 @@ impl Store {
         Ok(fingerprint(due.iter()))
     }
 
-    /// The sum over the entries of these rows, and what each of them looks like; 0 for an entry that is not there.
+    /// The sum over the entries of these rows, and a hash of each entry; 0 for a missing one.
     async fn contents(&self, rows: &[RowKey], fields: &FieldList) -> Result<(u64, Vec<u32>), StoreError> {
         let mut session = self.client.start_session().await?;
         let hashes = hashes(self, &mut session, &entry_ids(rows.iter()), fields).await?;
         let sum = hashes.iter().fold(0, |sum: u64, (_, hash)| sum.wrapping_add(*hash));
-        // Half of each hash is enough to tell two contents of one entry apart, and is kept for every row.
+        // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
         let of =
             |key: &RowKey| hashes.binary_search_by_key(&key.entry, |(id, _)| *id).map_or(0, |at| hashes[at].1 as u32);
         Ok((sum, rows.iter().map(of).collect()))
     }
 
-    /// Entries that are written down only after the commit must not be in another file at it. Those that are written down in it are
-    /// refused by their unique `_id`.
+    /// Counts entries that are in another committed file. Needed only for a large batch, whose entries are recorded
+    /// after the commit; otherwise the unique `_id` refuses them in the transaction.
     async fn exported_before(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
         if !request.in_pieces() || self.settings.allow_reexport {
             return Ok(0);
@@ -88,7 +86,7 @@ impl Store {
         self.bounded(self.exported.count_documents(doc! { "_id": { "$in": entries } }).into_future()).await
     }
 
-    /// The exported entries that are no longer what they were at the commit.
+    /// The exported entries that changed since the commit compared them.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,13 +1,14 @@
-//! The commit: one transaction that makes the file official, and what to believe when its outcome is not told.
+//! The commit: one transaction that makes the file official, and the way to find out its outcome when no answer comes.
 //!
-//! In this order: the ledger (another batch that committed since the snapshot stops it here) and the batch document (a lost lease stops it
-//! here; and as this transaction now holds that document, an acquisition or a renewal has to wait for its end). Then, side by side, the
-//! content is compared with what is there now ([`content`]), and the rows are marked and their entries written down. The log comes last.
+//! In this order: the ledger (another batch that committed since the snapshot stops it here) and the batch document (a
+//! lost lease stops it here; and as this transaction now holds that document, an acquisition or a renewal has to wait
+//! for its end). Then, side by side, the content is compared with the database ([`content`]), and the rows are marked
+//! and their entries recorded. The log comes last.
 //!
-//! A batch of more rows than one transaction may mark is official by the same transaction, which then marks none of them: their list was
-//! stored before, in pieces, and the marking takes it from there ([`super::marking`]).
+//! A batch with more rows than one transaction may mark becomes official by the same transaction, but its rows are
+//! marked afterwards, from a row list that was stored before in pieces ([`super::marking`]).
 //!
-//! Nothing but that list is written before the transaction succeeds, so whatever stops it leaves nothing behind.
+//! Only that list is written before the transaction succeeds, so a commit that fails leaves nothing else behind.
 
 mod content;
 mod writes;
@@ -29,13 +30,14 @@ use super::snapshot::Ledger;
 use crate::batch::{ExportSettings, FileFacts, Span};
 use crate::entry::FieldList;
 
-/// Times that the whole transaction is run when the server asks for it. A server short of cache asks for ever.
+/// How often the whole transaction is run when the server asks to run it again. A server that is short of cache would
+/// ask for ever.
 const TRANSACTION_TRIES: u32 = 6;
-/// Times that the commit alone is sent when its outcome is not told.
+/// How often the commit alone is sent when no answer comes.
 const COMMIT_TRIES: u32 = 3;
-/// How long one commit command may take before its outcome counts as not told.
+/// How long one commit command may take before its outcome counts as unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long all tries together may take: the bound that a stop has to wait for.
+/// How long all tries together may take. A signal waits for this long at most.
 pub const COMMIT_LIMIT: Duration = Duration::from_secs(90);
 
 /// What is to be committed.
@@ -49,15 +51,15 @@ pub struct CommitRequest<'a> {
     pub ledger: &'a Ledger,
     /// Every row that was due at the snapshot, in order.
     pub rows: &'a [RowKey],
-    /// Per 5,000 of them, what they and their entries looked like.
+    /// A fingerprint of each 5,000 rows and their entries.
     pub fingerprints: &'a [Fingerprint],
-    /// What decided the bytes of the file.
+    /// The settings that decided the bytes of the file.
     pub settings: &'a ExportSettings,
     /// The fields that the fingerprints cover.
     pub fields: &'a FieldList,
     /// The rows among them that are held back, in order, with the reason.
     pub held: &'a [(RowKey, String)],
-    /// From when until when the exported rows were scheduled; `None` when all are held back.
+    /// The earliest and the latest `scheduledFor` of the exported rows; `None` when all are held back.
     pub exported: Option<Span>,
     /// The window's cut-off.
     pub cutoff: DateTime<Utc>,
@@ -66,7 +68,7 @@ pub struct CommitRequest<'a> {
 }
 
 impl<'a> CommitRequest<'a> {
-    /// The rows that the file holds, in order: all but those that are held back, which are in the same order.
+    /// The rows in the file, in order: all rows without the held ones, which have the same order.
     fn exported(&self) -> impl Iterator<Item = &'a RowKey> + Send + Clone + 'a {
         let mut held = self.held.iter().map(|(key, _)| key).peekable();
         self.rows.iter().filter(move |key| held.next_if_eq(key).is_none())
@@ -78,37 +80,37 @@ impl<'a> CommitRequest<'a> {
     }
 }
 
-/// A commit that took place.
+/// A commit that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The batch's number.
     pub number: i64,
     /// Whether the rows are still to be marked.
     pub marking: bool,
-    /// Per row, what its entry looked like, for a comparison after the commit.
+    /// A hash of each row's entry, for the comparison after the commit.
     pub contents: Vec<u32>,
 }
 
-/// A commit that did not, or of which that is not known.
+/// A commit that failed, or whose outcome is unknown.
 #[derive(Clone, Debug)]
 pub enum CommitError {
-    /// What the file shows is not what the database has now: regenerate.
+    /// The database no longer has the content of the file: generate again.
     Conflict(String),
     /// Another run holds the batch.
     LeaseLost,
-    /// Nobody can tell whether it took place.
+    /// It is not known whether the commit succeeded.
     Unknown(String),
     /// The log has an export of this batch already, under this number.
     Logged(String),
-    /// It did not take place, because the database fails.
+    /// The commit failed because the database failed.
     Failed(StoreError),
 }
 
 impl Store {
-    /// Commits a batch. Once `stopping` says so, a transaction that did not take place is not run again.
+    /// Commits a batch. Once `stopping` returns true, a failed transaction is not run again.
     ///
     /// # Errors
-    /// Nothing was committed, but for [`CommitError::Unknown`].
+    /// Nothing was committed, except perhaps with [`CommitError::Unknown`].
     pub async fn commit(
         &self,
         request: &CommitRequest<'_>,
@@ -135,7 +137,7 @@ impl Store {
                 Ok(()) => return committed(contents),
                 Err(Stopped::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
                 Err(Stopped::Logged(number)) => {
-                    // It may be the log of the run that took over, while this one was paused in the middle.
+                    // The log may be of a run that took over while this one was paused.
                     return Err(match self.is_held(request.claim).await {
                         Ok(true) => CommitError::Logged(number),
                         Ok(false) => CommitError::LeaseLost,
@@ -160,9 +162,9 @@ impl Store {
         }
     }
 
-    /// Finds out what became of a commit that was not answered, by a fenced write on the batch document. The transaction wrote that
-    /// document too, so this waits for its end; and when it then still finds the batch uncommitted under our fence, that transaction
-    /// is gone for good. `false`: not committed.
+    /// Finds out the outcome of a commit that was not answered, by a fenced write on the batch document. The
+    /// transaction wrote that document too, so this write waits for its end. When the batch is then still uncommitted
+    /// under our fence, the transaction was aborted for good. Returns whether the batch is committed.
     async fn settle(&self, request: &CommitRequest<'_>) -> Result<bool, CommitError> {
         let unknown = |error: StoreError| CommitError::Unknown(error.message);
         let found = match self.renew(request.claim).await.map_err(unknown)? {
@@ -194,12 +196,12 @@ impl Store {
     }
 }
 
-/// Best effort: a transaction that nobody commits ends by itself.
+/// Best effort: the server ends an abandoned transaction by itself.
 pub(super) async fn abort(session: &mut ClientSession) {
     let _ = tokio::time::timeout(Duration::from_secs(2), session.abort_transaction()).await;
 }
 
-/// Sends the commit until it is answered, a bounded number of times.
+/// Sends the commit until it is answered, [`COMMIT_TRIES`] times at most.
 pub(super) async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
@@ -212,14 +214,14 @@ pub(super) async fn send_commit(session: &mut ClientSession) -> Result<(), Store
         if error.kind != Kind::UnknownCommit || tries == COMMIT_TRIES {
             return Err(error);
         }
-        tracing::warn!(tries, "the outcome of the commit is not told, asking again: {error}");
+        tracing::warn!(tries, "the commit was not answered, sending it again: {error}");
         tokio::time::sleep(Duration::from_millis(100) * tries).await;
     }
 }
 
 async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
     send_commit(session).await.map_err(|error| match error.kind {
-        // The server rolled it back, and says so.
+        // The server says that it rolled the transaction back.
         Kind::TransientTransaction | Kind::WriteConflict => Stopped::Error(error),
         Kind::Denied
         | Kind::UnknownCommit

@@ -1,4 +1,4 @@
-//! What the commit transaction writes, in the order that the module above gives reasons for.
+//! The writes of the commit transaction, in the order that [`super`] explains.
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -58,14 +58,14 @@ impl From<StoreError> for Stopped {
 }
 
 impl Store {
-    /// Everything that happens inside the transaction, and the comparison beside it. Returns what each row's entry looks like.
+    /// Runs everything inside the transaction, and the comparison beside it. Returns a hash of each row's entry.
     pub(super) async fn write_all(
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
     ) -> Result<Vec<u32>, Stopped> {
         self.advance(session, request).await?;
-        // All three to their ends: a transaction whose command was dropped half way cannot be aborted in an orderly way.
+        // All three run to their ends: a transaction whose command was dropped half way cannot be aborted cleanly.
         let (compared, marked, found) =
             join3(self.compare(request), self.mark(session, request), self.look(request)).await;
         let contents = compared?;
@@ -99,7 +99,7 @@ impl Store {
             "window.last": request.exported.map(|span| bson_date(span.last)),
             "marked": if in_pieces { 0 } else { request.file.entries as i64 },
             "completedAt": if in_pieces { Bson::Null } else { "$$NOW".into() },
-            // Whoever comes next may mark the rows: from here on nobody holds the batch.
+            // From here on nobody holds the batch, and any run may mark its rows.
             "holder": null,
             "leaseExpiresAt": null,
             "history": history_with(vec![entry]),
@@ -124,7 +124,7 @@ impl Store {
         }
     }
 
-    /// Marks the rows and writes their entries down, unless that is done in pieces afterwards; marks those that are held back.
+    /// Marks the rows and records their entries, unless that is done in pieces afterwards; marks the held rows.
     async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
         if !request.in_pieces() {
             let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
@@ -150,7 +150,7 @@ impl Store {
         self.hold_rows(session, request).await
     }
 
-    /// Marks the rows that are held back as failed, each with its reason.
+    /// Marks the held rows as failed, each with its reason.
     async fn hold_rows(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
         for held in request.held.chunks(1_000) {
             let updates: Vec<Document> = held
@@ -177,8 +177,8 @@ impl Store {
         Ok(())
     }
 
-    /// What has to be known or done beside the transaction: that the log has no export of this batch yet, the database's clock, and that no
-    /// list of an earlier attempt is left when this one has none. Returns the clock.
+    /// The work beside the transaction: checks that the log has no export of this batch yet, removes row lists of
+    /// earlier attempts when this one has none, and returns the database's clock.
     async fn look(&self, request: &CommitRequest<'_>) -> Result<DateTime<Utc>, Stopped> {
         let of_batch = doc! { "action": "csv_generated", "metadata.batchId": request.claim.batch };
         let pipeline = [
@@ -204,7 +204,7 @@ impl Store {
     }
 }
 
-/// What every exported row gets below `metadata`.
+/// The fields that every exported row gets below `metadata`.
 pub(in crate::store) fn marks(batch: Bson, file: &FileFacts) -> Document {
     doc! {
         "metadata.batchId": literal(batch),
@@ -233,7 +233,7 @@ pub(in crate::store) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usiz
     })
 }
 
-/// What the log gets of a batch.
+/// The log entry of a batch.
 pub(in crate::store) fn log_entry(
     claim: &Claim,
     file: &FileFacts,
