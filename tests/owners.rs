@@ -65,6 +65,14 @@ fn fail_in_the_commit(day: &Day) {
     assert_eq!(day.live_files().len(), 1, "the attempt stored its file");
 }
 
+/// A copy of the database whose batch document has the file of a failed attempt.
+fn copied_after_a_failure(day: &Day) -> TestDb<'static> {
+    fail_in_the_commit(day);
+    let copy = TestDb::new();
+    Backup::of(&day.db).restore(&copy);
+    copy
+}
+
 #[track_caller]
 fn assert_refused(ended: &Finished, result: &Value, says: &[&str]) {
     let told = result["error"].to_string();
@@ -87,9 +95,7 @@ fn let_time_pass(db: &TestDb) {
 #[test]
 fn a_copy_of_the_database_never_removes_the_committed_file() {
     for day in days() {
-        fail_in_the_commit(&day);
-        let copy = TestDb::new();
-        Backup::of(&day.db).restore(&copy);
+        let copy = copied_after_a_failure(&day);
         day.let_time_pass();
         day.retry().run().expect_code(0);
         let official = day.live_files();
@@ -114,9 +120,7 @@ fn a_copy_of_the_database_never_removes_the_committed_file() {
 #[test]
 fn a_file_that_was_given_up_by_a_copy_and_committed_by_the_original_keeps_its_name() {
     let [_, day] = days();
-    fail_in_the_commit(&day);
-    let copy = TestDb::new();
-    Backup::of(&day.db).restore(&copy);
+    let copy = copied_after_a_failure(&day);
     edit_all(&copy);
     let_time_pass(&copy);
     for operation in [Operation::Update, Operation::Start] {
@@ -140,9 +144,7 @@ fn a_file_that_was_given_up_by_a_copy_and_committed_by_the_original_keeps_its_na
 #[test]
 fn a_copy_without_due_rows_leaves_the_committed_file_as_well() {
     for day in days() {
-        fail_in_the_commit(&day);
-        let copy = TestDb::new();
-        Backup::of(&day.db).restore(&copy);
+        let copy = copied_after_a_failure(&day);
         day.let_time_pass();
         day.retry().run().expect_code(0);
         let official = day.live_files();

@@ -27,6 +27,16 @@ const ROWS_PER_TRANSACTION: usize = 200_000;
 /// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
 
+/// Pieces that one transaction stores.
+struct Part<'a> {
+    /// Matches the batch document as long as the list may be stored.
+    holds: &'a Document,
+    /// What they take the place of.
+    replaced: Document,
+    /// The pieces.
+    documents: Vec<Document>,
+}
+
 impl Store {
     /// Stores the list of these rows in place of every list of this fence and earlier ones. `false` when the claim is lost.
     ///
@@ -72,26 +82,23 @@ impl Store {
         let pieces = pieces.map(|(number, rows)| piece_document(batch, fence, number, rows));
         let head = doc! { "_id": head_id(batch), "fence": fence };
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
-            if !self.store_part(batch, fence, &holds, &part, number == 0).await? {
+            // The first part takes the place of whatever an earlier attempt left; the others may have been stored already by a first try.
+            let replaced = match number {
+                0 => of_batch(batch, fence),
+                _ => doc! { "_id": { "$in": part.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } },
+            };
+            if !self.store_part(&Part { holds: &holds, replaced, documents: part }).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn store_part(
-        &self,
-        batch: BatchId,
-        fence: i64,
-        holds: &Document,
-        documents: &[Document],
-        first: bool,
-    ) -> Result<bool, StoreError> {
+    async fn store_part(&self, part: &Part<'_>) -> Result<bool, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let part = self.try_store_part(batch, fence, holds, documents, first);
-            let stored = tokio::time::timeout(COMMAND_TIMEOUT, part).await;
+            let stored = tokio::time::timeout(COMMAND_TIMEOUT, self.try_store_part(part)).await;
             match stored.unwrap_or_else(|_| Err(StoreError::timeout(COMMAND_TIMEOUT))) {
                 // Storing a part twice does no harm.
                 Err(error) if error.kind.may_run_again() && tries < STORE_TRIES => {
@@ -102,30 +109,17 @@ impl Store {
         }
     }
 
-    async fn try_store_part(
-        &self,
-        batch: BatchId,
-        fence: i64,
-        holds: &Document,
-        documents: &[Document],
-        first: bool,
-    ) -> Result<bool, StoreError> {
+    async fn try_store_part(&self, part: &Part<'_>) -> Result<bool, StoreError> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().await?;
         let stored = async {
             let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
-            let held = self.batches.update_one(holds.clone(), touch).session(&mut session).await?;
+            let held = self.batches.update_one(part.holds.clone(), touch).session(&mut session).await?;
             if held.matched_count == 0 {
                 return Ok(false);
             }
-            let replaced = match first {
-                true => of_batch(batch, fence),
-                false => {
-                    doc! { "_id": { "$in": documents.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } }
-                }
-            };
-            self.row_lists.delete_many(replaced).session(&mut session).await?;
-            self.row_lists.insert_many(documents).session(&mut session).await?;
+            self.row_lists.delete_many(part.replaced.clone()).session(&mut session).await?;
+            self.row_lists.insert_many(&part.documents).session(&mut session).await?;
             Ok::<_, mongodb::error::Error>(true)
         };
         match stored.await {
