@@ -22,6 +22,8 @@ mod floor;
 mod marking_floor;
 #[path = "load_test/peer.rs"]
 mod peer;
+#[path = "load_test/picture.rs"]
+mod picture;
 #[path = "load_test/program.rs"]
 mod program;
 #[path = "load_test/report.rs"]
@@ -62,6 +64,12 @@ struct Arguments {
     /// Let a round trip to the server take so many milliseconds more
     #[arg(long, default_value = "0")]
     rtt_ms: u64,
+    /// Queue everything for one instant, in no order
+    #[arg(long)]
+    no_order: bool,
+    /// Draw time and memory over the number of entries into this file (SVG)
+    #[arg(long, value_name = "FILE")]
+    picture: Option<std::path::PathBuf>,
     /// `--format` of the program
     #[arg(long, default_value = "journal")]
     format: String,
@@ -99,6 +107,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         }
         Ok::<_, anyhow::Error>(())
     })?;
+    if let Some(file) = &arguments.picture {
+        std::fs::write(file, picture::draw(&report)).with_context(|| format!("writing {}", file.display()))?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
@@ -128,11 +139,11 @@ async fn measure(
         // One more than is counted: the first one warms the caches of small days.
         let warm_up = usize::from(runs > 1);
         for turn in 0..runs + warm_up {
-            seed::queue(&database, entries).await.context("queueing the entries")?;
+            seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries")?;
             let floor = floor::join(&database).await.context("the floor")?;
             ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
             let marking = marking_floor::mark(&database).await.context("the floor of the marking")?;
-            seed::queue(&database, entries).await.context("queueing the entries again")?;
+            seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
             let uri = server.uri(database.name(), arguments.rtt_ms).await?;
             let peer = peer::find(arguments.mongoexport.as_deref());
             let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;

@@ -155,7 +155,8 @@ impl Line {
         )
     }
 
-    fn stage(&self, name: &str) -> f64 {
+    /// Seconds of a stage.
+    pub fn stage(&self, name: &str) -> f64 {
         self.stages_s.get(name).copied().unwrap_or(0.0)
     }
 }

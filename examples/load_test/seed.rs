@@ -26,8 +26,9 @@ pub async fn entries(database: &Database, count: u32) -> Result<()> {
     insert(database, ENTRIES, count, entry).await
 }
 
-/// Queues all entries, and forgets every earlier export.
-pub async fn queue(database: &Database, count: u32) -> Result<()> {
+/// Queues all entries, and forgets every earlier export. In no order: all of them are due at one instant, and neither their rows nor their
+/// entries lie on the disk in the order of the file.
+pub async fn queue(database: &Database, count: u32, in_no_order: bool) -> Result<()> {
     for name in database.list_collection_names().await? {
         if name != ENTRIES {
             database.collection::<Document>(&name).drop().await?;
@@ -35,13 +36,21 @@ pub async fn queue(database: &Database, count: u32) -> Result<()> {
     }
     let index = doc! {"key": {"status": 1, "scheduledFor": 1}, "name": "status_1_scheduledFor_1"};
     database.run_command(doc! {"createIndexes": QUEUE, "indexes": [index]}).await?;
-    insert(database, QUEUE, count, row).await?;
+    match in_no_order {
+        true => insert(database, QUEUE, count, move |number| shuffled_row(number, count)).await?,
+        false => insert(database, QUEUE, count, row).await?,
+    }
     // A checkpoint now, or it would fall into the time of the run.
     database.client().database("admin").run_command(doc! {"fsync": 1}).await?;
     Ok(())
 }
 
-async fn insert(database: &Database, collection: &str, count: u32, document: fn(u32) -> Document) -> Result<()> {
+async fn insert(
+    database: &Database,
+    collection: &str,
+    count: u32,
+    document: impl Fn(u32) -> Document + Copy,
+) -> Result<()> {
     let collection = database.collection::<Document>(collection);
     let inserts = (0..count).step_by(PER_COMMAND as usize).map(|first| {
         let collection = collection.clone();
@@ -98,6 +107,16 @@ fn row(number: u32) -> Document {
         "createdAt": at,
         "updatedAt": at,
     }
+}
+
+/// A stride without a common divisor with any round number of rows, so that every row has its turn once.
+fn shuffled_row(number: u32, count: u32) -> Document {
+    const STRIDE: u64 = 7_368_787;
+    let mixed = (u64::from(number) * STRIDE % u64::from(count)) as u32;
+    let mut document = row(mixed);
+    document.insert("entryId", id(1, (u64::from(mixed) * STRIDE % u64::from(count)) as u32));
+    document.insert("scheduledFor", DateTime::from_millis(MORNING_MS));
+    document
 }
 
 /// Over nine hours, in minutes, nearly in the order of the numbers: people approve in bulk.
