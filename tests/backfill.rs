@@ -203,7 +203,7 @@ fn nobody_who_is_told_can_change_the_outcome_of_a_backfill() {
         let finished = command.run().expect_code(0);
         assert_eq!(finished.json()["batches"].as_array().unwrap().len(), 3);
         assert!(
-            finished.stderr.contains("was not") || finished.stderr.contains("not everybody"),
+            finished.stderr.contains("was not") || finished.stderr.contains("not every notification"),
             "{}",
             finished.report()
         );

@@ -91,7 +91,7 @@ fn nobody_who_is_told_can_change_the_outcome_and_no_address_is_shown() {
         let finished = command.run().expect_code(0);
         assert_eq!(finished.json()["outcome"], "completed");
         assert!(
-            finished.stderr.contains("was not") || finished.stderr.contains("not everybody"),
+            finished.stderr.contains("was not") || finished.stderr.contains("not every notification"),
             "{}",
             finished.report()
         );

@@ -29,7 +29,7 @@ fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
             assert!(refusal(&variable, zero).0.contains("must be greater than zero"), "{variable}={zero}");
         }
         for long in ["18446744073709551615s", "11years", "315576001s"] {
-            assert!(refusal(&variable, long).0.contains("no machine can wait for"), "{variable}={long}");
+            assert!(refusal(&variable, long).0.contains("is too long; write at most"), "{variable}={long}");
         }
         for wrong in [" ", "soon", "5", "-5m"] {
             let code = BatchExport::command("status").env(&variable, wrong).run().code;

@@ -1,8 +1,6 @@
-//! The command line as it is typed: the commands and what belongs to one of them; the settings of all are in
-//! [`settings`](super::settings).
+//! The command line: the commands and the arguments of each. The settings that all commands share are in [`settings`](super::settings).
 //!
-//! What belongs to one command, such as a date, is parsed here and refused as a bad command line (exit 2). The comments on the items are
-//! the help texts: an operator reads each without the others.
+//! An argument of one command, such as a date, is parsed here, and a wrong one is a bad command line (exit 2). The comments on the items are the help texts: an operator reads each without the others.
 
 use std::path::PathBuf;
 
@@ -14,9 +12,9 @@ use crate::calendar::parse_date;
 
 /// Exports the day's due journal entries from MongoDB into one CSV, exactly once
 ///
-/// A scheduler starts `run` at the cut-off and `retry` every few minutes for whatever did not get that far. `status` shows what happened,
-/// `doctor` what is wrong around it; neither touches an entry. The result is on stdout, the log on stderr; `batch-export COMMAND --help`
-/// tells more about a command.
+/// A scheduler starts `run` at the cut-off, and `retry` every few minutes to finish what `run` did not. `status` shows
+/// what happened, and `doctor` checks everything that a run needs; neither changes an entry. The result is on stdout,
+/// the log on stderr. `batch-export COMMAND --help` explains a command.
 #[derive(Parser)]
 #[command(name = "batch-export", version, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -83,14 +81,15 @@ pub enum OutputFormat {
 pub enum Command {
     /// Export one business date: lock, generate, upload, commit
     ///
-    /// One pass over the batch of a business date: everything that is due by its cut-off goes into one file, which one transaction makes
-    /// official once it is stored. What is done already stays as it is, so a second run changes nothing. After a failure `retry` goes
-    /// on; before the back-off has passed, `run` ends with 11 unless --now is given.
+    /// One pass over the batch of a business date: everything that is due by its cut-off goes into one file, which one
+    /// transaction makes official once it is stored. A second run over a completed date changes nothing. After a
+    /// failure `retry` continues; before the back-off has passed, `run` ends with 11 unless --now is given.
     Run(RunArgs),
     /// Finish what is due and not done
     ///
-    /// Takes up failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off if no batch
-    /// exists for it. Always safe, every few minutes, from several machines: nothing due is nothing done, and code 0.
+    /// Takes up failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off
+    /// if no batch exists for it. It is safe to run every few minutes and from several machines. When nothing is due,
+    /// it does nothing and ends with 0.
     Retry(RetryArgs),
     /// Show what happened per business date; --check makes it a health check
     ///
@@ -100,20 +99,23 @@ pub enum Command {
     Status(StatusArgs),
     /// Compare the files with the batches, the export log and the marked rows
     ///
-    /// Reads each file back from the destination, and compares it with what the same rows would give now. Says what was edited,
-    /// cancelled or deleted since its export, which copies and leftovers exist, and where numbers or the chain of checksums break.
-    /// Changes nothing. Needs the settings that the exports were made with (format, encoding, time zone).
+    /// Reads each file back from the destination, and compares it with the file that the same entries would give now.
+    /// Reports entries that were edited, cancelled or deleted since their export, copies and leftovers of files, and
+    /// gaps in the numbers or in the chain of checksums. Changes nothing. Batches of earlier versions are compared with
+    /// today's format, encoding and time zone.
     Verify(VerifyArgs),
     /// Check everything that a run needs, each finding with its fix
     ///
-    /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the destination (credentials,
-    /// account, folder, and a small file that is stored, verified, and removed or put into the trash), the spool folder,
-    /// where messages go; with --send also whether they arrive. Touches no entry. Ends with 34 when a run would fail.
+    /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the
+    /// destination (credentials, account, folder, and a small file that is stored, verified, and removed or put into
+    /// the trash), the spool folder, the receivers of notifications; with --send also whether a test arrives. Changes
+    /// no entry. Ends with 34 when a run would fail.
     Doctor(DoctorArgs),
     /// Create the collections and the indexes that are needed
     ///
-    /// Once, before the first run and after an upgrade; again does no harm. The queue gets an index only when none of the application's serves
-    /// the query for due rows. The entries of earlier batches are written down, so that none of them gets into another file.
+    /// Run it once before the first run, and after an upgrade; running it again does no harm. The queue gets an index
+    /// only when no index of the application serves the query for due rows. Entries of earlier batches are recorded, so
+    /// that none of them gets into another file.
     Init(InitArgs),
     /// Give consent for a personal Google account, once
     ///
@@ -124,21 +126,22 @@ pub enum Command {
     Auth(AuthArgs),
     /// Run each business date of a range, oldest first
     ///
-    /// One pass per date, in order, as `run` makes it; stops at the first failure and ends with its code. What is done already stays as
-    /// it is. Tells --notify-url of each date that is exported or fails, as `run` does. The health check at --ping-url is the alarm of the
-    /// schedule: it hears of the latest due date only, when that was still to be done. With --dry-run nobody is told and nothing is
-    /// committed in between, so rows that are due on several dates are counted on each of them.
+    /// Makes one pass per date, in order, as `run` does; stops at the first failure and ends with its code. Completed
+    /// dates stay as they are. Each date that is exported or fails is sent to --notify-url, as `run` does. The health
+    /// check at --ping-url watches the schedule: it is pinged only for the latest due date, and only when that date was
+    /// still open. With --dry-run nobody is notified and nothing is committed, so rows that are due on several dates
+    /// are counted on each of them.
     Backfill(BackfillArgs),
     /// Release a batch by hand
     ///
-    /// Only a batch whose lease has run out (its run crashed) or whose retries are used up; --force also takes it from a live run, which
-    /// then ends with 25 and changes nothing more. Shows who held it and which file is known of it. Afterwards the batch is due at once,
-    /// with all its attempts before it: the next `retry` takes it up, or `run --date`.
+    /// Releases a batch whose lease has run out (its run crashed) or whose retries are used up. --force also takes it
+    /// from a live run, which then ends with 25 and changes nothing more. Shows the holder and the file of the batch.
+    /// Afterwards the batch is due at once, with all its attempts again: the next `retry` or `run --date` takes it up.
     Unlock(UnlockArgs),
     /// Show the layouts of the file, or check one of your own
     ///
-    /// `list` names the built-in layouts, `show` prints one to start from, `check` says everything that is wrong with a layout file, line by
-    /// line, or prints three sample entries as the file would have them. Needs no database and no settings.
+    /// `list` names the built-in layouts, `show` prints one to start from, and `check` reports every error of a layout
+    /// file with its line, or prints three sample entries in that layout. Needs no database and no settings.
     Layout(LayoutArgs),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
@@ -259,16 +262,16 @@ pub struct RetryArgs {
 /// `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Only this business date, with its whole history
+    /// Only this business date, with its history
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with = "last")]
     pub date: Option<NaiveDate>,
-    /// So many business dates, up to the latest cut-off (and whatever ran early)
+    /// Number of business dates, up to the latest cut-off (and dates that ran early)
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
     pub last: u16,
-    /// Health check: one line, and code 34 when something is not as it should be
+    /// Health check: one line, and code 34 when something is wrong
     #[arg(long)]
     pub check: bool,
-    /// How long after its cut-off a batch may be under way before --check complains
+    /// How long after its cut-off a batch may take before --check reports it
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration_of)]
     pub grace: std::time::Duration,
 }
@@ -279,7 +282,7 @@ pub struct VerifyArgs {
     /// Only this business date
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with = "last")]
     pub date: Option<NaiveDate>,
-    /// So many of the latest batches
+    /// Number of the latest batches
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
 }
@@ -337,7 +340,7 @@ pub struct UnlockArgs {
     /// Take it from a live run as well
     #[arg(long)]
     pub force: bool,
-    /// Why; recorded in the history of the batch
+    /// Reason; recorded in the history of the batch
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -375,7 +378,7 @@ pub enum LayoutAction {
         /// Name of the layout
         name: String,
     },
-    /// Say what is wrong with a layout file, or show three sample entries as it would write them
+    /// Report the errors of a layout file, or show three sample entries in that layout
     Check {
         /// Path of the layout file
         file: String,

@@ -1,8 +1,8 @@
 //! `batch-export auth`: a person's consent for a Google account, given once in a browser, kept in a file for every run after it.
 //!
-//! The danger is a file that is lost: so an existing one is replaced only when it is a consent as well (never a service account's key),
-//! atomically, and that is looked at before anybody is asked. The port is open to every program of this machine; an answer that does
-//! not bring our `state` back is turned away, and the wait goes on.
+//! Risk: a credentials file is lost. So an existing file is replaced only when it is a consent as well (never a service
+//! account's key), atomically, and this is checked before the person is asked. The port is open to every program of
+//! this machine: an answer without our `state` is refused, and the wait continues.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,11 +27,12 @@ use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
 use crate::stop::Stop;
 
-/// Where the consent goes when no setting says.
+/// The credentials file when no setting names one.
 const DEFAULT_FILE: &str = "credentials.json";
-/// How long the person has.
+/// How long the person may take.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// How long one connection may take to say what it wants. Short, because browsers also open connections that they do not use.
+/// How long one connection may take to send its request. Short, because browsers also open connections that they do not
+/// use.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// The head of a request that is read: Google's answer takes some hundred bytes.
 const HEAD_MAX_BYTES: usize = 16 * 1024;
@@ -58,7 +59,7 @@ impl Render for AuthResult {
     fn text(&self) -> String {
         let file = self.credentials.display();
         format!(
-            "the consent is in {file} (0600)\n  next     set GOOGLE_APPLICATION_CREDENTIALS to it, then `batch-export doctor`\n  warning  {}\n",
+            "the consent is in {file} (0600)\n  next     set GOOGLE_APPLICATION_CREDENTIALS to that file, then run `batch-export doctor`\n  warning  {}\n",
             self.warning
         )
     }
@@ -67,7 +68,8 @@ impl Render for AuthResult {
 /// Asks, waits, exchanges, and writes the file.
 ///
 /// # Errors
-/// `configuration`: the client's file, the port, or the file to write; `drive_rejected`: no consent, or not enough of it.
+/// `configuration`: the client's file, the port, or the file to write; `drive_rejected`: no consent, or a scope that is
+/// too small.
 pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let path = config.credentials.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     let client = args.client.to_string_lossy();
@@ -92,7 +94,7 @@ async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path:
             .next("give --port another one, or leave it out")
     })?;
     let question = client.question(port);
-    // Not through the log: it is wanted also when only errors are.
+    // Not through the log, because `--quiet` would hide it.
     let _ = writeln!(
         io::stderr(),
         "Open this address in a browser, and allow access to Google Drive:\n\n{}\n",
@@ -115,7 +117,7 @@ async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path:
     })
 }
 
-/// A file that is there must be a consent as well: a service account's key cannot be had again.
+/// Refuses to replace a file that is not a consent: a service account's key cannot be downloaded again.
 fn refuse_other_file(path: &Path) -> Result<(), Failure> {
     let Ok(bytes) = std::fs::read(path) else { return Ok(()) };
     let found = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
@@ -134,14 +136,14 @@ fn open_browser(address: &Url) {
     }
 }
 
-/// The code, or the refusal, that comes with our `state`. Everything else is turned away.
+/// Waits for the code, or the refusal, with our `state`. Other requests are refused.
 async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret, Failure> {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { continue };
         let Ok(Some(asked)) = tokio::time::timeout(REQUEST_TIMEOUT, read_address(&mut stream)).await else { continue };
         let field = |name: &str| asked.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         if field("state").as_deref() != Some(state) {
-            say(&mut stream, "400 Bad Request", "This is not the answer that is waited for.").await;
+            say(&mut stream, "400 Bad Request", "This is not the expected answer.").await;
             continue;
         }
         if let Some(code) = field("code") {
@@ -149,13 +151,13 @@ async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret, 
             return Ok(Secret::new(code));
         }
         say(&mut stream, "200 OK", "No consent was given. You may close this window.").await;
-        let why = field("error").map_or_else(|| "no reason was told".to_owned(), |code| shown_word(&code));
+        let why = field("error").map_or_else(|| "no reason was given".to_owned(), |code| shown_word(&code));
         return Err(Failure::new(Exit::DriveRejected, format!("no consent was given: {why}"))
             .next("run `batch-export auth` again, and allow access"));
     }
 }
 
-/// What a browser asks for, from the first line of its request.
+/// The address in the first line of a browser's request.
 async fn read_address(stream: &mut TcpStream) -> Option<Url> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -176,12 +178,12 @@ async fn say(stream: &mut TcpStream, status: &str, text: &str) {
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
         text.len()
     );
-    // A browser that is gone has given its answer all the same.
+    // The answer counts even when the browser has closed the connection.
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
 }
 
-/// Complete and private from its first byte, and under its name only then.
+/// Writes a private file completely before it gets its name.
 fn write_private(path: &Path, content: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -1,11 +1,8 @@
 //! `batch-export backfill`: `run` for each business date of a range, in order.
 //!
-//! The order matters: what an earlier date leaves behind is carried over into the next one. So the first failure ends it, and the dates
-//! after that are not touched.
+//! The order matters: rows that an earlier date leaves are carried over into the next one. So the first failure ends the backfill, and later dates stay as they are.
 //!
-//! People are told of each date as `run` would tell them, beside the next pass; metrics follow each date. The health check is the alarm of
-//! the schedule, and somebody works through the past here: it hears only of the latest due date, which is what the schedule would have
-//! done, and only when that was still to be done. Else a day of last week would make up for tonight's, or raise its alarm.
+//! People are notified of each date as by `run`, beside the next pass; metrics follow each date. The health check watches the schedule: it is pinged only for the latest due date, and only when that date was still open. Otherwise a day of last week would count for tonight's run, or raise its alarm.
 
 use std::slice;
 use std::sync::Arc;
@@ -23,7 +20,7 @@ use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
-/// Runs the passes and prints their results, also when none could begin.
+/// Runs the passes and prints their results, also when no pass could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     // A dry run notifies nobody, nor does a bad command line.
     let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config));
@@ -42,7 +39,7 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
     exit
 }
 
-/// Whether a pass did, or failed at, what the schedule waits for.
+/// Whether a pass completed, or failed at, the date that the schedule waits for.
 fn is_of_schedule(result: &BatchResult, config: &Config) -> bool {
     result.date == config.calendar.latest_due(config.clock.now()) && result.outcome != Outcome::AlreadyCompleted
 }

@@ -1,6 +1,6 @@
-//! A batch document as `status` and `unlock` show it: what is official, what goes on, and what happened before.
+//! A batch document as `status` and `unlock` show it: its state, its file and its history.
 //!
-//! Risk: a number that somebody books although it was never committed: entries and totals are shown of committed batches only.
+//! Risk: somebody books totals that were never committed. So entries and totals are shown for committed batches only.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
@@ -130,7 +130,7 @@ impl BatchLine {
         }
     }
 
-    /// What a person wants to know next, in one clause.
+    /// The state of the batch for a person, in one clause.
     pub fn note(&self) -> String {
         let note = self.standing();
         match self.void_files {
@@ -151,7 +151,7 @@ impl BatchLine {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
             (Some(when), _) => format!("{}, again at {}", class.unwrap_or("failed"), self.reader.ahead(*when)),
             (None, Some(_)) if self.state == State::Marking.name() => {
-                "official, rows are still to be marked: `batch-export retry` goes on".to_owned()
+                "official, rows are still to be marked: `batch-export retry` continues".to_owned()
             }
             (None, Some(file)) if self.entries.is_some() => {
                 let mut note = file.link.clone().unwrap_or_else(|| file.name.clone());
@@ -171,7 +171,7 @@ impl BatchLine {
     }
 }
 
-/// The file of the document, whatever its standing.
+/// The file of the document, committed or not.
 pub fn file_of(batch: &Batch) -> Option<FileResult> {
     let file = batch.file.as_ref().filter(|file| !file.id.is_empty())?;
     Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() })

@@ -1,12 +1,11 @@
-//! The environment: the only place that reads it.
+//! The environment variables. Only this file reads them.
 //!
-//! Risk: a setting that is read later, somewhere inside, which neither the help nor the validation knows. So everything is read before the
-//! work begins; clippy.toml forbids the functions of the standard library elsewhere.
+//! Risk: a setting that is read deep inside the program is in neither the help nor the validation. So every variable is read before the work begins; clippy.toml forbids the functions of the standard library elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// A variable as it stands, whatever its bytes are.
+/// The bytes of a variable.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn raw(name: impl AsRef<OsStr>) -> Option<OsString> {
     std::env::var_os(name)

@@ -12,7 +12,8 @@ use crate::exit::Exit;
 
 /// The whole command line, with an EXIT STATUS in the help of every command.
 ///
-/// `-h` and `--help` print the same command line, made in two ways: clap's own long form takes four lines for each setting.
+/// `-h` and `--help` show the same command line with different detail, because clap's own long form takes four lines
+/// for each setting.
 pub fn command(detail: Detail) -> clap::Command {
     let is_full = detail == Detail::Full;
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
@@ -24,8 +25,9 @@ pub fn command(detail: Detail) -> clap::Command {
     })
 }
 
-/// What these arguments are parsed with. A variable that is set to nothing counts as not set, because that is how env files and manifests
-/// leave a setting out. Packagers, whose environment may be anybody's, get no variable at all.
+/// The command line that parses these arguments. An empty variable counts as not set, because env files and manifests
+/// leave a setting out that way. The commands for packagers read no variable, because their environment is a build
+/// machine's.
 pub fn command_for(arguments: &[OsString]) -> clap::Command {
     let is_empty = |name: &OsStr| environment::raw(name).is_some_and(|value| value.is_empty());
     let without_empty = |arg: clap::Arg| match arg.get_env().is_some_and(is_empty) {
@@ -52,7 +54,8 @@ fn change_args(command: clap::Command, change: impl Fn(clap::Arg) -> clap::Arg) 
         .fold(program, |program, name| program.mut_subcommand(name.text(), |own| own.mut_args(&change)))
 }
 
-/// Puts the whole story of each command above its usage, or leaves it out. Without a long text left, clap prints every help in short form.
+/// Puts the long description of each command above its usage, or leaves it out. Without a long description clap prints
+/// every help in short form.
 fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
     let told = |command: clap::Command| match command.get_long_about().filter(|_| wanted).cloned() {
         Some(story) => command.before_help(story).help_template(TEMPLATE),
@@ -62,7 +65,7 @@ fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
     Name::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.text(), told))
 }
 
-/// clap's own, with the story in the place of the first line.
+/// clap's own template, with the long description in place of the first line.
 const TEMPLATE: &str = "{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// The commands that are made for packagers.
@@ -71,7 +74,7 @@ const PACKAGING: [&str; 2] = [Name::Completions.text(), Name::Man.text()];
 /// Codes on a line of the summary.
 const NAMED_PER_LINE: usize = 4;
 
-/// What every command can end with.
+/// The codes that every command can end with.
 const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::InterruptedInt, Exit::InterruptedTerm];
 
 /// The codes that a command can end with, ascending.
@@ -98,7 +101,7 @@ pub fn exits(command: Name) -> Vec<Exit> {
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
 
-/// What 0 means for a command that exports nothing.
+/// The meaning of 0 for a command that exports nothing.
 fn well_done(command: Name) -> Option<&'static str> {
     match command {
         Name::Run | Name::Retry | Name::Backfill => None,
@@ -127,13 +130,13 @@ fn exit_status(command: Option<Name>, detail: Detail) -> String {
         let meaning = done.filter(|_| exit == Exit::Ok).unwrap_or(exit.meaning());
         let _ = writeln!(text, "  {:>3}  {:21} {meaning}", exit.code(), exit.name());
     }
-    // Nothing but an export is scheduled to be tried again.
+    // Only exports are retried by a schedule.
     let passing = if done.is_some() { "try again" } else { "retried by itself" };
     let _ = write!(text, "1x: wait. 2x: {passing}. 3x: a person has to act. Any other code is a failure.");
     text
 }
 
-/// Whether the result is wanted as JSON, told from a command line that may not be valid.
+/// Whether the result is wanted as JSON, found in a command line that may be invalid.
 pub fn asks_for_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let flag = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");

@@ -16,7 +16,7 @@ use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// What `init` did.
+/// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct InitResult {
     #[schemars(extend("const" = "init"))]
@@ -42,7 +42,7 @@ impl Render for InitResult {
         let _ = writeln!(text, "  index {} {what} the query for due rows", self.queue_index);
         let _ = writeln!(text, "  indexes of the batches: {}", self.batch_indexes.join(", "));
         if self.entries_added > 0 {
-            let _ = writeln!(text, "  {} entries of earlier batches were written down", self.entries_added);
+            let _ = writeln!(text, "  {} entries of earlier batches were recorded", self.entries_added);
         }
         for batch in &self.adopted {
             let _ = writeln!(text, "  {batch} was rebuilt from the export log");
@@ -57,7 +57,7 @@ impl Render for InitResult {
 /// When the database cannot be used.
 pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
-    // Before the entries of earlier batches are written down: what is rebuilt has some.
+    // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let adopted = if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { Vec::new() };
     let made = stop.until_signal(store.initialize()).await?;
     let result = InitResult {

@@ -1,6 +1,6 @@
-//! `layout`: the layouts that are built in, one of them to start from, and what is wrong with a file.
+//! `batch-export layout`: lists the built-in layouts, prints one to start from, and checks a layout file.
 //!
-//! It works without a database and without settings: whoever writes a layout is often not the operator.
+//! It works without a database and without settings, because the author of a layout is often not the operator.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::schema::{self, FormatVersion};
 /// 18 January 2026, noon in Bangkok.
 const SAMPLE_DATE_MS: i64 = 1_768_712_400_000;
 
-/// What `layout` says.
+/// The result of `layout`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct LayoutResult {
     #[schemars(extend("const" = "layout"))]
@@ -40,13 +40,13 @@ pub(super) struct LayoutResult {
     name: Option<String>,
     /// Of `show`: the file to start from.
     text: Option<String>,
-    /// Of `check`: the file that was looked at.
+    /// Of `check`: the checked file.
     file: Option<String>,
-    /// Of `check`: everything that is wrong.
+    /// Of `check`: every error.
     errors: Vec<Wrong>,
-    /// Of `check`: three sample entries as the file would have them.
+    /// Of `check`: three sample entries in this layout.
     sample: Option<String>,
-    /// Of `check`: what is wrong with sample entries in this layout.
+    /// Of `check`: sample entries that this layout refuses, and why.
     refused: Vec<String>,
     /// Version of this object.
     format_version: FormatVersion,
@@ -61,7 +61,7 @@ struct Listed {
     columns: Vec<String>,
 }
 
-/// Something wrong with a file.
+/// An error of a layout file.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Wrong {
     line: usize,
@@ -112,7 +112,7 @@ impl Render for LayoutResult {
     }
 }
 
-/// Prints what was asked for.
+/// Runs the action and prints its result.
 ///
 /// # Errors
 /// `configuration`: there is no such built-in layout, or the file cannot be read.
@@ -165,7 +165,7 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
     Ok(LayoutResult { name, sample: Some(sample), refused, ..result })
 }
 
-/// A debit, a credit and an entry with awkward text, as the file would have them; and what is wrong with them.
+/// A debit, a credit and an entry with special characters in this layout; and the sample entries that it refuses.
 fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
     let fields = FieldList::of(&layout);
     let encoding = layout.encoding;

@@ -1,7 +1,6 @@
-//! A layout by the name of a built-in one, or by the path of its file.
+//! Reads a layout by the name of a built-in one, or by the path of its file.
 //!
-//! Risk: a secret that was given in the place of a path, or a file that holds one. So a path is shown only when it looks like one, and of
-//! a file's content nothing but short words ever reaches a message.
+//! Risk: a secret was given instead of a path, or the file holds one. So a path is shown only when it looks like a path, and a message quotes only short words of the file.
 
 use std::fs;
 use std::io::Read;
@@ -14,7 +13,7 @@ use crate::plausible::{Misplaced, check_path};
 /// The layout that `--format` names.
 ///
 /// # Errors
-/// `configuration`: no such name and no such file, or everything that is wrong with the file.
+/// `configuration`: neither a built-in layout nor a readable file, or the file's first error.
 pub fn named(text: &str) -> Result<Layout, Failure> {
     match Layout::built_in(text) {
         Some(layout) => Ok(layout),
@@ -22,13 +21,13 @@ pub fn named(text: &str) -> Result<Layout, Failure> {
     }
 }
 
-/// The layout in a file, or everything that is wrong with it.
+/// The layout in a file, or every error of the file.
 ///
 /// # Errors
 /// `configuration`: the file cannot be read.
 pub fn read(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
     check_path(path)
-        .map_err(|Misplaced { what, next }| Failure::configuration(format!("BATCH_EXPORT_FORMAT {what}")).next(next))?;
+        .map_err(|Misplaced { what, next }| Failure::configuration(format!("--format {what}")).next(next))?;
     let text = content(Path::new(path)).map_err(|reason| {
         let names = BUILT_IN.map(|(name, _)| name).join(" or ");
         let message = format!("{path:?} is neither a built-in layout ({names}) nor a layout file: {reason}");
@@ -38,7 +37,7 @@ pub fn read(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
 }
 
 fn content(path: &Path) -> Result<String, String> {
-    // Before it is opened: a named pipe would wait for a writer.
+    // Checked before the file is opened: opening a named pipe would wait for a writer.
     if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
         return Err("it is not a regular file".to_owned());
     }

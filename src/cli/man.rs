@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_path};
 use crate::schema::{self, FormatVersion};
 
-/// What was written.
+/// The result of `man`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ManResult {
     #[schemars(extend("const" = "man"))]

@@ -1,6 +1,6 @@
-//! The face of the program: the command line in, the result and the exit code out.
+//! The command line: arguments in, result and exit code out.
 //!
-//! One file per command. A command ends with its result on stdout and an exit code; everything on the way is log, on stderr.
+//! One file per command. A command prints its result on stdout and ends with an exit code; the log is on stderr.
 
 pub mod args;
 mod auth;
@@ -43,7 +43,7 @@ use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat};
 use render::{Refused, RetryResult};
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs the command.
 ///
 /// Never panics over bad input, and prints exactly one result.
 pub fn main(arguments: Vec<OsString>) -> Exit {
@@ -60,8 +60,8 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
         Ok(runtime) => {
             let (name, output) = (cli.command.name().text(), cli.output.result);
             let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
-            // What still waits in the background (the driver's monitors, its farewell to the server) is not worth a second of anybody's
-            // time. The driver may panic where it is cut off; the result is printed, so that is no bug for an operator to report.
+            // Do not wait for the driver's background tasks. Dropping them can panic, which is harmless once the result
+            // is printed.
             std::panic::set_hook(Box::new(|_| {}));
             runtime.shutdown_background();
             exit
@@ -77,11 +77,11 @@ fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-/// A bug ends with its own exit code and a result, too; what it says goes through the masked log.
+/// Turns a panic into a result with its own exit code. The panic message goes through the masked log.
 fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) -> Exit {
     std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
     std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let failure = Failure::new(Exit::Unexpected, "the program met a bug").next("look at the log");
+        let failure = Failure::new(Exit::Unexpected, "the program has a bug").next("look at the log");
         render::print(&Refused::new(name, &failure), output);
         Exit::Unexpected
     })
@@ -90,7 +90,7 @@ fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) 
 async fn dispatch(cli: Cli) -> Exit {
     let output = cli.output.result;
     let result = async {
-        // Only when it is wanted: what is made for packagers needs no setting, not even a correct one.
+        // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
             let config = settings::validate(&cli.settings, cli.output.client_now.as_deref())?;
             refuse_future(&cli.command, &config)?;
@@ -122,7 +122,7 @@ async fn dispatch(cli: Cli) -> Exit {
     }
 }
 
-/// Dates that are later than tomorrow are refused before anything is asked for: they can only be slips.
+/// Refuses dates later than tomorrow before anything else is done: they are typing errors.
 fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
     let dates = match command {
         Command::Run(args) => vec![args.date],
@@ -146,7 +146,7 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// A result in the shape that the command always has, as far as one is possible.
+/// Prints a failure in the shape of the command's own result, if the command has one.
 fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
     match command {
         Command::Run(args) => match args.date {
@@ -167,7 +167,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
     }
 }
 
-/// Help and version go where they were asked for; anything else is a bad command line.
+/// Prints help or version; any other error is a bad command line.
 fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let _ = error.print();
@@ -185,8 +185,8 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     Exit::Usage
 }
 
-/// The parser quotes what it does not understand, and that may be a secret in the wrong place: only what looks like a word of a command
-/// line stays in its message.
+/// The parser quotes the text that it does not understand, which may be a secret in the wrong place. So only text that
+/// looks like a word of a command line stays in its message.
 fn without_values(mut error: clap::Error) -> clap::Error {
     let typed = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,

@@ -1,7 +1,6 @@
-//! How far it is, on stderr: a bar on a terminal, else a line in the log every few seconds. Never on stdout.
+//! Shows progress on stderr: a bar on a terminal, else a log line every few seconds. Never on stdout.
 //!
-//! It reads the counters from beside the pass, so a slow terminal slows nothing. It draws without colours. The danger is two writers
-//! on one line of the terminal: so the bar hands the log a way to write above it ([`Footer`]), and whoever draws or clears holds one lock.
+//! It reads the counters in a task of its own, so a slow terminal does not slow the pass. It draws without colours. Risk: two writers on one line of the terminal. So the log writes above the bar through [`Footer`], and one lock protects drawing and clearing.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +13,12 @@ use crate::failure::Stage;
 use crate::progress::Progress;
 use crate::telemetry::{self, Footer};
 
-/// Between two looks at the counters, for a bar.
+/// The wait between two updates of a bar.
 const REDRAW: Duration = Duration::from_millis(100);
-/// Between two lines in the log.
+/// The wait between two log lines.
 const LINE: Duration = Duration::from_secs(5);
 
-/// A bar without a length, in a frame of its own.
+/// The frames of a bar without a known length.
 const TO_AND_FRO: [&str; 8] =
     ["[<=>     ]", "[ <=>    ]", "[  <=>   ]", "[   <=>  ]", "[    <=> ]", "[     <=>]", "[   <=>  ]", "[ <=>    ]"];
 
@@ -50,7 +49,7 @@ impl Drop for Reporter {
     }
 }
 
-/// Whether stderr is a terminal that can take back what it shows.
+/// Whether stderr is a terminal that can redraw a line.
 fn takes_bars() -> bool {
     std::io::stderr().is_terminal() && !ProgressDrawTarget::stderr().is_hidden()
 }
@@ -64,7 +63,8 @@ enum Below {
     Nothing,
     /// What it shows: stage, done, total.
     Bar((Stage, u64, u64), ProgressBar),
-    /// The reporter is gone; an abort does not stop a drawing that has begun.
+    /// The reporter was dropped. A drawing task that is aborted may still finish its drawing, so the screen stays
+    /// closed.
     Closed,
 }
 
@@ -123,8 +123,8 @@ impl Footer for Screen {
     }
 }
 
-/// As wide as the terminal, so that it never breaks into two lines where the numbers have room. While the total is not known, as in
-/// most of a large generation, it runs to and fro: a length would say what nobody knows.
+/// A bar as wide as the terminal, so that it stays on one line. While the total is not known, as in most of a large
+/// generation, the bar has no length.
 fn new_bar(stage: Stage, total: u64) -> ProgressBar {
     let template = match (stage, total) {
         (Stage::Upload, _) => "{prefix:>8} [{wide_bar}] {bytes}/{total_bytes}",

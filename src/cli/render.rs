@@ -1,4 +1,4 @@
-//! The result on stdout, and nothing else there: one JSON object, or a few lines for people. The only writer of stdout.
+//! Prints the result on stdout: one JSON object, or a few lines for people. Nothing else writes to stdout.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -17,13 +17,13 @@ use crate::trace;
 /// Entries that a table on the terminal shows; all of them are in the JSON.
 const LISTED: usize = 100;
 
-/// A result that can be shown both ways.
+/// A result that can be printed as JSON or as text.
 pub trait Render: Serialize {
     /// For people, with a newline at its end.
     fn text(&self) -> String;
 }
 
-/// Prints a result. A reader that is gone changes nothing: the work is done and recorded.
+/// Prints a result. A closed stdout is ignored: the work is done and recorded.
 pub fn print(result: &impl Render, format: OutputFormat) {
     let text = match format {
         OutputFormat::Text => harmless(&result.text()),
@@ -46,12 +46,12 @@ pub(super) struct Printed<'a, R> {
     trace_id: Option<&'static str>,
 }
 
-/// The text without signs that steer a terminal: reasons, names and links come from people and from servers.
+/// The text without terminal control characters: reasons, names and links come from people and servers.
 fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// Prints text that is a result in itself: a completion script, a man page.
+/// Prints a text that is the result itself: a completion script or a man page.
 #[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 pub fn print_text(text: &str) {
     let mut stdout = io::stdout().lock();
@@ -147,7 +147,7 @@ impl Render for BatchResult {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            let _ = writeln!(text, "  edited during the commit, the file does not have that: entry {first}{more}");
+            let _ = writeln!(text, "  edited during the commit, the file lacks the edit: entry {first}{more}");
         }
         list(&mut text, "held back", &self.held);
         list(&mut text, "not to be exported", &self.invalid);

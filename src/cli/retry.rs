@@ -1,7 +1,6 @@
-//! `batch-export retry`: whatever is due and not done.
+//! `batch-export retry`: finishes every batch that is due.
 //!
-//! One query finds it: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no
-//! batch exists for it, which covers a database that was down or a machine that was off. What a live run holds is simply not due.
+//! One query finds them: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no batch exists for it, because the database was down or the machine was off. A batch that a live run holds is not due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     let (result, exit) = match all_due(args, config, stop, &mut listeners).await {
         Ok(batches) => RetryResult::new("retry", batches),
         Err(failure) => {
-            // Without a pass there was no beginning either; a job that cannot begin is the health check's news.
+            // No pass began, so no start was pinged; the health check hears that the job could not begin.
             listeners.get_or_insert_with(|| Listeners::begin(config));
             (RetryResult::could_not_begin("retry", &failure), failure.exit)
         }
@@ -41,7 +40,7 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     exit
 }
 
-/// Begins to tell when something is due: a look every few minutes that finds nothing is no sign of life of the export.
+/// Pings the start only when something is due: a `retry` that finds nothing does not show that exports work.
 async fn all_due<'a>(
     args: &RetryArgs,
     config: &'a Config,
@@ -70,7 +69,7 @@ async fn all_due<'a>(
         let request = Request { command: "retry", date, early: false, ignore_back_off: false };
         let result = pass.run(request).await;
         pass.clear_up_after(&result).await;
-        // Between the scan and the lock another machine may have taken it: then it is not due.
+        // Another machine may have taken the batch between the scan and the lock: then it is not due.
         if !matches!(result.exit_code, Exit::LockHeld | Exit::NotDue) {
             batches.push(result);
         }
@@ -88,7 +87,7 @@ async fn all_due<'a>(
     Ok(batches)
 }
 
-/// Tells people what earlier invocations could not tell, but for what a newer result replaces.
+/// Delivers notifications that earlier invocations could not deliver, except those that a newer result replaces.
 async fn tell_left<'a>(
     args: &RetryArgs,
     config: &'a Config,
@@ -103,7 +102,7 @@ async fn tell_left<'a>(
     let wanted = |id: &BatchId| args.date.is_none_or(|only| only == id.date());
     let (worth, stale): (Vec<&Overview>, Vec<&Overview>) =
         found.iter().filter(|overview| overview.batch.untold.is_some()).partition(|overview| has_news(overview));
-    // A last attempt that crashed is found by the lock: nobody has said so yet.
+    // The lock finds a last attempt that crashed, and nobody has been notified of it yet.
     let crashed = batches.iter().filter(|result| result.exit_code == Exit::Exhausted).map(|result| result.batch);
     let is_told = |id: &BatchId| batches.iter().any(|result| result.batch == *id && Listeners::is_news(result));
     let left: BTreeSet<BatchId> = worth.iter().map(|overview| overview.batch.id).chain(crashed).collect();
@@ -114,9 +113,13 @@ async fn tell_left<'a>(
     }
     for batch in stale.into_iter().map(|overview| &overview.batch) {
         let Some(untold) = batch.untold else { continue };
-        tracing::warn!("people were not told within a day that {} is {}", batch.id, untold.event.name());
+        tracing::warn!(
+            "the notification that {} is {} could not be delivered within a day",
+            batch.id,
+            untold.event.name()
+        );
         if let Err(error) = store.note_untold(batch.id, &untold, true).await {
-            tracing::warn!("that could not be noted: {error}");
+            tracing::warn!("its removal could not be recorded: {error}");
         }
     }
 }
@@ -140,7 +143,7 @@ async fn refilled(
     }
 }
 
-/// The business dates that want a pass, oldest first. An exhausted batch is among them: it is refused, and that is said every time,
+/// The business dates that need a pass, oldest first. An exhausted batch is among them: each `retry` reports it,
 /// because it waits for a person.
 fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<NaiveDate> {
     let now = config.clock.now();

@@ -16,7 +16,7 @@ use crate::pass::{Pass, Request};
 use crate::progress::Progress;
 use crate::stop::Stop;
 
-/// Runs the pass and prints its result, also when a pass could not begin.
+/// Runs the pass and prints its result, also when the pass could not begin.
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
     // A dry run notifies nobody.

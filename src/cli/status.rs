@@ -1,8 +1,6 @@
-//! `batch-export status`: what happened per business date, and whether anything wants attention.
+//! `batch-export status`: what happened per business date, and whether anything needs attention.
 //!
-//! Risk: a table without the day that is missing from it: so every business date from the first batch to the latest cut-off has
-//! a line, also when nothing happened. The check is stricter than the table is long: what is unfinished counts however old it is.
-//! Which cut-offs have passed is judged by the client's clock, like everywhere; leases and back-off by the database's.
+//! Risk: a day without a batch does not show. So every business date from the first batch to the latest cut-off has a line, also when nothing happened. `--check` also counts unfinished batches that are older than the table. The client's clock decides which cut-offs have passed; the database's clock decides about leases and back-off.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,7 +26,7 @@ use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
-/// Batches that one invocation reads at most: 30 years of them.
+/// How many batches one invocation reads at most: 30 years.
 const READ_MAX: i64 = 11_000;
 /// Problems that the line of the check names; all of them are in the JSON.
 const NAMED: usize = 5;
@@ -56,7 +54,7 @@ pub(super) struct StatusResult {
     one_line: bool,
 }
 
-/// Something that wants attention.
+/// Something that needs attention.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 struct Problem {
     /// The batch it concerns; none when it concerns the queue.
@@ -120,7 +118,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     }
     let first = store.earliest_batch().await?.map(BatchId::date);
     let from = latest - Days::new(u64::from(args.last) - 1);
-    // Before the first batch there are no gaps; without any, the latest date is the one that is missing.
+    // There are no gaps before the first batch. Without any batch, the latest date is missing.
     let from = first.map_or(latest, |first| first.min(latest)).max(from);
     let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::LAST, READ_MAX).await?);
     let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
@@ -137,7 +135,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         }
         is_newest = false;
     }
-    // The unfinished ones that are older than the table.
+    // Unfinished batches that are older than the table.
     let older = by_date(store.unfinished(BatchId::new(latest)).await?).into_iter().filter(|(date, _)| *date < from);
     let mut judged: Vec<Problem> = older.filter_map(|(date, found)| judge.problem(date, Some(&found))).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
@@ -154,7 +152,7 @@ fn is_closed(batch: &Batch) -> bool {
     batch.state.is_committed() || batch.state == State::Empty
 }
 
-/// A day that a person closed before its cut-off, and whose other rows therefore wait for the next one.
+/// A day that a person closed before its cut-off, and whose later rows wait for the next day's file.
 fn late_after_early(row: &BatchLine) -> Option<Problem> {
     let message = format!(
         "{} was closed by hand before its cut-off; {} rows came after that and wait for the next day's file",
@@ -176,7 +174,7 @@ fn row(date: NaiveDate, found: Option<&Overview>) -> BatchLine {
     found.map_or_else(|| BatchLine::missing(date), BatchLine::of)
 }
 
-/// Tells what wants attention from what is under way.
+/// Separates batches that need attention from batches in progress.
 struct Judge<'a> {
     calendar: &'a Calendar,
     now: DateTime<Utc>,
@@ -199,7 +197,7 @@ impl Judge<'_> {
             return None;
         }
         match found {
-            None => problem("missing", format!("{id} is missing: `batch-export run --date {date}` makes it")),
+            None => problem("missing", format!("{id} is missing: run `batch-export run --date {date}`")),
             Some(found) => {
                 let note = row(date, Some(found)).note();
                 problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()))

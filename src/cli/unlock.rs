@@ -1,8 +1,6 @@
-//! `batch-export unlock`: a batch is taken from whoever holds it, or given new attempts, by a person.
+//! `batch-export unlock`: a person takes a batch from its holder, or gives it new attempts.
 //!
-//! Risk: a person who takes a batch from a run that is alive. The fence makes even that safe (the old holder can write nothing
-//! more, and ends with 25), but its work is lost; so a live one is refused unless forced, and whose it was is always shown. Whether a
-//! lease has run out is judged by the database's clock.
+//! Risk: a person takes a batch from a live run. The fence makes that safe (the old holder can write nothing more, and ends with 25), but the work of that run is lost. So a live run keeps its batch unless `--force` is given, and the holder is always shown. The database's clock decides whether a lease has run out.
 
 use std::fmt::Write as _;
 
@@ -27,7 +25,7 @@ use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
 
-/// Looks at the document when it keeps changing between the look and the update.
+/// How often the document is read again when it changes between the read and the update.
 const LOOKS: u32 = 3;
 
 /// What `unlock` found and did.
@@ -48,14 +46,14 @@ pub(super) struct UnlockResult {
     reason: Option<String>,
     /// Who held it.
     holder: Option<Holder>,
-    /// Since when, for people, by the database's clock.
+    /// How long ago the holder acquired it, for people, by the database's clock.
     age: Option<String>,
     #[serde(serialize_with = "clock::serialize")]
     #[schemars(schema_with = "schema::instant")]
     lease_expires_at: Option<DateTime<Utc>>,
-    /// The last stage that left a trace in the document.
+    /// The last stage that wrote to the document.
     stage: Option<&'static str>,
-    /// What the document knows of a file at the destination.
+    /// The file of the document.
     file: Option<FileResult>,
     next: Option<String>,
     error: Option<ErrorResult>,
@@ -65,14 +63,14 @@ pub(super) struct UnlockResult {
     reader: Reader,
 }
 
-/// What is to be done about a batch.
+/// What to do with a batch.
 enum Verdict {
     Release,
     Nothing(String),
     Refuse(Failure),
 }
 
-/// Looks, decides, unlocks, and prints what it was.
+/// Reads the batch, decides, unlocks it, and prints the result.
 ///
 /// # Errors
 /// When the database cannot be used.
@@ -90,7 +88,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
     for _ in 0..LOOKS {
         let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
             let mut result = UnlockResult::new(args, None);
-            result.next = Some(format!("there is no {id}; `batch-export run --date {}` makes it", args.date));
+            result.next = Some(format!("run `batch-export run --date {}`: there is no {id} yet", args.date));
             return Ok((result, Exit::Ok));
         };
         let mut result = UnlockResult::new(args, Some(&seen));
@@ -114,7 +112,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
             return Ok((result, Exit::Ok));
         }
     }
-    Err(Failure::new(Exit::LockHeld, format!("{id} changed whenever it was to be unlocked")).next("look at `status`"))
+    Err(Failure::new(Exit::LockHeld, format!("{id} changed at each try to unlock it")).next("look at `status`"))
 }
 
 fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
@@ -127,10 +125,10 @@ fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
         State::Running | State::Marking => {
             let until = batch.lease_expires_at.map(|until| reader.ahead(until)).unwrap_or_default();
             let holder = batch.holder.as_ref().map(|holder| reader.holder(holder)).unwrap_or_default();
-            let message = format!("{} is held by {holder}, and its lease is good until {until}", batch.id);
+            let message = format!("{} is held by {holder}, and its lease is valid until {until}", batch.id);
             Verdict::Refuse(
                 Failure::new(Exit::LockHeld, message)
-                    .next("wait; or take it away with --force: that run then ends with 25 and changes nothing more"),
+                    .next("wait, or add --force: that run then ends with 25 and changes nothing more"),
             )
         }
         State::Failed if seen.due => {
@@ -145,12 +143,12 @@ fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
     }
 }
 
-/// The last stage that left a trace: the document does not follow every step of a run.
+/// The last stage that wrote to the document, which does not follow every step of a run.
 fn stage(batch: &Batch) -> Option<&'static str> {
     let acquired = batch.holder.as_ref().and_then(|holder| holder.since);
     match batch.state {
         State::Marking => Some(Stage::Commit.name()),
-        // The one write between acquisition and commit stores the manifest, before the first byte leaves.
+        // The only write between acquisition and commit stores the manifest, before the first byte is sent.
         State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload.name()),
         State::Running => Some(Stage::Generate.name()),
         State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage).map(Stage::name),
@@ -203,10 +201,10 @@ impl Render for UnlockResult {
             let _ = writeln!(text, "  age      {age}; lease until {until}");
         }
         if let Some(stage) = &self.stage {
-            let _ = writeln!(text, "  stage    {stage} (the last one that left a trace)");
+            let _ = writeln!(text, "  stage    {stage} (the last one that was recorded)");
         }
         if let Some(file) = &self.file {
-            let link = file.link.as_deref().unwrap_or("the next attempt looks whether it is there");
+            let link = file.link.as_deref().unwrap_or("the next attempt checks whether it exists");
             let _ = writeln!(text, "  file     {} {} ({link})", file.name, file.id);
         }
         if let Some(reason) = &self.reason {

@@ -66,7 +66,7 @@ impl Render for VerifyResult {
     }
 }
 
-/// Checks what was asked for and prints what was found.
+/// Checks the chosen batches and prints the problems.
 ///
 /// # Errors
 /// When the settings, the database or the destination do not allow a check.
@@ -89,7 +89,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     Ok(exit)
 }
 
-/// The batches to look at, oldest first.
+/// The batches to check, oldest first.
 async fn chosen(args: &VerifyArgs, store: &Store) -> Result<Vec<BatchId>, Failure> {
     if let Some(date) = args.date {
         return Ok(vec![BatchId::new(date)]);

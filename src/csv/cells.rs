@@ -1,7 +1,6 @@
-//! The cells of the rows that are being staged: the last cell of the last row may still refuse the entry.
+//! The cells of the rows of one entry, staged because even the last cell may refuse the entry.
 //!
-//! There is one method per kind of cell, and the kind decides the treatment: text is guarded and encoded, codes are encoded, and
-//! figures and dates are ASCII of our own making. A column cannot forget the guard without saying that it is not text.
+//! Each kind of cell has its own method, and the kind decides the treatment: text is guarded and encoded, codes are encoded, and figures and dates are generated ASCII. So a text column cannot miss the guard.
 
 use std::io::Write;
 
@@ -21,7 +20,7 @@ pub(super) struct Row {
     pub(super) credit_satang: i64,
     /// Guarded and trimmed cells, dropped characters.
     pub(super) counts: Tally,
-    /// Columns for which a refused entry has nothing that can be written.
+    /// Columns for which a refused entry has no value.
     pub(super) unknown: Vec<usize>,
 }
 
@@ -72,9 +71,9 @@ impl Cells {
         self.staged += 1;
     }
 
-    /// A cell of bytes that need no treatment: of our own making, or the layout's own text.
+    /// A cell whose bytes need no treatment: generated, or the layout's own text.
     pub(super) fn plain(&mut self, column: &PlannedColumn, cell: &[u8], faults: &mut Faults) {
-        // Only ASCII depends on the entry; the layout's own texts were counted when it was read.
+        // Only generated ASCII depends on the entry; the layout's own texts were checked with the layout.
         check_length(column, &column.name, cell.len(), faults);
         self.row().cells.push_field(cell);
     }
@@ -88,7 +87,7 @@ impl Cells {
     pub(super) fn number(&mut self, column: &PlannedColumn, number: impl std::fmt::Display, faults: &mut Faults) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        // A Vec takes everything.
+        // Writing to a Vec cannot fail.
         let _ = write!(bytes, "{number}");
         self.plain(column, &bytes, faults);
         self.bytes = bytes;
@@ -155,7 +154,7 @@ impl Cells {
         faults.add(format!("{field} has {lacking}, which {} lacks", self.encoder.encoding().name()));
     }
 
-    /// Keeps the columns of a refused entry in their places: this one got no cell.
+    /// Adds an empty cell for a column that got none, so that the other cells of a refused entry stay in their columns.
     pub(super) fn fill_up(&mut self, column: usize) {
         let row = self.row();
         if row.cells.len() == column {

@@ -35,7 +35,7 @@ impl<R: Read> FileRows<R> {
     /// Goes to the next entry; `false` behind the last one.
     ///
     /// # Errors
-    /// What the reader says; or that the last entry is cut.
+    /// The reader's error; or that the last entry is cut off.
     pub fn advance(&mut self) -> Result<bool, String> {
         self.line = self.line.wrapping_add(self.rows.len() as u64);
         for number in 0..self.rows.len() {
@@ -62,7 +62,7 @@ impl<R: Read> FileRows<R> {
 /// The entries that a file names, in order; `None` when its layout does not name them.
 ///
 /// # Errors
-/// What the reader says; or the line that names none.
+/// The reader's error; or the line without an entry id.
 pub fn entry_ids(from: impl Read, layout: &Layout) -> Result<Option<Vec<Id>>, String> {
     let Some(column) = layout.columns.iter().position(|column| column.value == Value::EntryId) else { return Ok(None) };
     let (mut rows, mut ids) = (FileRows::new(from, layout), Vec::new());

@@ -1,8 +1,9 @@
-//! The file that the accountant gets, written by a layout.
+//! The file for the accountant, written by a layout.
 //!
 //! Pure over [`io::Write`] and [`io::Read`]: no clock, no environment, no locale, so the same entries give the same bytes on any
-//! machine. Risk: half an entry, because text that cannot be written shows only while a row is being made. So the rows of an entry are
-//! staged as a whole ([`cells`]), and reach the file only when all of them are good; a refused entry leaves no byte and takes no number.
+//! machine.
+//!
+//! Risk: half an entry in the file, because a cell that cannot be written is found only while its row is made. So all rows of an entry are staged first ([`cells`]), and written only when all of them are good. A refused entry leaves no byte and uses no number.
 //!
 //! A layout becomes a [`plan`] once per file, and writing a row is a walk over it that allocates nothing.
 //!
@@ -33,7 +34,7 @@ use plan::Plan;
 pub use recount::{Recount, recount};
 use row::Stage;
 
-/// Everything that decides the bytes of a file, besides the entries and their order.
+/// The options that, with the entries and their order, decide the bytes of a file.
 #[derive(Clone, Debug)]
 pub struct SheetOptions {
     /// The columns and how they are written.
@@ -65,17 +66,17 @@ impl SheetOptions {
         }
     }
 
-    /// The stored ones of a batch.
+    /// The options stored with a batch.
     ///
     /// # Errors
-    /// For a person: what of them cannot be read.
+    /// A sentence for a person: which stored setting cannot be read.
     pub fn stored(
         settings: &ExportSettings,
         business_date: NaiveDate,
         batch_number: i64,
     ) -> Result<SheetOptions, String> {
         if hex::encode(Sha256::digest(&settings.layout)) != settings.layout_sha256 {
-            return Err("the stored layout is not that of its checksum".to_owned());
+            return Err("the stored layout does not have the stored checksum".to_owned());
         }
         let layout = parse(&settings.layout).map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
@@ -92,7 +93,7 @@ impl SheetOptions {
     }
 }
 
-/// What was written.
+/// Counts of what was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Counts and sums.
@@ -117,7 +118,7 @@ impl Tally {
 pub struct LastRow<'a>(&'a Row);
 
 impl<'a> LastRow<'a> {
-    /// The cell of a column; `None` when the entry has nothing that can be written there.
+    /// The cell of a column; `None` when the entry has no value for it.
     pub fn cell(&self, column: usize) -> Option<&'a [u8]> {
         if self.0.unknown.contains(&column) { None } else { self.0.cells.get(column) }
     }
@@ -138,7 +139,7 @@ impl<W: Write> Sheet<W> {
     /// which entries will be pushed.
     ///
     /// # Errors
-    /// What `out` says; or that the encoding lacks characters of the layout's own texts.
+    /// An error of `out`; or the encoding lacks characters of the layout's own texts.
     pub fn new(mut out: W, options: &SheetOptions, fields: &FieldList) -> io::Result<Sheet<W>> {
         let layout = &options.layout;
         let encoding = options.encoding.unwrap_or(layout.encoding);
@@ -162,11 +163,11 @@ impl<W: Write> Sheet<W> {
         Ok(Sheet { writer, stage: Stage::new(plan), tally: Tally::default() })
     }
 
-    /// Appends an entry. The inner error is the reason, for a person, why it must not be exported: all that is wrong with it. Then
+    /// Appends an entry. The inner error names, for a person, every fault of an entry that must not be exported. Then
     /// nothing was written and no number used, and the next entry may follow.
     ///
     /// # Errors
-    /// What `out` says; the file is then of no use.
+    /// An error of `out`; the file is then unusable.
     pub fn push(&mut self, entry: &EntryFields<'_>) -> io::Result<Result<(), String>> {
         let totals = self.tally.totals;
         if let Err(reason) = self.stage.fill(entry, totals.entries + 1, totals.rows + 1) {
@@ -181,12 +182,12 @@ impl<W: Write> Sheet<W> {
         Ok(Ok(()))
     }
 
-    /// The rows of the last entry, as they are or would be in the file. Of an entry that was refused, only some cells are known.
+    /// The rows of the last entry, as they are or would be in the file. A refused entry has only some of its cells.
     pub fn last_rows(&self) -> impl ExactSizeIterator<Item = LastRow<'_>> {
         self.stage.rows().iter().map(LastRow)
     }
 
-    /// What is wrong with an entry, without writing it.
+    /// Checks an entry without writing it.
     ///
     /// # Errors
     /// The reason, as [`Sheet::push`] gives it.
@@ -195,7 +196,7 @@ impl<W: Write> Sheet<W> {
         self.stage.fill(entry, totals.entries + 1, totals.rows + 1)
     }
 
-    /// Takes the place of an entry that cannot be written, so that those behind it keep their numbers.
+    /// Takes the place of an entry that cannot be written, so that the entries after it keep their numbers.
     ///
     /// # Errors
     /// What `out` says.
@@ -213,7 +214,7 @@ impl<W: Write> Sheet<W> {
         self.tally
     }
 
-    /// Ends the file and gives back what it was written to, not flushed any further.
+    /// Ends the file and returns the inner writer, which is not flushed.
     ///
     /// # Errors
     /// What `out` says.
@@ -223,7 +224,7 @@ impl<W: Write> Sheet<W> {
     }
 }
 
-/// The failure of `out` itself, with its kind, out of the csv crate's wrapping.
+/// The error of `out` itself, taken out of the csv crate's error.
 fn cause(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

@@ -1,4 +1,4 @@
-//! A layout made ready for writing: slots instead of paths, bytes instead of texts.
+//! A layout prepared for writing: slots instead of paths, bytes instead of texts.
 
 use crate::calendar::Day;
 use crate::entry::FieldList;
@@ -29,7 +29,7 @@ pub(super) struct Plan {
     pub(super) contra_account: Option<String>,
 }
 
-/// What a column of vouchers needs.
+/// The data of a column with vouchers.
 pub(super) struct PlannedVoucher {
     pub(super) slot: usize,
     /// Beginning of every generated voucher: `JV-`.
@@ -38,11 +38,11 @@ pub(super) struct PlannedVoucher {
     pub(super) stem: String,
 }
 
-/// A column made ready.
+/// A prepared column.
 pub(super) struct PlannedColumn {
     /// The cell in the header line, encoded.
     header: Vec<u8>,
-    /// What reasons call the column's content.
+    /// The name of the column's content in messages.
     pub(super) name: String,
     pub(super) content: Content,
     /// Written when the field is missing, encoded.
@@ -50,13 +50,13 @@ pub(super) struct PlannedColumn {
     pub(super) max_chars: Option<usize>,
 }
 
-/// What a cell is made of.
+/// The source of a cell.
 pub(super) enum Content {
     EntryId,
     Line,
     Position,
     Date(DateFormat),
-    /// The same in every row, of our own making.
+    /// The same in every row, generated.
     Ascii(Vec<u8>),
     /// The same in every row, the layout's own text.
     Fixed(Vec<u8>),

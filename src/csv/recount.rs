@@ -1,4 +1,4 @@
-//! Counting a file again, from nothing but its bytes and its layout.
+//! Counts a file again, from its bytes and its layout alone.
 //!
 //! It trusts nothing that the writer knew: a file that was cut, edited in a spreadsheet or saved in another encoding must not pass.
 
@@ -31,7 +31,8 @@ enum Amounts<'a> {
 /// Counts the entries and rows of a file and adds up its debits and credits, streaming.
 ///
 /// # Errors
-/// What is wrong with the file, for a person, with the row where there is one (the header is row 1); or what `reader` says.
+/// What is wrong with the file, for a person, with its row when there is one (the header is row 1); or the error of
+/// `reader`.
 pub fn recount(mut reader: impl Read, layout: &Layout, encoding: Encoding) -> Result<Recount, String> {
     let mut head = Vec::new();
     reader.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head).map_err(unreadable)?;
@@ -175,7 +176,7 @@ fn unreadable(error: impl Display) -> String {
     format!("the file cannot be read: {error}")
 }
 
-/// Remembers the last two bytes that were read: a reader of CSV does not mind a file that ends in the middle of its last cell.
+/// Remembers the last two bytes that were read: a CSV reader accepts a file that ends in the middle of its last cell.
 struct Tail<R> {
     reader: R,
     last: [u8; 2],

@@ -1,9 +1,10 @@
-//! The rows of an entry: what its fields mean, checked once, and the walk over the columns.
+//! Makes the rows of an entry: checks its fields once, then fills the columns.
 //!
-//! Risk: a contra account by guess, which makes books that balance and are wrong. The other side of an entry is its own
+//! Risk: a guessed contra account gives books that balance and are wrong. The other side of an entry is its own
 //! `metadata.crAccount` (debit entries) or `metadata.drAccount` (credit entries), else `--contra-account`, else the entry is invalid.
 //!
-//! A generated voucher counts all entries, those with a voucher of their own too, so its number tells where in the file the entry stands.
+//! A generated voucher counts all entries, including those with a voucher of their own, so its number is the entry's
+//! position in the file.
 
 use chrono::{Datelike, Months, NaiveDate};
 
@@ -14,7 +15,7 @@ use crate::entry::{Code, Core, EntryFields, Faults, Side, Stored, check, not_tex
 use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
 use crate::money;
 
-/// Entries before this year are slips.
+/// A date before this year is a typing error.
 const FIRST_YEAR: u16 = 1900;
 
 /// Where the rows of one entry are made.
@@ -26,7 +27,7 @@ pub(super) struct Stage {
     voucher: String,
 }
 
-/// An entry whose fields are understood; `None` for what is wrong and among the faults.
+/// The checked fields of an entry; `None` where a field is wrong, which is then among the faults.
 struct Known<'a> {
     core: Core<'a>,
     day: Option<Day>,
@@ -38,7 +39,7 @@ struct Known<'a> {
 #[derive(Clone, Copy)]
 enum Contra<'a> {
     Code(Code<'a>),
-    /// The entry names none, and the settings neither. The field that was looked at.
+    /// Neither the entry nor the settings name one. With the entry's field.
     Missing(&'static str),
     /// Among the faults, or no column shows it.
     Unknown,
@@ -163,7 +164,7 @@ fn generate(voucher: &mut String, planned: &PlannedVoucher, position: u64) {
     use std::fmt::Write;
     voucher.clear();
     voucher.push_str(&planned.stem);
-    // A String takes everything.
+    // Writing to a String cannot fail.
     let _ = write!(voucher, "{position:05}");
 }
 

@@ -1,7 +1,6 @@
-//! HTTP: the one client that Drive, tokens, webhooks and pings share, and what a failed request says.
+//! HTTP: the one client that Drive, tokens, webhooks and pings share, and the reason of a failed request.
 //!
-//! Risk: an address may be a secret, and errors of the library carry it. So an address is taken out of every error, and what is told of the
-//! way is the host and the proxy.
+//! Risk: an address may be a secret, and errors of the library contain it. So the address is removed from every error, and messages name only the host and the proxy.
 
 pub mod proxy;
 
@@ -17,10 +16,10 @@ use crate::failure::Failure;
 use crate::secret::redact;
 use proxy::Proxies;
 
-/// How long a connection may take to come about.
+/// How long it may take to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// The client for every request of this program, and the way that its requests take.
+/// The client for every request of this program, and the proxies that it uses.
 #[derive(Clone)]
 pub struct Http {
     /// Makes the requests.
@@ -30,11 +29,11 @@ pub struct Http {
 }
 
 impl Http {
-    /// The one HTTP client: it follows no redirects: a 308 is an answer of the upload protocol, and a client that follows it would send the bytes elsewhere.
-    /// It repeats nothing on its own, so that every try is counted here.
+    /// The one HTTP client. It follows no redirects: a 308 is an answer of the upload protocol, and a client that
+    /// follows it would send the bytes elsewhere. It repeats nothing on its own, so that callers count every try.
     ///
     /// # Errors
-    /// A configuration failure: no certificates on this machine.
+    /// A configuration failure: this machine has no certificates.
     pub fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
         let proxies = Arc::new(Proxies::new(proxies));
         let way = Arc::clone(&proxies);
@@ -52,7 +51,7 @@ impl Http {
         })
     }
 
-    /// What went wrong on the way, with all causes, with the host and the proxy, and without the address, which may be a secret.
+    /// Why a request failed, with all causes, the host and the proxy, and without the address, which may be a secret.
     pub fn transport_reason(&self, error: reqwest::Error) -> String {
         let way = |url: &Url| Some(format!(" ({}{})", url.host_str()?, self.proxies.through(url.as_str())));
         let way = error.url().and_then(way).unwrap_or_default();
@@ -61,7 +60,7 @@ impl Http {
     }
 }
 
-/// The causes of an error, each after a colon. Libraries that tell the cause in their own words too would say everything twice.
+/// The causes of an error, each after a colon. A cause that the error's own message already contains is left out.
 pub fn causes(error: &dyn Error) -> String {
     let mut said = error.to_string();
     let mut causes = String::new();

@@ -1,9 +1,6 @@
-//! The way out of this network: which proxy a request takes, and what it is called where people read of it.
+//! Proxies: which proxy a request takes, and its name in messages.
 //!
-//! Risk: two libraries go two ways. Drive's requests leave through the proxy, the one for a token does not, and the run fails on a
-//! machine on which a browser works. So one matcher (of hyper-util, which reqwest uses too) decides for both, and for the messages of
-//! both. A password may hold any character: it is encoded here before anything parses the address, so that no part of it is ever taken
-//! for the host.
+//! Risk: two libraries choose differently. Drive's requests go through the proxy, the request for a token does not, and the run fails on a machine on which a browser works. So one matcher (of hyper-util, which reqwest uses too) decides for both, and for their messages. A password may have any character: it is encoded before anything parses the address, so that no part of it is taken for the host.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,7 +18,7 @@ use yup_oauth2::hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use crate::config::ProxyVariables;
 use crate::secret::percent_encoded;
 
-/// To the proxy with or without TLS, through it by CONNECT, and in that TLS to the other end.
+/// A connection to the proxy with or without TLS, through it by CONNECT, and inside that TLS to the server.
 pub type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
 
 /// The proxies of this machine.
@@ -29,7 +26,7 @@ pub type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
 pub struct Proxies(Matcher);
 
 impl Proxies {
-    /// Understands the variables.
+    /// Reads the proxy variables.
     pub fn new(variables: &ProxyVariables) -> Proxies {
         let ProxyVariables { https, http, all, no } = variables;
         let matcher = Matcher::builder().https(encoded(https)).http(encoded(http)).all(encoded(all)).no(no.as_str());
@@ -61,11 +58,11 @@ impl Proxies {
         self.of(address).map(shown).unwrap_or_default()
     }
 
-    /// A client that tunnels to this address, which is known beforehand; `None` where it is asked directly. An address without TLS is
-    /// one of this network (a test, a gateway): many proxies refuse to tunnel to it, and it is asked directly too.
+    /// A client that tunnels to this address; `None` for a direct connection. An address without TLS belongs to this
+    /// network (a test, a gateway): many proxies refuse to tunnel to it, so it is reached directly.
     ///
     /// # Errors
-    /// When this machine has no certificates to check the other end's with.
+    /// When this machine has no certificates to check the server's certificate with.
     pub fn tunnel(&self, address: &str) -> std::io::Result<Option<CustomHyperClientBuilder<Tunnelled>>> {
         let Some(proxy) = self.of(address).filter(|_| address.starts_with("https:")) else { return Ok(None) };
         let to_proxy = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
@@ -81,7 +78,7 @@ impl Proxies {
     }
 }
 
-/// The address of a proxy, its user and password percent-encoded. What stands before the last `@` is theirs.
+/// The address of a proxy with user and password percent-encoded: everything before the last `@`.
 fn encoded(value: &str) -> String {
     let (scheme, rest) = match value.find("://") {
         Some(at) => value.split_at(at + 3),

@@ -84,7 +84,7 @@ pub(super) fn columns(table: &Table<'_, '_>, errors: &Errors<'_>, layout: &Layou
     if tables.len() > COLUMNS_MAX {
         table.missing(format!("there are {} columns; expected at most {COLUMNS_MAX}", tables.len()));
     }
-    // Each is read, also behind one that is wrong.
+    // Every column is read, also after a wrong one.
     let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, layout)).collect();
     columns.into_iter().collect()
 }
@@ -101,7 +101,7 @@ fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
     if let Some(value) = &value
         && !may_be_missing(value)
     {
-        table.refuse("empty", "means nothing here; expected it where a field can be missing: description, category, client, contra-account, field");
+        table.refuse("empty", "has no effect here; expected only where a field can be missing: description, category, client, contra-account, field");
     }
     for (key, found) in [("header", header), ("empty", empty), ("text", table_text(table))] {
         let Some(found) = found else { continue };
@@ -115,13 +115,13 @@ fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
     Some(Column { header: text(header).unwrap_or_default(), value: value?, empty: text(empty), max_chars })
 }
 
-/// The text of a constant; what is wrong with its type is said where the value is read.
+/// The text of a constant. A wrong type is reported where the value is read.
 fn table_text<'a>(table: &Table<'a, '_>) -> Option<Found<'a>> {
     let value = table.get("text")?;
     value.get_ref().as_str().map(|text| Found { text, at: value.span().start })
 }
 
-/// A text of the layout's author must be writable: one line, in the layout's encoding.
+/// Checks a text of the layout's author: one line, in the layout's encoding.
 fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>) {
     let controls = characters(found.text, char::is_control);
     if !controls.is_empty() {
@@ -189,7 +189,7 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     }
 }
 
-/// Refuses the options that mean nothing in a column.
+/// Refuses options that have no effect in a column.
 fn options(table: &Table<'_, '_>, word: Option<Word>, is_date: bool) {
     if !matches!(word, Some(Word::Debit | Word::Credit)) {
         table.refuse("zero", "belongs to a column with value \"debit\" or \"credit\"");

@@ -1,4 +1,5 @@
-//! How characters become bytes. A character that the encoding lacks is refused by name: never `?`, never `&#...;`.
+//! The encodings of a file. A character that the encoding lacks is refused by name, and never replaced by `?` or
+//! `&#...;`.
 //!
 //! windows-874 as browsers know it gives the bytes that the code page leaves undefined to the control characters of the same number
 //! (U+0081 is 0x81). An accounting package reads such a byte as anything or nothing, so here they are refused like any other character
@@ -15,7 +16,7 @@ use crate::plausible::shown_word;
 pub enum Encoding {
     /// UTF-8 without a mark.
     Utf8,
-    /// UTF-8 behind a byte order mark, without which Excel takes a file for the machine's code page.
+    /// UTF-8 with a byte order mark; without it Excel reads a file in the machine's code page.
     Utf8Bom,
     /// The Thai code page, one byte per character.
     Windows874,

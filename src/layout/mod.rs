@@ -1,9 +1,9 @@
-//! What a file looks like: its columns, and how cells, lines and figures are written.
+//! The layout of a file: its columns, and how cells, lines and figures are written.
 //!
 //! A layout is a TOML file with a closed vocabulary ([`parse`]): no expressions, no conditions, no templates. The built-in layouts are
-//! such files, compiled in. Risk: a layout that means something else than its author thinks, in a file of money. So every key and every
-//! value is checked, what is unknown is refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each
-//! batch and read back by the same parser.
+//! such files, compiled in.
+//!
+//! Risk: a layout that means something else than its author thinks. So every key and value is checked, unknown ones are refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each batch and read back by the same parser.
 
 mod columns;
 mod date_format;
@@ -29,7 +29,7 @@ pub const BUILT_IN: [(&str, &str); 2] =
 /// Bytes of the longest layout file.
 pub const LONGEST_FILE_BYTES: usize = 64 * 1024;
 
-/// Something wrong with a layout file.
+/// An error of a layout file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayoutError {
     /// From 1.
@@ -61,7 +61,7 @@ pub struct Layout {
     pub line_end: LineEnd,
     /// Whether the first line names the columns.
     pub header: bool,
-    /// How dates are written where a column says nothing else.
+    /// The format of dates in columns without a format of their own.
     pub date_format: DateFormat,
     /// Whether an entry is two rows, debit and credit, instead of one.
     pub two_rows: bool,
@@ -82,9 +82,9 @@ pub struct Layout {
 /// Which cells are quoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quote {
-    /// Those that could not be read back otherwise.
+    /// Only cells that could not be read back without quotes.
     Needed,
-    /// All, the header's too.
+    /// All cells, including the header's.
     Always,
 }
 
@@ -220,7 +220,7 @@ impl Layout {
     /// Whether another encoding can write the layout's own texts: header, constants and the like.
     ///
     /// # Errors
-    /// For a person: the text, and the characters that the encoding lacks.
+    /// A sentence for a person: the text, and the characters that the encoding lacks.
     pub fn fits(&self, encoding: Encoding) -> Result<(), String> {
         let mut encoder = Encoder::new(encoding);
         for column in &self.columns {
@@ -234,7 +234,7 @@ impl Layout {
         Ok(())
     }
 
-    /// The paths of the fields that the columns show, besides those that decide about every entry. A path may come twice.
+    /// The paths of the fields that the columns show, besides the fields that every entry needs. A path may come twice.
     pub fn paths(&self) -> Vec<&str> {
         let mut paths = Vec::new();
         for column in &self.columns {

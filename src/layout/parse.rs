@@ -1,4 +1,4 @@
-//! From the TOML text of a layout to a [`Layout`], or to everything that is wrong with it, at once.
+//! Parses the TOML text of a layout into a [`Layout`], or into all its errors at once.
 
 use toml::de::{DeTable, DeValue};
 
@@ -34,7 +34,7 @@ const KEYS: [&str; 15] = [
 /// Reads a layout.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of its lines; at least one.
+/// Every error of the text, in the order of its lines; at least one.
 pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
     if text.len() > LONGEST_FILE_BYTES {
         let message = format!("the file has {} bytes; expected a layout of at most {LONGEST_FILE_BYTES}", text.len());
@@ -45,7 +45,7 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
     for error in wrong {
         errors.add(error.span().map_or(0, |span| span.start), format!("this is not TOML: {}", error.message()));
     }
-    // What a broken text seems to say is not worth a message.
+    // After a TOML syntax error, further messages would be misleading.
     let broken = errors.into_sorted();
     if !broken.is_empty() {
         return Err(broken);
@@ -58,7 +58,7 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
     }
 }
 
-/// `None`, or a layout of little meaning, when there are errors.
+/// `None`, or an unusable layout, when there are errors.
 fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
     table.allow(&KEYS);
     let name = name(table);

@@ -1,7 +1,6 @@
-//! Reading a table of a TOML file with a closed vocabulary: every error is kept, with its line, and reading goes on.
+//! Reads a table of a TOML file with a closed vocabulary. Every error is kept with its line, and reading continues.
 //!
-//! Risk: a file that is no layout at all, but a key that was given by mistake. So a message quotes only what is short and printable, and
-//! the TOML library's own rendering, which shows the line, is never used.
+//! Risk: the file is not a layout but a secret key that was given by mistake. So a message quotes only short printable words, and never uses the TOML library's own rendering, which shows the whole line.
 
 use std::cell::RefCell;
 
@@ -51,7 +50,7 @@ pub(super) struct Found<'a> {
 pub(super) struct Table<'a, 'i> {
     errors: &'a Errors<'a>,
     map: &'a DeTable<'i>,
-    /// Where it begins, for what is missing in it.
+    /// Where the table begins, for errors about missing keys.
     at: usize,
 }
 
@@ -64,7 +63,7 @@ impl<'a, 'i> Table<'a, 'i> {
         self.errors.add(at, message);
     }
 
-    /// Says what is missing in this table.
+    /// Adds an error about a missing key of this table.
     pub(super) fn missing(&self, message: impl Into<String>) {
         self.errors.add(self.at, message);
     }
@@ -80,7 +79,7 @@ impl<'a, 'i> Table<'a, 'i> {
         }
     }
 
-    /// Refuses a key where it means nothing.
+    /// Refuses a key that has no effect here.
     pub(super) fn refuse(&self, name: &str, reason: &str) {
         if let Some(key) = self.map.keys().find(|key| &**key.get_ref() == name) {
             self.error(key.span().start, format!("{name} {reason}"));

@@ -1,7 +1,6 @@
-//! Characters that must not pass, and how they are named to people.
+//! Characters that a cell must not hold, and their names in messages.
 //!
-//! Risk: a character that nobody can see. So each is told by its number, its Unicode name and the text before it, and no message carries
-//! a control character to a terminal.
+//! Risk: an invisible character. So a message names each by its number, its Unicode name and the text before it, and no message carries a control character to a terminal.
 
 use std::fmt::Write;
 
@@ -89,7 +88,7 @@ fn place(before: &str) -> String {
     format!("after {}", quoted(&before[start..]))
 }
 
-/// A text in quotes, harmless on a terminal, and cut when it is long.
+/// A text in quotes, safe to print on a terminal, and cut when it is long.
 pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for (index, character) in text.chars().enumerate() {

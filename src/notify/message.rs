@@ -1,4 +1,4 @@
-//! What people are told, before any webhook's own shape: what happened, the facts, and what happens next.
+//! The content of a notification, independent of the webhook's format: what happened, the facts, and the next step.
 
 use crate::batch::Event;
 use crate::exit::Exit;
@@ -9,7 +9,7 @@ use crate::trace;
 pub(super) struct Message<'a> {
     /// What happened; `None`: this is a test.
     pub(super) event: Option<Event>,
-    /// The same whenever this event is told again.
+    /// The same id whenever this event is sent again.
     pub(super) id: String,
     pub(super) title: String,
     /// Names and values.
@@ -21,12 +21,12 @@ pub(super) struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// `None` when there is nothing to tell people.
+    /// `None` when people need no notification.
     pub(super) fn of(result: &'a BatchResult) -> Option<Message<'a>> {
         Some(Message::about(event(result)?, result))
     }
 
-    /// About an event of a batch, now or later.
+    /// The message about an event of a batch, sent now or later.
     pub(super) fn about(event: Event, result: &'a BatchResult) -> Message<'a> {
         let batch = &result.batch;
         let title = match event {
@@ -57,26 +57,27 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// A message that says that it is a test.
+    /// A message that is marked as a test.
     pub(super) fn test() -> Message<'static> {
         Message {
             event: None,
             id: format!("test/{}", uuid::Uuid::new_v4()),
             title: "Test of batch-export: messages arrive here".to_owned(),
             facts: vec![("Sent by", "`batch-export doctor --send`".to_owned())],
-            next: "Nothing to do: no batch is meant.".to_owned(),
+            next: "Nothing to do: this is about no batch.".to_owned(),
             result: None,
         }
     }
 }
 
 pub(super) fn event(result: &BatchResult) -> Option<Event> {
-    // A `retry` that could not even lock comes again in minutes, and would say the same each time.
+    // A `retry` that fails before the lock runs again in minutes, and would send the same message each time.
     let never_began = result.command == "retry" && result.attempt == 0;
     match result.exit_code {
         Exit::Ok => (result.outcome == Outcome::Completed).then_some(Event::Completed),
         Exit::LockHeld | Exit::NotDue | Exit::LeaseLost => None,
-        // The attempt that used up the last retry says why it failed; a later look only says that it is exhausted.
+        // The attempt that used the last retry reports why it failed; later results only say that the batch is
+        // exhausted.
         Exit::Exhausted => (class(result) != Exit::Exhausted.name()).then_some(Event::Exhausted),
         Exit::InterruptedInt | Exit::InterruptedTerm => (result.attempt > 0).then_some(Event::Interrupted),
         Exit::Unexpected
@@ -154,13 +155,11 @@ fn next(event: Event, result: &BatchResult) -> String {
             }
         }
         Event::Exhausted => format!(
-            "Nothing happens by itself any more. Operator: fix the cause, then `batch-export unlock --date {date}` and \
+            "The batch is not retried any more. Operator: fix the cause, then `batch-export unlock --date {date}` and \
              `batch-export run --date {date}`. No entry is lost; the accountant gets no file until then."
         ),
-        Event::Interrupted => {
-            "It was told to stop and stopped cleanly: no entry is lost and no attempt is used up. The next \
+        Event::Interrupted => "A signal stopped the run cleanly: no entry is lost and no attempt is used up. The next \
              `batch-export retry` finishes it."
-                .to_owned()
-        }
+            .to_owned(),
     }
 }

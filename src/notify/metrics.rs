@@ -1,11 +1,8 @@
-//! What Prometheus is told: as a textfile for node_exporter, or through a Pushgateway where a pod leaves no file behind.
+//! Metrics for Prometheus: a textfile for node_exporter, or a Pushgateway for pods, which leave no file behind.
 //!
-//! What the last success was stays when a later run fails, and when an earlier business date is done after it: "how old is the newest day
-//! that is done" is the alert that catches everything, and a backfill of past days must not silence it. Nor must a day that is done
-//! early: its cut-off is still to come, and counts as now.
+//! The metrics of the last success stay when a later run fails, and when an earlier business date is completed afterwards. The most important alert is "the newest completed day is too old", and a backfill of past days must not silence it. A day that is completed early must not silence it either: its cut-off has not come yet, so the present time counts instead.
 //!
-//! The file is written beside its name and renamed, so that no half file is ever scraped. What this run does not say stays in it. A
-//! Pushgateway does the same by itself: a POST replaces only the metrics that it names.
+//! The file is written under a temporary name and renamed, so that no half file is scraped. Metrics that this run does not write stay in the file. A Pushgateway behaves the same: a POST replaces only the metrics that it names.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
@@ -19,15 +16,15 @@ use crate::files::open_regular;
 use crate::outcome::{BatchResult, Durations};
 use crate::store::NeverDue;
 
-/// Which business date the success is of, as an instant.
+/// The cut-off of the last success.
 const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
-/// What every one of our metrics begins with.
+/// The prefix of all our metrics.
 const OURS: &str = "batch_export_";
 
-/// Rows that no batch takes by itself.
+/// Rows that no batch takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueCounts {
-    /// Rows that came after their batch was made; `None` when no batch was made yet.
+    /// Rows that came after their batch was committed; `None` before the first batch.
     pub(super) late: Option<u64>,
     /// Rows that will never become due.
     pub(super) never_due: NeverDue,
@@ -45,8 +42,8 @@ pub(super) fn queue(counts: &QueueCounts) -> String {
     text
 }
 
-/// The state after passes that have just ended. `known` is the cut-off of the newest day that is known to be done, as seconds: a success of
-/// an earlier one is left out.
+/// The metrics after passes that have just ended. `known` is the cut-off of the newest day that is known to be
+/// completed, in seconds: an earlier success is left out.
 pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: Option<f64>) -> String {
     let now = config.clock.now().timestamp();
     let mut text = String::new();
@@ -60,7 +57,7 @@ pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: 
     text
 }
 
-/// Writes to a file what `say` makes of the cut-off of the newest day that is known to be done.
+/// Writes the metrics file. `say` gets the cut-off of the newest completed day in the old file.
 pub(super) fn write(path: &Path, say: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
     let mut old = String::new();
     let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
@@ -77,7 +74,7 @@ pub(super) fn write(path: &Path, say: impl FnOnce(Option<f64>) -> String) -> io:
     Ok(())
 }
 
-/// The cut-off of the newest day that a Pushgateway may have heard of: all that is known without asking it.
+/// The cut-off of the newest day that a Pushgateway may have, which is all that is known without asking it.
 pub(super) fn latest_due(config: &Config) -> f64 {
     config.calendar.cutoff(config.calendar.latest_due(config.clock.now())).timestamp() as f64
 }
@@ -145,7 +142,7 @@ fn value(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
-/// The lines of an earlier text about metrics that the new one says nothing of.
+/// The lines of the old text for metrics that the new text does not have.
 fn kept(old: &str, new: &str) -> String {
     old.lines()
         .filter(|line| name_of(line).is_some_and(|name| !is_told(new, name)))

@@ -1,12 +1,8 @@
-//! Everybody who wants to know how it went: people at a webhook, a health check, a metrics collector.
+//! Notifications: people through a webhook, a health check, and a metrics collector.
 //!
-//! The danger is that telling changes what is told. So all of it happens after the commit, beside the work or after the result is printed,
-//! within a bound, and a failure is a line in the log: neither exit code nor stdout ever depend on it. The ping of the start and the
-//! messages of a backfill's earlier dates run beside the pass and never delay it.
+//! Risk: a notification changes the outcome of the export. So notifications run after the commit, beside the work or after the result is printed, within a time limit, and their failures are only logged: neither the exit code nor stdout depends on them. The ping of the start, and the messages of a backfill's earlier dates, run beside the pass and never delay it.
 //!
-//! People are told what this invocation achieved or failed at: a commit, a failed attempt, an interruption, the last retry. Not that
-//! nothing was due, that it was done before, that another run is at it, that a batch is still exhausted (said once, when it became so),
-//! nor that a `retry` every few minutes found no database: that is for the health check.
+//! People are notified of a commit, a failed attempt, an interruption, and the last retry. They are not notified when nothing was due, when the batch was completed before, when another run holds it, when a batch is still exhausted (only once, when it becomes exhausted), or when a `retry` finds no database: the health check reports that.
 
 mod kinds;
 mod message;
@@ -35,18 +31,18 @@ use outbox::{Notes, Outbox};
 use ping::Ping;
 use wire::{Call, Wire, conceal_parts};
 
-/// How long telling everybody may take.
+/// How long all notifications may take.
 const LIMIT: Duration = wire::IN_ALL;
-/// The same after a signal: whoever sent it does not wait long.
+/// The same after a signal, whose sender does not wait long.
 const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
 
 /// How long counting rows for the metrics may take.
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long an event is worth telling.
+/// How long an undelivered event is kept.
 const WORTH: chrono::Duration = chrono::Duration::hours(24);
 
-/// Whether a batch has an event that is still worth telling.
+/// Whether a batch has an undelivered event that is not too old.
 pub fn has_news(overview: &Overview) -> bool {
     let since = overview.batch.untold.as_ref().and_then(|untold| untold.since);
     since.is_some_and(|since| overview.now - since <= WORTH)
@@ -57,7 +53,7 @@ pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
     kinds::json_schema(generator)
 }
 
-/// Those who are told; from the beginning of an invocation to its end.
+/// The receivers of notifications, from the start of an invocation to its end.
 pub struct Listeners<'a> {
     config: &'a Config,
     wire: Option<Wire>,
@@ -67,17 +63,17 @@ pub struct Listeners<'a> {
     gateway: Option<Outbox>,
     notes: Notes,
     counts: OnceLock<QueueCounts>,
-    /// Whether work began: else nobody but those who missed something is told.
+    /// Whether work began. Without work only undelivered events are sent.
     begun: bool,
 }
 
 impl<'a> Listeners<'a> {
-    /// Prepares, and tells nobody yet.
+    /// Prepares the receivers; nothing is sent yet.
     pub fn prepare(config: &'a Config) -> Listeners<'a> {
         let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
-        let wire = wanted.then(|| Wire::new(&config.proxies)).and_then(|wire| {
-            wire.map_err(|reason| tracing::warn!("nobody can be told over the network: {reason}")).ok()
-        });
+        let wire = wanted
+            .then(|| Wire::new(&config.proxies))
+            .and_then(|wire| wire.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
         if let Some(webhook) = &config.webhook {
             conceal_parts(webhook.url.expose());
         }
@@ -97,12 +93,12 @@ impl<'a> Listeners<'a> {
         }
     }
 
-    /// From now on, what was told is noted here.
+    /// From now on, deliveries are recorded in this store.
     pub fn note_in(&self, store: &Store) {
         let _ = self.notes.set(store.clone());
     }
 
-    /// Prepares, and tells the health check that work begins. Never waits.
+    /// Prepares the receivers, and pings the health check that work begins. Does not wait.
     pub fn begin(config: &'a Config) -> Listeners<'a> {
         let mut listeners = Listeners::prepare(config);
         listeners.begun = true;
@@ -112,24 +108,24 @@ impl<'a> Listeners<'a> {
         listeners
     }
 
-    /// Tells people of one batch, if there is anything to tell. Never waits.
+    /// Notifies people of one batch, if its result is news. Does not wait.
     pub fn tell(&self, result: &BatchResult) {
         if let (Some(people), Some(webhook), Some(message)) = (&self.people, &self.config.webhook, Message::of(result))
         {
             let untold =
                 message.event.map(|event| Untold { event, attempt: result.attempt, fence: result.fence, since: None });
-            // Without a claim nothing was recorded that could be noted.
+            // Without a claim no event was stored in the database.
             let note = untold.filter(|untold| untold.fence.is_some()).map(|untold| (result.batch, untold));
             people.put(webhook::call(webhook, &message), note);
         }
     }
 
-    /// Whether [`Listeners::tell`] tells people of this.
+    /// Whether [`Listeners::tell`] sends a notification for this result.
     pub fn is_news(result: &BatchResult) -> bool {
         message::event(result).is_some()
     }
 
-    /// Tells people of a batch what an earlier invocation could not tell. Waits for the database only.
+    /// Sends the event of a batch that an earlier invocation could not deliver. Waits for the database only.
     pub async fn tell_left(&self, store: &Store, batch: BatchId) {
         let (Some(people), Some(webhook)) = (&self.people, &self.config.webhook) else { return };
         match store.take_untold(batch).await {
@@ -139,21 +135,22 @@ impl<'a> Listeners<'a> {
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!("what people have not heard of {batch} could not be read: {error}"),
+            Err(error) => tracing::warn!("the undelivered event of {batch} could not be read: {error}"),
         }
     }
 
-    /// Writes the metrics to the file, and sends them to the Pushgateway. Never waits for the latter.
+    /// Writes the metrics to the file, and sends them to the Pushgateway without waiting for it.
     pub fn measure(&self, exit: Exit, results: &[BatchResult]) {
         self.publish(|known| metrics::text(exit, results, self.config, known) + &self.queue());
     }
 
-    /// Writes and sends the state of the queue alone: no run was made.
+    /// Writes and sends only the metrics of the queue, when no pass was made.
     pub fn measure_queue(&self) {
         self.publish(|_| self.queue());
     }
 
-    /// Counts the rows that no batch takes, for the metrics; `closed` is the newest business date whose batch is made. Takes a bounded time.
+    /// Counts the rows that no batch takes, for the metrics; `closed` is the newest business date with a committed
+    /// batch. It takes a limited time.
     pub async fn count_queue(&self, store: &Store, closed: Option<NaiveDate>) {
         if self.config.metrics_file.is_none() && self.gateway.is_none() {
             return;
@@ -177,7 +174,7 @@ impl<'a> Listeners<'a> {
         self.counts.get().map(metrics::queue).unwrap_or_default()
     }
 
-    /// To the file, and to the Pushgateway.
+    /// Writes the metrics to the file and sends them to the Pushgateway.
     fn publish(&self, say: impl Fn(Option<f64>) -> String) {
         if let Some(path) = &self.config.metrics_file
             && let Err(error) = metrics::write(path, &say)
@@ -188,11 +185,11 @@ impl<'a> Listeners<'a> {
         let text = say(Some(metrics::latest_due(self.config)));
         match metrics::push_address(base.expose(), &self.config.database_name()) {
             Some(url) => gateway.put(Call::post(url, "text/plain; version=0.0.4; charset=utf-8", text), None),
-            None => tracing::warn!("the Pushgateway was not told: its address cannot be extended"),
+            None => tracing::warn!("the metrics were not sent to the Pushgateway: its address cannot have a path"),
         }
     }
 
-    /// Tells everybody the end, or people alone when no work began. Returns within [`LIMIT`], whatever fails.
+    /// Notifies every receiver of the end, or only people when no work began. Returns within [`LIMIT`], whatever fails.
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
         let of_schedule = self.begun.then_some((exit, results));
         if self.begun {
@@ -207,14 +204,15 @@ impl<'a> Listeners<'a> {
         self.finish(exit, of_schedule).await;
     }
 
-    /// Waits until people are told; tells the health check how these batches ended, or nothing. Returns within [`LIMIT`], whatever fails.
+    /// Waits until people are notified, and pings the health check how these batches ended, if given. Returns within
+    /// [`LIMIT`], whatever fails.
     pub async fn finish(self, exit: Exit, of_schedule: Option<(Exit, &[BatchResult])>) {
         let limit = match exit {
             Exit::InterruptedInt | Exit::InterruptedTerm => LIMIT_WHEN_STOPPED,
             _ => LIMIT,
         };
         let ping = async {
-            // In this order, or the health check takes the job for running.
+            // The ping of the start must be first, or the health check takes the job for running.
             if let Some(started) = self.started {
                 let _ = started.await;
             }
@@ -229,12 +227,13 @@ impl<'a> Listeners<'a> {
         };
         let everybody = async { tokio::join!(ping, sent(self.people), sent(self.gateway)) };
         if tokio::time::timeout(limit, everybody).await.is_err() {
-            tracing::warn!("not everybody could be told within {} s", limit.as_secs());
+            tracing::warn!("not every notification could be sent within {} s", limit.as_secs());
         }
     }
 }
 
-/// Sends a test message and a test ping, each marked as one: what each receiver answered, or why it was not told. `None`: it is not set.
+/// Sends a test message and a test ping, each marked as a test. Returns each receiver's answer, or why the test did not
+/// arrive; `None` for a receiver that is not set.
 pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Result<String, String>>) {
     let wire = Wire::new(&config.proxies);
     let wire = wire.as_ref().map_err(Clone::clone);

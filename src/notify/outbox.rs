@@ -1,6 +1,6 @@
-//! What is on its way to one receiver: one after the other, beside the work.
+//! The requests to one receiver, sent one after the other beside the work.
 //!
-//! What is told is noted in the database, where a note of it waits; what could not be told is left there for the next `retry`.
+//! A delivered event is removed from the batch document. An event that could not be delivered stays there for the next `retry`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +11,7 @@ use super::wire::{Call, Wire};
 use crate::batch::{BatchId, Untold};
 use crate::store::Store;
 
-/// Where notes wait; known as soon as the database is open.
+/// The store with undelivered events, set once the database is open.
 pub(super) type Notes = Arc<OnceLock<Store>>;
 
 pub(super) struct Outbox {
@@ -19,28 +19,28 @@ pub(super) struct Outbox {
     sending: JoinHandle<()>,
 }
 
-/// A request, and the note that it makes superfluous.
+/// A request, and the stored event that it delivers.
 type Item = (Call, Option<(BatchId, Untold)>);
 
 impl Outbox {
-    /// Of a receiver that is called `name` in the log.
+    /// An outbox for a receiver with this name in the log.
     pub(super) fn to(name: &'static str, wire: Wire, notes: Notes) -> Outbox {
         let (calls, mut waiting) = unbounded_channel::<Item>();
         let sending = tokio::spawn(async move {
             while let Some((call, note)) = waiting.recv().await {
                 let sent = wire.send(&call).await;
                 match &sent {
-                    Ok(status) if status.is_success() => tracing::info!("{name} was told"),
+                    Ok(status) if status.is_success() => tracing::info!("{name} was notified"),
                     Ok(status) => {
-                        tracing::info!("{name} was told: it answered {status}, as a receiver does that has it");
+                        tracing::info!("{name} was notified: it answered {status}, which means delivered");
                     }
-                    Err(reason) => tracing::warn!("{name} was not told: {reason}"),
+                    Err(reason) => tracing::warn!("{name} was not notified: {reason}"),
                 }
                 if let (Some((batch, untold)), Some(store)) = (note, notes.get())
                     && let Err(error) = store.note_untold(batch, &untold, sent.is_ok()).await
                 {
                     tracing::warn!(
-                        "what {name} was told of {batch} could not be noted: {error}; `retry` tells it again"
+                        "the delivery of {batch} to {name} could not be recorded: {error}; `retry` sends it again"
                     );
                 }
             }
@@ -48,12 +48,12 @@ impl Outbox {
         Outbox { calls, sending }
     }
 
-    /// Never waits. `note` is what waits in the database until this is told.
+    /// Adds a request; does not wait. `note` is the stored event that the request delivers.
     pub(super) fn put(&self, call: Call, note: Option<(BatchId, Untold)>) {
         let _ = self.calls.send((call, note));
     }
 
-    /// Waits until all of it is sent, or given up.
+    /// Waits until every request is sent or given up.
     pub(super) async fn empty(self) {
         drop(self.calls);
         let _ = self.sending.await;

@@ -1,4 +1,4 @@
-//! The health check, in the manner of its kind.
+//! Pings the health check in the protocol of its kind.
 //!
 //! | kind | at the start | at the end |
 //! |---|---|---|
@@ -6,8 +6,8 @@
 //! | `plain` | nothing | GET, after a success |
 //! | `kuma` | nothing | GET with `status=up` or `down`, and `msg` |
 //!
-//! Codes of the 1x kind are no failures of the job: another run is at it, or it is too early. They go to `URL/log`, which changes no
-//! state, or nowhere; an alarm over a second trigger would teach people to ignore alarms.
+//! Codes 1x are no failures of the job: another run holds the batch, or it is too early. They go to `URL/log`, which
+//! changes no state, or nowhere: an alarm over a second trigger would teach people to ignore alarms.
 
 use std::fmt::Write as _;
 
@@ -21,8 +21,8 @@ use crate::secret::redact;
 const BODY_BYTES: usize = 10_000;
 const QUERY_CHARS: usize = 200;
 
-/// What is said in a test.
-const TEST: &str = "a test of `batch-export doctor --send`: no batch is meant";
+/// The text of a test ping.
+const TEST: &str = "a test of `batch-export doctor --send`: this is about no batch";
 
 #[derive(Clone)]
 pub(super) struct Ping {
@@ -55,7 +55,7 @@ impl Ping {
         self.send(wire, exit.name(), call).await;
     }
 
-    /// A ping that says that it is a test: what the health check answered.
+    /// Sends a ping that is marked as a test. Returns the answer of the health check.
     pub(super) async fn test(&self, wire: &Wire) -> Result<String, String> {
         let call = match self.check.kind {
             PingKind::Healthchecks => self.signal("log", TEST.to_owned()),
@@ -82,7 +82,8 @@ impl Ping {
         Some(Call::post(url, "text/plain; charset=utf-8", body))
     }
 
-    /// A push of Uptime Kuma, which takes the first line. Its address is often copied with an example of a query.
+    /// A push to Uptime Kuma, with the first line of the text. Its address is often copied with an example query, which
+    /// is removed.
     fn push(&self, up: bool, message: &str) -> Option<Call> {
         let mut url = url::Url::parse(self.check.url.expose()).ok()?;
         let others: Vec<(String, String)> =
@@ -101,7 +102,7 @@ fn owned((name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)) 
     (name.into_owned(), value.into_owned())
 }
 
-/// A line per batch, and what went wrong.
+/// A line per batch, with its error.
 fn body(exit: Exit, results: &[BatchResult]) -> String {
     let mut text = format!("{} (exit {})\n", exit.name(), exit.code());
     for result in results {

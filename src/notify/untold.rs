@@ -1,7 +1,6 @@
-//! What an earlier invocation could not tell, told from what the batch document knows of it.
+//! A notification that an earlier invocation could not deliver, made from the batch document.
 //!
-//! The document knows less than the pass did: which entries were refused or held back is in the result and the log of that pass. What
-//! people need is there: what happened, the totals, the file, the reason, and who acts next.
+//! The document has less than the result of the pass: refused and held entries are only in the result and the log of that pass. It has what people need: the event, the totals, the file, the reason, and the next step.
 
 use super::message::Message;
 use super::webhook;
@@ -12,12 +11,12 @@ use crate::exit::Exit;
 
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
 
-/// The request that tells it.
+/// The request that delivers the event.
 pub(super) fn call(webhook: &Webhook, batch: &Batch, untold: &Untold) -> Call {
     webhook::call(webhook, &Message::about(untold.event, &result(batch, untold)))
 }
 
-/// The result of the attempt, as far as it is recorded.
+/// The recorded part of the attempt's result.
 fn result(batch: &Batch, untold: &Untold) -> BatchResult {
     let mut result = BatchResult::new("retry", batch.id.date());
     result.describe_batch(batch);

@@ -1,4 +1,4 @@
-//! One message for one webhook, as a request.
+//! Makes the request for one message to one webhook.
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,10 +8,10 @@ use super::wire::{Call, taken_by_relay};
 use crate::config::{NotifyKind, Webhook};
 use crate::secret::redact;
 
-/// The request that tells people.
+/// The request that notifies people.
 pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
     let to = webhook.to.as_deref().unwrap_or_default();
-    // Masked as text: a library's message in the result may hold what no type kept out.
+    // Masked as text: a library's message in the result may hold a secret.
     let body = redact(&kinds::body(webhook.kind, message, to).to_string()).into_owned();
     let call = Call::post(kinds::address(webhook.kind, webhook.url.expose()), "application/json", body);
     let call = match &webhook.token {
@@ -19,7 +19,7 @@ pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
         None => call,
     };
     match webhook.kind {
-        // With the same key it takes a message once, and answers 409 to the second one.
+        // LINE delivers one message per key, and answers 409 to a second one.
         NotifyKind::Line => {
             call.header("x-line-retry-key", &retry_key(&message.id)).also_taken(|status, _, _| status.as_u16() == 409)
         }
@@ -30,7 +30,7 @@ pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
     }
 }
 
-/// A UUID that is the same whenever the same event is told.
+/// A UUID that is the same whenever the same event is sent.
 fn retry_key(id: &str) -> String {
     let digest = Sha256::digest(id);
     let mut bytes = [0; 16];

@@ -1,7 +1,6 @@
-//! The network behind the notifications: few tries, short limits, and addresses that never show, because they are secrets.
+//! Sends the requests of notifications: few tries, short limits, and no address in any message, because addresses are secrets.
 //!
-//! Risk: a receiver that is asked too often asks for a pause, and one that is ignored blocks us. So an answer that names a time to wait
-//! is obeyed as long as all of it stays within [`IN_ALL`]; beyond that the next `retry` sends.
+//! Risk: a receiver asks for a pause, and blocks a sender that ignores it. So a requested wait is kept if everything stays within [`IN_ALL`]; otherwise the next `retry` sends.
 
 use std::time::Duration;
 
@@ -14,18 +13,18 @@ use crate::config::ProxyVariables;
 use crate::http::Http;
 use crate::secret::{conceal, redact};
 
-/// Tries of one message, not counting those that the receiver asked to be made later.
+/// Tries of one message, not counting tries that the receiver asked to delay.
 const TRIES: u32 = 3;
 /// Limit of one try.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Limit of all tries of one message.
 pub(super) const IN_ALL: Duration = Duration::from_secs(15);
-/// Between two tries.
+/// The wait between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of an answer that are read, and characters of it that are quoted.
 const READ_BYTES: usize = 4096;
 const QUOTED_CHARS: usize = 200;
-/// Parts of an address that are at least so long are taken for secrets of their own.
+/// Parts of an address with at least this length are masked as secrets of their own.
 const SECRET_PART_BYTES: usize = 16;
 
 #[derive(Clone)]
@@ -43,12 +42,12 @@ pub(super) struct Call {
     also_taken: fn(StatusCode, &HeaderMap, &str) -> bool,
 }
 
-/// What came of one try.
+/// The outcome of one try.
 enum Outcome {
     Taken(StatusCode),
-    /// It will say the same again.
+    /// The same answer is certain next time.
     Refused(String),
-    /// It may take it later; after a time that it named.
+    /// The receiver may accept it later, after the time that it named.
     Later(String, Option<Duration>),
 }
 
@@ -63,7 +62,7 @@ impl Call {
         Call { method: Method::GET, url: url.into(), headers, body: String::new(), also_taken: |_, _, _| false }
     }
 
-    /// Adds a header; a value that no header can carry is left out.
+    /// Adds a header; a value that is not valid in a header is left out.
     pub(super) fn header(mut self, name: &'static str, value: &str) -> Call {
         if let Ok(mut value) = HeaderValue::from_str(value) {
             value.set_sensitive(true);
@@ -72,7 +71,7 @@ impl Call {
         self
     }
 
-    /// An answer besides 2xx that says that it was taken, by status, headers and the address that was asked.
+    /// Accepts further answers besides 2xx as delivered, by status, headers and requested address.
     pub(super) fn also_taken(mut self, by: fn(StatusCode, &HeaderMap, &str) -> bool) -> Call {
         self.also_taken = by;
         self
@@ -84,7 +83,7 @@ impl Wire {
         Http::new(proxies).map(|http| Wire { http }).map_err(|failure| failure.message)
     }
 
-    /// Sends until it is taken; gives up at an answer that will not change. Returns within [`IN_ALL`].
+    /// Sends until the request is accepted, or refused for good. Returns within [`IN_ALL`].
     pub(super) async fn send(&self, call: &Call) -> Result<StatusCode, String> {
         let end = Instant::now() + IN_ALL;
         let mut tries = 0;
@@ -145,7 +144,7 @@ async fn judge(answer: Response) -> Outcome {
     }
 }
 
-/// The beginning of an answer; what cannot be read is left out.
+/// The beginning of an answer; text that cannot be read is left out.
 async fn beginning(mut answer: Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = answer.chunk().await {
@@ -169,12 +168,12 @@ fn quoted(body: &str) -> String {
     }
 }
 
-/// How long a receiver wants to be left alone: by the header, in seconds or as a date, or by the body, as Discord and Telegram say it.
+/// How long the receiver asks to wait: in the header, as seconds or a date, or in the body, as Discord and Telegram do.
 fn asked_to_wait(headers: &HeaderMap, body: &str) -> Option<Duration> {
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let date = |name| header(name).and_then(|text| DateTime::parse_from_rfc2822(text).ok());
     let by_header = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-    // Against the receiver's own clock.
+    // Compared with the receiver's own clock.
     let by_date = || Some((date(RETRY_AFTER)? - date(DATE)?).num_milliseconds() as f64 / 1000.0);
     let by_body = || {
         let body: serde_json::Value = serde_json::from_str(body).ok()?;
@@ -184,8 +183,8 @@ fn asked_to_wait(headers: &HeaderMap, body: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.max(0.0)).ok()
 }
 
-/// Whether a relay has done its work: those of Apps Script answer 302 after it, to where the output is. A redirection to a sign-in, or to
-/// the same path by another scheme or host, says the opposite: nothing was taken.
+/// Whether a relay accepted the message: Apps Script answers 302 to the address of its output. A redirect to a sign-in
+/// page, or to the same path with another scheme or host, means that nothing was accepted.
 pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &str) -> bool {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = Url::parse(asked).ok().and_then(|asked| Some((asked.join(location).ok()?, asked)));
@@ -196,7 +195,7 @@ pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &st
     status == StatusCode::FOUND && !not_taken
 }
 
-/// Masks the parts of an address that are secrets of their own, from now on: receivers repeat them one by one.
+/// Masks, from now on, the parts of an address that are secrets of their own, because receivers repeat single parts.
 pub(super) fn conceal_parts(url: &str) {
     let Ok(url) = Url::parse(url) else { return };
     let segments = url.path_segments().into_iter().flatten().map(str::to_owned);

@@ -26,9 +26,9 @@ fn each_service_takes_a_failure_and_a_success_however_long_their_texts_are() {
         seed(&day.db, &[Entry::numbered(DATE, 0).set("status", long.as_str()), Entry::numbered(DATE, 1)]);
         let command = through(day.run(), kind, path, &service);
         let finished = command.run().expect_code(32);
-        assert!(finished.stderr.contains("the webhook was told"), "{kind}: {}", finished.report());
+        assert!(finished.stderr.contains("the webhook was notified"), "{kind}: {}", finished.report());
         let finished = command.env("BATCH_EXPORT_INVALID", "hold").arg("--now").run().expect_code(0);
-        assert!(finished.stderr.contains("the webhook was told"), "{kind}: {}", finished.report());
+        assert!(finished.stderr.contains("the webhook was notified"), "{kind}: {}", finished.report());
         assert_eq!(service.complaints(), Vec::<String>::new(), "{kind}");
         assert_eq!(service.posted().len(), 2, "{kind}");
         assert!(service.posted()[1].body.contains("import batch_2026-01-18.csv"), "{kind}: {:?}", service.posted()[1]);
@@ -93,7 +93,7 @@ fn a_refusal_is_quoted_on_one_line_cut_and_without_what_is_secret() {
         .args(&["-v", "-v"]);
     let finished = command.run().expect_code(0);
     assert_eq!(people.posted()[0].header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
-    let line = finished.stderr.lines().find(|line| line.contains("the webhook was not told")).expect("a warning");
+    let line = finished.stderr.lines().find(|line| line.contains("the webhook was not notified")).expect("a warning");
     assert!(line.contains("it answered 400 Bad Request: no such webhook: *** Bearer *** xxx"), "{line}");
     assert!(line.len() < 500, "{line}");
     assert!(!finished.report().contains("s3cret") && WEBHOOK.contains("s3cret"), "{}", finished.report());
@@ -110,8 +110,8 @@ fn a_relay_that_answers_302_after_its_work_has_told_people() {
         );
         seed_day(&day.db, DATE, 1);
         let finished = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind).run().expect_code(0);
-        assert_eq!(finished.stderr.contains("the webhook was told: it answered 302"), told, "{}", finished.report());
-        assert_eq!(finished.stderr.contains("the webhook was not told"), !told, "{}", finished.report());
+        assert_eq!(finished.stderr.contains("the webhook was notified: it answered 302"), told, "{}", finished.report());
+        assert_eq!(finished.stderr.contains("the webhook was not notified"), !told, "{}", finished.report());
         assert_eq!(people.posted().len(), 1);
     }
 }

@@ -137,7 +137,7 @@ fn a_pushgateway_keeps_the_last_success_when_a_run_fails() {
     let pushing = |command: BatchExport| command.env("BATCH_EXPORT_METRICS_URL", &gateway.url());
     seed_day(&day.db, DATE, 3);
     let finished = pushing(day.run()).run().expect_code(0);
-    assert!(finished.stderr.contains("the Pushgateway was told"), "{}", finished.report());
+    assert!(finished.stderr.contains("the Pushgateway was notified"), "{}", finished.report());
     let good = gateway.metrics();
     let of = |name: &str| {
         format!("batch_export_{name}{{database=\"{}\",instance=\"\",job=\"batch_export\"}}", day.db.name())

@@ -18,7 +18,7 @@ fn a_receiver_that_names_a_time_to_wait_is_asked_again_after_it() {
         let day = Day::in_directory();
         seed_day(&day.db, DATE, 1);
         let finished = telling(day.run(), &people).run().expect_code(0);
-        assert!(finished.stderr.contains("the webhook was told"), "{}", finished.report());
+        assert!(finished.stderr.contains("the webhook was notified"), "{}", finished.report());
         assert_eq!(people.posted().len(), 5);
         let bodies: std::collections::BTreeSet<String> =
             people.posted().into_iter().map(|posted| posted.body).collect();

@@ -1,4 +1,4 @@
-//! The checks of the database: reachable, able to keep the promise, ours to write, and of the same time of day.
+//! The checks of the database: reachable, with transactions, writable, and with the same time.
 
 use chrono::{DateTime, Utc};
 
@@ -8,11 +8,11 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::store::{Deployment, ServerFacts, Store};
 
-/// From this difference on somebody should set a clock.
+/// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
-/// From this one on the business date or the cut-off may be wrong.
+/// A clock difference from which the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
-/// The check that `batch-export init` makes good.
+/// The check that `batch-export init` fixes.
 pub(super) const INDEX: &str = "index";
 /// The checks that need a server.
 const AFTER_REACHABLE: [&str; 9] =
@@ -54,7 +54,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
             checks.extend(AFTER_REPLICA_SET.map(without));
         }
     }
-    // What is not initiated refuses even to be looked at.
+    // A server that is not initiated refuses even reads.
     checks.extend(match facts.deployment {
         Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => [
             index(&store).await,
@@ -84,7 +84,7 @@ async fn rights(store: &Store) -> Check {
 }
 
 async fn majority(store: &Store) -> Check {
-    let fix = "look at rs.status(): a majority of the members has to be up";
+    let fix = "check rs.status(): a majority of the members has to be up";
     match store.confirms_majority().await {
         Ok(true) => Check::ok("majority", "a majority of the members confirms writes"),
         Ok(false) => Check::bad("majority", "no majority of the members confirms writes in time", fix),
@@ -104,7 +104,7 @@ async fn index(store: &Store) -> Check {
     }
 }
 
-/// The server deletes rows by itself, their export or not.
+/// A TTL index may delete rows before their export.
 async fn expiry(store: &Store) -> Check {
     const NAME: &str = "row expiry";
     match store.expiring_index().await {
@@ -118,7 +118,7 @@ async fn expiry(store: &Store) -> Check {
     }
 }
 
-/// A name that is misspelt is a day that is always empty, and no error anywhere.
+/// A misspelt name causes no error: every day is simply empty.
 async fn collections(store: &Store) -> Check {
     const NAME: &str = "collections";
     match store.empty_collections().await {
@@ -132,7 +132,7 @@ async fn collections(store: &Store) -> Check {
     }
 }
 
-/// Rows that no run will ever take, which a run passes over without a word.
+/// Rows that no run will ever take, and that a run does not report.
 async fn queue(store: &Store, facts_now: Option<DateTime<Utc>>, config: &Config) -> Check {
     const NAME: &str = "queue";
     match store.never_due(facts_now.unwrap_or(config.clock.now())).await {
@@ -149,7 +149,7 @@ fn clock(server: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> Check {
     let difference_s = (ours - server).num_seconds();
     let direction = if difference_s < 0 { "behind" } else { "ahead of" };
     let found = format!("{} s {direction} the database's", difference_s.abs());
-    let fix = "set this machine's clock (NTP): business dates and cut-offs are told by it";
+    let fix = "set this machine's clock (NTP): business dates and cut-offs depend on it";
     match difference_s.abs() {
         ..CLOCK_WARNING_S => Check::ok("clock", found),
         CLOCK_WARNING_S..CLOCK_BAD_S => Check::warning("clock", found, fix),

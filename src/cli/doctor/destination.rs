@@ -1,7 +1,6 @@
-//! The checks of the destination: as whom, where, and a real file that is stored, verified and trashed again.
+//! The checks of the destination: the account, the folder, and a probe file that is stored, verified and trashed.
 //!
-//! Facts before the probe: Drive answers a refused upload with one of a few reasons, and only the folder, the identity and the scope
-//! together tell what is wrong. The probe after them: what a folder says it allows and what it allows are two things.
+//! The facts come before the probe file: Drive has only a few reasons for a refused upload, and only the folder, the account and the scope together tell what is wrong. The probe file comes after them, because a folder may allow less than it reports.
 
 use std::time::Duration;
 
@@ -16,9 +15,9 @@ use crate::spool::Spool;
 
 /// How long the probe file may take, from its id to the trash.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Whose the probe file is: nobody's batch, and no installation.
+/// The owner of the probe file: no batch, and no installation.
 const MARK: Mark<'static> = Mark { batch: "doctor", installation: None };
-const TRY_AGAIN: &str = "see whether the network and Google Drive work, and try again";
+const TRY_AGAIN: &str = "check the network and Google Drive, then run `batch-export doctor` again";
 
 pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
     let destination = match Destination::open(config) {
@@ -33,7 +32,7 @@ pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> 
     let mut checks: Vec<Check> = destination.inspect().await.into_iter().map(check).collect();
     let fits = checks.iter().all(|check| check.verdict != super::Verdict::Bad);
     checks.push(match probe {
-        _ if !fits => Check::skipped("probe file", "the destination is not as it should be"),
+        _ if !fits => Check::skipped("probe file", "the destination has a fault"),
         None => Check::skipped("probe file", "there is no spool folder to make it in"),
         Some(spool) => match tokio::time::timeout(PROBE_TIMEOUT, store_and_discard(&destination, &spool)).await {
             Ok(check) => check,
@@ -54,19 +53,19 @@ fn check(inspected: Inspected) -> Check {
 async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
     let name = probe_name();
     let stored = async {
-        // The rest of the time is for the probe itself, so that a busy directory is named as such.
+        // The lock has a shorter limit than the probe, so that a busy directory is reported as busy.
         let _alone = destination.exclusive(PROBE_TIMEOUT / 2).await?;
         let id = destination.new_id(&name).await?;
         let file = NewFile { id: &id, name: &name, mark: MARK, mime_type: "text/plain", spool };
         let created = match destination.create(&file, &Progress::default()).await {
-            // A refusal leaves nothing, and needs nothing to be removed.
+            // A refused upload leaves no file to remove.
             Ok(Created::IdRefused(refused)) | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
             created => created,
         };
         let stored = verify(destination, &file, created).await;
-        // Its age is what tells how old the others are.
+        // The age of other probe files is measured against this one.
         let swept = if stored.is_ok() { destination.sweep_probes(&id).await } else { Ok(0) };
-        // Whatever came of it, nothing is to be left.
+        // The probe file is removed, whatever the verification found.
         let discarded = destination.discard(&id, Some(&spool.digests().sha256), &MARK).await;
         stored?;
         Ok::<_, DestinationError>((discarded, swept))

@@ -1,8 +1,8 @@
 //! `batch-export doctor`: everything that a run needs, checked in the order in which a run needs it.
 //!
-//! Each check says what was found and, when that will not do, the fix; what depends on a failed check is skipped, so that the first
-//! bad line is the one to fix. It touches no entry: the database is probed inside an aborted transaction, and the destination gets
-//! one small file of our own, which goes to the trash again.
+//! Each check reports what it found and, after a fault, the fix. Checks that depend on a failed one are skipped, so
+//! that the first bad line is the one to fix. No entry is changed: the database is checked inside an aborted
+//! transaction, and the destination gets one small probe file, which is trashed.
 
 mod database;
 mod destination;
@@ -26,13 +26,13 @@ use crate::stop::Stop;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Verdict {
-    /// As it should be.
+    /// In order.
     Ok,
-    /// A run will do its work, but somebody should look.
+    /// A run will succeed, but somebody should check this.
     Warning,
     /// A run will fail.
     Bad,
-    /// Not looked at, because something before it is bad.
+    /// Not checked, because an earlier check failed.
     Skipped,
 }
 
@@ -58,7 +58,7 @@ impl Check {
         Check { name, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()) }
     }
 
-    /// A failure that brings its own next step, or `fix` when it does not.
+    /// A failed check with the next step of its failure, or `fix` when the failure has none.
     fn failed(name: &'static str, failure: Failure, fix: &str) -> Check {
         Check::bad(name, failure.message, failure.next.unwrap_or_else(|| fix.to_owned()))
     }
@@ -90,7 +90,7 @@ pub(super) struct DoctorResult {
 /// Makes every check and prints them.
 ///
 /// # Errors
-/// Only when it is told to stop: what is wrong is a finding.
+/// Only after a signal: faults are findings, not errors.
 pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let checks = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
     let bad: Vec<&str> = checks.iter().filter(|check| check.verdict == Verdict::Bad).map(|check| check.name).collect();

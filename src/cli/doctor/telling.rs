@@ -1,4 +1,5 @@
-//! The checks of those who are told: where messages and pings go and, on request, whether they arrive.
+//! The checks of the webhook and the health check: where notifications and pings go and, on request, whether they
+//! arrive.
 //!
 //! Only the host is shown: the rest of such an address is a secret.
 
@@ -15,7 +16,7 @@ pub(super) async fn checks(config: &Config, send: bool) -> [Check; 2] {
     [check("notification", webhook, message), check("ping", health_check, ping)]
 }
 
-/// `sent` is what came of the test; `None` when nothing was sent.
+/// `sent` is the result of the test; `None` when nothing was sent.
 fn check(name: &'static str, target: Option<(&Secret, &str)>, sent: Option<Result<String, String>>) -> Check {
     let Some((url, kind)) = target else { return Check::ok(name, "off") };
     let address = url::Url::parse(url.expose()).ok();
@@ -24,8 +25,7 @@ fn check(name: &'static str, target: Option<(&Secret, &str)>, sent: Option<Resul
         None => Check::ok(name, format!("to {host} ({kind}); not tried: `batch-export doctor --send` sends a test")),
         Some(Ok(answer)) => Check::ok(name, format!("to {host} ({kind}): a test was sent, and it answered {answer}")),
         Some(Err(reason)) => {
-            let fix =
-                "correct its address, kind, token or chat, or what stands between; then `batch-export doctor --send`";
+            let fix = "correct its address, kind, token or chat, or the network; then run `batch-export doctor --send`";
             Check::bad(name, format!("to {host} ({kind}): the test did not arrive: {reason}"), fix)
         }
     }

@@ -1,7 +1,7 @@
 //! The settings: typed as text ([`Settings`]), then validated in one step ([`validate`]).
 //!
-//! All are taken as text, also where they are numbers, and on every command, also where the command reads none of them: so a wrong
-//! setting ends with 30 wherever it came from, and a flag may stand before or after the command's name.
+//! Every command takes every setting, as text. So a wrong setting ends with 30, whether it came from a flag or a
+//! variable, and a flag may stand before or after the command's name.
 
 pub mod table;
 mod telling;
@@ -34,7 +34,7 @@ impl Settings {
     }
 }
 
-/// Characters that a line of the help has for the description of a setting, when nobody knows the width of the terminal.
+/// Characters per line for the description of a setting in the help.
 const HELP_WIDTH: usize = 90;
 
 /// How much of the settings a help text shows.
@@ -42,7 +42,7 @@ const HELP_WIDTH: usize = 90;
 pub enum Detail {
     /// The common ones, a line each.
     Summary,
-    /// Those that the command reads, with variable and default.
+    /// The settings that the command reads, with variable and default.
     Full,
 }
 
@@ -76,7 +76,7 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
     own.concat()
 }
 
-/// Adds every setting to a command line; those that are not `shown` are taken, but the help does not show them.
+/// Adds every setting to a command line; settings that are not in `shown` are hidden from the help.
 pub fn add_to(command: Command, shown: &[&Setting], detail: Detail) -> Command {
     let with_heading = GROUPS.iter().flat_map(|(heading, settings)| settings.iter().map(move |one| (*heading, *one)));
     with_heading.fold(command, |command, (heading, setting)| {
@@ -102,7 +102,7 @@ fn argument(setting: &'static Setting, detail: Detail) -> Arg {
     if let Default::Value(value) = setting.default {
         arg = arg.default_value(value);
     }
-    // Never broken in the middle: people search for the name of a variable.
+    // The note stays on one line, because people search for the name of a variable.
     if detail == Detail::Full && setting.about.len() + notes.len() > HELP_WIDTH {
         notes.replace_range(..1, "\n");
     }

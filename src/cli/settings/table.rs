@@ -1,5 +1,5 @@
-//! The table of settings. Each is written here once: its flag, its environment variable, its default and its meaning. The command line,
-//! the help, the README's table and the error messages are made from it.
+//! The table of settings: flag, environment variable, default and meaning of each. The command line, the help and the
+//! error messages are made from it, and a test compares the README's table with it.
 //!
 //! Order: as in the help and in the README.
 
@@ -10,24 +10,24 @@ pub struct Setting {
     pub flag: &'static str,
     /// The environment variable.
     pub variable: &'static str,
-    /// What stands for the value in the help; `None` for a switch, which may stand alone.
+    /// The placeholder for the value in the help; `None` for a switch, which needs no value.
     pub value: Option<&'static str>,
     /// What it is, in one line.
     pub about: &'static str,
-    /// What counts when it is not set.
+    /// The default.
     pub default: Default,
     /// Whether the summary (`-h`) shows it: few operators set the others.
     pub common: bool,
 }
 
-/// What counts when a setting is not set.
+/// The default of a setting.
 #[derive(Debug)]
 pub enum Default {
     /// Nothing.
     None,
     /// This value.
     Value(&'static str),
-    /// What these words say.
+    /// A default that depends on something else, in words.
     Words(&'static str),
 }
 
@@ -112,7 +112,7 @@ pub const CREDENTIALS: Setting = setting(
     "For gdrive: JSON file of a service_account or authorized_user",
 )
 .common();
-/// Whom a service account acts as.
+/// The user that a service account acts as.
 pub const DRIVE_SUBJECT: Setting =
     setting("drive-subject", "BATCH_EXPORT_DRIVE_SUBJECT", "EMAIL", "User to act as (domain-wide delegation)");
 /// Whether a committed file is locked in Drive.
@@ -124,13 +124,9 @@ pub const DRIVE_LOCK: Setting = setting(
 )
 .or("on");
 /// Base address of Drive.
-pub const DRIVE_URL: Setting = setting(
-    "drive-url",
-    "BATCH_EXPORT_DRIVE_URL",
-    "URL",
-    "Base address of Drive; tests and proxies point it elsewhere",
-)
-.or("https://www.googleapis.com");
+pub const DRIVE_URL: Setting =
+    setting("drive-url", "BATCH_EXPORT_DRIVE_URL", "URL", "Base address of Drive; for tests and gateways")
+        .or("https://www.googleapis.com");
 /// First wait after a failure of Drive.
 pub const DRIVE_BACKOFF: Setting = setting(
     "drive-backoff",
@@ -144,7 +140,7 @@ pub const DRIVE_IDLE: Setting = setting(
     "drive-idle",
     "BATCH_EXPORT_DRIVE_IDLE",
     "DURATION",
-    "Longest silence of Drive before a connection is given up",
+    "Longest silence of Drive before a connection is closed",
 )
 .or("30s");
 /// Bytes per request of an upload.
@@ -193,11 +189,8 @@ pub const INVALID: Setting = setting(
 )
 .or("fail");
 /// Whether an entry of a committed file may be exported again.
-pub const ALLOW_REEXPORT: Setting = switch(
-    "allow-reexport",
-    "BATCH_EXPORT_ALLOW_REEXPORT",
-    "Export an entry again that is in a committed file already",
-);
+pub const ALLOW_REEXPORT: Setting =
+    switch("allow-reexport", "BATCH_EXPORT_ALLOW_REEXPORT", "Export an entry again although it is in a committed file");
 /// Whether debits and credits must agree.
 pub const REQUIRE_BALANCED: Setting =
     switch("require-balanced", "BATCH_EXPORT_REQUIRE_BALANCED", "Refuse a batch whose debits and credits differ");
@@ -231,17 +224,17 @@ pub const NOTIFY_URL: Setting = setting(
     "notify-url",
     "BATCH_EXPORT_NOTIFY_URL",
     "URL",
-    "Webhook that tells people the result; `file:/path` reads it from a file",
+    "Webhook that notifies people of the result; `file:/path` reads it from a file",
 )
 .common();
-/// What the webhook understands.
+/// Message format of the webhook.
 pub const NOTIFY_KIND: Setting = setting(
     "notify-kind",
     "BATCH_EXPORT_NOTIFY_KIND",
     "KIND",
-    "What the webhook understands: discord, slack, json, text, google-chat, teams, telegram or line",
+    "Format of the webhook: discord, slack, json, text, google-chat, teams, telegram or line",
 )
-.or_else("told by its address");
+.or_else("by its address");
 /// Bearer token; a secret.
 pub const NOTIFY_TOKEN: Setting = setting(
     "notify-token",
@@ -249,9 +242,9 @@ pub const NOTIFY_TOKEN: Setting = setting(
     "TOKEN",
     "Bearer token of the webhook (line needs one); `file:/path` reads it from a file",
 );
-/// The chat, where one address serves many.
+/// The chat, for kinds whose one address serves many chats.
 pub const NOTIFY_TO: Setting =
-    setting("notify-to", "BATCH_EXPORT_NOTIFY_TO", "CHAT", "Chat that is told; telegram and line need it");
+    setting("notify-to", "BATCH_EXPORT_NOTIFY_TO", "CHAT", "Chat to notify; telegram and line need it");
 /// Health check; a secret.
 pub const PING_URL: Setting = setting(
     "ping-url",
@@ -260,14 +253,10 @@ pub const PING_URL: Setting = setting(
     "Health check to ping at start and end; `file:/path` reads it from a file",
 )
 .common();
-/// What the health check understands.
-pub const PING_KIND: Setting = setting(
-    "ping-kind",
-    "BATCH_EXPORT_PING_KIND",
-    "KIND",
-    "What the health check understands: healthchecks, plain or kuma",
-)
-.or_else("kuma for its push addresses, else healthchecks");
+/// Protocol of the health check.
+pub const PING_KIND: Setting =
+    setting("ping-kind", "BATCH_EXPORT_PING_KIND", "KIND", "Protocol of the health check: healthchecks, plain or kuma")
+        .or_else("kuma for its push addresses, else healthchecks");
 /// Prometheus textfile.
 pub const METRICS_FILE: Setting =
     setting("metrics-file", "BATCH_EXPORT_METRICS_FILE", "FILE", "Prometheus textfile to write, name ending in .prom");

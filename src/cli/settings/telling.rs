@@ -1,7 +1,6 @@
-//! The settings of those who are told: the webhook, the health check.
+//! The settings of the webhook and of the health check.
 //!
-//! Risk: a webhook that takes each message and shows it to nobody. So a kind that needs a chat is refused without one, here, before
-//! the first batch depends on it.
+//! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat is refused without one, before the first batch depends on it.
 
 use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
@@ -10,7 +9,7 @@ use crate::failure::Failure;
 use crate::plausible::shown_word;
 use crate::secret::Secret;
 
-/// Where people are told.
+/// The webhook of the settings.
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     let url = settings.get(&table::NOTIFY_URL).map(secret_address).transpose()?;
     let kind = settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?;
@@ -21,13 +20,13 @@ pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     let kind = kind.unwrap_or_else(|| NotifyKind::of_host(host));
     if kind.needs_chat() && to.is_none() {
-        let reason = format!("it is not set, and {} has to be told which chat the message is for", kind.name());
+        let reason = format!("it is not set, and {} needs to know the chat", kind.name());
         return Err(Typed { setting: &table::NOTIFY_TO, text: "" }.wrong(reason));
     }
     Ok(Some(Webhook { url, kind, token, to }))
 }
 
-/// Whom to ping.
+/// The health check of the settings.
 pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, Failure> {
     let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
     let kind = settings.get(&table::PING_KIND).map(ping_kind).transpose()?;
@@ -50,11 +49,11 @@ fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
     found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }
 
-/// What a header can carry: visible ASCII.
+/// The token of the webhook: visible ASCII, as a header needs it.
 fn token(typed: Typed<'_>) -> Result<Secret, Failure> {
     let token = Secret::new(from_file(typed)?);
     match !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(token),
-        false => Err(typed.wrong("a token has letters, digits and signs of ASCII, and no blank")),
+        false => Err(typed.wrong("it is not a token of visible ASCII characters without blanks")),
     }
 }

@@ -1,5 +1,4 @@
-//! From the text of the command line and the environment to a validated [`Config`]: the second step, where every mistake gets one
-//! sentence and its next step.
+//! Validates the text of the settings and makes the [`Config`]. Each mistake gets one sentence and its next step.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -21,9 +20,9 @@ use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
 use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token};
 
-/// The shortest lease: below it, the renewals of a healthy run come too late on a busy server.
+/// The shortest lease: with a shorter one, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);
-/// The longest duration: ten years. The arithmetic of times overflows far above it, and no machine waits so long.
+/// The longest duration: ten years, far below the overflow of time arithmetic.
 const DURATION_MAX: Duration = Duration::from_secs(10 * 8766 * 60 * 60);
 /// The longest name of a database or a collection.
 const NAME_BYTES: usize = 120;
@@ -35,10 +34,10 @@ const FIXED_COLLECTIONS: [&str; 2] = ["exportbatchrows", "exportbatchentries"];
 /// Validates every setting.
 ///
 /// # Errors
-/// `configuration`: the first setting that is wrong, its value unless that is a secret, and how to write it.
+/// `configuration`: the first wrong setting, its value unless that may be a secret, and how to write it.
 pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config, Failure> {
     check_forms(settings)?;
-    // What has a default value is always there.
+    // A setting with a default value is always present.
     let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed { setting, text: "" });
     let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
     let switch = |setting| settings.get(setting).map_or(Ok(false), Typed::switch);
@@ -83,17 +82,17 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
     })
 }
 
-/// The form of each value, before anything parses it: what is of another kind is refused without being shown.
+/// Checks the form of each value before anything parses it. A value of another kind is refused and not shown.
 fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
             Some("URI" | "URL") => check_line_end(typed.text),
-            // What is no token must not be sent as one.
+            // Only a value with the form of a token may be sent as one.
             Some("TOKEN") if typed.text.starts_with("file:") || is_a_token(typed.text) && !holds_a_key(typed.text) => {
                 check_line_end(typed.text)
             }
-            // It has braces of its own, and no message shows it.
+            // Not checked here: a file name may have braces, and no message shows it.
             Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
             Some(_) | None => check_word(typed.text),
         };
@@ -129,7 +128,7 @@ impl<'a> Typed<'a> {
         parse(self.text).map_err(|reason| self.wrong(reason))
     }
 
-    /// Greater than zero, and not longer than a machine can wait.
+    /// A duration greater than zero and of at most ten years.
     fn duration(self) -> Result<Duration, Failure> {
         match self.parse_with(duration_of)? {
             Duration::ZERO => Err(self.wrong("it must be greater than zero")),
@@ -159,11 +158,11 @@ impl<'a> Typed<'a> {
 /// A duration as people write it, zero included.
 ///
 /// # Errors
-/// How to write it.
+/// A sentence that says how to write a duration.
 pub fn duration_of(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > DURATION_MAX => {
-            Err(format!("{} is a value that no machine can wait for; write at most 10 years", shown_time(text)))
+            Err(format!("{} is too long; write at most 10 years", shown_time(text)))
         }
         Ok(duration) => Ok(duration),
         Err(_) => Err(format!("{} is not a duration; write it like 1500ms, 30s or 5m", shown_time(text))),
@@ -190,7 +189,7 @@ fn collections(settings: &Settings) -> Result<Collections, Failure> {
     })
 }
 
-/// An encoding that has the characters of the layout's own texts.
+/// An encoding that can write the layout's own texts.
 fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding, Failure> {
     let encoding: Encoding = typed.parse()?;
     let fits = layout.fits(encoding);
@@ -198,7 +197,7 @@ fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding, Failure> {
     Ok(encoding)
 }
 
-/// One path component with the business date in it.
+/// A file name with `{date}` in it.
 fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
     let text = typed.text;
     let dated = text.replace("{date}", "2026-01-18");
@@ -212,7 +211,7 @@ fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
     Ok(text.to_owned())
 }
 
-/// `none`: the first failure already waits for a person.
+/// The delays before the retries; `none` for no retry.
 fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
     if typed.text.trim() == "none" {
         return Ok(Vec::new());
@@ -220,7 +219,7 @@ fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
     typed.text.split(',').map(|delay| Typed { text: delay.trim(), ..typed }.duration()).collect()
 }
 
-/// Registers whatever may be secret in the command line and in the variables that are read, before anything parses them.
+/// Registers everything that may be secret in the command line and in the variables, before anything parses them.
 pub fn conceal_secrets(arguments: &[OsString]) {
     let token = format!("--{}", table::NOTIFY_TOKEN.flag);
     let mut before = String::new();
@@ -315,15 +314,15 @@ fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
     }
 }
 
-/// The proxies, by the rules of the HTTP client, which reads the same variables: the capital letters count before the small ones, and
-/// under a web server none is believed, because there `HTTP_PROXY` is a header that anybody can send.
+/// The proxy variables, by the usual rules of HTTP clients: upper-case names win over lower-case ones, and under a web
+/// server (CGI) none is used, because there `HTTP_PROXY` is a header that anybody can send.
 fn proxies() -> ProxyVariables {
     if environment::raw("REQUEST_METHOD").is_some() {
         return ProxyVariables::default();
     }
     let value = |name: &str| {
         let value = environment::text(name).or_else(|| environment::text(&name.to_lowercase())).unwrap_or_default();
-        // Not by a parser of addresses: `user:password@proxy:3128`, without a scheme, is understood too.
+        // Cut by hand, because `user:password@proxy:3128` without a scheme is allowed too.
         if let Some((user, _)) = value.rsplit_once('@') {
             conceal_user(user.split_once("://").map_or(user, |(_, rest)| rest));
         }
@@ -337,7 +336,7 @@ fn proxies() -> ProxyVariables {
     }
 }
 
-/// A code of the chart of accounts: it is stored with the batch and written into the file.
+/// A code of the chart of accounts. It is stored with the batch and written into the file.
 fn account(typed: Typed<'_>) -> Result<String, Failure> {
     let plain = |c: char| c.is_alphanumeric() || " -_./()*".contains(c);
     match typed.text.len() <= NAME_BYTES && typed.text.chars().all(plain) {
@@ -346,13 +345,13 @@ fn account(typed: Typed<'_>) -> Result<String, Failure> {
     }
 }
 
-/// The address of a person, or what could be one.
+/// A text with the form of an email address.
 fn subject(typed: Typed<'_>) -> Result<String, Failure> {
     let parts: Vec<&str> = typed.text.split('@').collect();
     let plain = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || ":/?#\"'".contains(c));
     match parts.len() == 2 && parts.iter().all(plain) {
         true => Ok(typed.text.to_owned()),
-        false => Err(typed.wrong("it is not the address of a person, like ann@example.com")),
+        false => Err(typed.wrong("it is not an email address like ann@example.com")),
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         .map(|(name, value)| json!({ "name": name, "value": cut(value, 1024), "inline": value.len() <= 40 }))
         .collect();
     json!({
-        // A description may contain @everyone: nobody is to be called by it.
+        // A description may contain @everyone, which must mention nobody.
         "allowed_mentions": { "parse": [] },
         "embeds": [{
             "title": cut(&message.title, 256),

@@ -1,4 +1,4 @@
-//! Plain JSON, for a program of one's own: the result as on stdout, its lists cut.
+//! Plain JSON, for your own program: the result as on stdout, its lists cut.
 //!
 //! `id` names the event: a message that comes twice, because the answer to the first was lost, has the same one.
 

@@ -1,7 +1,6 @@
-//! What each service takes: one file per shape, and their limits in one table.
+//! The message formats of the services: one file per format, and their limits in one table.
 //!
-//! Risk: a service refuses a message that is one character too long or has one key too many, and then nobody is told. So each shape cuts
-//! what may be long (facts, before the title and the next step), and the limits below are those that the services document.
+//! Risk: a service refuses a message that is one character too long or has an unknown key, and then nobody is notified. So each format cuts long texts (facts, before the title and the next step) to the limits that the services document:
 //!
 //! | kind | takes | says that it was taken |
 //! |---|---|---|
@@ -37,7 +36,7 @@ const GOOGLE_CHAT: usize = 4096;
 const TELEGRAM: usize = 4096;
 const LINE: usize = 5000;
 
-/// The message in the shape of a kind, for one chat where the kind needs one.
+/// The message in the format of a kind, with the chat for kinds that need one.
 pub(super) fn body(kind: NotifyKind, message: &Message<'_>, to: &str) -> Value {
     match kind {
         NotifyKind::Discord => discord::body(message),
@@ -56,7 +55,7 @@ pub(super) fn json_schema(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<json::Notice<'_>>()
 }
 
-/// The address that takes the messages, of the one that was set.
+/// The address to send messages to, made from the address of the settings.
 pub(super) fn address(kind: NotifyKind, url: &str) -> String {
     match kind {
         NotifyKind::Telegram => telegram::address(url),
@@ -70,7 +69,7 @@ pub(super) fn address(kind: NotifyKind, url: &str) -> String {
     }
 }
 
-/// At most so many characters, with an ellipsis where something was cut.
+/// The text, cut to this many characters with an ellipsis at the cut.
 fn cut(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! A message as plain text, for the services that know nothing else.
+//! A message as plain text, for services without a richer format.
 
 use super::cut;
 use crate::notify::message::Message;
@@ -8,7 +8,8 @@ const TITLE: usize = 256;
 const FACT: usize = 500;
 const NEXT: usize = 1024;
 
-/// Title, facts and next step, none of which calls anybody, within `limit` UTF-16 code units (at least 2000): facts that do not fit are left out, and that is said.
+/// Title, facts and next step, without mentions, within `limit` UTF-16 code units (at least 2000). Facts that do not
+/// fit are replaced by an ellipsis.
 pub(super) fn text(message: &Message<'_>, limit: usize) -> String {
     let title = cut(&calm(&message.title), TITLE);
     let end = format!("\n\n{}", cut(&calm(&message.next), NEXT));
@@ -27,13 +28,13 @@ pub(super) fn text(message: &Message<'_>, limit: usize) -> String {
     text + &end
 }
 
-/// The text, in which nothing calls anybody: an entry's description may contain `@all` or `<users/all>`.
+/// The text without mentions: an entry's description may contain `@all` or `<users/all>`.
 fn calm(text: &str) -> String {
     let mut calmed = String::with_capacity(text.len());
     let mut before = ' ';
     for character in text.chars() {
         calmed.push(character);
-        // Not in the middle of a word: an address of a mailbox calls nobody.
+        // Not in the middle of a word: an email address mentions nobody.
         if character == '<' || (character == '@' && !before.is_alphanumeric()) {
             calmed.push('\u{200b}');
         }

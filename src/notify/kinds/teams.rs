@@ -1,4 +1,5 @@
-//! An Adaptive Card in an attachment, as the webhooks of Teams' Workflows take it. 28 KiB in all, so facts are cut early.
+//! An Adaptive Card in an attachment, for the webhooks of Teams' Workflows. The limit is 28 KiB in all, so facts are
+//! cut early.
 
 use serde_json::{Value, json};
 

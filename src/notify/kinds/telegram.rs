@@ -1,4 +1,5 @@
-//! A bot of Telegram: the bot is in the address, the chat in each message. Without a parse mode no text becomes markup.
+//! A bot of Telegram. The address names the bot, and each message names the chat. Without a parse mode no text becomes
+//! markup.
 
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ pub(super) fn body(message: &Message<'_>, to: &str) -> Value {
     })
 }
 
-/// `https://api.telegram.org/bot<token>` is what people have; the method is added.
+/// Adds the method to the usual address, `https://api.telegram.org/bot<token>`.
 pub(super) fn address(url: &str) -> String {
     let url = url.trim_end_matches('/');
     if url.ends_with("/sendMessage") { url.to_owned() } else { format!("{url}/sendMessage") }
