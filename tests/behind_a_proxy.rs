@@ -1,7 +1,9 @@
-//! Behind a company's proxy: tokens and files leave by the same way, whatever the credentials, and a proxy that is the trouble is named.
+//! Behind a company's proxy: tokens and files leave by the same way, whatever the credentials, and a failing proxy is
+//! named.
 //!
-//! The token endpoint is `localhost` here and Drive `127.0.0.1`, both with TLS, so that the two can be told apart by what they were
-//! asked through, and by what `NO_PROXY` names. (The sessions of uploads are `localhost` too: the fake knows itself by one name.)
+//! The token endpoint is `localhost` here and Drive `127.0.0.1`, both with TLS, so that the requests to each can be
+//! told apart, and `NO_PROXY` can name one of them. (The sessions of uploads are `localhost` too: the fake knows itself
+//! by one name.)
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `batch-export completions` and `man` are for packagers: they need no setting, and no wrong one stands in their way.
+//! `batch-export completions` and `man` are for packagers: they need no setting, and work with wrong ones too.
 
 use crate::support::command::BatchExport;
 

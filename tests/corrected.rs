@@ -1,4 +1,4 @@
-//! A batch that was refused for its entries goes on by itself once people have corrected them.
+//! A batch that was refused because of its entries continues once people have corrected them; no `unlock` is needed.
 
 use mongodb::bson::{Document, doc};
 

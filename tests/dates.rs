@@ -1,4 +1,4 @@
-//! The right day: dates that cannot be meant, days that are closed by hand, rows that come too late, rows that never come due.
+//! The right day: impossible dates, days that are closed by hand, rows that come too late, rows that never become due.
 
 use mongodb::bson::{DateTime, doc};
 

@@ -1,4 +1,4 @@
-//! `batch-export doctor`: each thing that can be wrong is found and told with its fix, and nothing is left behind.
+//! `batch-export doctor`: each fault is found and reported with its fix, and nothing is left behind.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

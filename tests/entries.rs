@@ -1,7 +1,8 @@
-//! Each kind of entry that must not be exported as it is: refused with its id and everything that is wrong, or held back, never exported
-//! and never a failure of the database; and what looks odd and is good goes out.
+//! Each kind of entry that must not be exported as it is: refused with its id and all its faults, or held back, but
+//! never exported and never a failure of the database; unusual but valid entries are exported.
 //!
-//! Every case is one entry that is good but for its change. All of a layout are in one database: nothing may hide behind another.
+//! Every case is one valid entry with one change. All cases of a layout are in one database: no fault may hide another
+//! one.
 
 use mongodb::bson::{Bson, DateTime, Decimal128, Document, RawDocumentBuf, doc};
 

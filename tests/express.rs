@@ -1,4 +1,5 @@
-//! The `express` file through the real binary: windows-874, two rows per entry, no contra account by guess; the same bytes everywhere.
+//! The `express` file through the real binary: windows-874, two rows per entry, no guessed contra account; the same
+//! bytes on every machine.
 
 use encoding_rs::WINDOWS_874;
 use mongodb::bson::doc;

@@ -1,4 +1,5 @@
-//! `--invalid hold`: the good entries go out, the others are held back with their reason, and none is silently anything.
+//! `--invalid hold`: the valid entries are exported, the others are held back with their reason, and none is skipped
+//! silently.
 
 use std::time::Duration;
 

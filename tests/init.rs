@@ -1,4 +1,4 @@
-//! `batch-export init`: what is missing is made once, and what is in the way is for a person.
+//! `batch-export init`: creates what is missing, and leaves obstacles to a person.
 
 use mongodb::bson::doc;
 

@@ -1,4 +1,5 @@
-//! Who is told what, and that telling never changes the outcome: webhook, health check, metrics, structured log, progress.
+//! Who is notified of what, and that a notification never changes the outcome: webhook, health check, metrics,
+//! structured log, progress.
 
 mod doctor;
 mod kinds;

@@ -321,7 +321,8 @@ fn sha256(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes))
 }
 
-/// Who can write the batch documents can neither remove nor make a file outside of the destination, nor remove one that is not of the batch.
+/// Who can write the batch documents can neither remove nor make a file outside of the destination, nor remove one that
+/// is not of the batch.
 #[test]
 fn ids_from_the_database_are_never_followed() {
     let day = Day::in_directory();

@@ -1,9 +1,10 @@
 //! The commit protocol, explored exhaustively: every interleaving of two or three processes, two overlapping dates, the application, and
 //! a bounded amount of bad luck.
 //!
-//! Several small worlds, each with one kind of trouble, reach further than a large one with a little of each. For each of them: every
-//! property holds in every state, what ought to be possible is reached, and nothing that can happen leaves the work undone. Then each rule
-//! of the protocol is taken out in turn, and the checker must find the harm that the rule prevents.
+//! Several small worlds, each with one kind of failure, reach further than a large one with a few of each. For each of
+//! them: every property holds in every state, what ought to be possible is reached, and nothing that can happen leaves
+//! the work undone. Then each rule of the protocol is taken out in turn, and the checker must find the harm that the
+//! rule prevents.
 
 #[path = "protocol_model/mod.rs"]
 mod model;

@@ -1,8 +1,9 @@
 //! Every command of the README is run: taken from its text, in a situation in which the README says to use it.
 //!
-//! The danger is a command that somebody adds and nobody tries. So each section with commands is walked line by line, in the order of
-//! the page, by the situation of that section; a section without a situation fails, and so does a line that its situation does not
-//! run. A shell reads the lines, as it would the reader's; replaced are only the places, which no test machine has.
+//! Risk: a command that somebody adds and nobody tries. So each section with commands is walked line by line, in the
+//! order of the page, by the situation of that section; a section without a situation fails, and so does a line that
+//! its situation does not run. A shell reads the lines, as it would the reader's; replaced are only the places, which
+//! no test machine has.
 
 mod desk;
 mod laptop;

@@ -1,7 +1,8 @@
 //! The schedules that an operator copies: cron, systemd and Kubernetes each read theirs as we mean it.
 //!
-//! The danger is a schedule that is accepted and wrong: an hour of the wrong zone, a code of ours that an alert does not know, a stop
-//! that cuts a commit short. So the programs concerned are asked themselves, and every number is compared with its source.
+//! Risk: a schedule that is accepted but wrong: an hour of the wrong zone, a code of ours that an alert does not know,
+//! a stop that cuts a commit short. So the programs concerned are asked themselves, and every number is compared with
+//! its source.
 
 use std::collections::BTreeSet;
 use std::fs;

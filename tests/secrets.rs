@@ -1,4 +1,5 @@
-//! No secret leaves, wherever it was put: every secret at every setting, argument and file, in every command, as text and as JSON, at `-vv`.
+//! No secret leaves, wherever it was put: every secret at every setting, argument and file, in every command, as text
+//! and as JSON, at `-vv`.
 //!
 //! Risk: a value in the wrong place. Nobody expects a key where a path belongs, so nothing keeps it out of an error. Everything that leaves
 //! is searched: stdout, stderr, what the webhook and the health check receive, the metrics, and the documents in the database.

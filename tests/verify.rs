@@ -1,4 +1,4 @@
-//! `batch-export verify`: everything that can be off after an export is found, named, and left as it is.
+//! `batch-export verify`: every fault after an export is found, named, and left as it is.
 
 mod indexes;
 

@@ -1,6 +1,7 @@
 //! The command line: the commands and the arguments of each. The settings that all commands share are in [`settings`](super::settings).
 //!
-//! An argument of one command, such as a date, is parsed here, and a wrong one is a bad command line (exit 2). The comments on the items are the help texts: an operator reads each without the others.
+//! An argument of one command, such as a date, is parsed here, and a wrong one is a bad command line (exit 2). The
+//! comments on the items are the help texts: an operator reads each without the others.
 
 use std::path::PathBuf;
 

@@ -1,8 +1,11 @@
 //! `batch-export backfill`: `run` for each business date of a range, in order.
 //!
-//! The order matters: rows that an earlier date leaves are carried over into the next one. So the first failure ends the backfill, and later dates stay as they are.
+//! The order matters: rows that an earlier date leaves are carried over into the next one. So the first failure ends
+//! the backfill, and later dates stay as they are.
 //!
-//! People are notified of each date as by `run`, beside the next pass; metrics follow each date. The health check watches the schedule: it is pinged only for the latest due date, and only when that date was still open. Otherwise a day of last week would count for tonight's run, or raise its alarm.
+//! People are notified of each date as by `run`, beside the next pass; metrics follow each date. The health check
+//! watches the schedule: it is pinged only for the latest due date, and only when that date was still open. Otherwise a
+//! day of last week would count for tonight's run, or raise its alarm.
 
 use std::slice;
 use std::sync::Arc;

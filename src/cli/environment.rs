@@ -1,6 +1,7 @@
 //! The environment variables. Only this file reads them.
 //!
-//! Risk: a setting that is read deep inside the program is in neither the help nor the validation. So every variable is read before the work begins; clippy.toml forbids the functions of the standard library elsewhere.
+//! Risk: a setting that is read deep inside the program is in neither the help nor the validation. So every variable is
+//! read before the work begins; clippy.toml forbids the functions of the standard library elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Reads a layout by the name of a built-in one, or by the path of its file.
 //!
-//! Risk: a secret was given instead of a path, or the file holds one. So a path is shown only when it looks like a path, and a message quotes only short words of the file.
+//! Risk: a secret was given instead of a path, or the file holds one. So a path is shown only when it looks like a
+//! path, and a message quotes only short words of the file.
 
 use std::fs;
 use std::io::Read;

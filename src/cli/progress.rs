@@ -1,6 +1,8 @@
 //! Shows progress on stderr: a bar on a terminal, else a log line every few seconds. Never on stdout.
 //!
-//! It reads the counters in a task of its own, so a slow terminal does not slow the pass. It draws without colours. Risk: two writers on one line of the terminal. So the log writes above the bar through [`Footer`], and one lock protects drawing and clearing.
+//! It reads the counters in a task of its own, so a slow terminal does not slow the pass. It draws without colours.
+//! Risk: two writers on one line of the terminal. So the log writes above the bar through [`Footer`], and one lock
+//! protects drawing and clearing.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

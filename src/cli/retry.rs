@@ -1,6 +1,8 @@
 //! `batch-export retry`: finishes every batch that is due.
 //!
-//! One query finds them: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest cut-off when no batch exists for it, because the database was down or the machine was off. A batch that a live run holds is not due.
+//! One query finds them: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest
+//! cut-off when no batch exists for it, because the database was down or the machine was off. A batch that a live run
+//! holds is not due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

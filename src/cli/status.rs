@@ -1,6 +1,8 @@
 //! `batch-export status`: what happened per business date, and whether anything needs attention.
 //!
-//! Risk: a day without a batch does not show. So every business date from the first batch to the latest cut-off has a line, also when nothing happened. `--check` also counts unfinished batches that are older than the table. The client's clock decides which cut-offs have passed; the database's clock decides about leases and back-off.
+//! Risk: a day without a batch does not show. So every business date from the first batch to the latest cut-off has a
+//! line, also when nothing happened. `--check` also counts unfinished batches that are older than the table. The
+//! client's clock decides which cut-offs have passed; the database's clock decides about leases and back-off.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,6 +1,8 @@
 //! `batch-export unlock`: a person takes a batch from its holder, or gives it new attempts.
 //!
-//! Risk: a person takes a batch from a live run. The fence makes that safe (the old holder can write nothing more, and ends with 25), but the work of that run is lost. So a live run keeps its batch unless `--force` is given, and the holder is always shown. The database's clock decides whether a lease has run out.
+//! Risk: a person takes a batch from a live run. The fence makes that safe (the old holder can write nothing more, and
+//! ends with 25), but the work of that run is lost. So a live run keeps its batch unless `--force` is given, and the
+//! holder is always shown. The database's clock decides whether a lease has run out.
 
 use std::fmt::Write as _;
 

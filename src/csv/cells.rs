@@ -1,6 +1,7 @@
 //! The cells of the rows of one entry, staged because even the last cell may refuse the entry.
 //!
-//! Each kind of cell has its own method, and the kind decides the treatment: text is guarded and encoded, codes are encoded, and figures and dates are generated ASCII. So a text column cannot miss the guard.
+//! Each kind of cell has its own method, and the kind decides the treatment: text is guarded and encoded, codes are
+//! encoded, and figures and dates are generated ASCII. So a text column cannot miss the guard.
 
 use std::io::Write;
 

@@ -3,7 +3,9 @@
 //! Pure over [`io::Write`] and [`io::Read`]: no clock, no environment, no locale, so the same entries give the same bytes on any
 //! machine.
 //!
-//! Risk: half an entry in the file, because a cell that cannot be written is found only while its row is made. So all rows of an entry are staged first ([`cells`]), and written only when all of them are good. A refused entry leaves no byte and uses no number.
+//! Risk: half an entry in the file, because a cell that cannot be written is found only while its row is made. So all
+//! rows of an entry are staged first ([`cells`]), and written only when all of them are good. A refused entry leaves no
+//! byte and uses no number.
 //!
 //! A layout becomes a [`plan`] once per file, and writing a row is a walk over it that allocates nothing.
 //!

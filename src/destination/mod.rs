@@ -1,6 +1,8 @@
 //! Where the file goes: a Google Drive folder, or a directory.
 //!
-//! Both obey one rule, on which exactly-once rests: a file is written once. The content of an id never changes; a wrong file is voided and replaced by a file under another id. The pass decides; a destination only looks, creates, seals and discards, one of them per call.
+//! Both obey one rule, on which exactly-once rests: a file is written once. The content of an id never changes; a wrong
+//! file is voided and replaced by a file under another id. The pass decides; a destination only looks, creates, seals
+//! and discards, one of them per call.
 //!
 //! Code outside of this folder does not ask which kind of destination it has, only what the destination can do.
 

@@ -1,6 +1,8 @@
 //! The owner that a file names itself, and the check that it must pass before it may be discarded.
 //!
-//! The batch document alone cannot name the owner: a database that was copied or restored from a backup knows less than the destination. So each file carries the installation that stored it and, once it is committed, its batch number: as properties on Drive, as an extended attribute in a directory.
+//! The batch document alone cannot name the owner: a database that was copied or restored from a backup knows less than
+//! the destination. So each file carries the installation that stored it and, once it is committed, its batch number:
+//! as properties on Drive, as an extended attribute in a directory.
 //!
 //! Risk: a file that names no owner is taken for our own. So a missing name is never a reason to remove a file.
 

@@ -1,6 +1,7 @@
 //! HTTP: the one client that Drive, tokens, webhooks and pings share, and the reason of a failed request.
 //!
-//! Risk: an address may be a secret, and errors of the library contain it. So the address is removed from every error, and messages name only the host and the proxy.
+//! Risk: an address may be a secret, and errors of the library contain it. So the address is removed from every error,
+//! and messages name only the host and the proxy.
 
 pub mod proxy;
 

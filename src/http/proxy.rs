@@ -1,6 +1,9 @@
 //! Proxies: which proxy a request takes, and its name in messages.
 //!
-//! Risk: two libraries choose differently. Drive's requests go through the proxy, the request for a token does not, and the run fails on a machine on which a browser works. So one matcher (of hyper-util, which reqwest uses too) decides for both, and for their messages. A password may have any character: it is encoded before anything parses the address, so that no part of it is taken for the host.
+//! Risk: two libraries choose differently. Drive's requests go through the proxy, the request for a token does not, and
+//! the run fails on a machine on which a browser works. So one matcher (of hyper-util, which reqwest uses too) decides
+//! for both, and for their messages. A password may have any character: it is encoded before anything parses the
+//! address, so that no part of it is taken for the host.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

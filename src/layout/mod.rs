@@ -3,7 +3,9 @@
 //! A layout is a TOML file with a closed vocabulary ([`parse`]): no expressions, no conditions, no templates. The built-in layouts are
 //! such files, compiled in.
 //!
-//! Risk: a layout that means something else than its author thinks. So every key and value is checked, unknown ones are refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each batch and read back by the same parser.
+//! Risk: a layout that means something else than its author thinks. So every key and value is checked, unknown ones are
+//! refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each batch and read back
+//! by the same parser.
 
 mod columns;
 mod date_format;

@@ -1,6 +1,7 @@
 //! Reads a table of a TOML file with a closed vocabulary. Every error is kept with its line, and reading continues.
 //!
-//! Risk: the file is not a layout but a secret key that was given by mistake. So a message quotes only short printable words, and never uses the TOML library's own rendering, which shows the whole line.
+//! Risk: the file is not a layout but a secret key that was given by mistake. So a message quotes only short printable
+//! words, and never uses the TOML library's own rendering, which shows the whole line.
 
 use std::cell::RefCell;
 

@@ -1,6 +1,7 @@
 //! Characters that a cell must not hold, and their names in messages.
 //!
-//! Risk: an invisible character. So a message names each by its number, its Unicode name and the text before it, and no message carries a control character to a terminal.
+//! Risk: an invisible character. So a message names each by its number, its Unicode name and the text before it, and no
+//! message carries a control character to a terminal.
 
 use std::fmt::Write;
 

@@ -1,8 +1,12 @@
 //! Metrics for Prometheus: a textfile for node_exporter, or a Pushgateway for pods, which leave no file behind.
 //!
-//! The metrics of the last success stay when a later run fails, and when an earlier business date is completed afterwards. The most important alert is "the newest completed day is too old", and a backfill of past days must not silence it. A day that is completed early must not silence it either: its cut-off has not come yet, so the present time counts instead.
+//! The metrics of the last success stay when a later run fails, and when an earlier business date is completed
+//! afterwards. The most important alert is "the newest completed day is too old", and a backfill of past days must not
+//! silence it. A day that is completed early must not silence it either: its cut-off has not come yet, so the present
+//! time counts instead.
 //!
-//! The file is written under a temporary name and renamed, so that no half file is scraped. Metrics that this run does not write stay in the file. A Pushgateway behaves the same: a POST replaces only the metrics that it names.
+//! The file is written under a temporary name and renamed, so that no half file is scraped. Metrics that this run does
+//! not write stay in the file. A Pushgateway behaves the same: a POST replaces only the metrics that it names.
 
 use std::fmt::Write as _;
 use std::fs::Permissions;

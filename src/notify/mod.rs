@@ -1,8 +1,13 @@
 //! Notifications: people through a webhook, a health check, and a metrics collector.
 //!
-//! Risk: a notification changes the outcome of the export. So notifications run after the commit, beside the work or after the result is printed, within a time limit, and their failures are only logged: neither the exit code nor stdout depends on them. The ping of the start, and the messages of a backfill's earlier dates, run beside the pass and never delay it.
+//! Risk: a notification changes the outcome of the export. So notifications run after the commit, beside the work or
+//! after the result is printed, within a time limit, and their failures are only logged: neither the exit code nor
+//! stdout depends on them. The ping of the start, and the messages of a backfill's earlier dates, run beside the pass
+//! and never delay it.
 //!
-//! People are notified of a commit, a failed attempt, an interruption, and the last retry. They are not notified when nothing was due, when the batch was completed before, when another run holds it, when a batch is still exhausted (only once, when it becomes exhausted), or when a `retry` finds no database: the health check reports that.
+//! People are notified of a commit, a failed attempt, an interruption, and the last retry. They are not notified when
+//! nothing was due, when the batch was completed before, when another run holds it, when a batch is still exhausted
+//! (only once, when it becomes exhausted), or when a `retry` finds no database: the health check reports that.
 
 mod kinds;
 mod message;

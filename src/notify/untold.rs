@@ -1,6 +1,7 @@
 //! A notification that an earlier invocation could not deliver, made from the batch document.
 //!
-//! The document has less than the result of the pass: refused and held entries are only in the result and the log of that pass. It has what people need: the event, the totals, the file, the reason, and the next step.
+//! The document has less than the result of the pass: refused and held entries are only in the result and the log of
+//! that pass. It has what people need: the event, the totals, the file, the reason, and the next step.
 
 use super::message::Message;
 use super::webhook;

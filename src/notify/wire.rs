@@ -1,6 +1,7 @@
 //! Sends the requests of notifications: few tries, short limits, and no address in any message, because addresses are secrets.
 //!
-//! Risk: a receiver asks for a pause, and blocks a sender that ignores it. So a requested wait is kept if everything stays within [`IN_ALL`]; otherwise the next `retry` sends.
+//! Risk: a receiver asks for a pause, and blocks a sender that ignores it. So a requested wait is kept if everything
+//! stays within [`IN_ALL`]; otherwise the next `retry` sends.
 
 use std::time::Duration;
 

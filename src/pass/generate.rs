@@ -1,8 +1,10 @@
 //! The second stage: writes everything that is due at one snapshot into a spool file.
 //!
-//! Each due row is joined with its entry, which is exported, held back or refused. Entries are fetched while the search for rows still goes on, which saves a third of the time of a large day.
+//! Each due row is joined with its entry, which is exported, held back or refused. Entries are fetched while the search
+//! for rows still goes on, which saves a third of the time of a large day.
 //!
-//! Risk: the file is half written when the search finds a row that belongs further up, or a second row for the same entry. Then the file is discarded and generated again at the same snapshot, from all the rows.
+//! Risk: the file is half written when the search finds a row that belongs further up, or a second row for the same
+//! entry. Then the file is discarded and generated again at the same snapshot, from all the rows.
 //!
 //! The stage has a time limit and can be dropped at any chunk; its spool file is then removed.
 

@@ -1,6 +1,9 @@
 //! Decides whether this pass may adopt or void a file that it finds at the destination, from the owner that the file itself names.
 //!
-//! Risk: the database was restored from a backup, or copied, and takes a committed file for a leftover of an earlier attempt. So every stored file names its installation, and a sealed file its batch number. A file of another installation, and a file that was committed under another number, is never touched. A doubtful case ends the attempt with 31, and nothing is changed.
+//! Risk: the database was restored from a backup, or copied, and takes a committed file for a leftover of an earlier
+//! attempt. So every stored file names its installation, and a sealed file its batch number. A file of another
+//! installation, and a file that was committed under another number, is never touched. A doubtful case ends the attempt
+//! with 31, and nothing is changed.
 
 use super::Pass;
 use crate::batch::{Batch, FileFacts};

@@ -76,7 +76,8 @@ impl Pass<'_> {
 
     /// Marks the pieces that are left, and completes the batch. `false` when another run completed it.
     ///
-    /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the server aborts it, which takes a minute.
+    /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the
+    /// server aborts it, which takes a minute.
     async fn finish_marking(&self, id: BatchId) -> Result<bool, Failure> {
         self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id)).await
     }

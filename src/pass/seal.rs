@@ -1,6 +1,8 @@
 //! Seals a committed file: writes its batch number on the file, and protects the file from changes where the destination can.
 //!
-//! The file is sealed after the commit, because the number is known only then; and at once, because a copy of the database could take an unsealed file for a leftover. A failure here never changes the outcome of a pass: the batch is committed, and `retry` seals the file.
+//! The file is sealed after the commit, because the number is known only then; and at once, because a copy of the
+//! database could take an unsealed file for a leftover. A failure here never changes the outcome of a pass: the batch
+//! is committed, and `retry` seals the file.
 
 use std::time::Duration;
 

@@ -1,6 +1,9 @@
 //! The third stage: stores the spool file at the destination, once, under an id that was written into the database before.
 //!
-//! The stage looks first, then records its decision, then acts. The name must be free or of this installation ([`super::ownership`]). A file that is there already is adopted when its content is the same, and voided when it is not; when the content cannot be read, the attempt fails. Each decision is a fenced write in the database before it is an action at the destination, so a run that lost its lease stops before it touches anything.
+//! The stage looks first, then records its decision, then acts. The name must be free or of this installation
+//! ([`super::ownership`]). A file that is there already is adopted when its content is the same, and voided when it is
+//! not; when the content cannot be read, the attempt fails. Each decision is a fenced write in the database before it
+//! is an action at the destination, so a run that lost its lease stops before it touches anything.
 
 use std::time::Duration;
 
@@ -22,8 +25,9 @@ use crate::store::Claim;
 const ROUNDS: u32 = 5;
 
 impl Pass<'_> {
-    /// Stores the spool file at the destination, or adopts what an earlier attempt stored. Returns the manifest of the stored file, with its
-    /// id and link. The batch document is as it was last written under this claim, and is kept so.
+    /// Stores the spool file at the destination, or adopts what an earlier attempt stored. Returns the manifest of the
+    /// stored file, with its id and link. The batch document is as it was last written under this claim, and is kept
+    /// so.
     pub(super) async fn upload(
         &self,
         lease: &Lease,

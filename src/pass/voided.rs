@@ -1,6 +1,9 @@
 //! Voided files: recorded in the database first, moved to the trash afterwards, and listed until they are in the trash.
 //!
-//! A file is discarded at its own destination, which may differ from the destination of the settings. On Drive a voided id stays voided, so any run may trash it at any time. In a directory all ids of a batch share one file name, and only the checksum tells them apart; so there a file is discarded under the directory's lock, and never when its checksum is the official one. A sealed file is never discarded, whatever the database says.
+//! A file is discarded at its own destination, which may differ from the destination of the settings. On Drive a voided
+//! id stays voided, so any run may trash it at any time. In a directory all ids of a batch share one file name, and
+//! only the checksum tells them apart; so there a file is discarded under the directory's lock, and never when its
+//! checksum is the official one. A sealed file is never discarded, whatever the database says.
 
 use std::time::Duration;
 

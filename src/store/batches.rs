@@ -65,7 +65,8 @@ pub struct Overview {
 impl Store {
     /// Extends the lease; allowed until another run acquires the batch, even when the lease ran out.
     ///
-    /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the state after that commit. `None` when the batch is held under another fence or no longer held.
+    /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the
+    /// state after that commit. `None` when the batch is held under another fence or no longer held.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,6 +1,8 @@
 //! The checks of the database for `doctor`. They leave nothing behind.
 //!
-//! Risk: a check disturbs another run, or changes an entry. So the rights to write are tried inside a transaction that is always aborted, on documents that nobody uses. The majority is checked by an update that matches nothing; the server waits for the majority all the same.
+//! Risk: a check disturbs another run, or changes an entry. So the rights to write are tried inside a transaction that
+//! is always aborted, on documents that nobody uses. The majority is checked by an update that matches nothing; the
+//! server waits for the majority all the same.
 
 use std::time::Duration;
 

@@ -1,6 +1,9 @@
-//! The deployment that a server belongs to, and whether it has what a run needs: transactions and snapshot reads need a replica set or mongos.
+//! The deployment that a server belongs to, and whether it has what a run needs: transactions and snapshot reads need a
+//! replica set or mongos.
 //!
-//! Risk: a message that sends people the wrong way. A server that was started with `--replSet` but never initiated is not standalone; it lacks one command. The driver does not use such a server and reports that no server was found. So when no server is found, each host of the URI is asked once more, directly.
+//! Risk: a message that sends people the wrong way. A server that was started with `--replSet` but never initiated is
+//! not standalone; it lacks one command. The driver does not use such a server and reports that no server was found. So
+//! when no server is found, each host of the URI is asked once more, directly.
 
 use std::time::Duration;
 

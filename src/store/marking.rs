@@ -1,8 +1,14 @@
 //! Marking the rows of a large batch, after its commit point, one piece of its row list at a time.
 //!
-//! The content is committed, so nothing is decided here and nobody has to hold the batch. The transaction that marks the rows of a piece and records its entries also removes the piece from the list. So each piece is marked once, also when several processes mark at the same time, and the transaction of a paused process fails. Fence and lease are not needed, and the list itself is the record of progress. The last step checks that no piece is left, completes the batch and frees the ledger.
+//! The content is committed, so nothing is decided here and nobody has to hold the batch. The transaction that marks
+//! the rows of a piece and records its entries also removes the piece from the list. So each piece is marked once, also
+//! when several processes mark at the same time, and the transaction of a paused process fails. Fence and lease are not
+//! needed, and the list itself is the record of progress. The last step checks that no piece is left, completes the
+//! batch and frees the ledger.
 //!
-//! Risk: rows that the application changed after the commit. Their entries are in the file and are recorded. A row with another status keeps that status and gets the batch's id. A row that now names another entry, or whose `metadata` cannot take a mark, stays as it is. Both kinds are listed in the batch document.
+//! Risk: rows that the application changed after the commit. Their entries are in the file and are recorded. A row with
+//! another status keeps that status and gets the batch's id. A row that now names another entry, or whose `metadata`
+//! cannot take a mark, stays as it is. Both kinds are listed in the batch document.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

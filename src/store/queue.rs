@@ -1,6 +1,7 @@
 //! Counts rows of the queue that no pass exports: rows that came too late for their batch, and rows that will never become due.
 //!
-//! `status`, `doctor` and a run over a completed day use these counts. Each count is one command, served by the application's index on `status` and `scheduledFor`.
+//! `status`, `doctor` and a run over a completed day use these counts. Each count is one command, served by the
+//! application's index on `status` and `scheduledFor`.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mongodb::bson::{Document, doc};

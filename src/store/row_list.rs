@@ -1,8 +1,12 @@
 //! The row list of a large batch: which rows its file holds, for the marking after the commit point.
 //!
-//! The list is stored before the commit, in pieces that one transaction each can mark, so that a run after a crash marks exactly the rows of the committed file without generating it again. It has 24 bytes per row: the ids of the row and its entry. The pieces are sorted by row id: the order of marking does not matter, and neighbouring rows are marked faster.
+//! The list is stored before the commit, in pieces that one transaction each can mark, so that a run after a crash
+//! marks exactly the rows of the committed file without generating it again. It has 24 bytes per row: the ids of the
+//! row and its entry. The pieces are sorted by row id: the order of marking does not matter, and neighbouring rows are
+//! marked faster.
 //!
-//! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces left from a list that was lost.
+//! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces
+//! left from a list that was lost.
 
 use std::time::Duration;
 
@@ -40,7 +44,8 @@ struct Part<'a> {
 impl Store {
     /// Stores the list of these rows in place of every list of this fence and earlier ones. `false` when the claim is lost.
     ///
-    /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the batch was completed, and nobody would remove it.
+    /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the
+    /// batch was completed, and nobody would remove it.
     ///
     /// # Errors
     /// When the database fails.

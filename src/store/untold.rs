@@ -1,6 +1,8 @@
 //! Events whose notification has not been delivered: stored in the update that changes the state, and removed after delivery.
 //!
-//! Risk: a process dies between its commit and its notification, or the network of the webhook is down. The next `retry` finds and delivers what is left. Each change of state replaces an older event, because people need the newest one.
+//! Risk: a process dies between its commit and its notification, or the network of the webhook is down. The next
+//! `retry` finds and delivers what is left. Each change of state replaces an older event, because people need the
+//! newest one.
 
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;

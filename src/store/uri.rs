@@ -1,6 +1,8 @@
 //! The connection string, usually the one of the application, which was written for another driver.
 //!
-//! Risk: the driver refuses an option that it does not know, and quotes the text that it cannot parse, even a password. So the form of the string is checked here first: a fault is named but not shown, and options that only other drivers know are left out. Order: the user, then the options, then the files that they name, from left to right.
+//! Risk: the driver refuses an option that it does not know, and quotes the text that it cannot parse, even a password.
+//! So the form of the string is checked here first: a fault is named but not shown, and options that only other drivers
+//! know are left out. Order: the user, then the options, then the files that they name, from left to right.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The numbers and the chain of all batches: what shows that one of them was taken away or altered.
+//! Checks the numbers and the chain of checksums of all batches, which show that a batch was removed or changed.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn named(log: &[LogFacts], number: i64) -> &str {
     log.iter().find(|entry| entry.number == Some(number)).map_or("", |entry| &entry.batch)
 }
 
-/// Each log names the checksum of the one before it, and the ledger that of the last.
+/// Each log entry names the checksum of the file before it, and the ledger names the last one.
 fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
     let mut previous: Option<&LogFacts> = None;
     for number in 1..=ledger.number {
@@ -54,7 +54,7 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
             previous = None;
             continue;
         };
-        // Behind a gap there is nothing to compare with; the gap itself is reported.
+        // After a gap there is nothing to compare with; the gap itself is reported.
         let expected = previous.map(|previous| previous.file.sha256.as_str());
         if (number == 1 || previous.is_some()) && entry.previous_sha256.as_deref() != expected {
             let message = format!("the ExportLog number {number} does not continue number {}", number - 1);

@@ -1,4 +1,4 @@
-//! The file at the destination: its bytes, its totals, and the files beside it.
+//! Checks the file at the destination: its bytes, its totals, and other files of the batch.
 
 use std::io;
 
@@ -68,7 +68,7 @@ impl Verification<'_> {
         Ok((content.digests().sha256 == file.sha256).then_some(content))
     }
 
-    /// Files of the batch that should not be there, and whether the official one is in the trash.
+    /// Reports files of the batch that should not exist, and an official file that is in the trash.
     pub(super) async fn check_copies(
         &self,
         batch: &Batch,
@@ -101,7 +101,7 @@ impl Verification<'_> {
             }
         }
         let Some(file) = official else { return Ok(()) };
-        // It may have been moved to another folder, where the list does not show it.
+        // The file may have been moved to another folder and trashed there, where the list does not show it.
         let trashed = match listed.iter().find(|listed| Some(&*listed.id) == own_id) {
             Some(listed) => listed.trashed,
             None => place.is_trashed(&file.id).await?,
@@ -120,11 +120,12 @@ impl Verification<'_> {
     pub(super) fn spool_failed(&self, error: &io::Error) -> Failure {
         let folder = self.config.spool_dir.display();
         Failure::configuration(format!("a temporary file in {folder} cannot be used: {error}"))
-            .next("free space there, or set BATCH_EXPORT_SPOOL_DIR to a private folder with room for the file")
+            .next("free space there, or set --spool-dir to a private folder with room for the file")
     }
 }
 
-/// What is wrong with a live file beside the batch's own. Only what is certainly void is to be removed.
+/// What is wrong with a live file beside the batch's own. The message asks to remove a file only when it is certainly
+/// voided.
 fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(Kind, String)> {
     let called = format!("{} ({})", file.name, file.id);
     if let Some(voided) = batch.voided.iter().find(|voided| voided.id == file.id) {
@@ -136,7 +137,7 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
         Some(other) if Some(other) != installation && file.name != name => None,
         Some(other) if Some(other) != installation => {
             let message = format!(
-                "{called} is not ours: {}; leave it, and use a folder or a --file-name of its own",
+                "{called} is not ours: {}; leave it, and use another folder or another --file-name",
                 file.owner.text()
             );
             Some((Kind::ForeignFile, message))

@@ -1,7 +1,7 @@
-//! `verify`: is what was exported still what the records say, and do the records agree with each other?
+//! `verify`: checks that the exported files still match the records, and that the records agree with each other.
 //!
-//! It reads the file back from the destination and trusts nothing that was remembered about it. It changes nothing anywhere. An error on
-//! the way (no database, no destination) is not a finding: then nothing can be said, and the command fails with its code.
+//! It reads the file back from the destination, relies on no earlier result, and changes nothing. An error on the way
+//! (no database, no destination) is not a finding: the command then fails with that error's code.
 
 mod chain;
 mod compare;
@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
 
-/// What can be off.
+/// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -37,7 +37,7 @@ pub enum Kind {
     Totals,
     /// The ExportLog is missing, double, or says something else.
     Log,
-    /// The marked rows are not those of the file.
+    /// The marked rows and the file disagree.
     Rows,
     /// An entry was changed after its export.
     Edited,
@@ -89,18 +89,18 @@ impl Kind {
     }
 }
 
-/// Something that is off.
+/// A problem that was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Problem {
     /// The batch it concerns.
     pub batch: String,
-    /// What kind it is of.
+    /// Its kind.
     pub kind: Kind,
-    /// What is off, and what to do, for a person.
+    /// What is wrong, and what to do, for a person.
     pub message: String,
 }
 
-/// A batch that was looked at.
+/// A checked batch.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Checked {
     /// `batch_2026-01-18`.
@@ -120,12 +120,12 @@ pub struct Checked {
     pub settings: &'static str,
 }
 
-/// What was looked at, and what was found.
+/// The checked batches, and the problems that were found.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     /// The batches, oldest first.
     pub checked: Vec<Checked>,
-    /// What is off, in the order in which it was found.
+    /// The problems, in the order in which they were found.
     pub problems: Vec<Problem>,
 }
 
@@ -135,7 +135,7 @@ impl Findings {
     }
 }
 
-/// What a verification works with.
+/// A verification.
 pub struct Verification<'a> {
     /// The settings; layout, encoding and contra account count only for batches that have none stored.
     pub config: &'a Config,
@@ -146,7 +146,7 @@ pub struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    /// Looks at these batches, and at the numbers and the chain of all.
+    /// Checks these batches, and the numbers and the chain of all batches.
     ///
     /// # Errors
     /// When the database, the destination or the spool folder fails.
@@ -227,7 +227,7 @@ fn checked(batch: &Batch) -> Checked {
     }
 }
 
-/// The log says what the batch document says, once.
+/// Checks that the log has the batch once, with the facts of the batch document.
 fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     let [entry] = log else {
         let message = format!("{} ExportLogs of this batch exist, not one", log.len());

@@ -13,7 +13,7 @@ use crate::id::Id;
 use crate::spool::Spool;
 use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
 
-/// What has to be done about an entry that the accountant's books have otherwise.
+/// The next step for an entry that differs from its line in the accountant's books.
 const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
 
 impl Verification<'_> {
@@ -59,7 +59,8 @@ impl Verification<'_> {
         if sha256 == file.sha256 || changes > 0 || entries.len() as u64 != file.entries {
             return Ok(());
         }
-        // Not a word of an edit: settings of another format would be reversed in somebody's books.
+        // This does not say "edited": with settings of another format, somebody would reverse correct lines in the
+        // books.
         let message = match content {
             None => {
                 "the entries as they are now do not give the committed file: either some were edited, or --format, --encoding or \
@@ -109,7 +110,7 @@ impl Verification<'_> {
     }
 }
 
-/// The entries that the file names are those of the rows.
+/// Checks that the file and the rows name the same entries.
 fn check_ids(batch: &Batch, mut rows: Vec<Id>, ids: &[Id], findings: &mut Findings) {
     let mut ids = ids.to_vec();
     ids.sort_unstable();

@@ -1,4 +1,4 @@
-//! Many at once: the same date, overlapping dates.
+//! Many runs at once: the same date, overlapping dates.
 
 use mongodb::bson::doc;
 

@@ -1,8 +1,8 @@
 //! The matrix: stop point x what happens there x what follows, each cell with a database and a Drive of its own.
 //!
-//! Every point of a plain batch meets every kind of trouble; in one that is marked in steps they take turns, as does what follows.
-//! After each cell the guarantees are checked at once, and after recovery that nothing is left over and every entry is in the files as
-//! if nothing had happened.
+//! Every point of a plain batch meets every kind of failure; a batch that is marked in steps meets them in turn, and so
+//! do the reruns. After each cell the guarantees are checked at once, and after recovery that nothing is left over and
+//! every entry is in the files as if nothing had happened.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! What is believed when the commit is answered with trouble, or not at all.
+//! The outcome of a commit that is answered with an error, or not at all.
 
 use std::time::Duration;
 

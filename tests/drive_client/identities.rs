@@ -1,4 +1,4 @@
-//! Whose credentials they are, what each may do, and the words for what it may not.
+//! The kinds of credentials, what each may do, and the message for what it may not do.
 
 use batch_export::destination::DestinationError;
 use batch_export::destination::drive::{Drive, DriveSettings, FolderState};

@@ -1,7 +1,7 @@
-//! What a person is told to do: each refusal that needs another act than its neighbours, in the words that belong to it.
+//! The next step after each refusal: refusals that need different acts have different advice.
 //!
-//! Risk: a wrong next step costs an operator an hour at night, and somebody else's name on the phone. So every row names the answer as
-//! Google gives it, and words that only the right advice has.
+//! Risk: a wrong next step costs an operator an hour at night. So every row names the answer as Google gives it, and
+//! words that only the right advice has.
 
 use serde_json::json;
 

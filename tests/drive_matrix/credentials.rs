@@ -1,5 +1,5 @@
-//! As whom, and into which folder: each kind of credentials lands the file where it may; where it may not, the message tells the cases
-//! apart, and the very next `retry` with the advice taken lands it.
+//! Accounts and folders: each kind of credentials stores the file where it may. Where it may not, the message tells the
+//! cases apart, and the next `retry` after the advice was followed stores the file.
 
 use super::{check_failed, check_no_secret, check_result, outspoken};
 use crate::support::command::{BatchExport, told};

@@ -1,4 +1,5 @@
-//! No secret is told: not in the log at its most talkative, not in the result, not in a document, and not when a server says it to us.
+//! No secret is shown: not in the log at its highest level, not in the result, not in a document, and not when a server
+//! says it to us.
 //!
 //! Every cell of the matrix is searched too; here are the text format, the other credentials, and servers that echo what they got.
 

@@ -110,7 +110,12 @@ fn a_relay_that_answers_302_after_its_work_has_told_people() {
         );
         seed_day(&day.db, DATE, 1);
         let finished = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind).run().expect_code(0);
-        assert_eq!(finished.stderr.contains("the webhook was notified: it answered 302"), told, "{}", finished.report());
+        assert_eq!(
+            finished.stderr.contains("the webhook was notified: it answered 302"),
+            told,
+            "{}",
+            finished.report()
+        );
         assert_eq!(finished.stderr.contains("the webhook was not notified"), !told, "{}", finished.report());
         assert_eq!(people.posted().len(), 1);
     }

@@ -103,7 +103,8 @@ fn a_batch_whose_last_attempt_crashed_is_told_as_exhausted() {
 
 #[test]
 fn a_kill_after_the_commit_leaves_nobody_untold() {
-    // The first update that names it is that of the commit. Before the message, with the message sent and its answer lost, and with the answer there and nothing noted yet.
+    // The first update that names it is that of the commit. Before the message, with the message sent and its answer
+    // lost, and with the answer there and nothing noted yet.
     let removal =
         || On::command("update").collection(BATCHES).matching(|command| command.to_string().contains("untold")).nth(2);
     let points = [

@@ -1,4 +1,4 @@
-//! A committed file carries its number, and `retry` makes good what is missing.
+//! A committed file carries its number, and `retry` writes a number that is missing.
 
 use super::*;
 use crate::support::day::Place;

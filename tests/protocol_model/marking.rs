@@ -1,8 +1,9 @@
 //! The marking of a large batch after its commit point, piece by piece.
 //!
-//! No fence, no lease and no record of progress guard it. The content is committed, so every marker does the same; a piece is deleted by the
-//! transaction that marks it, so it is marked once; and the final transaction looks for pieces that are left. Two markers of one
-//! process are two holders here, which is more than the product does: they also die apart.
+//! No fence, no lease and no record of progress guard it. The content is committed, so every marker does the same; a
+//! piece is deleted by the transaction that marks it, so it is marked once; and the final transaction looks for pieces
+//! that are left. Two markers of one process are two holders here, which is more than the product does: they also die
+//! apart.
 
 use super::content::Line;
 use super::state::{At, Batch, Database, Holder, Phase, Status};

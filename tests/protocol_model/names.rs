@@ -1,4 +1,4 @@
-//! Whose a name is: the look into the folder before anything is stored or adopted.
+//! The owner of a name: the folder is searched before anything is stored or adopted.
 //!
 //! The database cannot tell what another state of it, or another installation, put into the folder. The file's properties can. A file
 //! that is ours to the byte is adopted; before any other one the pass stops, and decides nothing.

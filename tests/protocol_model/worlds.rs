@@ -1,4 +1,4 @@
-//! The worlds that are explored: what exists in each, and what trouble it has.
+//! The worlds that are explored: what exists in each, and which failures happen in it.
 
 use super::Queued::{AtOnce, Late};
 use super::{Bounds, Due, Trouble};

@@ -1,10 +1,11 @@
 //! The machine in front of the reader who sets up a server: a shell whose keyboard the test has, a browser, and an `ssh` to that server.
 //!
-//! The danger is a tunnel that nobody would miss: on one machine the browser reaches the program's port without it. So the laptop is a
-//! network of its own, in which nothing but its own `ssh` listens, and the server, a real `sshd`, is in that of the tests, where the fake
-//! Drive is. No network joins the two: `ssh` comes over a socket in the file system, as it could come through any other proxy. Each
-//! machine has one account, whose home is a folder of the test, so nobody's keys and settings count. All of this is namespaces
-//! that need no rights; each machine has its own processes, and all of them go with its first one, however the test ends.
+//! Risk: a tunnel that nobody would miss: on one machine the browser reaches the program's port without it. So the
+//! laptop is a network of its own, in which nothing but its own `ssh` listens, and the server, a real `sshd`, is in
+//! that of the tests, where the fake Drive is. No network joins the two: `ssh` comes over a socket in the file system,
+//! as it could come through any other proxy. Each machine has one account, whose home is a folder of the test, so
+//! nobody's keys and settings count. All of this is namespaces that need no rights; each machine has its own processes,
+//! and all of them go with its first one, however the test ends.
 
 use std::collections::HashMap;
 use std::fs;

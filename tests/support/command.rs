@@ -1,8 +1,9 @@
 //! Runs the real binary, as cron would: a scrubbed environment, a private folder for temporary files, nothing on stdin.
 //!
-//! The danger is a test that passes because of the developer's own settings, or a child that outlives its test. So no variable is
-//! inherited but PATH, and a running command is killed when it is dropped. Its output is read all the time: a full pipe would stop it.
-//! Every exit code that the suite sees is compared with the codes that the help of its command lists, and every JSON with its schema.
+//! Risk: a test that passes because of the developer's own settings, or a child that outlives its test. So no variable
+//! is inherited but PATH, and a running command is killed when it is dropped. Its output is read all the time: a full
+//! pipe would stop it. Every exit code that the suite sees is compared with the codes that the help of its command
+//! lists, and every JSON with its schema.
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::process::ExitStatusExt;

@@ -1,8 +1,9 @@
 //! Real MongoDB servers: one replica set of one node for the whole test binary, and private ones for tests that stop or starve theirs.
 //!
-//! The danger is a server that outlives its tests: it eats the developer's memory and disk, unseen. A `Drop` does not run when a
-//! test binary is killed (nor for a static), so each server is the child of a small shell that reads a pipe held by the test
-//! process. However that process ends, the kernel closes the pipe; the shell then kills the server and removes its folder.
+//! Risk: a server that outlives its tests: it eats the developer's memory and disk, unseen. A `Drop` does not run when
+//! a test binary is killed (nor for a static), so each server is the child of a small shell that reads a pipe held by
+//! the test process. However that process ends, the kernel closes the pipe; the shell then kills the server and removes
+//! its folder.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

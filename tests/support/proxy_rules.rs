@@ -1,7 +1,8 @@
 //! What the proxy does when, and what it has seen: the state that its threads and the test share.
 //!
-//! The danger is a test that waits for ever, or that stops something else than it meant. So a rule counts its commands when they
-//! arrive (not when they are answered), the driver's own chatter matches only by name, and a rule that goes lets go of what it held.
+//! Risk: a test that waits for ever, or stops another command than it meant. So a rule counts its commands when they
+//! arrive (not when they are answered), the driver's own chatter matches only by name, and a rule that goes lets go of
+//! what it held.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{Shutdown, TcpStream};

@@ -1,4 +1,5 @@
-//! The services that people are told through, as strict as their documentation: what one of them would refuse is refused here.
+//! The services that notify people, as strict as their documentation: a message that one of them would refuse is
+//! refused here.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,8 @@
 //! A company's way out: a proxy that knows nothing but CONNECT, and TLS before the fake Drive, without which nobody tunnels.
 //!
-//! The danger is a client that finds another way: so the front counts what reaches it, and the proxy what it let through, and a test
-//! compares the two. The certificate and its key are beside this file; the key protects nothing, and no machine trusts its authority.
+//! Risk: a client that goes around the proxy: so the front counts what reaches it, and the proxy what it let through,
+//! and a test compares the two. The certificate and its key are beside this file; the key protects nothing, and no
+//! machine trusts its authority.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

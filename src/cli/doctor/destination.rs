@@ -1,6 +1,8 @@
 //! The checks of the destination: the account, the folder, and a probe file that is stored, verified and trashed.
 //!
-//! The facts come before the probe file: Drive has only a few reasons for a refused upload, and only the folder, the account and the scope together tell what is wrong. The probe file comes after them, because a folder may allow less than it reports.
+//! The facts come before the probe file: Drive has only a few reasons for a refused upload, and only the folder, the
+//! account and the scope together tell what is wrong. The probe file comes after them, because a folder may allow less
+//! than it reports.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The settings of the webhook and of the health check.
 //!
-//! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat is refused without one, before the first batch depends on it.
+//! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat is refused without one,
+//! before the first batch depends on it.
 
 use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};

@@ -1,7 +1,8 @@
 //! The owner of a file on Drive, and what follows from it: which names are taken, which files may be trashed, and the
 //! seal of a committed file.
 //!
-//! The owner is written in two kinds of properties. `appProperties` are private to the OAuth client that stored the file. Every app sees `properties`, also a copy of the database that runs with other credentials.
+//! The owner is written in two kinds of properties. `appProperties` are private to the OAuth client that stored the
+//! file. Every app sees `properties`, also a copy of the database that runs with other credentials.
 //!
 //! Risk: Drive's list may be older than the file. So the list only finds a file, and each decision here reads the file itself.
 

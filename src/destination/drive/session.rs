@@ -1,6 +1,9 @@
 //! The resumable upload session as a state machine: it decides the next step from the last answer, without any I/O.
 //!
-//! Risk: an upload that assumes too much: that sent bytes are stored, that a lost answer means a lost file, or that a repeated answer is progress. So this machine relies only on the server's own count of stored bytes (`Range` of a 308). When it does not know the count, it asks. It starts again only when the session is gone and the file does not exist, always under the same id, so that a second start can never make a second file.
+//! Risk: an upload that assumes too much: that sent bytes are stored, that a lost answer means a lost file, or that a
+//! repeated answer is progress. So this machine relies only on the server's own count of stored bytes (`Range` of a
+//! 308). When it does not know the count, it asks. It starts again only when the session is gone and the file does not
+//! exist, always under the same id, so that a second start can never make a second file.
 
 use std::sync::Arc;
 use std::time::Duration;

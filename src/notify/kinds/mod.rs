@@ -1,6 +1,7 @@
 //! The message formats of the services: one file per format, and their limits in one table.
 //!
-//! Risk: a service refuses a message that is one character too long or has an unknown key, and then nobody is notified. So each format cuts long texts (facts, before the title and the next step) to the limits that the services document:
+//! Risk: a service refuses a message that is one character too long or has an unknown key, and then nobody is notified.
+//! So each format cuts long texts (facts, before the title and the next step) to the limits that the services document:
 //!
 //! | kind | takes | says that it was taken |
 //! |---|---|---|

@@ -1,6 +1,9 @@
 //! Compares the database with the content of the file while the commit transaction is open, and once more after it.
 //!
-//! The reads run beside the transaction, not in it, because they can then run in parallel. They begin after the first write of the transaction was answered, so they see at least everything that the transaction sees. A row that changes later conflicts with the transaction's own write, and the transaction fails. The transaction does not write entries: an edit during the commit is seen only by the comparison after it.
+//! The reads run beside the transaction, not in it, because they can then run in parallel. They begin after the first
+//! write of the transaction was answered, so they see at least everything that the transaction sees. A row that changes
+//! later conflicts with the transaction's own write, and the transaction fails. The transaction does not write entries:
+//! an edit during the commit is seen only by the comparison after it.
 
 use std::collections::BTreeSet;
 

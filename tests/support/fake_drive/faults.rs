@@ -1,4 +1,4 @@
-//! Planned trouble: which request is hit, how much of its effect happens, and what the client gets to see.
+//! Planned faults: which request is hit, how much of its effect happens, and which answer the client gets.
 //!
 //! The three are independent, because that is how networks fail: an answer is lost after the effect, a part is stored before a reset, an
 //! error page stands in front of a success. The first plan that matches a request is the one that is spent.

@@ -1,7 +1,7 @@
 //! Hold points: a request that waits inside the fake, so that a test can kill or pause the client exactly there.
 //!
-//! The danger is a thread that waits for ever, or a request that takes effect although its client was killed before it counted. So a
-//! waiting thread looks every few milliseconds whether its client still lives, and a dropped hold releases.
+//! Risk: a thread that waits for ever, or a request that takes effect although its client was killed before it counted.
+//! So a waiting thread looks every few milliseconds whether its client still lives, and a dropped hold releases.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};

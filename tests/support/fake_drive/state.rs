@@ -1,4 +1,4 @@
-//! What the fake Drive holds: a shared drive, a user's My Drive, folders of each kind of trouble, files, ids, sessions.
+//! What the fake Drive holds: a shared drive, a user's My Drive, folders with each kind of fault, files, ids, sessions.
 //!
 //! A file appears only when it is complete, and its checksums are computed from the bytes that were stored, never from what a client
 //! said about them.
