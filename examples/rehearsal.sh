@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The rehearsal of 18:00: a real cron daemon with the lines of crontab.example, a real MongoDB, and a clock that is about to strike.
+# The rehearsal of 18:00: a real cron daemon with the lines of crontab.example, a real MongoDB, and a clock shortly before 18:00.
 #
 # What it shows, day by day:
 # 1. the batch arriving at the cut-off; then the trigger of a second machine, whose clock is behind, doing nothing;
 # 2. the destination not there at 18:00, recorded; `retry` four minutes later doing nothing; at five minutes, the real first delay,
 #    finishing the day;
 # 3. the same, with nobody at hand: cron's own `retry`, the first one after the five minutes, finishes the day.
-# Whatever does not come as it should ends the script with a message and a code.
+# Any other result ends the script with a message and a code.
 #
-# What is not as on a real evening, and why:
+# Differences from a real evening, and why:
 # - everybody sees a shifted clock (libfaketime), so that nobody waits for 18:00. The database too, because leases and back-off follow
 #   its clock. It reads its clock from a file at each look, and so can jump while it runs; it is never set back.
 # - between the scenes the clock jumps. Cron would sleep through that, so it is stopped and started again at the later time.

@@ -1,4 +1,5 @@
-//! What a trial on one machine needs from its database, where no shell of MongoDB is installed: start the replica set, load a day, look.
+//! The database commands of a trial on one machine without the MongoDB shell: start the replica set, load a day, show
+//! documents.
 //!
 //!     seed URI initiate HOST:PORT       make the server a replica set of one node, and wait until it can be written to
 //!     seed URI load FILE DATE           store the entries of a file such as day.json, with their rows in the queue, for that date

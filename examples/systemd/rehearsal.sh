@@ -2,13 +2,13 @@
 # The rehearsal under systemd: the services and timers of this folder, by a real systemd, with a real MongoDB.
 #
 # What it shows:
-# 1. the destination is not there when the timer strikes: the service fails with code 31; started again before the back-off has passed it
+# 1. the destination is missing when the timer fires: the service fails with code 31; started again before the back-off has passed it
 #    waits, which is no failure (code 11); `retry` of the other timer finishes the day;
 # 2. started once more it does nothing, and that is a success;
 # 3. `systemctl stop` in the middle of a run: it ends cleanly with code 143, and `retry` takes it up at once.
-# Whatever does not come as it should ends the script with a message and a code.
+# Any other result ends the script with a message and a code.
 #
-# What is not as on a real machine, and why:
+# Differences from a real machine, and why:
 # - this systemd is the first process of namespaces of its own, on a view of this machine that keeps what is written to it in memory: it
 #   starts nothing of this machine and changes nothing on it. That needs root.
 # - the clock is the real one, so drop-ins move the timers: `run` to some seconds from now, the cut-off to the minute of that, and `retry`
