@@ -296,7 +296,7 @@ pub struct Untold {
     pub event: Event,
     /// The attempt that it ended.
     pub attempt: i32,
-    /// The claim that it ended: after an unlock, attempts are counted anew.
+    /// The claim that it ended: after an unlock, attempts are counted from 1 again.
     pub fence: Option<i64>,
     /// When it happened, by the database's clock.
     pub since: Option<DateTime<Utc>>,

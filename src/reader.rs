@@ -63,7 +63,7 @@ impl Reader {
     }
 }
 
-/// The largest unit alone, rounded up: whoever waits so long does not come too early.
+/// The largest unit alone, rounded up, so that a person who waits that long does not come too early.
 fn distance(time: chrono::Duration) -> String {
     let seconds = time.to_std().unwrap_or(Duration::ZERO).as_secs();
     let (count, unit) = match seconds {

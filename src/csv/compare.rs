@@ -9,7 +9,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use crate::id::Id;
 use crate::layout::{Layout, Value};
 
-/// The rows of a file, those of one entry at a time.
+/// Reads the rows of a file, one entry at a time.
 pub struct FileRows<R> {
     reader: Reader<R>,
     rows: Vec<ByteRecord>,

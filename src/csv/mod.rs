@@ -9,8 +9,9 @@
 //!
 //! A layout becomes a [`plan`] once per file, and writing a row is a walk over it that allocates nothing.
 //!
-//! The control totals are those of the rows as they stand in the file: with one row per entry an amount counts on the entry's own side,
-//! with two rows on both. [`recount`] of the file gives the same totals as the [`Tally`] of its writing, where the layout shows sides.
+//! The control totals are the totals of the rows in the file: with one row per entry an amount counts on the entry's
+//! own side, with two rows on both. [`recount`] of the file gives the same totals as the [`Tally`] of its writing,
+//! where the layout shows sides.
 
 mod cells;
 mod compare;
@@ -137,8 +138,8 @@ impl<W: Write> Sheet<W> {
     /// Bytes gathered before `out` is called.
     const BUFFER_BYTES: usize = 64 * 1024;
 
-    /// Begins a file: byte order mark, if the encoding has one, and header, if the layout has one. `fields` are those of the layout, by
-    /// which entries will be pushed.
+    /// Begins a file: byte order mark, if the encoding has one, and header, if the layout has one. `fields` is the
+    /// layout's list, by which entries will be pushed.
     ///
     /// # Errors
     /// An error of `out`; or the encoding lacks characters of the layout's own texts.

@@ -64,7 +64,8 @@ impl Stage {
         self.cells.staged()
     }
 
-    /// Makes the rows of an entry. `position` is its place in the file, `row` that of its first row, both from 1.
+    /// Makes the rows of an entry. `position` is the entry's place in the file, `row` the place of its first row, both
+    /// from 1.
     pub(super) fn fill(&mut self, entry: &EntryFields<'_>, position: u64, row: u64) -> Result<(), String> {
         let Stage { plan, cells, days, faults, voucher } = self;
         faults.clear();

@@ -154,7 +154,7 @@ impl Directory {
     /// content is there.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub async fn seal(&self, file: &FileFacts, owner: &Owner) -> Result<Option<()>, DestinationError> {
         let path = self.file(&file.id)?;
         match self.read(&path).await? {
@@ -170,7 +170,7 @@ impl Directory {
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The file system's error.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         self.remove_parts();
         let failed = |error: io::Error| self.failed("write to", &error);

@@ -2,7 +2,7 @@
 //!
 //! The file's order is `scheduledFor`, then `_id`. A server-side sort by it costs more than the rest of the join, and
 //! an index that serves the query gives nearly that order: rows of one `scheduledFor` come in the order in which they
-//! were queued, which is that of their `_id` but for neighbours. So [`InOrder`] holds a window of rows back, sorts
+//! were queued, which is that of their `_id` except for neighbours. So [`InOrder`] holds a window of rows back, sorts
 //! within it, and hands out chunks while the server goes on. Risk: a row that comes after its place in the order was
 //! handed out. This is always noticed: the caller then starts again with all rows at once. The same happens for a row
 //! without an ObjectId.
@@ -138,8 +138,8 @@ impl DueScan {
         Ok(due)
     }
 
-    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows. `all_found` is told
-    /// how many there are, once that is known.
+    /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows.
+    /// `all_found` gets the number of rows once it is known.
     pub fn in_order(self, all_found: impl Fn(u64)) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
         let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS, all_found);
         stream::try_unfold(

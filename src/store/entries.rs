@@ -30,7 +30,7 @@ pub struct EntryChunk {
     /// The place where the next look-up probably ends: most rows are queued in the order in which their entries were
     /// created.
     next: Cell<usize>,
-    /// Those of them that are in a committed file already.
+    /// The entries among them that are already in a committed file.
     pub(super) exported: BTreeMap<Id, ExportedIn>,
     /// The fingerprint of the rows and their entries.
     pub fingerprint: Fingerprint,

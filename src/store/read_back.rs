@@ -19,7 +19,8 @@ use super::{LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
 
-/// How long before the cut-off of a batch that is not committed rows are looked for that carry its id all the same.
+/// For a batch that is not committed: how long before its cut-off to look for rows that carry its id although they
+/// should not.
 const UNCOMMITTED: TimeDelta = TimeDelta::days(7);
 
 /// An entry of the export log.
@@ -96,8 +97,9 @@ impl Snapshot {
         self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
     }
 
-    /// The rows that a batch exported, found by when they were due: the index of the application serves that, whatever has become of the
-    /// rest of the queue. Only when some are missing there, rows are looked for that are not completed any more.
+    /// The rows that a batch exported, found by when they were due, which the index of the application serves, whatever
+    /// happened to the rest of the queue. Only when some are missing there, rows are looked for that are not completed
+    /// any more.
     ///
     /// # Errors
     /// When the database fails.

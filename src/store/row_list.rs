@@ -87,7 +87,7 @@ impl Store {
         let pieces = pieces.map(|(number, rows)| piece_document(batch, fence, number, rows));
         let head = doc! { "_id": head_id(batch), "fence": fence };
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
-            // The first part takes the place of whatever an earlier attempt left; the others may have been stored already by a first try.
+            // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.
             let replaced = match number {
                 0 => of_batch(batch, fence),
                 _ => doc! { "_id": { "$in": part.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } },

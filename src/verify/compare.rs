@@ -4,7 +4,8 @@
 //! entry that can no longer be written keeps its place by a stand-in, because running numbers count places; so a line, a position, a
 //! generated voucher and the number of the batch are what they were, and never count as changed.
 //!
-//! The file may be gone. Then the entries are written again all the same: the checksum tells whether they give the committed file.
+//! The file may be gone. Then the entries are still written again: the checksum tells whether they give the committed
+//! file.
 
 use std::fs::File;
 use std::io;
@@ -22,19 +23,19 @@ use crate::layout::{Encoding, Layout};
 use crate::spool::{Digesting, Spool};
 use crate::store::{Snapshot, of_entries};
 
-/// An entry whose line no longer stands.
+/// An entry that differs from its line in the file.
 pub(super) struct Change {
     /// The entry.
     pub(super) entry: Id,
     /// The line of its first row; `None` without a file.
     pub(super) line: Option<u64>,
-    /// What became of it.
+    /// How it changed.
     pub(super) what: What,
     /// The cells that would be other ones, in the order of the file; empty without a file, and for what is cancelled or deleted.
     pub(super) cells: Vec<CellChange>,
 }
 
-/// What became of an entry after its export.
+/// How an entry changed after its export.
 pub(super) enum What {
     /// It is gone.
     Deleted,

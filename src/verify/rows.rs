@@ -123,7 +123,7 @@ fn check_ids(batch: &Batch, mut rows: Vec<Id>, ids: &[Id], findings: &mut Findin
     }
 }
 
-/// Those of these ids that are not among the others; both sorted.
+/// The ids in `these` that are not in `others`; both are sorted.
 fn without<'a>(these: &'a [Id], others: &'a [Id]) -> impl Iterator<Item = &'a Id> {
     these.iter().filter(|id| others.binary_search(id).is_err())
 }

@@ -17,7 +17,7 @@ const LISTED: usize = 100;
 /// What is sent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::notify) struct Notice<'a> {
-    /// The same whenever this event is told again.
+    /// The same id whenever this event is sent again.
     id: &'a str,
     /// What happened.
     #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "test"]))]
