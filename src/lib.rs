@@ -75,7 +75,7 @@
 //!
 //! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`]: basic types without I/O
 //! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
-//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`], [`reader`]: types of the work, without I/O
+//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O
 //! - [`csv`]: the file, written by a layout; the only user of the csv crate. Entry point: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
@@ -83,6 +83,7 @@
 //! - [`store`]: the database; the only user of the mongodb crate. Entry point: [`store::Store::connect`]
 //! - [`destination`]: a directory or Google Drive; the only user of HTTP besides the notifications. Entry point:
 //!   [`destination::Destination::open`]
+//! - [`reader`]: times as a person reads them
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function. Entry point: [`pass::Pass::run`]
 //! - [`verify`]: checks afterwards that file, records and rows still agree. Entry point:

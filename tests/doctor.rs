@@ -95,7 +95,7 @@ fn a_database_that_does_not_answer_is_the_first_finding_and_the_destination_is_c
     assert!(!finished.report().contains("hush-hush"));
     let nothing = BatchExport::command("doctor").env("BATCH_EXPORT_OUTPUT", "json").run().expect_code(34).json();
     assert_bad(&nothing, "mongodb", "set MONGODB_URI");
-    assert_bad(&nothing, "destination", "BATCH_EXPORT_DESTINATION");
+    assert_bad(&nothing, "destination", "set --destination");
 }
 
 #[test]

@@ -48,7 +48,7 @@ const WRONG_COLUMNS: [(&str, &str); 30] = [
     ("header = \"B\"\nvalue = \"Debit\"", "value is \"Debit\"; expected one of \"entry-id\", \"line\""),
     ("header = \"B\"\nvalue = 1", "value is a number; expected a text in quotes"),
     ("header = \"B\"\nvalue = \"date\"\nempy = \"\"", "unknown key \"empy\"; did you mean empty?"),
-    ("header = \"B\"\nvalue = \"date\"\nempty = \"\"", "empty means nothing here"),
+    ("header = \"B\"\nvalue = \"date\"\nempty = \"\"", "empty has no effect here"),
     ("header = \"B\"\nvalue = \"description\"\nempty = 0", "empty is a number; expected a text in quotes"),
     ("header = \"B\"\nvalue = \"date\"\nzero = \"\"", "zero belongs to a column with value \"debit\" or \"credit\""),
     ("header = \"B\"\nvalue = \"debit\"\nzero = \"0\"", "zero is \"0\"; expected one of \"0.00\", \"\""),

@@ -224,7 +224,7 @@ pub const NOTIFY_URL: Setting = setting(
     "notify-url",
     "BATCH_EXPORT_NOTIFY_URL",
     "URL",
-    "Webhook that notifies people of the result; `file:/path` reads it from a file",
+    "Webhook that notifies people; `file:/path` reads it from a file",
 )
 .common();
 /// Message format of the webhook.
