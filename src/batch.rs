@@ -388,6 +388,8 @@ pub struct Batch {
     pub history: Vec<Attempt>,
     /// The event whose notification has not been delivered yet.
     pub untold: Option<Untold>,
+    /// Checksum of the list of corrections that people were told last; `None` when that was empty.
+    pub corrections_told: Option<String>,
     /// Rows marked so far.
     pub marked: i64,
     /// `_id`s of the rows that the application changed after the commit point.

@@ -40,7 +40,7 @@ pub enum Exit {
     InvalidEntries = 32,
     /// All retries used.
     Exhausted = 33,
-    /// `status --check`, `verify` or `doctor` found something.
+    /// `status --check`, `verify`, `corrections` or `doctor` found something.
     CheckFailed = 34,
     /// SIGINT, stopped cleanly.
     InterruptedInt = 130,
@@ -117,7 +117,7 @@ impl Exit {
             Exit::DriveRejected => "credentials, permission, quota, missing folder",
             Exit::InvalidEntries => "entries that must not be exported as they are",
             Exit::Exhausted => "all retries used",
-            Exit::CheckFailed => "`status --check`, `verify` or `doctor` found something",
+            Exit::CheckFailed => "`status --check`, `verify`, `corrections` or `doctor` found something",
             Exit::InterruptedInt => "SIGINT, stopped cleanly",
             Exit::InterruptedTerm => "SIGTERM, stopped cleanly",
         }

@@ -86,8 +86,8 @@
 //! - [`reader`]: times as a person reads them
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function. Entry point: [`pass::Pass::run`]
-//! - [`verify`]: checks afterwards that file, records and rows still agree. Entry point:
-//!   [`verify::Verification::check`]
+//! - [`verify`]: checks afterwards that file, records and rows still agree, and lists what entries no longer give. Entry
+//!   points: [`verify::Verification::check`], [`verify::Verification::corrections`]
 //! - [`notify`]: notifications, health checks and metrics, after the result. Entry point: [`notify::Listeners`]
 //! - [`telemetry`]: the log. Entry point: [`telemetry::start`]
 //! - [`cli`]: the commands; the only user of clap and the only writer of stdout. Entry point: [`cli::main`]

@@ -16,7 +16,9 @@ fn a_script_names_the_commands_of_the_program() {
 #[test]
 fn bash_accepts_its_script() {
     let script = BatchExport::command("completions").arg("bash").run().expect_code(0).stdout;
-    let checked = std::process::Command::new("bash").args(["-n", "-c", &script]).status().expect("bash");
+    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let checked = std::process::Command::new("bash").arg("-n").arg(file.path()).status().expect("bash");
     assert!(checked.success());
 }
 

@@ -6,6 +6,7 @@ mod behind_a_proxy;
 mod blocking_files;
 mod completions;
 mod corrected;
+mod corrections;
 mod crash;
 mod dates;
 mod doctor;

@@ -42,9 +42,9 @@ pub struct OutputArgs {
         hide_possible_values = true,
         value_enum,
         value_name = "FORMAT",
-        default_value_t = OutputFormat::Text
+        default_value_t = ResultFormat::Text
     )]
-    pub result: OutputFormat,
+    pub result: ResultFormat,
     /// The log on stderr: text or json
     #[arg(
         long = "log-format",
@@ -77,6 +77,17 @@ pub enum OutputFormat {
     Json,
 }
 
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ResultFormat {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+    /// For a spreadsheet; only of `corrections`.
+    Csv,
+}
+
 /// The commands, in the order in which an operator meets them: day by day, at set-up, by hand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -105,6 +116,13 @@ pub enum Command {
     /// gaps in the numbers or in the chain of checksums. Changes nothing. Batches of earlier versions are compared with
     /// today's format, encoding and time zone.
     Verify(VerifyArgs),
+    /// List exported entries that were edited, cancelled or deleted since
+    ///
+    /// Compares each line of the official files with what its entry would give now, cell by cell: batch number, line, column, exported and
+    /// present value. --output csv is a list for the accountant, who opens it in a spreadsheet. With --tell, --notify-url hears of it when the
+    /// list is another one than was told last. Changes no entry and no file; ends with 34 when there is anything to correct. How to correct
+    /// it: reverse what was imported, and book what is right.
+    Corrections(CorrectionsArgs),
     /// Check everything that a run needs, each finding with its fix
     ///
     /// The database (reachable, replica set, version, rights, majority, index, clock), the next cut-off, the
@@ -161,6 +179,8 @@ pub enum Name {
     Status,
     /// [`Command::Verify`].
     Verify,
+    /// [`Command::Corrections`].
+    Corrections,
     /// [`Command::Doctor`].
     Doctor,
     /// [`Command::Init`].
@@ -187,6 +207,7 @@ impl Command {
             Command::Retry(_) => Name::Retry,
             Command::Status(_) => Name::Status,
             Command::Verify(_) => Name::Verify,
+            Command::Corrections(_) => Name::Corrections,
             Command::Doctor(_) => Name::Doctor,
             Command::Init(_) => Name::Init,
             Command::Auth(_) => Name::Auth,
@@ -201,11 +222,12 @@ impl Command {
 
 impl Name {
     /// Every command, in the order of the help.
-    pub const ALL: [Name; 12] = [
+    pub const ALL: [Name; 13] = [
         Name::Run,
         Name::Retry,
         Name::Status,
         Name::Verify,
+        Name::Corrections,
         Name::Doctor,
         Name::Init,
         Name::Auth,
@@ -223,6 +245,7 @@ impl Name {
             Name::Retry => "retry",
             Name::Status => "status",
             Name::Verify => "verify",
+            Name::Corrections => "corrections",
             Name::Doctor => "doctor",
             Name::Init => "init",
             Name::Auth => "auth",
@@ -286,6 +309,32 @@ pub struct VerifyArgs {
     /// Number of the latest batches
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
+}
+
+/// `corrections`.
+#[derive(Debug, Args)]
+pub struct CorrectionsArgs {
+    /// Only this business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with_all = ["last", "from", "to"])]
+    pub date: Option<NaiveDate>,
+    /// So many of the latest batches
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 14,
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["from", "to"]
+    )]
+    pub last: u32,
+    /// First business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, requires = "to")]
+    pub from: Option<NaiveDate>,
+    /// Last business date
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, requires = "from")]
+    pub to: Option<NaiveDate>,
+    /// Tell --notify-url when the list is another one than was told last
+    #[arg(long)]
+    pub tell: bool,
 }
 
 /// `init`.

@@ -84,7 +84,7 @@ pub fn exits(command: Name) -> Vec<Exit> {
             return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
         }
         Name::Status => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
-        Name::Verify => &[
+        Name::Verify | Name::Corrections => &[
             Exit::DatabaseUnavailable,
             Exit::UploadFailed,
             Exit::Configuration,
@@ -107,6 +107,7 @@ fn well_done(command: Name) -> Option<&'static str> {
         Name::Run | Name::Retry | Name::Backfill => None,
         Name::Status => Some("shown; with --check: nothing wants attention"),
         Name::Verify => Some("everything agrees"),
+        Name::Corrections => Some("nothing has to be corrected"),
         Name::Doctor => Some("a run will do its work; warnings may remain"),
         Name::Init => Some("what is needed is there"),
         Name::Auth => Some("the consent is written"),

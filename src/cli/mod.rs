@@ -7,6 +7,7 @@ mod auth;
 mod backfill;
 mod batch_line;
 mod completions;
+mod corrections;
 mod doctor;
 mod environment;
 pub mod help;
@@ -40,7 +41,7 @@ use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Level};
 use crate::trace;
-use args::{Cli, Command, OutputArgs, OutputFormat};
+use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat};
 use render::{Refused, RetryResult};
 
 /// Parses the command line and runs the command.
@@ -58,7 +59,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let (name, output) = (cli.command.name().text(), cli.output.result);
+            let (name, output) = (cli.command.name().text(), of_failures(cli.output.result));
             let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
             // Do not wait for the driver's background tasks. Dropping them can panic, which is harmless once the result
             // is printed.
@@ -87,9 +88,21 @@ fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) 
     })
 }
 
+/// A spreadsheet has no shape for a failure: it is told as text.
+fn of_failures(wanted: ResultFormat) -> OutputFormat {
+    match wanted {
+        ResultFormat::Json => OutputFormat::Json,
+        ResultFormat::Text | ResultFormat::Csv => OutputFormat::Text,
+    }
+}
+
 async fn dispatch(cli: Cli) -> Exit {
-    let output = cli.output.result;
+    let output = of_failures(cli.output.result);
     let result = async {
+        if cli.output.result == ResultFormat::Csv && !matches!(cli.command, Command::Corrections(_)) {
+            let message = format!("--output csv is for corrections; {} prints text or json", cli.command.name().text());
+            return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
+        }
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
             let config = settings::validate(&cli.settings, cli.output.client_now.as_deref())?;
@@ -103,6 +116,7 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Retry(args) => Ok(retry::execute(args, &config()?, &stop, output).await),
             Command::Status(args) => status::execute(args, &config()?, &stop, output).await,
             Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
+            Command::Corrections(args) => corrections::execute(args, &config()?, &stop, cli.output.result).await,
             Command::Doctor(args) => doctor::execute(args, &config()?, &stop, output).await,
             Command::Init(args) => init::execute(args, &config()?, &stop, output).await,
             Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
@@ -129,6 +143,7 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Retry(args) => vec![args.date],
         Command::Status(args) => vec![args.date],
         Command::Verify(args) => vec![args.date],
+        Command::Corrections(args) => vec![args.date, args.from, args.to],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
         Command::Unlock(args) => vec![Some(args.date)],
         Command::Doctor(_)
@@ -157,6 +172,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin("backfill", failure), output),
         Command::Status(_)
         | Command::Verify(_)
+        | Command::Corrections(_)
         | Command::Doctor(_)
         | Command::Init(_)
         | Command::Auth(_)

@@ -51,6 +51,64 @@ fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// Prints a result as JSON while it is still being read.
+///
+/// # Errors
+/// When it cannot be read on. A reader that is gone is none.
+pub fn print_streaming(result: &impl Render) -> io::Result<()> {
+    write_masked(|out| {
+        serde_json::to_writer(&mut *out, &Printed { result, trace_id: trace::current() })?;
+        out.write_all(b"\n")
+    })
+}
+
+/// Prints what `write` writes, masked, without holding all of it.
+///
+/// # Errors
+/// What `write` says. A reader that is gone is no error.
+#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
+pub fn write_masked(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = Masked { out: io::stdout().lock(), text: Vec::new() };
+    write(&mut out)?;
+    out.pass(out.text.len());
+    let _ = out.out.flush();
+    Ok(())
+}
+
+/// Masks what passes through. It is cut at quotes and line ends only, which no secret contains.
+struct Masked<W> {
+    out: W,
+    text: Vec<u8>,
+}
+
+/// Bytes that are gathered before they are passed on.
+const GATHERED_BYTES: usize = 64 * 1024;
+
+impl<W: Write> Masked<W> {
+    fn pass(&mut self, bytes: usize) {
+        let text = String::from_utf8_lossy(&self.text[..bytes]);
+        // A reader that is gone changes nothing.
+        let _ = self.out.write_all(redact(&text).as_bytes());
+        self.text.drain(..bytes);
+    }
+}
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        if self.text.len() > GATHERED_BYTES
+            && let Some(end) = self.text.iter().rposition(|byte| matches!(byte, b'"' | b'\n'))
+        {
+            self.pass(end);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Prints a text that is the result itself: a completion script or a man page.
 #[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 pub fn print_text(text: &str) {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, json_schema};
 
 use super::args::Name;
 use super::render::{Printed, Refused, RetryResult};
-use super::{auth, doctor, init, layout, man, status, unlock, verify};
+use super::{auth, corrections, doctor, init, layout, man, status, unlock, verify};
 use crate::notify;
 use crate::outcome::BatchResult;
 use crate::telemetry::LogLine;
@@ -28,6 +28,7 @@ fn of_command(name: Name) -> Schema {
         Name::Retry | Name::Backfill => result_of::<RetryResult>(name),
         Name::Status => result_of::<status::StatusResult>(name),
         Name::Verify => result_of::<verify::VerifyResult>(name),
+        Name::Corrections => result_of::<corrections::CorrectionsResult>(name),
         Name::Doctor => result_of::<doctor::DoctorResult>(name),
         Name::Init => result_of::<init::InitResult>(name),
         Name::Auth => result_of::<auth::AuthResult>(name),

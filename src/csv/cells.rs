@@ -170,7 +170,7 @@ impl Cells {
 }
 
 /// Whether a spreadsheet takes a text for a formula.
-fn is_formula(text: &str) -> bool {
+pub(super) fn is_formula(text: &str) -> bool {
     text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 

@@ -15,6 +15,7 @@
 
 mod cells;
 mod compare;
+mod list;
 mod plan;
 mod recount;
 mod row;
@@ -33,6 +34,7 @@ use crate::layout::{Encoding, Layout, LineEnd, Quote, parse};
 use crate::totals::ControlTotals;
 use cells::Row;
 pub use compare::{FileRows, entry_ids};
+pub use list::List;
 use plan::Plan;
 pub use recount::{Recount, recount};
 use row::Stage;

@@ -5,10 +5,21 @@ use crate::exit::Exit;
 use crate::outcome::{BatchResult, Outcome};
 use crate::trace;
 
-/// One message about one batch.
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    /// Something that happened to a batch.
+    Event(Event),
+    /// Exported entries that were changed since.
+    Corrections,
+    /// Nothing: somebody wants to see whether messages arrive.
+    Test,
+}
+
+/// One message.
 pub(super) struct Message<'a> {
-    /// What happened; `None`: this is a test.
-    pub(super) event: Option<Event>,
+    /// What it is about.
+    pub(super) topic: Topic,
     /// The same id whenever this event is sent again.
     pub(super) id: String,
     pub(super) title: String,
@@ -16,7 +27,7 @@ pub(super) struct Message<'a> {
     pub(super) facts: Vec<(&'static str, String)>,
     /// What happens next, and who does it.
     pub(super) next: String,
-    /// The result of the pass; a test has none.
+    /// The result of the pass; only an event has one.
     pub(super) result: Option<&'a BatchResult>,
 }
 
@@ -39,28 +50,32 @@ impl<'a> Message<'a> {
         facts.extend(trace::current().map(|trace| ("Trace", trace.to_owned())));
         let claim = result.fence.map(|fence| format!("/{fence}")).unwrap_or_default();
         let id = format!("{batch}/{}/{}{claim}", result.attempt, event.name());
-        Message { event: Some(event), id, title, facts, next: next(event, result), result: Some(result) }
+        Message { topic: Topic::Event(event), id, title, facts, next: next(event, result), result: Some(result) }
     }
 
     /// The name of what happened.
     pub(super) fn name(&self) -> &'static str {
-        self.event.map_or("test", Event::name)
+        match self.topic {
+            Topic::Event(event) => event.name(),
+            Topic::Corrections => "corrections",
+            Topic::Test => "test",
+        }
     }
 
     /// 24 bits of red, green and blue.
     pub(super) fn colour(&self) -> u32 {
-        match self.event {
-            Some(Event::Completed) => 0x2e_a0_43,
-            Some(Event::Failed) => 0xd2_99_22,
-            Some(Event::Exhausted) => 0xda_36_33,
-            Some(Event::Interrupted) | None => 0x6e_76_81,
+        match self.topic {
+            Topic::Event(Event::Completed) => 0x2e_a0_43,
+            Topic::Event(Event::Failed) | Topic::Corrections => 0xd2_99_22,
+            Topic::Event(Event::Exhausted) => 0xda_36_33,
+            Topic::Event(Event::Interrupted) | Topic::Test => 0x6e_76_81,
         }
     }
 
     /// A message that is marked as a test.
     pub(super) fn test() -> Message<'static> {
         Message {
-            event: None,
+            topic: Topic::Test,
             id: format!("test/{}", uuid::Uuid::new_v4()),
             title: "Test of batch-export: messages arrive here".to_owned(),
             facts: vec![("Sent by", "`batch-export doctor --send`".to_owned())],

@@ -9,6 +9,7 @@
 //! nothing was due, when the batch was completed before, when another run holds it, when a batch is still exhausted
 //! (only once, when it becomes exhausted), or when a `retry` finds no database: the health check reports that.
 
+mod corrections;
 mod kinds;
 mod message;
 mod metrics;
@@ -30,6 +31,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
 use crate::store::{Overview, Store, StoreError};
+pub use corrections::{ChangedBatch, tell_corrections};
 use message::Message;
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
@@ -117,11 +119,10 @@ impl<'a> Listeners<'a> {
     pub fn tell(&self, result: &BatchResult) {
         if let (Some(people), Some(webhook), Some(message)) = (&self.people, &self.config.webhook, Message::of(result))
         {
-            let untold =
-                message.event.map(|event| Untold { event, attempt: result.attempt, fence: result.fence, since: None });
             // Without a claim no event was stored in the database.
-            let note = untold.filter(|untold| untold.fence.is_some()).map(|untold| (result.batch, untold));
-            people.put(webhook::call(webhook, &message), note);
+            let event = message::event(result).filter(|_| result.fence.is_some());
+            let untold = event.map(|event| Untold { event, attempt: result.attempt, fence: result.fence, since: None });
+            people.put(webhook::call(webhook, &message), untold.map(|untold| (result.batch, untold)));
         }
     }
 

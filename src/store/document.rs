@@ -43,6 +43,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
         untold: document.get_document("untold").ok().and_then(untold),
+        corrections_told: document.get_document("correctionsTold").ok().and_then(|told| text(told, "sha256")),
         marked: int(document, "marked").unwrap_or(0),
         changed_after_commit: ids(document, "changedAfterCommit"),
         created_at: date(document, "createdAt"),

@@ -47,6 +47,8 @@ pub struct MarkedRows {
     pub rows: Vec<MarkedRow>,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
     pub odd: Vec<(Id, String)>,
+    /// Whether each of them carries the batch's id and is due when rows of the batch were: else their order may be another one by now.
+    pub in_file_order: bool,
 }
 
 /// A row that a batch exported.
@@ -105,7 +107,7 @@ impl Snapshot {
     /// When the database fails.
     pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
         let entries = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
-        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new() };
+        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new(), in_file_order: true };
         let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
         let ids: Vec<Bson> = changed.iter().copied().map(Bson::from).collect();
         for ids in ids.chunks(CHUNK_ROWS) {
@@ -148,6 +150,10 @@ impl Snapshot {
                 if but.contains(&due.key.row) {
                     continue;
                 }
+                let within = batch.exported.is_none_or(|span| {
+                    (span.first.timestamp_millis()..=span.last.timestamp_millis()).contains(&due.scheduled_ms)
+                });
+                marked.in_file_order &= within && row.get_bool("ours").unwrap_or(false);
                 marked.rows.push(MarkedRow { scheduled_ms: due.scheduled_ms, key: due.key });
                 if let Some(reason) = oddity(row) {
                     marked.odd.push((due.key.row, reason));
@@ -178,7 +184,7 @@ fn scheduled(batch: &Batch) -> Document {
     }
 }
 
-/// What a [`MarkedRow`] is made of, its status, and whether it names the batch's file.
+/// What a [`MarkedRow`] is made of, its status, and whether it names the batch and the batch's file.
 fn marked_fields(batch: &Batch) -> Document {
     let file = batch.file.clone().unwrap_or_default();
     let names_file = |field: &str, expected: Option<String>| {
@@ -187,6 +193,7 @@ fn marked_fields(batch: &Batch) -> Document {
     };
     let mut fields = row_fields();
     fields.insert("status", 1);
+    fields.insert("ours", doc! { "$eq": ["$metadata.batchId", literal(batch.id)] });
     let named = [names_file("googleDriveFileId", Some(file.id)), names_file("googleDriveUrl", file.link)];
     fields.insert("named", doc! { "$and": &named[..] });
     fields

@@ -55,6 +55,19 @@ impl Store {
         self.bounded(update.into_future()).await?;
         Ok(())
     }
+
+    /// Notes which list of corrections people were told; `None`: that there is none any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
+        let change = match sha256 {
+            Some(sha256) => doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } },
+            None => doc! { "$unset": "correctionsTold" },
+        };
+        self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change]).into_future()).await?;
+        Ok(())
+    }
 }
 
 /// Matches the batches with an undelivered event.

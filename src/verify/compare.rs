@@ -33,6 +33,8 @@ pub(super) struct Change {
     pub(super) what: What,
     /// The cells that would be other ones, in the order of the file; empty without a file, and for what is cancelled or deleted.
     pub(super) cells: Vec<CellChange>,
+    /// Its lines, where no cell is named.
+    pub(super) whole: Option<String>,
 }
 
 /// How an entry changed after its export.
@@ -99,7 +101,7 @@ impl Verification<'_> {
                 let what = push(&mut again, found).map_err(unwritable)?;
                 let change = match &mut lines {
                     Some(lines) => lines.next(entry, what, again.last_rows())?,
-                    None => what.map(|what| Change { entry, line: None, what, cells: Vec::new() }),
+                    None => what.map(|what| Change { entry, line: None, what, cells: Vec::new(), whole: None }),
                 };
                 if let Some(change) = change {
                     changes += 1;
@@ -159,7 +161,19 @@ impl<'a> Lines<'a> {
             Some(What::Edited(_)) | None => self.differing(now),
         };
         let what = what.or_else(|| (!cells.is_empty()).then_some(What::Edited(None)));
-        Ok(what.map(|what| Change { entry, line, what, cells }))
+        Ok(what.map(|what| {
+            let whole = cells.is_empty().then(|| self.whole());
+            Change { entry, line, what, cells, whole }
+        }))
+    }
+
+    /// The lines of the entry as text, for a person who looks for them.
+    fn whole(&self) -> String {
+        let rows = self.rows.rows().iter().map(|row| {
+            let filled = row.iter().filter(|cell| !cell.is_empty());
+            filled.map(|cell| self.encoding.decode(cell)).collect::<Vec<_>>().join(" | ")
+        });
+        rows.collect::<Vec<_>>().join(" / ")
     }
 
     fn differing<'r>(&self, now: impl Iterator<Item = LastRow<'r>>) -> Vec<CellChange> {

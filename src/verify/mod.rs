@@ -5,6 +5,7 @@
 
 mod chain;
 mod compare;
+mod corrections;
 mod file;
 mod rows;
 
@@ -20,6 +21,8 @@ use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
+
+pub use corrections::{Compared, Correction, CorrectionKind, CorrectionList, Corrections};
 
 /// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -30,6 +30,7 @@ impl Verification<'_> {
             findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
         }
         let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
+        let in_file_order = marked.in_file_order;
         drop(marked);
         let all_there = rows.len() as u64 == file.entries;
         if !all_there {
@@ -41,8 +42,8 @@ impl Verification<'_> {
             findings.add(batch.id, Kind::Rows, message);
         }
         let ids = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
-        // Without ids, a row that is missing leaves open which line is whose.
-        let lines = content.filter(|_| ids.is_some() || all_there);
+        // Without ids, a row that is missing or was moved leaves open which line is whose.
+        let lines = content.filter(|_| ids.is_some() || (all_there && in_file_order));
         let entries = match ids {
             Some(ids) => {
                 check_ids(batch, rows, &ids, findings);

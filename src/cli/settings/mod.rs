@@ -67,6 +67,12 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
+        Name::Corrections => &[
+            DATABASE_SETTINGS,
+            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
+            &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
+            &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
+        ],
         Name::Doctor => &[DATABASE_SETTINGS, GROUPS[1].1, &[&TIMEZONE, &CUTOFF, &SPOOL_DIR], GROUPS[4].1],
         Name::Init => &[DATABASE_SETTINGS],
         Name::Auth => &[&[&CREDENTIALS]],

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::notify::message::Message;
+use crate::notify::message::{Message, Topic};
 use crate::outcome::BatchResult;
 use crate::schema::FormatVersion;
 use crate::trace;
@@ -20,7 +20,7 @@ pub(in crate::notify) struct Notice<'a> {
     /// The same id whenever this event is sent again.
     id: &'a str,
     /// What happened.
-    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "test"]))]
+    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "corrections", "test"]))]
     event: &'static str,
     /// In one line, for a person.
     title: &'a str,
@@ -30,11 +30,23 @@ pub(in crate::notify) struct Notice<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
     trace_id: Option<&'static str>,
-    /// The result of the pass, with at most 100 entries in each list; a test has none.
+    /// Of corrections: the batches whose lists are other ones than were told last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<Fact<'a>>,
+    /// The result of the pass, with at most 100 entries in each list; corrections and a test have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<BatchResult>,
     /// Version of this object.
     format_version: FormatVersion,
+}
+
+/// Something that a message says.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Fact<'a> {
+    /// What it is about.
+    name: &'static str,
+    /// What is said of it, for a person.
+    value: &'a str,
 }
 
 pub(super) fn body(message: &Message<'_>) -> Value {
@@ -44,7 +56,10 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         result.held.truncate(LISTED);
         result
     });
+    // Of everything else the result says more.
+    let facts = message.facts.iter().filter(|_| message.topic == Topic::Corrections);
     let notice = Notice {
+        facts: facts.map(|(name, value)| Fact { name, value }).collect(),
         id: &message.id,
         event: message.name(),
         title: &message.title,

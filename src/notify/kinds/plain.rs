@@ -51,13 +51,13 @@ fn length(text: &str) -> usize {
 mod tests {
     use super::{calm, length, text};
     use crate::batch::Event;
-    use crate::notify::message::Message;
+    use crate::notify::message::{Message, Topic};
 
     #[test]
     fn a_long_text_keeps_its_title_and_its_next_step_and_loses_facts() {
         let facts = (0..20).map(|_| ("What", "𠮷".repeat(2_000))).collect();
         let message = Message {
-            event: Some(Event::Failed),
+            topic: Topic::Event(Event::Failed),
             id: String::new(),
             title: "T".into(),
             facts,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::cut;
 use crate::batch::Event;
-use crate::notify::message::Message;
+use crate::notify::message::{Message, Topic};
 
 pub(super) fn body(message: &Message<'_>) -> Value {
     let facts: Vec<Value> = message
@@ -19,7 +19,7 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         "text": cut(&message.title, 256),
         "weight": "Bolder",
         "size": "Medium",
-        "color": colour(message.event),
+        "color": colour(message.topic),
         "wrap": true,
     })];
     if !facts.is_empty() {
@@ -42,11 +42,11 @@ pub(super) fn body(message: &Message<'_>) -> Value {
 }
 
 /// One of the colours that a card has names for.
-fn colour(event: Option<Event>) -> &'static str {
-    match event {
-        Some(Event::Completed) => "Good",
-        Some(Event::Failed) => "Warning",
-        Some(Event::Exhausted) => "Attention",
-        Some(Event::Interrupted) | None => "Default",
+fn colour(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Event(Event::Completed) => "Good",
+        Topic::Event(Event::Failed) | Topic::Corrections => "Warning",
+        Topic::Event(Event::Exhausted) => "Attention",
+        Topic::Event(Event::Interrupted) | Topic::Test => "Default",
     }
 }

@@ -1,0 +1,293 @@
+//! `batch-export corrections`: exported entries that were edited, cancelled or deleted since. Changes nothing, but for what `--tell` notes.
+//!
+//! With `--tell` people hear of it when the list of a batch is another one than they were told last, and not again until it changes. It is
+//! noted only once the receiver has taken the message; until then the next `--tell` tells it.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use schemars::JsonSchema;
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Serialize, Serializer};
+
+use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
+use super::open_store;
+use super::render::{self, Render};
+use crate::batch::BatchId;
+use crate::config::{Config, Webhook};
+use crate::csv::List;
+use crate::destination::Destination;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::notify::{ChangedBatch, tell_corrections};
+use crate::schema::{self, FormatVersion};
+use crate::stop::Stop;
+use crate::store::Store;
+use crate::verify::{Compared, Correction, CorrectionList, Corrections, Problem, Verification};
+
+/// Corrections that the text shows; all of them are in JSON and CSV.
+const LISTED: usize = 100;
+/// Characters of a cell in the text.
+const CELL_CHARS: usize = 40;
+/// Batches that one command looks at.
+const BATCHES_MAX: i64 = 10_000;
+
+/// The header of the CSV.
+const HEADER: [&str; 10] = [
+    "Business date",
+    "Batch number",
+    "File",
+    "Line",
+    "Entry",
+    "What happened",
+    "Column",
+    "Exported value",
+    "Present value",
+    "Reason",
+];
+
+/// What `corrections` found.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct CorrectionsResult {
+    #[schemars(extend("const" = "corrections"))]
+    command: &'static str,
+    #[schemars(extend("enum" = ["nothing_to_correct", "check_failed"]))]
+    outcome: &'static str,
+    #[schemars(schema_with = "schema::exit_code")]
+    exit_code: u8,
+    /// The batches that were looked at.
+    batches: Vec<Compared>,
+    /// By batch and line.
+    #[serde(serialize_with = "streamed")]
+    #[schemars(with = "Vec<Correction>")]
+    corrections: CorrectionList,
+    /// Batches of which nothing can be said.
+    problems: Vec<Problem>,
+    /// With `--tell`: whether people were told now, or had nothing new to hear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Telling>,
+    /// Version of this object.
+    format_version: FormatVersion,
+}
+
+/// What became of `--tell`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Telling {
+    /// They were told.
+    Sent,
+    /// The list is the one that they were told last.
+    Unchanged,
+    /// The receiver did not take the message; the next `--tell` tells it.
+    Failed,
+}
+
+/// One after the other, from the disk.
+fn streamed<S: Serializer>(list: &CorrectionList, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sequence = serializer.serialize_seq(None)?;
+    for correction in list.read().map_err(S::Error::custom)? {
+        sequence.serialize_element(&correction.map_err(S::Error::custom)?)?;
+    }
+    sequence.end()
+}
+
+/// Compares what was asked for and prints what is to be corrected.
+///
+/// # Errors
+/// When the settings, the database or the destination do not allow a comparison.
+pub async fn execute(
+    args: &CorrectionsArgs,
+    config: &Config,
+    stop: &Stop,
+    output: ResultFormat,
+) -> Result<Exit, Failure> {
+    let webhook = match (args.tell, &config.webhook) {
+        (true, None) => {
+            return Err(Failure::configuration("--tell has nobody to tell: no webhook is set")
+                .next("set BATCH_EXPORT_NOTIFY_URL, or leave --tell out"));
+        }
+        (true, Some(webhook)) => Some(webhook),
+        (false, _) => None,
+    };
+    let destination = Destination::open(config)?;
+    let store = open_store(config, stop).await?;
+    let verification = Verification { config, store: &store, destination: &destination };
+    let work = async { verification.corrections(&chosen(args, &store).await?).await };
+    let Corrections { batches, problems, list } = stop.until_signal(work).await?;
+    let told = match webhook {
+        Some(webhook) => {
+            Some(stop.until_signal(async { Ok::<_, Failure>(tell(config, webhook, &store, &batches).await) }).await?)
+        }
+        None => None,
+    };
+    let exit = if list.count == 0 && problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
+    let outcome = if exit == Exit::Ok { "nothing_to_correct" } else { exit.name() };
+    let result = CorrectionsResult {
+        command: "corrections",
+        outcome,
+        exit_code: exit.code(),
+        batches,
+        corrections: list,
+        problems,
+        told,
+        format_version: FormatVersion,
+    };
+    let printed = match output {
+        ResultFormat::Text => {
+            render::print(&result, OutputFormat::Text);
+            Ok(())
+        }
+        ResultFormat::Json => render::print_streaming(&result),
+        ResultFormat::Csv => {
+            for problem in &result.problems {
+                tracing::error!("{}: {}", problem.batch, problem.message);
+            }
+            render::write_masked(|out| csv(&result.corrections, out))
+        }
+    };
+    printed.map_err(|error| {
+        Failure::configuration(format!("the list of corrections cannot be read back: {error}"))
+            .next("free space in the spool folder, or set BATCH_EXPORT_SPOOL_DIR")
+    })?;
+    Ok(exit)
+}
+
+/// The batches to look at, oldest first.
+async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Vec<BatchId>, Failure> {
+    if let Some(date) = args.date {
+        return Ok(vec![BatchId::new(date)]);
+    }
+    let found = match (args.from, args.to) {
+        (Some(from), Some(to)) if from > to => {
+            let message = format!("--from {from} is after --to {to}");
+            return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
+        }
+        (Some(from), Some(to)) => store.batch_range(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?,
+        (None, _) | (_, None) => store.latest_batches(i64::from(args.last)).await?,
+    };
+    Ok(found.into_iter().rev().map(|overview| overview.batch.id).collect())
+}
+
+/// Tells people what they do not know yet, and notes what they know then.
+async fn tell(config: &Config, webhook: &Webhook, store: &Store, batches: &[Compared]) -> Telling {
+    let is_new = |compared: &&Compared| compared.corrections.is_some() && compared.list_sha256 != compared.told_sha256;
+    let changed: Vec<ChangedBatch> = batches
+        .iter()
+        .filter(is_new)
+        .map(|compared| ChangedBatch {
+            batch: compared.batch,
+            number: compared.number.unwrap_or_default(),
+            entries: compared.corrections.unwrap_or_default(),
+            list_sha256: compared.list_sha256.clone(),
+        })
+        .collect();
+    if changed.is_empty() {
+        return Telling::Unchanged;
+    }
+    if let Err(reason) = tell_corrections(config, webhook, &changed).await {
+        tracing::warn!("the webhook was not told: {reason}");
+        return Telling::Failed;
+    }
+    for changed in &changed {
+        if let Err(error) = store.note_corrections(changed.batch, changed.list_sha256.as_deref()).await {
+            let batch = changed.batch;
+            tracing::warn!("what people were told of {batch} could not be noted: {error}; they will hear it again");
+        }
+    }
+    Telling::Sent
+}
+
+/// The list for a spreadsheet.
+fn csv(list: &CorrectionList, out: &mut dyn Write) -> io::Result<()> {
+    let mut lines = List::new(out, &HEADER)?;
+    for correction in list.read()? {
+        let correction = correction?;
+        let (number, line) = (correction.number.to_string(), correction.line.to_string());
+        lines.push([
+            correction.batch.strip_prefix(BatchId::PREFIX).unwrap_or(&correction.batch),
+            &number,
+            &correction.file,
+            &line,
+            &correction.entry_id,
+            correction.kind.name(),
+            correction.column.as_deref().unwrap_or_default(),
+            &correction.exported,
+            correction.present.as_deref().unwrap_or_default(),
+            correction.reason.as_deref().unwrap_or_default(),
+        ])?;
+    }
+    lines.finish()
+}
+
+impl Render for CorrectionsResult {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for batch in self.batches.iter().filter(|batch| batch.number.is_some()) {
+            let verdict = match batch.corrections {
+                None => "not compared".to_owned(),
+                Some(0) => "as exported".to_owned(),
+                Some(1) => "1 entry to correct".to_owned(),
+                Some(entries) => format!("{entries} entries to correct"),
+            };
+            let (number, entries) = (batch.number.unwrap_or_default(), batch.entries);
+            let _ = writeln!(text, "{}  number {number}  {entries} entries  {verdict}", batch.batch);
+        }
+        let listed = self.corrections.read().and_then(|list| list.take(LISTED).collect::<io::Result<Vec<_>>>());
+        match listed {
+            Ok(listed) => table(&mut text, &listed),
+            Err(error) => drop(writeln!(text, "  the list cannot be read back: {error}")),
+        }
+        if let Some(more) = self.corrections.count.checked_sub(LISTED as u64).filter(|more| *more > 0) {
+            let _ = writeln!(text, "  ... and {more} more; --output csv lists all");
+        }
+        for problem in &self.problems {
+            let _ = writeln!(text, "  {}  {}: {}", problem.batch, problem.kind.name(), problem.message);
+        }
+        match self.told {
+            None => {}
+            Some(Telling::Sent) => text.push_str("people were told\n"),
+            Some(Telling::Unchanged) => text.push_str("people know this already\n"),
+            Some(Telling::Failed) => text.push_str("people could not be told; the next --tell tells it\n"),
+        }
+        let (batches, lines) = (self.batches.len(), self.corrections.count);
+        let _ = writeln!(text, "batches compared: {batches}, corrections: {lines}");
+        text
+    }
+}
+
+/// As columns, each as wide as its longest cell.
+fn table(text: &mut String, corrections: &[Correction]) {
+    if corrections.is_empty() {
+        return;
+    }
+    let header = ["NUMBER", "LINE", "ENTRY", "WHAT", "COLUMN", "EXPORTED", "NOW"].map(str::to_owned);
+    let rows = std::iter::once(header).chain(corrections.iter().map(row)).collect::<Vec<_>>();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let _ = writeln!(text, "  {}", line.trim_end());
+    }
+}
+
+fn row(correction: &Correction) -> [String; 7] {
+    let now = correction.present.as_deref().or(correction.reason.as_deref()).unwrap_or_default();
+    [
+        correction.number.to_string(),
+        correction.line.to_string(),
+        correction.entry_id.clone(),
+        correction.kind.name().to_owned(),
+        short(correction.column.as_deref().unwrap_or("(all)")),
+        short(&correction.exported),
+        short(now),
+    ]
+}
+
+fn short(cell: &str) -> String {
+    let cell: String = cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match cell.char_indices().nth(CELL_CHARS) {
+        None => cell,
+        Some(_) => cell.chars().take(CELL_CHARS - 1).chain(['…']).collect(),
+    }
+}

@@ -1,0 +1,62 @@
+//! A list for a person who opens it in a spreadsheet: UTF-8 behind a byte order mark, CRLF, and no cell that is taken for a formula.
+
+use std::io::{self, Write};
+
+use super::cause;
+use super::cells::is_formula;
+use crate::layout::BYTE_ORDER_MARK;
+
+/// A list that is being written.
+pub struct List<W: Write>(csv::Writer<W>);
+
+impl<W: Write> List<W> {
+    /// Begins with a header.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn new(mut out: W, header: &[&str]) -> io::Result<List<W>> {
+        out.write_all(BYTE_ORDER_MARK)?;
+        let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
+        writer.write_record(header).map_err(cause)?;
+        Ok(List(writer))
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn push<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        for cell in cells {
+            let figure = cell.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
+            if is_formula(cell) && !figure {
+                self.0.write_field(format!("'{cell}")).map_err(cause)?;
+            } else {
+                self.0.write_field(cell).map_err(cause)?;
+            }
+        }
+        self.0.write_record(None::<&[u8]>).map_err(cause)
+    }
+
+    /// Ends the list.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_guarded_and_figures_are_not() {
+        let mut out = Vec::new();
+        let mut list = List::new(&mut out, &["a", "b"]).unwrap();
+        list.push(["=1+1", "-12.50"]).unwrap();
+        list.push(["-x", "ค่า, \"เช่า\""]).unwrap();
+        list.finish().unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\u{feff}a,b\r\n'=1+1,-12.50\r\n'-x,\"ค่า, \"\"เช่า\"\"\"\r\n");
+    }
+}

@@ -1,0 +1,322 @@
+//! `corrections`: the exported entries whose lines would be other ones now, for the accountant who has the old lines in the books.
+//!
+//! The official file is the reference: it is read from where it is, and its checksum is compared before anything else. Risk: a correction
+//! by guess, which would be booked. So the layout that is stored with the batch makes the present lines; and when the file is not the
+//! committed one, or it cannot be told which line is whose, the batch is named with the reason and nothing else is said of it.
+//!
+//! The list lies on the disk, not in memory: an application that rewrites a year of descriptions changes every line of it.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::compare::{CellChange, Change, What};
+use super::{Findings, Kind, Problem, Verification, stored_options};
+use crate::batch::{Batch, BatchId, FileFacts, State};
+use crate::csv::{SheetOptions, recount};
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::spool::{Spool, SpoolWriter};
+use crate::store::Snapshot;
+
+/// What became of an exported entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CorrectionKind {
+    /// A cell of its line would be another one.
+    Edited,
+    /// It is no longer approved.
+    Cancelled,
+    /// It is gone.
+    Deleted,
+}
+
+impl CorrectionKind {
+    /// The name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            CorrectionKind::Edited => "edited",
+            CorrectionKind::Cancelled => "cancelled",
+            CorrectionKind::Deleted => "deleted",
+        }
+    }
+}
+
+/// A cell that the accountant has and the entry no longer gives; of a cancelled or deleted entry, the whole line.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Correction {
+    /// `batch_2026-01-18`.
+    pub batch: String,
+    /// Number of the batch.
+    pub number: i64,
+    /// Name of the file.
+    pub file: String,
+    /// Line of the file: from 1, the header counted, a line break inside a cell not.
+    pub line: u64,
+    /// `_id` of the journal entry.
+    pub entry_id: String,
+    /// What became of the entry.
+    pub kind: CorrectionKind,
+    /// Header of the column; `None` when the whole line no longer stands.
+    pub column: Option<String>,
+    /// What the file says in that column; of a whole line, its cells with blanks between.
+    pub exported: String,
+    /// What the column would say now; `None` when the entry has nothing that can be written there.
+    pub present: Option<String>,
+    /// Why a line no longer stands or cannot be written, for a person.
+    pub reason: Option<String>,
+}
+
+/// A batch that was looked at.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Compared {
+    /// `batch_2026-01-18`.
+    pub batch: BatchId,
+    /// Its state.
+    pub state: &'static str,
+    /// Its number, once committed.
+    pub number: Option<i64>,
+    /// Exported entries.
+    pub entries: u64,
+    /// Entries among them that have to be corrected; `None` when that cannot be told, for one of the problems.
+    pub corrections: Option<u64>,
+    /// Whose layout was taken: `stored` with the batch, or that of `today`, because it was exported by an earlier version.
+    pub settings: &'static str,
+    /// Checksum of the batch's part of the list; `None` when that is empty.
+    #[serde(skip)]
+    pub list_sha256: Option<String>,
+    /// The checksum of what people were told last.
+    #[serde(skip)]
+    pub told_sha256: Option<String>,
+}
+
+/// What was looked at, and what is to be corrected.
+pub struct Corrections {
+    /// The batches, oldest first.
+    pub batches: Vec<Compared>,
+    /// Batches of which nothing can be said, with the reason.
+    pub problems: Vec<Problem>,
+    /// The list itself.
+    pub list: CorrectionList,
+}
+
+/// Corrections by batch and line, on the disk.
+pub struct CorrectionList {
+    spool: Spool,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl CorrectionList {
+    /// Reads them from the beginning.
+    ///
+    /// # Errors
+    /// When the spool file cannot be read.
+    pub fn read(&self) -> io::Result<impl Iterator<Item = io::Result<Correction>> + use<>> {
+        let lines = BufReader::new(self.spool.open()?).lines();
+        Ok(lines.map(|line| serde_json::from_str(&line?).map_err(io::Error::other)))
+    }
+}
+
+/// A list that is being made.
+struct Draft {
+    out: BufWriter<SpoolWriter>,
+    count: u64,
+    /// Of the present batch.
+    digest: Sha256,
+    entries: u64,
+}
+
+impl Draft {
+    fn add(&mut self, correction: &Correction) -> io::Result<()> {
+        let mut line = serde_json::to_vec(correction)?;
+        line.push(b'\n');
+        self.digest.update(&line);
+        self.count += 1;
+        self.out.write_all(&line)
+    }
+
+    /// Entries and checksum of the batch that ends here; no checksum of nothing.
+    fn end_batch(&mut self) -> (u64, Option<String>) {
+        let (digest, entries) = (std::mem::take(&mut self.digest), std::mem::take(&mut self.entries));
+        (entries, (entries > 0).then(|| hex::encode(digest.finalize())))
+    }
+}
+
+/// Why nothing can be said of a batch.
+type Unclear = (Kind, String);
+
+impl Verification<'_> {
+    /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there.
+    ///
+    /// # Errors
+    /// When the database, the destination or the spool folder fails.
+    pub async fn corrections(&self, batches: &[BatchId]) -> Result<Corrections, Failure> {
+        let mut draft = Draft { out: BufWriter::new(self.spool()?), count: 0, digest: Sha256::default(), entries: 0 };
+        let (mut looked, mut findings) = (Vec::new(), Findings::default());
+        for &id in batches {
+            let mut snapshot = Snapshot::open(self.store).await?;
+            let Some(batch) = snapshot.batch(id).await? else {
+                findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
+                continue;
+            };
+            let file = batch.file.clone().filter(|_| batch.state.is_committed());
+            let mut compared = Compared {
+                batch: id,
+                state: batch.state.name(),
+                number: batch.number,
+                entries: file.as_ref().map_or(0, |file| file.entries),
+                corrections: Some(0),
+                settings: if batch.settings.is_some() { "stored" } else { "today" },
+                list_sha256: None,
+                told_sha256: batch.corrections_told.clone(),
+            };
+            if let Some(file) = file {
+                match self.correct(&mut snapshot, &batch, &file, &mut draft).await? {
+                    Ok(()) => {
+                        let (entries, sha256) = draft.end_batch();
+                        (compared.corrections, compared.list_sha256) = (Some(entries), sha256);
+                    }
+                    Err((kind, message)) => {
+                        findings.add(id, kind, message);
+                        compared.corrections = None;
+                    }
+                }
+            }
+            looked.push(compared);
+        }
+        let (out, count) = (draft.out.into_inner().map_err(|error| self.spool_failed(error.error()))?, draft.count);
+        let spool = out.into_spool().map_err(|error| self.spool_failed(&error))?;
+        Ok(Corrections { batches: looked, problems: findings.problems, list: CorrectionList { spool, count } })
+    }
+
+    async fn correct(
+        &self,
+        snapshot: &mut Snapshot,
+        batch: &Batch,
+        file: &FileFacts,
+        draft: &mut Draft,
+    ) -> Result<Result<(), Unclear>, Failure> {
+        let content = match self.official(batch, file).await? {
+            Ok(content) => content,
+            Err(unclear) => return Ok(Err(unclear)),
+        };
+        if let Err(unclear) = self.is_of_layout(batch, &content)? {
+            return Ok(Err(unclear));
+        }
+        let entries = match self.ids_of(batch, &content)? {
+            Some(ids) => ids,
+            None => match self.in_file_order(snapshot, batch, file).await? {
+                Ok(rows) => rows,
+                Err(unclear) => return Ok(Err(unclear)),
+            },
+        };
+        let compared = self.compare(snapshot, batch, &entries, Some(&content), |change| {
+            draft.entries += 1;
+            let mut records = records(batch, file, change).into_iter();
+            records.try_for_each(|record| draft.add(&record)).map_err(|error| self.spool_failed(&error))
+        });
+        compared.await.map(|_| Ok(()))
+    }
+
+    /// The official file, if it is there and the committed one.
+    async fn official(&self, batch: &Batch, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
+        let name = &file.name;
+        let Some(place) = self.destination.reach(file.destination.as_deref()) else {
+            let at = file.destination.as_deref().unwrap_or_default();
+            return Ok(Err((Kind::Elsewhere, format!("{name} is at {at}: look with --destination {at}"))));
+        };
+        let mut content = self.spool()?;
+        if place.read_back(&file.id, &mut content).await?.is_none() {
+            return Ok(Err((
+                Kind::MissingFile,
+                format!("{name} is not at the destination, so nothing can be compared"),
+            )));
+        }
+        let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
+        if content.digests().sha256 != file.sha256 {
+            let message = format!(
+                "{name} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; `batch-export verify --date \
+                 {}` says more",
+                content.digests().sha256,
+                file.sha256,
+                batch.id.date()
+            );
+            return Ok(Err((Kind::Content, message)));
+        }
+        Ok(Ok(content))
+    }
+
+    /// Whether the layout is that of the file. Of a batch of an earlier version it is only supposed to be today's.
+    fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>, Failure> {
+        let SheetOptions { layout, encoding, .. } = match stored_options(batch) {
+            Some(Ok(_)) => return Ok(Ok(())),
+            Some(Err(reason)) => return Ok(Err((Kind::Settings, reason))),
+            None => self.options(batch),
+        };
+        let file = content.open().map_err(|error| self.spool_failed(&error))?;
+        let message = |reason| {
+            let name = &layout.name;
+            format!(
+                "it was exported by an earlier version, and not with the layout {name}: {reason}; give its --format, --encoding and \
+                 --contra-account"
+            )
+        };
+        let counted = recount(file, &layout, encoding.unwrap_or(layout.encoding));
+        Ok(counted.map(drop).map_err(|reason| (Kind::Settings, message(reason))))
+    }
+
+    /// The entries of a file that does not name them, from the marked rows.
+    async fn in_file_order(
+        &self,
+        snapshot: &mut Snapshot,
+        batch: &Batch,
+        file: &FileFacts,
+    ) -> Result<Result<Vec<Id>, Unclear>, Failure> {
+        if batch.state != State::Completed {
+            let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
+            return Ok(Err((Kind::Rows, message.to_owned())));
+        }
+        let marked = snapshot.marked_rows(batch).await?;
+        if marked.rows.len() as u64 != file.entries || !marked.in_file_order {
+            let message = format!(
+                "its file names no entries, and its rows are not what they were at the export ({} of {} are there): it cannot be told \
+                 which line is whose; `batch-export verify --date {}` says more",
+                marked.rows.len(),
+                file.entries,
+                batch.id.date()
+            );
+            return Ok(Err((Kind::Rows, message)));
+        }
+        Ok(Ok(marked.rows.iter().map(|row| row.key.entry).collect()))
+    }
+}
+
+/// One record per cell, or one of the whole line.
+fn records(batch: &Batch, file: &FileFacts, change: Change) -> Vec<Correction> {
+    let reason = change.reason();
+    let record = |line, column, exported, present| Correction {
+        batch: batch.id.to_string(),
+        number: batch.number.unwrap_or_default(),
+        file: file.name.clone(),
+        line,
+        entry_id: change.entry.to_string(),
+        kind: match change.what {
+            What::Deleted => CorrectionKind::Deleted,
+            What::Cancelled(_) => CorrectionKind::Cancelled,
+            What::Edited(_) => CorrectionKind::Edited,
+        },
+        column,
+        exported,
+        present,
+        reason: reason.clone(),
+    };
+    if change.cells.is_empty() {
+        return vec![record(change.line.unwrap_or_default(), None, change.whole.clone().unwrap_or_default(), None)];
+    }
+    let cell =
+        |cell: &CellChange| record(cell.line, Some(cell.column.clone()), cell.exported.clone(), cell.present.clone());
+    change.cells.iter().map(cell).collect()
+}

@@ -1,0 +1,309 @@
+//! `batch-export corrections`: what the accountant has in the books and the entries no longer give, told cell by cell, never by guess.
+
+mod telling;
+
+use std::collections::BTreeSet;
+
+use mongodb::bson::{Bson, Document, doc};
+use serde_json::Value;
+
+use crate::support::command::Finished;
+use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
+
+/// Twelve exported entries; even ones are debits.
+fn exported(day: &Day) -> Seeded {
+    let seeded = seed_day(&day.db, DATE, 12);
+    day.run().run().expect_code(0);
+    seeded
+}
+
+fn change(day: &Day, seeded: &Seeded, position: usize, changes: Document) {
+    day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[position] }, doc! { "$set": changes });
+}
+
+/// The result, after a check that nothing was changed by it and that its code fits.
+#[track_caller]
+fn corrections(day: &Day, words: &[&str]) -> Value {
+    let everything = || [QUEUE, ENTRIES, BATCHES, LOG].map(|name| day.db.find_all(name, doc! {}));
+    let before = (everything(), day.live_files());
+    let finished = day.command("corrections").args(words).run();
+    assert!((everything(), day.live_files()) == before, "corrections changed something");
+    assert!(finished.spool_is_empty());
+    let result = finished.json();
+    let nothing = list(&result, "corrections").is_empty() && list(&result, "problems").is_empty();
+    assert_eq!(finished.code, if nothing { 0 } else { 34 }, "{}", finished.report());
+    assert_eq!(result["exit_code"], finished.code);
+    result
+}
+
+fn list<'a>(result: &'a Value, name: &str) -> &'a Vec<Value> {
+    result[name].as_array().expect("a list")
+}
+
+/// The corrections as (line, kind, column, exported, present).
+fn lines(result: &Value) -> Vec<(u64, String, String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    list(result, "corrections")
+        .iter()
+        .map(|found| {
+            let of = |name: &str| text(&found[name]);
+            (found["line"].as_u64().expect("a line"), of("kind"), of("column"), of("exported"), of("present"))
+        })
+        .collect()
+}
+
+fn line(line: u64, kind: &str, column: &str, exported: &str, present: &str) -> (u64, String, String, String, String) {
+    (line, kind.into(), column.into(), exported.into(), present.into())
+}
+
+#[test]
+fn nothing_is_to_be_corrected_where_the_lines_would_be_the_same() {
+    let day = Day::on_drive();
+    let seeded = exported(&day);
+    let result = corrections(&day, &[]);
+    assert_eq!((&result["command"], &result["outcome"]), (&"corrections".into(), &"nothing_to_correct".into()));
+    assert_eq!((&result["batches"][0]["number"], &result["batches"][0]["entries"]), (&1.into(), &12.into()));
+    change(&day, &seeded, 3, doc! { "category": "in no column", "updatedAt": mongodb::bson::DateTime::now() });
+    assert_eq!(lines(&corrections(&day, &[])), []);
+}
+
+#[test]
+fn each_changed_cell_is_told_with_its_line_and_both_values() {
+    let day = Day::in_directory();
+    let entry = |number| {
+        Entry::numbered(DATE, number).amount(100_000 + i64::from(number)).kind("debit").set("description", "plain")
+    };
+    let seeded = seed(&day.db, &(0..6).map(entry).collect::<Vec<_>>());
+    day.run().run().expect_code(0);
+    change(&day, &seeded, 0, doc! { "amount": 5_i64 });
+    change(&day, &seeded, 2, doc! { "type": "credit", "description": "ค่าเช่า" });
+    change(&day, &seeded, 3, doc! { "status": "cancelled", "amount": 1_i64 });
+    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[4] });
+    change(&day, &seeded, 5, doc! { "accountCode": "" });
+    let result = corrections(&day, &["--date", DATE]);
+    let file = String::from_utf8(day.live_files().remove(0).bytes).unwrap();
+    let cell =
+        |line: usize, column: usize| file.lines().nth(line - 1).unwrap().split(',').nth(column).unwrap().to_owned();
+    let found = lines(&result);
+    assert_eq!(found[0], line(2, "edited", "Debit", "1000.00", "0.05"));
+    assert_eq!(found[1], line(4, "edited", "Debit", "1000.02", "0.00"));
+    assert_eq!(found[2], line(4, "edited", "Credit", "0.00", "1000.02"));
+    assert_eq!(found[3], line(4, "edited", "Description", &cell(4, 5), "ค่าเช่า"));
+    let whole = |row: usize| file.lines().nth(row - 1).unwrap().replace(',', " | ");
+    assert_eq!(found[4], line(5, "cancelled", "-", &whole(5), "-"));
+    assert_eq!(found[5], line(6, "deleted", "-", &whole(6), "-"));
+    assert_eq!(found[6], line(7, "edited", "Account", &cell(7, 2), "-"));
+    assert_eq!(found.len(), 7, "{found:?}");
+    let first = &result["corrections"][0];
+    assert_eq!((&first["batch"], &first["number"], &first["file"]), (&BATCH.into(), &1.into(), &FILE.into()));
+    assert_eq!(first["entry_id"], seeded.entries[0].to_hex());
+    let reason = |at: usize| result["corrections"][at]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason(4).contains("cancelled") && reason(6).contains("accountCode"), "{result}");
+    assert_eq!(result["batches"][0]["corrections"], 5, "entries, not cells");
+}
+
+/// A layout with everything that counts places in the file, without a column that names the entry.
+const PLACES: &str = r#"
+name = "places"
+rows_per_entry = 2
+[[columns]]
+header = "Line"
+value = "line"
+[[columns]]
+header = "Position"
+value = "position"
+[[columns]]
+header = "Voucher"
+value = "voucher"
+[[columns]]
+header = "Number"
+value = "batch-number"
+[[columns]]
+header = "Account"
+value = "account"
+[[columns]]
+header = "Amount"
+value = "signed-amount"
+"#;
+
+#[test]
+fn what_counts_places_keeps_its_meaning_and_the_stored_layout_decides() {
+    let day = Day::in_directory();
+    let layout = day.directory().with_extension("toml");
+    std::fs::write(&layout, PLACES).unwrap();
+    let entry = |number| {
+        let accounts = doc! { "crAccount": "2000", "drAccount": "3000" };
+        Entry::numbered(DATE, number).set("metadata", accounts).amount(100 * i64::from(number + 1)).kind("debit")
+    };
+    let seeded = seed(&day.db, &(0..8).map(entry).collect::<Vec<_>>());
+    day.run().env("BATCH_EXPORT_FORMAT", layout.to_str().unwrap()).run().expect_code(0);
+    std::fs::remove_file(&layout).unwrap();
+    // Another batch since: the present number is no longer that of the export.
+    seed_day(&day.db, "2026-01-19", 2);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    assert_eq!(lines(&corrections(&day, &[])), []);
+    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[0] });
+    change(&day, &seeded, 2, doc! { "status": "rejected" });
+    change(&day, &seeded, 5, doc! { "amount": 7_i64 });
+    let found = lines(&corrections(&day, &["--date", DATE]));
+    let told: Vec<_> = found.iter().map(|(line, kind, column, ..)| (*line, kind.as_str(), column.as_str())).collect();
+    let expected = [(2, "deleted", "-"), (6, "cancelled", "-"), (12, "edited", "Amount"), (13, "edited", "Amount")];
+    assert_eq!(told, expected, "{found:?}");
+    assert_eq!((&*found[3].3, &*found[3].4), ("-6.00", "-0.07"));
+    // A row that is gone: the file names no entries, so it is open which line is whose.
+    day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[4] });
+    let result = corrections(&day, &["--date", DATE]);
+    assert_eq!((lines(&result).len(), &result["problems"][0]["kind"]), (0, &"rows".into()), "{result}");
+    assert_eq!(result["batches"][0]["corrections"], Value::Null);
+}
+
+#[test]
+fn a_file_that_names_its_entries_needs_no_rows() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    day.db.delete_many(QUEUE, doc! {});
+    change(&day, &seeded, 7, doc! { "accountCode": "9999" });
+    let found = lines(&corrections(&day, &[]));
+    assert!(found.len() == 1 && found[0].0 == 9 && found[0].4 == "9999", "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_the_committed_one_is_compared_with_nothing() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    change(&day, &seeded, 1, doc! { "amount": 1_i64 });
+    let path = day.directory().join(FILE);
+    let content = std::fs::read(&path).unwrap();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o644);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    let problem = |day: &Day| {
+        let result = corrections(day, &[]);
+        assert_eq!(lines(&result), [], "{result}");
+        (list(&result, "problems").len(), result["problems"][0]["kind"].as_str().unwrap().to_owned())
+    };
+    std::fs::write(&path, [&content[..], b" "].concat()).unwrap();
+    assert_eq!(problem(&day), (1, "content".to_owned()));
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(problem(&day), (1, "missing_file".to_owned()));
+    std::fs::write(&path, &content).unwrap();
+    assert_eq!(lines(&corrections(&day, &[])).len(), 1);
+    let broken = doc! { "$set": { "settings.layout": "name = \"other\"" } };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, broken);
+    assert_eq!(problem(&day), (1, "settings".to_owned()));
+    // As an earlier version left it: today's settings are tried, and what they do not fit is not compared.
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$unset": { "settings": 1 } });
+    assert_eq!(lines(&corrections(&day, &[])).len(), 1);
+    let result = day.command("corrections").env("BATCH_EXPORT_FORMAT", "express").run().expect_code(34).json();
+    assert_eq!(
+        (&result["problems"][0]["kind"], &result["corrections"]),
+        (&"settings".into(), &Value::from(Vec::<u8>::new()))
+    );
+}
+
+#[test]
+fn the_days_are_those_that_were_asked_for() {
+    let day = Day::in_directory();
+    let dates = ["2026-01-18", "2026-01-19", "2026-01-20", "2026-01-21"];
+    for date in dates {
+        seed_day(&day.db, date, if date == "2026-01-20" { 0 } else { 3 });
+        day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+    }
+    day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "accountCode": "1" } });
+    let seen = |words: &[&str]| {
+        let finished = day.command("corrections").args(words).now("2026-01-22T00:00:00Z").run().expect_code(34);
+        let batches: BTreeSet<String> = list(&finished.json(), "corrections")
+            .iter()
+            .map(|found| found["batch"].as_str().unwrap().trim_start_matches("batch_2026-01-").to_owned())
+            .collect();
+        batches.into_iter().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(seen(&[]), "18 19 21");
+    assert_eq!(seen(&["--last", "1"]), "21");
+    assert_eq!(seen(&["--from", "2026-01-19", "--to", "2026-01-20"]), "19");
+    assert_eq!(seen(&["--from", "2026-01-01", "--to", "2026-01-22"]), "18 19 21");
+    assert_eq!(seen(&["--date", "2026-01-18"]), "18");
+    let result = day.command("corrections").date("2026-01-01").run().expect_code(34).json();
+    assert_eq!(result["problems"][0]["kind"], "missing_batch");
+    for wrong in [
+        &["--from", "2026-01-19"][..],
+        &["--from", "2026-01-20", "--to", "2026-01-19"],
+        &["--date", DATE, "--last", "3"],
+        &["--date", DATE, "--from", DATE, "--to", DATE],
+    ] {
+        day.command("corrections").args(wrong).run().expect_code(2);
+    }
+}
+
+fn as_csv(day: &Day) -> Finished {
+    day.command("corrections").args(&["--output", "csv"]).run()
+}
+
+#[test]
+fn the_csv_can_be_opened_in_a_spreadsheet_as_it_is() {
+    let day = Day::in_directory();
+    let header = "\u{feff}Business date,Batch number,File,Line,Entry,What happened,Column,Exported value,Present value,Reason\r\n";
+    let seeded = exported(&day);
+    assert_eq!(as_csv(&day).expect_code(0).stdout, header);
+    change(&day, &seeded, 0, doc! { "description": "=HYPERLINK(\"x\"), \"ค่า\"" });
+    change(&day, &seeded, 1, doc! { "accountCode": "-1" });
+    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[2] });
+    let csv = as_csv(&day).expect_code(34).stdout;
+    let lines: Vec<&str> = csv.split_terminator("\r\n").collect();
+    assert_eq!(lines.len(), 4, "{csv}");
+    let id = seeded.entries[0].to_hex();
+    assert!(lines[1].starts_with(&format!("{DATE},1,{FILE},2,{id},edited,Description,")), "{csv}");
+    assert!(lines[1].ends_with(",\"'=HYPERLINK(\"\"x\"\"), \"\"ค่า\"\"\","), "{csv}");
+    assert!(lines[2].ends_with(",-1,"), "a figure is no formula: {csv}");
+    assert!(lines[3].contains(",4,") && lines[3].contains("deleted,,"), "{csv}");
+    assert_eq!(csv.matches('\n').count(), 4);
+    for other in ["verify", "status", "run", "retry"] {
+        let finished = day.command(other).args(&["--output", "csv"]).run().expect_code(2);
+        assert!(finished.stdout.contains("corrections"), "{}", finished.report());
+    }
+}
+
+#[test]
+fn the_text_is_a_table_of_the_first_hundred() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 130);
+    day.run().run().expect_code(0);
+    let text = |code| day.command("corrections").args(&["--output", "text"]).run().expect_code(code).stdout;
+    assert_eq!(text(0), format!("{BATCH}  number 1  130 entries  as exported\nbatches compared: 1, corrections: 0\n"));
+    change(&day, &seeded, 0, doc! { "accountCode": "1" });
+    let one = text(34);
+    assert!(one.contains("1 entry to correct\n  NUMBER  LINE  ENTRY"), "{one}");
+    day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "accountCode": "2" } });
+    let many = text(34);
+    assert!(
+        many.contains("130 entries to correct") && many.contains("... and 30 more; --output csv lists all"),
+        "{many}"
+    );
+    assert_eq!(many.lines().filter(|line| line.contains("  edited  Account  ")).count(), 100, "{many}");
+}
+
+#[test]
+fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 10_000);
+    day.run().run().expect_code(0);
+    let long = "x".repeat(500);
+    day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": long, "accountCode": "1" } });
+    let finished = day.command("corrections").run().expect_code(34);
+    assert_eq!(list(&finished.json(), "corrections").len(), 20_000);
+    assert!(finished.peak_memory_kib < 40 * 1024, "peak memory {} KiB", finished.peak_memory_kib);
+}
+
+#[test]
+fn an_edit_to_the_same_line_by_other_means_is_none() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let amount = day.db.find_one(ENTRIES, doc! { "_id": seeded.entries[0] }).unwrap();
+    let satang = match amount.get("amount") {
+        Some(Bson::Int32(n)) => f64::from(*n),
+        other => panic!("{other:?}"),
+    };
+    change(&day, &seeded, 0, doc! { "amount": satang });
+    assert_eq!(lines(&corrections(&day, &[])), []);
+}

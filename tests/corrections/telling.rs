@@ -1,0 +1,100 @@
+//! `corrections --tell`: people hear of a list that they do not know, once, and only what they have received counts as told.
+
+use mongodb::bson::doc;
+
+use super::{change, exported};
+use crate::support::command::{BatchExport, Finished};
+use crate::support::day::Day;
+use crate::support::receiver::{Receiver, Reply};
+use crate::support::seed::seed_day;
+
+fn tell(day: &Day, people: &Receiver) -> Finished {
+    let command: BatchExport = day.command("corrections").arg("--tell");
+    command.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook/s3cret-token-of-the-webhook")).run()
+}
+
+fn noted(day: &Day) -> Option<String> {
+    let batch = day.batch();
+    let told = batch.get_document("correctionsTold").ok()?;
+    assert!(told.get_datetime("at").is_ok(), "{told}");
+    Some(told.get_str("sha256").expect("a checksum").to_owned())
+}
+
+#[test]
+fn a_list_is_told_when_it_is_another_one_and_not_again() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    let seeded = exported(&day);
+    seed_day(&day.db, "2026-01-19", 2);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    assert_eq!(tell(&day, &people).expect_code(0).json()["told"], "unchanged");
+    assert_eq!((people.messages().len(), noted(&day)), (0, None));
+    change(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    let told = people.messages();
+    assert_eq!((told.len(), &told[0]["event"]), (1, &"corrections".into()), "{told:?}");
+    assert_eq!(told[0]["title"], "1 exported entry has to be corrected");
+    assert!(told[0]["facts"].to_string().contains("batch_2026-01-18 (number 1): 1 entry"), "{told:?}");
+    assert!(!told[0]["facts"].to_string().contains("2026-01-19"), "{told:?}");
+    let first = noted(&day).expect("a note");
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "unchanged");
+    assert_eq!(people.messages().len(), 1);
+    change(&day, &seeded, 4, doc! { "status": "cancelled" });
+    tell(&day, &people).expect_code(34);
+    assert_eq!((people.messages().len(), noted(&day) == Some(first)), (2, false));
+    let ids = people.messages().iter().map(|told| told["id"].to_string()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(ids.len(), 2);
+    change(&day, &seeded, 4, doc! { "status": "approved" });
+    let third = tell(&day, &people).expect_code(34);
+    assert_eq!(third.json()["told"], "sent");
+    assert_eq!(people.messages().len(), 3);
+}
+
+#[test]
+fn what_is_set_right_is_told_and_forgotten() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(204)));
+    let seeded = exported(&day);
+    change(&day, &seeded, 2, doc! { "status": "draft" });
+    tell(&day, &people).expect_code(34);
+    assert!(noted(&day).is_some());
+    change(&day, &seeded, 2, doc! { "status": "approved" });
+    tell(&day, &people).expect_code(0);
+    assert_eq!(noted(&day), None);
+    let told = people.messages();
+    assert_eq!(told[1]["title"], "No exported entry has to be corrected any more");
+    tell(&day, &people).expect_code(0);
+    assert_eq!(people.messages().len(), 2);
+}
+
+#[test]
+fn only_what_was_received_counts_as_told() {
+    let day = Day::in_directory();
+    let people = Receiver::answering(|_, before| Reply::of(if before == 0 { 404 } else { 200 }));
+    let seeded = exported(&day);
+    change(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    let refused = tell(&day, &people).expect_code(34);
+    assert_eq!((&refused.json()["told"], noted(&day)), (&"failed".into(), None), "{}", refused.report());
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    assert!(noted(&day).is_some());
+    let ids: Vec<_> = people.messages().iter().map(|told| told["id"].clone()).collect();
+    assert_eq!(ids[0], ids[1], "a receiver can drop a repetition");
+}
+
+#[test]
+fn nothing_is_told_of_a_batch_that_could_not_be_compared() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    let seeded = exported(&day);
+    change(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    tell(&day, &people).expect_code(34);
+    let known = noted(&day);
+    std::fs::remove_file(day.directory().join(crate::support::day::FILE)).unwrap();
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "unchanged");
+    assert_eq!((people.messages().len(), noted(&day)), (1, known));
+}
+
+#[test]
+fn with_nobody_to_tell_it_is_a_wrong_setting() {
+    let day = Day::in_directory();
+    exported(&day);
+    let result = day.command("corrections").arg("--tell").run().expect_code(30).json();
+    assert!(result["error"]["next"].as_str().unwrap().contains("BATCH_EXPORT_NOTIFY_URL"), "{result}");
+}
