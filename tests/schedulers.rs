@@ -40,11 +40,15 @@ fn every_line_of_the_crontab_is_a_schedule_and_a_command_that_exists() {
     let settings_help = BatchExport::command("run").arg("--help").run().expect_code(0).stdout;
     let jobs = jobs();
     assert_eq!(jobs.iter().filter(|job| job.active).count(), 2, "one run and one retry are active");
+    assert_eq!(jobs.iter().filter(|job| job.command.contains(" corrections --tell ")).count(), 1);
     for job in &jobs {
         let (command, log) = job.command.split_once(" >>").expect("output that is appended to a log");
         let words: Vec<&str> = command.split_whitespace().collect();
-        let ["batch-export", name] = words[..] else { panic!("not a command of ours: {command}") };
+        let ["batch-export", name, ref flags @ ..] = words[..] else { panic!("not a command of ours: {command}") };
         assert!(help.contains(&format!("\n  {name} ")), "no command {name:?}");
+        let known = settings_of(name);
+        let flags = flags.iter().filter(|word| word.starts_with("--"));
+        flags.for_each(|flag| assert!(known.contains(&format!(" {flag} ")), "{name} has no {flag}"));
         assert!(log.ends_with(".log 2>&1") && !job.command.contains('%'), "{}", job.command);
     }
     let settings = CRONTAB.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
@@ -94,7 +98,9 @@ fn retry_comes_every_five_minutes_and_never_with_run() {
 fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut units = Vec::new();
-    for name in ["batch-export.service", "batch-export.timer", "batch-export-retry.service", "batch-export-retry.timer"]
+    for name in ["batch-export", "batch-export-retry", "batch-export-corrections"]
+        .into_iter()
+        .flat_map(|name| [format!("{name}.service"), format!("{name}.timer")])
     {
         let unit = example(&format!("systemd/{name}"));
         let unit = unit.replace("/usr/local/bin/batch-export", env!("CARGO_BIN_EXE_batch-export"));
@@ -104,7 +110,7 @@ fn systemd_accepts_the_units() {
     }
     let said = systemd_analyze(Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units));
     assert_eq!(said, "", "systemd-analyze verify has something to say");
-    for service in ["batch-export.service", "batch-export-retry.service"] {
+    for service in ["batch-export.service", "batch-export-retry.service", "batch-export-corrections.service"] {
         // Of 100: what an attacker inside of the program could still reach.
         let security = ["security", "--no-pager", "--offline=yes", "--threshold=20"];
         systemd_analyze(Command::new("systemd-analyze").args(security).arg(folder.path().join(service)));
@@ -127,6 +133,7 @@ fn the_timers_of_systemd_start_at_the_cut_off_and_every_five_minutes() {
     };
     assert_eq!(next("batch-export.timer", 1), ["2026-01-18 11:00:00 UTC"]);
     assert_eq!(next("batch-export-retry.timer", 2), ["2026-01-18 10:57:00 UTC", "2026-01-18 11:02:00 UTC"]);
+    assert_eq!(next("batch-export-corrections.timer", 1), ["2026-01-18 11:30:00 UTC"]);
 }
 
 #[test]
@@ -144,6 +151,12 @@ fn systemd_counts_waiting_as_no_failure_and_lets_a_commit_end() {
     let (run, retry) = (same("systemd/batch-export.service"), same("systemd/batch-export-retry.service"));
     let settings = |unit: &str| unit.split_once("\nExecStart=").unwrap().1.split_once('\n').unwrap().1.to_owned();
     assert_eq!(settings(&run), settings(&retry), "the two services are equal but for the command");
+    // The third one ends with 34 while there is anything to correct: people hear of it, so the unit did its work.
+    let corrections =
+        example("systemd/batch-export-corrections.service").replace("batch-export-corrections", "batch-export");
+    assert!(corrections.contains("\nSuccessExitStatus=34\n"));
+    let hardening = |unit: &str| unit.split_once("\nDynamicUser=").unwrap().1.to_owned();
+    assert_eq!(hardening(&run), hardening(&corrections));
 }
 
 #[test]
@@ -152,7 +165,7 @@ fn kubernetes_accepts_the_cron_jobs() {
     let output = python.args(["-m", "kubernetes_validate", "--strict"]).arg(example_path("kubernetes/cronjobs.yaml"));
     let output = output.output().expect("python3");
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.matches(" passed ").count() == 2, "{said}");
+    assert!(output.status.success() && said.matches(" passed ").count() == 3, "{said}");
 }
 
 #[test]
@@ -182,13 +195,19 @@ fn kubernetes_acts_on_our_exit_codes() {
 fn kubernetes_starts_at_the_cut_off_and_never_cuts_a_commit_short() {
     let jobs = cron_jobs();
     let mut pods: Vec<Value> = Vec::new();
-    for (job, command) in jobs.iter().zip(["run", "retry"]) {
+    assert_eq!(jobs.len(), 3);
+    for (job, command) in jobs.iter().zip(["run", "retry", "corrections"]) {
         let spec = &job["spec"];
         assert_eq!((&spec["timeZone"], &spec["concurrencyPolicy"]), (&"Asia/Bangkok".into(), &"Forbid".into()));
         assert_eq!(spec["jobTemplate"]["spec"]["backoffLimit"], 0, "the pass has its own back-off");
         let mut pod = spec["jobTemplate"]["spec"]["template"]["spec"].clone();
         assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > COMMIT_LIMIT.as_secs());
-        assert_eq!(pod["containers"][0]["args"].take(), serde_json::json!([command]));
+        let args = pod["containers"][0]["args"].take();
+        let expected = match command {
+            "corrections" => serde_json::json!(["corrections", "--tell", "--last", "31"]),
+            _ => serde_json::json!([command]),
+        };
+        assert_eq!(args, expected);
         assert_eq!(pod["containers"][0]["image"], IMAGE);
         let help = settings_of(command);
         for variable in pod["containers"][0]["env"].as_array().unwrap() {
@@ -201,7 +220,10 @@ fn kubernetes_starts_at_the_cut_off_and_never_cuts_a_commit_short() {
         (&jobs[0]["spec"]["schedule"], &jobs[1]["spec"]["schedule"]),
         (&"0 18 * * *".into(), &"2-59/5 * * * *".into())
     );
+    assert_eq!(jobs[2]["spec"]["schedule"], "30 18 * * *");
     assert_eq!(pods[0], pods[1], "the two pods are equal but for the command");
+    pods.iter_mut().for_each(|pod| drop(pod["containers"][0]["env"].take()));
+    assert_eq!(pods[0], pods[2], "the third one is equal but for the command and whom it tells");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod corrections;
 mod file;
 mod rows;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use schemars::JsonSchema;
@@ -23,6 +24,9 @@ use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
 
 pub use corrections::{Compared, Correction, CorrectionKind, CorrectionList, Corrections};
+
+/// Findings of one kind that are listed of a batch. An application that rewrites a year of descriptions makes a million of them.
+const LISTED_MAX: u64 = 1_000;
 
 /// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -130,11 +134,37 @@ pub struct Findings {
     pub checked: Vec<Checked>,
     /// The problems, in the order in which they were found.
     pub problems: Vec<Problem>,
+    /// How often each kind was found in a batch.
+    counted: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Findings {
     fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
-        self.problems.push(Problem { batch: batch.to_string(), kind, message: message.into() });
+        let batch = batch.to_string();
+        let count = self.counted.entry((batch.clone(), kind.name())).or_default();
+        *count += 1;
+        match *count {
+            ..=LISTED_MAX => self.problems.push(Problem { batch, kind, message: message.into() }),
+            _ if *count == LISTED_MAX + 1 => {
+                // In its place at once; how many there are is known at the end.
+                self.problems.push(Problem { batch, kind, message: String::new() });
+            }
+            _ => {}
+        }
+    }
+
+    /// Says of which kinds more was found than is listed.
+    fn finish(mut self) -> Findings {
+        for problem in self.problems.iter_mut().filter(|problem| problem.message.is_empty()) {
+            let count = self.counted.get(&(problem.batch.clone(), problem.kind.name())).copied().unwrap_or_default();
+            let more = count - LISTED_MAX;
+            let all = match problem.kind {
+                Kind::Edited | Kind::Cancelled | Kind::Deleted => "; `batch-export corrections` lists all",
+                _ => "",
+            };
+            problem.message = format!("and {more} more of this kind{all}");
+        }
+        self
     }
 }
 
@@ -159,7 +189,7 @@ impl Verification<'_> {
             self.check_batch(batch, &mut findings).await?;
         }
         self.check_chain(&mut findings).await?;
-        Ok(findings)
+        Ok(findings.finish())
     }
 
     async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {

@@ -17,7 +17,7 @@ use crate::support::command::Finished;
 use crate::support::day::{BATCHES, FILE, LOG};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::receiver::Receiver;
-use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, seed, seed_day};
 
 const CI: &str = include_str!("../../.ci/run");
 const SYSTEMD_REHEARSAL: &str = include_str!("../../examples/systemd/rehearsal.sh");
@@ -40,6 +40,7 @@ pub fn situation(section: &str) -> Option<fn(&mut Walk)> {
         "The credentials expired" => credentials_expired,
         "The database was down over the cut-off" => database_was_down,
         "An invalid entry blocks the batch" => invalid_entry,
+        "How to correct an exported entry" => corrections,
         "The accountant imported the wrong file" => wrong_file,
         "Capacity" => capacity,
         _ => return None,
@@ -297,6 +298,19 @@ fn invalid_entry(walk: &mut Walk) {
 }
 
 /// A batch that is done, and the file that was imported in the accountant's folder.
+fn corrections(walk: &mut Walk) {
+    let desk = Desk::new();
+    let seeded = seed_day(&desk.day.db, DATE, 5);
+    desk.day.run().run().expect_code(0);
+    let edited = doc! { "$set": { "accountCode": "9999" } };
+    desk.day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[2] }, edited);
+    let text = desk.line(&walk.next("batch-export corrections --date")).run().expect_code(34).stdout;
+    assert!(text.contains("edited") && text.contains("9999"), "{text}");
+    desk.line(&walk.next("batch-export corrections --from")).run().expect_code(34);
+    let csv = fs::read_to_string(desk.folder().join("corrections.csv")).unwrap();
+    assert!(csv.lines().count() == 2 && csv.contains(&seeded.entries[2].to_hex()), "{csv}");
+}
+
 fn wrong_file(walk: &mut Walk) {
     let desk = Desk::new();
     seed_day(&desk.day.db, DATE, 5);
