@@ -376,7 +376,7 @@ fn no_file_is_made_outside_of_the_destination() {
         day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": &id, "attempt": 1 } });
         day.let_time_pass();
         let ended = day.retry().run().expect_code(31);
-        assert_refused(&ended, &ended.json()["batches"][0], &["is not the name of a file"]);
+        assert_refused(&ended, &ended.json()["batches"][0], &["is not a file name"]);
         assert!(is_empty(outside.path()) && is_empty(day.directory()), "{id}");
         assert!(!day.directory().join("../evil.csv").exists());
     }

@@ -223,7 +223,7 @@ fn exhausted(batch: &Batch) -> Failure {
 pub fn way_on(batch: &Batch) -> String {
     match batch.refused.is_empty() {
         true => by_hand(batch.id),
-        false => "correct the entries; `batch-export retry` then takes the batch up without an unlock".to_owned(),
+        false => "correct the entries; `batch-export retry` then takes the batch up".to_owned(),
     }
 }
 
