@@ -77,7 +77,7 @@
 //! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
 //! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O
 //! - [`csv`]: the file, written by a layout; the only user of the csv crate. Entry point: [`csv::Sheet`]
-//! - [`files`], [`spool`], [`stop`], [`host`]: the local disk, the signals, the name of this machine
+//! - [`files`], [`spool`], [`stop`], [`stuck`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
 //! - [`http`]: the one HTTP client, and the proxies. Entry point: [`http::Http`]
 //! - [`store`]: the database; the only user of the mongodb crate. Entry point: [`store::Store::connect`]
@@ -132,6 +132,7 @@ pub mod secret;
 pub mod spool;
 pub mod stop;
 pub mod store;
+pub mod stuck;
 pub mod telemetry;
 pub mod totals;
 pub mod trace;

@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+/// How long a signal may be without effect: longer than a commit that is under way, and than its record.
+const LAST_RESORT: Duration = Duration::from_secs(100);
+
 /// The signals that end a run cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -72,11 +75,13 @@ impl Stop {
             // The channel stays open, so that a late listener still sees the value. A second signal ends the process at
             // once and leaves what a crash leaves.
             let second = tokio::select! {
+                // Nothing takes this long that could still end by itself.
+                () = tokio::time::sleep(LAST_RESORT) => signal,
                 _ = interrupt.recv() => Signal::Interrupt,
                 _ = terminate.recv() => Signal::Terminate,
                 () = sender.closed() => return,
             };
-            tracing::warn!("{} received again, ending at once", second.name());
+            tracing::warn!("{} received, ending at once", second.name());
             std::process::exit(i32::from(second.exit().code()));
         });
         Ok(Stop { signal: receiver })

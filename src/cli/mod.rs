@@ -39,6 +39,7 @@ use crate::plausible::{shown_date, shown_word};
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Store, StoreSettings};
+use crate::stuck;
 use crate::telemetry::{self, Level};
 use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat};
@@ -60,6 +61,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     match runtime {
         Ok(runtime) => {
             let (name, output) = (cli.command.name().text(), of_failures(cli.output.result));
+            stuck::set_last_words(move |failure| render::print(&Refused::new(name, failure), output));
             let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
             // Do not wait for the driver's background tasks. Dropping them can panic, which is harmless once the result
             // is printed.

@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
 use crate::store::{Overview, Store, StoreError};
+use crate::stuck;
 pub use corrections::{ChangedBatch, tell_corrections};
 use message::Message;
 use metrics::QueueCounts;
@@ -197,6 +198,8 @@ impl<'a> Listeners<'a> {
 
     /// Notifies every receiver of the end, or only people when no work began. Returns within [`LIMIT`], whatever fails.
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
+        // The metrics file is on a file system that somebody else takes care of, or not.
+        let _guard = stuck::guard_the_rest(LIMIT + stuck::GRACE, exit);
         let of_schedule = self.begun.then_some((exit, results));
         if self.begun {
             results.iter().for_each(|result| self.tell(result));

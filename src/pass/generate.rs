@@ -57,6 +57,7 @@ impl Pass<'_> {
         let options = sheet_options(self.config, batch.id.date());
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
         let limit = self.config.generate_timeout;
+        let _guard = self.guard(lease, claim, Stage::Generate, limit, passed_limit(limit));
         let spool = || SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error));
         let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
         let work = async {

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument as _;
 
 use crate::store::{Claim, Store};
@@ -28,6 +28,11 @@ impl Lease {
         let told = watch::Sender::new(None);
         let renewals = renewals(store, claim, length, &told);
         Lease { store: store.clone(), claim: claim.clone(), length, told, renewals }
+    }
+
+    /// Ends the present renewals, from anywhere.
+    pub(super) fn end_of_renewals(&self) -> AbortHandle {
+        self.renewals.abort_handle()
     }
 
     /// Waits until the lease is lost, and says why.

@@ -22,6 +22,8 @@ mod seal;
 mod upload;
 mod voided;
 
+use std::time::Duration;
+
 use chrono::NaiveDate;
 use tracing::Instrument as _;
 
@@ -34,7 +36,8 @@ use crate::outcome::BatchResult;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::stop::Stop;
-use crate::store::Store;
+use crate::store::{Claim, Store};
+use crate::stuck::{self, Guard};
 
 pub use lock::way_on;
 pub use voided::clear_up;
@@ -130,6 +133,27 @@ impl Pass<'_> {
     /// The reader of the result: in the zone of the batch, by the database's clock when it is known.
     fn reader(&self) -> Reader {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
+    }
+
+    /// Stands beside a stage with a limit: when neither the limit nor a signal ends it, the lease is renewed no longer, the failure is
+    /// recorded, and the process ends.
+    fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, passed: Failure) -> Guard {
+        let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
+        let (store, claim) = (self.store.clone(), claim.clone());
+        stuck::guard(async move {
+            let stopped = async {
+                let signal = stop.wait().await;
+                tokio::time::sleep(stuck::GRACE).await;
+                signal.failure()
+            };
+            let failure = tokio::select! {
+                () = tokio::time::sleep(limit + stuck::GRACE) => passed,
+                failure = stopped => failure,
+            };
+            renewals.abort();
+            record::release(&store, &claim, stage, &failure).await;
+            failure
+        })
     }
 
     /// Runs a stage until it ends. A signal or a lost lease drops it where it waits.

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Stage};
 use crate::outcome::{BatchResult, Outcome};
 use crate::reader::Reader;
 use crate::spool::Spool;
-use crate::store::{Claim, Ended, Ledger};
+use crate::store::{Claim, Ended, Ledger, Store};
 
 /// How long the record of a failure or an interruption may take.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,7 +99,7 @@ impl Pass<'_> {
         report.result.fail(failure, Some(report.stage));
         report.result.reader = self.reader();
         let Some(claim) = &report.claim else { return };
-        if let Some(batch) = self.release(claim, report.stage, failure).await {
+        if let Some(batch) = release(self.store, claim, report.stage, failure).await {
             report.result.next_retry_at = batch.next_retry_at;
             if batch.state == State::Exhausted {
                 report.result.exit_code = Exit::Exhausted;
@@ -110,23 +110,23 @@ impl Pass<'_> {
             }
         }
     }
+}
 
-    /// Ends a claim and records the failure. Returns the document after the write; `None` when nothing was recorded.
-    pub(super) async fn release(&self, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
-        let message = &failure.message;
-        let ended = match failure.exit {
-            Exit::LeaseLost | Exit::CommitUnknown => return None,
-            exit @ (Exit::InterruptedInt | Exit::InterruptedTerm) => Ended::Interrupted(exit, stage, message),
-            exit => Ended::Failed(exit, stage, message, &failure.invalid),
-        };
-        match tokio::time::timeout(RECORD_TIMEOUT, self.store.release(claim, ended)).await {
-            Ok(Ok(Some(batch))) => return Some(batch),
-            Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
-            Ok(Err(error)) => tracing::error!("the failure could not be recorded: {error}; `retry` takes over"),
-            Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
-        }
-        None
+/// Ends a claim with what went wrong; the document as it is afterwards, when that was recorded.
+pub(super) async fn release(store: &Store, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
+    let message = &failure.message;
+    let ended = match failure.exit {
+        Exit::LeaseLost | Exit::CommitUnknown => return None,
+        exit @ (Exit::InterruptedInt | Exit::InterruptedTerm) => Ended::Interrupted(exit, stage, message),
+        exit => Ended::Failed(exit, stage, message, &failure.invalid),
+    };
+    match tokio::time::timeout(RECORD_TIMEOUT, store.release(claim, ended)).await {
+        Ok(Ok(Some(batch))) => return Some(batch),
+        Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
+        Ok(Err(error)) => tracing::error!("the failure could not be recorded: {error}; `retry` takes over"),
+        Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
     }
+    None
 }
 
 fn millis_since(began: Instant) -> u64 {

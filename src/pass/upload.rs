@@ -39,6 +39,7 @@ impl Pass<'_> {
         let began = report.enter(Stage::Upload);
         self.progress.enter(Stage::Upload, generated.file.digests().bytes);
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
+        let _guard = self.guard(lease, claim, Stage::Upload, limit, passed(limit));
         let work = async {
             let _exclusive = self.destination.exclusive(limit).await?;
             let brought = timeout_at(end, self.bring(claim, batch, generated)).await.map_err(|_| passed(limit))?;

@@ -1,0 +1,63 @@
+//! The end of a process whose work waits in the kernel: for a file system that is frozen, or no longer reachable.
+//!
+//! Work is dropped where it waits, and what waits in the kernel does not wait where it could be dropped: no limit and no signal reaches it.
+//! So a task beside it looks at the time. It runs on another thread, ends what has to be ended (the lease, the record), and then the process.
+//!
+//! Risk: a process that ends while its work is merely late. So the task allows some seconds more than the limit, and goes with the work.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tracing::Instrument as _;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How much later than its limit, or than a signal, work may end by itself.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+type Print = Box<dyn Fn(&Failure) + Send + Sync>;
+
+static PRINT: OnceLock<Print> = OnceLock::new();
+
+/// Says how a failure becomes the result of this process.
+pub fn set_last_words(print: impl Fn(&Failure) + Send + Sync + 'static) {
+    // The first one counts: there is one result.
+    let _ = PRINT.set(Box::new(print));
+}
+
+/// Stands beside work; the process does not end when this is dropped before.
+pub struct Guard(AbortHandle);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Ends the process with the failure that `end` comes to.
+pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
+    let ending = async {
+        let mut failure = end.await;
+        failure.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
+        failure.next =
+            Some("look at the file systems of the spool folder and of the destination (`df`, `dmesg`)".to_owned());
+        tracing::error!("{}", failure.message);
+        if let Some(print) = PRINT.get() {
+            print(&failure);
+        }
+        std::process::exit(i32::from(failure.exit.code()));
+    };
+    Guard(tokio::spawn(ending.in_current_span()).abort_handle())
+}
+
+/// Ends the process after a while with a result that was printed before.
+pub fn guard_the_rest(limit: Duration, exit: Exit) -> Guard {
+    let ending = async move {
+        tokio::time::sleep(limit).await;
+        tracing::error!("a file operation still waits in the kernel: a file system does not answer");
+        std::process::exit(i32::from(exit.code()));
+    };
+    Guard(tokio::spawn(ending).abort_handle())
+}

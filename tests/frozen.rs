@@ -1,0 +1,112 @@
+//! File systems that do not answer: a run ends within its limits, its lease with it, and the next one does the day's work.
+//!
+//! Risk: a stand-in that can be interrupted where the kernel cannot. The library that is loaded before libc holds the thread that calls it,
+//! and nothing in the program can take that thread back.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::command::{BatchExport, told};
+use crate::support::day::Day;
+use crate::support::seed::{DATE, seed_day};
+
+/// Long enough for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The library, made once by the compiler that building the program needs anyway.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/frozen/hold.c");
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hold-{}.so", std::process::id()));
+        let status = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&made).args([source, "-ldl"]).status();
+        assert!(status.expect("cc, a C compiler").success());
+        made
+    })
+}
+
+/// A command for which a folder is frozen.
+fn with_frozen(command: BatchExport, folder: &Path) -> BatchExport {
+    std::fs::write(folder.join("frozen"), "").expect("the sign that it is frozen");
+    let library = library().to_str().expect("a path in UTF-8");
+    command.env("LD_PRELOAD", library).env("FROZEN_FOLDER", folder.to_str().expect("a path in UTF-8"))
+}
+
+fn thaw(folder: &Path) {
+    std::fs::remove_file(folder.join("frozen")).expect("the sign that it is frozen");
+}
+
+/// What the batch document has of the failure; the lease is gone.
+fn recorded(day: &Day) -> (String, String) {
+    let batch = day.batch();
+    assert!(batch.get_datetime("leaseExpiresAt").is_err(), "the lease goes on: {batch}");
+    let history = batch.get_array("history").unwrap().last().unwrap().as_document().unwrap().clone();
+    (batch.get_str("state").unwrap().to_owned(), history.get_str("class").unwrap().to_owned())
+}
+
+#[test]
+fn a_frozen_spool_folder_ends_the_generation_at_its_limit() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let spool = tempfile::tempdir().unwrap();
+    let path = spool.path().to_str().unwrap();
+    let run = day.run().args(&["--generate-timeout", "1s", "--spool-dir", path]);
+    let ended = with_frozen(run, spool.path()).spawn().wait(PATIENCE).expect_code(21).json();
+    let told = told(&ended["error"]);
+    assert!(told.contains("limit of 1s") && told.contains("a file system does not answer"), "{told}");
+    assert_eq!(recorded(&day), ("failed".to_owned(), "generate_timeout".to_owned()));
+    thaw(spool.path());
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_frozen_destination_ends_the_upload_at_its_limit() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let run = day.run().args(&["--upload-timeout", "1s"]);
+    let ended = with_frozen(run, day.directory()).spawn().wait(PATIENCE).expect_code(22).json();
+    assert!(told(&ended["error"]).contains("a file system does not answer"), "{ended}");
+    assert_eq!(recorded(&day), ("failed".to_owned(), "upload_failed".to_owned()));
+    thaw(day.directory());
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_file_system_is_frozen() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let run = with_frozen(day.run(), day.directory()).spawn();
+    let reached =
+        || day.db.find_one("exportbatches", mongodb::bson::doc! { "file.id": { "$type": "string" } }).is_some();
+    while !reached() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    run.signal(Signal::TERM);
+    let ended = run.wait(PATIENCE).expect_code(143).json();
+    assert_eq!(ended["outcome"], "interrupted", "{ended}");
+    assert_eq!(recorded(&day).0, "failed");
+    thaw(day.directory());
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_frozen_folder_of_the_metrics_does_not_hold_a_committed_run() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = folder.path().join("batch.prom");
+    let run = with_frozen(day.run().args(&["--metrics-file", metrics.to_str().unwrap()]), folder.path());
+    let ended = run.spawn().wait(PATIENCE).expect_code(0).json();
+    assert_eq!(ended["outcome"], "completed");
+    thaw(folder.path());
+    day.check_converged();
+}
