@@ -24,7 +24,7 @@ const MASKS: [(&str, &str); 16] = [
     (r"/\S*/(spool|out)-[^/\s]+", "[folder]"),
     (r"(voided +)\S+", "${1}[file id]"),
     (r"gdrive://[A-Za-z0-9_-]{20,}", "gdrive://[folder]"),
-    (r"(version +)\d+\.\d+\.\d+", "${1}[version]"),
+    (r"(version +)\d+\.\d+\.\d+.*", "${1}[version]"),
     (r"(clock +|next cut-off +|replica set +)\S.*", "${1}[told]"),
     (r"\btest_[0-9a-z_]+\b", "[database]"),
     (r"\b\d+(\.\d+)? (ms|s|MiB|GiB|GB|MB)\b", "[amount]"),

@@ -146,6 +146,31 @@ fn a_mongod_that_was_named_and_does_not_run_is_an_error_with_a_way_out() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{path}\n"));
 }
 
+#[test]
+fn the_suite_runs_against_another_mongod_by_one_script() {
+    use std::os::unix::fs::PermissionsExt;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/compat.sh");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    // In the place of cargo: what the tests would be given.
+    let cargo = folder.path().join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\necho \"$BATCH_EXPORT_TEST_MONGOD $*\"\n").unwrap();
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(program(), folder.path().join("another")).unwrap();
+    let run = |mongod: &str| {
+        let with_cargo = format!("{path}:{}", std::env::var("PATH").unwrap());
+        let mut command = Command::new("bash");
+        command.args([script, mongod, "retry"]).env("PATH", with_cargo).current_dir(path).output().unwrap()
+    };
+    let output = run(&format!("{path}/another"));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected =
+        format!("{} test --locked --test suite -- retry\n", std::fs::canonicalize(program()).unwrap().display());
+    assert!(said.starts_with("compat: db version v") && said.ends_with(&expected), "{said}");
+    assert!(output.status.success());
+    assert!(!run("/no/such/mongod").status.success());
+}
+
 fn database_exists(name: &str) -> bool {
     block(Mongod::shared().client().list_database_names()).unwrap().iter().any(|other| other == name)
 }

@@ -57,6 +57,7 @@ impl Render for InitResult {
 /// When the database cannot be used.
 pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
+    stop.until_signal(store.check_abilities()).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let adopted = if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { Vec::new() };
     let made = stop.until_signal(store.initialize()).await?;

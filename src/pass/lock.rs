@@ -83,7 +83,10 @@ impl Pass<'_> {
         let mut acquire = std::pin::pin!(join(self.store.acquire(acquisition), self.store.records(acquisition.batch)));
         tokio::select! {
             biased;
-            (acquired, records) = &mut acquire => Ok((acquired?, records, None)),
+            (acquired, records) = &mut acquire => match acquired {
+                Ok(acquired) => Ok((acquired, records, None)),
+                Err(error) => Err(self.store.refusal(error).await),
+            },
             // If the acquisition were dropped here, the server might still grant it, and the batch would be blocked
             // until the lease ends.
             signal = self.stop.wait() => match tokio::time::timeout(LOCK_GRACE, acquire).await {

@@ -33,6 +33,8 @@ pub enum Kind {
     Snapshot,
     /// A rule of the collection forbids the write: a validator, a unique index, a capped or time-series collection, a view.
     Rule,
+    /// The server does not know the command, or a part of it.
+    Unsupported,
     /// A document with that key exists.
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Denied
             | Kind::Snapshot
             | Kind::Rule
+            | Kind::Unsupported
             | Kind::DuplicateKey
             | Kind::PathNotViable
             | Kind::BadName
@@ -121,6 +124,8 @@ impl From<StoreError> for Failure {
                 .next("correct --database or the collection's name"),
             Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("unhide, rename or drop that index, then run `batch-export init` again"),
+            Kind::Unsupported => Failure::configuration(format!("MongoDB refused: {}", error.message))
+                .next("see with `batch-export doctor` whether the server can do what a run needs"),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
                 "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \
                  `batch-export doctor` checks it",
@@ -209,6 +214,9 @@ fn kind_of_code(code: i32) -> Kind {
         239 | 246 => Kind::Snapshot,
         // DocumentValidationFailure, CommandNotSupportedOnView, OperationNotSupportedInTransaction (capped, time series).
         121 | 166 | 263 => Kind::Rule,
+        // BadValue, FailedToParse, TypeMismatch, IllegalOperation, CommandNotFound, InvalidOptions, CommandNotSupported, NotAReplicaSet,
+        // InvalidPipelineOperator, NotImplemented, and what other servers say: a feature, a stage, a variable that they do not know.
+        2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,
         11000 => Kind::DuplicateKey,
         28 => Kind::PathNotViable,
         // InvalidNamespace.

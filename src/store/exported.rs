@@ -213,8 +213,7 @@ impl Store {
 
     /// Whether the collection exists.
     pub(super) async fn has_exported(&self) -> Result<bool, StoreError> {
-        let names = self.db.list_collection_names().filter(doc! { "name": self.exported.name() });
-        Ok(!self.bounded(names.into_future()).await?.is_empty())
+        self.has_collection(&self.exported).await
     }
 }
 

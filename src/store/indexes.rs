@@ -25,7 +25,7 @@ pub struct Initialized {
 }
 
 impl Store {
-    /// Creates what is missing: our collections, their indexes, and an index on the queue when none serves the query for due rows.
+    /// Creates what is missing: our collections, their indexes, the ledger, and an index on the queue when none serves the query for due rows.
     ///
     /// # Errors
     /// When the database fails or refuses.
@@ -35,6 +35,7 @@ impl Store {
         }
         let entries_added = self.fill_exported().await?;
         self.create_log_index().await?;
+        self.begin().await?;
         let partial = IndexOptions::builder()
             .name("voided_to_trash".to_owned())
             .partial_filter_expression(doc! { "voided.trashed": false })
@@ -89,15 +90,17 @@ impl Store {
         let cursor = match self.bounded(self.queue.list_indexes().into_future()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
-            Err(_) if !self.has_queue().await? => return Ok(Vec::new()),
+            Err(_) if !self.has_collection(&self.queue).await? => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         self.bounded(cursor.try_collect()).await
     }
 
-    async fn has_queue(&self) -> Result<bool, StoreError> {
-        let names = self.bounded(self.db.list_collection_names().into_future()).await?;
-        Ok(names.contains(&self.settings.collections.queue))
+    /// Whether there is such a collection. It needs no right to list all of them.
+    pub(super) async fn has_collection(&self, collection: &Collection<Document>) -> Result<bool, StoreError> {
+        let list = self.db.list_collection_names().authorized_collections(true);
+        let names = list.filter(doc! { "name": collection.name() });
+        Ok(!self.bounded(names.into_future()).await?.is_empty())
     }
 
     pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 //! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
 //! the pass before anything is generated, with a next step.
 
-use futures_util::future::{join, try_join, try_join3, try_join4};
+use futures_util::future::{join3, try_join, try_join3, try_join4};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{IndexOptions, ReturnDocument};
@@ -74,8 +74,9 @@ impl Store {
             .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")),
             Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
-                let (refused, ()) = join(self.refuse_second_beginning(), self.warn_without_init()).await;
-                refused?;
+                let looks = join3(self.refuse_second_beginning(), self.check_snapshot(), self.warn_without_init());
+                let (refused, able, ()) = looks.await;
+                refused.and(able)?;
                 Ok(self.create_ledger().await?)
             }
         }
@@ -88,6 +89,15 @@ impl Store {
                 "no index of the queue serves the query for due rows, so the whole queue is read: run `batch-export init` once"
             );
         }
+    }
+
+    /// Makes the ledger before the first run, so that a run needs no right to create anything. Where it was lost, that is for a run to tell.
+    pub(super) async fn begin(&self) -> Result<(), StoreError> {
+        let known = self.find_ledger().await?.is_some_and(|ledger| ledger.installation.is_some());
+        if !known && self.refuse_second_beginning().await.is_ok() {
+            self.create_ledger().await?;
+        }
+        Ok(())
     }
 
     /// Refuses to create a second ledger: batches without a ledger mean that it was lost.

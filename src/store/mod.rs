@@ -9,6 +9,7 @@
 //! Layers, upwards: `error` (the kinds of errors), `document` (BSON to the program's types), `expressions` (parts of
 //! update pipelines), then one file per concern.
 
+mod abilities;
 mod acquire;
 mod adopt;
 mod batches;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::command::BatchExport;
 use super::db::TestDb;
 use super::fake_drive::FakeDrive;
+use super::mongod::Mongod;
 use super::proxy::Proxy;
 use super::seed::{DATE, QUEUE};
 
@@ -75,6 +76,21 @@ impl Day {
     /// With a shared drive as destination, and this database.
     pub fn on_drive_with(db: TestDb<'static>) -> Day {
         Day { uri: db.uri(), db, ..Day::on_drive() }
+    }
+
+    /// With a directory as destination, on the server that asks for a login; the commands are an administrator's.
+    pub fn on_secured_server() -> Day {
+        let db = TestDb::on(Mongod::secured());
+        let day = Day { uri: db.uri(), db, place: Place::Directory(temporary("out-")) };
+        day.with_login("admin:admin", "admin")
+    }
+
+    /// Lets the commands log in: `user:password`, and the database that knows the user.
+    pub fn with_login(mut self, login: &str, known_in: &str) -> Day {
+        let uri = self.db.uri();
+        let rest = uri.strip_prefix("mongodb://").expect("the scheme");
+        self.uri = format!("mongodb://{login}@{rest}&authSource={known_in}");
+        self
     }
 
     fn at(place: Place) -> Day {

@@ -19,6 +19,7 @@ pub mod replica_set;
 pub mod schema;
 pub mod seed;
 pub mod services;
+pub mod stand_in;
 pub mod terminal;
 pub mod way_out;
 

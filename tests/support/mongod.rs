@@ -77,6 +77,24 @@ impl Mongod {
         mongod
     }
 
+    /// The one server that asks for a login; started by the first who asks. Its client is that of an administrator.
+    pub fn secured() -> &'static Mongod {
+        static SECURED: OnceLock<Mongod> = OnceLock::new();
+        SECURED.get_or_init(Mongod::start_secured)
+    }
+
+    fn start_secured() -> Mongod {
+        // Read once, at the start.
+        let mut key = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a key file");
+        key.write_all(b"the members of a set know each other by this").expect("a key file");
+        let mut mongod = Mongod::start_with(&["--keyFile", key.path().to_str().expect("a path in UTF-8")]);
+        // As long as there is no user, a connection from this machine may make the first one.
+        mongod.admin(doc! {"createUser": "admin", "pwd": "admin", "roles": ["root"]});
+        let uri = format!("mongodb://admin:admin@127.0.0.1:{}/?directConnection=true", mongod.port);
+        mongod.client = block(Client::with_uri_str(uri)).expect("a client of the new mongod");
+        mongod
+    }
+
     /// A private server that is no replica set: it has neither transactions nor snapshot reads.
     pub fn start_standalone() -> Mongod {
         let mongod = Mongod::launch(&[]);

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::cli::store_settings;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::store::{Deployment, ServerFacts, Store};
+use crate::store::{Deployment, Kind, ServerFacts, Store, StoreError};
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
@@ -15,10 +15,14 @@ const CLOCK_BAD_S: i64 = 60;
 /// The check that `batch-export init` fixes.
 pub(super) const INDEX: &str = "index";
 /// The checks that need a server.
-const AFTER_REACHABLE: [&str; 9] =
-    ["replica set", "version", "rights", "majority", INDEX, "row expiry", "collections", "queue", "clock"];
+const AFTER_REACHABLE: [&str; 10] =
+    ["replica set", "version", ABILITIES, "rights", "majority", INDEX, "row expiry", "collections", "queue", "clock"];
 /// The checks that need a replica set.
-const AFTER_REPLICA_SET: [&str; 2] = ["rights", "majority"];
+const AFTER_REPLICA_SET: [&str; 3] = [ABILITIES, "rights", "majority"];
+/// What the server has to know.
+const ABILITIES: &str = "abilities";
+/// The versions of MongoDB that all tests ran with.
+const TESTED_VERSIONS: [&str; 2] = ["5.0.32", "6.0.5"];
 
 pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let (store, facts) = match reach(config).await {
@@ -35,7 +39,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("mongodb", format!("answers; database {}", store.database_name()))];
     let fits = facts.deployment.check();
     let version = match facts.is_new_enough {
-        true => Check::ok("version", facts.version),
+        true => Check::ok("version", version(&facts.version)),
         false => Check::bad(
             "version",
             format!("{}: it has no snapshot reads", facts.version),
@@ -47,7 +51,13 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     match fits {
         Ok(()) => {
             checks.extend([Check::ok("replica set", name), version]);
-            checks.extend([rights(&store).await, majority(&store).await]);
+            checks.extend(match abilities(&store).await {
+                able @ Check { verdict: Verdict::Bad, .. } => {
+                    let rights = Check::skipped("rights", "a run needs another server");
+                    [able, rights, majority(&store).await]
+                }
+                able => [able, rights(&store).await, majority(&store).await],
+            });
         }
         Err(failure) => {
             checks.extend([Check::failed("replica set", failure, "connect to a replica set or mongos"), version]);
@@ -72,6 +82,23 @@ async fn reach(config: &Config) -> Result<(Store, ServerFacts), Failure> {
     let store = Store::open(store_settings(config)?).await?;
     let facts = store.server_facts().await?;
     Ok((store, facts))
+}
+
+/// A version in the words of the README, which says what is expected of the others.
+fn version(version: &str) -> String {
+    match TESTED_VERSIONS.contains(&version) {
+        true => format!("{version}, with which the tests of this program ran"),
+        false => format!("{version}; the tests of this program ran with {}", TESTED_VERSIONS.join(" and ")),
+    }
+}
+
+async fn abilities(store: &Store) -> Check {
+    match store.check_abilities().await {
+        Ok(()) => {
+            Check::ok(ABILITIES, "update pipelines with $$NOW, snapshot reads and transactions (tried, and undone)")
+        }
+        Err(failure) => Check::failed(ABILITIES, failure, "look at the server's log"),
+    }
 }
 
 async fn rights(store: &Store) -> Check {
@@ -100,7 +127,7 @@ async fn index(store: &Store) -> Check {
             "no index of the queue serves the query for due rows: it would read the whole collection",
             "run `batch-export init`",
         ),
-        Err(error) => Check::failed(INDEX, error.into(), "look at the server's log"),
+        Err(error) => not_listed(INDEX, error),
     }
 }
 
@@ -114,8 +141,16 @@ async fn expiry(store: &Store) -> Check {
             format!("the TTL index {index} of the queue deletes rows after a time, exported or not"),
             "let it count from completedAt, which only exported rows have, or drop it",
         ),
-        Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
+        Err(error) => not_listed(NAME, error),
     }
+}
+
+/// A run does not need that right.
+fn not_listed(name: &'static str, error: StoreError) -> Check {
+    if error.kind == Kind::Denied {
+        return Check::skipped(name, "the user of MONGODB_URI may not list the indexes of the queue");
+    }
+    Check::failed(name, error.into(), "look at the server's log")
 }
 
 /// A misspelt name causes no error: every day is simply empty.

@@ -227,6 +227,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::UnknownCommit
         | Kind::Snapshot
         | Kind::Rule
+        | Kind::Unsupported
         | Kind::DuplicateKey
         | Kind::PathNotViable
         | Kind::BadName

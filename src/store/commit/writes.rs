@@ -49,6 +49,7 @@ impl From<StoreError> for Stopped {
             | Kind::UnknownCommit
             | Kind::Snapshot
             | Kind::Rule
+            | Kind::Unsupported
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict

@@ -1,0 +1,114 @@
+//! The three abilities that a run needs of a server, tried: update pipelines with `$$NOW`, snapshot reads, and transactions.
+//!
+//! A server says of itself which version's protocol it speaks, and several that speak MongoDB's lack one of the three: Amazon DocumentDB,
+//! FerretDB, Cosmos DB. Risk: one that does not refuse but passes over what it does not know. A transaction that is none writes at once, and
+//! a snapshot that is none reads each part of a file at another time. So the answers are looked at, too: a snapshot read tells its time, and
+//! an aborted transaction leaves nothing.
+
+use futures_util::future::join3;
+use mongodb::bson::doc;
+
+use super::Store;
+use super::error::{Kind, StoreError};
+use super::snapshot::snapshot_session;
+use crate::failure::Failure;
+
+impl Store {
+    /// What the server lacks of the three, each with its own words; nothing on a server that will do. Leaves nothing behind.
+    ///
+    /// # Errors
+    /// When the database fails otherwise.
+    pub async fn missing_abilities(&self) -> Result<Vec<String>, StoreError> {
+        let abilities = ["update pipelines with $$NOW", "snapshot reads", "transactions"];
+        let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
+        let mut missing = Vec::new();
+        for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
+            match tried {
+                Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
+                Err(error) if error.kind == Kind::Unavailable => return Err(error),
+                // The server knows it. That it did not do it just now, or not for this user, is for those to tell who need it.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Refuses a server that lacks one of them.
+    ///
+    /// # Errors
+    /// `configuration`, with what is missing; or when the database fails otherwise.
+    pub async fn check_abilities(&self) -> Result<(), Failure> {
+        let missing = self.missing_abilities().await?;
+        if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
+    }
+
+    /// Refuses a server without snapshot reads, before a first run makes anything: that it took the lock shows the pipelines, and what it
+    /// lacks of transactions shows in the commit, before anything is changed.
+    ///
+    /// # Errors
+    /// `configuration`, with what is missing; or when the database fails otherwise.
+    pub(super) async fn check_snapshot(&self) -> Result<(), Failure> {
+        match self.try_snapshot().await {
+            Err(error) if error.kind == Kind::Unsupported => Err(self.refusal(error).await),
+            // A collection that was made a moment ago cannot be read at a snapshot yet.
+            Ok(()) | Err(StoreError { kind: Kind::Snapshot, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The failure for an error of a command that every run needs: when the server does not know it, with all that is missing.
+    pub async fn refusal(&self, error: StoreError) -> Failure {
+        if error.kind != Kind::Unsupported {
+            return error.into();
+        }
+        match self.missing_abilities().await {
+            Ok(missing) if !missing.is_empty() => lacks(&missing),
+            Ok(_) | Err(_) => error.into(),
+        }
+    }
+
+    /// No document is matched, so none is changed.
+    async fn try_pipeline(&self) -> Result<(), StoreError> {
+        let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
+        let nobody = doc! { "_id": "doctor" };
+        let update = self.batches.find_one_and_update(nobody, pipeline);
+        self.bounded(update.into_future()).await.map(drop)
+    }
+
+    async fn try_snapshot(&self) -> Result<(), StoreError> {
+        let mut session = snapshot_session(self, None).await?;
+        let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).session(&mut session);
+        // Only a read of a collection that exists tells the time.
+        let found = self.bounded(read.into_future()).await?;
+        match found.is_some() && session.snapshot_time().is_none() {
+            true => Err(passed_over("a snapshot read tells no time")),
+            false => Ok(()),
+        }
+    }
+
+    async fn try_transaction(&self) -> Result<(), StoreError> {
+        let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
+        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        self.bounded(session.start_transaction().into_future()).await?;
+        let inserted = self.bounded(self.batches.insert_one(&probe).session(&mut session).into_future()).await;
+        // An answer to it that is an error says nothing: the driver passes over it. What was left does.
+        let _ = self.bounded(session.abort_transaction().into_future()).await;
+        inserted?;
+        if self.bounded(self.batches.find_one(probe.clone()).into_future()).await?.is_none() {
+            return Ok(());
+        }
+        self.bounded(self.batches.delete_one(probe).into_future()).await?;
+        Err(passed_over("an aborted transaction left what it wrote"))
+    }
+}
+
+fn passed_over(what: &str) -> StoreError {
+    StoreError { kind: Kind::Unsupported, message: what.to_owned() }
+}
+
+fn lacks(missing: &[String]) -> Failure {
+    Failure::configuration(format!("the MongoDB server lacks what a run needs: {}", missing.join("; "))).next(
+        "use MongoDB itself, 5.0 or newer, as a replica set or behind mongos: servers that only speak its protocol \
+         (Amazon DocumentDB, FerretDB, Cosmos DB) will not do",
+    )
+}

@@ -1,0 +1,101 @@
+//! The role of the README: everything runs under it, and nothing does its work when one of its rights is taken away.
+//!
+//! Risk: a list that is too long. It would pass every test of what runs, so each right is taken away once.
+
+use mongodb::bson::{self, Document, doc};
+use serde_json::Value;
+
+use crate::support::command::{BatchExport, Finished, told};
+use crate::support::day::Day;
+use crate::support::seed::{DATE, create_index, seed_day};
+
+const README: &str = include_str!("../README.md");
+const NEXT_DATE: &str = "2026-01-19";
+const EVENING: &str = "2026-01-20T18:30:00+07:00";
+
+/// The privileges that the README grants, one for each collection.
+fn privileges() -> Vec<Value> {
+    let (_, role) = README.split_once("createRole(").expect("the README makes a role");
+    let (role, _) = role.split_once("\n})").expect("its end");
+    let role: Value = serde_json::from_str(&format!("{role}\n}}")).expect("JSON");
+    role["privileges"].as_array().expect("privileges").clone()
+}
+
+/// A database that an administrator made ready, with rows of two dates; the commands are those of a user who has only these privileges.
+fn day_of_a_user_with(privileges: &[Value]) -> Day {
+    let day = Day::on_secured_server();
+    create_index(&day.db);
+    day.command("init").run().expect_code(0);
+    let name = day.db.name().to_owned();
+    let privileges = privileges.iter().map(|privilege| {
+        let mut privilege: Document = bson::serialize_to_document(privilege).expect("BSON");
+        privilege.get_document_mut("resource").expect("a resource").insert("db", &name);
+        privilege
+    });
+    let privileges: Vec<Document> = privileges.collect();
+    day.db.command(doc! { "createRole": "batchExport", "privileges": privileges, "roles": [] });
+    day.db.command(doc! { "createUser": "batchExport", "pwd": "of-the-test", "roles": ["batchExport"] });
+    seed_day(&day.db, DATE, 5);
+    day.with_login("batchExport:of-the-test", &name)
+}
+
+/// Every command, each with the exit code of a user who has all the rights.
+fn commands(day: &Day) -> Vec<(BatchExport, i32)> {
+    let of = |name| day.command(name).now(EVENING);
+    let nowhere = format!("file://{}/nowhere", day.directory().display());
+    vec![
+        (of("run").date(DATE).arg("--dry-run"), 0),
+        // In pieces, so that the row lists are used, too.
+        (of("run").date(DATE).args(&["--transaction-rows", "2"]), 0),
+        // One retry is allowed, and fails: then a person has to come.
+        (of("run").date(NEXT_DATE).destination(&nowhere).args(&["--retry-delays", "1ms"]), 31),
+        (of("retry").date(NEXT_DATE).destination(&nowhere).args(&["--retry-delays", "1ms"]), 33),
+        (of("unlock").date(NEXT_DATE), 0),
+        (of("backfill").args(&["--from", NEXT_DATE, "--to", "2026-01-20"]), 0),
+        (of("retry"), 0),
+        (of("status"), 0),
+        (of("verify"), 0),
+        // At the true time: it compares the clocks.
+        (day.command("doctor"), 0),
+    ]
+}
+
+fn report(ended: &Finished) -> String {
+    told(&ended.json()["error"])
+}
+
+#[test]
+fn everything_runs_under_the_role_of_the_readme() {
+    let day = day_of_a_user_with(&privileges());
+    for (number, (command, code)) in commands(&day).into_iter().enumerate() {
+        if number == 2 {
+            seed_day(&day.db, NEXT_DATE, 3);
+        }
+        command.run().expect_code(code);
+    }
+    assert_eq!(day.log().len(), 2);
+    assert_eq!(day.rows_with_status("completed"), 8);
+}
+
+#[test]
+fn each_right_of_the_role_is_needed() {
+    let all = privileges();
+    let mut tried = 0;
+    for (at, privilege) in all.iter().enumerate() {
+        let actions = privilege["actions"].as_array().expect("actions");
+        for action in actions {
+            let mut less = all.clone();
+            let rest: Vec<&Value> = actions.iter().filter(|other| *other != action).collect();
+            less[at]["actions"] = serde_json::to_value(rest).expect("JSON");
+            less.retain(|privilege| privilege["actions"] != serde_json::json!([]));
+            let day = day_of_a_user_with(&less);
+            let collection = privilege["resource"]["collection"].as_str().expect("a name");
+            let ended = commands(&day).into_iter().map(|(command, _)| command.run()).find(|ended| ended.code == 30);
+            let Some(ended) = ended else { panic!("nothing needs {action} on {collection}") };
+            let told = report(&ended);
+            assert!(told.contains("not authorized") && told.contains(collection), "{action} on {collection}: {told}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 13);
+}

@@ -1,0 +1,85 @@
+//! Servers that speak MongoDB's protocol and lack what a run needs: refused with what is missing, before anything is changed.
+
+use mongodb::bson::doc;
+
+use crate::support::command::{BatchExport, told};
+use crate::support::day::{Day, LOG};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy};
+use crate::support::seed::{DATE, seed_day};
+use crate::support::stand_in::{AMAZON_DOCUMENTDB, COSMOS_DB, FERRETDB_1, FERRETDB_2, Profile, StandIn};
+
+const PIPELINES: &str = "update pipelines with $$NOW";
+const SNAPSHOTS: &str = "snapshot reads";
+const TRANSACTIONS: &str = "transactions";
+
+/// `init` and `doctor` name exactly these abilities, and the words of the server; nothing is left in it.
+#[track_caller]
+fn lacks(profile: Profile, missing: &[&str], words: &str) {
+    let server = StandIn::start(profile);
+    let folder = tempfile::tempdir().unwrap();
+    let command = |name| {
+        let destination = format!("file://{}", folder.path().display());
+        let command = BatchExport::command(name).mongodb(&server.uri()).destination(&destination);
+        command.env("BATCH_EXPORT_OUTPUT", "json")
+    };
+    let init = command("init").run().expect_code(30).json();
+    let doctor = command("doctor").run().expect_code(34).json();
+    let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "abilities").unwrap();
+    assert_eq!(check["verdict"], "bad", "{check}");
+    for text in [told(&init["error"]), check.to_string().replace("\\\"", "\"")] {
+        for ability in [PIPELINES, SNAPSHOTS, TRANSACTIONS] {
+            assert_eq!(text.contains(&format!("{ability}: ")), missing.contains(&ability), "{ability} in {text}");
+        }
+        assert!(text.contains(words) && text.contains("Amazon DocumentDB"), "{words:?} is not in {text}");
+    }
+    if missing.contains(&PIPELINES) {
+        // The very first write of a run is refused, and the run finds out the rest.
+        let run = command("run").date(DATE).run().expect_code(30).json();
+        assert_eq!(run["error"]["message"], init["error"]["message"], "{run}");
+    }
+    assert!(server.kept().is_empty(), "{:?}", server.kept());
+}
+
+#[test]
+fn amazon_documentdb_lacks_pipelines_and_passes_over_snapshots() {
+    lacks(AMAZON_DOCUMENTDB, &[PIPELINES, SNAPSHOTS], "Failed to parse update: field must be of BSON type object");
+}
+
+#[test]
+fn ferretdb_1_lacks_all_three_and_what_its_transaction_left_is_removed() {
+    lacks(FERRETDB_1, &[PIPELINES, SNAPSHOTS, TRANSACTIONS], "an aborted transaction left what it wrote");
+}
+
+#[test]
+fn ferretdb_2_lacks_snapshots() {
+    lacks(FERRETDB_2, &[SNAPSHOTS], "'Snapshot' read concern is not supported");
+}
+
+#[test]
+fn cosmos_db_lacks_transactions_and_passes_over_snapshots() {
+    lacks(COSMOS_DB, &[SNAPSHOTS, TRANSACTIONS], "Transaction is not active");
+}
+
+#[test]
+fn a_first_run_without_snapshot_reads_ends_before_it_makes_anything() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    let words = "'Snapshot' read concern is not supported";
+    let at_snapshot = On::command("find").matching(|command| {
+        command
+            .get_document("readConcern")
+            .is_ok_and(|concern| concern.get_str("level").is_ok_and(|level| level == "snapshot"))
+    });
+    let at_snapshot = at_snapshot.nth_and_later(1);
+    let refusal = doc! { "ok": 0, "errmsg": words, "code": 115, "codeName": "CommandNotSupported" };
+    let refused = proxy.answer(at_snapshot, refusal);
+    let ended = day.run().run().expect_code(30).json();
+    let told = told(&ended["error"]);
+    assert!(told.contains("snapshot reads") && told.contains(words), "{told}");
+    assert!(refused.times() > 0);
+    assert_eq!((day.rows_with_status("queued"), day.log().len(), day.live_files().len()), (3, 0, 0));
+    let made = day.db.block(day.db.database().list_collection_names()).unwrap();
+    assert!(!made.iter().any(|name| name == "exportbatchrows" || name == LOG), "{made:?}");
+}
