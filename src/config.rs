@@ -257,6 +257,11 @@ impl NotifyKind {
     pub fn needs_chat(self) -> bool {
         matches!(self, NotifyKind::Telegram | NotifyKind::Line)
     }
+
+    /// Whether it takes messages only from the bearer of a token.
+    pub fn needs_token(self) -> bool {
+        self == NotifyKind::Line
+    }
 }
 
 /// The protocol of a health check.

@@ -42,7 +42,7 @@ use crate::store::{Store, StoreSettings};
 use crate::stuck;
 use crate::telemetry::{self, Level};
 use crate::trace;
-use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat};
+use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat, RunArgs};
 use render::{Refused, RetryResult};
 
 /// Parses the command line and runs the command.
@@ -108,7 +108,7 @@ async fn dispatch(cli: Cli) -> Exit {
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
             let config = settings::validate(&cli.settings, cli.output.client_now.as_deref())?;
-            refuse_future(&cli.command, &config)?;
+            refuse_dates(&cli.command, &config)?;
             Ok::<_, Failure>(config)
         };
         let stop = Stop::on_signals()
@@ -138,8 +138,8 @@ async fn dispatch(cli: Cli) -> Exit {
     }
 }
 
-/// Refuses dates later than tomorrow before anything else is done: they are typing errors.
-fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
+/// Refuses dates later than tomorrow, and `--early` for another day than today, before anything else is done: they are typing errors.
+fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
     let dates = match command {
         Command::Run(args) => vec![args.date],
         Command::Retry(args) => vec![args.date],
@@ -157,10 +157,18 @@ fn refuse_future(command: &Command, config: &Config) -> Result<(), Failure> {
     };
     let now = config.clock.now();
     let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
-    match refused {
-        Some(message) => Err(Failure::new(Exit::Usage, message).next("correct the date")),
-        None => Ok(()),
+    if let Some(message) = refused {
+        return Err(Failure::new(Exit::Usage, message).next("correct the date"));
     }
+    let today = config.calendar.today(now);
+    if let Command::Run(RunArgs { early: true, date: Some(date), .. }) = command
+        && *date != today
+    {
+        let message = format!("--early is for today only, {today}, and not for {date}");
+        let next = if *date < today { "leave --early out: that day is due" } else { "wait for that day" };
+        return Err(Failure::new(Exit::Usage, message).next(next));
+    }
+    Ok(())
 }
 
 /// Prints a failure in the shape of the command's own result, if the command has one.

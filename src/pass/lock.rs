@@ -110,10 +110,6 @@ impl Pass<'_> {
         let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
         let is_today = request.date == calendar.today(now);
         let early = now < due && request.early;
-        if early && !is_today {
-            let message = format!("--early is for today only, and {} is a later day", request.date);
-            return Err(Failure::new(Exit::Usage, message).next("wait for that day"));
-        }
         if now < due && !early {
             let message = format!(
                 "{} is due at its cut-off, {}",

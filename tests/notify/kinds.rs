@@ -75,6 +75,20 @@ fn a_chat_service_without_a_chat_is_a_wrong_setting() {
         assert!(error.contains("BATCH_EXPORT_NOTIFY_TO") && error.contains(kind), "{error}");
     }
     day.run().env("BATCH_EXPORT_NOTIFY_URL", "https://api.telegram.org/bot1:x").run().expect_code(30);
+    assert_eq!(day.rows_with_status("queued"), 1);
+}
+
+#[test]
+fn line_without_a_token_is_a_wrong_setting() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    for (url, kind) in [("http://127.0.0.1:9/push", Some("line")), ("https://api.line.me/v2/bot/message/push", None)] {
+        let command = day.run().env("BATCH_EXPORT_NOTIFY_URL", url).env("BATCH_EXPORT_NOTIFY_TO", CHAT);
+        let command = kind.map_or(command.clone(), |kind| command.env("BATCH_EXPORT_NOTIFY_KIND", kind));
+        let error = command.run().expect_code(30).json()["error"].to_string();
+        assert!(error.contains("BATCH_EXPORT_NOTIFY_TOKEN") && error.contains("line"), "{error}");
+    }
+    assert_eq!(day.rows_with_status("queued"), 1);
 }
 
 #[test]

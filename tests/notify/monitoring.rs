@@ -56,6 +56,25 @@ fn the_alert_rules_fire_when_they_should_and_at_no_other_time() {
 }
 
 #[test]
+fn the_line_at_the_head_of_the_rules_makes_each_runbook_link_absolute() {
+    let rules = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let copy = rules.path().join("alerts.yaml");
+    std::fs::copy(folder().join("alerts.yaml"), &copy).expect("a copy");
+    let text = read("alerts.yaml");
+    let line = text.lines().find_map(|line| line.strip_prefix("#     sed ")).expect("the line");
+    let edited = Command::new("sh").args(["-c", &format!("sed {line}")]).current_dir(rules.path()).status();
+    assert!(edited.expect("sed").success());
+    promtool(&["check", "rules", &copy.display().to_string()], "");
+    let links =
+        |text: &str| text.lines().filter(|line| line.contains("runbook_url: ")).map(str::to_owned).collect::<Vec<_>>();
+    let absolute = links(&std::fs::read_to_string(&copy).expect("the copy"));
+    assert_eq!(absolute.len(), links(&text).len());
+    for link in absolute {
+        assert!(link.contains("'https://wiki.example/batch-export/README.md#alert-"), "{link}");
+    }
+}
+
+#[test]
 fn the_metrics_are_well_formed_and_rules_and_dashboard_ask_for_no_others() {
     let (day, metrics) = (Day::in_directory(), MetricsFile::new());
     seed_day(&day.db, DATE, 3);

@@ -1,6 +1,6 @@
 //! The settings of the webhook and of the health check.
 //!
-//! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat is refused without one,
+//! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat or a token is refused without it,
 //! before the first batch depends on it.
 
 use super::validate::{from_file, secret_address};
@@ -23,6 +23,10 @@ pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     if kind.needs_chat() && to.is_none() {
         let reason = format!("it is not set, and {} needs to know the chat", kind.name());
         return Err(Typed { setting: &table::NOTIFY_TO, text: "" }.wrong(reason));
+    }
+    if kind.needs_token() && token.is_none() {
+        let reason = format!("it is not set, and {} takes no message without the channel's access token", kind.name());
+        return Err(Typed { setting: &table::NOTIFY_TOKEN, text: "" }.wrong(reason));
     }
     Ok(Some(Webhook { url, kind, token, to }))
 }
