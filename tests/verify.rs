@@ -1,5 +1,6 @@
 //! `batch-export verify`: every fault after an export is found, named, and left as it is.
 
+mod copy;
 mod indexes;
 
 use mongodb::bson::{Bson, Document, doc};

@@ -13,10 +13,11 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::plausible::{Misplaced, check_path};
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::verify::{Checked, Problem, Verification};
+use crate::verify::{Checked, Copy, Problem, Verification};
 
 /// Problems that the text shows; all of them are in the JSON.
 const LISTED: usize = 100;
@@ -32,6 +33,9 @@ pub(super) struct VerifyResult {
     exit_code: u8,
     checked: Vec<Checked>,
     problems: Vec<Problem>,
+    /// With `--file`: what was found of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<Copy>,
     /// Version of this object.
     format_version: FormatVersion,
 }
@@ -60,22 +64,56 @@ impl Render for VerifyResult {
         if let Some(more) = self.problems.len().checked_sub(LISTED).filter(|more| *more > 0) {
             let _ = writeln!(text, "  ... and {more} more; --output json lists all");
         }
+        if let Some(file) = &self.file {
+            text.push_str(&differing(file));
+        }
         let (batches, problems) = (self.checked.len(), self.problems.len());
         let _ = writeln!(text, "batches checked: {batches}, problems: {problems}");
         text
     }
 }
 
-/// Checks the chosen batches and prints the problems.
+/// The lines of a copy that differ.
+fn differing(file: &Copy) -> String {
+    let mut text = String::new();
+    for difference in file.differences.iter().take(LISTED) {
+        let at = match (difference.line, difference.copy_line) {
+            (Some(line), Some(other)) if line != other => format!("line {line} (of the copy: {other})"),
+            (Some(line), _) => format!("line {line}"),
+            (None, other) => format!("line {} of the copy", other.unwrap_or_default()),
+        };
+        let said = |text: &Option<String>| text.as_ref().map_or("nothing".to_owned(), |text| format!("{text:?}"));
+        let column = difference.column.as_ref().map_or(String::new(), |column| format!(", {column}"));
+        let (official, copy) = (said(&difference.official), said(&difference.copy));
+        let same = if difference.same_value { ", which means the same" } else { "" };
+        let _ = writeln!(text, "    {at}{column}: official {official}, copy {copy}{same}");
+    }
+    if let Some(more) = file.differing.checked_sub(LISTED as u64).filter(|more| *more > 0) {
+        let _ = writeln!(text, "    ... and {more} more");
+    }
+    text
+}
+
+/// Checks the chosen batches, or compares a copy, and prints the problems.
 ///
 /// # Errors
 /// When the settings, the database or the destination do not allow a check.
 pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+    if let Some(path) = &args.file {
+        check_path(path)
+            .map_err(|Misplaced { what, next }| Failure::configuration(format!("--file {what}")).next(next))?;
+    }
     let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
-    let work = async { verification.check(&chosen(args, &store).await?).await };
-    let found = stop.until_signal(work).await?;
+    let work = async {
+        let batches = chosen(args, &store).await?;
+        match &args.file {
+            None => Ok((verification.check(&batches).await?, None)),
+            Some(path) => verification.check_copy(path, &batches).await.map(|(found, copy)| (found, Some(copy))),
+        }
+    };
+    let (found, file) = stop.until_signal(work).await?;
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
         command: "verify",
@@ -83,6 +121,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
         exit_code: exit.code(),
         checked: found.checked,
         problems: found.problems,
+        file,
         format_version: FormatVersion,
     };
     render::print(&result, output);

@@ -16,8 +16,11 @@
 mod cells;
 mod compare;
 mod list;
+mod copy;
+mod differences;
 mod plan;
 mod recount;
+mod respelt;
 mod row;
 
 use std::io::{self, Write};
@@ -35,8 +38,10 @@ use crate::totals::ControlTotals;
 use cells::Row;
 pub use compare::{FileRows, entry_ids};
 pub use list::List;
+pub use differences::{Difference, differences};
 use plan::Plan;
 pub use recount::{Recount, recount};
+pub use respelt::Change;
 use row::Stage;
 
 /// The options that, with the entries and their order, decide the bytes of a file.

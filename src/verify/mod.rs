@@ -6,6 +6,7 @@
 mod chain;
 mod compare;
 mod corrections;
+mod copy;
 mod file;
 mod rows;
 
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
 
+pub use copy::{Copy, CopyVerdict};
 pub use corrections::{Compared, Correction, CorrectionKind, CorrectionList, Corrections};
 
 /// Findings of one kind that are listed of a batch. An application that rewrites a year of descriptions makes a million of them.
@@ -60,6 +62,12 @@ pub enum Kind {
     SecondFile,
     /// A file of the same name that is not ours.
     ForeignFile,
+    /// The copy is a file of the batch that was voided.
+    VoidedCopy,
+    /// The copy was saved anew: its bytes are other ones, its values are not.
+    RewrittenCopy,
+    /// The copy says something else than the official file.
+    DifferentCopy,
     /// The official file is at a destination that these settings do not reach.
     Elsewhere,
     /// A voided file that is not in the trash.
@@ -88,6 +96,9 @@ impl Kind {
             Kind::Unrecorded => "unrecorded",
             Kind::SecondFile => "second_file",
             Kind::ForeignFile => "foreign_file",
+            Kind::VoidedCopy => "voided_copy",
+            Kind::RewrittenCopy => "rewritten_copy",
+            Kind::DifferentCopy => "different_copy",
             Kind::Elsewhere => "elsewhere",
             Kind::UntrashedVoided => "untrashed_voided",
             Kind::Number => "number",

@@ -1,0 +1,166 @@
+//! Reading a copy of a file that a spreadsheet may have saved anew: in another encoding, with another delimiter, other line ends, other quotes.
+//!
+//! How it is written is told from its beginning; what cannot be told is taken as the layout has it. Everything becomes UTF-8 on the way in, and
+//! what is no text becomes U+FFFD, which no official file has: it shows as a difference. Streaming.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+
+use csv::{Reader, ReaderBuilder, StringRecord};
+use encoding_rs::{CoderResult, Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874};
+
+use crate::layout::{Encoding, Layout, LineEnd};
+
+/// How much of its beginning tells how a copy is written.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// The records of a file as text, whatever they were written in.
+pub(super) struct Records {
+    reader: Reader<Decoded>,
+    line: u64,
+}
+
+impl Records {
+    /// Of a file as the layout writes it.
+    pub(super) fn official(file: File, layout: &Layout, encoding: Encoding) -> Records {
+        let decoder = decoder(encoding);
+        Records::of(file, decoder, layout.delimiter)
+    }
+
+    /// Of a copy, and in what it is not written as the layout writes it, as clauses for a person.
+    ///
+    /// # Errors
+    /// What the file says.
+    pub(super) fn copied(mut file: File, layout: &Layout, official: Encoding) -> io::Result<(Records, Vec<String>)> {
+        let mut head = Vec::new();
+        file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+        file.rewind()?;
+        let (name, mut decoder) = encoding_of(&head, official);
+        let mut text = String::with_capacity(4 * head.len() + 16);
+        let _ = decoder.decode_to_string(&head, &mut text, false);
+        let first = FirstLine::of(&text, layout);
+        let mut otherwise = Vec::new();
+        if name != official.name() {
+            otherwise.push(format!("it is in {name}, not {}", official.name()));
+        }
+        if first.delimiter != layout.delimiter {
+            let (found, expected) = (shown(first.delimiter), shown(layout.delimiter));
+            otherwise.push(format!("its cells are separated by {found}, not {expected}"));
+        }
+        let expected = match layout.line_end {
+            LineEnd::CrLf => "CRLF",
+            LineEnd::Lf => "LF",
+        };
+        if let Some(found) = first.line_end.filter(|found| *found != expected) {
+            otherwise.push(format!("its lines end in {found}, not {expected}"));
+        }
+        Ok((Records::of(file, encoding_of(&head, official).1, first.delimiter), otherwise))
+    }
+
+    fn of(file: File, decoder: Decoder, delimiter: u8) -> Records {
+        let decoded = Decoded { file: BufReader::with_capacity(64 * 1024, file), decoder, rest: Vec::new(), at: 0 };
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
+        Records { reader, line: 0 }
+    }
+
+    /// The next record that is not empty, and its line: records are counted from 1, the header too.
+    pub(super) fn next(&mut self) -> Result<Option<(u64, StringRecord)>, String> {
+        let mut record = StringRecord::new();
+        while self.reader.read_record(&mut record).map_err(|error| format!("the file cannot be read: {error}"))? {
+            self.line += 1;
+            if record.iter().any(|cell| !cell.is_empty()) {
+                return Ok(Some((self.line, record)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn shown(delimiter: u8) -> String {
+    if delimiter == b'\t' { "TAB".to_owned() } else { char::from(delimiter).to_string() }
+}
+
+fn decoder(encoding: Encoding) -> Decoder {
+    match encoding {
+        Encoding::Utf8 | Encoding::Utf8Bom => UTF_8.new_decoder_with_bom_removal(),
+        Encoding::Windows874 => WINDOWS_874.new_decoder_without_bom_handling(),
+    }
+}
+
+/// The encoding of a copy by its beginning: its mark, else what its bytes can be.
+fn encoding_of(head: &[u8], official: Encoding) -> (&'static str, Decoder) {
+    // The beginning may end in the middle of a character.
+    let is_utf8 = str::from_utf8(head).map_or_else(|error| error.error_len().is_none(), |_| true);
+    match head {
+        [0xEF, 0xBB, 0xBF, ..] => (Encoding::Utf8Bom.name(), decoder(Encoding::Utf8Bom)),
+        [0xFF, 0xFE, ..] => ("utf-16", UTF_16LE.new_decoder_with_bom_removal()),
+        [0xFE, 0xFF, ..] => ("utf-16", UTF_16BE.new_decoder_with_bom_removal()),
+        _ if head.is_ascii() && official == Encoding::Windows874 => (official.name(), decoder(official)),
+        _ if is_utf8 => (Encoding::Utf8.name(), decoder(Encoding::Utf8)),
+        _ => (Encoding::Windows874.name(), decoder(Encoding::Windows874)),
+    }
+}
+
+/// What the first line tells of the others.
+struct FirstLine {
+    delimiter: u8,
+    line_end: Option<&'static str>,
+}
+
+impl FirstLine {
+    fn of(text: &str, layout: &Layout) -> FirstLine {
+        let mut candidates = [layout.delimiter, b',', b';', b'\t', b'|'].map(|delimiter| (delimiter, 0_usize));
+        let (mut quoted, mut before, mut line_end) = (false, '\0', None);
+        for character in text.chars() {
+            quoted ^= character == '"';
+            match character {
+                '\n' if !quoted => {
+                    line_end = Some(if before == '\r' { "CRLF" } else { "LF" });
+                    break;
+                }
+                _ if quoted => {}
+                _ => {
+                    for (delimiter, count) in &mut candidates {
+                        *count += usize::from(character == char::from(*delimiter));
+                    }
+                }
+            }
+            before = character;
+        }
+        let fits = candidates.iter().find(|(_, count)| count + 1 == layout.columns.len() && *count > 0);
+        let most = candidates.iter().rev().max_by_key(|(_, count)| *count);
+        let delimiter = fits.or(most).filter(|(_, count)| *count > 0).map_or(layout.delimiter, |(found, _)| *found);
+        FirstLine { delimiter, line_end }
+    }
+}
+
+/// A file as UTF-8.
+struct Decoded {
+    file: BufReader<File>,
+    decoder: Decoder,
+    rest: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Decoded {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.rest.len() {
+            let input = self.file.fill_buf()?;
+            let (length, last) = (input.len(), input.is_empty());
+            self.rest.resize(self.decoder.max_utf8_buffer_length(length).unwrap_or(4 * length + 16), 0);
+            let (result, read, written, _) = self.decoder.decode_to_utf8(input, &mut self.rest, last);
+            self.file.consume(read);
+            self.rest.truncate(written);
+            self.at = 0;
+            if last && written == 0 && result == CoderResult::InputEmpty {
+                // A decoder may not be used behind its end.
+                self.decoder = UTF_8.new_decoder_without_bom_handling();
+                return Ok(0);
+            }
+        }
+        let length = out.len().min(self.rest.len() - self.at);
+        out[..length].copy_from_slice(&self.rest[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}

@@ -1,0 +1,250 @@
+//! `verify --file`: a copy of the file, such as the accountant has, against the official one.
+
+use std::path::PathBuf;
+
+use mongodb::bson::{DateTime, doc};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{everything, exported, text};
+use crate::support::command::{Finished, told};
+use crate::support::day::{BATCH, BATCHES, Day, FILE};
+use crate::support::seed::{DATE, Entry, seed, seed_day};
+
+/// A day with an exported file, and a folder for copies of it.
+struct Desk {
+    day: Day,
+    folder: tempfile::TempDir,
+    official: Vec<u8>,
+}
+
+impl Desk {
+    /// The file of these entries in a layout.
+    fn with(entries: &[Entry], arguments: &[&str]) -> Desk {
+        let day = Day::in_directory();
+        seed(&day.db, entries);
+        day.run().args(arguments).run().expect_code(0);
+        let official = std::fs::read(day.directory().join(FILE)).expect("the official file");
+        Desk { day, folder: tempfile::tempdir().expect("a folder"), official }
+    }
+
+    fn journal() -> Desk {
+        let entries = (0..5).map(|number| {
+            let description = ["ค่าเช่า สำนักงาน", "with, comma", "two\nlines", "rent", "paper"][number as usize];
+            Entry::numbered(DATE, number).set("description", description).set("accountCode", format!("00510{number}"))
+        });
+        Desk::with(&entries.collect::<Vec<_>>(), &[])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn verify_at(&self, path: &str) -> Finished {
+        self.day.command("verify").args(&["--date", DATE, "--file", path]).run()
+    }
+
+    /// What is said of a copy with these bytes; nothing is changed by that.
+    fn verify(&self, bytes: impl AsRef<[u8]>) -> Finished {
+        std::fs::write(self.path("copy.csv"), bytes).expect("a copy");
+        let before = (everything(&self.day), self.day.live_files());
+        let finished = self.verify_at(&self.path("copy.csv").display().to_string());
+        assert_eq!((everything(&self.day), self.day.live_files()), before, "verify changed something");
+        assert!(finished.spool_is_empty());
+        finished
+    }
+
+    /// The official file as text, changed.
+    fn changed(&self, change: impl Fn(&str) -> String) -> String {
+        change(str::from_utf8(&self.official).expect("UTF-8"))
+    }
+}
+
+/// The verdict, and the kinds of problems.
+fn verdict(finished: &Finished) -> (String, Vec<String>) {
+    let result = finished.json();
+    let kinds = result["problems"].as_array().expect("a list").iter().map(|problem| text(&problem["kind"])).collect();
+    (text(&result["file"]["verdict"]), kinds)
+}
+
+/// The differences as (line, column, change, official, copy).
+fn differences(finished: &Finished) -> Vec<(u64, String, String, String, String)> {
+    let result = finished.json();
+    let shown = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let list = result["file"]["differences"].as_array().expect("a list").iter();
+    list.map(|one| {
+        let line = one["line"].as_u64().or(one["copy_line"].as_u64()).expect("a line");
+        (line, shown(&one["column"]), shown(&one["change"]), shown(&one["official"]), shown(&one["copy"]))
+    })
+    .collect()
+}
+
+#[test]
+fn the_same_bytes_are_the_official_file_whatever_their_name() {
+    let desk = Desk::journal();
+    let finished = desk.verify(&desk.official).expect_code(0);
+    assert_eq!(verdict(&finished), ("same".to_owned(), Vec::new()));
+    assert_eq!(finished.json()["file"]["sha256"], hex::encode(Sha256::digest(&desk.official)));
+    std::os::unix::fs::symlink(desk.path("copy.csv"), desk.path("link")).expect("a link");
+    desk.verify_at(&desk.path("link").display().to_string()).expect_code(0);
+}
+
+#[test]
+fn a_changed_removed_or_added_line_is_told_by_its_line_and_column() {
+    let desk = Desk::journal();
+    let finished =
+        desk.verify(desk.changed(|text| text.replace("rent", "Rent").replace("paper", "pens"))).expect_code(34);
+    assert_eq!(verdict(&finished), ("different".to_owned(), vec!["different_copy".to_owned()]));
+    let said = |line, column: &str, change: &str, official: &str, copy: &str| {
+        (line, column.to_owned(), change.to_owned(), official.to_owned(), copy.to_owned())
+    };
+    let expected = [said(5, "Description", "text", "rent", "Rent"), said(6, "Description", "text", "paper", "pens")];
+    assert_eq!(differences(&finished), expected);
+
+    let without = desk.changed(|text| text.split_inclusive("\r\n").filter(|line| !line.contains("comma")).collect());
+    let finished = desk.verify(without).expect_code(34);
+    let found = differences(&finished);
+    assert!(found.len() == 1 && found[0].0 == 3 && found[0].2 == "missing_line", "{found:?}");
+
+    let finished = desk.verify(desk.changed(|text| text.to_owned() + "1,2,3,4,5,6\r\n")).expect_code(34);
+    assert_eq!(differences(&finished), [said(7, "-", "added_line", "-", "1 | 2 | 3 | 4 | 5 | 6")]);
+
+    let plain = desk.verify_at(&desk.path("copy.csv").display().to_string());
+    assert!(plain.json()["problems"][0]["message"].as_str().is_some_and(|said| said.contains("added lines 1")));
+    let shown = desk.day.command("verify").args(&["--date", DATE, "--output", "text", "--file"]);
+    let shown = shown.arg(&desk.path("copy.csv").display().to_string()).run().expect_code(34).stdout;
+    assert!(shown.contains("line 7 of the copy: official nothing, copy \"1 | 2"), "{shown}");
+}
+
+#[test]
+fn a_file_that_a_spreadsheet_saved_is_told_with_the_values_that_it_changed() {
+    let desk = Desk::journal();
+    // As Excel saves it where the list separator is a semicolon: a mark, LF, codes as numbers, dates and amounts as the region has them.
+    let saved = desk.changed(|text| {
+        let lines = text.replace("two\r\nlines", "two\nlines").replace("\"with, comma\"", "with, comma");
+        let lines = lines
+            .replace(",00510", ";510")
+            .replace("\r\n", "\n")
+            .replace(".00,", ";")
+            .replace("2026-01-18", "18/01/2569");
+        format!("\u{feff}{lines}")
+    });
+    let saved = saved.lines().map(semicolons).fold(String::new(), |text, line| text + &line + "\n");
+    let finished = desk.verify(saved).expect_code(34);
+    let result = finished.json();
+    assert_eq!(verdict(&finished), ("different".to_owned(), vec!["different_copy".to_owned()]), "{result:#}");
+    let written = result["file"]["rewritten"].to_string();
+    for says in ["utf-8-bom, not utf-8", "separated by ;, not ,", "lines end in LF, not CRLF"] {
+        assert!(written.contains(says), "{says}: {written}");
+    }
+    let found = differences(&finished);
+    let zeros = found.iter().filter(|one| one.2 == "leading_zeros").count();
+    assert_eq!(zeros, 5, "{found:#?}");
+    assert!(found.iter().all(|one| ["leading_zeros", "date", "amount"].contains(&&*one.2)), "{found:#?}");
+    assert_eq!(result["file"]["changed"], 5, "dates and amounts mean the same");
+    let message = result["problems"][0]["message"].to_string();
+    assert!(message.contains("lost leading zeros 5") && message.contains("saved anew"), "{message}");
+}
+
+/// A line of the journal with semicolons where the columns end: the description is the last column, and keeps its commas.
+fn semicolons(line: &str) -> String {
+    let ends = line.match_indices([',', ';']).take(5).map(|(at, _)| at).collect::<Vec<_>>();
+    line.char_indices().map(|(at, character)| if ends.contains(&at) { ';' } else { character }).collect()
+}
+
+#[test]
+fn a_file_that_was_only_saved_anew_has_every_value() {
+    let desk = Desk::journal();
+    for (name, saved, says) in [
+        ("mark", desk.changed(|text| format!("\u{feff}{text}")), "utf-8-bom, not utf-8"),
+        ("quotes", desk.changed(|text| text.replace("rent", "\"rent\"")), "its quotes"),
+        ("blank", desk.changed(|text| format!("{text}\r\n,,,,,\r\n")), "empty lines"),
+        (
+            "tabs",
+            desk.changed(|text| text.replace("\"with, comma\"", "with^ comma").replace(',', "\t").replace('^', ",")),
+            "TAB",
+        ),
+    ] {
+        let finished = desk.verify(saved).expect_code(34);
+        assert_eq!(verdict(&finished), ("rewritten".to_owned(), vec!["rewritten_copy".to_owned()]), "{name}");
+        assert!(finished.json()["file"]["rewritten"].to_string().contains(says), "{name}: {}", finished.stdout);
+        assert!(differences(&finished).is_empty(), "{name}");
+    }
+    let utf16: Vec<u8> =
+        desk.changed(|text| format!("\u{feff}{text}")).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(verdict(&desk.verify(utf16)).0, "rewritten");
+}
+
+#[test]
+fn a_thai_file_is_compared_by_its_text_in_either_encoding() {
+    let entries = [Entry::numbered(DATE, 0).set("description", "ค่าเช่า สำนักงาน")];
+    let desk = Desk::with(&entries, &["--format", "express", "--contra-account", "1101-00"]);
+    let (thai, _, _) = encoding_rs::WINDOWS_874.decode(&desk.official);
+    let finished = desk.verify(thai.as_bytes()).expect_code(34);
+    assert_eq!(verdict(&finished).0, "rewritten", "{}", finished.stdout);
+    let other = thai.replace("ค่าเช่า", "ค่าไฟ");
+    let (other, _, _) = encoding_rs::WINDOWS_874.encode(&other);
+    let finished = desk.verify(&other).expect_code(34);
+    let found = differences(&finished);
+    assert!(found.iter().all(|one| one.1 == "Description" && one.4.contains("ค่าไฟ")) && !found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn a_voided_file_is_told_by_its_id_its_day_and_its_reason() {
+    let desk = Desk::journal();
+    let given_up = desk.changed(|text| text.replace("rent", "old rent"));
+    let sha256 = hex::encode(Sha256::digest(&given_up));
+    let at = DateTime::parse_rfc3339_str("2026-01-18T17:30:00Z").expect("an instant");
+    let voided =
+        doc! { "id": "idX", "sha256": sha256, "reason": "entries changed under it", "at": at, "trashed": true };
+    desk.day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$push": { "voided": voided } });
+    let finished = desk.verify(given_up).expect_code(34);
+    assert_eq!(verdict(&finished), ("voided".to_owned(), vec!["voided_copy".to_owned()]));
+    let message = finished.json()["problems"][0]["message"].to_string();
+    let expected =
+        "this is file idX of the same batch, which was voided on 2026-01-19 because entries changed under it";
+    assert!(message.contains(expected), "{message}");
+    assert_eq!(finished.json()["file"]["voided"]["id"], "idX");
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let desk = Desk::journal();
+    mknodat(CWD, desk.path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    for name in ["fifo", ".", "nothing"] {
+        let finished = desk.verify_at(&desk.path(name).display().to_string()).expect_code(30);
+        assert!(told(&finished.json()["error"]).contains("--file"), "{}", finished.stdout);
+    }
+    let secret = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----";
+    let finished = desk.verify_at(secret).expect_code(30);
+    assert!(
+        !finished.report().split_once("\ncode").is_some_and(|(_, said)| said.contains("MIIEvQ")),
+        "{}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn without_an_official_file_nothing_is_compared() {
+    let day = Day::in_directory();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("copy.csv").display().to_string();
+    std::fs::write(&path, "a,b\r\n").expect("a copy");
+    let verify = || day.command("verify").args(&["--date", DATE, "--file", &path]).run().expect_code(34);
+    assert_eq!(verdict(&verify()), ("unknown".to_owned(), vec!["missing_batch".to_owned()]));
+    day.run().run().expect_code(0);
+    assert_eq!(verdict(&verify()), ("unknown".to_owned(), vec!["missing_file".to_owned()]), "the day is empty");
+}
+
+#[test]
+fn without_a_date_the_file_tells_its_batch_by_its_checksum() {
+    let day = Day::in_directory();
+    exported(&day);
+    seed_day(&day.db, "2026-01-19", 2);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    let path = day.directory().join(FILE).display().to_string();
+    let finished = day.command("verify").args(&["--file", &path]).run().expect_code(0);
+    assert_eq!(finished.json()["checked"][0]["batch"], BATCH);
+    assert_eq!(finished.json()["checked"].as_array().map(Vec::len), Some(1));
+}
