@@ -219,12 +219,47 @@ fn second_files_and_files_out_of_the_trash_are_found() {
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": true } });
     assert_eq!(problems(&day), []);
     drive.trash(&official.id);
-    assert_only(&day, "missing_file", "in the trash");
+    assert_only(&day, "trashed_file", "accept it with --allow-trashed");
+    let accepted = day.command("verify").arg("--allow-trashed").run().expect_code(0).json();
+    assert!(accepted["checked"][0]["notes"][0].as_str().is_some_and(|note| note.contains("accepted")), "{accepted}");
+    drive.remove(&official.id);
+    assert_only(&day, "missing_file", "removed for good");
+    day.command("verify").arg("--allow-trashed").run().expect_code(34);
 
     let day = Day::in_directory();
     exported(&day);
     std::fs::copy(day.directory().join(FILE), day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
     assert_only(&day, "second_file", "(1)");
+}
+
+#[test]
+fn a_file_that_was_moved_or_renamed_is_said_and_is_no_fault() {
+    let day = Day::on_drive();
+    exported(&day);
+    let (official, drive) = (day.live_files().remove(0), day.drive());
+    let notes = || day.command("verify").run().expect_code(0).json()["checked"][0]["notes"].to_string();
+    assert_eq!(notes(), "[]");
+    drive.rename(&official.id, "imported.csv");
+    assert!(notes().contains("was renamed to imported.csv"), "{}", notes());
+    drive.move_to(&official.id, &drive.another_folder());
+    assert!(notes().contains("was moved to another folder") && notes().contains("renamed"), "{}", notes());
+    let text = day.command("verify").args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(text.contains("moved to another folder") && text.contains("problems: 0"), "{text}");
+    drive.trash(&official.id);
+    assert_only(&day, "trashed_file", "restore it");
+}
+
+#[test]
+fn an_archived_file_of_a_directory_is_known_by_its_checksum_alone() {
+    let day = Day::in_directory();
+    exported(&day);
+    let archive = tempfile::tempdir().expect("a folder");
+    let kept = archive.path().join("2026-01.csv");
+    std::fs::copy(day.directory().join(FILE), &kept).expect("a copy");
+    std::fs::remove_file(day.directory().join(FILE)).expect("the official file");
+    assert_only(&day, "missing_file", "a directory does not tell which");
+    let path = kept.display().to_string();
+    day.command("verify").args(&["--date", DATE, "--file", &path]).run().expect_code(0);
 }
 
 #[test]

@@ -309,6 +309,9 @@ pub struct VerifyArgs {
     /// Number of the latest batches
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..))]
     pub last: u32,
+    /// Accept official files that are in the trash
+    #[arg(long)]
+    pub allow_trashed: bool,
     /// Compare this copy, such as the one that was imported, with the official file; look at nothing else
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,

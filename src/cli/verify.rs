@@ -52,6 +52,9 @@ impl Render for VerifyResult {
                 "{}  {:9}  number {number}  {} entries  debit {}  credit {}  {verdict}",
                 batch.batch, batch.state, batch.entries, batch.total_debit, batch.total_credit
             );
+            for note in &batch.notes {
+                let _ = writeln!(text, "  {}  {note}", batch.batch);
+            }
             if batch.settings == "today" && batch.number.is_some() {
                 let _ =
                     writeln!(text, "  {}  exported by an earlier version: today's settings were taken", batch.batch);
@@ -113,7 +116,10 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
             Some(path) => verification.check_copy(path, &batches).await.map(|(found, copy)| (found, Some(copy))),
         }
     };
-    let (found, file) = stop.until_signal(work).await?;
+    let (mut found, file) = stop.until_signal(work).await?;
+    if args.allow_trashed {
+        found.accept_trashed();
+    }
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
         command: "verify",

@@ -15,9 +15,9 @@
 
 mod cells;
 mod compare;
-mod list;
 mod copy;
 mod differences;
+mod list;
 mod plan;
 mod recount;
 mod respelt;
@@ -37,8 +37,8 @@ use crate::layout::{Encoding, Layout, LineEnd, Quote, parse};
 use crate::totals::ControlTotals;
 use cells::Row;
 pub use compare::{FileRows, entry_ids};
-pub use list::List;
 pub use differences::{Difference, differences};
+pub use list::List;
 use plan::Plan;
 pub use recount::{Recount, recount};
 pub use respelt::Change;

@@ -310,14 +310,14 @@ impl Destination {
         }
     }
 
-    /// Whether a file is in the trash, wherever it was moved to.
+    /// Where a file is, wherever people brought it; `None` when that is not known: in a directory it is there or not.
     ///
     /// # Errors
     /// When it cannot be told.
-    pub async fn is_trashed(&self, id: &str) -> Result<bool, DestinationError> {
+    pub async fn whereabouts(&self, id: &str) -> Result<Option<drive::Whereabouts>, DestinationError> {
         match self {
-            Destination::Directory(_) => Ok(false),
-            Destination::Drive(drive) => drive.is_trashed(id).await,
+            Destination::Directory(_) => Ok(None),
+            Destination::Drive(drive) => drive.whereabouts(id).await,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A copy of a file, such as the one that the accountant imported, against the official one.
 //!
-//! Only the copy is judged: whether rows, log and numbers are right is another question. The reference is the official file at the
-//! destination, after its checksum was compared with the record. Risk: a path that leads to a named pipe, whose opening waits for ever; so
+//! Only the copy is judged: whether rows, log and numbers are right is another question, and so is what became of the official file when the
+//! copy has the very checksum of the commit. The reference for its lines is the official file at the destination, after its checksum was
+//! compared with the record. Risk: a path that leads to a named pipe, whose opening waits for ever; so
 //! only regular files are opened. Both files are read off the runtime's threads.
 
 use std::fs::File;
@@ -103,10 +104,9 @@ impl Verification<'_> {
             findings.add(batch.id, Kind::MissingFile, message);
             return Ok((findings, copy));
         };
-        let official = self.check_file(&batch, file, &mut findings).await?;
         if file.sha256 == copy.sha256 {
             copy.verdict = CopyVerdict::Same;
-        } else if let Some(official) = official {
+        } else if let Some(official) = self.check_file(&batch, file, &mut findings).await? {
             self.compare_copy(&batch, &official, opened, &mut copy).await?;
             findings.problems.extend(copy.problem(&batch));
         }
@@ -187,7 +187,8 @@ impl Copy {
 
     /// The differences by their kinds, as far as they are shown.
     fn counted(&self) -> String {
-        let kinds: [(&str, fn(&Difference) -> bool); 8] = [
+        type Belongs = fn(&Difference) -> bool;
+        let kinds: [(&str, Belongs); 8] = [
             ("lost leading zeros", |d| d.change == Change::LeadingZeros),
             ("lost digits", |d| d.change == Change::Digits),
             ("other amounts", |d| d.change == Change::Amount && !d.same_value),

@@ -5,6 +5,7 @@ use std::io;
 use super::{Findings, Kind, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
+use crate::destination::Destination;
 use crate::destination::drive::Listed;
 use crate::failure::Failure;
 use crate::spool::{Spool, SpoolWriter};
@@ -25,7 +26,16 @@ impl Verification<'_> {
         };
         let mut content = self.spool()?;
         if place.read_back(&file.id, &mut content).await?.is_none() {
-            let message = format!("{} is not at the destination", file.name);
+            let message = match &*place {
+                Destination::Drive(_) => {
+                    format!("{} ({}) is not at the destination: it was removed for good", file.name, file.id)
+                }
+                Destination::Directory(_) => format!(
+                    "{} is not at the destination: moved, renamed or removed, a directory does not tell which; `verify --file PATH` tells \
+                     whether a file is the official one",
+                    file.name
+                ),
+            };
             findings.add(batch.id, Kind::MissingFile, message);
             return Ok(None);
         }
@@ -101,14 +111,20 @@ impl Verification<'_> {
             }
         }
         let Some(file) = official else { return Ok(()) };
-        // The file may have been moved to another folder and trashed there, where the list does not show it.
-        let trashed = match listed.iter().find(|listed| Some(&*listed.id) == own_id) {
-            Some(listed) => listed.trashed,
-            None => place.is_trashed(&file.id).await?,
-        };
-        if trashed {
-            let message = format!("{} ({}) is in the trash; restore it", file.name, file.id);
-            findings.add(batch.id, Kind::MissingFile, message);
+        let Some(found) = place.whereabouts(&file.id).await? else { return Ok(()) };
+        if found.moved {
+            findings.note(format!("{} ({}) was moved to another folder", file.name, file.id));
+        }
+        if found.name != file.name {
+            findings.note(format!("{} ({}) was renamed to {}", file.name, file.id, found.name));
+        }
+        if found.trashed {
+            let message = format!(
+                "{} ({}) is in the trash, where Drive removes it for good after 30 days: restore it, and move it to another folder if it \
+                 is in the way; or accept it with --allow-trashed",
+                file.name, file.id
+            );
+            findings.add(batch.id, Kind::TrashedFile, message);
         }
         Ok(())
     }

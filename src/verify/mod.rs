@@ -5,8 +5,8 @@
 
 mod chain;
 mod compare;
-mod corrections;
 mod copy;
+mod corrections;
 mod file;
 mod rows;
 
@@ -36,8 +36,10 @@ const LISTED_MAX: u64 = 1_000;
 pub enum Kind {
     /// There is no batch for the date, or the log names one that is gone.
     MissingBatch,
-    /// The official file is gone or in the trash.
+    /// The official file is gone.
     MissingFile,
+    /// The official file is in the trash.
+    TrashedFile,
     /// The settings that are stored with the batch cannot be read.
     Settings,
     /// The file is not the one that was committed.
@@ -84,6 +86,7 @@ impl Kind {
         match self {
             Kind::MissingBatch => "missing_batch",
             Kind::MissingFile => "missing_file",
+            Kind::TrashedFile => "trashed_file",
             Kind::Settings => "settings",
             Kind::Content => "content",
             Kind::Totals => "totals",
@@ -136,6 +139,8 @@ pub struct Checked {
     /// Whose layout, encoding, zone and contra account were taken: `stored` with the batch, or those of `today`, because it was exported
     /// by an earlier version.
     pub settings: &'static str,
+    /// What people did with the file that is no fault: moved it, renamed it.
+    pub notes: Vec<String>,
 }
 
 /// The checked batches, and the problems that were found.
@@ -150,6 +155,27 @@ pub struct Findings {
 }
 
 impl Findings {
+    /// Official files in the trash are no fault: whoever asks accepts it, this time.
+    pub fn accept_trashed(&mut self) {
+        let problems = std::mem::take(&mut self.problems);
+        for problem in problems {
+            let batch = self.checked.iter_mut().find(|checked| checked.batch.to_string() == problem.batch);
+            match batch {
+                Some(batch) if problem.kind == Kind::TrashedFile => {
+                    batch.notes.push("its file is in the trash, which is accepted".to_owned())
+                }
+                _ => self.problems.push(problem),
+            }
+        }
+    }
+
+    /// Of the batch that is looked at.
+    fn note(&mut self, note: String) {
+        if let Some(checked) = self.checked.last_mut() {
+            checked.notes.push(note);
+        }
+    }
+
     fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
         let batch = batch.to_string();
         let count = self.counted.entry((batch.clone(), kind.name())).or_default();
@@ -268,6 +294,7 @@ fn checked(batch: &Batch) -> Checked {
         total_debit: Baht::new(i128::from(file.total_debit)).to_string(),
         total_credit: Baht::new(i128::from(file.total_credit)).to_string(),
         settings: if batch.settings.is_some() { "stored" } else { "today" },
+        notes: Vec::new(),
     }
 }
 

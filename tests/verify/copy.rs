@@ -216,7 +216,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
         let finished = desk.verify_at(&desk.path(name).display().to_string()).expect_code(30);
         assert!(told(&finished.json()["error"]).contains("--file"), "{}", finished.stdout);
     }
-    let secret = "-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----";
+    let secret = "{\"private_key\": \"MIIEvQ\"}";
     let finished = desk.verify_at(secret).expect_code(30);
     assert!(
         !finished.report().split_once("\ncode").is_some_and(|(_, said)| said.contains("MIIEvQ")),

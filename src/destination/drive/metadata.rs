@@ -24,6 +24,8 @@ pub(super) struct Metadata {
     pub(super) md5_checksum: Option<String>,
     pub(super) sha256_checksum: Option<String>,
     pub(super) trashed: bool,
+    /// Its folder, where this account may see it.
+    pub(super) parents: Vec<String>,
     pub(super) web_view_link: Option<String>,
     /// RFC 3339.
     pub(super) created_time: Option<String>,

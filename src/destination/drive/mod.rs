@@ -103,6 +103,17 @@ pub struct Drive {
     lock: bool,
 }
 
+/// Where a file is, and what people call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its name.
+    pub name: String,
+    /// It is in the trash.
+    pub trashed: bool,
+    /// It is in another folder.
+    pub moved: bool,
+}
+
 /// A file of a batch, as the list of the folder shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {

@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 
 use super::fault::Fault;
 use super::metadata::{Compared, FIELDS, Metadata, Page};
-use super::{Drive, quoted, upload};
+use super::{Drive, Whereabouts, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
 use crate::destination::{DestinationError, Known, Mark, Named, Owner};
@@ -127,13 +127,18 @@ impl Drive {
         Ok(self.metadata(id).await?.map(|metadata| metadata.owner()))
     }
 
-    /// Whether a file is in the trash, wherever it was moved; `false` when there is none with this id.
+    /// Where a file is, wherever people brought it; `None` when there is none with this id.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses.
-    pub async fn is_trashed(&self, id: &str) -> Result<bool, DestinationError> {
+    pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         check_id(id)?;
-        Ok(self.metadata(id).await?.is_some_and(|metadata| metadata.trashed))
+        Ok(self.metadata(id).await?.map(|metadata| Whereabouts {
+            // `root` names a folder that has an id of its own.
+            moved: !metadata.parents.is_empty() && self.folder != "root" && !metadata.parents.contains(&self.folder),
+            name: metadata.name.unwrap_or_default(),
+            trashed: metadata.trashed,
+        }))
     }
 
     /// Puts a voided file into the trash, and makes sure that its id never gets a live file later.

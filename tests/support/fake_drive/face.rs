@@ -210,6 +210,20 @@ impl FakeDrive {
         file.expect("the file that is to be trashed").trashed = true;
     }
 
+    /// A person gives a file another name.
+    pub fn rename(&self, id: &str, name: &str) {
+        let mut state = self.shared.state();
+        let file = state.files.iter_mut().find(|file| file.id == id);
+        name.clone_into(&mut file.expect("the file that is to be renamed").name);
+    }
+
+    /// A person moves a file to another folder.
+    pub fn move_to(&self, id: &str, folder: &str) {
+        let mut state = self.shared.state();
+        let file = state.files.iter_mut().find(|file| file.id == id);
+        file.expect("the file that is to be moved").parents = vec![folder.to_owned()];
+    }
+
     /// A person removes a file for good. Its id stays taken.
     pub fn remove(&self, id: &str) {
         self.shared.state().files.retain(|file| file.id != id);
