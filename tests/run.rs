@@ -333,7 +333,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
         (base().mongodb("http://localhost"), 30, "MONGODB_URI"),
         (base().mongodb("mongodb://:@:x"), 30, "MONGODB_URI"),
         (base().destination("ftp://x"), 30, "BATCH_EXPORT_DESTINATION"),
-        (base().destination("gdrive://abc"), 30, "GOOGLE_APPLICATION_CREDENTIALS"),
+        (base().destination("gdrive://abc"), 30, "set --credentials"),
         (
             base().destination("gdrive://abc").env("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/key.json"),
             30,
