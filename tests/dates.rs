@@ -48,7 +48,7 @@ fn tomorrow_is_not_due_and_early_is_for_today_only() {
     assert!(!told(&tomorrow(&[]).expect_code(11).json()["error"]).contains("--early"));
     assert!(told(&tomorrow(&["--early"]).expect_code(2).json()["error"]).contains("--early is for today only"));
     for arguments in [&["--date", "2026-01-17", "--early"][..], &["--date", "2026-01-17", "--early", "--dry-run"]] {
-        let past = day.run().args(arguments).run().expect_code(2).json();
+        let past = day.command("run").args(arguments).run().expect_code(2).json();
         let told = told(&past["error"]);
         assert!(told.contains("--early is for today only, 2026-01-18") && told.contains("leave --early out"), "{told}");
     }
