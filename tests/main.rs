@@ -53,4 +53,5 @@ mod support_seed;
 mod terminal;
 mod tidy;
 mod unlock;
+mod upgrade;
 mod verify;

@@ -43,6 +43,8 @@ pub enum Kind {
     BadName,
     /// An index of that name or of those keys exists and is of another kind.
     IndexConflict,
+    /// A version before this one left something half done that only that one can finish.
+    EarlierVersion,
     /// Everything else: unreachable, timed out, failing.
     Unavailable,
 }
@@ -60,6 +62,7 @@ impl Kind {
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
+            | Kind::EarlierVersion
             | Kind::Unavailable => false,
         }
     }
@@ -79,6 +82,10 @@ impl StoreError {
     pub(super) fn timeout(limit: Duration) -> StoreError {
         let message = format!("no answer within {}", humantime::format_duration(limit));
         StoreError { kind: Kind::Unavailable, message }
+    }
+
+    pub(super) fn earlier_version(what: impl Into<String>) -> StoreError {
+        StoreError { kind: Kind::EarlierVersion, message: what.into() }
     }
 
     pub(super) fn malformed(what: impl Into<String>) -> StoreError {
@@ -126,6 +133,10 @@ impl From<StoreError> for Failure {
                 .next("unhide, rename or drop that index, then run `batch-export init` again"),
             Kind::Unsupported => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("see with `batch-export doctor` whether the server can do what a run needs"),
+            Kind::EarlierVersion => Failure::configuration(error.message).next(
+                "let version 0.1 finish it: run its `batch-export retry` until `status` shows the batch as completed; then run \
+                 `batch-export init` of this version",
+            ),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
                 "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \
                  `batch-export doctor` checks it",

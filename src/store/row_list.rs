@@ -162,6 +162,11 @@ impl Store {
     ) -> Result<Option<Vec<RowKey>>, StoreError> {
         let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await?;
         let Some(found) = found else { return Ok(None) };
+        if found.contains_key("ids") {
+            let message =
+                format!("{piece} in exportbatchrows is a row list of version 0.1, which this version cannot mark by");
+            return Err(StoreError::earlier_version(message));
+        }
         let malformed = || StoreError::malformed(format!("{piece} in exportbatchrows has no list of rows"));
         let bytes = found.get_binary_generic("rows").map_err(|_| malformed())?;
         let (rows, rest) = bytes.as_chunks::<24>();

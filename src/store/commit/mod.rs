@@ -232,6 +232,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::PathNotViable
         | Kind::BadName
         | Kind::IndexConflict
+        | Kind::EarlierVersion
         | Kind::Unavailable => Stopped::Unanswered(error),
     })
 }

@@ -53,6 +53,7 @@ impl From<StoreError> for Stopped {
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
+            | Kind::EarlierVersion
             | Kind::Unavailable => Stopped::Error(error),
         }
     }
