@@ -9,6 +9,7 @@ mod matrix;
 mod outcomes;
 mod points;
 mod signals;
+mod telling;
 
 use std::time::Duration;
 

@@ -51,19 +51,23 @@ impl Undisturbed {
         let proxy = Proxy::before(Mongod::shared());
         day.run().args(command).mongodb(&proxy.uri(&day.db)).run().expect_code(0);
         day.check_converged();
-        let mut counts: HashMap<(String, Option<String>), u32> = HashMap::new();
-        let commands = proxy.commands().into_iter().map(|command| {
-            let collection = command.collection().map(str::to_owned);
-            let nth = counts.entry((command.name.clone(), collection.clone())).or_default();
-            *nth += 1;
-            Message::Command { name: command.name, collection, nth: *nth }
-        });
-        let requests = day.drive().journal().into_iter();
-        let requests = requests.map(|request| Message::Request { operation: request.operation, nth: request.nth });
-        let sides = |message: Message| [false, true].map(|after| Point { message: message.clone(), after });
-        let points = commands.chain(requests).flat_map(sides).collect();
-        Undisturbed { points, lines: lines(day) }
+        Undisturbed { points: points(&proxy, day), lines: lines(day) }
     }
+}
+
+/// The messages that went through, before and after their effects: the commands in order, then the requests in order.
+pub fn points(proxy: &Proxy, day: &Day) -> Vec<Point> {
+    let mut counts: HashMap<(String, Option<String>), u32> = HashMap::new();
+    let commands = proxy.commands().into_iter().map(|command| {
+        let collection = command.collection().map(str::to_owned);
+        let nth = counts.entry((command.name.clone(), collection.clone())).or_default();
+        *nth += 1;
+        Message::Command { name: command.name, collection, nth: *nth }
+    });
+    let requests = day.drive().journal().into_iter();
+    let requests = requests.map(|request| Message::Request { operation: request.operation, nth: request.nth });
+    let sides = |message: Message| [false, true].map(|after| Point { message: message.clone(), after });
+    commands.chain(requests).flat_map(sides).collect()
 }
 
 /// The lines of all live files without their headers, in order.

@@ -140,6 +140,52 @@ fn a_kill_after_the_commit_leaves_nobody_untold() {
 }
 
 #[test]
+fn the_end_of_a_marking_that_nobody_could_be_told_of_is_told_by_retry() {
+    for by_another_date in [false, true] {
+        let ((day, proxy), refused) = (day_behind_a_proxy(), Receiver::answering(|_, _| Reply::of(400)));
+        let stop = proxy.hold(On::command("findAndModify").collection("exportbatchrows").nth(2));
+        let running = telling(day.run(), &refused).args(&["--transaction-rows", "1"]).spawn();
+        stop.wait_until_reached(PATIENCE);
+        running.kill();
+        stop.cut();
+        day.db.abort_abandoned_transactions();
+        assert_eq!((day.batch().get_str("state").unwrap(), untold(&day)), ("marking", None));
+        // The last piece is marked by whoever comes next; a run of another date tells of its own date alone.
+        let result = if by_another_date {
+            let next = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00");
+            telling(next, &refused).run().expect_code(0).json()["outcome"].clone()
+        } else {
+            telling(day.retry(), &refused).run().expect_code(0).json()["batches"][0]["outcome"].clone()
+        };
+        assert_eq!(result, if by_another_date { "empty" } else { "completed" });
+        let left = untold(&day).expect("a message that is left");
+        assert_eq!((left.get_str("event").unwrap(), left.get_i32("attempt").unwrap()), ("completed", 1));
+        assert_eq!(refused.posted().len(), usize::from(!by_another_date));
+        let people = Receiver::start(Some(204));
+        telling(day.retry(), &people).run().expect_code(0);
+        telling(day.retry(), &people).run().expect_code(0);
+        assert_eq!((texts(&people, "event"), untold(&day)), (vec!["completed".to_owned()], None));
+        assert_eq!(people.messages()[0]["result"]["entries"], 3);
+        assert!(texts(&refused, "id").iter().all(|id| *id == texts(&people, "id")[0]));
+        day.check_converged();
+    }
+}
+
+#[test]
+fn an_event_that_comes_again_under_the_same_attempt_has_an_id_of_its_own() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(204)));
+    seed_day(&day.db, DATE, 3);
+    for _ in 0..2 {
+        let run = telling(day.run(), &people).env("BATCH_EXPORT_RETRY_DELAYS", "none");
+        run.destination("file:///nowhere/at/all").run().expect_code(33);
+        day.command("unlock").date(DATE).run().expect_code(0);
+    }
+    let ids = texts(&people, "id");
+    assert!(ids.len() == 2 && ids[0] != ids[1], "a receiver would drop the second one: {ids:?}");
+    assert!(ids.iter().all(|id| id.starts_with("batch_2026-01-18/1/exhausted/")), "{ids:?}");
+}
+
+#[test]
 fn a_message_is_kept_for_a_day_and_not_written_when_there_is_nobody_to_tell() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);

@@ -1,9 +1,15 @@
 //! A receiver that asks for a pause gets it, within a bound.
 
+use std::time::Duration;
+
 use super::telling;
 use crate::support::day::Day;
+use crate::support::fake_drive::{Operation, Point};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::{DATE, seed_day};
+
+/// Long enough for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_receiver_that_names_a_time_to_wait_is_asked_again_after_it() {
@@ -24,6 +30,26 @@ fn a_receiver_that_names_a_time_to_wait_is_asked_again_after_it() {
             people.posted().into_iter().map(|posted| posted.body).collect();
         assert_eq!(bodies.len(), 1, "it is not the same message each time");
     }
+}
+
+#[test]
+fn after_a_signal_nobody_is_waited_for_longer_than_five_seconds_and_the_message_is_left_for_retry() {
+    let (day, people) = (Day::on_drive(), Receiver::start(None));
+    seed_day(&day.db, DATE, 1);
+    let stop = day.drive().hold(day.drive().next(Operation::Start), Point::Before);
+    let running = telling(day.run(), &people).spawn();
+    stop.wait_until_reached(PATIENCE);
+    running.signal(rustix::process::Signal::TERM);
+    let ended = running.wait(PATIENCE).expect_code(143);
+    assert!(ended.stderr.contains("not everybody could be told within 5 s"), "{}", ended.report());
+    assert_eq!(people.messages()[0]["event"], "interrupted");
+    let left = day.batch().get_document("untold").expect("a message that is left").clone();
+    assert_eq!(left.get_str("event").unwrap(), "interrupted");
+    // The day is due at once: what was done then is the newest event, and replaces it.
+    let people = Receiver::start(Some(204));
+    telling(day.retry(), &people).run().expect_code(0);
+    assert_eq!((people.posted().len(), &people.messages()[0]["event"]), (1, &"completed".into()));
+    assert!(day.batch().get("untold").is_none());
 }
 
 #[test]
