@@ -94,3 +94,25 @@ fn a_switch_is_on_or_off() {
         assert!(refused.stdout.contains("no database is set"), "{}", refused.report());
     }
 }
+
+#[test]
+fn a_file_that_holds_more_than_the_value_is_told_plainly_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = "mongodb://user:s3cret-of-the-file@db1/app";
+    let utf_16: Vec<u8> = format!("\u{feff}{uri}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let cases = [
+        (format!("\u{feff}{uri}").into_bytes(), "begins with a byte order mark"),
+        (format!("\"{uri}\"\n").into_bytes(), "has quotes around its content"),
+        (format!("'{uri}'").into_bytes(), "has quotes around its content"),
+        (utf_16, "is in UTF-16"),
+        ([uri.as_bytes(), b"\xff"].concat(), "is not a text in UTF-8"),
+    ];
+    for (content, words) in cases {
+        let path = folder.path().join("uri");
+        std::fs::write(&path, content).unwrap();
+        let named = format!("file:{}", path.display());
+        let ended = BatchExport::command("status").env("MONGODB_URI", &named).run().expect_code(30);
+        assert!(ended.stdout.contains(words) && ended.stdout.contains("MONGODB_URI"), "{}", ended.report());
+        assert!(!ended.report().contains("s3cret"), "{}", ended.report());
+    }
+}

@@ -25,7 +25,7 @@ impl Store {
         for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
             match tried {
                 Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
-                Err(error) if error.kind == Kind::Unavailable => return Err(error),
+                Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
                 // The server knows it. That it did not do it just now, or not for this user, is for those to tell who need it.
                 Ok(()) | Err(_) => {}
             }

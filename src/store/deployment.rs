@@ -21,6 +21,10 @@ use crate::failure::Failure;
 /// How long a direct question to a host may take.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// After a certificate that was refused.
+const UNTRUSTED: &str = "this machine does not trust the server's certificate: name the authority that signed it, such as your company's CA, \
+    in a file with tlsCAFile in MONGODB_URI or with SSL_CERT_FILE; if it is the name that is not valid, use a host name of the certificate";
+
 /// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deployment {
@@ -99,6 +103,10 @@ impl Store {
     pub(super) async fn explain(&self, failure: Failure) -> Failure {
         if failure.exit != Exit::DatabaseUnavailable {
             return failure;
+        }
+        // The driver tells it as one of the ways in which no server is found, and in no other form than in its words.
+        if failure.message.contains("invalid peer certificate") {
+            return Failure::configuration(failure.message).next(UNTRUSTED);
         }
         let Ok(options) = ClientOptions::parse(self.settings.uri.expose()).await else { return failure };
         let asked = join_all(options.hosts.iter().map(|host| ask(&options, host))).await;

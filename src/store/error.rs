@@ -45,7 +45,9 @@ pub enum Kind {
     IndexConflict,
     /// A version before this one left something half done that only that one can finish.
     EarlierVersion,
-    /// Everything else: unreachable, timed out, failing.
+    /// A command had no answer in time, on a connection that stands.
+    Unanswered,
+    /// Everything else: unreachable, failing.
     Unavailable,
 }
 
@@ -63,6 +65,7 @@ impl Kind {
             | Kind::BadName
             | Kind::IndexConflict
             | Kind::EarlierVersion
+            | Kind::Unanswered
             | Kind::Unavailable => false,
         }
     }
@@ -81,7 +84,7 @@ pub struct StoreError {
 impl StoreError {
     pub(super) fn timeout(limit: Duration) -> StoreError {
         let message = format!("no answer within {}", humantime::format_duration(limit));
-        StoreError { kind: Kind::Unavailable, message }
+        StoreError { kind: Kind::Unanswered, message }
     }
 
     pub(super) fn earlier_version(what: impl Into<String>) -> StoreError {
@@ -145,6 +148,10 @@ impl From<StoreError> for Failure {
                 let message = format!("other programs keep writing the same documents: {}", error.message);
                 Failure::new(Exit::CommitConflict, message)
             }
+            Kind::Unanswered => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
+                "look at rs.status() (is a majority of the members up?) and at db.currentOp() (are writes locked by fsyncLock, does a \
+                 transaction of another program hold a document?); `batch-export retry` goes on",
+            ),
             Kind::TransientTransaction
             | Kind::UnknownCommit
             | Kind::Snapshot

@@ -264,13 +264,29 @@ pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
     check_path(path).map_err(|misplaced| typed.misplaced(misplaced))?;
-    match fs::read_to_string(path) {
-        Ok(content) => {
-            conceal_typed(&content);
-            Ok(content.trim().to_owned())
-        }
-        Err(error) => Err(typed.wrong(format!("the file {path} cannot be read: {error}"))),
+    let bytes = fs::read(path).map_err(|error| typed.wrong(format!("the file {path} cannot be read: {error}")))?;
+    let content = String::from_utf8_lossy(&bytes);
+    conceal_typed(&content);
+    let value = content.trim();
+    match not_the_value_alone(&bytes, value) {
+        Some(reason) => Err(typed.wrong(format!("the file {path} {reason}"))),
+        None => Ok(value.to_owned()),
     }
+}
+
+/// What an editor or a shell put around a value, and what would be taken for a part of it.
+fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
+    let quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+        return Some("is in UTF-16, as PowerShell and Notepad write it: save it as UTF-8 without a byte order mark");
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Some("begins with a byte order mark, as Notepad writes it: save it as UTF-8 without one");
+    }
+    if quoted('"') || quoted('\'') {
+        return Some("has quotes around its content: write the value alone");
+    }
+    std::str::from_utf8(bytes).is_err().then_some("is not a text in UTF-8")
 }
 
 fn without_file_scheme(text: &str) -> &str {

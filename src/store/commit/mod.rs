@@ -233,6 +233,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::BadName
         | Kind::IndexConflict
         | Kind::EarlierVersion
+        | Kind::Unanswered
         | Kind::Unavailable => Stopped::Unanswered(error),
     })
 }

@@ -54,6 +54,7 @@ impl From<StoreError> for Stopped {
             | Kind::BadName
             | Kind::IndexConflict
             | Kind::EarlierVersion
+            | Kind::Unanswered
             | Kind::Unavailable => Stopped::Error(error),
         }
     }

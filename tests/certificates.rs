@@ -1,0 +1,81 @@
+//! Certificates of an authority that this machine does not know: a company's own CA, or a proxy that inspects TLS. With the authority named as
+//! the README says, all that leaves goes through; without it, the message says so, and not that a server is down.
+
+use crate::support::command::{BatchExport, told};
+use crate::support::day::Day;
+use crate::support::fake_drive::FakeDrive;
+use crate::support::mongod::Mongod;
+use crate::support::receiver::Receiver;
+use crate::support::seed::{DATE, create_index, seed_day};
+use crate::support::way_out::{AUTHORITY, TlsFront};
+
+fn front_of(port: u16) -> TlsFront {
+    TlsFront::before(([127, 0, 0, 1], port).into())
+}
+
+/// A run that reaches the database by TLS only.
+fn by_tls(day: &Day, front: &TlsFront, command: &str, options: &str) -> BatchExport {
+    let host = front.url("localhost").replace("https://", "");
+    let uri =
+        format!("mongodb://{host}/{}?directConnection=true&serverSelectionTimeoutMS=2000&{options}", day.db.name());
+    day.command(command).mongodb(&uri).now("2026-01-18T18:30:00+07:00")
+}
+
+#[test]
+fn the_database_s_certificate_is_trusted_when_its_authority_is_named() {
+    let front = front_of(Mongod::shared().port());
+    let with_file = format!("tls=true&tlsCAFile={AUTHORITY}");
+    for (options, variable) in [(with_file.as_str(), None), ("tls=true", Some(AUTHORITY))] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        let mut run = by_tls(&day, &front, "run", options);
+        if let Some(authority) = variable {
+            run = run.env("SSL_CERT_FILE", authority);
+        }
+        run.run().expect_code(0);
+        day.check_converged();
+    }
+}
+
+#[test]
+fn a_certificate_of_an_unknown_authority_is_a_setting_and_no_server_that_is_down() {
+    let front = front_of(Mongod::shared().port());
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let refused = told(&by_tls(&day, &front, "run", "tls=true").run().expect_code(30).json()["error"]);
+    let doctor = by_tls(&day, &front, "doctor", "tls=true").run().expect_code(34).json();
+    let check = doctor["checks"][0].to_string();
+    for text in [refused, check] {
+        for word in ["invalid peer certificate", "tlsCAFile", "SSL_CERT_FILE"] {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+        assert!(!text.contains("server runs"), "{text}");
+    }
+}
+
+#[test]
+fn drive_and_a_webhook_are_reached_when_their_authority_is_named() {
+    let people = Receiver::start(Some(200));
+    let port = people.url("").rsplit(':').next().unwrap().parse().unwrap();
+    let webhook = front_of(port);
+    let mut front = None;
+    let drive = FakeDrive::known_as(|address| front.insert(TlsFront::before(address)).url("localhost"));
+    let day = Day::on(drive);
+    let front = front.expect("a front before the fake");
+    seed_day(&day.db, DATE, 3);
+    let run = || {
+        let run = day.run().env("BATCH_EXPORT_DRIVE_URL", &front.url("127.0.0.1"));
+        run.env("BATCH_EXPORT_NOTIFY_URL", &format!("{}/hook", webhook.url("localhost")))
+            .env("BATCH_EXPORT_NOTIFY_KIND", "json")
+    };
+    let refused = run().run();
+    assert!(refused.code >= 20, "{}", refused.report());
+    let error = refused.json()["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains("UnknownIssuer"), "{error}");
+    assert!(error["next"].as_str().unwrap().contains("SSL_CERT_FILE"), "{error}");
+    assert_eq!(people.posted().len(), 0);
+    assert!(refused.stderr.contains("UnknownIssuer"), "{}", refused.stderr);
+    run().arg("--now").env("SSL_CERT_FILE", AUTHORITY).run().expect_code(0);
+    assert_eq!(people.messages().len(), 1);
+    day.check_converged();
+}
