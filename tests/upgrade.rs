@@ -66,7 +66,8 @@ fn a_completed_batch_stays_as_it_is_and_the_next_one_follows_once_init_has_run()
     assert_eq!(init(&day)["entries_added"], 4);
     let again = day.run().run().expect_code(0).json();
     assert_eq!((&again["outcome"], &again["number"]), (&"already_completed".into(), &1.into()));
-    let next = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0).json();
+    let next = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").arg("--now");
+    let next = next.run().expect_code(0).json();
     assert_eq!((&next["outcome"], &next["number"], &next["entries"]), (&"completed".into(), &2.into(), &2.into()));
     let checked = verify(&day).expect_code(0).json();
     let whose = |at: usize| checked["checked"][at]["settings"].as_str().expect("whose settings").to_owned();

@@ -41,7 +41,7 @@ fn after_a_signal_nobody_is_waited_for_longer_than_five_seconds_and_the_message_
     stop.wait_until_reached(PATIENCE);
     running.signal(rustix::process::Signal::TERM);
     let ended = running.wait(PATIENCE).expect_code(143);
-    assert!(ended.stderr.contains("not everybody could be told within 5 s"), "{}", ended.report());
+    assert!(ended.stderr.contains("not every notification could be sent within 5 s"), "{}", ended.report());
     assert_eq!(people.messages()[0]["event"], "interrupted");
     let left = day.batch().get_document("untold").expect("a message that is left").clone();
     assert_eq!(left.get_str("event").unwrap(), "interrupted");
