@@ -223,7 +223,8 @@ impl Cell<'_> {
         let running = first.spawn();
         held.wait_until_reached();
         running.signal(Signal::STOP);
-        // The server does this by itself when the transaction is a minute old.
+        // What was under way beside it arrives, and may begin a transaction. The server aborts that by itself when it is a minute old.
+        std::thread::sleep(Duration::from_millis(100));
         day.db.abort_abandoned_transactions();
         day.let_time_pass();
         self.follow(day);

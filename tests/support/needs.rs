@@ -3,7 +3,23 @@
 //! The script installs what is missing where it may. Where it may not, it has printed one line to paste; then the whole binary ends here,
 //! because the same complaint from each of the tests would hide that line.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
+
+/// What the harness goes by.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// Most of these tests wait, for servers and for time to pass: twice as many at once as there are cores keep the cores busy. The harness
+/// reads that from its environment alone, so this program begins once more with it.
+fn more_at_once() {
+    let is_set =
+        std::env::var_os(THREADS).is_some() || std::env::args().any(|argument| argument.starts_with("--test-threads"));
+    if let (false, Ok(program)) = (is_set, std::env::current_exe()) {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        // It returns only when it fails, and then as many at once as there are cores will do.
+        let _ = Command::new(program).args(std::env::args_os().skip(1)).env(THREADS, (2 * cores).to_string()).exec();
+    }
+}
 
 ctor::declarative::ctor! {
     /// Before `main`, which is the harness. Listing the tests needs nothing.
@@ -12,6 +28,7 @@ ctor::declarative::ctor! {
         if std::env::args().any(|argument| argument == "--list") {
             return;
         }
+        more_at_once();
         let mut script = Command::new("sh");
         let met = script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh")).args(["trial", "tests"]).status();
         if !met.is_ok_and(|status| status.success()) {
