@@ -163,7 +163,7 @@ service_has Result success
 say 'The timer of `retry` finishes the day'
 expect "batch_$day  completed"
 operator "stat --format '%n: %G may read it (%A)' /srv/accounting/batch_$day.csv" | tee "$scratch/file"
-grep -q ': accounting may read it (-rw-r-----)$' "$scratch/file" || give_up 'the accountant should be able to read the file, and nobody else'
+grep -q ': accounting may read it (-r--r-----)$' "$scratch/file" || give_up 'the accountant should be able to read the file, and nobody else, nor change it'
 
 say 'Started once more, it does nothing'
 operator 'systemctl start batch-export'

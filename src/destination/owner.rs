@@ -23,8 +23,6 @@ const ATTRIBUTE: &str = "user.batch-export";
 const ATTRIBUTE_BYTES: usize = 1024;
 /// The write permission of owner, group and others.
 const WRITABLE: u32 = 0o222;
-/// A committed file in a directory: everybody reads, nobody writes.
-const SEALED_MODE: u32 = 0o444;
 
 /// The owner that a file names. Fields are empty for files of earlier versions and of people, and on a file system
 /// without attributes.
@@ -118,10 +116,12 @@ impl Owner {
         }
     }
 
-    /// Writes the owner on a committed file, and removes every write permission.
+    /// Writes the owner on a committed file, and removes every write permission. Who may read it stays as it was: the operator's umask
+    /// decided that.
     pub(super) fn seal(&self, file: &File) -> io::Result<()> {
         self.write(file)?;
-        file.set_permissions(Permissions::from_mode(SEALED_MODE))?;
+        let mode = file.metadata()?.permissions().mode();
+        file.set_permissions(Permissions::from_mode(mode & !WRITABLE))?;
         file.sync_all()
     }
 }
@@ -160,6 +160,10 @@ mod tests {
         let committed = Owner { number: Some(7), ..owner };
         committed.seal(file.as_file()).unwrap();
         assert_eq!(Owner::of(file.as_file()).unwrap(), Owner { sealed: true, restricted: true, ..committed });
-        assert_eq!(file.as_file().metadata().unwrap().permissions().mode() & 0o777, SEALED_MODE);
+        assert_eq!(
+            file.as_file().metadata().unwrap().permissions().mode() & 0o777,
+            0o400,
+            "who could not read it still cannot"
+        );
     }
 }
