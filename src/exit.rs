@@ -30,11 +30,11 @@ pub enum Exit {
     CommitConflict = 23,
     /// The outcome of the commit is not known yet.
     CommitUnknown = 24,
-    /// Another run took over.
+    /// Another run took over, or the database was away longer than the lease.
     LeaseLost = 25,
-    /// Missing or wrong setting, standalone MongoDB, unreadable credentials.
+    /// Missing or wrong setting, a server or collection that cannot be used, unreadable credentials, a wrong clock.
     Configuration = 30,
-    /// Credentials, permission, quota, missing folder.
+    /// The destination refuses: credentials, permission, quota, missing folder, a name that is taken.
     DriveRejected = 31,
     /// Entries that must not be exported as they are.
     InvalidEntries = 32,
@@ -112,9 +112,13 @@ impl Exit {
             Exit::UploadFailed => "network, 5xx, rate limit, checksum mismatch",
             Exit::CommitConflict => "rows kept changing under the batch",
             Exit::CommitUnknown => "outcome of the commit not known yet",
-            Exit::LeaseLost => "another run took over",
-            Exit::Configuration => "missing or wrong setting, standalone MongoDB, unreadable credentials",
-            Exit::DriveRejected => "credentials, permission, quota, missing folder",
+            Exit::LeaseLost => "another run took over, or the database was away longer than the lease",
+            Exit::Configuration => {
+                "missing or wrong setting, a server or collection that cannot be used, unreadable credentials, a wrong clock"
+            }
+            Exit::DriveRejected => {
+                "the destination refuses: credentials, permission, quota, missing folder, a name that is taken"
+            }
             Exit::InvalidEntries => "entries that must not be exported as they are",
             Exit::Exhausted => "all retries used",
             Exit::CheckFailed => "`status --check`, `verify`, `corrections` or `doctor` found something",
@@ -132,9 +136,10 @@ impl Exit {
             Exit::LockHeld | Exit::NotDue => "wait",
             Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => "`retry`",
             Exit::CommitUnknown => "`retry` finds out",
-            Exit::LeaseLost => "nothing: the other one goes on",
+            Exit::LeaseLost => "nothing: the other one, or `retry`, goes on",
             Exit::Configuration | Exit::Exhausted | Exit::CheckFailed => "an operator",
-            Exit::DriveRejected | Exit::InvalidEntries => "an operator; `retry` goes on meanwhile",
+            Exit::DriveRejected => "an operator; `retry` goes on meanwhile",
+            Exit::InvalidEntries => "an operator; `retry` goes on once they are corrected",
             Exit::InterruptedInt | Exit::InterruptedTerm => "`retry`",
         }
     }

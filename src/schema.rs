@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use crate::exit::Exit;
 
@@ -36,6 +37,15 @@ impl JsonSchema for FormatVersion {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let major = FORMAT_VERSION.split('.').next().unwrap_or_default();
         json_schema!({ "type": "string", "pattern": format!("^{major}\\.[0-9]+$") })
+    }
+}
+
+/// The name that a value of a closed list has in JSON, for a text.
+pub fn name_of(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(name)) => name,
+        Ok(other) => other.to_string(),
+        Err(error) => error.to_string(),
     }
 }
 

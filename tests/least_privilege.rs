@@ -55,6 +55,7 @@ fn commands(day: &Day) -> Vec<(BatchExport, i32)> {
         (of("retry"), 0),
         (of("status"), 0),
         (of("verify"), 0),
+        (of("corrections"), 0),
         // At the true time: it compares the clocks.
         (day.command("doctor").now(&chrono::Utc::now().to_rfc3339()), 0),
     ]

@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::Value;
 
 use crate::support::command::{BatchExport, Finished};
-use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG, hex};
+use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG, LiveFile, hex};
 use crate::support::db::TestDb;
 use crate::support::fake_drive::{Answer, Fault, On, Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
@@ -71,6 +71,17 @@ fn copied_after_a_failure(day: &Day) -> TestDb<'static> {
     let copy = TestDb::new();
     Backup::of(&day.db).restore(&copy);
     copy
+}
+
+/// Exports two days, and restores the database as it was before the second one. The files of both days.
+fn restored_after_the_second_day(day: &Day) -> Vec<LiveFile> {
+    day.run().run().expect_code(0);
+    seed_day(&day.db, NEXT, 4);
+    let backup = Backup::of(&day.db);
+    next_evening(day).run().expect_code(0);
+    let files = day.live_files();
+    backup.restore(&day.db);
+    files
 }
 
 #[track_caller]
@@ -159,12 +170,7 @@ fn a_copy_without_due_rows_leaves_the_committed_file_as_well() {
 #[test]
 fn a_restored_database_finds_its_own_files_again() {
     for day in days() {
-        day.run().run().expect_code(0);
-        seed_day(&day.db, NEXT, 4);
-        let backup = Backup::of(&day.db);
-        next_evening(&day).run().expect_code(0);
-        let files = day.live_files();
-        backup.restore(&day.db);
+        let files = restored_after_the_second_day(&day);
         let again = next_evening(&day).run().expect_code(0).json();
         assert_eq!((&again["adopted"], &again["number"]), (&true.into(), &2.into()), "{again}");
         assert_eq!(day.live_files(), files);
@@ -175,12 +181,7 @@ fn a_restored_database_finds_its_own_files_again() {
 #[test]
 fn a_restored_database_with_other_data_changes_nothing() {
     for day in days() {
-        day.run().run().expect_code(0);
-        seed_day(&day.db, NEXT, 4);
-        let backup = Backup::of(&day.db);
-        next_evening(&day).run().expect_code(0);
-        let files = day.live_files();
-        backup.restore(&day.db);
+        let files = restored_after_the_second_day(&day);
         edit_all(&day.db);
         let ended = next_evening(&day).run().expect_code(31);
         assert_refused(&ended, &ended.json(), &["committed as number 2", "restored from a backup"]);

@@ -48,6 +48,23 @@ fn the_number_of_commands_does_not_follow_the_number_of_entries_of_a_small_day()
 }
 
 #[test]
+fn a_first_run_and_a_later_one_scan_no_collection() {
+    let day = Day::in_directory();
+    for date in ["2026-01-17", DATE] {
+        seed_day(&day.db, date, 20);
+        day.db.command(doc! { "profile": 2 });
+        day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+        day.db.command(doc! { "profile": 0 });
+        let scans = day.db.find_all("system.profile", doc! { "planSummary": "COLLSCAN" });
+        let application = [QUEUE, ENTRIES, "exportlogs"].map(|name| format!("{}.{name}", day.db.name()));
+        let of_application = |scan: &&Document| application.iter().any(|name| scan.get_str("ns").ok() == Some(name));
+        assert_eq!(scans.iter().find(of_application), None, "{date}");
+        assert!(day.db.count("system.profile", doc! { "planSummary": { "$regex": "IXSCAN" } }) > 0, "nothing was seen");
+        day.db.block(day.db.collection("system.profile").drop()).expect("to drop what was seen");
+    }
+}
+
+#[test]
 fn no_query_of_a_run_scans_a_collection_or_looks_at_more_than_it_returns() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);

@@ -64,6 +64,8 @@ fn panel(svg: &mut String, x0: f64, unit: &str, lines: &[&Line], series: &[Serie
     let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\">{unit}</text>", x0 + LEFT, TOP - 14.0);
     let middle = x0 + LEFT + WIDTH / 2.0;
     let _ = writeln!(svg, "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">entries</text>", bottom + 42.0);
+    // The names stand at the ends of the lines, from the top down, and not over one another.
+    let mut lowest = 0.0_f64;
     for Series { name, colour, value: of } in series {
         let points: Vec<String> =
             lines.iter().map(|line| format!("{:.1},{:.1}", x(f64::from(line.entries)), y(value(of(line))))).collect();
@@ -73,7 +75,9 @@ fn panel(svg: &mut String, x0: f64, unit: &str, lines: &[&Line], series: &[Serie
             points.join(" ")
         );
         if let Some(last) = lines.last() {
-            let (at, height) = (x0 + LEFT + WIDTH + 8.0, y(value(of(last))) + 4.0);
+            let at = x0 + LEFT + WIDTH + 8.0;
+            let height = (y(value(of(last))) + 4.0).max(lowest + 15.0);
+            lowest = height;
             let _ = writeln!(svg, "<text x=\"{at}\" y=\"{height:.1}\" fill=\"{colour}\">{name}</text>");
         }
     }

@@ -74,7 +74,7 @@ stage() {
     put README.md $doc/README.md
     put crontab.example $doc/crontab.example
     # What the README names, as far as it is to be copied.
-    for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/systemd/directory.conf; do
+    for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/systemd/directory.conf examples/load_test/capacity.svg; do
         [ ! -f "$page" ] || put "$page" "$doc/$page"
     done
     python3 $here/components.py licences >"$scratch/copyright"

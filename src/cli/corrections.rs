@@ -11,8 +11,8 @@ use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
-use super::open_store;
 use super::render::{self, Render};
+use super::{ids_oldest_first, latest_batches, open_store};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::csv::List;
@@ -20,7 +20,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{ChangedBatch, tell_corrections};
-use crate::schema::{self, FormatVersion};
+use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::verify::{Compared, Correction, CorrectionList, Corrections, Problem, Verification};
@@ -104,7 +104,7 @@ pub async fn execute(
     let webhook = match (args.tell, &config.webhook) {
         (true, None) => {
             return Err(Failure::configuration("--tell has nobody to tell: no webhook is set")
-                .next("set BATCH_EXPORT_NOTIFY_URL, or leave --tell out"));
+                .next("set --notify-url, or leave --tell out"));
         }
         (true, Some(webhook)) => Some(webhook),
         (false, _) => None,
@@ -147,7 +147,7 @@ pub async fn execute(
     };
     printed.map_err(|error| {
         Failure::configuration(format!("the list of corrections cannot be read back: {error}"))
-            .next("free space in the spool folder, or set BATCH_EXPORT_SPOOL_DIR")
+            .next("free space in the spool folder, or set --spool-dir")
     })?;
     Ok(exit)
 }
@@ -157,15 +157,17 @@ async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Vec<BatchId>, F
     if let Some(date) = args.date {
         return Ok(vec![BatchId::new(date)]);
     }
-    let found = match (args.from, args.to) {
+    match (args.from, args.to) {
         (Some(from), Some(to)) if from > to => {
             let message = format!("--from {from} is after --to {to}");
-            return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
+            Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"))
         }
-        (Some(from), Some(to)) => store.batch_range(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?,
-        (None, _) | (_, None) => store.latest_batches(i64::from(args.last)).await?,
-    };
-    Ok(found.into_iter().rev().map(|overview| overview.batch.id).collect())
+        (Some(from), Some(to)) => {
+            let found = store.batch_range(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?;
+            Ok(ids_oldest_first(&found))
+        }
+        (None, _) | (_, None) => latest_batches(store, args.last).await,
+    }
 }
 
 /// Tells people what they do not know yet, and notes what they know then.
@@ -209,7 +211,7 @@ fn csv(list: &CorrectionList, out: &mut dyn Write) -> io::Result<()> {
             &correction.file,
             &line,
             &correction.entry_id,
-            correction.kind.name(),
+            &name_of(correction.kind),
             correction.column.as_deref().unwrap_or_default(),
             &correction.exported,
             correction.present.as_deref().unwrap_or_default(),
@@ -241,7 +243,7 @@ impl Render for CorrectionsResult {
             let _ = writeln!(text, "  ... and {more} more; --output csv lists all");
         }
         for problem in &self.problems {
-            let _ = writeln!(text, "  {}  {}: {}", problem.batch, problem.kind.name(), problem.message);
+            let _ = writeln!(text, "  {}  {}: {}", problem.batch, name_of(problem.kind), problem.message);
         }
         match self.told {
             None => {}
@@ -277,7 +279,7 @@ fn row(correction: &Correction) -> [String; 7] {
         correction.number.to_string(),
         correction.line.to_string(),
         correction.entry_id.clone(),
-        correction.kind.name().to_owned(),
+        name_of(correction.kind),
         short(correction.column.as_deref().unwrap_or("(all)")),
         short(&correction.exported),
         short(now),

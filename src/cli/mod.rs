@@ -32,13 +32,14 @@ use std::panic::AssertUnwindSafe;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
+use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::{shown_date, shown_word};
 use crate::secret::redact;
 use crate::stop::Stop;
-use crate::store::{Store, StoreSettings};
+use crate::store::{Overview, Store, StoreSettings};
 use crate::stuck;
 use crate::telemetry::{self, Level};
 use crate::trace;
@@ -267,4 +268,14 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
         lease: config.lease,
         retry_delays: config.retry_delays.clone(),
     })
+}
+
+/// The latest batches, oldest first.
+async fn latest_batches(store: &Store, count: u32) -> Result<Vec<BatchId>, Failure> {
+    Ok(ids_oldest_first(&store.latest_batches(i64::from(count)).await?))
+}
+
+/// The ids of batches that were found newest first.
+fn ids_oldest_first(found: &[Overview]) -> Vec<BatchId> {
+    found.iter().rev().map(|overview| overview.batch.id).collect()
 }

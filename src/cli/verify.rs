@@ -6,17 +6,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
-use super::open_store;
 use super::render::{self, Render};
+use super::{latest_batches, open_store};
 use crate::batch::BatchId;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_path};
-use crate::schema::{self, FormatVersion};
+use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
-use crate::store::Store;
 use crate::verify::{Checked, Copy, Problem, Verification};
 
 /// Problems that the text shows; all of them are in the JSON.
@@ -62,7 +61,7 @@ impl Render for VerifyResult {
         }
         for problem in self.problems.iter().take(LISTED) {
             let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
-            let _ = writeln!(text, "  {batch}  {}: {}", problem.kind.name(), problem.message);
+            let _ = writeln!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message);
         }
         if let Some(more) = self.problems.len().checked_sub(LISTED).filter(|more| *more > 0) {
             let _ = writeln!(text, "  ... and {more} more; --output json lists all");
@@ -110,7 +109,10 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
-        let batches = chosen(args, &store).await?;
+        let batches = match args.date {
+            Some(date) => vec![BatchId::new(date)],
+            None => latest_batches(&store, args.last).await?,
+        };
         match &args.file {
             None => Ok((verification.check(&batches).await?, None)),
             Some(path) => verification.check_copy(path, &batches).await.map(|(found, copy)| (found, Some(copy))),
@@ -132,13 +134,4 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     };
     render::print(&result, output);
     Ok(exit)
-}
-
-/// The batches to check, oldest first.
-async fn chosen(args: &VerifyArgs, store: &Store) -> Result<Vec<BatchId>, Failure> {
-    if let Some(date) = args.date {
-        return Ok(vec![BatchId::new(date)]);
-    }
-    let found = store.latest_batches(i64::from(args.last)).await?;
-    Ok(found.into_iter().rev().map(|overview| overview.batch.id).collect())
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::compare::{CellChange, Change, What};
-use super::{Findings, Kind, Problem, Verification, stored_options};
+use super::{Findings, Kind, Problem, Unclear, Verification, stored_options};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
@@ -31,17 +31,6 @@ pub enum CorrectionKind {
     Cancelled,
     /// It is gone.
     Deleted,
-}
-
-impl CorrectionKind {
-    /// The name in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            CorrectionKind::Edited => "edited",
-            CorrectionKind::Cancelled => "cancelled",
-            CorrectionKind::Deleted => "deleted",
-        }
-    }
 }
 
 /// A cell that the accountant has and the entry no longer gives; of a cancelled or deleted entry, the whole line.
@@ -145,9 +134,6 @@ impl Draft {
     }
 }
 
-/// Why nothing can be said of a batch.
-type Unclear = (Kind, String);
-
 impl Verification<'_> {
     /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there.
     ///
@@ -223,23 +209,15 @@ impl Verification<'_> {
 
     /// The official file, if it is there and the committed one.
     async fn official(&self, batch: &Batch, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
-        let name = &file.name;
-        let Some(place) = self.destination.reach(file.destination.as_deref()) else {
-            let at = file.destination.as_deref().unwrap_or_default();
-            return Ok(Err((Kind::Elsewhere, format!("{name} is at {at}: look with --destination {at}"))));
+        let content = match self.read_official(file).await? {
+            Ok(content) => content,
+            Err(unclear) => return Ok(Err(unclear)),
         };
-        let mut content = self.spool()?;
-        if place.read_back(&file.id, &mut content).await?.is_none() {
-            return Ok(Err((
-                Kind::MissingFile,
-                format!("{name} is not at the destination, so nothing can be compared"),
-            )));
-        }
-        let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         if content.digests().sha256 != file.sha256 {
             let message = format!(
-                "{name} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; `batch-export verify --date \
-                 {}` says more",
+                "{} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; `batch-export verify --date {}` \
+                 says more",
+                file.name,
                 content.digests().sha256,
                 file.sha256,
                 batch.id.date()

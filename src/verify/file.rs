@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Findings, Kind, Verification};
+use super::{Findings, Kind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::Destination;
@@ -11,18 +11,11 @@ use crate::failure::Failure;
 use crate::spool::{Spool, SpoolWriter};
 
 impl Verification<'_> {
-    /// Reads the file back and compares it with the record. `None` when it is not the committed content.
-    pub(super) async fn check_file(
-        &self,
-        batch: &Batch,
-        file: &FileFacts,
-        findings: &mut Findings,
-    ) -> Result<Option<Spool>, Failure> {
+    /// The official file as it lies at the destination, whatever it holds by now; or why it cannot be read.
+    pub(super) async fn read_official(&self, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
         let Some(place) = self.destination.reach(file.destination.as_deref()) else {
             let at = file.destination.as_deref().unwrap_or_default();
-            let message = format!("{} is at {at}: look with --destination {at}", file.name);
-            findings.add(batch.id, Kind::Elsewhere, message);
-            return Ok(None);
+            return Ok(Err((Kind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name))));
         };
         let mut content = self.spool()?;
         if place.read_back(&file.id, &mut content).await?.is_none() {
@@ -36,10 +29,25 @@ impl Verification<'_> {
                     file.name
                 ),
             };
-            findings.add(batch.id, Kind::MissingFile, message);
-            return Ok(None);
+            return Ok(Err((Kind::MissingFile, message)));
         }
-        let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
+        content.into_spool().map(Ok).map_err(|error| self.spool_failed(&error))
+    }
+
+    /// Reads the file back and compares it with the record. `None` when it is not the committed content.
+    pub(super) async fn check_file(
+        &self,
+        batch: &Batch,
+        file: &FileFacts,
+        findings: &mut Findings,
+    ) -> Result<Option<Spool>, Failure> {
+        let content = match self.read_official(file).await? {
+            Ok(content) => content,
+            Err((kind, message)) => {
+                findings.add(batch.id, kind, message);
+                return Ok(None);
+            }
+        };
         let found = content.digests();
         if found.sha256 != file.sha256 || found.bytes != file.bytes {
             let message = format!(

@@ -31,7 +31,7 @@ pub use corrections::{Compared, Correction, CorrectionKind, CorrectionList, Corr
 const LISTED_MAX: u64 = 1_000;
 
 /// The kinds of problems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// There is no batch for the date, or the log names one that is gone.
@@ -80,35 +80,8 @@ pub enum Kind {
     Chain,
 }
 
-impl Kind {
-    /// The name in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::MissingBatch => "missing_batch",
-            Kind::MissingFile => "missing_file",
-            Kind::TrashedFile => "trashed_file",
-            Kind::Settings => "settings",
-            Kind::Content => "content",
-            Kind::Totals => "totals",
-            Kind::Log => "log",
-            Kind::Rows => "rows",
-            Kind::Edited => "edited",
-            Kind::Cancelled => "cancelled",
-            Kind::Deleted => "deleted",
-            Kind::TwoFiles => "two_files",
-            Kind::Unrecorded => "unrecorded",
-            Kind::SecondFile => "second_file",
-            Kind::ForeignFile => "foreign_file",
-            Kind::VoidedCopy => "voided_copy",
-            Kind::RewrittenCopy => "rewritten_copy",
-            Kind::DifferentCopy => "different_copy",
-            Kind::Elsewhere => "elsewhere",
-            Kind::UntrashedVoided => "untrashed_voided",
-            Kind::Number => "number",
-            Kind::Chain => "chain",
-        }
-    }
-}
+/// Why nothing can be said of a batch.
+type Unclear = (Kind, String);
 
 /// A problem that was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -148,10 +121,10 @@ pub struct Checked {
 pub struct Findings {
     /// The batches, oldest first.
     pub checked: Vec<Checked>,
-    /// The problems, in the order in which they were found.
+    /// The problems, in the order in which they were found; what is only counted comes last.
     pub problems: Vec<Problem>,
     /// How often each kind was found in a batch.
-    counted: BTreeMap<(String, &'static str), u64>,
+    counted: BTreeMap<(String, Kind), u64>,
 }
 
 impl Findings {
@@ -178,28 +151,21 @@ impl Findings {
 
     fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
         let batch = batch.to_string();
-        let count = self.counted.entry((batch.clone(), kind.name())).or_default();
+        let count = self.counted.entry((batch.clone(), kind)).or_default();
         *count += 1;
-        match *count {
-            ..=LISTED_MAX => self.problems.push(Problem { batch, kind, message: message.into() }),
-            _ if *count == LISTED_MAX + 1 => {
-                // In its place at once; how many there are is known at the end.
-                self.problems.push(Problem { batch, kind, message: String::new() });
-            }
-            _ => {}
+        if *count <= LISTED_MAX {
+            self.problems.push(Problem { batch, kind, message: message.into() });
         }
     }
 
     /// Says of which kinds more was found than is listed.
     fn finish(mut self) -> Findings {
-        for problem in self.problems.iter_mut().filter(|problem| problem.message.is_empty()) {
-            let count = self.counted.get(&(problem.batch.clone(), problem.kind.name())).copied().unwrap_or_default();
-            let more = count - LISTED_MAX;
-            let all = match problem.kind {
-                Kind::Edited | Kind::Cancelled | Kind::Deleted => "; `batch-export corrections` lists all",
-                _ => "",
-            };
-            problem.message = format!("and {more} more of this kind{all}");
+        let counted = std::mem::take(&mut self.counted);
+        for ((batch, kind), count) in counted.into_iter().filter(|(_, count)| *count > LISTED_MAX) {
+            let is_correction = matches!(kind, Kind::Edited | Kind::Cancelled | Kind::Deleted);
+            let all = if is_correction { "; `batch-export corrections` lists all" } else { "" };
+            let message = format!("and {} more of this kind{all}", count - LISTED_MAX);
+            self.problems.push(Problem { batch, kind, message });
         }
         self
     }

@@ -96,5 +96,5 @@ fn with_nobody_to_tell_it_is_a_wrong_setting() {
     let day = Day::in_directory();
     exported(&day);
     let result = day.command("corrections").arg("--tell").run().expect_code(30).json();
-    assert!(result["error"]["next"].as_str().unwrap().contains("BATCH_EXPORT_NOTIFY_URL"), "{result}");
+    assert!(result["error"]["next"].as_str().unwrap().contains("--notify-url"), "{result}");
 }

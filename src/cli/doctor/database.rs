@@ -22,7 +22,7 @@ const AFTER_REPLICA_SET: [&str; 3] = [ABILITIES, "rights", "majority"];
 /// What the server has to know.
 const ABILITIES: &str = "abilities";
 /// The versions of MongoDB that all tests ran with.
-const TESTED_VERSIONS: [&str; 2] = ["5.0.32", "6.0.5"];
+const TESTED_VERSIONS: [&str; 1] = ["6.0.5"];
 
 pub(super) async fn checks(config: &Config) -> Vec<Check> {
     let (store, facts) = match reach(config).await {
