@@ -24,7 +24,7 @@ impl Clock {
         match DateTime::parse_from_rfc3339(text) {
             Ok(instant) => Ok(Clock { fixed: Some(instant.to_utc()) }),
             Err(_) => Err(format!(
-                "BATCH_EXPORT_NOW is {}, which is not an instant; write it like 2026-01-18T18:00:00+07:00",
+                "BATCH_EXPORT_NOW is wrong: {} is not an instant; write it like 2026-01-18T18:00:00+07:00",
                 shown_instant(text)
             )),
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::calendar::Calendar;
 use crate::clock::Clock;
+use crate::failure::Failure;
 use crate::layout::{Encoding, Layout};
 use crate::secret::Secret;
 
@@ -54,6 +55,17 @@ pub struct Collections {
     pub batches: String,
 }
 
+/// What decides the bytes of a file, besides its entries.
+#[derive(Clone, Debug)]
+pub struct Format {
+    /// Layout of the file.
+    pub layout: Arc<Layout>,
+    /// Its encoding; `None` for the layout's own.
+    pub encoding: Option<Encoding>,
+    /// Contra account of entries that name none.
+    pub contra_account: Option<String>,
+}
+
 /// Everything that a pass depends on.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -85,12 +97,9 @@ pub struct Config {
     pub calendar: Calendar,
     /// Name of the file, with `{date}` for the business date; `None` for `batch_{date}.` and the layout's ending.
     pub file_name: Option<String>,
-    /// Layout of the file.
-    pub layout: Arc<Layout>,
-    /// Its encoding; `None` for the layout's own.
-    pub encoding: Option<Encoding>,
-    /// Contra account of entries that name none.
-    pub contra_account: Option<String>,
+    /// What decides the bytes of a file, besides its entries; or why it is unknown. `run` refuses it, and the commands that look at past
+    /// days need it only for batches of earlier versions.
+    pub format: Result<Format, Failure>,
     /// What to do with invalid entries.
     pub invalid: InvalidPolicy,
     /// Export an entry again that is in a committed file already.
@@ -125,6 +134,14 @@ pub struct Config {
 pub const DATABASE_DEFAULT: &str = "auto_acct";
 
 impl Config {
+    /// What decides the bytes of a file.
+    ///
+    /// # Errors
+    /// `configuration`: the layout cannot be read, or a setting of the file is wrong.
+    pub fn format(&self) -> Result<&Format, Failure> {
+        self.format.as_ref().map_err(Failure::clone)
+    }
+
     /// The database: the setting, else the connection string's, else the default.
     pub fn database_name(&self) -> String {
         let uri = self.mongodb_uri.as_ref().map_or("", |uri| uri.expose());

@@ -1,12 +1,13 @@
 //! The settings: where they may stand, and what is refused, by name, with the way to write it (30).
 
 use crate::support::command::BatchExport;
-use crate::support::day::Day;
+use crate::support::day::{Day, FILE};
+use crate::support::seed::{DATE, seed_day};
 
 /// What a setting with a wrong value is answered.
 fn refusal(variable: &str, value: &str) -> (String, String) {
     let result =
-        BatchExport::command("status").args(&["--output", "json"]).env(variable, value).run().expect_code(30).json();
+        BatchExport::command("run").args(&["--output", "json"]).env(variable, value).run().expect_code(30).json();
     let text = |field: &str| result["error"][field].as_str().unwrap_or_default().to_owned();
     (text("message"), text("next"))
 }
@@ -22,6 +23,58 @@ fn a_setting_may_stand_before_or_after_a_command_that_does_not_read_it() {
 }
 
 #[test]
+fn a_wrong_setting_stops_only_the_commands_that_read_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    let shown = BatchExport::new().args(&["layout", "show", "journal"]).run().expect_code(0).stdout;
+    std::fs::write(&path, shown).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    day.run().env("BATCH_EXPORT_FORMAT", &path).run().expect_code(0);
+    // The file of the layout is lost, and other settings are wrong.
+    drop(folder);
+    let lost = |command: &str| {
+        let settings = [("FORMAT", &*path), ("ENCODING", "latin1"), ("LEASE", "soon"), ("INVALID", "maybe")];
+        let command = day.command(command);
+        settings.iter().fold(command, |command, (name, value)| command.env(&format!("BATCH_EXPORT_{name}"), value))
+    };
+    for command in ["status", "verify", "corrections", "init"] {
+        lost(command).run().expect_code(0);
+    }
+    lost("status").args(&["--check"]).run().expect_code(0);
+    lost("unlock").args(&["--date", DATE]).run().expect_code(0);
+    let copy = day.directory().join(FILE);
+    lost("verify").args(&["--file", copy.to_str().unwrap()]).run().expect_code(0);
+    for command in ["run", "retry", "doctor"] {
+        lost(command).run().expect_code(30);
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_as_it_was_typed() {
+    let refused = |args: &[&str], variable: (&str, &str)| {
+        let run = BatchExport::command("run").args(&["--output", "json"]).args(args).env(variable.0, variable.1);
+        let error = run.run().expect_code(30).json()["error"].clone();
+        [&error["message"], &error["next"]].map(|text| text.as_str().unwrap_or_default().to_owned())
+    };
+    let none = ("BATCH_EXPORT_LEASE", "2m");
+    assert_eq!(
+        refused(&["--lease", "0s"], none),
+        ["--lease is wrong: it must be greater than zero", "correct --lease"]
+    );
+    assert_eq!(
+        refused(&[], ("BATCH_EXPORT_LEASE", "0s")),
+        ["BATCH_EXPORT_LEASE is wrong: it must be greater than zero", "correct it, or give --lease"]
+    );
+    let telegram = ["--notify-url", "https://api.telegram.org/bot1:a", "--notify-kind", "telegram"];
+    assert_eq!(
+        refused(&telegram, none),
+        ["--notify-to is not set, and telegram needs to know the chat", "set --notify-to"]
+    );
+}
+
+#[test]
 fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
     for variable in ["LEASE", "GENERATE_TIMEOUT", "UPLOAD_TIMEOUT", "DRIVE_IDLE", "DRIVE_BACKOFF", "RETRY_DELAYS"] {
         let variable = format!("BATCH_EXPORT_{variable}");
@@ -32,7 +85,7 @@ fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
             assert!(refusal(&variable, long).0.contains("is too long; write at most"), "{variable}={long}");
         }
         for wrong in [" ", "soon", "5", "-5m"] {
-            let code = BatchExport::command("status").env(&variable, wrong).run().code;
+            let code = BatchExport::command("run").env(&variable, wrong).run().code;
             assert_eq!(code, 30, "{variable}={wrong:?}");
         }
     }

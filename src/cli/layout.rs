@@ -148,7 +148,7 @@ fn show(name: &str) -> Result<LayoutResult, Failure> {
 
 fn check(file: &str) -> Result<LayoutResult, Failure> {
     let result = LayoutResult { file: Some(file.to_owned()), ..LayoutResult::new("check") };
-    let layout = match layout_file::read(file)? {
+    let layout = match layout_file::read("FILE", file)? {
         Ok(layout) => layout,
         Err(errors) => {
             let wrong = |LayoutError { line, message }| Wrong { line, message };

@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, parse};
 use crate::plausible::{Misplaced, check_path};
 
-/// The layout that `--format` names.
+/// The layout that a setting names; `setting` is the setting as people typed it.
 ///
 /// # Errors
 /// `configuration`: neither a built-in layout nor a readable file, or the file's first error.
-pub fn named(text: &str) -> Result<Layout, Failure> {
+pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
     match Layout::built_in(text) {
         Some(layout) => Ok(layout),
-        None => read(text)?.map_err(|errors| malformed(text, &errors)),
+        None => read(setting, text)?.map_err(|errors| malformed(text, &errors)),
     }
 }
 
@@ -26,13 +26,14 @@ pub fn named(text: &str) -> Result<Layout, Failure> {
 ///
 /// # Errors
 /// `configuration`: the file cannot be read.
-pub fn read(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
-    check_path(path)
-        .map_err(|Misplaced { what, next }| Failure::configuration(format!("--format {what}")).next(next))?;
+pub fn read(setting: &str, path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+    check_path(path).map_err(|Misplaced { what, next }| {
+        Failure::configuration(format!("{setting} is wrong: it {what}")).next(next)
+    })?;
     let text = content(Path::new(path)).map_err(|reason| {
         let names = BUILT_IN.map(|(name, _)| name).join(" or ");
         let message = format!("{path:?} is neither a built-in layout ({names}) nor a layout file: {reason}");
-        Failure::configuration(message).next("give --format a built-in layout or the path of a layout file")
+        Failure::configuration(message).next(format!("give {setting} a built-in layout or the path of a layout file"))
     })?;
     Ok(parse(&text))
 }

@@ -106,10 +106,14 @@ async fn dispatch(cli: Cli) -> Exit {
             let message = format!("--output csv is for corrections; {} prints text or json", cli.command.name().text());
             return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
         }
+        let settings = cli.settings.of(cli.command.name());
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
-            let config = settings::validate(&cli.settings, cli.output.client_now.as_deref())?;
+            let config = settings::validate(&settings, cli.output.client_now.as_deref())?;
             refuse_dates(&cli.command, &config)?;
+            if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_) | Command::Doctor(_)) {
+                config.format()?;
+            }
             Ok::<_, Failure>(config)
         };
         let stop = Stop::on_signals()

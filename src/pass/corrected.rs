@@ -22,7 +22,7 @@ impl Pass<'_> {
         }
         let calendar = &self.config.calendar;
         let window = Window { cutoff: batch.cutoff, previous: calendar.previous_cutoff(batch.id.date()) };
-        let options = sheet_options(self.config, batch.id.date());
+        let options = sheet_options(self.config, batch.id.date())?;
         let generation = Generation { window, options, policy: InvalidPolicy::Fail, progress: self.progress };
         let limit = self.config.generate_timeout;
         let look = async {

@@ -33,7 +33,7 @@ impl Pass<'_> {
         let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
         let began: Instant = report.enter(Stage::Generate);
         let limit = self.config.generate_timeout;
-        let options = sheet_options(self.config, request.date);
+        let options = sheet_options(self.config, request.date)?;
         let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
         let ledger = self.stop.until_signal(self.store.ledger_now()).await?;
         let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));

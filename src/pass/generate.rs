@@ -54,7 +54,7 @@ impl Pass<'_> {
     ) -> Result<Generated<Spool>, Failure> {
         let began = report.enter(Stage::Generate);
         let ledger = self.free_ledger(lease, claim, records).await?;
-        let options = sheet_options(self.config, batch.id.date());
+        let options = sheet_options(self.config, batch.id.date())?;
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
         let limit = self.config.generate_timeout;
         let _guard = self.guard(lease, claim, Stage::Generate, limit, passed_limit(limit));
@@ -74,8 +74,8 @@ impl Pass<'_> {
     }
 
     /// The settings that decide the bytes of the file, as they are stored with the batch.
-    pub(super) fn export_settings(&self, batch: BatchId) -> ExportSettings {
-        sheet_options(self.config, batch.date()).to_settings(self.config.invalid.name())
+    pub(super) fn export_settings(&self, batch: BatchId) -> Result<ExportSettings, Failure> {
+        Ok(sheet_options(self.config, batch.date())?.to_settings(self.config.invalid.name()))
     }
 
     fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
@@ -102,16 +102,17 @@ impl Pass<'_> {
 }
 
 /// The settings that decide the bytes of the file.
-pub(super) fn sheet_options(config: &Config, business_date: NaiveDate) -> SheetOptions {
-    SheetOptions {
-        layout: config.layout.clone(),
-        encoding: config.encoding,
+pub(super) fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
+    let format = config.format()?;
+    Ok(SheetOptions {
+        layout: format.layout.clone(),
+        encoding: format.encoding,
         zone: config.calendar.zone,
         business_date,
         // Set once there is a snapshot.
         batch_number: 0,
-        contra_account: config.contra_account.clone(),
-    }
+        contra_account: format.contra_account.clone(),
+    })
 }
 
 pub(super) fn passed_limit(limit: Duration) -> Failure {

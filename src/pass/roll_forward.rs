@@ -150,10 +150,13 @@ impl Pass<'_> {
             return Err(lost_list(batch.id, "its official file is not there as it was committed"));
         }
         let layout = match &batch.settings {
-            Some(settings) => SheetOptions::stored(settings, batch.id.date(), 0).map(|options| options.layout),
-            None => Ok(self.config.layout.clone()),
+            Some(settings) => {
+                SheetOptions::stored(settings, batch.id.date(), 0)
+                    .map_err(|reason| lost_list(batch.id, &reason))?
+                    .layout
+            }
+            None => self.config.format()?.layout.clone(),
         };
-        let layout = layout.map_err(|reason| lost_list(batch.id, &reason))?;
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);
         let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
         let Some(entries) = ids else {

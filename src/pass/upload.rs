@@ -61,7 +61,7 @@ impl Pass<'_> {
         generated: &Generated<Spool>,
     ) -> Result<(FileFacts, bool), Failure> {
         let (line, digests) = (Line::of(&generated.ledger), generated.file.digests());
-        let mut file = self.manifest(batch.id, generated);
+        let mut file = self.manifest(batch.id, generated)?;
         if let Some(found) = self.find_taken(batch, &file, digests, &line).await? {
             file.id = found.id;
             file.link = found.same.and_then(|stored| stored.link);
@@ -179,13 +179,13 @@ impl Pass<'_> {
         batch.filter(|batch| batch.fence == claim.fence).ok_or_else(lease_lost)
     }
 
-    fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> FileFacts {
+    fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> Result<FileFacts, Failure> {
         let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
         // The totals were checked when the file was generated, so they fit.
         let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
-        FileFacts {
+        Ok(FileFacts {
             id: String::new(),
-            name: batch.file_name(self.config.file_name.as_deref(), &self.config.layout.ending),
+            name: batch.file_name(self.config.file_name.as_deref(), &self.config.format()?.layout.ending),
             destination: Some(self.destination.location()),
             sealed: false,
             restricted: false,
@@ -197,11 +197,11 @@ impl Pass<'_> {
             total_debit,
             total_credit,
             link: None,
-        }
+        })
     }
 
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {
-        self.store.record_file(claim, file, &self.export_settings(claim.batch)).await?.ok_or_else(lease_lost)
+        self.store.record_file(claim, file, &self.export_settings(claim.batch)?).await?.ok_or_else(lease_lost)
     }
 }
 

@@ -88,7 +88,7 @@ impl Verification<'_> {
         content: Option<&Spool>,
         mut each: impl FnMut(Change) -> Result<(), Failure>,
     ) -> Result<Compared, Failure> {
-        let options = self.options(batch);
+        let options = self.options(batch)?;
         let list = FieldList::of(&options.layout);
         let mut lines = content.map(|content| Lines::open(self, content, &options)).transpose()?;
         let mut again = Sheet::new(Digesting::new(io::sink()), &options, &list).map_err(unwritable)?;

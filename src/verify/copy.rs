@@ -136,7 +136,7 @@ impl Verification<'_> {
         opened: File,
         copy: &mut Copy,
     ) -> Result<(), Failure> {
-        let options: SheetOptions = self.options(batch);
+        let options: SheetOptions = self.options(batch)?;
         let official = official.open().map_err(|error| self.spool_failed(&error))?;
         let compared = blocking(move || {
             let (mut shown, mut differing, mut changed) = (Vec::new(), 0, 0);

@@ -232,7 +232,7 @@ impl Verification<'_> {
         let SheetOptions { layout, encoding, .. } = match stored_options(batch) {
             Some(Ok(_)) => return Ok(Ok(())),
             Some(Err(reason)) => return Ok(Err((Kind::Settings, reason))),
-            None => self.options(batch),
+            None => self.options(batch)?,
         };
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
         let message = |reason| {

@@ -59,7 +59,7 @@ impl Verification<'_> {
             let message = format!("the batch document has the md5 {}; the file has {}", file.md5, found.md5);
             findings.add(batch.id, Kind::Content, message);
         }
-        let SheetOptions { layout, encoding, .. } = self.options(batch);
+        let SheetOptions { layout, encoding, .. } = self.options(batch)?;
         let encoding = encoding.unwrap_or(layout.encoding);
         let open = content.open().map_err(|error| self.spool_failed(&error))?;
         match recount(open, &layout, encoding) {
@@ -106,10 +106,10 @@ impl Verification<'_> {
         let own = batch.file.as_ref();
         let location = own.and_then(|file| file.destination.as_deref());
         let Some(place) = self.destination.reach(location) else { return Ok(()) };
-        let name = own.map_or_else(
-            || batch.id.file_name(self.config.file_name.as_deref(), &self.config.layout.ending),
-            |file| file.name.clone(),
-        );
+        let name = match own {
+            Some(file) => file.name.clone(),
+            None => batch.id.file_name(self.config.file_name.as_deref(), &self.config.format()?.layout.ending),
+        };
         let listed = place.files_of(batch.id, &name).await?;
         // Before the commit, the attempt's own file is where it belongs.
         let own_id = own.map(|file| place.listed_id(&file.id));

@@ -231,15 +231,18 @@ impl Verification<'_> {
 
 impl Verification<'_> {
     /// What decided the bytes of the file: as stored with the batch, else as set today.
-    fn options(&self, batch: &Batch) -> SheetOptions {
-        let number = batch.number.unwrap_or_default();
-        stored_options(batch).and_then(Result::ok).unwrap_or_else(|| SheetOptions {
-            layout: self.config.layout.clone(),
-            encoding: self.config.encoding,
+    fn options(&self, batch: &Batch) -> Result<SheetOptions, Failure> {
+        if let Some(Ok(stored)) = stored_options(batch) {
+            return Ok(stored);
+        }
+        let format = self.config.format()?;
+        Ok(SheetOptions {
+            layout: format.layout.clone(),
+            encoding: format.encoding,
             zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
             business_date: batch.id.date(),
-            batch_number: number,
-            contra_account: self.config.contra_account.clone(),
+            batch_number: batch.number.unwrap_or_default(),
+            contra_account: format.contra_account.clone(),
         })
     }
 }

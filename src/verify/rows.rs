@@ -107,7 +107,7 @@ impl Verification<'_> {
     /// The entries that the official file names, where its layout shows them.
     pub(super) fn ids_of(&self, batch: &Batch, content: &Spool) -> Result<Option<Vec<Id>>, Failure> {
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
-        entry_ids(file, &self.options(batch).layout).map_err(|reason| Failure::new(Exit::Unexpected, reason))
+        entry_ids(file, &self.options(batch)?.layout).map_err(|reason| Failure::new(Exit::Unexpected, reason))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The settings: typed as text ([`Settings`]), then validated in one step ([`validate`]).
 //!
-//! Every command takes every setting, as text. So a wrong setting ends with 30, whether it came from a flag or a
-//! variable, and a flag may stand before or after the command's name.
+//! Every command takes every setting, as text, and validates those that it reads. So a wrong setting ends with 30, whether it came from a
+//! flag or a variable, and a flag may stand before or after the command's name.
 
 pub mod table;
 mod telling;
@@ -9,6 +9,7 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::args::Name;
@@ -17,7 +18,7 @@ pub use validate::{conceal_secrets, duration_of, validate};
 
 /// The settings as they were typed: flag, else environment variable, else default.
 pub struct Settings {
-    typed: BTreeMap<&'static str, String>,
+    typed: BTreeMap<&'static str, (String, Source)>,
 }
 
 /// A setting and the text that was typed for it.
@@ -25,12 +26,36 @@ pub struct Settings {
 pub struct Typed<'a> {
     setting: &'static Setting,
     text: &'a str,
+    source: Source,
+}
+
+/// Where the text of a setting is from: people look for a mistake where they made it.
+#[derive(Clone, Copy)]
+enum Source {
+    Flag,
+    Variable,
+    /// The default, or nothing at all.
+    Default,
 }
 
 impl Settings {
+    /// The settings that this command reads; the others have their defaults. So a setting that is wrong today, such as a layout file that
+    /// is gone, stops only the commands that need it, and never `status` or `unlock`.
+    #[must_use]
+    pub fn of(mut self, command: Name) -> Settings {
+        let read = read_by(command);
+        for unread in table::all().filter(|setting| !read.iter().any(|one| one.flag == setting.flag)) {
+            self.typed.remove(unread.flag);
+            if let Default::Value(value) = unread.default {
+                self.typed.insert(unread.flag, (value.to_owned(), Source::Default));
+            }
+        }
+        self
+    }
+
     /// What was typed, or the default value; `None` when there is neither.
     pub fn get(&self, setting: &'static Setting) -> Option<Typed<'_>> {
-        self.typed.get(setting.flag).map(|text| Typed { setting, text })
+        self.typed.get(setting.flag).map(|(text, source)| Typed { setting, text, source: *source })
     }
 }
 
@@ -51,7 +76,8 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
     use table::*;
     const DATABASE_SETTINGS: &[&Setting] = GROUPS[0].1;
     let own: &[&[&Setting]] = match command {
-        Name::Run | Name::Retry | Name::Backfill => return all().collect(),
+        // `doctor` tells today what a run would refuse at the cut-off.
+        Name::Run | Name::Retry | Name::Backfill | Name::Doctor => return all().collect(),
         Name::Status => &[&[
             &MONGODB_URI,
             &DATABASE,
@@ -65,16 +91,15 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
         Name::Verify => &[
             DATABASE_SETTINGS,
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
-            &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
+            &[&FILE_NAME, &FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
         Name::Corrections => &[
-            DATABASE_SETTINGS,
+            &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &ENTRIES_COLLECTION, &BATCH_COLLECTION],
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
             &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
         ],
-        Name::Doctor => &[DATABASE_SETTINGS, GROUPS[1].1, &[&TIMEZONE, &CUTOFF, &SPOOL_DIR], GROUPS[4].1],
-        Name::Init => &[DATABASE_SETTINGS],
+        Name::Init => &[DATABASE_SETTINGS, &[&TIMEZONE, &CUTOFF]],
         Name::Auth => &[&[&CREDENTIALS]],
         Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
         Name::Layout | Name::Completions | Name::Man => &[],
@@ -127,7 +152,14 @@ impl Args for Settings {
 
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
-        let text = |setting: &Setting| Some((setting.flag, matches.get_one::<String>(setting.flag)?.clone()));
+        let text = |setting: &Setting| {
+            let source = match matches.value_source(setting.flag)? {
+                ValueSource::CommandLine => Source::Flag,
+                ValueSource::EnvVariable => Source::Variable,
+                _ => Source::Default,
+            };
+            Some((setting.flag, (matches.get_one::<String>(setting.flag)?.clone(), source)))
+        };
         Ok(Settings { typed: table::all().filter_map(text).collect() })
     }
 

@@ -3,6 +3,7 @@
 //! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat or a token is refused without it,
 //! before the first batch depends on it.
 
+use super::table::Setting;
 use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
@@ -21,14 +22,18 @@ pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     let kind = kind.unwrap_or_else(|| NotifyKind::of_host(host));
     if kind.needs_chat() && to.is_none() {
-        let reason = format!("it is not set, and {} needs to know the chat", kind.name());
-        return Err(Typed { setting: &table::NOTIFY_TO, text: "" }.wrong(reason));
+        return Err(missing(&table::NOTIFY_TO, &format!("{} needs to know the chat", kind.name())));
     }
     if kind.needs_token() && token.is_none() {
-        let reason = format!("it is not set, and {} takes no message without the channel's access token", kind.name());
-        return Err(Typed { setting: &table::NOTIFY_TOKEN, text: "" }.wrong(reason));
+        let reason = format!("{} takes no message without the channel's access token", kind.name());
+        return Err(missing(&table::NOTIFY_TOKEN, &reason));
     }
     Ok(Some(Webhook { url, kind, token, to }))
+}
+
+fn missing(setting: &'static Setting, reason: &str) -> Failure {
+    let flag = setting.flag;
+    Failure::configuration(format!("--{flag} is not set, and {reason}")).next(format!("set --{flag}"))
 }
 
 /// The health check of the settings.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::table::{self, Setting};
-use super::{Settings, Typed, telling};
+use super::{Settings, Source, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
 use crate::cli::environment;
 use crate::cli::layout_file;
 use crate::clock::Clock;
-use crate::config::{Collections, Config, InvalidPolicy, ProxyVariables, Target};
+use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
@@ -38,12 +38,10 @@ const FIXED_COLLECTIONS: [&str; 2] = ["exportbatchrows", "exportbatchentries"];
 pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config, Failure> {
     check_forms(settings)?;
     // A setting with a default value is always present.
-    let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed { setting, text: "" });
+    let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed::absent(setting));
     let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
     let switch = |setting| settings.get(setting).map_or(Ok(false), Typed::switch);
     let path = |setting| text(setting).map(PathBuf::from);
-    let layout = Arc::new(layout_file::named(of(&table::FORMAT).text)?);
-    let encoding = settings.get(&table::ENCODING).map(|typed| encoding(typed, &layout)).transpose()?;
     Ok(Config {
         mongodb_uri: settings.get(&table::MONGODB_URI).map(mongodb_uri).transpose()?,
         database: settings.get(&table::DATABASE).map(Typed::name).transpose()?,
@@ -62,9 +60,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
             cutoff: of(&table::CUTOFF).parse_with(parse_time)?,
         },
         file_name: settings.get(&table::FILE_NAME).map(file_name).transpose()?,
-        layout,
-        encoding,
-        contra_account: settings.get(&table::CONTRA_ACCOUNT).map(account).transpose()?,
+        format: format(settings),
         invalid: invalid_policy(of(&table::INVALID))?,
         allow_reexport: switch(&table::ALLOW_REEXPORT)?,
         require_balanced: switch(&table::REQUIRE_BALANCED)?,
@@ -102,13 +98,30 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
 }
 
 impl<'a> Typed<'a> {
+    /// A setting that nobody has set, and that has no default.
+    pub(super) fn absent(setting: &'static Setting) -> Typed<'static> {
+        Typed { setting, text: "", source: Source::Default }
+    }
+
     pub(super) fn wrong(self, reason: impl Display) -> Failure {
-        let Setting { flag, variable, .. } = self.setting;
-        Failure::configuration(format!("{variable} is wrong: {reason}")).next(format!("correct it, or give --{flag}"))
+        let next = match self.source {
+            Source::Flag => format!("correct --{}", self.setting.flag),
+            Source::Variable => format!("correct it, or give --{}", self.setting.flag),
+            Source::Default => format!("set --{}", self.setting.flag),
+        };
+        Failure::configuration(format!("{} is wrong: {reason}", self.name_typed())).next(next)
     }
 
     fn misplaced(self, Misplaced { what, next }: Misplaced) -> Failure {
-        Failure::configuration(format!("{} is wrong: it {what}", self.setting.variable)).next(next)
+        Failure::configuration(format!("{} is wrong: it {what}", self.name_typed())).next(next)
+    }
+
+    /// The setting as it was typed.
+    pub(super) fn name_typed(self) -> String {
+        match self.source {
+            Source::Variable => self.setting.variable.to_owned(),
+            Source::Flag | Source::Default => format!("--{}", self.setting.flag),
+        }
     }
 
     /// The name of a database or a collection.
@@ -155,6 +168,15 @@ impl<'a> Typed<'a> {
     }
 }
 
+/// What decides the bytes of a file.
+fn format(settings: &Settings) -> Result<Format, Failure> {
+    let typed = settings.get(&table::FORMAT).unwrap_or(Typed::absent(&table::FORMAT));
+    let layout = Arc::new(layout_file::named(&typed.name_typed(), typed.text)?);
+    let encoding = settings.get(&table::ENCODING).map(|typed| encoding(typed, &layout)).transpose()?;
+    let contra_account = settings.get(&table::CONTRA_ACCOUNT).map(account).transpose()?;
+    Ok(Format { layout, encoding, contra_account })
+}
+
 /// A duration as people write it, zero included.
 ///
 /// # Errors
@@ -173,7 +195,7 @@ pub fn duration_of(text: &str) -> Result<Duration, String> {
 fn collections(settings: &Settings) -> Result<Collections, Failure> {
     let mut taken: Vec<String> = FIXED_COLLECTIONS.map(str::to_owned).to_vec();
     let mut name = |setting| {
-        let typed = settings.get(setting).unwrap_or(Typed { setting, text: "" });
+        let typed = settings.get(setting).unwrap_or(Typed::absent(setting));
         let name = typed.name()?;
         if taken.contains(&name) {
             return Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own")));
