@@ -1,5 +1,7 @@
 //! The right day: impossible dates, days that are closed by hand, rows that come too late, rows that never become due.
 
+mod early;
+
 use mongodb::bson::{DateTime, doc};
 
 use crate::support::command::told;

@@ -55,11 +55,9 @@ async fn all_due<'a>(
     let progress = Arc::new(Progress::default());
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
-    let mut dates = due_dates(args, config, &found);
-    if let Some(date) = stop.until_signal(refilled(&store, &found, args, config)).await? {
-        dates.push(date);
-        dates.sort_unstable();
-    }
+    let mut dates = due_dates(args, &found);
+    dates.extend(stop.until_signal(latest_to_do(&store, &found, args, config)).await?);
+    dates.sort_unstable();
     if !dates.is_empty() {
         listeners.insert(Listeners::begin(config)).note_in(&store);
     }
@@ -130,27 +128,29 @@ async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overv
     stop.until_signal(store.unfinished(BatchId::new(latest))).await
 }
 
-/// The latest business date, when it was recorded as empty and rows are due for it now.
-async fn refilled(
+/// The latest business date, when it has no batch, or was recorded as empty and rows are due for it now. A day before
+/// the first batch was never missed; a person may ask for it.
+async fn latest_to_do(
     store: &Store,
     found: &[Overview],
     args: &RetryArgs,
     config: &Config,
 ) -> Result<Option<NaiveDate>, Failure> {
-    let latest = BatchId::new(args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now())));
-    let batch = found.iter().map(|overview| &overview.batch).find(|batch| batch.id == latest);
-    match batch.filter(|batch| batch.state == State::Empty) {
-        Some(batch) if store.due_count(batch.cutoff).await? > 0 => Ok(Some(latest.date())),
-        Some(_) | None => Ok(None),
-    }
+    let now = config.clock.now();
+    let date = args.date.unwrap_or_else(|| config.calendar.latest_due(now));
+    let is_to_do = match found.iter().map(|overview| &overview.batch).find(|batch| batch.id == BatchId::new(date)) {
+        Some(batch) => batch.state == State::Empty && store.due_count(batch.cutoff).await? > 0,
+        None if args.date.is_some() => config.calendar.cutoff(date) <= now,
+        None => store.earliest_batch().await?.is_none_or(|first| first.date() != config.calendar.today(now)),
+    };
+    Ok(is_to_do.then_some(date))
 }
 
-/// The business dates that need a pass, oldest first. An exhausted batch is among them: each `retry` reports it,
+/// The business dates of unfinished batches that need a pass. An exhausted batch is among them: each `retry` reports it,
 /// because it waits for a person.
-fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<NaiveDate> {
-    let now = config.clock.now();
+fn due_dates(args: &RetryArgs, found: &[Overview]) -> Vec<NaiveDate> {
     let wanted = |date: &NaiveDate| args.date.is_none_or(|only| only == *date);
-    let mut dates: Vec<NaiveDate> = found
+    found
         .iter()
         .filter(|overview| {
             let waits = overview.batch.state == State::Failed && !overview.batch.refused.is_empty();
@@ -158,12 +158,5 @@ fn due_dates(args: &RetryArgs, config: &Config, found: &[Overview]) -> Vec<Naive
         })
         .map(|overview| overview.batch.id.date())
         .filter(wanted)
-        .collect();
-    let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(now));
-    let exists = found.iter().any(|overview| overview.batch.id == BatchId::new(latest));
-    if !exists && config.calendar.cutoff(latest) <= now {
-        dates.push(latest);
-    }
-    dates.sort_unstable();
-    dates
+        .collect()
 }

@@ -120,8 +120,9 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     }
     let first = store.earliest_batch().await?.map(BatchId::date);
     let from = latest - Days::new(u64::from(args.last) - 1);
-    // There are no gaps before the first batch. Without any batch, the latest date is missing.
-    let from = first.map_or(latest, |first| first.min(latest)).max(from);
+    // There are no gaps before the first batch, which may be of today, before the cut-off. Without any batch, the latest
+    // date is missing.
+    let from = first.map_or(latest, |first| first.min(calendar.today(judge.now))).max(from);
     let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::LAST, READ_MAX).await?);
     let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
@@ -195,7 +196,7 @@ impl Judge<'_> {
             let message = format!("{id} is exhausted after {attempts} attempts; {way}");
             return problem("exhausted", message);
         }
-        if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date) {
+        if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date, found) {
             return None;
         }
         match found {
@@ -207,10 +208,12 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether the date's cut-off passed longer ago than a batch may take.
-    fn is_late(&self, date: NaiveDate) -> bool {
-        let since = self.now - self.calendar.cutoff(date);
-        since.to_std().is_ok_and(|since| since >= self.grace)
+    /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.
+    fn is_late(&self, date: NaiveDate, found: Option<&Overview>) -> bool {
+        let begun_early = found.filter(|found| found.batch.early);
+        let since_begin = begun_early.and_then(|found| Some(found.now - found.batch.created_at?));
+        let since_cutoff = self.now - self.calendar.cutoff(date);
+        since_begin.max(Some(since_cutoff)).is_some_and(|since| since.to_std().is_ok_and(|since| since >= self.grace))
     }
 }
 
@@ -241,7 +244,7 @@ impl StatusResult {
         let is_done = |row: &BatchLine| [State::Completed.name(), State::Empty.name()].contains(&row.state);
         let mut line = match self.batches.iter().find(|row| is_done(row)) {
             Some(row) => format!("ok: {} {}", row.batch, row.state),
-            None => "ok: no batch yet".to_owned(),
+            None => "ok: no day is done yet".to_owned(),
         };
         if let Some(row) = self.batches.first().filter(|row| !is_done(row)) {
             let _ = write!(line, "; {} is {}, within its grace", row.batch, row.state);

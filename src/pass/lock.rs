@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join;
 
 use super::{Pass, Report, Request};
-use crate::batch::{Batch, BatchId};
+use crate::batch::{Batch, BatchId, State};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
@@ -40,7 +40,7 @@ impl Pass<'_> {
     pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
         let began = report.enter(Stage::Lock);
         let mut acquisition = self.acquisition(request)?;
-        if acquisition.early && self.nothing_yet(&acquisition).await? {
+        if (acquisition.early || !acquisition.begins) && self.nothing_yet(&acquisition).await? {
             report.result.succeed(Outcome::NothingDue);
             return Ok(Locked::Done);
         }
@@ -69,7 +69,7 @@ impl Pass<'_> {
                 if let Refusal::Completed(batch) = &refusal {
                     report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
                 }
-                refused(refusal, report)
+                self.refused(refusal, report)
             }
         }
     }
@@ -96,50 +96,52 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether there is neither a batch yet nor a due row: `--early` does not close a day with nothing in it.
+    /// Whether a batch whose cut-off is still to come could go on, but nothing is due for it: then nothing is recorded.
     async fn nothing_yet(&self, acquisition: &Acquisition) -> Result<bool, Failure> {
         let look = async {
-            let exists = self.store.batch(acquisition.batch).await?.is_some();
-            Ok::<_, Failure>(!exists && self.store.due_count(acquisition.cutoff).await? == 0)
+            let is_open = match self.store.batch(acquisition.batch).await?.map(|batch| batch.state) {
+                None | Some(State::Empty) => acquisition.begins,
+                Some(State::Running | State::Failed | State::Exhausted) => true,
+                Some(State::Marking | State::Completed) => false,
+            };
+            Ok::<_, Failure>(is_open && self.store.due_count(acquisition.cutoff).await? == 0)
         };
         self.stop.until_signal(look).await
     }
 
     fn acquisition(&self, request: Request) -> Result<Acquisition, Failure> {
         let calendar = &self.config.calendar;
-        let (due, now) = (calendar.cutoff(request.date), self.config.clock.now());
-        let is_today = request.date == calendar.today(now);
-        let early = now < due && request.early;
-        if now < due && !early {
-            let message = format!(
-                "{} is due at its cut-off, {}",
-                BatchId::new(request.date),
-                Reader::new(calendar.zone, now).ahead(due)
-            );
-            let next = match is_today {
-                true => format!("wait, or `batch-export run --date {} --early`", request.date),
-                false => "wait".to_owned(),
-            };
-            return Err(Failure::new(Exit::NotDue, message).next(next));
-        }
-        self.check_clock(due, early)?;
-        Ok(Acquisition {
+        let cutoff = calendar.cutoff(request.date);
+        let has_passed = cutoff <= self.config.clock.now();
+        let acquisition = Acquisition {
             batch: BatchId::new(request.date),
             holder_id: uuid::Uuid::new_v4().to_string(),
             host: host_name(),
             command: request.command,
             timezone: calendar.zone.name().to_owned(),
-            cutoff: due,
-            early,
+            cutoff,
+            begins: has_passed || request.early,
+            early: !has_passed && request.early,
             ignore_back_off: request.ignore_back_off,
             corrected: false,
-            empty_again: true,
-            create: true,
-        })
+        };
+        if acquisition.begins {
+            self.check_clock(cutoff, acquisition.early)?;
+        }
+        Ok(acquisition)
     }
-}
 
-impl Pass<'_> {
+    /// The failure of a day that has not begun.
+    fn not_due(&self, batch: BatchId) -> Failure {
+        let (calendar, now) = (&self.config.calendar, self.config.clock.now());
+        let cutoff = Reader::new(calendar.zone, now).ahead(calendar.cutoff(batch.date()));
+        let next = match batch.date() == calendar.today(now) {
+            true => format!("wait, or `batch-export run --date {} --early`", batch.date()),
+            false => "wait".to_owned(),
+        };
+        Failure::new(Exit::NotDue, format!("{batch} is due at its cut-off, {cutoff}")).next(next)
+    }
+
     /// Compares a cut-off that has passed by this machine's clock with the database's clock. A wrong date on this
     /// machine would close a day that has not come yet.
     fn check_clock(&self, cutoff: DateTime<Utc>, early: bool) -> Result<(), Failure> {
@@ -157,46 +159,38 @@ impl Pass<'_> {
         );
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
-}
 
-fn refused(refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
-    let failure = match refusal {
-        Refusal::Completed(batch) => {
-            report.result.describe_batch(&batch);
-            report.result.succeed(Outcome::AlreadyCompleted);
-            return Ok(Locked::Done);
-        }
-        Refusal::Empty(batch) => {
-            report.result.describe_batch(&batch);
-            report.result.succeed(Outcome::Empty);
-            return Ok(Locked::Done);
-        }
-        Refusal::Marking(batch) => {
-            report.result.describe_batch(&batch);
-            report.result.fence = Some(batch.fence);
-            return Ok(Locked::Marking);
-        }
-        Refusal::Absent => {
-            report.result.succeed(Outcome::NothingDue);
-            return Ok(Locked::Done);
-        }
-        Refusal::Held(batch) => {
-            report.result.describe_batch(&batch);
-            held(&batch, report.result.reader)
-        }
-        Refusal::BackOff(batch) => {
-            report.result.describe_batch(&batch);
-            let when = batch.next_retry_at.map(|when| report.result.reader.ahead(when)).unwrap_or_default();
-            let date = batch.id.date();
-            Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
-                .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
-        }
-        Refusal::Exhausted(batch) => {
-            report.result.describe_batch(&batch);
-            exhausted(&batch)
-        }
-    };
-    Err(failure)
+    fn refused(&self, refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
+        let failure = match refusal {
+            Refusal::Completed(batch) => {
+                report.result.describe_batch(&batch);
+                report.result.succeed(Outcome::AlreadyCompleted);
+                return Ok(Locked::Done);
+            }
+            Refusal::Marking(batch) => {
+                report.result.describe_batch(&batch);
+                report.result.fence = Some(batch.fence);
+                return Ok(Locked::Marking);
+            }
+            Refusal::NotBegun => self.not_due(report.result.batch),
+            Refusal::Held(batch) => {
+                report.result.describe_batch(&batch);
+                held(&batch, report.result.reader)
+            }
+            Refusal::BackOff(batch) => {
+                report.result.describe_batch(&batch);
+                let when = batch.next_retry_at.map(|when| report.result.reader.ahead(when)).unwrap_or_default();
+                let date = batch.id.date();
+                Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
+                    .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
+            }
+            Refusal::Exhausted(batch) => {
+                report.result.describe_batch(&batch);
+                exhausted(&batch)
+            }
+        };
+        Err(failure)
+    }
 }
 
 /// The failure that names the holder of a batch.

@@ -31,16 +31,14 @@ pub struct Acquisition {
     pub timezone: String,
     /// Cut-off of a new batch; a batch that exists keeps its own, so that every attempt exports the same window.
     pub cutoff: DateTime<Utc>,
-    /// Whether a new batch closes its day before its cut-off.
+    /// Whether a batch may begin: its cut-off has passed, or a person does not wait for it.
+    pub begins: bool,
+    /// Whether it begins before its cut-off.
     pub early: bool,
     /// Take a failed batch before its back-off has passed.
     pub ignore_back_off: bool,
     /// Take a batch whose refused entries are corrected; its attempts are counted from 1 again.
     pub corrected: bool,
-    /// Take a day recorded as empty again.
-    pub empty_again: bool,
-    /// Make the document when there is none.
-    pub create: bool,
 }
 
 /// The answer to an [`Acquisition`].
@@ -61,14 +59,12 @@ pub enum Refusal {
     Marking(Box<Batch>),
     /// It is committed, and every row is marked.
     Completed(Box<Batch>),
-    /// It was recorded as empty before.
-    Empty(Box<Batch>),
     /// Its back-off has not passed.
     BackOff(Box<Batch>),
     /// All retries are used.
     Exhausted(Box<Batch>),
-    /// There is no such batch.
-    Absent,
+    /// Its day has not begun: there is no batch, or nothing was due so far.
+    NotBegun,
 }
 
 impl Store {
@@ -77,7 +73,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
-        let Some(found) = self.find_and_acquire(request).await? else { return Ok(Acquired::Refused(Refusal::Absent)) };
+        let Some(found) = self.find_and_acquire(request).await? else {
+            return Ok(Acquired::Refused(Refusal::NotBegun));
+        };
         let batch = document::batch(&found)?;
         if batch.holder.as_ref().is_some_and(|holder| holder.id == request.holder_id) {
             let claim = Claim { batch: batch.id, fence: batch.fence, attempt: batch.attempt };
@@ -88,7 +86,7 @@ impl Store {
             State::Running => Refusal::Held(batch),
             State::Marking => Refusal::Marking(batch),
             State::Completed => Refusal::Completed(batch),
-            State::Empty => Refusal::Empty(batch),
+            State::Empty => Refusal::NotBegun,
             State::Failed => Refusal::BackOff(batch),
             State::Exhausted => Refusal::Exhausted(batch),
         }))
@@ -101,7 +99,7 @@ impl Store {
             let update = self
                 .batches
                 .find_one_and_update(doc! { "_id": request.batch }, pipeline.clone())
-                .upsert(request.create)
+                .upsert(request.begins)
                 .return_document(ReturnDocument::After);
             match self.bounded(update.into_future()).await {
                 Err(error) if error.kind == Kind::DuplicateKey => {}
@@ -121,10 +119,16 @@ impl Store {
         let attempts_max = 1 + self.settings.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
         let case = |condition: Document, verdict: &str| doc! { "case": condition, "then": verdict };
+        // A cut-off stands before the beginning of a batch, never before its continuation. A new batch, and the next one
+        // of a day that was empty, begin after the cut-off, or before it when a person wants so. From then on whoever
+        // comes goes on with the batch, whatever the time is: a day that was begun early must not lie still until its
+        // cut-off. An early batch that is taken up after its cut-off is no longer early: it takes all the day's rows.
+        // The last condition is for batches of version 0.1, which could have a date of the future.
+        let has_begun = doc! { "$or": [request.begins, "$window.early", { "$lte": ["$window.cutoff", "$$NOW"] }] };
         let verdict = doc! { "$switch": {
             "branches": [
-                case(doc! { "$eq": [{ "$type": "$state" }, "missing"] }, "new"),
-                case(doc! { "$and": [is(State::Empty), request.empty_again] }, "new"),
+                case(doc! { "$and": [{ "$eq": [{ "$ifNull": ["$state", State::Empty.name()] }, State::Empty.name()] }, request.begins] }, "new"),
+                case(doc! { "$not": [has_begun] }, "refuse"),
                 case(doc! { "$and": [request.corrected, { "$or": [is(State::Failed), is(State::Exhausted)] }] }, "afresh"),
                 case(doc! { "$and": [is(State::Failed), due] }, "again"),
                 case(doc! { "$and": [is(State::Running), &expired, { "$lt": ["$attempt", attempts_max] }] }, "take_over"),
@@ -158,9 +162,11 @@ impl Store {
             "marked": 0_i64,
             "createdAt": { "$ifNull": ["$createdAt", "$$NOW"] },
         };
-        let afresh = doc! { "state": State::Running.name(), "attempt": 1 };
-        let again = doc! { "state": State::Running.name(), "attempt": next_attempt };
-        let take_over = doc! { "attempt": { "$add": ["$attempt", 1] }, "history": crashed(request) };
+        let still_early = doc! { "$and": [{ "$ifNull": ["$window.early", false] }, request.early || !request.begins] };
+        let window = doc! { "$mergeObjects": ["$window", { "early": still_early }] };
+        let afresh = doc! { "state": State::Running.name(), "attempt": 1, "window": &window };
+        let again = doc! { "state": State::Running.name(), "attempt": next_attempt, "window": &window };
+        let take_over = doc! { "attempt": { "$add": ["$attempt", 1] }, "history": crashed(request), "window": &window };
         let exhaust = doc! {
             "state": State::Exhausted.name(),
             "fence": { "$add": ["$fence", 1] },
