@@ -347,6 +347,15 @@ pub struct Span {
     pub last: DateTime<Utc>,
 }
 
+/// What people were told last of the corrections of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorrectionsTold {
+    /// Checksum of the list, or of the reason why there is none; `None` when the list was empty.
+    pub sha256: Option<String>,
+    /// When, by the database's clock.
+    pub at: Option<DateTime<Utc>>,
+}
+
 /// A batch document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
@@ -388,8 +397,8 @@ pub struct Batch {
     pub history: Vec<Attempt>,
     /// The event whose notification has not been delivered yet.
     pub untold: Option<Untold>,
-    /// Checksum of the list of corrections that people were told last; `None` when that was empty.
-    pub corrections_told: Option<String>,
+    /// What people were told last of its corrections; `None` when they were never told of any.
+    pub corrections_told: Option<CorrectionsTold>,
     /// Rows marked so far.
     pub marked: i64,
     /// `_id`s of the rows that the application changed after the commit point.

@@ -166,6 +166,29 @@ impl Exit {
         }
     }
 
+    /// The same for a command that `retry` does not continue, such as `verify`.
+    pub fn next_step_again(self) -> &'static str {
+        match self {
+            Exit::DatabaseUnavailable
+            | Exit::GenerateTimeout
+            | Exit::UploadFailed
+            | Exit::CommitConflict
+            | Exit::CommitUnknown
+            | Exit::LeaseLost
+            | Exit::InterruptedInt
+            | Exit::InterruptedTerm => "run the command again",
+            Exit::DriveRejected | Exit::InvalidEntries => Exit::CheckFailed.next_step(),
+            Exit::Ok
+            | Exit::Unexpected
+            | Exit::Usage
+            | Exit::LockHeld
+            | Exit::NotDue
+            | Exit::Configuration
+            | Exit::CheckFailed
+            | Exit::Exhausted => self.next_step(),
+        }
+    }
+
     /// Order of severity among the results of several batches: a person (3x) before a retry (2x, interruptions) before waiting (1x)
     /// before success. A bug comes before everything.
     pub fn severity(self) -> u8 {
@@ -204,6 +227,14 @@ mod tests {
     #[test]
     fn all_is_complete_and_ascending() {
         assert!(Exit::ALL.windows(2).all(|pair| pair[0].code() < pair[1].code()));
+    }
+
+    #[test]
+    fn a_command_that_retry_does_not_continue_is_run_again() {
+        for exit in Exit::ALL.into_iter().filter(|exit| !matches!(exit, Exit::LeaseLost | Exit::Exhausted)) {
+            assert!(!exit.next_step_again().contains("retry"), "{exit:?}");
+        }
+        assert_eq!(Exit::InterruptedTerm.next_step_again(), "run the command again");
     }
 
     #[test]

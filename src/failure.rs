@@ -105,6 +105,12 @@ impl Failure {
         self
     }
 
+    /// Of a command that `retry` does not continue: the next step is to run that command again.
+    pub fn again(mut self) -> Failure {
+        self.next.get_or_insert_with(|| self.exit.next_step_again().to_owned());
+        self
+    }
+
     /// What to do next: this failure's own advice, else the exit code's.
     pub fn next_step(&self) -> &str {
         self.next.as_deref().unwrap_or(self.exit.next_step())

@@ -221,6 +221,16 @@ fn the_days_are_those_that_were_asked_for() {
     };
     assert_eq!(seen(&[]), "18 19 21");
     assert_eq!(seen(&["--last", "1"]), "21");
+    // Nothing is known of what was not looked at, and that is said.
+    for command in ["corrections", "verify"] {
+        let looked =
+            |words: &[&str]| day.command(command).args(words).now("2026-01-22T00:00:00Z").run().expect_code(34);
+        assert_eq!(looked(&["--last", "2"]).json()["older_batches"], 2);
+        assert_eq!(looked(&[]).json()["older_batches"], 0);
+        assert_eq!(looked(&["--date", "2026-01-19"]).json()["older_batches"], Value::Null);
+        let shown = looked(&["--last", "1", "--output", "text"]).stdout;
+        assert!(shown.contains("\n3 older batches were not looked at; --last takes more of them\n"), "{shown}");
+    }
     assert_eq!(seen(&["--from", "2026-01-19", "--to", "2026-01-20"]), "19");
     assert_eq!(seen(&["--from", "2026-01-01", "--to", "2026-01-22"]), "18 19 21");
     assert_eq!(seen(&["--date", "2026-01-18"]), "18");

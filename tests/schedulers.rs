@@ -204,7 +204,7 @@ fn kubernetes_starts_at_the_cut_off_and_never_cuts_a_commit_short() {
         assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > COMMIT_LIMIT.as_secs());
         let args = pod["containers"][0]["args"].take();
         let expected = match command {
-            "corrections" => serde_json::json!(["corrections", "--tell", "--last", "31"]),
+            "corrections" => serde_json::json!(["corrections", "--tell", "--last", "400"]),
             _ => serde_json::json!([command]),
         };
         assert_eq!(args, expected);

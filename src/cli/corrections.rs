@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
-use super::{ids_oldest_first, latest_batches, open_store};
+use super::{Chosen, ids_oldest_first, left_alone, open_store};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::csv::List;
@@ -57,6 +57,9 @@ pub(super) struct CorrectionsResult {
     exit_code: u8,
     /// The batches that were looked at.
     batches: Vec<Compared>,
+    /// Batches that are older than these and were not looked at; absent when dates were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    older_batches: Option<u64>,
     /// By batch and line.
     #[serde(serialize_with = "streamed")]
     #[schemars(with = "Vec<Correction>")]
@@ -76,9 +79,11 @@ pub(super) struct CorrectionsResult {
 enum Telling {
     /// They were told.
     Sent,
-    /// The list is the one that they were told last.
+    /// List and problems are those that they were told last.
     Unchanged,
-    /// The receiver did not take the message; the next `--tell` tells it.
+    /// The batch that was asked for is not recorded: there is nothing to tell.
+    Nothing,
+    /// The receiver did not take the message; the next `--tell` sends it.
     Failed,
 }
 
@@ -112,11 +117,15 @@ pub async fn execute(
     let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
-    let work = async { verification.corrections(&chosen(args, &store).await?).await };
-    let Corrections { batches, problems, list } = stop.until_signal(work).await?;
+    let work = async {
+        let Chosen { batches, older } = chosen(args, &store).await?;
+        Ok::<_, Failure>((verification.corrections(&batches).await?, older))
+    };
+    let (Corrections { batches, problems, list }, older_batches) = stop.until_signal(work).await?;
     let told = match webhook {
         Some(webhook) => {
-            Some(stop.until_signal(async { Ok::<_, Failure>(tell(config, webhook, &store, &batches).await) }).await?)
+            let tell = async { Ok::<_, Failure>(tell(config, webhook, &store, &batches, &problems).await) };
+            Some(stop.until_signal(tell).await?)
         }
         None => None,
     };
@@ -127,6 +136,7 @@ pub async fn execute(
         outcome,
         exit_code: exit.code(),
         batches,
+        older_batches,
         corrections: list,
         problems,
         told,
@@ -153,9 +163,9 @@ pub async fn execute(
 }
 
 /// The batches to look at, oldest first.
-async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Vec<BatchId>, Failure> {
+async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Chosen, Failure> {
     if let Some(date) = args.date {
-        return Ok(vec![BatchId::new(date)]);
+        return Ok(Chosen::named(vec![BatchId::new(date)]));
     }
     match (args.from, args.to) {
         (Some(from), Some(to)) if from > to => {
@@ -164,27 +174,41 @@ async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Vec<BatchId>, F
         }
         (Some(from), Some(to)) => {
             let found = store.batch_range(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?;
-            Ok(ids_oldest_first(&found))
+            Ok(Chosen::named(ids_oldest_first(&found)))
         }
-        (None, _) | (_, None) => latest_batches(store, args.last).await,
+        (None, _) | (_, None) => Chosen::latest(store, args.last).await,
     }
 }
 
 /// Tells people what they do not know yet, and notes what they know then.
-async fn tell(config: &Config, webhook: &Webhook, store: &Store, batches: &[Compared]) -> Telling {
-    let is_new = |compared: &&Compared| compared.corrections.is_some() && compared.list_sha256 != compared.told_sha256;
+async fn tell(
+    config: &Config,
+    webhook: &Webhook,
+    store: &Store,
+    batches: &[Compared],
+    problems: &[Problem],
+) -> Telling {
+    let known = |compared: &Compared| compared.told.as_ref().and_then(|told| told.sha256.clone());
+    let reason = |compared: &Compared| {
+        let batch = compared.batch.to_string();
+        problems.iter().find(|problem| problem.batch == batch).map(|problem| problem.message.clone())
+    };
     let changed: Vec<ChangedBatch> = batches
         .iter()
-        .filter(is_new)
+        .filter(|compared| compared.list_sha256 != known(compared))
         .map(|compared| ChangedBatch {
             batch: compared.batch,
             number: compared.number.unwrap_or_default(),
             entries: compared.corrections.unwrap_or_default(),
+            unchecked: reason(compared).filter(|_| compared.corrections.is_none()),
             list_sha256: compared.list_sha256.clone(),
+            told_at: compared.told.as_ref().and_then(|told| told.at),
         })
         .collect();
     if changed.is_empty() {
-        return Telling::Unchanged;
+        // A batch that is not recorded has no document to note anything in, so nobody was ever told of it.
+        let known = problems.iter().all(|problem| batches.iter().any(|batch| batch.batch.to_string() == problem.batch));
+        return if known { Telling::Unchanged } else { Telling::Nothing };
     }
     if let Err(reason) = tell_corrections(config, webhook, &changed).await {
         tracing::warn!("the webhook was not told: {reason}");
@@ -247,10 +271,14 @@ impl Render for CorrectionsResult {
         }
         match self.told {
             None => {}
-            Some(Telling::Sent) => text.push_str("people were told\n"),
-            Some(Telling::Unchanged) => text.push_str("people know this already\n"),
-            Some(Telling::Failed) => text.push_str("people could not be told; the next --tell tells it\n"),
+            Some(Telling::Sent) => text.push_str("people were notified\n"),
+            Some(Telling::Unchanged) => text.push_str("no message: nothing has changed since the last one\n"),
+            Some(Telling::Nothing) => text.push_str("no message: no batch was compared\n"),
+            Some(Telling::Failed) => {
+                text.push_str("the webhook did not accept the message; the next --tell sends it\n");
+            }
         }
+        text.push_str(&left_alone(self.older_batches));
         let (batches, lines) = (self.batches.len(), self.corrections.count);
         let _ = writeln!(text, "batches compared: {batches}, corrections: {lines}");
         text

@@ -194,7 +194,9 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         | Command::Unlock(_)
         | Command::Layout(_)
         | Command::Completions(_)
-        | Command::Man(_) => render::print(&Refused::new(command.name().text(), failure), output),
+        | Command::Man(_) => {
+            render::print(&Refused::new(command.name().text(), &failure.clone().again()), output);
+        }
     }
 }
 
@@ -274,9 +276,38 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
     })
 }
 
-/// The latest batches, oldest first.
-async fn latest_batches(store: &Store, count: u32) -> Result<Vec<BatchId>, Failure> {
-    Ok(ids_oldest_first(&store.latest_batches(i64::from(count)).await?))
+/// Batches that a command looks at.
+struct Chosen {
+    /// Oldest first.
+    batches: Vec<BatchId>,
+    /// How many older ones it leaves alone without having been told to.
+    older: Option<u64>,
+}
+
+impl Chosen {
+    /// Those that were asked for by their dates.
+    fn named(batches: Vec<BatchId>) -> Chosen {
+        Chosen { batches, older: None }
+    }
+
+    /// So many of the latest ones.
+    async fn latest(store: &Store, count: u32) -> Result<Chosen, Failure> {
+        let batches = ids_oldest_first(&store.latest_batches(i64::from(count)).await?);
+        let older = match batches.first() {
+            Some(first) => store.older_batches(*first).await?,
+            None => 0,
+        };
+        Ok(Chosen { batches, older: Some(older) })
+    }
+}
+
+/// Says that a command left batches alone: nothing is known of them.
+fn left_alone(older: Option<u64>) -> String {
+    match older {
+        None | Some(0) => String::new(),
+        Some(1) => "1 older batch was not looked at; --last takes more of them\n".to_owned(),
+        Some(older) => format!("{older} older batches were not looked at; --last takes more of them\n"),
+    }
 }
 
 /// The ids of batches that were found newest first.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
-use super::{latest_batches, open_store};
+use super::{Chosen, left_alone, open_store};
 use crate::batch::BatchId;
 use crate::config::Config;
 use crate::destination::Destination;
@@ -31,6 +31,9 @@ pub(super) struct VerifyResult {
     #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     checked: Vec<Checked>,
+    /// Batches that are older than these and were not looked at; absent with `--date` and with `--file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    older_batches: Option<u64>,
     problems: Vec<Problem>,
     /// With `--file`: what was found of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,7 @@ impl Render for VerifyResult {
         if let Some(file) = &self.file {
             text.push_str(&differing(file));
         }
+        text.push_str(&left_alone(self.older_batches));
         let (batches, problems) = (self.checked.len(), self.problems.len());
         let _ = writeln!(text, "batches checked: {batches}, problems: {problems}");
         text
@@ -109,16 +113,18 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     let store = open_store(config, stop).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
-        let batches = match args.date {
-            Some(date) => vec![BatchId::new(date)],
-            None => latest_batches(&store, args.last).await?,
-        };
-        match &args.file {
-            None => Ok((verification.check(&batches).await?, None)),
-            Some(path) => verification.check_copy(path, &batches).await.map(|(found, copy)| (found, Some(copy))),
+        let named = args.date.map(BatchId::new);
+        if let Some(path) = &args.file {
+            let (found, copy) = verification.check_copy(path, named).await?;
+            return Ok((found, None, Some(copy)));
         }
+        let Chosen { batches, older } = match named {
+            Some(batch) => Chosen::named(vec![batch]),
+            None => Chosen::latest(&store, args.last).await?,
+        };
+        Ok::<_, Failure>((verification.check(&batches).await?, older, None))
     };
-    let (mut found, file) = stop.until_signal(work).await?;
+    let (mut found, older_batches, file) = stop.until_signal(work).await?;
     if args.allow_trashed {
         found.accept_trashed();
     }
@@ -128,6 +134,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
         outcome: if exit == Exit::Ok { "verified" } else { exit.name() },
         exit_code: exit.code(),
         checked: found.checked,
+        older_batches,
         problems: found.problems,
         file,
         format_version: FormatVersion,

@@ -4,7 +4,8 @@
 //! what is no text becomes U+FFFD, which no official file has: it shows as a difference. Streaming.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 
 use csv::{Reader, ReaderBuilder, StringRecord};
 use encoding_rs::{CoderResult, Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874};
@@ -13,6 +14,12 @@ use crate::layout::{Encoding, Layout, LineEnd};
 
 /// How much of its beginning tells how a copy is written.
 const HEAD_BYTES: u64 = 64 * 1024;
+
+/// The longest record that is read, in bytes of UTF-8: a quotation mark that is never closed makes one of the whole file.
+const RECORD_MAX: usize = 1024 * 1024;
+
+/// How a workbook begins: a zip archive, or the container of older ones.
+const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"];
 
 /// The records of a file as text, whatever they were written in.
 pub(super) struct Records {
@@ -33,8 +40,11 @@ impl Records {
     /// What the file says.
     pub(super) fn copied(mut file: File, layout: &Layout, official: Encoding) -> io::Result<(Records, Vec<String>)> {
         let mut head = Vec::new();
-        file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+        Read::by_ref(&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;
         file.rewind()?;
+        if WORKBOOKS.iter().any(|begins| head.starts_with(begins)) {
+            return Err(io::Error::other("it is a workbook: save its sheet as CSV, and compare that"));
+        }
         let (name, mut decoder) = encoding_of(&head, official);
         let mut text = String::with_capacity(4 * head.len() + 16);
         let _ = decoder.decode_to_string(&head, &mut text, false);
@@ -58,7 +68,8 @@ impl Records {
     }
 
     fn of(file: File, decoder: Decoder, delimiter: u8) -> Records {
-        let decoded = Decoded { file: BufReader::with_capacity(64 * 1024, file), decoder, rest: Vec::new(), at: 0 };
+        let file = BufReader::with_capacity(64 * 1024, file);
+        let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0 };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
         Records { reader, line: 0 }
     }
@@ -66,13 +77,18 @@ impl Records {
     /// The next record that is not empty, and its line: records are counted from 1, the header too.
     pub(super) fn next(&mut self) -> Result<Option<(u64, StringRecord)>, String> {
         let mut record = StringRecord::new();
-        while self.reader.read_record(&mut record).map_err(|error| format!("the file cannot be read: {error}"))? {
-            self.line += 1;
+        loop {
+            self.reader.get_mut().of_record = 0;
+            let line = self.line + 1;
+            let read = self.reader.read_record(&mut record);
+            if !read.map_err(|error| format!("the file cannot be read at line {line}: {error}"))? {
+                return Ok(None);
+            }
+            self.line = line;
             if record.iter().any(|cell| !cell.is_empty()) {
                 return Ok(Some((self.line, record)));
             }
         }
-        Ok(None)
     }
 }
 
@@ -140,6 +156,8 @@ struct Decoded {
     decoder: Decoder,
     rest: Vec<u8>,
     at: usize,
+    /// Bytes that were handed on since the present record began.
+    of_record: usize,
 }
 
 impl Read for Decoded {
@@ -158,9 +176,55 @@ impl Read for Decoded {
                 return Ok(0);
             }
         }
+        if self.of_record > RECORD_MAX {
+            return Err(io::Error::other("it is longer than 1 MiB; is a quotation mark not closed?"));
+        }
         let length = out.len().min(self.rest.len() - self.at);
+        self.of_record += length;
         out[..length].copy_from_slice(&self.rest[self.at..self.at + length]);
         self.at += length;
         Ok(length)
+    }
+}
+
+/// Records on the disk, to be read in any order.
+pub(super) struct Shelf {
+    file: BufWriter<File>,
+    ends: Vec<u64>,
+    lines: Vec<u32>,
+}
+
+impl Shelf {
+    /// In an empty file that can be written and read.
+    pub(super) fn new(file: File) -> Shelf {
+        Shelf { file: BufWriter::new(file), ends: Vec::new(), lines: Vec::new() }
+    }
+
+    /// Adds a record, with its line.
+    pub(super) fn put(&mut self, line: u64, record: &StringRecord) -> io::Result<()> {
+        let mut end = self.ends.last().copied().unwrap_or(0);
+        for cell in record {
+            self.file.write_all(&(cell.len() as u32).to_le_bytes())?;
+            self.file.write_all(cell.as_bytes())?;
+            end += 4 + cell.len() as u64;
+        }
+        self.ends.push(end);
+        self.lines.push(line as u32);
+        Ok(())
+    }
+
+    /// The record of a place, from 0, and its line.
+    pub(super) fn get(&mut self, place: usize) -> io::Result<(u64, StringRecord)> {
+        self.file.flush()?;
+        let from = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let mut bytes = vec![0; (self.ends[place] - from) as usize];
+        self.file.get_ref().read_exact_at(&mut bytes, from)?;
+        let (mut record, mut rest) = (StringRecord::new(), &*bytes);
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let (cell, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize).unwrap_or((behind, &[]));
+            record.push_field(str::from_utf8(cell).map_err(io::Error::other)?);
+            rest = behind;
+        }
+        Ok((u64::from(self.lines[place]), record))
     }
 }

@@ -1,21 +1,24 @@
 //! A copy of a file against the official one, line by line.
 //!
-//! Risk: a line that was removed, after which every other one seems to have changed. So when two lines do not match, the nearest lines of both
-//! files are looked through for their partners. Only those are in memory.
+//! Risk: a line that was removed or moved, after which every other one seems to have changed. So the lines of both files are put beside each
+//! other first ([`align`](super::align)): by their content, as far as a spreadsheet leaves it, then by the entry that they name, then by their
+//! place. In memory are a few numbers of each line; the lines of the copy lie on the disk, because those of a sorted copy are needed in another
+//! order.
 
-use std::collections::VecDeque;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Seek;
 
 use csv::StringRecord;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::SheetOptions;
-use super::copy::Records;
-use super::respelt::{Change, Holds, change};
-
-/// Lines that are looked through for a partner.
-const WINDOW: usize = 64;
+use super::align::{NONE, Pairs};
+use super::copy::{Records, Shelf};
+use super::respelt::{Change, Holds, Order, change, essence, order_of};
+use crate::id::Id;
+use crate::layout::Value;
 
 /// A cell or a line of a copy that is not as in the official file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -36,122 +39,136 @@ pub struct Difference {
     pub copy: Option<String>,
 }
 
-/// Hands out each difference, in the order of the files, and returns in what the copy is written otherwise, as clauses for a person.
+/// Hands out each difference, in the order of the official file, and returns in what the copy is written otherwise, as clauses for a person.
+/// `scratch` is an empty file that may be written.
 ///
 /// # Errors
 /// For a person: which file cannot be read.
 pub fn differences(
     official: File,
     copy: File,
+    scratch: File,
     options: &SheetOptions,
     mut each: impl FnMut(Difference),
 ) -> Result<Vec<String>, String> {
     let layout = &options.layout;
     let encoding = options.encoding.unwrap_or(layout.encoding);
-    let (copied, otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
-    let mut official = Window::new(Records::official(official, layout, encoding));
-    let mut copy = Window::new(copied);
-    let columns = Columns {
+    let mut columns = Columns {
         holds: layout.columns.iter().map(|column| Holds::of(&column.value)).collect(),
         headers: layout.columns.iter().map(|column| column.header.clone()).collect(),
+        entry: layout.columns.iter().position(|column| column.value == Value::EntryId),
+        voucher: layout.columns.iter().position(|column| column.value == Value::Voucher),
+        orders: vec![None; layout.columns.len()],
     };
-    loop {
-        official.fill(1)?;
-        copy.fill(1)?;
-        let (Some(ours), Some(theirs)) = (official.lines.front(), copy.lines.front()) else { break };
-        if ours.1 == theirs.1 || columns.mean_the_same(&ours.1, &theirs.1) {
-            columns.compare(ours, theirs, &mut each);
-            official.lines.pop_front();
-            copy.lines.pop_front();
-            continue;
+    let (mut again, mut shelf) = (official.try_clone().map_err(unreadable)?, Shelf::new(scratch));
+    let mut ours = Keys::default();
+    let mut records = Records::official(official, layout, encoding);
+    while let Some((_, record)) = records.next()? {
+        ours.add(&columns, &record);
+    }
+    let mut theirs = Keys::default();
+    let (mut copied, mut otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
+    while let Some((line, record)) = copied.next()? {
+        theirs.add(&columns, &record);
+        shelf.put(line, &record).map_err(unreadable)?;
+    }
+    let mut pairs = Pairs::of(&ours.contents, &theirs.contents);
+    pairs.join_by(&ours.entries, &theirs.entries);
+    // A line that names an entry of its own is another line, not a changed one.
+    pairs.join_neighbours(|copy| columns.entry.is_some() && theirs.entries[copy].is_some());
+    let in_order = pairs.in_order();
+    let moved = pairs.copies.iter().filter(|copy| **copy != NONE).count() - in_order.len();
+    if moved > 0 {
+        otherwise.push(format!("its lines are in another order ({moved} are elsewhere)"));
+    }
+    again.rewind().map_err(unreadable)?;
+    let mut records = Records::official(again, layout, encoding);
+    let mut in_order = in_order.into_iter().peekable();
+    let mut shown = 0;
+    let mut add_until = |until: usize, shelf: &mut Shelf, each: &mut dyn FnMut(Difference)| {
+        for copy in (shown..until).filter(|copy| !pairs.is_taken(*copy)) {
+            each(Difference::added(&shelf.get(copy).map_err(unreadable)?));
         }
-        official.fill(WINDOW)?;
-        copy.fill(WINDOW)?;
-        let added = copy.distance(|line| columns.mean_the_same(&official.lines[0].1, line));
-        let missing = official.distance(|line| columns.mean_the_same(line, &copy.lines[0].1));
-        match (missing, added) {
-            (Some(lines), other) if other.is_none_or(|other| lines <= other) => {
-                official.lines.drain(..lines).for_each(|line| each(Difference::missing(&line)));
-            }
-            (_, Some(lines)) => copy.lines.drain(..lines).for_each(|line| each(Difference::added(&line))),
-            _ => {
-                columns.compare(&official.lines[0], &copy.lines[0], &mut each);
-                official.lines.pop_front();
-                copy.lines.pop_front();
-            }
+        shown = shown.max(until);
+        Ok::<_, String>(())
+    };
+    for (at, copy) in pairs.copies.iter().enumerate() {
+        let Some(line) = records.next()? else { return Err("the official file changed while it was read".to_owned()) };
+        if let Some((_, copy)) = in_order.next_if(|(place, _)| *place == at) {
+            add_until(copy, &mut shelf, &mut each)?;
+        }
+        match *copy {
+            NONE => each(Difference::missing(&line)),
+            copy => columns.compare(&line, &shelf.get(copy as usize).map_err(unreadable)?, &mut each),
         }
     }
-    while let Some(line) = official.next()? {
-        each(Difference::missing(&line));
-    }
-    while let Some(line) = copy.next()? {
-        each(Difference::added(&line));
-    }
+    add_until(theirs.contents.len(), &mut shelf, &mut each)?;
     Ok(otherwise)
 }
 
-type Line = (u64, StringRecord);
-
-/// The next lines of a file.
-struct Window {
-    records: Records,
-    lines: VecDeque<Line>,
+fn unreadable(error: std::io::Error) -> String {
+    format!("a temporary file cannot be used: {error}")
 }
 
-impl Window {
-    fn new(records: Records) -> Window {
-        Window { records, lines: VecDeque::new() }
-    }
+pub(super) type Line = (u64, StringRecord);
 
-    fn fill(&mut self, lines: usize) -> Result<(), String> {
-        while self.lines.len() < lines {
-            let Some(line) = self.records.next()? else { break };
-            self.lines.push_back(line);
+/// What the lines of a file are known by.
+#[derive(Default)]
+struct Keys {
+    /// Their cells, as far as a spreadsheet leaves them.
+    contents: Vec<u64>,
+    /// The entry that they name, where the layout shows it; else the voucher.
+    entries: Vec<Option<u64>>,
+}
+
+impl Keys {
+    fn add(&mut self, columns: &Columns, record: &StringRecord) {
+        let mut content = DefaultHasher::new();
+        for (column, cell) in record.iter().enumerate() {
+            let holds = columns.holds.get(column).copied().unwrap_or(Holds::Other);
+            if let Some(essence) = essence(holds, cell) {
+                (column, essence).hash(&mut content);
+            }
         }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<Line>, String> {
-        self.fill(1)?;
-        Ok(self.lines.pop_front())
-    }
-
-    fn distance(&self, is_partner: impl Fn(&StringRecord) -> bool) -> Option<usize> {
-        self.lines.iter().position(|line| is_partner(&line.1))
+        self.contents.push(content.finish());
+        let cell = |column: Option<usize>| record.get(column?).filter(|cell| !cell.is_empty());
+        let entry = match columns.entry {
+            Some(_) => cell(columns.entry).filter(|cell| Id::from_hex(cell).is_some()),
+            None => cell(columns.voucher),
+        };
+        self.entries.push(entry.map(|entry| {
+            let mut hasher = DefaultHasher::new();
+            essence(Holds::Other, entry).hash(&mut hasher);
+            hasher.finish()
+        }));
     }
 }
 
 struct Columns {
     holds: Vec<Holds>,
     headers: Vec<String>,
+    /// The column that names the entry.
+    entry: Option<usize>,
+    /// The column of the voucher.
+    voucher: Option<usize>,
+    /// In which order the copy writes day and month, by column, as far as its dates told.
+    orders: Vec<Option<Order>>,
 }
 
 impl Columns {
-    fn cells<'a>(
-        &'a self,
-        ours: &'a StringRecord,
-        theirs: &'a StringRecord,
-    ) -> impl Iterator<Item = (usize, &'a str, &'a str)> {
+    fn cells<'a>(ours: &'a StringRecord, theirs: &'a StringRecord) -> impl Iterator<Item = (usize, &'a str, &'a str)> {
         let cell = |line: &'a StringRecord, column| line.get(column).unwrap_or_default();
         (0..ours.len().max(theirs.len())).map(move |column| (column, cell(ours, column), cell(theirs, column)))
     }
 
-    fn change(&self, column: usize, official: &str, copy: &str) -> Option<(Change, bool)> {
-        change(self.holds.get(column).copied().unwrap_or(Holds::Other), official, copy)
-    }
-
-    /// Whether a line is the other one, as far as a spreadsheet may have changed it.
-    fn mean_the_same(&self, ours: &StringRecord, theirs: &StringRecord) -> bool {
-        self.cells(ours, theirs).all(|(column, official, copy)| match self.change(column, official, copy) {
-            None | Some((_, true)) | Some((Change::LeadingZeros | Change::Digits, false)) => true,
-            Some((Change::Date, false)) => self.holds.get(column) != Some(&Holds::Date),
-            Some((Change::Amount | Change::Text | Change::MissingLine | Change::AddedLine, false)) => false,
-        })
-    }
-
-    fn compare(&self, ours: &Line, theirs: &Line, each: &mut impl FnMut(Difference)) {
-        for (column, official, copy) in self.cells(&ours.1, &theirs.1) {
-            let Some((change, same_value)) = self.change(column, official, copy) else { continue };
+    fn compare(&mut self, ours: &Line, theirs: &Line, each: &mut impl FnMut(Difference)) {
+        for (column, official, copy) in Columns::cells(&ours.1, &theirs.1) {
+            let holds = self.holds.get(column).copied().unwrap_or(Holds::Other);
+            let order = self.orders.get(column).copied().flatten();
+            let Some((change, same_value)) = change(holds, order, official, copy) else { continue };
+            if let (Holds::Date(format), None, Some(known)) = (holds, order, self.orders.get_mut(column)) {
+                *known = order_of(format, order, official, copy);
+            }
             let header = self.headers.get(column).filter(|header| !header.is_empty()).cloned();
             each(Difference {
                 line: Some(ours.0),

@@ -13,6 +13,7 @@
 //! own side, with two rows on both. [`recount`] of the file gives the same totals as the [`Tally`] of its writing,
 //! where the layout shows sides.
 
+mod align;
 mod cells;
 mod compare;
 mod copy;

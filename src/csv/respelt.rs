@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::layout::{FieldKind, Value};
+use crate::layout::{DateFormat, FieldKind, Value};
 
 /// How a cell differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -32,15 +32,33 @@ pub enum Change {
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
-    Date,
+    Date(DateFormat),
     Amount,
     Other,
+}
+
+/// Whether day or month comes first, in a date that ends with its year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    DayFirst,
+    MonthFirst,
+}
+
+/// A date that a text may mean.
+struct Reading {
+    date: NaiveDate,
+    /// `None` when the text says which is the month.
+    order: Option<Order>,
+    /// Whether the other order gives no date, or the same one.
+    certain: bool,
 }
 
 impl Holds {
     pub(super) fn of(value: &Value) -> Holds {
         match value {
-            Value::Date(_) | Value::BusinessDate(_) | Value::Field(_, FieldKind::Date(_)) => Holds::Date,
+            Value::Date(format) | Value::BusinessDate(format) | Value::Field(_, FieldKind::Date(format)) => {
+                Holds::Date(*format)
+            }
             Value::Debit(_)
             | Value::Credit(_)
             | Value::Amount
@@ -63,8 +81,9 @@ impl Holds {
     }
 }
 
-/// How the cell of a copy differs from the official one, and whether it means the same; `None` when it does not differ.
-pub(super) fn change(holds: Holds, official: &str, copy: &str) -> Option<(Change, bool)> {
+/// How the cell of a copy differs from the official one, and whether it means the same; `None` when it does not differ. `order` is that of
+/// the other dates of this column in the copy, as far as it is known.
+pub(super) fn change(holds: Holds, order: Option<Order>, official: &str, copy: &str) -> Option<(Change, bool)> {
     if official == copy || official.replace("\r\n", "\n") == copy.replace("\r\n", "\n") {
         return None;
     }
@@ -73,13 +92,49 @@ pub(super) fn change(holds: Holds, official: &str, copy: &str) -> Option<(Change
             (Some(official), Some(copy)) => (Change::Amount, official == copy),
             _ => (Change::Text, false),
         },
-        Holds::Date => {
-            let (meant, found) = (dates(official), dates(copy));
-            let same = meant.iter().any(|date| found.contains(date));
+        Holds::Date(format) => {
+            let found = readings(copy);
+            let same = matching(format, order, official, &found).is_some();
             if found.is_empty() { (Change::Text, false) } else { (Change::Date, same) }
         }
         Holds::Other => (of_code(official, copy), false),
     })
+}
+
+/// What a spreadsheet leaves of a cell: equal for two cells that mean the same. `None` for a cell that says nothing, or that it may rewrite
+/// beyond recognition.
+pub(super) fn essence(holds: Holds, cell: &str) -> Option<String> {
+    match holds {
+        Holds::Date(_) => None,
+        Holds::Amount => match satang(cell) {
+            Some(0) => None,
+            Some(satang) => Some(satang.to_string()),
+            None => Some(cell.to_owned()),
+        },
+        Holds::Other if cell.is_empty() => None,
+        Holds::Other => match cell.replace(',', ".").parse::<f64>().ok().filter(|number| number.is_finite()) {
+            Some(number) if number.abs() < 1e11 => Some(number.to_string()),
+            // Its last digits may be lost.
+            Some(number) => Some(format!("{number:.4e}")),
+            None => Some(cell.replace("\r\n", "\n")),
+        },
+    }
+}
+
+/// The order in which a copy writes a date that means the official one.
+pub(super) fn order_of(format: DateFormat, order: Option<Order>, official: &str, copy: &str) -> Option<Order> {
+    matching(format, order, official, &readings(copy))?.order
+}
+
+/// The reading that is the official date. The official cell has one meaning, that of its format; an order of day and month that the copy
+/// leaves open is the format's own, else that of the rest of its column.
+fn matching<'a>(format: DateFormat, order: Option<Order>, official: &str, found: &'a [Reading]) -> Option<&'a Reading> {
+    let meant = format.read(official)?;
+    let own = format.is_day_first().map(|day_first| if day_first { Order::DayFirst } else { Order::MonthFirst });
+    let known = own.or(order);
+    found
+        .iter()
+        .find(|read| read.date == meant && (read.certain || known.is_none_or(|known| read.order == Some(known))))
 }
 
 fn of_code(official: &str, copy: &str) -> Change {
@@ -101,7 +156,7 @@ fn of_code(official: &str, copy: &str) -> Change {
         (Some(before), Some(after)) if copy.contains('E') && (before - after).abs() <= before.abs() * 1e-4 => {
             Change::Digits
         }
-        _ if dates(official).is_empty() && (!dates(copy).is_empty() || is_month_and_number(copy)) => Change::Date,
+        _ if readings(official).is_empty() && (!readings(copy).is_empty() || is_month_and_number(copy)) => Change::Date,
         _ => Change::Text,
     }
 }
@@ -141,43 +196,45 @@ fn is_month_and_number(text: &str) -> bool {
 }
 
 /// Every date that a text may mean: the order of day and month, and the calendar of the year, are not always told.
-fn dates(text: &str) -> Vec<NaiveDate> {
+fn readings(text: &str) -> Vec<Reading> {
     let day = text.trim().split(' ').next().unwrap_or_default();
     let parts: Vec<&str> = day.split(['-', '/', '.']).collect();
     let number = |text: &str| text.parse::<u32>().ok();
-    let mut found = Vec::new();
-    let mut add = |year: &str, month: Option<u32>, day: Option<u32>| {
-        let Some(((month, day), number)) = month.zip(day).zip(number(year)) else { return };
-        let years: &[u32] = match year.len() {
-            2 => &[number + 2000, (number + 2500).saturating_sub(543)],
-            4 if number > 2400 => &[number - 543],
-            4 => &[number],
-            _ => &[],
+    let dates = |year: &str, month: Option<u32>, day: Option<u32>| -> Vec<NaiveDate> {
+        let Some(((month, day), number)) = month.zip(day).zip(number(year)) else { return Vec::new() };
+        let years = match year.len() {
+            2 => vec![number + 2000, (number + 2500).saturating_sub(543)],
+            4 if number > 2400 => vec![number - 543],
+            4 => vec![number],
+            _ => Vec::new(),
         };
-        found.extend(years.iter().filter_map(|year| NaiveDate::from_ymd_opt(*year as i32, month, day)));
+        years.into_iter().filter_map(|year| NaiveDate::from_ymd_opt(year as i32, month, day)).collect()
     };
+    let plain = |dates: Vec<NaiveDate>| dates.into_iter().map(|date| Reading { date, order: None, certain: true });
     match parts[..] {
-        [first, second, third] if first.len() == 4 => add(first, number(second), number(third)),
+        [first, second, third] if first.len() == 4 => plain(dates(first, number(second), number(third))).collect(),
         [first, second, third] => {
-            add(third, number(second), number(first));
-            add(third, number(first), number(second));
-            add(third, month(second), number(first));
-            add(third, month(first), number(second));
+            let named = dates(third, month(second), number(first));
+            let named = named.into_iter().chain(dates(third, month(first), number(second))).collect();
+            let day_first = dates(third, number(second), number(first));
+            let month_first = dates(third, number(first), number(second));
+            let certain = day_first.is_empty() || month_first.is_empty() || day_first == month_first;
+            let ordered = |order| move |date| Reading { date, order: Some(order), certain };
+            let day_first = day_first.into_iter().map(ordered(Order::DayFirst));
+            plain(named).chain(day_first).chain(month_first.into_iter().map(ordered(Order::MonthFirst))).collect()
         }
         [only] if only.len() == 8 && only.is_ascii() => {
-            add(&only[..4], number(&only[4..6]), number(&only[6..]));
-            add(&only[4..], number(&only[2..4]), number(&only[..2]));
+            let year_first = dates(&only[..4], number(&only[4..6]), number(&only[6..]));
+            plain(year_first).chain(plain(dates(&only[4..], number(&only[2..4]), number(&only[..2])))).collect()
         }
         // Days since the last one of 1899: a date without its format.
         [only] if only.len() == 5 => {
             let first = NaiveDate::from_ymd_opt(1899, 12, 30);
-            found.extend(
-                first.zip(number(only)).and_then(|(first, days)| first.checked_add_days(Days::new(days.into()))),
-            );
+            let date = first.zip(number(only)).and_then(|(first, days)| first.checked_add_days(Days::new(days.into())));
+            plain(date.into_iter().collect()).collect()
         }
-        _ => {}
+        _ => Vec::new(),
     }
-    found
 }
 
 #[cfg(test)]
@@ -186,7 +243,9 @@ mod tests {
 
     #[test]
     fn what_a_spreadsheet_makes_of_a_cell_is_told_by_its_kind() {
-        use Holds::{Amount, Date, Other};
+        use Holds::{Amount, Other};
+        let date = |format: &str| Holds::Date(format.parse().unwrap());
+        let iso = date("yyyy-mm-dd");
         for (holds, official, copy, expected) in [
             (Other, "a\r\nb", "a\nb", None),
             (Other, "00510", "510", Some((Change::LeadingZeros, false))),
@@ -200,14 +259,22 @@ mod tests {
             (Other, "1/2/26", "01/02/2026", Some((Change::Text, false))),
             (Other, "12-2026", "Dec-26", Some((Change::Date, false))),
             (Other, "rent", "Rent", Some((Change::Text, false))),
-            (Date, "2026-01-18", "18/1/2026", Some((Change::Date, true))),
-            (Date, "2026-01-18", "1/18/26", Some((Change::Date, true))),
-            (Date, "2026-01-18", "18/01/2569", Some((Change::Date, true))),
-            (Date, "2026-01-18", "18-Jan-26", Some((Change::Date, true))),
-            (Date, "18/01/69", "2026-01-18", Some((Change::Date, true))),
-            (Date, "2026-01-18", "46040", Some((Change::Date, true))),
-            (Date, "2026-01-18", "2026-01-19", Some((Change::Date, false))),
-            (Date, "2026-01-18", "####", Some((Change::Text, false))),
+            (iso, "2026-01-18", "18/1/2026", Some((Change::Date, true))),
+            (iso, "2026-01-18", "1/18/26", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18/01/2569", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18-Jan-26", Some((Change::Date, true))),
+            (date("dd/mm/yyyy"), "03/02/2026", "2026-02-03", Some((Change::Date, true))),
+            (date("dd/mm/yyyy"), "03/02/2026", "3/2/2026", Some((Change::Date, true))),
+            (date("dd/mm/yyyy"), "03/02/2026", "03-Feb-26", Some((Change::Date, true))),
+            (date("dd/mm/yyyy"), "03/02/2026", "2026-03-02", Some((Change::Date, false))),
+            (date("dd/mm/yyyy"), "03/02/2026", "02-Mar-26", Some((Change::Date, false))),
+            (date("dd/mm/yyyy"), "03/02/2026", "02/03/2026", Some((Change::Date, false))),
+            (date("mm/dd/yyyy"), "03/02/2026", "2026-03-02", Some((Change::Date, true))),
+            (date("dd/mm/bbbb"), "03/02/2569", "2026-02-03", Some((Change::Date, true))),
+            (date("yyyymmdd"), "20260203", "03/02/2026", Some((Change::Date, true))),
+            (iso, "2026-01-18", "46040", Some((Change::Date, true))),
+            (iso, "2026-01-18", "2026-01-19", Some((Change::Date, false))),
+            (iso, "2026-01-18", "####", Some((Change::Text, false))),
             (Amount, "1234.50", "1,234.50", Some((Change::Amount, true))),
             (Amount, "1234.50", "1.234,5", Some((Change::Amount, true))),
             (Amount, "1000.00", "1,000", Some((Change::Amount, true))),
@@ -218,7 +285,20 @@ mod tests {
             (Amount, "1234.50", "1234.505", Some((Change::Amount, false))),
             (Amount, "1234.50", "#VALUE!", Some((Change::Text, false))),
         ] {
-            assert_eq!(change(holds, official, copy), expected, "{official} -> {copy}");
+            assert_eq!(change(holds, None, official, copy), expected, "{official} -> {copy}");
         }
+    }
+
+    #[test]
+    fn a_column_writes_its_dates_in_one_order() {
+        let iso = Holds::Date(DateFormat::ISO);
+        for (order, same) in [(None, true), (Some(Order::DayFirst), false), (Some(Order::MonthFirst), true)] {
+            assert_eq!(change(iso, order, "2026-02-03", "02/03/2026"), Some((Change::Date, same)), "{order:?}");
+            // There is no month 18.
+            assert_eq!(change(iso, order, "2026-01-18", "18/01/2026"), Some((Change::Date, true)), "{order:?}");
+        }
+        assert_eq!(order_of(DateFormat::ISO, None, "2026-01-18", "18/01/2026"), Some(Order::DayFirst));
+        assert_eq!(order_of(DateFormat::ISO, None, "2026-02-03", "02/03/2026"), Some(Order::MonthFirst));
+        assert_eq!(order_of(DateFormat::ISO, None, "2026-02-03", "04/03/2026"), None);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::NaiveDate;
+
 use crate::calendar::Day;
 
 /// Years between the Buddhist and the Gregorian calendar.
@@ -60,6 +62,38 @@ impl DateFormat {
             }
         }
         written
+    }
+}
+
+impl DateFormat {
+    /// The date that was written in this format, and in no other.
+    pub fn read(&self, text: &str) -> Option<NaiveDate> {
+        let (mut rest, mut year, mut month, mut day) = (text, 0, 0, 0);
+        for (index, part) in self.parts.into_iter().enumerate() {
+            let (digits, behind) = rest.split_at_checked(part.text().len())?;
+            let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i32>())?.ok()?;
+            match part {
+                Part::Year => year = number,
+                Part::ShortYear => year = 2000 + number,
+                Part::BuddhistYear => year = number - i32::from(BUDDHIST_OFFSET),
+                Part::Month => month = number,
+                Part::Day => day = number,
+            }
+            rest = match self.between.get(index) {
+                Some(Some(byte)) => behind.strip_prefix(char::from(*byte))?,
+                Some(None) | None => behind,
+            };
+        }
+        NaiveDate::from_ymd_opt(year, month as u32, day as u32).filter(|_| rest.is_empty())
+    }
+
+    /// Whether the day stands before the month; `None` when the year comes first, which leaves no doubt.
+    pub fn is_day_first(&self) -> Option<bool> {
+        match self.parts {
+            [Part::Day, ..] => Some(true),
+            [Part::Month, ..] => Some(false),
+            [Part::Year | Part::ShortYear | Part::BuddhistYear, ..] => None,
+        }
     }
 }
 
@@ -131,7 +165,7 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
-    use super::{DateFormat, Day};
+    use super::{DateFormat, Day, NaiveDate};
 
     #[test]
     fn dates_are_written_as_the_format_says() {
@@ -147,6 +181,9 @@ mod tests {
             let parsed: DateFormat = format.parse().unwrap();
             assert_eq!(parsed.write(day).as_bytes(), date.as_bytes());
             assert_eq!(parsed.to_string(), format);
+            assert_eq!(parsed.read(date), NaiveDate::from_ymd_opt(2026, 1, 8), "{format}");
+            assert_eq!(parsed.read(&date[1..]), None);
+            assert_eq!(parsed.read(&format!("{date}0")), None);
         }
         assert_eq!(DateFormat::ISO.to_string(), "yyyy-mm-dd");
         let last = Day { year: 9999, ..day };

@@ -1,5 +1,6 @@
 //! Exported entries that were changed since, told as a summary: the list itself is for `batch-export corrections`.
 
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::message::{Message, Topic};
@@ -11,6 +12,10 @@ use crate::config::{Config, Webhook};
 /// Batches that a message names; the others are counted.
 const NAMED: usize = 10;
 
+/// The next step for a file that cannot be compared.
+const REPAIR: &str = "Operator: put the official file back where it was stored, or correct what is named; until then nobody sees which \
+                      of its entries were edited since.";
+
 /// A batch whose list is another one than people were told last.
 #[derive(Clone, Debug)]
 pub struct ChangedBatch {
@@ -20,8 +25,12 @@ pub struct ChangedBatch {
     pub number: i64,
     /// Exported entries that have to be corrected; 0 when none has to any more.
     pub entries: u64,
-    /// Checksum of its part of the list; `None` when that is empty.
+    /// Why it cannot be compared, for a person.
+    pub unchecked: Option<String>,
+    /// Checksum of its part of the list, or of the reason why there is none; `None` when the list is empty.
     pub list_sha256: Option<String>,
+    /// When people were told of it before.
+    pub told_at: Option<DateTime<Utc>>,
 }
 
 /// Tells people of these batches, in one message.
@@ -36,16 +45,23 @@ pub async fn tell_corrections(config: &Config, webhook: &Webhook, changed: &[Cha
 
 fn message(changed: &[ChangedBatch]) -> Message<'static> {
     let entries: u64 = changed.iter().map(|changed| changed.entries).sum();
-    let title = match entries {
-        0 => "No exported entry has to be corrected any more".to_owned(),
-        1 => "1 exported entry has to be corrected".to_owned(),
-        entries => format!("{entries} exported entries have to be corrected"),
+    let unchecked = changed.iter().filter(|changed| changed.unchecked.is_some()).count();
+    let not_checked = match unchecked {
+        1 => "1 exported file cannot be checked for corrections".to_owned(),
+        files => format!("{files} exported files cannot be checked for corrections"),
+    };
+    let title = match (entries, unchecked) {
+        (0, 0) => "No exported entry has to be corrected any more".to_owned(),
+        (0, _) => not_checked,
+        (_, 0) => to_correct(entries),
+        (_, _) => format!("{}; {not_checked}", to_correct(entries)),
     };
     let fact = |changed: &ChangedBatch| {
-        let entries = match changed.entries {
-            0 => "nothing to correct any more".to_owned(),
-            1 => "1 entry".to_owned(),
-            entries => format!("{entries} entries"),
+        let entries = match (&changed.unchecked, changed.entries) {
+            (Some(reason), _) => format!("cannot be checked: {reason}"),
+            (None, 0) => "nothing to correct any more".to_owned(),
+            (None, 1) => "1 entry".to_owned(),
+            (None, entries) => format!("{entries} entries"),
         };
         ("Batch", format!("{} (number {}): {entries}", changed.batch, changed.number))
     };
@@ -53,11 +69,16 @@ fn message(changed: &[ChangedBatch]) -> Message<'static> {
     if let Some(more) = changed.len().checked_sub(NAMED).filter(|more| *more > 0) {
         facts.push(("And", format!("{more} more batches")));
     }
-    let next = match (entries, changed) {
-        (0, _) => "Nothing to do.".to_owned(),
-        (_, [first, .., last]) => list_of(&format!("--from {} --to {}", first.batch.date(), last.batch.date())),
-        (_, [only]) => list_of(&format!("--date {}", only.batch.date())),
-        (_, []) => String::new(),
+    let dates = match changed {
+        [first, .., last] => format!("--from {} --to {}", first.batch.date(), last.batch.date()),
+        [only] => format!("--date {}", only.batch.date()),
+        [] => String::new(),
+    };
+    let next = match (entries, unchecked) {
+        (0, 0) => "Nothing to do.".to_owned(),
+        (0, _) => REPAIR.to_owned(),
+        (_, 0) => list_of(&dates),
+        (_, _) => format!("{} {REPAIR}", list_of(&dates)),
     };
     Message {
         topic: Topic::Corrections,
@@ -69,6 +90,13 @@ fn message(changed: &[ChangedBatch]) -> Message<'static> {
     }
 }
 
+fn to_correct(entries: u64) -> String {
+    match entries {
+        1 => "1 exported entry has to be corrected".to_owned(),
+        entries => format!("{entries} exported entries have to be corrected"),
+    }
+}
+
 fn list_of(dates: &str) -> String {
     format!(
         "They were edited, cancelled or deleted after their export. Operator: `batch-export corrections {dates} --output csv` lists the \
@@ -76,11 +104,13 @@ fn list_of(dates: &str) -> String {
     )
 }
 
-/// The same whenever the same lists are told.
+/// The same whenever the same message is sent again; another one when a list comes back that was told before the last one.
 fn digest(changed: &[ChangedBatch]) -> String {
     let mut digest = Sha256::new();
     for changed in changed {
-        digest.update(format!("{} {}\n", changed.batch, changed.list_sha256.as_deref().unwrap_or_default()));
+        let since = changed.told_at.map_or(0, |at| at.timestamp_millis());
+        let list = changed.list_sha256.as_deref().unwrap_or_default();
+        digest.update(format!("{} {list} {since}\n", changed.batch));
     }
     hex::encode(digest.finalize())
 }

@@ -256,6 +256,15 @@ impl Store {
         self.overview(doc! {}, limit).await
     }
 
+    /// How many batches are older than this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn older_batches(&self, than: BatchId) -> Result<u64, StoreError> {
+        let filter = doc! { "$and": [{ "_id": { "$lt": than } }, { "_id": ids_of_batches() }] };
+        self.bounded(self.batches.count_documents(filter).into_future()).await
+    }
+
     /// The earliest batch; `None` before the first one.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
 use crate::batch::{
-    Attempt, Batch, BatchId, Ending, Event, ExportSettings, FileFacts, Holder, Span, State, Untold, Voided,
+    Attempt, Batch, BatchId, CorrectionsTold, Ending, Event, ExportSettings, FileFacts, Holder, Span, State, Untold,
+    Voided,
 };
 use crate::failure::Stage;
 use crate::id::Id;
@@ -43,7 +44,10 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
         untold: document.get_document("untold").ok().and_then(untold),
-        corrections_told: document.get_document("correctionsTold").ok().and_then(|told| text(told, "sha256")),
+        corrections_told: document
+            .get_document("correctionsTold")
+            .ok()
+            .map(|told| CorrectionsTold { sha256: text(told, "sha256"), at: date(told, "at") }),
         marked: int(document, "marked").unwrap_or(0),
         changed_after_commit: ids(document, "changedAfterCommit"),
         created_at: date(document, "createdAt"),

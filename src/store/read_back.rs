@@ -99,6 +99,30 @@ impl Snapshot {
         self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
     }
 
+    /// The batches with a file of this checksum, official or voided, newest first.
+    ///
+    /// # Errors
+    /// When the database fails, or a document makes no sense.
+    pub async fn batches_of_file(&mut self, sha256: &str) -> Result<Vec<Batch>, StoreError> {
+        self.batches_with(doc! { "$or": [{ "file.sha256": sha256 }, { "voided.sha256": sha256 }] }).await
+    }
+
+    /// The batches with a file of this name, newest first.
+    ///
+    /// # Errors
+    /// When the database fails, or a document makes no sense.
+    pub async fn batches_of_name(&mut self, name: &str) -> Result<Vec<Batch>, StoreError> {
+        self.batches_with(doc! { "file.name": name }).await
+    }
+
+    async fn batches_with(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
+        let collection = self.store.ledger_at_snapshot.clone();
+        let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
+        let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
+        batches.sort_by_key(|batch| std::cmp::Reverse(batch.id));
+        Ok(batches)
+    }
+
     /// The rows that a batch exported, found by when they were due, which the index of the application serves, whatever
     /// happened to the rest of the queue. Only when some are missing there, rows are looked for that are not completed
     /// any more.

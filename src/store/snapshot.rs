@@ -174,6 +174,17 @@ impl Snapshot {
         self.store.exported(&mut session, entries).await
     }
 
+    /// For each of these entries that a batch exported, the batch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
+        let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let found = self.store.exported(&mut session, &ids).await?;
+        Ok(found.into_values().filter_map(|exported| exported.batch).collect())
+    }
+
     /// Those of these entries of a file that are not written down under its number; `None` where nothing is written down yet.
     ///
     /// # Errors

@@ -61,10 +61,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
-        let change = match sha256 {
-            Some(sha256) => doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } },
-            None => doc! { "$unset": "correctionsTold" },
-        };
+        let change = doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } };
         self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change]).into_future()).await?;
         Ok(())
     }

@@ -5,11 +5,12 @@
 //! compared with the record. Risk: a path that leads to a named pipe, whose opening waits for ever; so
 //! only regular files are opened. Both files are read off the runtime's threads.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,11 +21,17 @@ use crate::csv::{Change, Difference, SheetOptions, differences};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::open_regular;
+use crate::id::Id;
 use crate::spool::{Digesting, Digests, Spool};
 use crate::store::Snapshot;
 
 /// Differences that are shown; all are counted.
 const SHOWN: usize = 1000;
+
+/// How much of the beginning of a copy is searched for ids.
+const HEAD_BYTES: u64 = 64 * 1024;
+/// Ids that are looked up to find the batch of a copy.
+const IDS_MAX: usize = 200;
 
 /// What a copy turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -66,13 +73,13 @@ pub struct Copy {
 }
 
 impl Verification<'_> {
-    /// Compares a copy with the official file of these batches that it belongs to by its checksum, else of the latest one.
+    /// Compares a copy with the official file of this batch, else of the one that it tells by its checksum, its entries or its name.
     ///
     /// # Errors
     /// When the copy, the database, the destination or the spool folder fails.
-    pub async fn check_copy(&self, path: &str, batches: &[BatchId]) -> Result<(Findings, Copy), Failure> {
+    pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy), Failure> {
         let name = PathBuf::from(path);
-        let (opened, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {
+        let (opened, head, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {
             Failure::configuration(format!("--file {path:?} cannot be read: {error}"))
                 .next("give --file the path of a regular file that you may read")
         })?;
@@ -88,9 +95,19 @@ impl Verification<'_> {
             changed: 0,
             voided: None,
         };
-        let Some(batch) = self.batch_of(batches, &copy.sha256).await? else {
-            let id = batches.last().map(BatchId::to_string).unwrap_or_default();
-            findings.add(id, Kind::MissingBatch, "there is no batch to compare the file with");
+        let found = match batch {
+            Some(id) => Snapshot::open(self.store).await?.batch(id).await?,
+            None => self.batch_of(path, &head, &copy.sha256).await?,
+        };
+        let Some(batch) = found else {
+            let message = match batch {
+                Some(_) => "there is no batch to compare the file with",
+                None => {
+                    "neither its checksum nor its entries nor its name tell of which batch it is a copy: give --date"
+                }
+            };
+            let id = batch.map(|batch| batch.to_string()).unwrap_or_default();
+            findings.add(id, Kind::MissingBatch, message);
             return Ok((findings, copy));
         };
         findings.checked.push(checked(&batch));
@@ -113,20 +130,29 @@ impl Verification<'_> {
         Ok((findings, copy))
     }
 
-    /// The batch that a file of this checksum belongs to, else the latest one that has a file.
-    async fn batch_of(&self, batches: &[BatchId], sha256: &str) -> Result<Option<Batch>, Failure> {
+    /// The batch that a file belongs to: by its checksum, by the entries that its beginning names, by its name. `None` when nothing tells.
+    async fn batch_of(&self, path: &str, head: &[u8], sha256: &str) -> Result<Option<Batch>, Failure> {
         let mut snapshot = Snapshot::open(self.store).await?;
-        let mut best: Option<Batch> = None;
-        for &id in batches {
-            let Some(batch) = snapshot.batch(id).await? else { continue };
-            if official_sha256(&batch) == Some(sha256) || voided(&batch, sha256).is_some() {
-                return Ok(Some(batch));
-            }
-            if batch.state.is_committed() || best.is_none() {
-                best = Some(batch);
-            }
+        let same = snapshot.batches_of_file(sha256).await?;
+        let official = same.iter().find(|batch| official_sha256(batch) == Some(sha256));
+        if let Some(batch) = official.or(same.first()) {
+            return Ok(Some(batch.clone()));
         }
-        Ok(best)
+        let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
+        for exported in snapshot.exported_in(&ids_in(head)).await? {
+            *named.entry(exported).or_default() += 1;
+        }
+        if let Some((id, _)) = named.into_iter().max_by_key(|(_, count)| *count) {
+            return Ok(snapshot.batch(id).await?);
+        }
+        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let [batch] = &snapshot.batches_of_name(&name).await?[..] {
+            return Ok(Some(batch.clone()));
+        }
+        match date_in(&name) {
+            Some(date) => Ok(snapshot.batch(BatchId::new(date)).await?),
+            None => Ok(None),
+        }
     }
 
     async fn compare_copy(
@@ -138,9 +164,11 @@ impl Verification<'_> {
     ) -> Result<(), Failure> {
         let options: SheetOptions = self.options(batch)?;
         let official = official.open().map_err(|error| self.spool_failed(&error))?;
+        let scratch = self.spool()?.into_spool().map_err(|error| self.spool_failed(&error))?;
+        let lines = scratch.open().map_err(|error| self.spool_failed(&error))?;
         let compared = blocking(move || {
             let (mut shown, mut differing, mut changed) = (Vec::new(), 0, 0);
-            let otherwise = differences(official, opened, &options, |difference| {
+            let otherwise = differences(official, opened, lines, &options, |difference| {
                 differing += 1;
                 changed += u64::from(!difference.same_value);
                 if shown.len() < SHOWN {
@@ -165,8 +193,8 @@ impl Verification<'_> {
 impl Copy {
     fn problem(&self, batch: &Batch) -> Option<super::Problem> {
         let anew = match &self.rewritten[..] {
-            [] => "it was saved anew, as a spreadsheet does".to_owned(),
-            clauses => format!("it was saved anew, as a spreadsheet does: {}", clauses.join("; ")),
+            [] => "a spreadsheet has saved it again".to_owned(),
+            clauses => format!("a spreadsheet has saved it again: {}", clauses.join("; ")),
         };
         let (kind, message) = match self.verdict {
             CopyVerdict::Same | CopyVerdict::Voided | CopyVerdict::Unknown => return None,
@@ -179,7 +207,7 @@ impl Copy {
             }
             CopyVerdict::Different => {
                 let anew = if self.rewritten.is_empty() { String::new() } else { format!("; {anew}") };
-                (Kind::DifferentCopy, format!("it differs from the official file: {}{anew}", self.counted()))
+                (Kind::DifferentCopy, format!("{}{anew}", self.counted()))
             }
         };
         Some(super::Problem { batch: batch.id.to_string(), kind, message })
@@ -188,21 +216,26 @@ impl Copy {
     /// The differences by their kinds, as far as they are shown.
     fn counted(&self) -> String {
         type Belongs = fn(&Difference) -> bool;
-        let kinds: [(&str, Belongs); 8] = [
-            ("lost leading zeros", |d| d.change == Change::LeadingZeros),
-            ("lost digits", |d| d.change == Change::Digits),
-            ("other amounts", |d| d.change == Change::Amount && !d.same_value),
-            ("other dates", |d| d.change == Change::Date && !d.same_value),
-            ("other text", |d| d.change == Change::Text),
-            ("missing lines", |d| d.change == Change::MissingLine),
-            ("added lines", |d| d.change == Change::AddedLine),
-            ("amounts or dates that are only written otherwise", |d| d.same_value),
+        let kinds: [(&str, &str, Belongs); 8] = [
+            ("1 code lost leading zeros", "codes lost leading zeros", |d| d.change == Change::LeadingZeros),
+            ("1 number lost digits", "numbers lost digits", |d| d.change == Change::Digits),
+            ("1 amount differs", "amounts differ", |d| d.change == Change::Amount && !d.same_value),
+            ("1 date differs", "dates differ", |d| d.change == Change::Date && !d.same_value),
+            ("1 text differs", "texts differ", |d| d.change == Change::Text),
+            ("1 line is missing", "lines are missing", |d| d.change == Change::MissingLine),
+            ("1 line was added", "lines were added", |d| d.change == Change::AddedLine),
+            ("1 amount or date is only written otherwise", "amounts or dates are only written otherwise", |d| {
+                d.same_value
+            }),
         ];
-        let counted = kinds.map(|(name, is)| (name, self.differences.iter().filter(|d| is(d)).count()));
+        let counted = kinds.map(|(one, many, is)| (one, many, self.differences.iter().filter(|d| is(d)).count()));
         let known: Vec<String> = counted
             .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| format!("{name} {count}"))
+            .filter_map(|(one, many, count)| match count {
+                0 => None,
+                1 => Some(one.to_owned()),
+                count => Some(format!("{count} {many}")),
+            })
             .collect();
         let first = if self.differing > self.differences.len() as u64 {
             format!(" (of the first {SHOWN} of {} differences)", self.differing)
@@ -244,12 +277,32 @@ fn open(path: &Path) -> io::Result<File> {
     open_regular(&path.canonicalize()?)
 }
 
-/// The file, at its beginning, and its digests.
-fn digest(mut file: File) -> io::Result<(File, Digests)> {
+/// The file, at its beginning, what it begins with, and its digests.
+fn digest(mut file: File) -> io::Result<(File, Vec<u8>, Digests)> {
+    let mut head = Vec::new();
+    file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
+    file.rewind()?;
     let mut sink = Digesting::new(io::sink());
     io::copy(&mut file, &mut sink)?;
-    io::Seek::rewind(&mut file)?;
-    Ok((file, sink.finish().1))
+    file.rewind()?;
+    Ok((file, head, sink.finish().1))
+}
+
+/// What looks like ids of entries, in whatever encoding: the zeros of UTF-16 are left out.
+fn ids_in(head: &[u8]) -> Vec<Id> {
+    let text: Vec<u8> = head.iter().copied().filter(|byte| *byte != 0).collect();
+    let words = text.split(|byte| !byte.is_ascii_alphanumeric());
+    words.filter_map(|word| Id::from_hex(str::from_utf8(word).ok()?)).take(IDS_MAX).collect()
+}
+
+/// The first date in a name, `2026-01-18` or `20260118`.
+fn date_in(name: &str) -> Option<NaiveDate> {
+    let at = |from: usize| {
+        let iso = name.get(from..from + 10).and_then(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok());
+        let figures = name.get(from..from + 8).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        iso.or_else(|| NaiveDate::parse_from_str(figures?, "%Y%m%d").ok())
+    };
+    (0..name.len()).find_map(at)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -14,10 +14,11 @@ use sha2::{Digest, Sha256};
 
 use super::compare::{CellChange, Change, What};
 use super::{Findings, Kind, Problem, Unclear, Verification, stored_options};
-use crate::batch::{Batch, BatchId, FileFacts, State};
+use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
 use crate::id::Id;
+use crate::schema::name_of;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::Snapshot;
 
@@ -73,12 +74,12 @@ pub struct Compared {
     pub corrections: Option<u64>,
     /// Whose layout was taken: `stored` with the batch, or that of `today`, because it was exported by an earlier version.
     pub settings: &'static str,
-    /// Checksum of the batch's part of the list; `None` when that is empty.
+    /// Checksum of the batch's part of the list, or of the reason why there is none; `None` when the list is empty.
     #[serde(skip)]
     pub list_sha256: Option<String>,
-    /// The checksum of what people were told last.
+    /// What people were told last.
     #[serde(skip)]
-    pub told_sha256: Option<String>,
+    pub told: Option<CorrectionsTold>,
 }
 
 /// What was looked at, and what is to be corrected.
@@ -157,7 +158,7 @@ impl Verification<'_> {
                 corrections: Some(0),
                 settings: if batch.settings.is_some() { "stored" } else { "today" },
                 list_sha256: None,
-                told_sha256: batch.corrections_told.clone(),
+                told: batch.corrections_told.clone(),
             };
             if let Some(file) = file {
                 match self.correct(&mut snapshot, &batch, &file, &mut draft).await? {
@@ -166,8 +167,10 @@ impl Verification<'_> {
                         (compared.corrections, compared.list_sha256) = (Some(entries), sha256);
                     }
                     Err((kind, message)) => {
-                        findings.add(id, kind, message);
+                        let reason = format!("{}: {message}", name_of(kind));
+                        compared.list_sha256 = Some(hex::encode(Sha256::digest(reason)));
                         compared.corrections = None;
+                        findings.add(id, kind, message);
                     }
                 }
             }

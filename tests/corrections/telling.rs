@@ -4,7 +4,7 @@ use mongodb::bson::doc;
 
 use super::{change, exported};
 use crate::support::command::{BatchExport, Finished};
-use crate::support::day::Day;
+use crate::support::day::{Day, FILE};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::seed_day;
 
@@ -13,11 +13,16 @@ fn tell(day: &Day, people: &Receiver) -> Finished {
     command.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook/s3cret-token-of-the-webhook")).run()
 }
 
+fn tell_as(day: &Day, people: &Receiver, output: &str) -> Finished {
+    let command = day.command("corrections").args(&["--tell", "--output", output]);
+    command.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook")).run()
+}
+
 fn noted(day: &Day) -> Option<String> {
     let batch = day.batch();
     let told = batch.get_document("correctionsTold").ok()?;
     assert!(told.get_datetime("at").is_ok(), "{told}");
-    Some(told.get_str("sha256").expect("a checksum").to_owned())
+    told.get_str("sha256").ok().map(str::to_owned)
 }
 
 #[test]
@@ -63,6 +68,11 @@ fn what_is_set_right_is_told_and_forgotten() {
     assert_eq!(told[1]["title"], "No exported entry has to be corrected any more");
     tell(&day, &people).expect_code(0);
     assert_eq!(people.messages().len(), 2);
+    // The same edit again is another event: a receiver that drops repetitions must not drop it.
+    change(&day, &seeded, 2, doc! { "status": "draft" });
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    let told = people.messages();
+    assert_eq!((&told[2]["title"], told[2]["id"] == told[0]["id"]), (&told[0]["title"], false), "{told:?}");
 }
 
 #[test]
@@ -80,15 +90,45 @@ fn only_what_was_received_counts_as_told() {
 }
 
 #[test]
-fn nothing_is_told_of_a_batch_that_could_not_be_compared() {
+fn a_batch_that_cannot_be_compared_is_told_once_with_the_reason() {
     let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
     let seeded = exported(&day);
     change(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    let (path, archive) = (day.directory().join(FILE), day.directory().join("archive.csv"));
+    std::fs::copy(&path, &archive).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "altered").unwrap();
+    let text = |code| tell_as(&day, &people, "text").expect_code(code).stdout;
+    assert!(text(34).contains("people were notified"));
+    let told = people.messages();
+    assert_eq!((told.len(), &told[0]["title"]), (1, &"1 exported file cannot be checked for corrections".into()));
+    assert!(told[0]["facts"].to_string().contains("batch_2026-01-18 (number 1): cannot be checked: "), "{told:?}");
+    assert!(told[0]["facts"].to_string().contains("is not the committed file"), "{told:?}");
+    // The same reason is known by then; another one is not.
+    assert!(text(34).contains("no message: nothing has changed since the last one"));
+    assert_eq!(people.messages().len(), 1);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(&archive).unwrap();
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    assert_eq!(people.messages().len(), 2);
+    assert!(people.messages()[1]["facts"].to_string().contains("is not at the destination"));
+}
+
+#[test]
+fn when_the_file_is_back_its_corrections_are_told() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    let seeded = exported(&day);
+    let (path, content) = (day.directory().join(FILE), std::fs::read(day.directory().join(FILE)).unwrap());
+    change(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    std::fs::remove_file(&path).unwrap();
     tell(&day, &people).expect_code(34);
-    let known = noted(&day);
-    std::fs::remove_file(day.directory().join(crate::support::day::FILE)).unwrap();
-    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "unchanged");
-    assert_eq!((people.messages().len(), noted(&day)), (1, known));
+    std::fs::write(&path, content).unwrap();
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    assert_eq!(people.messages()[1]["title"], "1 exported entry has to be corrected");
+    // A day without a batch has nothing that could be told, and that is not called known.
+    let absent = day.command("corrections").args(&["--tell", "--date", "2026-01-02"]);
+    let absent = absent.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook")).run().expect_code(34);
+    assert_eq!((&absent.json()["told"], people.messages().len()), (&"nothing".into(), 2));
 }
 
 #[test]

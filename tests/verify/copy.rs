@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{everything, exported, text};
+use super::{everything, text};
 use crate::support::command::{Finished, told};
 use crate::support::day::{BATCH, BATCHES, Day, FILE};
 use crate::support::seed::{DATE, Entry, seed, seed_day};
@@ -111,7 +111,7 @@ fn a_changed_removed_or_added_line_is_told_by_its_line_and_column() {
     assert_eq!(differences(&finished), [said(7, "-", "added_line", "-", "1 | 2 | 3 | 4 | 5 | 6")]);
 
     let plain = desk.verify_at(&desk.path("copy.csv").display().to_string());
-    assert!(plain.json()["problems"][0]["message"].as_str().is_some_and(|said| said.contains("added lines 1")));
+    assert!(plain.json()["problems"][0]["message"].as_str().is_some_and(|said| said == "1 line was added"));
     let shown = desk.day.command("verify").args(&["--date", DATE, "--output", "text", "--file"]);
     let shown = shown.arg(&desk.path("copy.csv").display().to_string()).run().expect_code(34).stdout;
     assert!(shown.contains("line 7 of the copy: official nothing, copy \"1 | 2"), "{shown}");
@@ -144,7 +144,10 @@ fn a_file_that_a_spreadsheet_saved_is_told_with_the_values_that_it_changed() {
     assert!(found.iter().all(|one| ["leading_zeros", "date", "amount"].contains(&&*one.2)), "{found:#?}");
     assert_eq!(result["file"]["changed"], 5, "dates and amounts mean the same");
     let message = result["problems"][0]["message"].to_string();
-    assert!(message.contains("lost leading zeros 5") && message.contains("saved anew"), "{message}");
+    assert!(
+        message.contains("5 codes lost leading zeros") && message.contains("a spreadsheet has saved it again"),
+        "{message}"
+    );
 }
 
 /// A line of the journal with semicolons where the columns end: the description is the last column, and keeps its commas.
@@ -238,13 +241,112 @@ fn without_an_official_file_nothing_is_compared() {
 }
 
 #[test]
-fn without_a_date_the_file_tells_its_batch_by_its_checksum() {
-    let day = Day::in_directory();
-    exported(&day);
-    seed_day(&day.db, "2026-01-19", 2);
-    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
-    let path = day.directory().join(FILE).display().to_string();
-    let finished = day.command("verify").args(&["--file", &path]).run().expect_code(0);
-    assert_eq!(finished.json()["checked"][0]["batch"], BATCH);
-    assert_eq!(finished.json()["checked"].as_array().map(Vec::len), Some(1));
+fn a_swapped_day_and_month_is_another_date() {
+    let entry = Entry::numbered(DATE, 0).set("date", DateTime::parse_rfc3339_str("2026-02-03T03:00:00Z").unwrap());
+    let desk = Desk::with(&[entry], &["--format", "express", "--contra-account", "1101-00"]);
+    let official = String::from_utf8_lossy(&desk.official).into_owned();
+    assert!(official.contains("03/02/2026"), "{official}");
+    let saved = |date: &str| {
+        let text = desk.official.split(|byte| *byte == b'\n').map(|line| {
+            let at = line.windows(10).position(|cell| cell == b"03/02/2026");
+            at.map_or(line.to_vec(), |at| [&line[..at], date.as_bytes(), &line[at + 10..]].concat())
+        });
+        verdict(&desk.verify(text.collect::<Vec<_>>().join(&b'\n')).expect_code(34)).0
+    };
+    for same in ["2026-02-03", "3/2/2026", "03-Feb-26"] {
+        assert_eq!(saved(same), "rewritten", "{same}");
+    }
+    for other in ["2026-03-02", "02-Mar-26", "02/03/2026"] {
+        assert_eq!(saved(other), "different", "{other}");
+    }
+}
+
+/// What `verify` says of a copy without being told its date.
+fn of_any_day(desk: &Desk, name: &str, bytes: &[u8], words: &[&str]) -> Value {
+    std::fs::write(desk.path(name), bytes).expect("a copy");
+    let path = desk.path(name).display().to_string();
+    desk.day.command("verify").args(words).args(&["--file", &path]).run().json()
+}
+
+#[test]
+fn without_a_date_the_file_tells_its_batch_by_its_checksum_its_entries_or_its_name() {
+    for format in ["journal", "express"] {
+        let settings = ["--format", format, "--contra-account", "1101-00"];
+        let desk = Desk::with(&(0..3).map(|number| Entry::numbered(DATE, number)).collect::<Vec<_>>(), &settings);
+        for date in ["2026-01-19", "2026-01-20"] {
+            seed_day(&desk.day.db, date, 2);
+            let run = desk.day.command("run").args(&settings).date(date).now(&format!("{date}T18:00:05+07:00"));
+            run.run().expect_code(0);
+        }
+        let edited = [&desk.official[..], b"one more"].concat();
+        let last = ["--last", "1"];
+        let same = of_any_day(&desk, "import.csv", &desk.official, &last);
+        assert_eq!((&same["file"]["verdict"], &same["checked"][0]["batch"]), (&"same".into(), &BATCH.into()), "{same}");
+        for name in ["batch_2026-01-18 (1).csv", "เงินเดือน 20260118.csv", FILE] {
+            let found = of_any_day(&desk, name, &edited, &last);
+            assert_eq!((&found["file"]["differing"], &found["checked"][0]["batch"]), (&1.into(), &BATCH.into()));
+        }
+        let found = of_any_day(&desk, "import.csv", &edited, &[]);
+        if format == "journal" {
+            assert_eq!((&found["file"]["differing"], &found["checked"][0]["batch"]), (&1.into(), &BATCH.into()));
+        } else {
+            assert_eq!((&found["file"]["verdict"], &found["exit_code"]), (&"unknown".into(), &34.into()));
+            assert!(text(&found["problems"][0]["message"]).contains("give --date"), "{found}");
+        }
+    }
+}
+
+/// The lines of a file, its header apart.
+fn lines_of(bytes: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+    (lines.next().expect("a header"), lines.collect())
+}
+
+#[test]
+fn many_missing_lines_and_a_sorted_copy_are_no_other_differences() {
+    let entries =
+        |number: u32| Entry::numbered(DATE, number).set("description", format!("number {}", number * 37 % 200));
+    let entries: Vec<Entry> = (0..200).map(entries).collect();
+    for format in ["journal", "express"] {
+        let desk = Desk::with(&entries, &["--format", format, "--contra-account", "1101-00"]);
+        let (header, lines) = lines_of(&desk.official);
+        let joined = |lines: &[Vec<u8>]| [header.clone(), lines.concat()].concat();
+        let without = [&lines[..20], &lines[120..]].concat();
+        let found = differences(&desk.verify(joined(&without)).expect_code(34));
+        assert!(found.len() == 100 && found.iter().all(|one| one.2 == "missing_line"), "{format}: {}", found.len());
+        assert_eq!((found[0].0, found[99].0), (22, 121));
+
+        let mut sorted = lines.clone();
+        sorted.sort_by_key(|line| line.iter().rev().copied().collect::<Vec<_>>());
+        assert!(sorted != lines);
+        let finished = desk.verify(joined(&sorted)).expect_code(34);
+        assert_eq!((verdict(&finished).0, differences(&finished)), ("rewritten".to_owned(), Vec::new()), "{format}");
+        assert!(finished.json()["file"]["rewritten"].to_string().contains("in another order"), "{}", finished.stdout);
+
+        // Sorted, one line removed, one changed.
+        sorted.remove(7);
+        let changed = String::from_utf8_lossy(&sorted[50]).replace("number ", "NUMBER ");
+        sorted[50] = changed.into_bytes();
+        let found = differences(&desk.verify(joined(&sorted)).expect_code(34));
+        let kinds: Vec<_> = found.iter().map(|one| (&*one.1, &*one.2)).collect();
+        assert!(
+            kinds.contains(&("-", "missing_line")) && kinds.contains(&("Description", "text")),
+            "{format}: {found:?}"
+        );
+        assert!(found.len() <= 4, "{format}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_no_csv_file_is_said_and_not_read_into_memory() {
+    let desk = Desk::journal();
+    let says = |bytes: &[u8]| {
+        let finished = desk.verify(bytes).expect_code(30);
+        (told(&finished.json()["error"]), finished.peak_memory_kib)
+    };
+    assert!(says(b"PK\x03\x04\x14\0\x06\0").0.contains("it is a workbook: save its sheet as CSV"));
+    let unclosed = [&desk.official[..], b"\"", &b"a,b\r\n".repeat(16 << 20)].concat();
+    let (message, memory) = says(&unclosed);
+    assert!(message.contains("is a quotation mark not closed?"), "{message}");
+    assert!(memory < 40 * 1024, "peak memory {memory} KiB");
 }
