@@ -229,7 +229,8 @@ fn a_lost_ledger_stops_the_next_run_and_init_rebuilds_it_from_the_log() {
     seed_day(&day.db, NEXT_DATE, 2);
     let refused = next_run(&day).run().expect_code(30).json();
     assert!(told(&refused["error"]).contains("init --adopt"), "{refused}");
-    day.command("init").arg("--adopt").run().expect_code(0);
+    let made = day.command("init").arg("--adopt").run().expect_code(0).json();
+    assert_eq!(made["ledger_rebuilt"], true, "{made}");
     let rebuilt = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
     assert_eq!((rebuilt.get("number"), rebuilt.get("lastSha256")), (ledger.get("number"), ledger.get("lastSha256")));
     assert_eq!(next_run(&day).arg("--now").run().expect_code(0).json()["number"], 2);
@@ -247,7 +248,7 @@ fn a_lost_batch_document_stops_its_date_and_init_rebuilds_it_from_the_log() {
     assert!(told(&refused["error"]).contains("as number 1"), "{refused}");
     assert!(told(&refused["error"]).contains("init --adopt"), "{refused}");
     let made = day.command("init").arg("--adopt").run().expect_code(0).json();
-    assert_eq!(made["adopted"], serde_json::json!([BATCH]));
+    assert_eq!((&made["adopted"], &made["ledger_rebuilt"]), (&serde_json::json!([BATCH]), &false.into()), "{made}");
     let rebuilt = day.batch();
     for field in ["state", "number", "marked"] {
         assert_eq!(rebuilt.get(field), before.get(field), "{field}");

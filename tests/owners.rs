@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::command::{BatchExport, Finished};
 use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG, LiveFile, hex};
 use crate::support::db::TestDb;
-use crate::support::fake_drive::{Answer, Fault, On, Operation, Point};
+use crate::support::fake_drive::{Answer, Fault, On, Operation, Planted, Point};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
 
 mod places;
@@ -20,6 +20,8 @@ mod seal;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The day after.
 const NEXT: &str = "2026-01-19";
+/// The day after that.
+const LATER: &str = "2026-01-20";
 const NEXT_EVENING: &str = "2026-01-19T18:00:05+07:00";
 const COLLECTIONS: [&str; 6] = [QUEUE, ENTRIES, BATCHES, LOG, "exportbatchrows", "exportbatchentries"];
 
@@ -205,8 +207,53 @@ fn a_file_of_another_number_is_not_adopted() {
         backup.restore(&day.db);
         seed_day(&day.db, NEXT, 4);
         let ended = next_evening(&day).run().expect_code(31);
-        assert_refused(&ended, &ended.json(), &["committed as number 3"]);
+        assert_refused(&ended, &ended.json(), &["committed as number", "does not know"]);
         assert_eq!(day.live_files(), files);
+    }
+}
+
+/// The files of the lost state have other names than this export wants, and its next number.
+#[test]
+fn a_restored_database_that_begins_with_a_later_date_exports_nothing_twice() {
+    for day in days() {
+        let files = restored_after_the_second_day(&day);
+        seed_day(&day.db, LATER, 2);
+        let run = || day.command("run").date(LATER).now("2026-01-20T18:00:05+07:00");
+        let ended = run().run().expect_code(31);
+        assert_refused(
+            &ended,
+            &ended.json(),
+            &["batch_2026-01-19.csv", "committed as number 2", "restored from a backup"],
+        );
+        assert_eq!(day.live_files(), files);
+        // The way out: in order.
+        next_evening(&day).run().expect_code(0);
+        run().args(&["--now"]).run().expect_code(0);
+        assert_eq!(day.live_files().len(), 3);
+        day.command("verify").now("2026-01-20T19:00:00+07:00").run().expect_code(0);
+    }
+}
+
+/// Whoever exports a database that was restored meets the file that was committed; when the commit cannot be made, that file stays.
+#[test]
+fn a_committed_file_is_not_given_up_when_all_retries_are_used() {
+    for day in days() {
+        let files = restored_after_the_second_day(&day);
+        let data = doc! { "failCommands": ["insert"], "errorCode": 8000 };
+        let point = day.db.fail_point("alwaysOn", data);
+        for _ in 0..4 {
+            next_evening(&day).args(&["--now"]).run();
+        }
+        drop(point);
+        let batch = stored(&day.db, "batch_2026-01-19");
+        assert_eq!(batch.get_str("state").unwrap(), "exhausted");
+        assert!(batch.get_array("voided").is_ok_and(Vec::is_empty), "{batch}");
+        assert_eq!(day.live_files(), files);
+        day.command("unlock").date(NEXT).run().expect_code(0);
+        let again = next_evening(&day).args(&["--now"]).run().expect_code(0).json();
+        assert_eq!((&again["adopted"], &again["number"]), (&true.into(), &2.into()), "{again}");
+        assert_eq!(day.live_files(), files);
+        day.command("verify").date(NEXT).run().expect_code(0);
     }
 }
 
@@ -332,7 +379,8 @@ fn ids_from_the_database_are_never_followed() {
     let outside = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let victim = outside.path().join("batch_2026-01-18.csv");
     let beside = day.directory().join("payroll.csv");
-    for path in [&victim, &beside] {
+    let dated = day.directory().join("bank statement 2026-01-18.pdf");
+    for path in [&victim, &beside, &dated] {
         std::fs::write(path, "precious").unwrap();
     }
     let absolute = victim.display().to_string();
@@ -345,6 +393,7 @@ fn ids_from_the_database_are_never_followed() {
         (format!("{up}#x"), None),
         (format!("{nul}#x"), None),
         ("payroll.csv#x".to_owned(), None),
+        ("bank statement 2026-01-18.pdf#x".to_owned(), None),
         ("..#x".to_owned(), None),
         ("batch_2026-01-18.csv#x".to_owned(), Some(&elsewhere)),
     ];
@@ -353,9 +402,24 @@ fn ids_from_the_database_are_never_followed() {
         .map(|(id, at)| doc! { "id": id, "destination": at, "sha256": sha256(b"precious"), "reason": "evil", "trashed": false })
         .collect();
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided": voided } });
-    day.retry().run().expect_code(0);
-    for path in [&victim, &beside] {
+    let ended = day.retry().run().expect_code(0);
+    assert!(!ended.stderr.contains("by hand"), "{}", ended.report());
+    for path in [&victim, &beside, &dated] {
         assert_eq!(std::fs::read(path).unwrap(), b"precious", "{path:?}");
+    }
+    // Nor does the seal go to such a file.
+    for (id, at) in [("payroll.csv#x", None), ("batch_2026-01-18.csv#x", Some(&elsewhere))] {
+        let mut set = doc! { "file.id": id, "file.sha256": sha256(b"precious"), "file.sealed": false, "voided": [] };
+        if let Some(at) = at {
+            set.insert("file.destination", at);
+        }
+        let before = day.batch().get_document("file").unwrap().clone();
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": set });
+        day.retry().run().expect_code(0);
+        for path in [&victim, &beside] {
+            assert!(!std::fs::metadata(path).unwrap().permissions().readonly(), "{path:?}");
+        }
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file": before } });
     }
     // The committed file is sealed, and stays even when its checksum is said to be void.
     let official = std::fs::read(day.directory().join(FILE)).unwrap();
@@ -364,6 +428,40 @@ fn ids_from_the_database_are_never_followed() {
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, changes);
     day.retry().run().expect_code(0);
     assert_eq!(std::fs::read(day.directory().join(FILE)).unwrap(), official);
+}
+
+#[test]
+fn a_file_of_a_person_on_drive_is_neither_trashed_nor_sealed() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let drive = day.drive();
+    let id = drive.issue_id();
+    drive.put_file(Planted { ours: false, ..drive.planted(&id, "bank 2026-01-18.pdf", b"precious") });
+    let stored = || drive.files().into_iter().find(|file| file.id == id).expect("the file");
+    let before = stored();
+    let (sha256, destination) = (sha256(b"precious"), format!("gdrive://{}", drive.folder()));
+    let voided = doc! { "id": &id, "destination": destination, "sha256": &sha256, "reason": "evil", "trashed": false };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided": [voided] } });
+    day.retry().run().expect_code(0);
+    assert_eq!(stored(), before);
+    let set = doc! { "file.id": &id, "file.sha256": sha256, "file.sealed": false, "voided": [] };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": set });
+    day.retry().run().expect_code(0);
+    assert_eq!(stored(), before);
+}
+
+/// Ledger, log and batch documents are lost; what was exported is still known.
+#[test]
+fn numbers_do_not_begin_again_while_exported_entries_are_known() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.delete_many(BATCHES, doc! {});
+    day.db.delete_many(LOG, doc! {});
+    seed_day(&day.db, NEXT, 2);
+    let ended = next_evening(&day).run().expect_code(30);
+    assert!(ended.json()["error"]["message"].as_str().unwrap().contains("begin at 1 again"), "{}", ended.report());
 }
 
 #[test]

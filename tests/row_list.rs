@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 use rustix::process::Signal;
 
 use crate::support::command::{BatchExport, told};
-use crate::support::day::{Day, EXPORTED};
+use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
 use crate::support::seed::{DATE, QUEUE, seed_day};
@@ -112,6 +112,13 @@ fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_o
         let refused = command.args(&["--format", "express"]).run().expect_code(30);
         let result = refused.json();
         let error = if result["error"].is_null() { &result["batches"][0]["error"] } else { &result["error"] };
-        assert!(told(error).contains("restore exportbatchrows"), "{result}");
+        assert!(told(error).contains("`marking` to null in the ledger"), "{result}");
     }
+    // The person does what it says.
+    let marked = doc! { "$set": { "status": "completed", "metadata.batchId": BATCH } };
+    day.db.update_many(QUEUE, doc! { "status": "queued" }, marked);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "state": "completed" } });
+    day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$set": { "marking": null } });
+    seed_day(&day.db, "2026-01-19", 2);
+    assert_eq!(next_run(&day).args(&["--format", "express"]).run().expect_code(0).json()["number"], 2);
 }

@@ -31,6 +31,8 @@ pub(super) struct InitResult {
     batch_indexes: Vec<String>,
     entries_added: u64,
     adopted: Vec<BatchId>,
+    /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
+    ledger_rebuilt: bool,
     /// Version of this object.
     format_version: FormatVersion,
 }
@@ -47,6 +49,12 @@ impl Render for InitResult {
         for batch in &self.adopted {
             let _ = writeln!(text, "  {batch} was rebuilt from the export log");
         }
+        if self.ledger_rebuilt {
+            text.push_str(
+                "  the ledger was rebuilt, and this installation has a new name: if an unfinished batch is refused because of its own file \
+                 (exit 31), move that file away\n",
+            );
+        }
         text
     }
 }
@@ -59,7 +67,8 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
     let store = open_store(config, stop).await?;
     stop.until_signal(store.check_abilities()).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
-    let adopted = if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { Vec::new() };
+    let (adopted, ledger_rebuilt) =
+        if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
     let made = stop.until_signal(store.initialize()).await?;
     let result = InitResult {
         command: "init",
@@ -71,13 +80,14 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
         batch_indexes: made.batch_indexes,
         entries_added: made.entries_added,
         adopted,
+        ledger_rebuilt,
         format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(Exit::Ok)
 }
 
-async fn adopt(store: &Store, config: &Config) -> Result<Vec<BatchId>, StoreError> {
+async fn adopt(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {
     let calendar = &config.calendar;
     store.adopt(calendar.zone.name(), &|date| calendar.cutoff(date)).await
 }

@@ -11,7 +11,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -38,12 +38,20 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// The name of files in the settings, with `{date}`; `None` for the usual one.
+    file_name: Option<String>,
 }
 
 impl Directory {
     /// The directory; it must exist already.
-    pub fn new(path: PathBuf) -> Directory {
-        Directory { path }
+    pub fn new(path: PathBuf, file_name: Option<String>) -> Directory {
+        Directory { path, file_name }
+    }
+
+    /// Whether it is the same directory as this one, by whatever path: a symbolic link, or a mount.
+    pub fn is(&self, other: &Path) -> bool {
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        self.path == other || identity(&self.path).is_some_and(|ours| Some(ours) == identity(other))
     }
 
     /// Where it is.
@@ -100,7 +108,7 @@ impl Directory {
             return Ok(Look::Same(self.stored(&path), owner));
         }
         if known.is_void(&sha256) {
-            known.mark.check(id, name_of(id), &owner)?;
+            self.check(id, &known.mark, &owner)?;
             std::fs::remove_file(&path).map_err(|error| self.failed("remove a voided file in", &error))?;
             return Ok(Look::Absent);
         }
@@ -113,24 +121,47 @@ impl Directory {
         })
     }
 
-    /// The file with this name, unless the batch document knows its content.
+    /// The file with this name, unless the batch document knows its content; and the files that a later state of this database committed.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When a file cannot be read.
     pub async fn named(
         &self,
         name: &str,
         digests: &Digests,
         known: &Known<'_>,
-    ) -> Result<Option<Named>, DestinationError> {
-        let path = self.bare(name)?;
-        let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(None) };
-        // A copy of this database may have committed the file that this one voided: then the name is taken.
-        if known.is_void(&sha256) && !owner.sealed || known.is_stored(&sha256) {
-            return Ok(None);
+    ) -> Result<Vec<Named>, DestinationError> {
+        let mut found = Vec::new();
+        for name in std::iter::once(name.to_owned()).chain(self.committed_ahead(name, known)) {
+            let path = self.bare(&name)?;
+            let Some(Content { sha256, owner }) = self.read(&path).await? else { continue };
+            // A copy of this database may have committed the file that this one voided: then the name is taken.
+            if known.is_void(&sha256) && !owner.sealed || known.is_stored(&sha256) {
+                continue;
+            }
+            let same = (sha256 == digests.sha256).then(|| self.stored(&path));
+            found.push(Named { id: self.new_id(&name), name, same, sha256: Some(sha256), owner, given_up: false });
         }
-        let same = (sha256 == digests.sha256).then(|| self.stored(&path));
-        Ok(Some(Named { id: self.new_id(name), same, sha256: Some(sha256), owner, given_up: false }))
+        Ok(found)
+    }
+
+    /// The names of other files that a later state of this database committed. What cannot be read is not one of them.
+    fn committed_ahead(&self, name: &str, known: &Known<'_>) -> Vec<String> {
+        let names = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|other| other != name);
+        let owner = |name: &String| Owner::of(&open_regular(&self.path.join(name)).ok()?).ok();
+        names.filter(|name| owner(name).is_some_and(|owner| known.is_ahead(&owner))).collect()
+    }
+
+    /// Checks that the file of an id, whose content is the voided one, may be removed.
+    fn check(&self, id: &str, mark: &Mark<'_>, owner: &Owner) -> Result<(), DestinationError> {
+        mark.check(id, name_of(id), owner, self.is_name_of(name_of(id), mark))
+    }
+
+    /// Whether the settings give a file of this batch this name.
+    fn is_name_of(&self, name: &str, mark: &Mark<'_>) -> bool {
+        let own = self.file_name.as_ref().map(|own| own.replace("{date}", mark.date()));
+        mark.is_usual_name(name) || own.is_some_and(|own| own == name)
     }
 
     /// The owner of the file of an id.
@@ -155,13 +186,20 @@ impl Directory {
     ///
     /// # Errors
     /// The file system's error.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner) -> Result<Option<()>, DestinationError> {
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<()>, DestinationError> {
         let path = self.file(&file.id)?;
-        match self.read(&path).await? {
-            // The file is read-only already, so the attribute is not written again.
-            Some(content) if content.sha256 == file.sha256 && content.owner.sealed => return Ok(Some(())),
-            Some(content) if content.sha256 == file.sha256 => {}
-            Some(_) | None => return Ok(None),
+        let found = self.read(&path).await?.filter(|content| content.sha256 == file.sha256);
+        let Some(Content { owner: found, .. }) = found else { return Ok(None) };
+        // The file is read-only already, so the attribute is not written again.
+        if found.sealed {
+            return Ok(Some(()));
+        }
+        if look {
+            let mark = Mark {
+                batch: owner.batch_id.as_deref().unwrap_or_default(),
+                installation: owner.installation.as_deref(),
+            };
+            self.check(&file.id, &mark, &found)?;
         }
         let Some(opened) = self.open(&path)? else { return Ok(None) };
         owner.seal(&opened).map(Some).map_err(|error| self.failed("make a file read-only in", &error))
@@ -227,7 +265,7 @@ impl Directory {
         if Some(found.sha256.as_str()) != sha256 {
             return Ok(());
         }
-        mark.check(id, name_of(id), &found.owner)?;
+        self.check(id, mark, &found.owner)?;
         std::fs::remove_file(&path).map_err(|error| self.failed("remove a voided file in", &error))
     }
 
@@ -339,7 +377,7 @@ mod tests {
 
     #[test]
     fn an_id_is_a_bare_file_name_or_refused() {
-        let directory = Directory::new(PathBuf::from("/srv/accounting"));
+        let directory = Directory::new(PathBuf::from("/srv/accounting"), None);
         let id = directory.new_id("batch_2026-01-18.csv");
         assert_eq!(directory.file(&id).unwrap(), Path::new("/srv/accounting/batch_2026-01-18.csv"));
         for id in ["/etc/passwd#x", "../x#y", "..", ".", "", "#x", "a/b#c", "a/#c", "./a#c", "a\0b#c", "/"] {
@@ -350,7 +388,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_read_only_for_this_job_is_told_from_one_without_rights() {
         let advice = |kind: ErrorKind| {
-            let directory = Directory::new(PathBuf::from("/srv/accounting"));
+            let directory = Directory::new(PathBuf::from("/srv/accounting"), None);
             match directory.failed("write to", &kind.into()) {
                 DestinationError::Rejected { next, .. } => next,
                 other => panic!("it waits for a person: {other:?}"),

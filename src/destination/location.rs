@@ -43,7 +43,9 @@ impl Destination {
         match &config.destination {
             None => Err(Failure::configuration("no destination is set")
                 .next("set --destination to gdrive://FOLDER_ID or file:///dir")),
-            Some(Target::Directory(path)) => Ok(Destination::Directory(Directory::new(path.clone()))),
+            Some(Target::Directory(path)) => {
+                Ok(Destination::Directory(Directory::new(path.clone(), config.file_name.clone())))
+            }
             Some(Target::Drive { folder }) => {
                 let Some(credentials) = &config.credentials else {
                     return Err(Failure::configuration("no credentials are set for Google Drive").next(
@@ -81,8 +83,18 @@ impl Destination {
     pub fn reach(&self, location: Option<&str>) -> Option<Reached<'_>> {
         match location.filter(|location| *location != self.location()) {
             None => Some(Reached::Here(self)),
-            Some(other) => self.other(other).map(Reached::There),
+            Some(other) => match (self.other(other)?, self) {
+                (Destination::Directory(other), Destination::Directory(here)) if here.is(other.path()) => {
+                    Some(Reached::Here(self))
+                }
+                (other, _) => Some(Reached::There(other)),
+            },
         }
+    }
+
+    /// Whether a location is this destination.
+    pub fn is_at(&self, location: Option<&str>) -> bool {
+        matches!(self.reach(location), Some(Reached::Here(_)))
     }
 
     /// Another destination of the same kind, with the same credentials.
@@ -90,7 +102,7 @@ impl Destination {
         match self {
             Destination::Directory(_) => {
                 let path = url::Url::parse(location).ok().filter(|url| url.scheme() == "file")?.to_file_path().ok()?;
-                Some(Destination::Directory(Directory::new(path)))
+                Some(Destination::Directory(Directory::new(path, None)))
             }
             Destination::Drive(drive) => {
                 Some(Destination::Drive(Box::new(drive.in_folder(location.strip_prefix(DRIVE)?))))
@@ -102,7 +114,7 @@ impl Destination {
     /// there the form of the id decides.
     pub fn owns(&self, file: &FileFacts) -> bool {
         match (&file.destination, self) {
-            (Some(location), _) => *location == self.location(),
+            (Some(location), _) => self.is_at(Some(location)),
             (None, Destination::Directory(_)) => !is_drive_id(&file.id),
             (None, Destination::Drive(_)) => !file.id.contains('#'),
         }
@@ -128,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_place_has_one_normal_form_and_owns_the_ids_that_were_stored_with_it() {
-        let here = Destination::Directory(Directory::new("/srv/the books".into()));
+        let here = Destination::Directory(Directory::new("/srv/the books".into(), None));
         assert_eq!(here.location(), "file:///srv/the%20books");
         let reached = |location| here.reach(location).map(|reached| reached.location());
         for location in [None, Some("file:///srv/the%20books")] {

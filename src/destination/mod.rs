@@ -68,12 +68,14 @@ pub enum Look {
     },
 }
 
-/// A live file with the batch's file name that the batch document does not know, or lists as voided although it is
-/// sealed.
+/// A live file that has the batch's file name, or the number that this commit would allot, and that the batch document does not know, or
+/// lists as voided although it is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The id under which it can become official.
     pub id: String,
+    /// Its name.
+    pub name: String,
     /// Set when the file has the content of the spool file.
     pub same: Option<Stored>,
     /// Its checksum where the destination tells it.
@@ -142,6 +144,8 @@ impl From<DestinationError> for Failure {
 pub struct Known<'a> {
     /// The batch, and the installation.
     pub mark: Mark<'a>,
+    /// The number that the commit would allot: a file that bears it was committed by a later state of this database.
+    pub next: i64,
     /// The file that is stored, or was about to be, by this attempt or an earlier one.
     pub file: Option<&'a FileFacts>,
     /// The voided ids.
@@ -159,6 +163,13 @@ impl Known<'_> {
 
     fn has_id(&self, id: &str) -> bool {
         self.file.is_some_and(|file| file.id == id)
+    }
+
+    /// Whether this installation has committed the file with a number that this database has not allotted yet.
+    fn is_ahead(&self, owner: &Owner) -> bool {
+        owner.installation.is_some()
+            && owner.installation.as_deref() == self.mark.installation
+            && owner.number.is_some_and(|number| number >= self.next)
     }
 
     fn gave_up(&self, id: &str) -> bool {
@@ -229,7 +240,7 @@ impl Destination {
         }
     }
 
-    /// The live files with this name that the batch document does not know.
+    /// The live files that have this name, or were committed by a later state of this database, and that the batch document does not know.
     ///
     /// # Errors
     /// When the destination cannot be read; then nothing may be stored.
@@ -240,7 +251,7 @@ impl Destination {
         known: &Known<'_>,
     ) -> Result<Vec<Named>, DestinationError> {
         match self {
-            Destination::Directory(directory) => Ok(directory.named(name, digests, known).await?.into_iter().collect()),
+            Destination::Directory(directory) => directory.named(name, digests, known).await,
             Destination::Drive(drive) => drive.named(name, digests, known).await,
         }
     }
@@ -286,26 +297,26 @@ impl Destination {
         }
     }
 
-    /// Moves a voided file to the trash, or removes it at a destination without a trash. A missing file counts as done.
+    /// Moves a voided file with this checksum to the trash, or removes it at a destination without a trash. A missing file counts as done.
     ///
     /// # Errors
     /// When the destination fails (a later invocation tries again), or the file is sealed or not certain to be ours.
     pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
         match self {
             Destination::Directory(directory) => directory.discard(id, sha256, mark).await,
-            Destination::Drive(drive) => drive.discard(id, mark).await,
+            Destination::Drive(drive) => drive.discard(id, sha256, mark).await,
         }
     }
 
     /// Seals a committed file: writes its batch number on it, and protects it from changes where the destination can.
     /// Returns whether it is protected; `None` when the committed file is not there. With `look` it first checks
-    /// whether the file is sealed already.
+    /// that the file is ours, and whether it is sealed already: its id is then from the database, where others can write.
     ///
     /// # Errors
     /// When the destination fails or refuses; a later invocation tries again.
     pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<bool>, DestinationError> {
         match self {
-            Destination::Directory(directory) => Ok(directory.seal(file, owner).await?.map(|()| true)),
+            Destination::Directory(directory) => Ok(directory.seal(file, owner, look).await?.map(|()| true)),
             Destination::Drive(drive) => drive.seal(file, owner, look).await,
         }
     }

@@ -4,7 +4,8 @@
 //! the destination. So each file carries the installation that stored it and, once it is committed, its batch number:
 //! as properties on Drive, as an extended attribute in a directory.
 //!
-//! Risk: a file that names no owner is taken for our own. So a missing name is never a reason to remove a file.
+//! Risk: a file that names no owner is taken for our own, because the database says so; and others can write there. So such a file is
+//! removed only when both its name and its content are those of the batch, as of a file that an earlier version stored.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -53,11 +54,22 @@ pub struct Mark<'a> {
 }
 
 impl Mark<'_> {
-    /// Checks that a voided file with this owner and name may be discarded.
+    /// Whether a file of this batch has this name, where no other name is set.
+    pub(super) fn is_usual_name(&self, name: &str) -> bool {
+        name.strip_prefix(self.batch).is_some_and(|rest| rest.starts_with('.'))
+    }
+
+    /// The business date of the batch, as file names have it.
+    pub(super) fn date(&self) -> &str {
+        self.batch.rsplit('_').next().unwrap_or(self.batch)
+    }
+
+    /// Checks that a voided file with this owner and name may be discarded. `is_voided` tells that its content is the voided one, and
+    /// that its name is one that the settings give this batch.
     ///
     /// # Errors
     /// When the file is sealed, or is not certain to be a file of this batch.
-    pub(super) fn check(&self, file: &str, name: &str, owner: &Owner) -> Result<(), DestinationError> {
+    pub(super) fn check(&self, file: &str, name: &str, owner: &Owner, is_voided: bool) -> Result<(), DestinationError> {
         let foreign = |whose: String| DestinationError::Rejected {
             message: format!("{file} ({name}) is left as it is: {whose}"),
             next: "compare that file with `voided` in the batch document, which somebody may have edited".to_owned(),
@@ -73,10 +85,9 @@ impl Mark<'_> {
             (Some(installation), _) if Some(installation) != self.installation => Err(foreign(owner.text())),
             (_, Some(batch)) if batch != self.batch => Err(foreign(format!("it was stored for {batch}"))),
             (Some(_), _) | (_, Some(_)) => Ok(()),
-            // A file of an earlier version, or on a file system without attributes: its name must have the date of the
-            // batch in it.
-            (None, None) if name.contains(self.batch.rsplit('_').next().unwrap_or(self.batch)) => Ok(()),
-            (None, None) => Err(foreign("it is not a file of this batch".to_owned())),
+            // A file of an earlier version, or on a file system without attributes.
+            (None, None) if is_voided => Ok(()),
+            (None, None) => Err(foreign("it does not name its owner".to_owned())),
         }
     }
 }
@@ -134,8 +145,8 @@ mod tests {
 
     fn may_go(installation: Option<&str>, batch: Option<&str>, number: Option<i64>, name: &str) -> bool {
         let (installation, batch_id) = (installation.map(str::to_owned), batch.map(str::to_owned));
-        MARK.check("id", name, &Owner { installation, batch_id, number, sealed: number.is_some(), restricted: false })
-            .is_ok()
+        let owner = Owner { installation, batch_id, number, sealed: number.is_some(), restricted: false };
+        MARK.check("id", name, &owner, MARK.is_usual_name(name)).is_ok()
     }
 
     #[test]
@@ -144,8 +155,10 @@ mod tests {
         assert!(may_go(ours, batch, None, "any.csv"));
         assert!(may_go(None, batch, None, "any.csv"));
         assert!(may_go(ours, None, None, "any.csv"));
-        assert!(may_go(None, None, None, "export 2026-01-18.csv"));
-        assert!(!may_go(None, None, None, "payroll.csv"));
+        assert!(may_go(None, None, None, "batch_2026-01-18.csv"));
+        for name in ["payroll.csv", "bank 2026-01-18.pdf", "batch_2026-01-18", "copy of batch_2026-01-18.csv"] {
+            assert!(!may_go(None, None, None, name), "{name}");
+        }
         assert!(!may_go(theirs, batch, None, "batch_2026-01-18.csv"));
         assert!(!may_go(ours, Some("batch_2026-01-17"), None, "batch_2026-01-18.csv"));
         assert!(!may_go(ours, batch, Some(1), "batch_2026-01-18.csv"));

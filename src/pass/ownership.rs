@@ -43,10 +43,15 @@ impl<'a> Line<'a> {
         if owner.sealed { Err(committed(name, id, owner)) } else { Ok(()) }
     }
 
-    /// Refuses a file that has the batch's file name and that the batch document does not know, unless its installation
-    /// and content are the same.
-    fn may_take_over(&self, name: &str, found: &Named) -> Result<(), Failure> {
+    /// Refuses a file that has the batch's file name, or the number of this commit, and that the batch document does not know, unless its
+    /// installation and content are the same.
+    fn may_take_over(&self, batch: &str, file_name: &str, found: &Named) -> Result<(), Failure> {
+        let name = &found.name;
         self.may_adopt(name, &found.id, &found.owner)?;
+        // People may have renamed the file of this batch. A file of another batch is never adopted, although the same entries may be in it.
+        if name != file_name && found.owner.batch_id.as_deref() != Some(batch) {
+            return Err(committed(name, &found.id, &found.owner));
+        }
         if found.owner.installation.is_none() {
             let sha256 = found.sha256.as_deref().unwrap_or("unknown");
             return Err(taken(format!("{name} ({}) exists and is not of this batch (sha256 {sha256})", found.id))
@@ -81,8 +86,9 @@ impl<'a> Line<'a> {
 }
 
 impl Pass<'_> {
-    /// Asks the destination for files of this name before the first byte is sent. Returns a file that can be adopted;
-    /// any other file that the batch document does not know ends the attempt.
+    /// Asks the destination, before the first byte is sent, for files of this name, and for files of this installation that were committed
+    /// under this number or a later one: they tell that this database was restored, or is a copy. Returns a file that can be adopted; any
+    /// other file that the batch document does not know ends the attempt.
     pub(super) async fn find_taken(
         &self,
         batch: &Batch,
@@ -94,7 +100,11 @@ impl Pass<'_> {
         let known = known(&id, batch, line);
         let mut adopted = None;
         for found in self.destination.named(&file.name, digests, &known).await? {
-            line.may_take_over(&file.name, &found)?;
+            // Another batch of this database was committed since the snapshot. The commit notices that too.
+            if found.name != file.name && self.store.ledger_now().await?.number >= line.next {
+                continue;
+            }
+            line.may_take_over(&id, &file.name, &found)?;
             adopted.get_or_insert(found);
         }
         Ok(adopted)
@@ -124,7 +134,7 @@ impl Pass<'_> {
 /// The batch's own files, from its document.
 pub(super) fn known<'a>(id: &'a str, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
     let mark = Mark { batch: id, installation: line.installation };
-    Known { mark, file: batch.file.as_ref(), voided: &batch.voided }
+    Known { mark, next: line.next, file: batch.file.as_ref(), voided: &batch.voided }
 }
 
 fn taken(message: String) -> Failure {
@@ -151,10 +161,21 @@ mod tests {
     }
 
     fn take_over(installation: Option<&str>, number: Option<i64>, same: bool) -> Result<(), String> {
+        take_over_as("a.csv", None, installation, number, same)
+    }
+
+    fn take_over_as(
+        name: &str,
+        batch_id: Option<&str>,
+        installation: Option<&str>,
+        number: Option<i64>,
+        same: bool,
+    ) -> Result<(), String> {
         let same = same.then_some(Stored { link: None });
-        let found =
-            Named { id: "1".to_owned(), same, sha256: None, owner: owner(installation, number), given_up: false };
-        LINE.may_take_over("a.csv", &found).map_err(|failure| {
+        let (id, name) = ("1".to_owned(), name.to_owned());
+        let owner = Owner { batch_id: batch_id.map(str::to_owned), ..owner(installation, number) };
+        let found = Named { id, name, same, sha256: None, owner, given_up: false };
+        LINE.may_take_over("this batch", "a.csv", &found).map_err(|failure| {
             assert_eq!(failure.exit, Exit::DriveRejected);
             failure.message
         })
@@ -176,6 +197,16 @@ mod tests {
         ] {
             let refused = take_over(installation, number, same).expect_err(says);
             assert!(refused.contains(says), "{says}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_the_next_number_is_of_this_batch_or_refused() {
+        let ours = Some("ours");
+        assert_eq!(take_over_as("renamed.csv", Some("this batch"), ours, Some(7), true), Ok(()));
+        for batch in [Some("another batch"), None] {
+            let refused = take_over_as("another.csv", batch, ours, Some(7), true).expect_err("refused");
+            assert!(refused.contains("another.csv (1) was committed as number 7"), "{refused}");
         }
     }
 

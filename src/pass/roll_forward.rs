@@ -160,7 +160,10 @@ impl Pass<'_> {
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);
         let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
         let Some(entries) = ids else {
-            return Err(lost_list(batch.id, "its file has no column with the ids of entries"));
+            return Err(lost_list(batch.id, "its file has no column with the ids of entries").next(
+                "compare the file with the queue, and set the rows of its entries to completed by hand; then set `state` to completed in the \
+                 batch document and `marking` to null in the ledger, and run `batch-export verify`",
+            ));
         };
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
         Ok(())

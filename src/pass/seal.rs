@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use super::Pass;
+use super::voided::refuse_unnamed;
 use crate::batch::{Batch, BatchId, FileFacts};
-use crate::destination::{Destination, Owner};
+use crate::destination::{Destination, Owner, Reached};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::store::{Ledger, Store};
@@ -63,6 +64,9 @@ async fn put_seal(
         tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
         return Ok(());
     };
+    if let Reached::There(there) = &place {
+        refuse_unnamed(there, &file.id).await?;
+    }
     let owner = Owner {
         installation: installation.map(str::to_owned),
         batch_id: Some(batch.to_string()),

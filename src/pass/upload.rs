@@ -63,7 +63,7 @@ impl Pass<'_> {
         let (line, digests) = (Line::of(&generated.ledger), generated.file.digests());
         let mut file = self.manifest(batch.id, generated)?;
         if let Some(found) = self.find_taken(batch, &file, digests, &line).await? {
-            file.id = found.id;
+            (file.id, file.name) = (found.id, found.name);
             file.link = found.same.and_then(|stored| stored.link);
             (file.sealed, file.restricted) = (found.owner.sealed, found.owner.restricted);
             *batch = match &batch.file {

@@ -120,7 +120,7 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
     };
     for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
         let mut voided = voided.clone();
-        let is_here = voided.destination.as_ref().is_none_or(|location| *location == destination.location());
+        let is_here = destination.is_at(voided.destination.as_deref());
         let same = official.is_some_and(|file| voided.sha256.as_deref() == Some(&file.sha256));
         if destination.shares_names() && is_here && same {
             // The same content became official later, so the file under that name is the official one.
@@ -146,6 +146,17 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
     }
 }
 
+/// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.
+pub(super) async fn refuse_unnamed(there: &Destination, id: &str) -> Result<(), DestinationError> {
+    match there.owner(id).await? {
+        Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => Err(DestinationError::Rejected {
+            message: format!("{id} at {} is left as it is: it does not name its owner", there.location()),
+            next: "compare that file with the batch document, which somebody may have edited".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// `false` when the file is at a destination that these settings do not reach.
 async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool, Failure> {
     let (installation, batch) = (store.ledger_now().await?.installation, batch.to_string());
@@ -156,15 +167,8 @@ async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voi
         Some(Reached::Here(here)) => here.discard(id, sha256, &mark).await?,
         Some(Reached::There(there)) => {
             let _exclusive = there.exclusive(SWEEP_WAIT).await?;
-            // Anybody who can write the batch document can name this destination. So only a file that names its owner
-            // itself is touched there.
-            match there.owner(id).await? {
-                Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => {
-                    let message = format!("{id} at {} does not name its owner", there.location());
-                    return Err(DestinationError::Rejected { message, next: "remove it by hand".to_owned() }.into());
-                }
-                Some(_) | None => there.discard(id, sha256, &mark).await?,
-            }
+            refuse_unnamed(&there, id).await?;
+            there.discard(id, sha256, &mark).await?;
         }
     }
     Ok(true)

@@ -14,7 +14,8 @@ use crate::batch::{BatchId, State};
 
 impl Store {
     /// Rebuilds the ledger, and the documents of batches that are in the log but not committed in the database. Returns
-    /// the batches that were written. `zone` and `cutoff` give the windows of missing documents.
+    /// the batches that were written, and whether the ledger was missing: the name of the installation is lost with it. `zone` and `cutoff`
+    /// give the windows of missing documents.
     ///
     /// # Errors
     /// When the database fails.
@@ -22,7 +23,7 @@ impl Store {
         &self,
         zone: &str,
         cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
-    ) -> Result<Vec<BatchId>, StoreError> {
+    ) -> Result<(Vec<BatchId>, bool), StoreError> {
         let log = Snapshot::open(self).await?.log(None).await?;
         let mut adopted = Vec::new();
         for facts in &log {
@@ -32,8 +33,8 @@ impl Store {
                 adopted.push(id);
             }
         }
-        self.adopt_ledger(&log).await?;
-        Ok(adopted)
+        let made = self.adopt_ledger(&log).await?;
+        Ok((adopted, made))
     }
 
     async fn adopt_batch(&self, id: BatchId, facts: &LogFacts, window: Document) -> Result<bool, StoreError> {
@@ -62,8 +63,8 @@ impl Store {
         }
     }
 
-    async fn adopt_ledger(&self, log: &[LogFacts]) -> Result<(), StoreError> {
-        let Some(last) = log.iter().max_by_key(|facts| facts.number) else { return Ok(()) };
+    async fn adopt_ledger(&self, log: &[LogFacts]) -> Result<bool, StoreError> {
+        let Some(last) = log.iter().max_by_key(|facts| facts.number) else { return Ok(false) };
         let marking =
             self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() }).into_future()).await?;
         let marking = doc! { "marking": marking.as_ref().and_then(|batch| text(batch, "_id")) };
@@ -75,9 +76,9 @@ impl Store {
             // The ledger exists, and its number is not lower.
             Err(error) if error.kind == Kind::DuplicateKey => {
                 let update = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": marking });
-                self.bounded(update.into_future()).await.map(drop)
+                self.bounded(update.into_future()).await.map(|_| false)
             }
-            result => result.map(drop),
+            result => result.map(|done| done.upserted_id.is_some()),
         }
     }
 }

@@ -53,6 +53,8 @@ pub(super) fn void_when_exhausted() -> Document {
     let gives_up = doc! { "$and": [
         { "$eq": ["$state", State::Exhausted.name()] },
         { "$eq": [{ "$type": "$file" }, "object"] },
+        // A restored database adopted a file that was committed before.
+        { "$ne": ["$file.sealed", true] },
     ]};
     let entry = doc! {
         "id": "$file.id",

@@ -4,7 +4,7 @@
 //! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
 //! the pass before anything is generated, with a next step.
 
-use futures_util::future::{join3, try_join, try_join3, try_join4};
+use futures_util::future::{join3, try_join3, try_join4};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{IndexOptions, ReturnDocument};
@@ -104,9 +104,13 @@ impl Store {
     async fn refuse_second_beginning(&self) -> Result<(), Failure> {
         let exported = self.log.find_one(doc! { "action": "csv_generated", "metadata.number": { "$gt": 0 } });
         let numbered = self.batches.find_one(doc! { "_id": { "$ne": LEDGER }, "number": { "$gt": 0 } });
-        let (log, batch) = try_join(self.bounded(exported.into_future()), self.bounded(numbered.into_future())).await?;
+        let entry = self.exported.find_one(doc! {}).projection(doc! { "_id": 1 });
+        let (exported, numbered) = (self.bounded(exported.into_future()), self.bounded(numbered.into_future()));
+        let (log, batch, entry) = try_join3(exported, numbered, self.bounded(entry.into_future())).await?;
         // Read last: another first run may have created the ledger and committed meanwhile.
-        if (log.is_none() && batch.is_none()) || self.find_ledger().await?.is_some_and(|ledger| ledger.number > 0) {
+        if (log.is_none() && batch.is_none() && entry.is_none())
+            || self.find_ledger().await?.is_some_and(|ledger| ledger.number > 0)
+        {
             return Ok(());
         }
         let name = self.batches.name();

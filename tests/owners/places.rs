@@ -21,6 +21,24 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// The same directory by another path is the same destination: nothing is given up, and nobody waits for itself.
+#[test]
+fn a_symbolic_link_to_the_directory_is_the_directory() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    let folder = out();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(day.directory(), &link).unwrap();
+    day.let_time_pass();
+    let result = day.retry().destination(&address(&link)).run().expect_code(0).json();
+    assert_eq!(result["batches"][0]["adopted"], true, "{result}");
+    assert!(voided(&day).is_empty(), "{}", day.batch());
+    assert_eq!(names(day.directory()), [FILE]);
+    day.command("verify").run().expect_code(0);
+    day.command("verify").destination(&address(&link)).run().expect_code(0);
+}
+
 /// Drive refuses, or stores the file and its answer is lost; the operator turns to a directory.
 #[test]
 fn a_directory_after_drive_holds_the_named_file_and_the_one_on_drive_goes_when_it_is_reached() {

@@ -54,6 +54,8 @@ pub struct Bounds {
     pub in_order: bool,
     /// Whether a process begins only when every committed file is sealed: not in the moment between the two.
     pub seals_at_once: bool,
+    /// Whether `init` made the ledger before the world begins, so that every backup has the name of the installation.
+    pub initialized: bool,
     /// Whether files are sealed. Only another database notices, so that worlds with one database do without.
     pub seals: bool,
     pub trouble: Trouble,
@@ -166,7 +168,7 @@ impl Model for Protocol {
             logs: [0; DATES],
             number: 0,
             marking: None,
-            installation: 0,
+            installation: self.bounds.initialized.into(),
             pending: None,
         };
         vec![State {
@@ -174,7 +176,7 @@ impl Model for Protocol {
             second: if self.bounds.neighbour { Second::Used } else { Second::Absent },
             files: [File::ABSENT; IDS],
             next_id: 0,
-            next_installation: 1,
+            next_installation: 1 + u8::from(self.bounds.initialized),
             place: 0,
             holders: [Holder::default(); HOLDERS],
             delayed: None,

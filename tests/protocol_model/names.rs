@@ -8,14 +8,18 @@ use super::state::{At, File};
 use super::turn::Turn;
 
 impl Turn<'_> {
-    /// Asks the folder for live files of this name that the batch document does not know. One that it lists as void and that is sealed
-    /// by now counts too: another state of the database made it official.
+    /// Asks the folder for live files of this name that the batch document does not know, and for files of this installation with a number
+    /// that the ledger has not allotted yet. One that the document lists as void and that is sealed by now counts too: another state of the
+    /// database made it official.
     pub fn look_for_name(&mut self) {
         let (me, doc, state) = (self.me, self.doc(), self.state);
         let is_void = |id: u8| doc.voided >> id & 1 == 1;
         let counts = !self.model.lacks(Without::SealedVoidCounts);
         let known = |id: u8| Some(id) == me.file || is_void(id) && !(counts && state.files[id as usize].is_sealed());
-        let named = |file: &File| (file.name, file.place) == (me.batch, me.place);
+        let looks_ahead = !self.model.lacks(Without::AheadLookedFor) && !self.model.lacks(Without::NumberCompared);
+        let (installation, number) = (self.db().installation, self.db().number);
+        let is_ahead = |file: &File| looks_ahead && file.installation == installation && file.number > number;
+        let named = |file: &File| file.place == me.place && (file.name == me.batch || is_ahead(file));
         let strangers: Vec<u8> = (0..state.next_id)
             .filter(|&id| !known(id) && named(&state.files[id as usize]) && state.files[id as usize].is_live())
             .collect();
@@ -36,7 +40,7 @@ impl Turn<'_> {
         let same = file.content == Some(self.me.snapshot.bytes()) || model.lacks(Without::ChecksumOfAdopted);
         let installed = file.installation == self.db().installation || model.lacks(Without::InstallationCompared);
         let numbered = [0, self.me.number + 1].contains(&file.number) || model.lacks(Without::NumberCompared);
-        same && installed && numbered
+        same && installed && numbered && file.name == self.me.batch
     }
 
     /// The found file takes the place of an id that was stored before, under which a creation may still be on its way: so that id is void

@@ -80,10 +80,12 @@ pub enum Without {
     NameLookedFor,
     /// A file of the name is adopted for its bytes, whichever installation made it.
     InstallationCompared,
-    /// A sealed file of the name is adopted for its bytes, whatever its number.
+    /// A sealed file of the name is adopted for its bytes, whatever its number, and none is looked for by its number.
     NumberCompared,
     /// The id that a found file replaces is forgotten, not voided.
     ReplacedIdVoided,
+    /// The folder is not asked for files of this installation with a number that the ledger has not allotted yet.
+    AheadLookedFor,
     /// A sealed file of the name does not count when the batch document lists it as void.
     SealedVoidCounts,
     /// A sealed file is voided like any other.

@@ -24,6 +24,7 @@ const PEACE: Bounds = Bounds {
     in_turns: false,
     in_order: false,
     seals_at_once: false,
+    initialized: false,
     seals: false,
     trouble: NONE,
 };
@@ -170,6 +171,7 @@ pub const RESTORED: Bounds = Bounds {
 pub const RESTORED_OUT_OF_ORDER: Bounds = Bounds {
     rows: [late(0, 0), due(1, 1), None],
     in_order: false,
+    initialized: true,
     trouble: Trouble { restores: 1, ..NONE },
     ..RESTORED
 };

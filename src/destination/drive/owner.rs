@@ -49,6 +49,13 @@ impl Metadata {
         }
     }
 
+    /// Checks that the file may be treated as a file of this batch with this checksum.
+    fn check(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+        let name = self.name.as_deref().unwrap_or_default();
+        let is_content = sha256.is_some() && self.sha256().as_deref() == sha256;
+        mark.check(id, name, &self.owner(), is_content && mark.is_usual_name(name))
+    }
+
     fn is_restricted(&self) -> bool {
         self.content_restrictions.iter().any(|restriction| restriction.read_only)
     }
@@ -65,8 +72,8 @@ impl Drive {
         Drive { folder: folder.to_owned(), shared_drive: OnceCell::new(), ..self.clone() }
     }
 
-    /// The live files in the folder with this name whose ids the batch document does not know, or lists as voided
-    /// although they are sealed.
+    /// The live files in the folder that have this name, or were committed by a later state of this database, whose ids the batch document
+    /// does not know, or lists as voided although they are sealed.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses, or reports too little about one of them.
@@ -76,11 +83,21 @@ impl Drive {
         digests: &Digests,
         known: &Known<'_>,
     ) -> Result<Vec<Named>, DestinationError> {
-        let (folder, name) = (quoted(&self.folder), quoted(name));
-        let query = format!("'{folder}' in parents and trashed = false and name = '{name}'");
+        let mut query = format!("name = '{}'", quoted(name));
+        if let Some(installation) = known.mark.installation {
+            let has =
+                |key: &str, value: &str| format!("properties has {{ key='{key}' and value='{}' }}", quoted(value));
+            let (installation, number) = (has("installation", installation), has("number", &known.next.to_string()));
+            query = format!("{query} or ({installation} and {number})");
+        }
         let mut found = Vec::new();
-        for metadata in self.list_at_once(&query).await? {
-            let (Some(id), owner) = (metadata.id.clone(), metadata.owner()) else { continue };
+        for metadata in self
+            .list_at_once(&format!("'{}' in parents and trashed = false and ({query})", quoted(&self.folder)))
+            .await?
+        {
+            let (Some(id), Some(name), owner) = (metadata.id.clone(), metadata.name.clone(), metadata.owner()) else {
+                continue;
+            };
             let given_up = known.gave_up(&id);
             // A copy of this database may have committed the file that this one voided: then the name is taken.
             if known.has_id(&id) || given_up && !owner.sealed {
@@ -91,7 +108,7 @@ impl Drive {
                 Compared::Different { .. } => None,
                 Compared::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
             };
-            found.push(Named { same, sha256: metadata.sha256(), owner, given_up, id });
+            found.push(Named { same, sha256: metadata.sha256(), owner, given_up, id, name });
         }
         Ok(found)
     }
@@ -145,11 +162,11 @@ impl Drive {
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses; or the file is sealed, or is not certain to be ours.
-    pub async fn discard(&self, id: &str, mark: &Mark<'_>) -> Result<(), DestinationError> {
+    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
         check_id(id)?;
         match self.metadata(id).await? {
             Some(metadata) if metadata.trashed => return Ok(()),
-            Some(metadata) => mark.check(id, metadata.name.as_deref().unwrap_or_default(), &metadata.owner())?,
+            Some(metadata) => metadata.check(id, sha256, mark)?,
             None => {}
         }
         self.trash(id).await
@@ -167,7 +184,11 @@ impl Drive {
             match self.metadata(&file.id).await? {
                 None => return Ok(None),
                 Some(metadata) if metadata.owner().sealed => return Ok(Some(metadata.is_restricted())),
-                Some(_) => {}
+                Some(metadata) => {
+                    let batch = owner.batch_id.as_deref().unwrap_or_default();
+                    let mark = Mark { batch, installation: owner.installation.as_deref() };
+                    metadata.check(&file.id, Some(&file.sha256), &mark)?;
+                }
             }
         }
         let number = owner.number.map(|number| number.to_string());
