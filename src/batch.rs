@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::clock;
-use crate::failure::Stage;
+use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 use crate::schema;
 
@@ -289,6 +289,39 @@ impl Event {
     }
 }
 
+/// What the notification of an event says, and the batch document has nowhere else. Kept until it is delivered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Details {
+    /// Exported entries that were already due by the previous day's cut-off.
+    pub carried_over: u64,
+    /// Entries that were held back.
+    pub held: Listed,
+    /// Entries because of which nothing was exported.
+    pub refused: Listed,
+    /// What to do next; `None` where the kind of failure says enough.
+    pub next: Option<String>,
+}
+
+/// A list of entries, cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// How many there are.
+    pub count: u64,
+    /// The first ones, at most [`Listed::MAX`].
+    pub first: Vec<Invalid>,
+}
+
+impl Listed {
+    /// Entries that such a list names at most.
+    pub const MAX: usize = 100;
+}
+
+impl From<&[Invalid]> for Listed {
+    fn from(all: &[Invalid]) -> Listed {
+        Listed { count: all.len() as u64, first: all.iter().take(Listed::MAX).cloned().collect() }
+    }
+}
+
 /// An event whose notification has not been delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untold {
@@ -397,12 +430,16 @@ pub struct Batch {
     pub history: Vec<Attempt>,
     /// The event whose notification has not been delivered yet.
     pub untold: Option<Untold>,
+    /// What that notification says besides; empty when there is none.
+    pub untold_details: Details,
     /// What people were told last of its corrections; `None` when they were never told of any.
     pub corrections_told: Option<CorrectionsTold>,
     /// Rows marked so far.
     pub marked: i64,
     /// `_id`s of the rows that the application changed after the commit point.
     pub changed_after_commit: Vec<Id>,
+    /// Entries that were edited during the commit: the file lacks the edit.
+    pub edited_after_read: Vec<Id>,
     /// When the document was created.
     pub created_at: Option<DateTime<Utc>>,
     /// Last change.

@@ -101,6 +101,9 @@ pub struct BatchResult {
     /// The claim of that attempt; tells apart attempts of one number before and after an unlock.
     #[serde(skip)]
     pub fence: Option<i64>,
+    /// The name of the database's installation; `None` while it is not known.
+    #[serde(skip)]
+    pub installation: Option<String>,
     /// Exported entries.
     pub entries: u64,
     /// Data rows of the file.
@@ -230,6 +233,7 @@ impl BatchResult {
             number: None,
             attempt: 0,
             fence: None,
+            installation: None,
             entries: 0,
             rows: 0,
             carried_over: 0,
@@ -292,6 +296,7 @@ impl BatchResult {
         self.number = batch.number;
         self.attempt = batch.attempt;
         self.changed_after_commit = batch.changed_after_commit.len() as u64;
+        self.edited_after_read = batch.edited_after_read.clone();
         self.next_retry_at = batch.next_retry_at;
         if let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) {
             self.describe_file(file);

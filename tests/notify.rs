@@ -10,6 +10,8 @@ mod tracing;
 mod untold;
 mod waiting;
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use chrono_tz::Asia::Bangkok;
 use mongodb::bson::doc;
@@ -17,11 +19,23 @@ use serde_json::Value;
 
 use crate::support::command::BatchExport;
 use crate::support::day::{BATCHES, Day};
-use crate::support::fake_drive::{Answer, Fault, Operation};
+use crate::support::fake_drive::{Answer, Fault, Operation, Point};
 use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, seed_day};
 
 const WEBHOOK: &str = "/hook/s3cret-token-of-the-webhook";
+
+/// Long enough for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[track_caller]
+fn wait_for(holds: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "it does not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 fn telling(command: BatchExport, to: &Receiver) -> BatchExport {
     command.env("BATCH_EXPORT_NOTIFY_URL", &to.url(WEBHOOK))
@@ -92,7 +106,7 @@ fn nobody_who_is_told_can_change_the_outcome_and_no_address_is_shown() {
         let finished = command.run().expect_code(0);
         assert_eq!(finished.json()["outcome"], "completed");
         assert!(
-            finished.stderr.contains("was not") || finished.stderr.contains("not every notification"),
+            finished.stderr.contains("was not") || finished.stderr.contains("not notified within 15 s: the webhook"),
             "{}",
             finished.report()
         );
@@ -103,7 +117,7 @@ fn nobody_who_is_told_can_change_the_outcome_and_no_address_is_shown() {
 }
 
 #[test]
-fn the_health_check_gets_start_and_exit_code_of_one_run_id() {
+fn the_health_check_gets_start_and_exit_code_of_one_run_id_and_no_start_without_work() {
     let (day, check) = (Day::in_directory(), Receiver::start(Some(200)));
     seed_day(&day.db, DATE, 3);
     let url = check.url("/ping/abc");
@@ -112,15 +126,29 @@ fn the_health_check_gets_start_and_exit_code_of_one_run_id() {
     day.retry().env("BATCH_EXPORT_PING_URL", &url).run().expect_code(0);
     day.run().env("BATCH_EXPORT_PING_URL", &url).run().expect_code(11);
     day.run().env("BATCH_EXPORT_PING_URL", &url).arg("--now").run().expect_code(0);
+    day.run().env("BATCH_EXPORT_PING_URL", &url).run().expect_code(0);
     let targets: Vec<String> = check.posted().into_iter().map(|posted| posted.target).collect();
     let split: Vec<(&str, &str)> = targets.iter().map(|target| target.split_once("?rid=").expect("a run id")).collect();
     let paths: Vec<&str> = split.iter().map(|(path, _)| path.trim_start_matches("/ping/abc/")).collect();
-    assert_eq!(paths, ["start", "31", "start", "log", "start", "0"]);
-    for pair in split.chunks(2) {
-        assert_eq!(pair[0].1, pair[1].1, "start and end are not of one run");
-    }
-    assert_ne!(split[0].1, split[2].1);
+    assert_eq!(paths, ["start", "31", "log", "start", "0", "0"]);
+    let runs: Vec<&str> = split.iter().map(|(_, run)| *run).collect();
+    assert!(runs[0] == runs[1] && runs[3] == runs[4], "start and end are not of one run: {runs:?}");
+    assert_eq!(runs.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "{runs:?}");
     assert!(check.posted()[1].body.contains("drive_rejected"));
+}
+
+#[test]
+fn a_run_beside_another_one_starts_nothing_that_it_does_not_end() {
+    let (day, check) = (Day::on_drive(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 3);
+    let stop = day.drive().hold(day.drive().next(Operation::Start), Point::Before);
+    let running = day.run().spawn();
+    stop.wait_until_reached(PATIENCE);
+    day.run().env("BATCH_EXPORT_PING_URL", &check.url("/ping/abc")).run().expect_code(10);
+    stop.release();
+    running.wait(PATIENCE).expect_code(0);
+    let targets: Vec<String> = check.posted().into_iter().map(|posted| posted.target).collect();
+    assert!(targets.len() == 1 && targets[0].starts_with("/ping/abc/log?"), "{targets:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::stop::Stop;
 /// Runs the passes and prints their results, also when no pass could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     // A dry run notifies nobody, nor does a bad command line.
-    let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config));
+    let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config, stop));
     let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
         Ok(batches) => RetryResult::new("backfill", batches),
         Err(failure) => (RetryResult::could_not_begin("backfill", &failure), failure.exit),
@@ -37,7 +37,7 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
             listeners.measure(exit, &[]);
         }
         let of_schedule = result.batches.iter().find(|result| is_of_schedule(result, config));
-        listeners.finish(exit, of_schedule.map(|result| (result.exit_code, slice::from_ref(result)))).await;
+        listeners.finish(of_schedule.map(|result| (result.exit_code, slice::from_ref(result)))).await;
     }
     exit
 }
@@ -64,7 +64,7 @@ async fn passes(
     }
     let progress = Arc::new(Progress::default());
     let _reporter = progress::report(&progress);
-    let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
+    let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &|| {} };
     let mut batches = Vec::new();
     for date in args.from.iter_days().take_while(|date| *date <= args.to) {
         let request = Request { command: "backfill", date, early: false, ignore_back_off: false };

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::notify::{Listeners, has_news};
+use crate::notify::{Listeners, has_undelivered_event};
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request, clear_up};
 use crate::progress::Progress;
@@ -30,8 +30,8 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     let (result, exit) = match all_due(args, config, stop, &mut listeners).await {
         Ok(batches) => RetryResult::new("retry", batches),
         Err(failure) => {
-            // No pass began, so no start was pinged; the health check hears that the job could not begin.
-            listeners.get_or_insert_with(|| Listeners::begin(config));
+            // No pass began; the health check hears that the job could not begin.
+            listeners.get_or_insert_with(|| Listeners::begin(config, stop));
             (RetryResult::could_not_begin("retry", &failure), failure.exit)
         }
     };
@@ -42,7 +42,7 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     exit
 }
 
-/// Pings the start only when something is due: a `retry` that finds nothing does not show that exports work.
+/// Makes the listeners only when something is due: a `retry` that finds nothing does not show that exports work.
 async fn all_due<'a>(
     args: &RetryArgs,
     config: &'a Config,
@@ -53,14 +53,21 @@ async fn all_due<'a>(
     let store = open_store(config, stop).await?;
     let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
     let progress = Arc::new(Progress::default());
-    let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
     let mut batches = Vec::new();
     let mut dates = due_dates(args, &found);
     dates.extend(stop.until_signal(latest_to_do(&store, &found, args, config)).await?);
     dates.sort_unstable();
     if !dates.is_empty() {
-        listeners.insert(Listeners::begin(config)).note_in(&store);
+        listeners.insert(Listeners::begin(config, stop)).note_in(&store);
     }
+    let begun = listeners.as_ref();
+    let on_claim = || {
+        if let Some(begun) = begun {
+            begun.started();
+        }
+    };
+    let pass =
+        Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &on_claim };
     let reporter = progress::report(&progress);
     for &date in &dates {
         if stop.requested().is_some() && !batches.is_empty() {
@@ -83,15 +90,16 @@ async fn all_due<'a>(
             () = clear_up(&store, &destination, &overview.batch) => {}
         }
     }
-    tell_left(args, config, &store, &found, &batches, listeners).await;
+    notify_undelivered(args, config, &store, stop, &found, &batches, listeners).await;
     Ok(batches)
 }
 
 /// Delivers notifications that earlier invocations could not deliver, except those that a newer result replaces.
-async fn tell_left<'a>(
+async fn notify_undelivered<'a>(
     args: &RetryArgs,
     config: &'a Config,
     store: &Store,
+    stop: &Stop,
     found: &[Overview],
     batches: &[BatchResult],
     listeners: &mut Option<Listeners<'a>>,
@@ -100,16 +108,17 @@ async fn tell_left<'a>(
         return;
     }
     let wanted = |id: &BatchId| args.date.is_none_or(|only| only == id.date());
-    let (worth, stale): (Vec<&Overview>, Vec<&Overview>) =
-        found.iter().filter(|overview| overview.batch.untold.is_some()).partition(|overview| has_news(overview));
+    let undelivered = found.iter().filter(|overview| overview.batch.untold.is_some());
+    let (fresh, stale): (Vec<&Overview>, Vec<&Overview>) =
+        undelivered.partition(|overview| has_undelivered_event(overview));
     // The lock finds a last attempt that crashed, and nobody has been notified of it yet.
     let crashed = batches.iter().filter(|result| result.exit_code == Exit::Exhausted).map(|result| result.batch);
     let is_told = |id: &BatchId| batches.iter().any(|result| result.batch == *id && Listeners::is_news(result));
-    let left: BTreeSet<BatchId> = worth.iter().map(|overview| overview.batch.id).chain(crashed).collect();
+    let left: BTreeSet<BatchId> = fresh.iter().map(|overview| overview.batch.id).chain(crashed).collect();
     for id in left.into_iter().filter(|id| wanted(id) && !is_told(id)) {
-        let listeners = listeners.get_or_insert_with(|| Listeners::prepare(config));
+        let listeners = listeners.get_or_insert_with(|| Listeners::prepare(config, stop));
         listeners.note_in(store);
-        listeners.tell_left(store, id).await;
+        listeners.notify_undelivered(store, id).await;
     }
     for batch in stale.into_iter().map(|overview| &overview.batch) {
         let Some(untold) = batch.untold else { continue };

@@ -20,7 +20,7 @@ use crate::stop::Stop;
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
     // A dry run notifies nobody.
-    let listeners = (!args.dry_run).then(|| Listeners::begin(config));
+    let listeners = (!args.dry_run).then(|| Listeners::begin(config, stop));
     let opened = async { Ok((Destination::open(config)?, open_store(config, stop).await?)) };
     let (destination, store) = match opened.await {
         Ok(opened) => opened,
@@ -36,7 +36,13 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     }
     let progress = Arc::new(Progress::default());
     let reporter = progress::report(&progress);
-    let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress };
+    let on_claim = || {
+        if let Some(listeners) = &listeners {
+            listeners.started();
+        }
+    };
+    let pass =
+        Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &on_claim };
     let request = Request { command: "run", date, early: args.early, ignore_back_off: args.now };
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
     drop(reporter);

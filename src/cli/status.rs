@@ -81,10 +81,10 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
         let closed =
             |row: &&BatchLine| [State::Completed, State::Marking, State::Empty].map(State::name).contains(&row.state);
         let closed = result.batches.iter().find(closed).map(|row| row.date);
-        let listeners = Listeners::prepare(config);
+        let listeners = Listeners::prepare(config, stop);
         listeners.count_queue(&store, closed).await;
         listeners.measure_queue();
-        listeners.finish(exit, None).await;
+        listeners.finish(None).await;
     }
     Ok(exit)
 }

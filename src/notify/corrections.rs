@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::message::{Message, Topic};
+use super::message::{Message, Origin, Topic};
 use super::webhook;
 use super::wire::{Wire, conceal_parts};
 use crate::batch::BatchId;
@@ -40,10 +40,10 @@ pub struct ChangedBatch {
 pub async fn tell_corrections(config: &Config, webhook: &Webhook, changed: &[ChangedBatch]) -> Result<(), String> {
     let wire = Wire::new(&config.proxies)?;
     conceal_parts(webhook.url.expose());
-    wire.send(&webhook::call(webhook, &message(changed))).await.map(drop)
+    wire.send(&webhook::call(webhook, &message(changed, Origin::of(config)))).await.map(drop)
 }
 
-fn message(changed: &[ChangedBatch]) -> Message<'static> {
+fn message(changed: &[ChangedBatch], origin: Origin) -> Message<'static> {
     let entries: u64 = changed.iter().map(|changed| changed.entries).sum();
     let unchecked = changed.iter().filter(|changed| changed.unchecked.is_some()).count();
     let not_checked = match unchecked {
@@ -69,6 +69,7 @@ fn message(changed: &[ChangedBatch]) -> Message<'static> {
     if let Some(more) = changed.len().checked_sub(NAMED).filter(|more| *more > 0) {
         facts.push(("And", format!("{more} more batches")));
     }
+    facts.push(("Database", origin.database.clone()));
     let dates = match changed {
         [first, .., last] => format!("--from {} --to {}", first.batch.date(), last.batch.date()),
         [only] => format!("--date {}", only.batch.date()),
@@ -83,6 +84,7 @@ fn message(changed: &[ChangedBatch]) -> Message<'static> {
     Message {
         topic: Topic::Corrections,
         id: format!("corrections/{}", digest(changed)),
+        origin,
         title,
         facts,
         next,

@@ -1,6 +1,7 @@
 //! The content of a notification, independent of the webhook's format: what happened, the facts, and the next step.
 
 use crate::batch::Event;
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::{BatchResult, Outcome};
 use crate::trace;
@@ -12,16 +13,39 @@ pub(super) enum Topic {
     Event(Event),
     /// Exported entries that were changed since.
     Corrections,
-    /// Nothing: somebody wants to see whether messages arrive.
+    /// A test message.
     Test,
+}
+
+/// The database that a message is about: two databases have batches of the same names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) database: String,
+    /// The name of its installation; `None` while it is not known.
+    pub(super) installation: Option<String>,
+}
+
+impl Origin {
+    /// The database of the settings.
+    pub(super) fn of(config: &Config) -> Origin {
+        Origin { database: config.database_name(), installation: None }
+    }
+}
+
+/// How many entries were left out. The lists in a result may be cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) held: u64,
+    pub(super) refused: u64,
 }
 
 /// One message.
 pub(super) struct Message<'a> {
     /// What it is about.
     pub(super) topic: Topic,
-    /// The same id whenever this event is sent again.
+    /// The same id whenever this event is sent again; unique within its installation.
     pub(super) id: String,
+    pub(super) origin: Origin,
     pub(super) title: String,
     /// Names and values.
     pub(super) facts: Vec<(&'static str, String)>,
@@ -33,12 +57,13 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// `None` when people need no notification.
-    pub(super) fn of(result: &'a BatchResult) -> Option<Message<'a>> {
-        Some(Message::about(event(result)?, result))
+    pub(super) fn of(result: &'a BatchResult, origin: Origin) -> Option<Message<'a>> {
+        let left_out = LeftOut { held: result.held.len() as u64, refused: result.invalid.len() as u64 };
+        Some(Message::about(event(result)?, result, left_out, origin))
     }
 
     /// The message about an event of a batch, sent now or later.
-    pub(super) fn about(event: Event, result: &'a BatchResult) -> Message<'a> {
+    pub(super) fn about(event: Event, result: &'a BatchResult, left_out: LeftOut, origin: Origin) -> Message<'a> {
         let batch = &result.batch;
         let title = match event {
             Event::Completed => format!("{batch}: {} entries exported", result.entries),
@@ -46,11 +71,16 @@ impl<'a> Message<'a> {
             Event::Exhausted => format!("{batch}: ALL RETRIES USED, a person has to act"),
             Event::Interrupted => format!("{batch}: interrupted before it was done"),
         };
-        let mut facts = if event == Event::Completed { success_facts(result) } else { failure_facts(result) };
+        let mut facts = match event {
+            Event::Completed => success_facts(result, left_out),
+            Event::Failed | Event::Exhausted | Event::Interrupted => failure_facts(result, left_out),
+        };
+        facts.push(("Database", origin.database.clone()));
         facts.extend(trace::current().map(|trace| ("Trace", trace.to_owned())));
         let claim = result.fence.map(|fence| format!("/{fence}")).unwrap_or_default();
         let id = format!("{batch}/{}/{}{claim}", result.attempt, event.name());
-        Message { topic: Topic::Event(event), id, title, facts, next: next(event, result), result: Some(result) }
+        let next = next(event, result, left_out);
+        Message { topic: Topic::Event(event), id, origin, title, facts, next, result: Some(result) }
     }
 
     /// The name of what happened.
@@ -73,12 +103,16 @@ impl<'a> Message<'a> {
     }
 
     /// A message that is marked as a test.
-    pub(super) fn test() -> Message<'static> {
+    pub(super) fn test(origin: Origin) -> Message<'static> {
         Message {
             topic: Topic::Test,
             id: format!("test/{}", uuid::Uuid::new_v4()),
             title: "Test of batch-export: messages arrive here".to_owned(),
-            facts: vec![("Sent by", "`batch-export doctor --send`".to_owned())],
+            facts: vec![
+                ("Sent by", "`batch-export doctor --send`".to_owned()),
+                ("Database", origin.database.clone()),
+            ],
+            origin,
             next: "Nothing to do: this is about no batch.".to_owned(),
             result: None,
         }
@@ -113,7 +147,7 @@ fn class(result: &BatchResult) -> &'static str {
     result.error.as_ref().map_or(result.outcome.name(), |error| error.class)
 }
 
-fn success_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
+fn success_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, String)> {
     let file = result.file.as_ref();
     let mut facts = vec![
         ("Number", result.number.map_or_else(String::new, |number| number.to_string())),
@@ -125,14 +159,15 @@ fn success_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
     ];
     let counted = [
         ("Carried over", result.carried_over),
-        ("Held back", result.held.len() as u64),
+        ("Held back", left_out.held),
         ("Changed after the commit", result.changed_after_commit),
+        ("Edited during the commit: the file lacks the edits of", result.edited_after_read.len() as u64),
     ];
     facts.extend(counted.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name, count.to_string())));
     facts
 }
 
-fn failure_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
+fn failure_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, String)> {
     let Some(error) = &result.error else { return Vec::new() };
     let mut facts =
         vec![("What", error.message.clone()), ("Next", error.next.clone()), ("Class", error.class.to_owned())];
@@ -140,17 +175,17 @@ fn failure_facts(result: &BatchResult) -> Vec<(&'static str, String)> {
     if result.attempt > 0 {
         facts.push(("Attempt", result.attempt.to_string()));
     }
-    if !result.invalid.is_empty() {
-        facts.push(("Entries refused", result.invalid.len().to_string()));
+    if left_out.refused > 0 {
+        facts.push(("Entries refused", left_out.refused.to_string()));
     }
     facts
 }
 
-fn next(event: Event, result: &BatchResult) -> String {
+fn next(event: Event, result: &BatchResult, left_out: LeftOut) -> String {
     let date = result.date;
     match event {
         Event::Completed => {
-            let held = if result.held.is_empty() { "" } else { " Correct and queue again what was held back." };
+            let held = if left_out.held == 0 { "" } else { " Correct and queue again what was held back." };
             format!(
                 "Accountant: import {}, and compare the number of entries and both totals with the above.{held}",
                 result.file.as_ref().map_or("the file", |file| &file.name)

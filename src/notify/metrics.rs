@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::files::open_regular;
-use crate::outcome::{BatchResult, Durations};
+use crate::outcome::{BatchResult, Durations, Outcome};
 use crate::store::NeverDue;
 
 /// The cut-off of the last success.
@@ -52,8 +52,8 @@ pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: 
     let now = config.clock.now().timestamp();
     let mut text = String::new();
     run(&mut text, exit, results, now);
-    // The last batch of several is the latest one.
-    let done = results.last().filter(|result| exit == Exit::Ok && result.outcome.closes_day());
+    // The newest day that is done, whatever became of older ones.
+    let done = results.iter().rev().find(|result| result.outcome.closes_day());
     let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp().min(now)));
     if let Some((result, cutoff)) = done.filter(|(_, cutoff)| known.is_none_or(|newest| newest <= *cutoff as f64)) {
         success(&mut text, result, cutoff, now);
@@ -124,8 +124,11 @@ fn success(text: &mut String, result: &BatchResult, cutoff: i64, now: i64) {
     gauge("attempt", "Attempts it took", &result.attempt);
     gauge("debit_baht", "Sum of its debit column", &result.total_debit);
     gauge("credit_baht", "Sum of its credit column", &result.total_credit);
-    gauge("carried_over_entries", "Entries that an earlier day left behind", &result.carried_over);
-    gauge("held_entries", "Entries that were held back", &result.held.len());
+    // A run that finds the day done does not know these two; what the first run wrote stays.
+    if result.outcome != Outcome::AlreadyCompleted {
+        gauge("carried_over_entries", "Entries that an earlier day left behind", &result.carried_over);
+        gauge("held_entries", "Entries that were held back", &result.held.len());
+    }
 }
 
 fn seconds(ms: u64) -> f64 {

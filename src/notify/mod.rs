@@ -19,10 +19,12 @@ mod untold;
 mod webhook;
 mod wire;
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use futures_util::FutureExt as _;
 use schemars::{Schema, SchemaGenerator};
 use tokio::task::JoinHandle;
 
@@ -30,10 +32,12 @@ use crate::batch::{BatchId, Untold};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
+use crate::reader::Reader;
+use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
 use crate::stuck;
 pub use corrections::{ChangedBatch, tell_corrections};
-use message::Message;
+use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
 use ping::Ping;
@@ -44,16 +48,21 @@ const LIMIT: Duration = wire::IN_ALL;
 /// The same after a signal, whose sender does not wait long.
 const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
 
+/// The receivers in the log.
+const WEBHOOK: &str = "the webhook";
+const HEALTH_CHECK: &str = "the health check";
+const GATEWAY: &str = "the Pushgateway";
+
 /// How long counting rows for the metrics may take.
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long an undelivered event is kept.
-const WORTH: chrono::Duration = chrono::Duration::hours(24);
+const KEPT_FOR: chrono::Duration = chrono::Duration::hours(24);
 
 /// Whether a batch has an undelivered event that is not too old.
-pub fn has_news(overview: &Overview) -> bool {
+pub fn has_undelivered_event(overview: &Overview) -> bool {
     let since = overview.batch.untold.as_ref().and_then(|untold| untold.since);
-    since.is_some_and(|since| overview.now - since <= WORTH)
+    since.is_some_and(|since| overview.now - since <= KEPT_FOR)
 }
 
 /// The schema of what a webhook of the kind `json` is sent.
@@ -66,7 +75,8 @@ pub struct Listeners<'a> {
     config: &'a Config,
     wire: Option<Wire>,
     ping: Option<Ping>,
-    started: Option<JoinHandle<()>>,
+    started: OnceLock<JoinHandle<()>>,
+    stop: Stop,
     people: Option<Outbox>,
     gateway: Option<Outbox>,
     notes: Notes,
@@ -77,7 +87,7 @@ pub struct Listeners<'a> {
 
 impl<'a> Listeners<'a> {
     /// Prepares the receivers; nothing is sent yet.
-    pub fn prepare(config: &'a Config) -> Listeners<'a> {
+    pub fn prepare(config: &'a Config, stop: &Stop) -> Listeners<'a> {
         let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
         let wire = wanted
             .then(|| Wire::new(&config.proxies))
@@ -90,11 +100,12 @@ impl<'a> Listeners<'a> {
             |name, is_set: bool| wire.clone().filter(|_| is_set).map(|wire| Outbox::to(name, wire, notes.clone()));
         Listeners {
             config,
-            people: outbox("the webhook", config.webhook.is_some()),
-            gateway: outbox("the Pushgateway", config.metrics_url.is_some()),
+            people: outbox(WEBHOOK, config.webhook.is_some()),
+            gateway: outbox(GATEWAY, config.metrics_url.is_some()),
             wire,
             ping: config.health_check.clone().map(Ping::new),
-            started: None,
+            started: OnceLock::new(),
+            stop: stop.clone(),
             notes: notes.clone(),
             counts: OnceLock::new(),
             begun: false,
@@ -106,19 +117,25 @@ impl<'a> Listeners<'a> {
         let _ = self.notes.set(store.clone());
     }
 
-    /// Prepares the receivers, and pings the health check that work begins. Does not wait.
-    pub fn begin(config: &'a Config) -> Listeners<'a> {
-        let mut listeners = Listeners::prepare(config);
-        listeners.begun = true;
-        if let (Some(wire), Some(ping)) = (listeners.wire.clone(), listeners.ping.clone()) {
-            listeners.started = Some(tokio::spawn(async move { ping.start(&wire).await }));
+    /// Prepares the receivers for passes, whose end every receiver hears of.
+    pub fn begin(config: &'a Config, stop: &Stop) -> Listeners<'a> {
+        Listeners { begun: true, ..Listeners::prepare(config, stop) }
+    }
+
+    /// Pings the health check that work began, at the first call. Does not wait.
+    ///
+    /// A run that finds nothing to do must not call this: a start without an end is an alarm.
+    pub fn started(&self) {
+        if let (Some(wire), Some(ping)) = (self.wire.clone(), self.ping.clone()) {
+            self.started.get_or_init(|| tokio::spawn(async move { ping.start(&wire).await }));
         }
-        listeners
     }
 
     /// Notifies people of one batch, if its result is news. Does not wait.
     pub fn tell(&self, result: &BatchResult) {
-        if let (Some(people), Some(webhook), Some(message)) = (&self.people, &self.config.webhook, Message::of(result))
+        let origin = Origin { installation: result.installation.clone(), ..Origin::of(self.config) };
+        if let (Some(people), Some(webhook), Some(message)) =
+            (&self.people, &self.config.webhook, Message::of(result, origin))
         {
             // Without a claim no event was stored in the database.
             let event = message::event(result).filter(|_| result.fence.is_some());
@@ -133,15 +150,22 @@ impl<'a> Listeners<'a> {
     }
 
     /// Sends the event of a batch that an earlier invocation could not deliver. Waits for the database only.
-    pub async fn tell_left(&self, store: &Store, batch: BatchId) {
+    pub async fn notify_undelivered(&self, store: &Store, batch: BatchId) {
         let (Some(people), Some(webhook)) = (&self.people, &self.config.webhook) else { return };
-        match store.take_untold(batch).await {
-            Ok(Some(batch)) => {
+        let taken = async {
+            let ledger = store.ledger_now().await?;
+            Ok::<_, StoreError>((ledger.installation, store.take_untold(batch).await?))
+        };
+        match taken.await {
+            Ok((installation, Some(batch))) => {
                 if let Some(untold) = batch.untold {
-                    people.put(untold::call(webhook, &batch, &untold), Some((batch.id, untold)));
+                    let origin = Origin { installation, ..Origin::of(self.config) };
+                    let now = store.now().unwrap_or_else(|| self.config.clock.now());
+                    let reader = Reader::new(self.config.calendar.zone, now);
+                    people.put(untold::call(webhook, &batch, &untold, origin, reader), Some((batch.id, untold)));
                 }
             }
-            Ok(None) => {}
+            Ok((_, None)) => {}
             Err(error) => tracing::warn!("the undelivered event of {batch} could not be read: {error}"),
         }
     }
@@ -198,31 +222,31 @@ impl<'a> Listeners<'a> {
 
     /// Notifies every receiver of the end, or only people when no work began. Returns within [`LIMIT`], whatever fails.
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
-        // The metrics file is on a file system that somebody else takes care of, or not.
+        // The metrics file may be on a file system that does not answer.
         let _guard = stuck::guard_the_rest(LIMIT + stuck::GRACE, exit);
         let of_schedule = self.begun.then_some((exit, results));
         if self.begun {
             results.iter().for_each(|result| self.tell(result));
-            let is_stopped = matches!(exit, Exit::InterruptedInt | Exit::InterruptedTerm);
-            if let Some(store) = self.notes.get().filter(|_| !is_stopped) {
+            if let Some(store) = self.notes.get() {
                 let closed = results.last().filter(|result| result.outcome.closes_day()).map(|result| result.date);
-                self.count_queue(store, closed).await;
+                tokio::select! {
+                    biased;
+                    _ = self.stop.wait() => {}
+                    () = self.count_queue(store, closed) => {}
+                }
             }
             self.measure(exit, results);
         }
-        self.finish(exit, of_schedule).await;
+        self.finish(of_schedule).await;
     }
 
     /// Waits until people are notified, and pings the health check how these batches ended, if given. Returns within
-    /// [`LIMIT`], whatever fails.
-    pub async fn finish(self, exit: Exit, of_schedule: Option<(Exit, &[BatchResult])>) {
-        let limit = match exit {
-            Exit::InterruptedInt | Exit::InterruptedTerm => LIMIT_WHEN_STOPPED,
-            _ => LIMIT,
-        };
+    /// [`LIMIT`], and soon after a signal, whatever fails.
+    pub async fn finish(self, of_schedule: Option<(Exit, &[BatchResult])>) {
+        let (stop, started) = (self.stop, self.started.into_inner());
         let ping = async {
             // The ping of the start must be first, or the health check takes the job for running.
-            if let Some(started) = self.started {
+            if let Some(started) = started {
                 let _ = started.await;
             }
             if let (Some(wire), Some(ping), Some((exit, results))) = (&self.wire, &self.ping, of_schedule) {
@@ -234,10 +258,26 @@ impl<'a> Listeners<'a> {
                 outbox.empty().await;
             }
         };
-        let everybody = async { tokio::join!(ping, sent(self.people), sent(self.gateway)) };
-        if tokio::time::timeout(limit, everybody).await.is_err() {
-            tracing::warn!("not every notification could be sent within {} s", limit.as_secs());
-        }
+        let waiting = RefCell::new(vec![WEBHOOK, HEALTH_CHECK, GATEWAY]);
+        let ended = |name| waiting.borrow_mut().retain(|one| *one != name);
+        let everybody = async {
+            tokio::join!(
+                sent(self.people).map(|()| ended(WEBHOOK)),
+                ping.map(|()| ended(HEALTH_CHECK)),
+                sent(self.gateway).map(|()| ended(GATEWAY)),
+            )
+        };
+        let after_signal = async {
+            stop.wait().await;
+            tokio::time::sleep(LIMIT_WHEN_STOPPED).await;
+        };
+        let limit = tokio::select! {
+            biased;
+            _ = everybody => return,
+            () = after_signal => format!("{} s after the signal", LIMIT_WHEN_STOPPED.as_secs()),
+            () = tokio::time::sleep(LIMIT) => format!("{} s", LIMIT.as_secs()),
+        };
+        tracing::warn!("not notified within {limit}: {}", waiting.borrow().join(", "));
     }
 }
 
@@ -249,7 +289,7 @@ pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Re
     let message = async {
         let webhook = config.webhook.as_ref()?;
         conceal_parts(webhook.url.expose());
-        let call = webhook::call(webhook, &Message::test());
+        let call = webhook::call(webhook, &Message::test(Origin::of(config)));
         Some(match &wire {
             Ok(wire) => wire.send(&call).await.map(|status| status.to_string()),
             Err(reason) => Err(reason.clone()),

@@ -1,6 +1,6 @@
 //! Pings the health check in the protocol of its kind.
 //!
-//! | kind | at the start | at the end |
+//! | kind | once a batch is acquired | at the end |
 //! |---|---|---|
 //! | `healthchecks` | `URL/start` | `URL/<exit code>`, paired by `?rid=` |
 //! | `plain` | nothing | GET, after a success |
@@ -8,6 +8,9 @@
 //!
 //! Codes 1x are no failures of the job: another run holds the batch, or it is too early. They go to `URL/log`, which
 //! changes no state, or nowhere: an alarm over a second trigger would teach people to ignore alarms.
+//!
+//! Risk: Healthchecks raises an alarm over a start that no exit code of the same run follows. So a run that acquires no
+//! batch sends no start.
 
 use std::fmt::Write as _;
 

@@ -21,7 +21,7 @@ pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
     match webhook.kind {
         // LINE delivers one message per key, and answers 409 to a second one.
         NotifyKind::Line => {
-            call.header("x-line-retry-key", &retry_key(&message.id)).also_taken(|status, _, _| status.as_u16() == 409)
+            call.header("x-line-retry-key", &retry_key(message, to)).also_taken(|status, _, _| status.as_u16() == 409)
         }
         NotifyKind::Json | NotifyKind::Text => call.also_taken(taken_by_relay),
         NotifyKind::Discord | NotifyKind::Slack | NotifyKind::GoogleChat | NotifyKind::Teams | NotifyKind::Telegram => {
@@ -30,9 +30,11 @@ pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
     }
 }
 
-/// A UUID that is the same whenever the same event is sent.
-fn retry_key(id: &str) -> String {
-    let digest = Sha256::digest(id);
+/// A UUID that is the same whenever the same event of the same database is sent to the same chat, and at no other time:
+/// LINE drops a message whose key it has seen in the last day, whatever the message says.
+fn retry_key(message: &Message<'_>, to: &str) -> String {
+    let installation = message.origin.installation.as_deref().unwrap_or_default();
+    let digest = Sha256::digest([installation, &message.origin.database, to, &message.id].join("\n"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()

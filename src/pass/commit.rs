@@ -54,6 +54,7 @@ impl Pass<'_> {
             settings: &self.export_settings(claim.batch)?,
             fields: &FieldList::of(&self.config.format()?.layout),
             held: &generated.held,
+            carried_over: generated.carried_over,
             exported: generated.exported,
             cutoff: batch.cutoff,
             transaction_rows: self.config.transaction_rows,
@@ -104,6 +105,9 @@ impl Pass<'_> {
                     "entries were edited during the commit, and the file lacks those edits: {}",
                     ids.join(", ")
                 );
+                if let Err(error) = self.store.note_edited(request.claim.batch, &edited).await {
+                    tracing::warn!("the list of these entries could not be recorded: {error}");
+                }
                 report.result.edited_after_read = edited;
             }
             Err(failure) => tracing::warn!("it is not known whether entries were edited during the commit: {failure}"),

@@ -54,6 +54,7 @@ impl Pass<'_> {
     ) -> Result<Generated<Spool>, Failure> {
         let began = report.enter(Stage::Generate);
         let ledger = self.free_ledger(lease, claim, records).await?;
+        report.result.installation.clone_from(&ledger.installation);
         let options = sheet_options(self.config, batch.id.date())?;
         let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
         let limit = self.config.generate_timeout;
@@ -148,7 +149,7 @@ impl<F> Generated<F> {
 
     /// The rows that are held back, as results list them.
     pub(super) fn held_for_people(&self) -> Vec<Invalid> {
-        self.held.iter().map(|(key, reason)| invalid(key, reason.clone())).collect()
+        self.held.iter().map(|(key, reason)| key.invalid(reason.clone())).collect()
     }
 }
 
@@ -265,7 +266,7 @@ impl Generation<'_> {
             InvalidPolicy::Hold => "correct the entries, or the application that made them: so many are not held",
         };
         if self.policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
-            refused.extend(bad.iter().map(|(key, reason)| invalid(key, reason.clone())));
+            refused.extend(bad.iter().map(|(key, reason)| key.invalid(reason.clone())));
             if !refused.is_empty() {
                 return Err(invalid_entries(refused, next));
             }
@@ -389,11 +390,6 @@ fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
     let mut repeated: Vec<T> = pairs.map(|pair| pair[0]).collect();
     repeated.dedup();
     repeated
-}
-
-fn invalid(key: &RowKey, reason: String) -> Invalid {
-    let entry_id = if key.entry == Id::ABSENT { String::new() } else { key.entry.to_string() };
-    Invalid { entry_id, row_id: key.row.to_string(), reason }
 }
 
 fn no_object_id(row_id: String) -> Invalid {

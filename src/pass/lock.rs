@@ -53,12 +53,15 @@ impl Pass<'_> {
             (acquired, records, stopped) = self.acquire(&acquisition).await?;
         }
         report.leave(began);
+        report.result.installation =
+            records.as_ref().ok().and_then(Records::installation).map(str::to_owned);
         match acquired {
             Acquired::Ours(claim, batch) => {
                 report.claim = Some(claim.clone());
                 report.result.attempt = claim.attempt;
                 report.result.fence = Some(claim.fence);
                 tracing::Span::current().record("attempt", claim.attempt);
+                (self.on_claim)();
                 if let Some(signal) = stopped {
                     return Err(signal.failure());
                 }

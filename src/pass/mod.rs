@@ -76,6 +76,8 @@ pub struct Pass<'a> {
     pub stop: &'a Stop,
     /// Counters of the work done so far.
     pub progress: &'a Progress,
+    /// Called once a batch is acquired, when there is certainly work to do. It must not wait.
+    pub on_claim: &'a (dyn Fn() + Sync),
 }
 
 impl Pass<'_> {

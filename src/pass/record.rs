@@ -114,11 +114,10 @@ impl Pass<'_> {
 
 /// Ends a claim with what went wrong; the document as it is afterwards, when that was recorded.
 pub(super) async fn release(store: &Store, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
-    let message = &failure.message;
     let ended = match failure.exit {
         Exit::LeaseLost | Exit::CommitUnknown => return None,
-        exit @ (Exit::InterruptedInt | Exit::InterruptedTerm) => Ended::Interrupted(exit, stage, message),
-        exit => Ended::Failed(exit, stage, message, &failure.invalid),
+        Exit::InterruptedInt | Exit::InterruptedTerm => Ended::Interrupted(stage, failure),
+        _ => Ended::Failed(stage, failure),
     };
     match tokio::time::timeout(RECORD_TIMEOUT, store.release(claim, ended)).await {
         Ok(Ok(Some(batch))) => return Some(batch),

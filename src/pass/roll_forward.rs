@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::Outcome;
 use crate::spool::SpoolWriter;
-use crate::store::{Claim, Ledger, Marked, Records};
+use crate::store::{Claim, Ledger, Marked, Records, Teller};
 
 /// Pieces that are marked at a time: two connections keep a server busy, and more only collide.
 const PIECES_IN_FLIGHT: usize = 2;
@@ -31,7 +31,7 @@ const MARKING_POLL: Duration = Duration::from_millis(100);
 impl Pass<'_> {
     /// Marks the rows that are left of a committed batch, until a signal comes; then describes the batch in the result.
     pub(super) async fn roll_forward(&self, batch: BatchId, report: &mut Report) -> Result<Outcome, Failure> {
-        let ours = self.finish_marking(batch).await?;
+        let ours = self.finish_marking(batch, Teller::ThisRun).await?;
         let batch = self.store.batch(batch).await?.ok_or_else(|| gone(batch))?;
         report.result.describe_batch(&batch);
         Ok(if ours { Outcome::Completed } else { Outcome::AlreadyCompleted })
@@ -59,7 +59,7 @@ impl Pass<'_> {
                 return Err(still_marking(other));
             }
             tracing::info!(%other, "finishing the marking of another batch first");
-            if self.finish_marking(other).await? {
+            if self.finish_marking(other, Teller::NextRetry).await? {
                 self.warn_of_changes(other).await?;
             }
         }
@@ -78,11 +78,11 @@ impl Pass<'_> {
     ///
     /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the
     /// server aborts it, which takes a minute.
-    async fn finish_marking(&self, id: BatchId) -> Result<bool, Failure> {
-        self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id)).await
+    async fn finish_marking(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
+        self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id, teller)).await
     }
 
-    async fn mark_until_stopped(&self, id: BatchId) -> Result<bool, Failure> {
+    async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
         let batch = self.store.batch(id).await?.ok_or_else(|| gone(id))?;
         self.progress.enter(Stage::Commit, batch.file.as_ref().map_or(0, |file| file.entries));
         let mut moved = (Instant::now(), usize::MAX);
@@ -105,7 +105,7 @@ impl Pass<'_> {
             }
             let last_step = pieces.is_empty();
             let done = match last_step {
-                true => self.store.complete(&batch).await?,
+                true => self.store.complete(&batch, teller).await?,
                 false => self.mark_pieces(&batch, pieces).await?,
             };
             match done {

@@ -13,7 +13,7 @@ use mongodb::options::ReturnDocument;
 use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
-use super::{Claim, Store};
+use super::{Claim, Store, Teller};
 use crate::batch::{Batch, BatchId, Ending, Event, State};
 
 /// A request for a batch.
@@ -174,7 +174,9 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
             "history": crashed(request),
-            "untold": self.untold(Event::Exhausted.name()),
+            // The pass that finds it has no result that says so; `retry` delivers it.
+            "untold": self.untold(Event::Exhausted.name(), Teller::NextRetry),
+            "untoldDetails": "$$REMOVE",
         };
         vec![
             doc! { "$set": { "_verdict": verdict, "_apply": literal(doc! {}) } },

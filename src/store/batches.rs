@@ -14,10 +14,9 @@ use super::Store;
 use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
-use super::untold::something_left;
-use crate::batch::{Batch, BatchId, Ending, Event, ExportSettings, FileFacts, State, Voided};
-use crate::exit::Exit;
-use crate::failure::{Invalid, Stage};
+use super::untold::{Teller, something_left};
+use crate::batch::{Batch, BatchId, Details, Ending, Event, ExportSettings, FileFacts, Listed, State, Voided};
+use crate::failure::{Failure, Stage};
 
 /// The right to work on a batch, until another run acquires the batch.
 #[derive(Clone, Debug)]
@@ -37,18 +36,15 @@ impl Claim {
     }
 }
 
-/// How many ids of refused entries the batch document keeps at most.
-const REFUSED_MAX: usize = 100;
-
 /// How an attempt ended without a commit.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended<'a> {
     /// Nothing was due.
     Empty,
     /// It failed.
-    Failed(Exit, Stage, &'a str, &'a [Invalid]),
+    Failed(Stage, &'a Failure),
     /// It was told to stop.
-    Interrupted(Exit, Stage, &'a str),
+    Interrupted(Stage, &'a Failure),
 }
 
 /// A batch in a list, with the database's time.
@@ -175,31 +171,35 @@ impl Store {
                 Bson::Null,
                 Bson::Null,
             ),
-            Ended::Failed(exit, stage, message, _) => (
-                attempt(Ending::Failed, Some(exit.name()), Some(stage), Some(message)),
+            Ended::Failed(stage, failure) => (
+                attempt(Ending::Failed, Some(failure.exit.name()), Some(stage), Some(&failure.message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
                 doc! { "$cond": [&used_up, Event::Exhausted.name(), Event::Failed.name()] }.into(),
             ),
-            Ended::Interrupted(exit, stage, message) => (
-                attempt(Ending::Interrupted, Some(exit.name()), Some(stage), Some(message)),
+            Ended::Interrupted(stage, failure) => (
+                attempt(Ending::Interrupted, Some(failure.exit.name()), Some(stage), Some(&failure.message)),
                 State::Failed.name().into(),
                 "$$NOW".into(),
                 Event::Interrupted.name().into(),
             ),
         };
-        let refused: Vec<Bson> = match ended {
-            Ended::Failed(.., invalid) => {
-                invalid.iter().take(REFUSED_MAX).map(|invalid| refused_id(invalid.id())).collect()
+        let (refused, details) = match ended {
+            Ended::Failed(_, failure) => {
+                let refused = Listed::from(&failure.invalid[..]);
+                let ids = refused.first.iter().map(|invalid| refused_id(invalid.id())).collect();
+                let next = Some(failure.next_step().to_owned());
+                (ids, self.untold_details(&Details { refused, next, ..Details::default() }))
             }
-            Ended::Empty | Ended::Interrupted(..) => Vec::new(),
+            Ended::Empty | Ended::Interrupted(..) => (Vec::new(), "$$REMOVE".into()),
         };
         let changes = doc! { "$set": {
             "state": state,
             "refused": literal(refused),
             "nextRetryAt": next,
             "history": history_with(vec![entry]),
-            "untold": self.untold(event),
+            "untold": self.untold(event, Teller::ThisRun),
+            "untoldDetails": details,
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
@@ -223,6 +223,7 @@ impl Store {
             "fence": { "$add": ["$fence", 1] },
             "history": history_with(vec![entry]),
             "untold": "$$REMOVE",
+            "untoldDetails": "$$REMOVE",
             "holder": null,
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",

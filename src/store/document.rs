@@ -8,10 +8,10 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
 use crate::batch::{
-    Attempt, Batch, BatchId, CorrectionsTold, Ending, Event, ExportSettings, FileFacts, Holder, Span, State, Untold,
-    Voided,
+    Attempt, Batch, BatchId, CorrectionsTold, Details, Ending, Event, ExportSettings, FileFacts, Holder, Listed, Span,
+    State, Untold, Voided,
 };
-use crate::failure::Stage;
+use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 
 /// Reads a batch document.
@@ -44,12 +44,14 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
         untold: document.get_document("untold").ok().and_then(untold),
+        untold_details: document.get_document("untoldDetails").map(details).unwrap_or_default(),
         corrections_told: document
             .get_document("correctionsTold")
             .ok()
             .map(|told| CorrectionsTold { sha256: text(told, "sha256"), at: date(told, "at") }),
         marked: int(document, "marked").unwrap_or(0),
         changed_after_commit: ids(document, "changedAfterCommit"),
+        edited_after_read: ids(document, "editedAfterRead"),
         created_at: date(document, "createdAt"),
         updated_at: date(document, "updatedAt"),
         completed_at: date(document, "completedAt"),
@@ -161,6 +163,40 @@ fn untold(document: &Document) -> Option<Untold> {
         fence: int(document, "fence"),
         since: date(document, "since"),
     })
+}
+
+/// The details of a notification as they are stored under `untoldDetails`.
+pub(super) fn details_document(details: &Details) -> Document {
+    doc! {
+        "carriedOver": details.carried_over as i64,
+        "held": listed_document(&details.held),
+        "refused": listed_document(&details.refused),
+        "next": details.next.clone(),
+    }
+}
+
+fn details(document: &Document) -> Details {
+    let list = |key| document.get_document(key).map(listed).unwrap_or_default();
+    Details {
+        carried_over: int(document, "carriedOver").unwrap_or(0) as u64,
+        held: list("held"),
+        refused: list("refused"),
+        next: text(document, "next"),
+    }
+}
+
+fn listed_document(list: &Listed) -> Document {
+    let one = |entry: &Invalid| doc! { "entry": &entry.entry_id, "row": &entry.row_id, "reason": &entry.reason };
+    doc! { "count": list.count as i64, "first": list.first.iter().map(one).collect::<Vec<_>>() }
+}
+
+fn listed(document: &Document) -> Listed {
+    let one = |entry: &Document| Invalid {
+        entry_id: text(entry, "entry").unwrap_or_default(),
+        row_id: text(entry, "row").unwrap_or_default(),
+        reason: text(entry, "reason").unwrap_or_default(),
+    };
+    Listed { count: int(document, "count").unwrap_or(0) as u64, first: documents(document, "first").map(one).collect() }
 }
 
 pub(super) fn text(document: &Document, key: &str) -> Option<String> {

@@ -23,6 +23,7 @@ use super::Store;
 use super::document::bson_date;
 use super::error::StoreError;
 use super::snapshot::snapshot_session;
+use crate::failure::Invalid;
 use crate::id::Id;
 
 /// Rows that are handed out at a time, and whose entries are fetched by one command.
@@ -41,6 +42,14 @@ pub struct RowKey {
     pub row: Id,
     /// `entryId`; [`Id::ABSENT`] when the row has none.
     pub entry: Id,
+}
+
+impl RowKey {
+    /// The row in a list of entries that are not exported.
+    pub fn invalid(&self, reason: String) -> Invalid {
+        let entry_id = if self.entry == Id::ABSENT { String::new() } else { self.entry.to_string() };
+        Invalid { entry_id, row_id: self.row.to_string(), reason }
+    }
 }
 
 /// A due row, in the order of the file: `scheduledFor`, then `_id`.

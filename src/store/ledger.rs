@@ -30,6 +30,11 @@ pub struct Records {
 }
 
 impl Records {
+    /// The name of this installation; `None` before the first batch.
+    pub fn installation(&self) -> Option<&str> {
+        self.ledger.as_ref()?.installation.as_deref()
+    }
+
     /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
         let exported_before = self.ledger.as_ref().is_some_and(|ledger| ledger.number > 0);

@@ -22,7 +22,7 @@ use super::document::batch_id;
 use super::due::{RowKey, by_id, rows_of_ids};
 use super::error::{Kind, StoreError};
 use super::exported::Again;
-use super::{LEDGER, Store};
+use super::{LEDGER, Store, Teller};
 use crate::batch::{Batch, Event, State};
 use crate::id::Id;
 
@@ -115,14 +115,14 @@ impl Store {
         Ok(Some(rows.len() as u64))
     }
 
-    /// Completes a batch without pieces left, and frees the ledger. [`Marked::ByOthers`] when the batch is completed
+    /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed
     /// already, or a piece is left.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn complete(&self, batch: &Batch) -> Result<Marked, StoreError> {
+    pub async fn complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
         for tries in 1.. {
-            match self.try_complete(batch).await {
+            match self.try_complete(batch, teller).await {
                 Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
                 result => return result,
             }
@@ -130,10 +130,10 @@ impl Store {
         Ok(Marked::ByOthers)
     }
 
-    async fn try_complete(&self, batch: &Batch) -> Result<Marked, StoreError> {
+    async fn try_complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
-        let written = self.write_completion(&mut session, batch).await;
+        let written = self.write_completion(&mut session, batch, teller).await;
         match written {
             Ok(true) => {
                 send_commit(&mut session).await?;
@@ -150,14 +150,19 @@ impl Store {
         }
     }
 
-    async fn write_completion(&self, session: &mut ClientSession, batch: &Batch) -> Result<bool, StoreError> {
+    async fn write_completion(
+        &self,
+        session: &mut ClientSession,
+        batch: &Batch,
+        teller: Teller,
+    ) -> Result<bool, StoreError> {
         let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
         let changes = doc! { "$set": {
             "state": State::Completed.name(),
             "completedAt": "$$NOW",
             "updatedAt": "$$NOW",
             "marked": "$file.entries",
-            "untold": self.untold(Event::Completed.name()),
+            "untold": self.untold(Event::Completed.name(), teller),
         }};
         let update = self.batches.update_one(marking, vec![changes]).session(&mut *session).await?;
         if update.matched_count == 0 || self.has_piece(session, batch.id).await? {

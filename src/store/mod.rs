@@ -59,6 +59,7 @@ use portion::EntrySize;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRow, MarkedRows};
 pub use snapshot::{Ledger, Snapshot};
+pub use untold::Teller;
 use uri::Wrong;
 
 use crate::config::{Collections, DATABASE_DEFAULT};

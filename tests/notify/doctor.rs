@@ -6,7 +6,7 @@ use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::{DATE, seed_day};
-use crate::support::services::{CHAT, KINDS, TOKEN, reply};
+use crate::support::services::{CHAT, KINDS, TOKEN, service};
 
 fn doctor(day: &Day) -> BatchExport {
     day.command("doctor").now(&chrono::Utc::now().to_rfc3339())
@@ -24,7 +24,7 @@ fn a_test_message_arrives_at_each_service_and_says_that_it_is_a_test() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 1);
     for (kind, path) in KINDS {
-        let service = Receiver::answering(move |posted, _| reply(kind, posted));
+        let service = Receiver::answering(service(kind));
         let command = doctor(&day)
             .env("BATCH_EXPORT_NOTIFY_URL", &service.url(path))
             .env("BATCH_EXPORT_NOTIFY_KIND", kind)

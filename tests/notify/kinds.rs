@@ -1,13 +1,16 @@
 //! Each kind of webhook takes what it is sent, however long it is, and says why when it does not.
 
+use std::collections::BTreeSet;
+
+use mongodb::bson::{DateTime, doc};
 use serde_json::json;
 
 use super::{WEBHOOK, telling};
 use crate::support::command::BatchExport;
-use crate::support::day::Day;
+use crate::support::day::{BATCH, BATCHES, Day};
 use crate::support::receiver::{Posted, Receiver, Reply};
 use crate::support::seed::{DATE, Entry, seed, seed_day};
-use crate::support::services::{CHAT, KINDS, TOKEN, reply};
+use crate::support::services::{CHAT, KINDS, TOKEN, reply, service};
 
 /// A command that tells through a service that is as strict as the real one.
 fn through(command: BatchExport, kind: &str, path: &str, service: &Receiver) -> BatchExport {
@@ -22,7 +25,7 @@ fn through(command: BatchExport, kind: &str, path: &str, service: &Receiver) -> 
 fn each_service_takes_a_failure_and_a_success_however_long_their_texts_are() {
     let long = format!("@everyone <!channel> <users/all> {}", "ค่าเช่า 𠮷".repeat(700));
     for (kind, path) in KINDS {
-        let (day, service) = (Day::in_directory(), Receiver::answering(move |posted, _| reply(kind, posted)));
+        let (day, service) = (Day::in_directory(), Receiver::answering(service(kind)));
         seed(&day.db, &[Entry::numbered(DATE, 0).set("status", long.as_str()), Entry::numbered(DATE, 1)]);
         let command = through(day.run(), kind, path, &service);
         let finished = command.run().expect_code(32);
@@ -33,6 +36,37 @@ fn each_service_takes_a_failure_and_a_success_however_long_their_texts_are() {
         assert_eq!(service.posted().len(), 2, "{kind}");
         assert!(service.posted()[1].body.contains("import batch_2026-01-18.csv"), "{kind}: {:?}", service.posted()[1]);
     }
+}
+
+#[test]
+fn line_delivers_what_two_databases_say_of_one_day_and_drops_what_one_says_twice() {
+    let line = Receiver::answering(service("line"));
+    let days = [Day::in_directory(), Day::in_directory()];
+    for day in &days {
+        seed_day(&day.db, DATE, 2);
+        let run = through(day.run(), "line", "/v2/bot/message/push", &line);
+        let finished = run.run().expect_code(0);
+        assert!(finished.stderr.contains("the webhook was notified\n"), "{}", finished.report());
+    }
+    let posted = line.posted();
+    assert_eq!((posted.len(), line.complaints()), (2, Vec::new()));
+    for (day, posted) in days.iter().zip(&posted) {
+        assert!(posted.body.contains(&format!("\\nDatabase: {}\\n", day.db.name())), "{posted:?}");
+    }
+    // The answer was lost: the same event once more, and to another chat.
+    let again = doc! { "event": "completed", "attempt": 1, "fence": 1_i64, "since": DateTime::now() };
+    let tell_again = |chat: &str| {
+        days[0].db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "untold": &again } });
+        let retry = through(days[0].retry(), "line", "/v2/bot/message/push", &line);
+        retry.env("BATCH_EXPORT_NOTIFY_TO", chat).run().expect_code(0)
+    };
+    let finished = tell_again(CHAT);
+    assert!(finished.stderr.contains("the webhook was notified: it answered 409"), "{}", finished.report());
+    assert!(days[0].batch().get("untold").is_none());
+    tell_again("C0000000000");
+    let keys: BTreeSet<String> =
+        line.posted().iter().filter_map(|posted| posted.header("x-line-retry-key").map(str::to_owned)).collect();
+    assert_eq!((line.posted().len(), keys.len()), (4, 3));
 }
 
 #[test]

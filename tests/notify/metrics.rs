@@ -75,7 +75,9 @@ fn the_metrics_file_keeps_the_last_success_when_a_run_fails() {
 #[test]
 fn held_and_refused_entries_and_the_duration_of_each_stage_are_measured() {
     let (day, metrics) = (Day::in_directory(), MetricsFile::new());
-    seed(&day.db, &[Entry::numbered(DATE, 0).set("status", "draft"), Entry::numbered(DATE, 1)]);
+    let entries =
+        [Entry::numbered(DATE, 0).set("status", "draft"), Entry::numbered(DATE, 1), Entry::numbered("2026-01-16", 2)];
+    seed(&day.db, &entries);
     metrics.of(day.run()).run().expect_code(32);
     assert_eq!(value(&metrics.text(), "batch_export_last_run_refused_entries"), 1.0);
     let hold = metrics.of(day.run()).env("BATCH_EXPORT_INVALID", "hold").arg("--now");
@@ -84,10 +86,32 @@ fn held_and_refused_entries_and_the_duration_of_each_stage_are_measured() {
     assert_eq!(value(&text, "batch_export_last_success_held_entries"), 1.0);
     assert_eq!(value(&text, "batch_export_last_run_refused_entries"), 0.0);
     assert_eq!(value(&text, "batch_export_last_run_attempt"), 2.0);
+    // A run that finds the day done knows of none.
+    metrics.of(day.run()).run().expect_code(0);
+    let again = metrics.text();
+    assert_eq!(value(&again, "batch_export_last_success_held_entries"), 1.0);
+    assert_eq!(value(&again, "batch_export_last_success_carried_over_entries"), 1.0);
+    assert_eq!(value(&again, "batch_export_last_success_entries"), 2.0);
     for stage in ["lock", "generate", "upload", "commit"] {
         let name = format!("batch_export_last_run_stage_duration_seconds{{stage=\"{stage}\"}}");
         assert_eq!(value(&text, &name), spent[stage].as_f64().unwrap() / 1000.0, "{stage}");
     }
+}
+
+#[test]
+fn a_day_that_is_done_is_the_last_success_although_an_older_one_is_exhausted() {
+    let (day, metrics) = (Day::in_directory(), MetricsFile::new());
+    seed_day(&day.db, DATE, 3);
+    let broken = metrics.of(day.run()).destination("file:///nowhere/at/all");
+    broken.env("BATCH_EXPORT_RETRY_DELAYS", "none").run().expect_code(33);
+    seed_day(&day.db, "2026-01-19", 2);
+    let retry = || metrics.of(day.command("retry").now("2026-01-19T18:00:05+07:00"));
+    retry().env("BATCH_EXPORT_RETRY_DELAYS", "none").run().expect_code(33);
+    let text = metrics.text();
+    assert_eq!(value(&text, "batch_export_last_success_entries"), 5.0);
+    let cutoff = chrono::DateTime::parse_from_rfc3339("2026-01-19T18:00:00+07:00").unwrap().timestamp() as f64;
+    assert_eq!(value(&text, "batch_export_last_success_cutoff_timestamp_seconds"), cutoff);
+    assert_eq!(value(&text, "batch_export_last_run_exit_code"), 33.0);
 }
 
 #[test]

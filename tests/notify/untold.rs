@@ -2,16 +2,18 @@
 //! know, and then with the same id.
 
 use std::collections::BTreeSet;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 
-use super::telling;
-use crate::support::day::{BATCH, BATCHES, Day};
+use super::{telling, wait_for};
+use crate::support::command::BatchExport;
+use crate::support::day::{BATCH, BATCHES, Day, LOG};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy, Stop};
 use crate::support::receiver::{Receiver, Reply};
-use crate::support::seed::{DATE, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -228,11 +230,104 @@ fn nothing_to_tell_costs_no_command_more() {
     assert_eq!(people.posted().len(), 1);
 }
 
-#[track_caller]
-fn wait_for(holds: impl Fn() -> bool) {
-    let end = std::time::Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(std::time::Instant::now() < end, "it does not happen");
-        std::thread::sleep(Duration::from_millis(5));
+/// Refuses the first post for good, and takes the others.
+fn refusing_once() -> Receiver {
+    Receiver::answering(|_, before| Reply::of(if before == 0 { 400 } else { 204 }))
+}
+
+#[test]
+fn a_retry_tells_nobody_while_a_run_waits_for_the_answer() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let ((reached, is_reached), (answer, may_answer)) = (channel(), channel());
+    let slow = Receiver::answering(move |_, _| {
+        reached.send(()).expect("a test that waits");
+        may_answer.recv_timeout(PATIENCE).expect("a test that goes on");
+        Reply::of(204)
+    });
+    let running = telling(day.run(), &slow).spawn();
+    is_reached.recv_timeout(PATIENCE).expect("a message");
+    let other = Receiver::start(Some(204));
+    telling(day.retry(), &other).run().expect_code(0);
+    assert_eq!(other.posted(), Vec::new());
+    assert!(untold(&day).is_some(), "nobody has answered");
+    answer.send(()).expect("a receiver that waits");
+    running.wait(PATIENCE).expect_code(0);
+    assert_eq!((slow.posted().len(), untold(&day)), (1, None));
+    assert_eq!(day.batch().get("untoldDetails"), None);
+}
+
+#[test]
+fn what_is_told_late_says_as_much_as_in_time() {
+    for kind in ["text", "json"] {
+        for rows in ["10000", "1"] {
+            let day = Day::in_directory();
+            let entries = [
+                Entry::numbered(DATE, 0).set("status", "draft"),
+                Entry::numbered(DATE, 1).set("status", "draft"),
+                Entry::numbered(DATE, 2),
+                Entry::numbered(DATE, 3),
+                Entry::numbered("2026-01-16", 4),
+            ];
+            seed(&day.db, &entries);
+            let in_words = |command: BatchExport, people: &Receiver| {
+                telling(command, people).env("BATCH_EXPORT_NOTIFY_KIND", kind).args(&["--transaction-rows", rows])
+            };
+            let compare = |people: &Receiver, says: &[&str]| {
+                let [first, second] = &people.messages()[..] else { panic!("{:?}", people.posted()) };
+                for word in says {
+                    assert!(first.to_string().contains(word), "{word}: {first}");
+                }
+                match kind {
+                    "text" => assert_eq!(first, second),
+                    _ => {
+                        for path in ["/id", "/title", "/next", "/installation", "/database", "/result/error"] {
+                            assert_eq!(first.pointer(path), second.pointer(path), "{path}");
+                        }
+                        for path in ["held", "invalid", "carried_over", "entries", "sha256", "next_retry_at"] {
+                            assert_eq!(first["result"][path], second["result"][path], "{path}");
+                        }
+                    }
+                }
+            };
+            let text = kind == "text";
+            let delays = "5m";
+            // A failure, the last one, and a success.
+            let people = refusing_once();
+            let refused = |command| in_words(command, &people).env("BATCH_EXPORT_RETRY_DELAYS", delays);
+            refused(day.run()).run().expect_code(32);
+            refused(day.retry()).run().expect_code(0);
+            compare(&people, if text { &["Entries refused: 2", "--invalid hold"] } else { &["--invalid hold"] });
+            day.let_time_pass();
+            let people = refusing_once();
+            let refused = |command| in_words(command, &people).env("BATCH_EXPORT_RETRY_DELAYS", delays);
+            refused(day.retry()).run().expect_code(33);
+            refused(day.retry()).run().expect_code(33);
+            compare(&people, if text { &["Entries refused: 2", "that was the last retry"] } else { &[] });
+            day.command("unlock").date(DATE).run().expect_code(0);
+            let people = refusing_once();
+            in_words(day.run(), &people).env("BATCH_EXPORT_INVALID", "hold").run().expect_code(0);
+            in_words(day.retry(), &people).run().expect_code(0);
+            let says = ["Correct and queue again what was held back"];
+            compare(&people, if text { &["Held back: 2", "Carried over: 1"] } else { &says });
+            assert_eq!((untold(&day), day.batch().get("untoldDetails")), (None, None));
+        }
     }
+}
+
+#[test]
+fn an_edit_during_the_commit_is_in_the_message_in_time_and_late() {
+    let ((day, proxy), people) = (day_behind_a_proxy(), refusing_once());
+    let stop = proxy.hold(On::command("insert").collection(LOG));
+    let in_words = |command| telling(command, &people).env("BATCH_EXPORT_NOTIFY_KIND", "text");
+    let running = in_words(day.run()).spawn();
+    stop.wait_until_reached(PATIENCE);
+    let entry = Entry::numbered(DATE, 1).id();
+    day.db.update_one(ENTRIES, doc! { "_id": entry }, doc! { "$set": { "description": "edited in between" } });
+    stop.release();
+    running.wait(PATIENCE).expect_code(0);
+    in_words(day.retry()).run().expect_code(0);
+    let told = texts(&people, "text");
+    let line = "\nEdited during the commit: the file lacks the edits of: 1\n";
+    assert!(told.len() == 2 && told[0].contains(line) && told[0] == told[1], "{told:?}");
 }

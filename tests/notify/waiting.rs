@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::telling;
+use super::{telling, wait_for};
+use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::fake_drive::{Operation, Point};
 use crate::support::receiver::{Receiver, Reply};
@@ -41,7 +42,7 @@ fn after_a_signal_nobody_is_waited_for_longer_than_five_seconds_and_the_message_
     stop.wait_until_reached(PATIENCE);
     running.signal(rustix::process::Signal::TERM);
     let ended = running.wait(PATIENCE).expect_code(143);
-    assert!(ended.stderr.contains("not every notification could be sent within 5 s"), "{}", ended.report());
+    assert!(ended.stderr.contains("not notified within 5 s after the signal: the webhook"), "{}", ended.report());
     assert_eq!(people.messages()[0]["event"], "interrupted");
     let left = day.batch().get_document("untold").expect("a message that is left").clone();
     assert_eq!(left.get_str("event").unwrap(), "interrupted");
@@ -50,6 +51,33 @@ fn after_a_signal_nobody_is_waited_for_longer_than_five_seconds_and_the_message_
     telling(day.retry(), &people).run().expect_code(0);
     assert_eq!((people.posted().len(), &people.messages()[0]["event"]), (1, &"completed".into()));
     assert!(day.batch().get("untold").is_none());
+}
+
+#[test]
+fn a_signal_while_people_are_notified_leaves_them_five_seconds_and_does_not_change_the_result() {
+    for ping in [false, true] {
+        let (day, receiver) = (Day::in_directory(), Receiver::start(None));
+        seed_day(&day.db, DATE, 1);
+        let refusing = Receiver::answering(|_, _| Reply::of(400));
+        telling(day.run(), &refusing).run().expect_code(0);
+        seed_day(&day.db, "2026-01-19", 1);
+        let slow = |command: BatchExport| match ping {
+            true => command.env("BATCH_EXPORT_PING_URL", &receiver.url("/ping")).env("BATCH_EXPORT_PING_KIND", "plain"),
+            false => telling(command, &receiver),
+        };
+        let next = || day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00");
+        let commands = if ping { vec![slow(next())] } else { vec![slow(next()), slow(day.retry())] };
+        for command in commands {
+            let before = receiver.posted().len();
+            let running = command.spawn();
+            wait_for(|| receiver.posted().len() > before);
+            running.signal(rustix::process::Signal::TERM);
+            let ended = running.wait(PATIENCE).expect_code(0);
+            let named = if ping { "the health check" } else { "the webhook" };
+            let warning = format!("not notified within 5 s after the signal: {named}\n");
+            assert!(ended.stderr.contains(&warning), "{}", ended.report());
+        }
+    }
 }
 
 #[test]

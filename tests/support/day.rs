@@ -193,6 +193,8 @@ impl Day {
         self.db.update_many(BATCHES, doc! { "state": "failed" }, past);
         let past = doc! { "$set": { "leaseExpiresAt": long_ago } };
         self.db.update_many(BATCHES, doc! { "state": { "$in": ["running", "marking"] } }, past);
+        let past = doc! { "$set": { "untold.triedAt": long_ago } };
+        self.db.update_many(BATCHES, doc! { "untold.triedAt": { "$exists": true } }, past);
     }
 
     /// Everything that must hold at any time, whatever was killed, paused or started twice.

@@ -1,6 +1,9 @@
 //! The services that notify people, as strict as their documentation: a message that one of them would refuse is
 //! refused here.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
 use serde_json::{Map, Value, json};
 
 use super::receiver::{Posted, Reply};
@@ -21,7 +24,20 @@ pub const KINDS: [(&str, &str); 8] = [
 pub const CHAT: &str = "C4af4980629";
 pub const TOKEN: &str = "s3cret-token-of-the-channel";
 
-/// What the service of a kind answers.
+/// The service of a kind. LINE's remembers the retry keys that it accepted.
+pub fn service(kind: &'static str) -> impl Fn(&Posted, usize) -> Reply + Send + 'static {
+    let accepted = Mutex::new(BTreeSet::new());
+    move |posted, _| {
+        let reply = reply(kind, posted);
+        let key = posted.header("x-line-retry-key").unwrap_or_default().to_owned();
+        if kind == "line" && reply.status == 200 && !accepted.lock().expect("the keys").insert(key) {
+            return Reply::saying(409, r#"{"message":"The retry key is already accepted"}"#);
+        }
+        reply
+    }
+}
+
+/// What the service of a kind answers to a first request.
 pub fn reply(kind: &str, posted: &Posted) -> Reply {
     let body = match serde_json::from_str::<Value>(&posted.body) {
         Ok(Value::Object(body)) if posted.method == "POST" => body,
@@ -47,7 +63,7 @@ fn discord(body: &Map<String, Value>) -> Result<(), String> {
     let embed = &body["embeds"][0];
     let mut in_all = 0;
     let mut measured = |part: &Value, most: usize| {
-        let length = part.as_str().map_or(0, |text| text.chars().count());
+        let length = part.as_str().map_or(0, |text| text.encode_utf16().count());
         in_all += length;
         check(length <= most && length > 0, &format!("{length} characters where 1 to {most} are allowed"))
     };

@@ -1,6 +1,7 @@
 //! Plain JSON, for your own program: the result as on stdout, its lists cut.
 //!
-//! `id` names the event: a message that comes twice, because the answer to the first was lost, has the same one.
+//! `id` names the event within its `installation`: a message that comes twice, because the answer to the first was
+//! lost, has the same ones.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,8 +18,13 @@ const LISTED: usize = 100;
 /// What is sent.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::notify) struct Notice<'a> {
-    /// The same id whenever this event is sent again.
+    /// The same id whenever this event of this installation is sent again.
     id: &'a str,
+    /// The database that it is about.
+    database: &'a str,
+    /// The name of that database's installation: databases have batches, and so ids, of the same names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installation: Option<&'a str>,
     /// What happened.
     #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "corrections", "test"]))]
     event: &'static str,
@@ -56,11 +62,13 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         result.held.truncate(LISTED);
         result
     });
-    // Of everything else the result says more.
+    // For other topics `result` has the facts.
     let facts = message.facts.iter().filter(|_| message.topic == Topic::Corrections);
     let notice = Notice {
         facts: facts.map(|(name, value)| Fact { name, value }).collect(),
         id: &message.id,
+        database: &message.origin.database,
+        installation: message.origin.installation.as_deref(),
         event: message.name(),
         title: &message.title,
         next: &message.next,

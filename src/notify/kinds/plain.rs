@@ -51,7 +51,7 @@ fn length(text: &str) -> usize {
 mod tests {
     use super::{calm, length, text};
     use crate::batch::Event;
-    use crate::notify::message::{Message, Topic};
+    use crate::notify::message::{Message, Origin, Topic};
 
     #[test]
     fn a_long_text_keeps_its_title_and_its_next_step_and_loses_facts() {
@@ -59,6 +59,7 @@ mod tests {
         let message = Message {
             topic: Topic::Event(Event::Failed),
             id: String::new(),
+            origin: Origin { database: "books".into(), installation: None },
             title: "T".into(),
             facts,
             next: "N".into(),

@@ -59,6 +59,8 @@ pub struct CommitRequest<'a> {
     pub fields: &'a FieldList,
     /// The rows among them that are held back, in order, with the reason.
     pub held: &'a [(RowKey, String)],
+    /// How many of the exported rows an earlier day left behind.
+    pub carried_over: u64,
     /// The earliest and the latest `scheduledFor` of the exported rows; `None` when all are held back.
     pub exported: Option<Span>,
     /// The window's cut-off.

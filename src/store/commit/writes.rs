@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::{ClientSession, error::Error};
 
 use super::CommitRequest;
-use crate::batch::{Ending, Event, FileFacts, State};
+use crate::batch::{Details, Ending, Event, FileFacts, Listed, State};
 use crate::failure::Stage;
 use crate::id::Id;
 use crate::store::batches::Claim;
@@ -17,6 +17,7 @@ use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
 use crate::store::ledger::log_number;
+use crate::store::untold::Teller;
 use crate::store::{LEDGER, Store};
 
 /// Ids per command: the server is fastest with few large lists.
@@ -108,8 +109,12 @@ impl Store {
             "history": history_with(vec![entry]),
             "updatedAt": "$$NOW",
         };
+        let first = request.held.iter().take(Listed::MAX).map(|(key, reason)| key.invalid(reason.clone()));
+        let listed = Listed { count: request.held.len() as u64, first: first.collect() };
+        let details = Details { carried_over: request.carried_over, held: listed, ..Details::default() };
+        changes.insert("untoldDetails", self.untold_details(&details));
         if !in_pieces {
-            changes.insert("untold", self.untold(Event::Completed.name()));
+            changes.insert("untold", self.untold(Event::Completed.name(), Teller::ThisRun));
         }
         let updates = vec![doc! { "q": &seen, "u": next }, doc! { "q": &held, "u": [{ "$set": changes }] }];
         let command = doc! { "update": self.batches.name(), "updates": updates };
