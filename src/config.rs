@@ -252,7 +252,7 @@ impl NotifyKind {
     fn hosts(self) -> &'static [&'static str] {
         match self {
             NotifyKind::Discord => &["discord.com", "discordapp.com"],
-            NotifyKind::Slack => &["hooks.slack.com"],
+            NotifyKind::Slack => &["hooks.slack.com", "hooks.slack-gov.com"],
             NotifyKind::GoogleChat => &["chat.googleapis.com"],
             NotifyKind::Teams => {
                 &["webhook.office.com", "logic.azure.com", "powerautomate.com", "api.powerplatform.com"]
@@ -265,6 +265,8 @@ impl NotifyKind {
 
     /// The kind that this host belongs to; `json` for any other host.
     pub fn of_host(host: &str) -> NotifyKind {
+        // A complete name may end with a dot.
+        let host = host.strip_suffix('.').unwrap_or(host);
         let is = |name: &&str| host == *name || host.strip_suffix(*name).is_some_and(|rest| rest.ends_with('.'));
         let known = NotifyKind::ALL.into_iter().find(|kind| kind.hosts().iter().any(is));
         known.unwrap_or(NotifyKind::Json)
@@ -324,6 +326,8 @@ mod tests {
             ("discord.com", NotifyKind::Discord),
             ("ptb.discord.com", NotifyKind::Discord),
             ("hooks.slack.com", NotifyKind::Slack),
+            ("hooks.slack-gov.com", NotifyKind::Slack),
+            ("discord.com.", NotifyKind::Discord),
             ("chat.googleapis.com", NotifyKind::GoogleChat),
             ("prod-12.southeastasia.logic.azure.com", NotifyKind::Teams),
             ("finance.webhook.office.com", NotifyKind::Teams),

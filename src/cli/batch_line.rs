@@ -2,6 +2,8 @@
 //!
 //! Risk: somebody books totals that were never committed. So entries and totals are shown for committed batches only.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -59,6 +61,9 @@ pub struct BatchLine {
     pub marked: i64,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
+    /// The event that people could not be notified of yet.
+    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", null]))]
+    pub untold: Option<&'static str>,
     /// Voided files that are not known to be in the trash: `status --date` names them.
     pub void_files: u64,
     /// When the last row was marked, RFC 3339.
@@ -93,6 +98,7 @@ impl BatchLine {
             last_class: None,
             marked: 0,
             changed_after_commit: 0,
+            untold: None,
             void_files: 0,
             completed_at: None,
             reader: Reader::default(),
@@ -123,6 +129,7 @@ impl BatchLine {
             last_class: batch.history.last().filter(|_| unfinished).and_then(|attempt| attempt.class.clone()),
             marked: batch.marked,
             changed_after_commit: batch.changed_after_commit.len() as u64,
+            untold: batch.untold.map(|untold| untold.event.name()),
             void_files: batch.voided.iter().filter(|voided| !voided.trashed).count() as u64,
             completed_at: batch.completed_at,
             reader: Reader::of(seen),
@@ -132,13 +139,14 @@ impl BatchLine {
 
     /// The state of the batch for a person, in one clause.
     pub fn note(&self) -> String {
-        let note = self.standing();
-        match self.void_files {
-            0 => note,
-            files => format!("{note}  (void files left behind: {files}, see `status --date {}`)", self.date)
-                .trim()
-                .to_owned(),
+        let mut note = self.standing();
+        if self.void_files > 0 {
+            let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);
         }
+        if let Some(event) = self.untold {
+            let _ = write!(note, "  (nobody was notified yet that it is {event}: `batch-export retry` tries again)");
+        }
+        note.trim().to_owned()
     }
 
     fn standing(&self) -> String {

@@ -51,6 +51,9 @@ use render::{Refused, RetryResult};
 /// Never panics over bad input, and prints exactly one result.
 pub fn main(arguments: Vec<OsString>) -> Exit {
     settings::conceal_secrets(&arguments);
+    if let Some(parent) = environment::text("TRACEPARENT") {
+        trace::join(&parent);
+    }
     let wants_json = help::asks_for_json(&arguments);
     let parsed = parse(help::command_for(&arguments), arguments);
     let cli = match parsed {
@@ -136,7 +139,11 @@ async fn dispatch(cli: Cli) -> Exit {
     };
     match result.await {
         Ok(exit) => exit,
-        Err(failure) => {
+        Err(mut failure) => {
+            // What a pass leaves, `retry` finishes. Of other commands nothing is left.
+            if matches!(failure.exit, Exit::InterruptedInt | Exit::InterruptedTerm) {
+                failure.next.get_or_insert_with(|| "run the command again".to_owned());
+            }
             refuse(&cli.command, &failure, output);
             failure.exit
         }
@@ -245,9 +252,6 @@ fn start_log(output: &OutputArgs) {
         (false, _) => Level::Everything,
     };
     let is = |name: &str, wanted: fn(&str) -> bool| environment::text(name).is_some_and(|value| wanted(&value));
-    if let Some(parent) = environment::text("TRACEPARENT") {
-        trace::join(&parent);
-    }
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
     telemetry::start(level, output.log == OutputFormat::Json, colour);

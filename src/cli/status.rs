@@ -62,7 +62,7 @@ struct Problem {
     /// The batch it concerns; none when it concerns the queue.
     batch: Option<BatchId>,
     date: Option<NaiveDate>,
-    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due"]))]
+    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due", "untold"]))]
     kind: &'static str,
     message: String,
 }
@@ -108,6 +108,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         let id = BatchId::new(date);
         let found = store.batch_range(id..=id, 1).await?.pop();
         result.problems.extend(judge.problem(date, found.as_ref()));
+        result.problems.extend(found.as_ref().and_then(|found| judge.untold(found)));
         result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
         result.voided = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.voided.clone()));
         let mut only = row(date, found.as_ref());
@@ -139,9 +140,12 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         is_newest = false;
     }
     // Unfinished batches that are older than the table.
-    let older = by_date(store.unfinished(BatchId::new(latest)).await?).into_iter().filter(|(date, _)| *date < from);
-    let mut judged: Vec<Problem> = older.filter_map(|(date, found)| judge.problem(date, Some(&found))).collect();
+    let mut older = by_date(store.unfinished(BatchId::new(latest)).await?);
+    older.retain(|date, _| *date < from);
+    let of_batch = |(date, found): (&NaiveDate, &Overview)| judge.problem(*date, Some(found));
+    let mut judged: Vec<Problem> = older.iter().filter_map(of_batch).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
+    judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
     judged.extend(result.batches.iter().filter_map(late_after_early));
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
@@ -206,6 +210,19 @@ impl Judge<'_> {
                 problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()))
             }
         }
+    }
+
+    /// An event that nobody was notified of for longer than the grace.
+    fn untold(&self, found: &Overview) -> Option<Problem> {
+        let untold = found.batch.untold?;
+        let since = untold.since?;
+        let (id, event) = (found.batch.id, untold.event.name());
+        let message = format!(
+            "nobody was notified that {id} is {event}, since {}: the log of `batch-export retry` says why",
+            Reader::of(found).day_and_time(since)
+        );
+        let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
+        waited.then_some(Problem { batch: Some(id), date: Some(id.date()), kind: "untold", message })
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.

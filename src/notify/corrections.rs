@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use super::address::conceal_parts;
 use super::message::{Message, Origin, Topic};
 use super::webhook;
-use super::wire::{Wire, conceal_parts};
+use super::wire::Wire;
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 

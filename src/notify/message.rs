@@ -108,10 +108,7 @@ impl<'a> Message<'a> {
             topic: Topic::Test,
             id: format!("test/{}", uuid::Uuid::new_v4()),
             title: "Test of batch-export: messages arrive here".to_owned(),
-            facts: vec![
-                ("Sent by", "`batch-export doctor --send`".to_owned()),
-                ("Database", origin.database.clone()),
-            ],
+            facts: vec![("Sent by", "`batch-export doctor --send`".to_owned()), ("Database", origin.database.clone())],
             origin,
             next: "Nothing to do: this is about no batch.".to_owned(),
             result: None,

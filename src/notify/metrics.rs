@@ -14,6 +14,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::wire::Call;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::files::open_regular;
@@ -83,8 +84,13 @@ pub(super) fn latest_due(config: &Config) -> f64 {
     config.calendar.cutoff(config.calendar.latest_due(config.clock.now())).timestamp() as f64
 }
 
+/// The request that sends metrics to a Pushgateway; `None` when its address cannot have a path.
+pub(super) fn push(base: &str, database: &str, text: String) -> Option<Call> {
+    Some(Call::post(push_address(base, database)?, "text/plain; version=0.0.4; charset=utf-8", text))
+}
+
 /// The address of a Pushgateway where the metrics of a database are kept.
-pub(super) fn push_address(base: &str, database: &str) -> Option<String> {
+fn push_address(base: &str, database: &str) -> Option<String> {
     let mut url = url::Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(["metrics", "job", "batch_export", "database", database]);
     Some(url.into())

@@ -9,6 +9,7 @@
 //! nothing was due, when the batch was completed before, when another run holds it, when a batch is still exhausted
 //! (only once, when it becomes exhausted), or when a `retry` finds no database: the health check reports that.
 
+mod address;
 mod corrections;
 mod kinds;
 mod message;
@@ -36,12 +37,13 @@ use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
 use crate::stuck;
+use address::conceal_parts;
 pub use corrections::{ChangedBatch, tell_corrections};
 use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
 use ping::Ping;
-use wire::{Call, Wire, conceal_parts};
+use wire::Wire;
 
 /// How long all notifications may take.
 const LIMIT: Duration = wire::IN_ALL;
@@ -52,6 +54,9 @@ const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
 const WEBHOOK: &str = "the webhook";
 const HEALTH_CHECK: &str = "the health check";
 const GATEWAY: &str = "the Pushgateway";
+
+/// What is wrong with an address such as `mailto:x`.
+const NO_PATH: &str = "its address cannot have a path";
 
 /// How long counting rows for the metrics may take.
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
@@ -94,6 +99,9 @@ impl<'a> Listeners<'a> {
             .and_then(|wire| wire.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
         if let Some(webhook) = &config.webhook {
             conceal_parts(webhook.url.expose());
+        }
+        if let Some(gateway) = &config.metrics_url {
+            conceal_parts(gateway.expose());
         }
         let notes = Notes::default();
         let outbox =
@@ -214,9 +222,9 @@ impl<'a> Listeners<'a> {
         }
         let Some((gateway, base)) = self.gateway.as_ref().zip(self.config.metrics_url.as_ref()) else { return };
         let text = say(Some(metrics::latest_due(self.config)));
-        match metrics::push_address(base.expose(), &self.config.database_name()) {
-            Some(url) => gateway.put(Call::post(url, "text/plain; version=0.0.4; charset=utf-8", text), None),
-            None => tracing::warn!("the metrics were not sent to the Pushgateway: its address cannot have a path"),
+        match metrics::push(base.expose(), &self.config.database_name(), text) {
+            Some(call) => gateway.put(call, None),
+            None => tracing::warn!("the metrics were not sent to the Pushgateway: {NO_PATH}"),
         }
     }
 
@@ -281,9 +289,11 @@ impl<'a> Listeners<'a> {
     }
 }
 
-/// Sends a test message and a test ping, each marked as a test. Returns each receiver's answer, or why the test did not
-/// arrive; `None` for a receiver that is not set.
-pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Result<String, String>>) {
+/// The answer of a receiver to a test, or why the test did not arrive; `None` for a receiver that is not set.
+pub type Answer = Option<Result<String, String>>;
+
+/// Sends a test message and a test ping, each marked as a test, and a push without metrics, which changes none.
+pub async fn test(config: &Config) -> [Answer; 3] {
     let wire = Wire::new(&config.proxies);
     let wire = wire.as_ref().map_err(Clone::clone);
     let message = async {
@@ -302,5 +312,16 @@ pub async fn test(config: &Config) -> (Option<Result<String, String>>, Option<Re
             Err(reason) => Err(reason.clone()),
         })
     };
-    tokio::join!(message, ping)
+    let gateway = async {
+        let base = config.metrics_url.as_ref()?;
+        conceal_parts(base.expose());
+        let call = metrics::push(base.expose(), &config.database_name(), String::new());
+        Some(match (&wire, call) {
+            (Ok(wire), Some(call)) => wire.send(&call).await.map(|status| status.to_string()),
+            (Err(reason), _) => Err(reason.clone()),
+            (_, None) => Err(NO_PATH.to_owned()),
+        })
+    };
+    let (message, ping, gateway) = tokio::join!(message, ping, gateway);
+    [message, ping, gateway]
 }

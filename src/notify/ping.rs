@@ -14,7 +14,8 @@
 
 use std::fmt::Write as _;
 
-use super::wire::{Call, Wire, conceal_parts};
+use super::address::conceal_parts;
+use super::wire::{Call, Wire};
 use crate::config::{HealthCheck, PingKind};
 use crate::exit::Exit;
 use crate::outcome::BatchResult;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::config::ProxyVariables;
 use crate::http::Http;
-use crate::secret::{conceal, redact};
+use crate::secret::redact;
 
 /// Tries of one message, not counting tries that the receiver asked to delay.
 const TRIES: u32 = 3;
@@ -25,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of an answer that are read, and characters of it that are quoted.
 const READ_BYTES: usize = 4096;
 const QUOTED_CHARS: usize = 200;
-/// Parts of an address with at least this length are masked as secrets of their own.
-const SECRET_PART_BYTES: usize = 16;
+/// How long the text of an answer that is a success may take.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(super) struct Wire {
@@ -106,7 +106,14 @@ impl Wire {
                 return Err(problem);
             }
             if Instant::now() + pause > end {
-                return Err(format!("{problem}; it asks for {} s, which is too long to wait", pause.as_secs()));
+                let most = IN_ALL.as_secs();
+                return Err(match wait {
+                    Some(wait) => format!(
+                        "{problem}; it asks for a pause of {} s, and all tries may take {most} s",
+                        wait.as_secs_f64().ceil()
+                    ),
+                    None => format!("{problem}; all tries may take {most} s, and no time is left for another one"),
+                });
             }
             if wait.is_some() {
                 tracing::info!("waiting {:.1} s for a receiver: {problem}", pause.as_secs_f64());
@@ -120,13 +127,28 @@ impl Wire {
         let request = request.timeout(LIMIT);
         let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
         match request.send().await {
-            Ok(answer) if answer.status().is_success() => Outcome::Taken(answer.status()),
+            Ok(answer) if answer.status().is_success() => success(answer).await,
             Ok(answer) if (call.also_taken)(answer.status(), answer.headers(), &call.url) => {
                 Outcome::Taken(answer.status())
             }
             Ok(answer) => judge(answer).await,
             Err(error) => Outcome::Later(self.http.transport_reason(error), None),
         }
+    }
+}
+
+/// Some services answer with a success, and say in its text that they did not take the message.
+async fn success(answer: Response) -> Outcome {
+    let status = answer.status();
+    let body = tokio::time::timeout(READ_LIMIT, beginning(answer)).await.unwrap_or_default();
+    let said = || format!("it answered {status}: {}", quoted(&body));
+    match body.trim() {
+        // Healthchecks, for a check that does not exist, and for too many pings.
+        "OK (not found)" => Outcome::Refused(said()),
+        "OK (rate limited)" => Outcome::Later(said(), None),
+        // Teams.
+        text if text.starts_with("Webhook message delivery failed") => Outcome::Later(said(), None),
+        _ => Outcome::Taken(status),
     }
 }
 
@@ -191,17 +213,32 @@ pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &st
     let target = Url::parse(asked).ok().and_then(|asked| Some((asked.join(location).ok()?, asked)));
     let not_taken = target.is_some_and(|(target, asked)| {
         let moved = target.path() == asked.path() && target.origin() != asked.origin();
-        moved || target.host_str() == Some("accounts.google.com")
+        moved || is_sign_in(&target)
     });
     status == StatusCode::FOUND && !not_taken
 }
 
-/// Masks, from now on, the parts of an address that are secrets of their own, because receivers repeat single parts.
-pub(super) fn conceal_parts(url: &str) {
-    let Ok(url) = Url::parse(url) else { return };
-    let segments = url.path_segments().into_iter().flatten().map(str::to_owned);
-    let values = url.query_pairs().map(|(_, value)| value.into_owned());
-    segments.chain(values).filter(|part| part.len() >= SECRET_PART_BYTES).for_each(|part| conceal(&part));
+/// Whether an address is that of a page to sign in: by the first word of its host, or a part of its path.
+fn is_sign_in(url: &Url) -> bool {
+    const HOSTS: [&str; 7] = ["accounts", "auth", "id", "idp", "login", "signin", "sso"];
+    const PARTS: [&str; 12] = [
+        "authorize",
+        "login",
+        "log-in",
+        "log_in",
+        "oauth2",
+        "saml",
+        "saml2",
+        "servicelogin",
+        "sign-in",
+        "sign_in",
+        "signin",
+        "sso",
+    ];
+    let host = url.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
+    // `/login.aspx` is one too.
+    let word = |part: &str| part.split('.').next().unwrap_or_default().to_lowercase();
+    HOSTS.contains(&host) || url.path().split('/').any(|part| PARTS.contains(&&*word(part)))
 }
 
 #[cfg(test)]
@@ -237,7 +274,15 @@ mod tests {
         };
         assert!(told("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
         assert!(taken_by_relay(StatusCode::FOUND, &HeaderMap::new(), "http://relay.example/macros/s/x/exec"));
-        assert!(!told("https://accounts.google.com/ServiceLogin?continue=x"));
+        for sign_in in [
+            "https://accounts.google.com/ServiceLogin?continue=x",
+            "https://login.microsoftonline.com/common/oauth2/authorize?client_id=x",
+            "/login",
+            "/users/sign_in?back=1",
+            "http://relay.example/Login.aspx",
+        ] {
+            assert!(!told(sign_in), "{sign_in}");
+        }
         assert!(!told("https://relay.example/macros/s/x/exec"));
         let gone = headers(&[(LOCATION, "https://elsewhere.example/")]);
         assert!(!taken_by_relay(StatusCode::MOVED_PERMANENTLY, &gone, "http://relay.example/x"));

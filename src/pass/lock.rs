@@ -53,8 +53,7 @@ impl Pass<'_> {
             (acquired, records, stopped) = self.acquire(&acquisition).await?;
         }
         report.leave(began);
-        report.result.installation =
-            records.as_ref().ok().and_then(Records::installation).map(str::to_owned);
+        report.result.installation = records.as_ref().ok().and_then(Records::installation).map(str::to_owned);
         match acquired {
             Acquired::Ours(claim, batch) => {
                 report.claim = Some(claim.clone());

@@ -87,8 +87,11 @@ impl Store {
     /// When the database fails.
     pub async fn note_untold(&self, batch: BatchId, untold: &Untold, told: bool) -> Result<(), StoreError> {
         let filter = doc! { "_id": batch, "untold.event": untold.event.name(), "untold.fence": untold.fence };
-        let removed =
-            if told { doc! { "untold": "", "untoldDetails": "" } } else { doc! { "untold.triedAt": "" } };
+        let removed = if told {
+            doc! { "untold": "", "untoldDetails": "" }
+        } else {
+            doc! { "untold.triedAt": "" }
+        };
         let update = self.batches.update_one(filter, doc! { "$unset": removed });
         self.bounded(update.into_future()).await?;
         Ok(())

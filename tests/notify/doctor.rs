@@ -77,3 +77,33 @@ fn a_test_ping_changes_no_state_where_the_kind_has_a_way_for_it_and_else_says_th
         assert!(pings.len() == 1 && pings[0].target.starts_with(sent), "{kind}: {pings:?}");
     }
 }
+
+#[test]
+fn a_health_check_that_does_not_exist_is_found_although_it_answers_200() {
+    let day = Day::in_directory();
+    let service = Receiver::answering(|_, _| Reply::saying(200, "OK (not found)"));
+    let finished = doctor(&day).env("BATCH_EXPORT_PING_URL", &service.url("/no-such-uuid")).arg("--send").run();
+    let result = finished.expect_code(34).json();
+    let (verdict, found) = check(&result, "ping");
+    assert!(verdict == "bad" && found.ends_with("it answered 200 OK: OK (not found)"), "{found}");
+    let fixes = result["checks"].as_array().unwrap().iter().find(|check| check["name"] == "ping").unwrap();
+    assert_eq!(fixes["fix"], "correct its address or kind, or the network; then run `batch-export doctor --send`");
+}
+
+#[test]
+fn a_pushgateway_gets_a_push_without_metrics() {
+    for (status, verdict, says) in
+        [(200, "ok", "a push without metrics was sent, and it answered 200"), (401, "bad", "401")]
+    {
+        let (day, gateway) = (Day::in_directory(), Receiver::start(Some(status)));
+        seed_day(&day.db, DATE, 1);
+        let command = doctor(&day).env("BATCH_EXPORT_METRICS_URL", &gateway.url("/"));
+        let (before, found) = check(&command.run().json(), "metrics");
+        assert!(before == "ok" && found.contains("not tried"), "{found}");
+        let (after, found) = check(&command.arg("--send").run().json(), "metrics");
+        assert!(after == verdict && found.contains(says), "{found}");
+        let pushed = gateway.posted();
+        let target = format!("/metrics/job/batch_export/database/{}", day.db.name());
+        assert_eq!((pushed.len(), pushed[0].target.as_str(), pushed[0].body.as_str()), (1, target.as_str(), ""));
+    }
+}

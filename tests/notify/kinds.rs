@@ -168,3 +168,43 @@ fn a_relay_that_answers_302_after_its_work_has_told_people() {
         assert_eq!(people.posted().len(), 1);
     }
 }
+
+#[test]
+fn a_service_that_says_no_with_a_success_has_told_nobody() {
+    for (kind, said) in [
+        (
+            "teams",
+            "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ...",
+        ),
+        ("json", "OK (rate limited)"),
+    ] {
+        let (day, people) = (Day::in_directory(), Receiver::answering(move |_, _| Reply::saying(200, said)));
+        seed_day(&day.db, DATE, 1);
+        let finished = telling(day.run(), &people).env("BATCH_EXPORT_NOTIFY_KIND", kind).run().expect_code(0);
+        let warning = format!("the webhook was not notified: it answered 200 OK: {said}");
+        assert!(finished.stderr.contains(&warning), "{}", finished.report());
+        assert!(day.batch().get("untold").is_some());
+    }
+}
+
+#[test]
+fn a_group_of_telegram_is_a_negative_number_and_the_address_may_be_that_of_a_tutorial() {
+    let (day, telegram) = (Day::in_directory(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 1);
+    let address = telegram.url("/bot1:x/sendMessage?chat_id=-42&text=hello");
+    let run = day.run().env("BATCH_EXPORT_NOTIFY_URL", &address).env("BATCH_EXPORT_NOTIFY_KIND", "telegram");
+    run.args(&["--notify-to", "-1001234567890"]).run().expect_code(0);
+    let posted = telegram.posted();
+    assert_eq!((posted.len(), posted[0].target.as_str()), (1, "/bot1:x/sendMessage"));
+    assert_eq!(telegram.messages()[0]["chat_id"], "-1001234567890");
+}
+
+#[test]
+fn an_address_of_line_notify_is_refused_with_the_way_on() {
+    let day = Day::in_directory();
+    let run = day.run().env("BATCH_EXPORT_NOTIFY_URL", "https://notify-api.line.me/api/notify");
+    let error = run.run().expect_code(30).json()["error"].to_string();
+    for word in ["BATCH_EXPORT_NOTIFY_URL", "LINE Notify, which has ended", "https://api.line.me/v2/bot/message/push"] {
+        assert!(error.contains(word), "{error}");
+    }
+}

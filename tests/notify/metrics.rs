@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
 
 /// A metrics file, and the folder that is only its own.
@@ -176,6 +177,22 @@ fn a_pushgateway_keeps_the_last_success_when_a_run_fails() {
     let earlier = day.command("run").date("2026-01-17").now("2026-01-19T18:00:05+07:00");
     pushing(earlier).run().expect_code(0);
     assert_eq!(success(&gateway.metrics()), success(&good));
+}
+
+#[test]
+fn what_a_gateway_says_is_quoted_without_the_login_that_it_was_sent() {
+    let gateway = Receiver::answering(|posted, _| {
+        let sent = posted.header("authorization").unwrap_or_default();
+        Reply::saying(401, format!("{sent} is unknown at {}", posted.target))
+    });
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let url = gateway.url("/s3cret-tenant").replace("http://", "http://pushing-user:s3cret-p%40ss@");
+    let finished = day.run().env("BATCH_EXPORT_METRICS_URL", &url).run().expect_code(0);
+    assert_eq!(gateway.posted()[0].header("authorization"), Some("Basic cHVzaGluZy11c2VyOnMzY3JldC1wQHNz"));
+    let line = finished.stderr.lines().find(|line| line.contains("Pushgateway was not notified")).expect("a warning");
+    assert!(line.contains("Basic *** is unknown at /***/metrics/job/batch_export"), "{line}");
+    assert!(!finished.report().contains("s3cret"), "{}", finished.report());
 }
 
 /// Debian's Pushgateway, on a port of its own, in memory. Dropping it ends it.

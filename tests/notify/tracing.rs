@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::telling;
+use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, seed_day};
@@ -28,6 +29,12 @@ fn the_trace_is_in_every_line_of_the_log_in_the_result_and_in_the_message() {
             assert!(said, "{line}");
         }
     }
+}
+
+#[test]
+fn the_trace_is_in_the_result_of_a_command_line_that_is_not_understood() {
+    let command = BatchExport::command("run").args(&["--nonsense", "--output", "json"]).env("TRACEPARENT", PARENT);
+    assert_eq!(command.run().expect_code(2).json()["trace_id"], TRACE);
 }
 
 #[test]

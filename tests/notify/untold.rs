@@ -331,3 +331,29 @@ fn an_edit_during_the_commit_is_in_the_message_in_time_and_late() {
     let line = "\nEdited during the commit: the file lacks the edits of: 1\n";
     assert!(told.len() == 2 && told[0].contains(line) && told[0] == told[1], "{told:?}");
 }
+
+#[test]
+fn status_shows_what_nobody_was_notified_of() {
+    let (day, people) = (Day::in_directory(), refusing_once());
+    seed_day(&day.db, DATE, 3);
+    telling(day.run(), &people).run().expect_code(0);
+    let status = |arguments: &[&str]| day.command("status").args(arguments).run();
+    for arguments in [&[][..], &["--date", DATE]] {
+        let seen = status(arguments).expect_code(0).json();
+        assert_eq!((&seen["batches"][0]["untold"], &seen["problems"]), (&"completed".into(), &serde_json::json!([])));
+    }
+    let text = day.command("status").args(&["--output", "text"]).run().stdout;
+    assert!(
+        text.contains("(nobody was notified yet that it is completed: `batch-export retry` tries again)"),
+        "{text}"
+    );
+    let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 5 * 3_600_000);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "untold.since": long_ago } });
+    for arguments in [&["--check"][..], &["--check", "--date", DATE]] {
+        let problems = status(arguments).expect_code(34).json()["problems"].clone();
+        assert_eq!((problems.as_array().map(Vec::len), &problems[0]["kind"]), (Some(1), &"untold".into()));
+    }
+    telling(day.retry(), &people).run().expect_code(0);
+    let seen = status(&["--check"]).expect_code(0).json();
+    assert_eq!(seen["batches"][0]["untold"], serde_json::Value::Null);
+}

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use mongodb::bson::doc;
+
 use super::{telling, wait_for};
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::fake_drive::{Operation, Point};
 use crate::support::receiver::{Receiver, Reply};
-use crate::support::seed::{DATE, seed_day};
+use crate::support::seed::{DATE, ENTRIES, seed_day};
 
 /// Long enough for anything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,11 +83,28 @@ fn a_signal_while_people_are_notified_leaves_them_five_seconds_and_does_not_chan
 }
 
 #[test]
+fn corrections_that_a_signal_stops_while_they_are_told_are_told_by_the_same_command() {
+    let (day, people) = (Day::in_directory(), Receiver::start(None));
+    seed_day(&day.db, DATE, 1);
+    day.run().run().expect_code(0);
+    day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": "edited afterwards" } });
+    let running = telling(day.command("corrections"), &people).arg("--tell").spawn();
+    wait_for(|| !people.posted().is_empty());
+    running.signal(rustix::process::Signal::TERM);
+    let error = running.wait(PATIENCE).expect_code(143).json()["error"].clone();
+    assert_eq!(error["next"], "run the command again");
+}
+
+#[test]
 fn a_receiver_that_wants_a_longer_pause_than_there_is_time_is_left_alone() {
     let people = Receiver::answering(|_, _| Reply::of(429).header("Retry-After", "60"));
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 1);
     let finished = telling(day.run(), &people).run().expect_code(0);
     assert_eq!(people.posted().len(), 1);
-    assert!(finished.stderr.contains("it asks for 60 s"), "{}", finished.report());
+    assert!(
+        finished.stderr.contains("it asks for a pause of 60 s, and all tries may take 15 s"),
+        "{}",
+        finished.report()
+    );
 }

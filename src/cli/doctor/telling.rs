@@ -1,32 +1,66 @@
-//! The checks of the webhook and the health check: where notifications and pings go and, on request, whether they
-//! arrive.
+//! The checks of the webhook, the health check and the Pushgateway: where notifications, pings and metrics go and, on
+//! request, whether they arrive.
 //!
 //! Only the host is shown: the rest of such an address is a secret.
 
 use super::Check;
 use crate::config::Config;
-use crate::notify;
+use crate::notify::{self, Answer};
 use crate::secret::Secret;
 
-/// With `send`, one test message and one test ping, each marked as a test.
-pub(super) async fn checks(config: &Config, send: bool) -> [Check; 2] {
-    let (message, ping) = if send { notify::test(config).await } else { (None, None) };
-    let webhook = config.webhook.as_ref().map(|webhook| (&webhook.url, webhook.kind.name()));
-    let health_check = config.health_check.as_ref().map(|check| (&check.url, check.kind.name()));
-    [check("notification", webhook, message), check("ping", health_check, ping)]
+/// A receiver that may be set.
+struct Receiver<'a> {
+    name: &'static str,
+    /// Its address and its kind.
+    target: Option<(&'a Secret, &'static str)>,
+    /// What `--send` sends.
+    test: &'static str,
+    /// What a person corrects when that does not arrive.
+    settings: &'static str,
 }
 
-/// `sent` is the result of the test; `None` when nothing was sent.
-fn check(name: &'static str, target: Option<(&Secret, &str)>, sent: Option<Result<String, String>>) -> Check {
-    let Some((url, kind)) = target else { return Check::ok(name, "off") };
-    let address = url::Url::parse(url.expose()).ok();
-    let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
-    match sent {
-        None => Check::ok(name, format!("to {host} ({kind}); not tried: `batch-export doctor --send` sends a test")),
-        Some(Ok(answer)) => Check::ok(name, format!("to {host} ({kind}): a test was sent, and it answered {answer}")),
-        Some(Err(reason)) => {
-            let fix = "correct its address, kind, token or chat, or the network; then run `batch-export doctor --send`";
-            Check::bad(name, format!("to {host} ({kind}): the test did not arrive: {reason}"), fix)
+/// With `send`, one test message and one test ping, each marked as a test, and a push without metrics.
+pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
+    let [message, ping, push] = if send { notify::test(config).await } else { [const { None }; 3] };
+    let webhook = Receiver {
+        name: "notification",
+        target: config.webhook.as_ref().map(|webhook| (&webhook.url, webhook.kind.name())),
+        test: "a test",
+        settings: "its address, kind, token or chat",
+    };
+    let health_check = Receiver {
+        name: "ping",
+        target: config.health_check.as_ref().map(|check| (&check.url, check.kind.name())),
+        test: "a test",
+        settings: "its address or kind",
+    };
+    let gateway = Receiver {
+        name: "metrics",
+        target: config.metrics_url.as_ref().map(|url| (url, "Pushgateway")),
+        test: "a push without metrics",
+        settings: "its address",
+    };
+    [webhook.check(message), health_check.check(ping), gateway.check(push)]
+}
+
+impl Receiver<'_> {
+    /// `sent` is the result of the test; `None` when nothing was sent.
+    fn check(&self, sent: Answer) -> Check {
+        let Receiver { name, target, test, settings } = *self;
+        let Some((url, kind)) = target else { return Check::ok(name, "off") };
+        let address = url::Url::parse(url.expose()).ok();
+        let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+        match sent {
+            None => {
+                Check::ok(name, format!("to {host} ({kind}); not tried: `batch-export doctor --send` sends {test}"))
+            }
+            Some(Ok(answer)) => {
+                Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
+            }
+            Some(Err(reason)) => {
+                let fix = format!("correct {settings}, or the network; then run `batch-export doctor --send`");
+                Check::bad(name, format!("to {host} ({kind}): {test} did not arrive: {reason}"), fix)
+            }
         }
     }
 }

@@ -120,7 +120,8 @@ pub fn add_to(command: Command, shown: &[&Setting], detail: Detail) -> Command {
 fn argument(setting: &'static Setting, detail: Detail) -> Arg {
     let mut arg = Arg::new(setting.flag).long(setting.flag).env(setting.variable).global(true).hide_env_values(true);
     arg = match setting.value {
-        Some(value) => arg.value_name(value),
+        // A chat of Telegram is a negative number.
+        Some(value) => arg.value_name(value).allow_negative_numbers(true),
         None => arg.value_name("on|off").num_args(0..=1).require_equals(true).default_missing_value("on"),
     };
     let mut notes = match detail {

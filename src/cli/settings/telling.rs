@@ -13,13 +13,19 @@ use crate::secret::Secret;
 
 /// The webhook of the settings.
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
-    let url = settings.get(&table::NOTIFY_URL).map(secret_address).transpose()?;
+    let typed = settings.get(&table::NOTIFY_URL);
+    let url = typed.map(secret_address).transpose()?;
     let kind = settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?;
     let token = settings.get(&table::NOTIFY_TOKEN).map(token).transpose()?;
     let to = settings.get(&table::NOTIFY_TO).map(|typed| typed.text.to_owned());
     let Some(url) = url else { return Ok(None) };
     let address = url::Url::parse(url.expose()).ok();
     let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    if let Some(typed) = typed.filter(|_| host.strip_suffix('.').unwrap_or(host) == "notify-api.line.me") {
+        let reason = "it is an address of LINE Notify, which has ended; write \
+                      https://api.line.me/v2/bot/message/push, the Messaging API's, and set --notify-to and --notify-token";
+        return Err(typed.wrong(reason));
+    }
     let kind = kind.unwrap_or_else(|| NotifyKind::of_host(host));
     if kind.needs_chat() && to.is_none() {
         return Err(missing(&table::NOTIFY_TO, &format!("{} needs to know the chat", kind.name())));

@@ -70,12 +70,18 @@ pub(super) fn address(kind: NotifyKind, url: &str) -> String {
     }
 }
 
-/// The text, cut to this many characters with an ellipsis at the cut.
-fn cut(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(characters.saturating_sub(1)).chain(['…']).collect(),
+/// The text, cut to this many UTF-16 code units with an ellipsis at the cut. No character is cut in two.
+fn cut(text: &str, units: usize) -> String {
+    if text.encode_utf16().count() <= units {
+        return text.to_owned();
     }
+    let mut room = units.saturating_sub(1);
+    let fits = |character: &char| {
+        let left = room.checked_sub(character.len_utf16());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -83,8 +89,11 @@ mod tests {
     use super::cut;
 
     #[test]
-    fn a_text_is_cut_at_characters() {
+    fn a_text_is_cut_at_characters_and_measured_in_utf_16() {
         assert_eq!(cut("ค่าเช่า", 7), "ค่าเช่า");
         assert_eq!(cut("ค่าเช่า", 3), "ค่…");
+        assert_eq!(cut("𠮷𠮷𠮷", 6), "𠮷𠮷𠮷");
+        assert_eq!(cut("𠮷𠮷𠮷", 5), "𠮷𠮷…");
+        assert_eq!(cut("𠮷𠮷𠮷", 4), "𠮷…");
     }
 }
