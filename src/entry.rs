@@ -155,16 +155,6 @@ pub enum Side {
     Credit,
 }
 
-impl Side {
-    /// The other side.
-    pub fn opposite(self) -> Side {
-        match self {
-            Side::Debit => Side::Credit,
-            Side::Credit => Side::Debit,
-        }
-    }
-}
-
 /// All faults of one entry. [`Faults::clear`] keeps the memory for the next entry.
 #[derive(Debug, Default)]
 pub struct Faults(Vec<String>);

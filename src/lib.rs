@@ -10,8 +10,13 @@
 //!
 //! # The words
 //!
+//! - *Business date*: the day whose entries one file holds, in the zone of the settings.
+//! - *Queue row*: the application's document that asks for the export of one journal entry, in `exportqueues`.
 //! - *Batch*: one business date and its one document in `exportbatches`: lock, state, retry schedule and manifest.
+//! - *Manifest*: what the batch document says of its file: id, name, checksums, counts and totals.
 //! - *Cut-off*: the instant that closes a business date. A row is due when its `scheduledFor` is at or before it.
+//! - *Snapshot*: the database as it was at one instant; all reads of one file are at the same snapshot.
+//! - *Attempt*: one pass over a batch that counts: the first run, or one of its retries.
 //! - *Claim*: the right to work on a batch, won by one atomic update. It names the batch, the fence and the attempt.
 //! - *Lease*: how long a claim is valid without a renewal, by the database's clock. A crashed holder loses the batch
 //!   when the lease ends.
@@ -35,25 +40,21 @@
 //! # The states of a batch
 //!
 //! ```text
-//!                 (no document)
-//!                      | claim
-//!                      v
-//!    +----------->  running  ------------------------> empty      nothing was due; a later claim tries again
-//!    |               |    |
-//!    | claim, when   |    | commit: all rows marked
-//!    | due again     |    +--------------------------> completed
-//!    |               |    | commit: rows are left        ^
-//!    |  failure or   |    +-------> marking -------------+
-//!    |  interruption |                  ^ roll forward, by any later run
-//!    |               v
-//!    +------------ failed
-//!                    | the last retry failed
-//!                    v
-//!                 exhausted     until a person unlocks it (then failed, due at once, with all attempts),
-//!                               or corrects the entries that it refused (then `retry` claims it)
+//! (no document)  claim ----------------------> running
+//!
+//! running        nothing was due ------------> empty        a later claim tries again
+//! running        commit, all rows marked ----> completed
+//! running        commit, rows are left ------> marking
+//! marking        roll forward, by any run ---> completed
+//! running        failure or interruption ----> failed       a later claim, when due again, makes it running
+//! running        the last retry failed ------> exhausted
+//!
+//! exhausted      unlock, by a person --------> failed       due at once, with all attempts
+//! exhausted      the refused entries were corrected or are not due any more: a claim makes it running
 //! ```
 //!
-//! A run that crashes leaves its batch `running`; once the lease has ended, the next claim takes the batch over.
+//! A run that crashes leaves its batch `running`. Once the lease has ended, the next claim takes the batch over; when the crash used up the
+//! last attempt, it makes the batch `exhausted` instead.
 //!
 //! # The path of an entry
 //!
@@ -75,7 +76,8 @@
 //!
 //! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`]: basic types without I/O
 //! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
-//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O
+//! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O. Entry point of the folder:
+//!   [`layout::parse`]
 //! - [`csv`]: the file, written by a layout; the only user of the csv crate. Entry point: [`csv::Sheet`]
 //! - [`files`], [`spool`], [`stop`], [`stuck`], [`host`]: the local disk, the signals, the name of this machine
 //! - [`config`]: the settings after validation
@@ -86,8 +88,8 @@
 //! - [`reader`]: times as a person reads them
 //! - [`outcome`]: what a command reports
 //! - [`pass`]: the story above, readable in one function. Entry point: [`pass::Pass::run`]
-//! - [`verify`]: checks afterwards that file, records and rows still agree, and lists what entries no longer give. Entry
-//!   points: [`verify::Verification::check`], [`verify::Verification::corrections`]
+//! - [`verify`]: checks afterwards that file, records and rows still agree, and lists the exported lines that the entries no longer
+//!   produce. Entry points: [`verify::Verification::check`], [`verify::Verification::corrections`]
 //! - [`notify`]: notifications, health checks and metrics, after the result. Entry point: [`notify::Listeners`]
 //! - [`telemetry`]: the log. Entry point: [`telemetry::start`]
 //! - [`cli`]: the commands; the only user of clap and the only writer of stdout. Entry point: [`cli::main`]

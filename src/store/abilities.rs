@@ -1,9 +1,9 @@
 //! The three abilities that a run needs of a server, tried: update pipelines with `$$NOW`, snapshot reads, and transactions.
 //!
-//! A server says of itself which version's protocol it speaks, and several that speak MongoDB's lack one of the three: Amazon DocumentDB,
-//! FerretDB, Cosmos DB. Risk: one that does not refuse but passes over what it does not know. A transaction that is none writes at once, and
-//! a snapshot that is none reads each part of a file at another time. So the answers are looked at, too: a snapshot read tells its time, and
-//! an aborted transaction leaves nothing.
+//! Several servers speak MongoDB's protocol and lack one of the three: Amazon DocumentDB, FerretDB, Cosmos DB.
+//!
+//! Risk: a server accepts a command and ignores the part that it does not know. Then a transaction writes at once, and a snapshot read reads
+//! at several times. So the results are checked: a snapshot read returns its time, and an aborted transaction leaves no document.
 
 use futures_util::future::join3;
 use mongodb::bson::doc;
@@ -15,10 +15,10 @@ use super::snapshot::snapshot_session;
 use crate::failure::Failure;
 
 impl Store {
-    /// What the server lacks of the three, each with its own words; nothing on a server that will do. Leaves nothing behind.
+    /// The abilities that the server lacks, each with its error; empty on a suitable server. Leaves no document behind.
     ///
     /// # Errors
-    /// When the database fails otherwise.
+    /// When the database fails for another reason.
     pub async fn missing_abilities(&self) -> Result<Vec<String>, StoreError> {
         let abilities = ["update pipelines with $$NOW", "snapshot reads", "transactions"];
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
@@ -27,14 +27,14 @@ impl Store {
             match tried {
                 Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
                 Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
-                // The server knows it. That it did not do it just now, or not for this user, is for those to tell who need it.
+                // The server knows the command. Another step reports why it failed now, or for this user.
                 Ok(()) | Err(_) => {}
             }
         }
         Ok(missing)
     }
 
-    /// Refuses a server that lacks one of them.
+    /// Refuses a server that lacks one of the abilities.
     ///
     /// # Errors
     /// `configuration`, with what is missing; or when the database fails otherwise.
@@ -43,8 +43,8 @@ impl Store {
         if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
     }
 
-    /// Refuses a server without snapshot reads, before a first run makes anything: that it took the lock shows the pipelines, and what it
-    /// lacks of transactions shows in the commit, before anything is changed.
+    /// Refuses a server without snapshot reads before the first run creates anything. The lock has already used pipelines; the commit reports
+    /// missing transactions before it changes anything.
     ///
     /// # Errors
     /// `configuration`, with what is missing; or when the database fails otherwise.
@@ -57,7 +57,7 @@ impl Store {
         }
     }
 
-    /// The failure for an error of a command that every run needs: when the server does not know it, with all that is missing.
+    /// Turns an error of a command that every run needs into a failure. For an unknown command it lists all missing abilities.
     pub async fn refusal(&self, error: StoreError) -> Failure {
         if error.kind != Kind::Unsupported {
             return error.into();
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// No document is matched, so none is changed.
+    /// Matches no document, so it changes none.
     async fn try_pipeline(&self) -> Result<(), StoreError> {
         let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
         let nobody = doc! { "_id": "doctor" };
@@ -82,7 +82,7 @@ impl Store {
         // Only a read of a collection that exists tells the time.
         let found = self.bounded(read.into_future()).await?;
         match found.is_some() && session.snapshot_time().is_none() {
-            true => Err(passed_over("a snapshot read tells no time")),
+            true => Err(ignored("a snapshot read tells no time")),
             false => Ok(()),
         }
     }
@@ -92,18 +92,18 @@ impl Store {
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
         self.bounded(session.start_transaction().into_future()).await?;
         let inserted = self.bounded(self.batches.insert_one(&probe).session(&mut session).into_future()).await;
-        // An answer to it that is an error says nothing: the driver passes over it. What was left does.
+        // The driver ignores errors of an abort. So the document is looked for instead.
         let _ = self.bounded(session.abort_transaction().into_future()).await;
         inserted?;
         if self.bounded(self.batches.find_one(probe.clone()).into_future()).await?.is_none() {
             return Ok(());
         }
         self.bounded(self.batches.delete_one(probe).into_future()).await?;
-        Err(passed_over("an aborted transaction left what it wrote"))
+        Err(ignored("an aborted transaction left what it wrote"))
     }
 }
 
-fn passed_over(what: &str) -> StoreError {
+fn ignored(what: &str) -> StoreError {
     StoreError { kind: Kind::Unsupported, message: what.to_owned() }
 }
 

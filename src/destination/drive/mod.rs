@@ -300,11 +300,6 @@ impl Drive {
     pub fn identity(&self) -> &Identity {
         self.api.auth.identity()
     }
-
-    /// Where a person finds the folder.
-    pub fn folder_link(&self) -> String {
-        format!("https://drive.google.com/drive/folders/{}", self.folder)
-    }
 }
 
 impl Listed {
