@@ -140,9 +140,12 @@ async fn measure(
         let warm_up = usize::from(runs > 1);
         for turn in 0..runs + warm_up {
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries")?;
-            let floor = floor::join(&database).await.context("the floor")?;
+            let joined = floor::join(&database, false).await.context("the floor")?;
+            let floor = floor::join(&database, true).await.context("the floor with the look-up")?;
             ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
-            let marking = marking_floor::mark(&database).await.context("the floor of the marking")?;
+            let updates = marking_floor::mark(&database, false).await.context("the floor of the updates")?;
+            seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
+            let marking = marking_floor::mark(&database, true).await.context("the floor of the marking")?;
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
             let uri = server.uri(database.name(), arguments.rtt_ms).await?;
             let peer = peer::find(arguments.mongoexport.as_deref());
@@ -154,7 +157,8 @@ async fn measure(
             let (cost, slowest) = (after.since(&before), server.slowest()?);
             let retry = job.retry()?;
             let idle = Idle::new(&retry, server.counts().await?.since(&after));
-            let line = Line::new(entries, to, &ran, Beside { floor, marking, peer, idle }, cost, slowest)?;
+            let line =
+                Line::new(entries, to, &ran, Beside { joined, floor, updates, marking, peer, idle }, cost, slowest)?;
             eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
             if turn >= warm_up {
                 lines.push(line);

@@ -1,15 +1,16 @@
 //! The floor: the least that any client can do to join the queue with its entries and write six columns.
 //!
 //! Bare cursors, 5,000 ids per `$in`, two of them in flight while the next queue batch is fetched; documents are looked at in place,
-//! and the rows go through the csv crate into a sink. No snapshot, no order, no checks, no checksums, no file.
+//! and the rows go through the csv crate into a sink. No snapshot, no order, no checks, no checksums, no file. With the look-up, the same ids
+//! are searched in `exportbatchentries` too, beside the entries: the least that finding an entry of an earlier file costs.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt};
-use mongodb::Database;
 use mongodb::bson::{Document, RawBsonRef, RawDocument, doc, oid::ObjectId};
 use mongodb::raw_batch_cursor::RawBatch;
+use mongodb::{Collection, Database};
 
 use super::seed::{ENTRIES, QUEUE};
 
@@ -25,9 +26,10 @@ pub struct Floor {
 }
 
 /// Joins all queued rows.
-pub async fn join(database: &Database) -> Result<Floor> {
+pub async fn join(database: &Database, look_up: bool) -> Result<Floor> {
     let began = Instant::now();
     let (queue, entries) = (database.collection::<Document>(QUEUE), database.collection::<Document>(ENTRIES));
+    let exported = look_up.then(|| database.collection::<Document>("exportbatchentries"));
     let ids = queue
         .find(doc! {"exportPath": "scheduled", "status": "queued"})
         .projection(doc! {"entryId": 1, "scheduledFor": 1})
@@ -37,10 +39,10 @@ pub async fn join(database: &Database) -> Result<Floor> {
         .map(|batch| entry_ids(&batch?));
     let chunks = ids
         .map(|ids| {
-            let entries = entries.clone();
+            let (entries, exported) = (entries.clone(), exported.clone());
             async move {
                 let ids = ids?;
-                tokio::spawn(async move { fetch(&entries, ids).await }).await?
+                tokio::spawn(async move { fetch(&entries, exported.as_ref(), ids).await }).await?
             }
         })
         .buffered(2);
@@ -61,10 +63,24 @@ pub async fn join(database: &Database) -> Result<Floor> {
     Ok(Floor { took: began.elapsed(), rows })
 }
 
-async fn fetch(entries: &mongodb::Collection<Document>, ids: Vec<ObjectId>) -> Result<Vec<RawBatch>> {
+async fn fetch(
+    entries: &Collection<Document>,
+    exported: Option<&Collection<Document>>,
+    ids: Vec<ObjectId>,
+) -> Result<Vec<RawBatch>> {
     let wanted = doc! {"status": 1, "date": 1, "accountCode": 1, "description": 1, "amount": 1, "type": 1};
-    let found = entries.find(doc! {"_id": {"$in": ids}}).projection(wanted).batch_size(BATCH + 1).batch().await?;
-    Ok(found.try_collect().await?)
+    let found = async {
+        let found = entries.find(doc! {"_id": {"$in": &ids}}).projection(wanted).batch_size(BATCH + 1).batch().await?;
+        found.try_collect().await
+    };
+    let known = async {
+        if let Some(exported) = exported {
+            let _: Vec<RawBatch> = exported.find(doc! {"_id": {"$in": &ids}}).batch().await?.try_collect().await?;
+        }
+        Ok::<_, mongodb::error::Error>(())
+    };
+    let (found, ()) = futures_util::future::try_join(found, known).await?;
+    Ok(found)
 }
 
 fn entry_ids(batch: &RawBatch) -> Result<Vec<ObjectId>> {

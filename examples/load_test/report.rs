@@ -37,10 +37,14 @@ pub struct Line {
     pub total_s: f64,
     /// Entries per second of the whole process.
     pub rows_per_s: f64,
+    /// The floor of generation without the look-up for entries of earlier files, measured just before.
+    pub join_s: f64,
     /// The floor of generation, measured just before.
     pub floor_s: f64,
     /// Generation as a multiple of the floor.
     pub generate_per_floor: f64,
+    /// The floor of the marking without the inserts of entries, measured just before.
+    pub updates_s: f64,
     /// The floor of the marking, measured just before.
     pub marking_floor_s: f64,
     /// Commit and marking as a multiple of that floor.
@@ -91,8 +95,12 @@ impl Idle {
 
 /// What was measured around a run.
 pub struct Beside {
+    /// Just before it, without the look-up.
+    pub joined: Floor,
     /// Just before it.
     pub floor: Floor,
+    /// Just before it, without the inserts.
+    pub updates: Duration,
     /// Just before it.
     pub marking: Duration,
     /// Just before it.
@@ -111,7 +119,7 @@ impl Line {
         cost: Counts,
         slowest: Option<Slowest>,
     ) -> anyhow::Result<Line> {
-        let Beside { floor, marking, peer, idle } = beside;
+        let Beside { joined, floor, updates, marking, peer, idle } = beside;
         let result = ran.result()?;
         let durations = result["durations_ms"].as_object();
         let stages_s: BTreeMap<String, f64> =
@@ -126,8 +134,10 @@ impl Line {
             to: to.to_string(),
             total_s,
             rows_per_s: f64::from(entries) / total_s,
+            join_s: joined.took.as_secs_f64(),
             floor_s,
             generate_per_floor: stage("generate") / floor_s,
+            updates_s: updates.as_secs_f64(),
             marking_floor_s,
             write_per_floor: write_s / marking_floor_s,
             write_s,
@@ -193,6 +203,12 @@ impl fmt::Display for Report {
                 line.write_per_floor,
                 line.peak_mib,
                 line.file_bytes as f64 / 1e6,
+            )?;
+        }
+        for Line { entries, to, join_s, floor_s, updates_s, marking_floor_s, .. } in &self.lines {
+            writeln!(
+                f,
+                "- {entries} to {to}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
             )?;
         }
         for line in &self.lines {
