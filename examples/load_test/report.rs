@@ -171,6 +171,38 @@ impl Line {
     }
 }
 
+impl Report {
+    /// What was measured around the runs.
+    fn beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Line { entries, to, join_s, floor_s, updates_s, marking_floor_s, .. } in &self.lines {
+            writeln!(
+                f,
+                "- {entries} to {to}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
+            )?;
+        }
+        for line in &self.lines {
+            let Some(peer) = line.mongoexport else { continue };
+            let Peer { total_s, peak_mib } = peer;
+            writeln!(
+                f,
+                "- {} to {}: mongoexport of the entries alone {total_s:.3} s, {peak_mib:.1} MiB; {:.1} x our generation",
+                line.entries,
+                line.to,
+                total_s / line.stage("generate"),
+            )?;
+        }
+        for line in &self.lines {
+            let Idle { total_ms, commands } = line.idle;
+            writeln!(
+                f,
+                "- {} to {}: retry with nothing due {total_ms:.0} ms, {commands} commands",
+                line.entries, line.to
+            )?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.server)?;
@@ -205,31 +237,7 @@ impl fmt::Display for Report {
                 line.file_bytes as f64 / 1e6,
             )?;
         }
-        for Line { entries, to, join_s, floor_s, updates_s, marking_floor_s, .. } in &self.lines {
-            writeln!(
-                f,
-                "- {entries} to {to}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
-            )?;
-        }
-        for line in &self.lines {
-            let Some(peer) = line.mongoexport else { continue };
-            let Peer { total_s, peak_mib } = peer;
-            writeln!(
-                f,
-                "- {} to {}: mongoexport of the entries alone {total_s:.3} s, {peak_mib:.1} MiB; {:.1} x our generation",
-                line.entries,
-                line.to,
-                total_s / line.stage("generate"),
-            )?;
-        }
-        for line in &self.lines {
-            let Idle { total_ms, commands } = line.idle;
-            writeln!(
-                f,
-                "- {} to {}: retry with nothing due {total_ms:.0} ms, {commands} commands",
-                line.entries, line.to
-            )?;
-        }
+        self.beside(f)?;
         writeln!(f, "\nwhat it costs the database")?;
         writeln!(
             f,
