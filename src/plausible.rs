@@ -4,6 +4,8 @@
 //! error, and must not see a key or a password. So each kind of value defines narrowly what it looks like, and anything
 //! else is called "the value".
 
+use std::path::Path;
+
 use crate::secret::{conceal, holds_a_key, is_a_token};
 
 /// The longest text that is taken for a path, in bytes: no file system takes a longer name, and a key is longer.
@@ -32,36 +34,48 @@ const LINE_END: Misplaced = Misplaced {
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
 };
 
-/// Refuses a value that cannot be a path, without showing it. A value that could be a path but looks like a password is
+/// Refuses a value that cannot be a path, without showing it. A value that could be a path but does not look like one is
 /// masked from now on.
 ///
 /// # Errors
 /// What the value is instead.
 pub fn check_path(text: &str) -> Result<(), Misplaced> {
     check_line_end(text)?;
-    if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || text.contains("{\"") || holds_a_key(text) {
+    if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || holds_a_key(text) {
         return Err(KEY);
     }
     if text.contains("://") {
         return Err(ADDRESS);
     }
-    if looks_like_a_password(text) {
+    let names = || text.split(['/', '\\']);
+    if !names().all(is_likely_name) && !is_known_path(Path::new(text)) {
         conceal(text);
+        // A message may name the folder alone.
+        names().filter(|name| !is_likely_name(name)).for_each(conceal);
     }
     Ok(())
 }
 
-/// Whether a text is one long word that mixes upper and lower case, digits or signs and has nothing of a path.
-fn looks_like_a_password(text: &str) -> bool {
-    let kinds: [fn(char) -> bool; 4] = [
-        |c| c.is_lowercase(),
-        |c| c.is_uppercase(),
-        |c| c.is_numeric(),
-        |c| c.is_ascii_punctuation() && !"-_.".contains(c),
-    ];
-    let mixed = kinds.iter().filter(|kind| text.contains(**kind)).count() >= 3;
-    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| (1..=5).contains(&ending.len()));
-    mixed && text.len() >= 10 && !text.contains(['/', '\\']) && !has_ending
+/// Whether the path, or its folder, exists. The root and the current folder exist for every text.
+fn is_known_path(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| folder.file_name().is_some());
+    path.exists() || folder.is_some_and(Path::exists)
+}
+
+/// Whether a text looks like the name of a file, a folder or a host: letters, digits and the signs that are common in
+/// names, and not the mixture of a password or a key.
+pub fn is_likely_name(text: &str) -> bool {
+    let is_drive = text.len() == 2 && text.ends_with(':');
+    let plain = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-_. ~+()".contains(c);
+    let kinds: [fn(char) -> bool; 3] = [|c| c.is_lowercase(), |c| c.is_uppercase(), |c| c.is_numeric()];
+    let is_password = text.len() >= 10 && kinds.iter().all(|kind| text.contains(*kind));
+    let is_key = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
+        run.len() >= 16 && run.contains(|c: char| c.is_ascii_digit()) && run.contains(|c: char| c.is_ascii_alphabetic())
+    });
+    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| {
+        (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    is_drive || text.chars().all(plain) && (has_ending || !is_password && !is_key)
 }
 
 /// Refuses a value that cannot be a name, a code or an email address, without showing it.
@@ -104,9 +118,14 @@ pub fn shown_date(text: &str) -> String {
 
 /// A time of day, a duration or a list of them, right or wrong.
 pub fn shown_time(text: &str) -> String {
-    // Few digits or letters side by side: a password has more.
-    let runs = text.split(|c: char| !c.is_ascii_lowercase()).all(|run| run.len() <= 6);
-    shown_if(if runs { text } else { "?" }, 32, |c| c.is_ascii_digit() || c.is_ascii_lowercase() || " :.,-".contains(c))
+    const UNITS: [&str; 6] = ["year", "week", "day", "hour", "minute", "second"];
+    let is_unit = |run: &str| run.len() <= 3 || UNITS.contains(&run.trim_end_matches('s'));
+    // One word, or numbers with units: a password has longer words among its digits, or begins with one.
+    let is_word = text.len() <= 6 && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let begins_with_letter = text.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_time = !begins_with_letter && text.split(|c: char| !c.is_ascii_lowercase()).all(is_unit);
+    let likely = if is_word || is_time { text } else { "?" };
+    shown_if(likely, 32, |c| c.is_ascii_digit() || c.is_ascii_lowercase() || " :.,-".contains(c))
 }
 
 /// An instant, right or wrong.
@@ -119,10 +138,20 @@ pub fn shown_number(text: &str) -> String {
     shown_if(text, 20, |c| c.is_ascii_digit() || "-+.,_ ".contains(c))
 }
 
-/// A word of a list, the name of a time zone or of a command, right or wrong.
+/// A word of a list, the name of a time zone, of an option or of a command, right or wrong: words of letters, and short
+/// numbers between them (`windows-1252`).
 pub fn shown_word(text: &str) -> String {
-    let runs = text.split(['/', '-', '_']).all(|run| run.len() <= 10);
-    shown_if(if runs { text } else { "?" }, 30, |c| c.is_ascii_alphanumeric() || "/-_".contains(c))
+    let likely = if has_only_words(text, 11) { text } else { "?" };
+    shown_if(likely, 30, |c| c.is_ascii_alphanumeric() || "/-_".contains(c))
+}
+
+/// Whether a text consists of words of at most so many letters, numbers of at most four digits, and signs between them. A
+/// password mixes letters and digits.
+pub fn has_only_words(text: &str, longest: usize) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).all(|run| {
+        let is_number = run.len() <= 4 && run.bytes().all(|byte| byte.is_ascii_digit());
+        is_number || run.len() <= longest && run.bytes().all(|byte| byte.is_ascii_alphabetic())
+    })
 }
 
 #[cfg(test)]
@@ -137,7 +166,11 @@ mod tests {
         assert_eq!(shown_time("25:00"), "\"25:00\"");
         assert_eq!(shown_instant("2026-01-18T18:00:00"), "\"2026-01-18T18:00:00\"");
         assert_eq!(shown_number("-3"), "\"-3\"");
+        assert_eq!(shown_time("11years"), "\"11years\"");
+        assert_eq!(shown_time("1h30min"), "\"1h30min\"");
         assert_eq!(shown_word("Asia/Bangkog"), "\"Asia/Bangkog\"");
+        assert_eq!(shown_word("windows-1252"), "\"windows-1252\"");
+        assert_eq!(shown_word("credentails"), "\"credentails\"");
         assert_eq!(shown_word(""), "an empty value");
     }
 
@@ -150,11 +183,22 @@ mod tests {
             "1//0gabcdefghijklmnopqrstuvw",
             "{\"type\":\"x\"}",
             "correct horse battery staple",
+            "Hunter2Sec",
+            "hunter2",
+            "7hunt3r",
+            "Tr0ub4dor&3-Needle",
         ] {
             for shown in [shown_date, shown_time, shown_instant, shown_number, shown_word] {
                 assert_eq!(shown(secret), "the value", "{secret}");
             }
         }
+    }
+
+    #[test]
+    fn a_path_whose_folder_exists_is_one() {
+        let folder = tempfile::Builder::new().prefix("Odd&9Folder-").tempdir().unwrap();
+        let path = folder.path().join("Key#Of2026").display().to_string();
+        assert_eq!((check_path(&path), crate::secret::redact(&path).as_ref()), (Ok(()), path.as_str()));
     }
 
     #[test]
@@ -167,15 +211,28 @@ mod tests {
         assert_eq!(check_path("/run/key.json\r"), Err(LINE_END));
         assert_eq!(check_path(&format!("{key}\n")), Err(KEY));
         assert_eq!(check_path("https://hooks.example.com/x"), Err(ADDRESS));
-        for path in ["Hunter2#Secret", "Xk7#Bare10!zz"] {
-            assert_eq!((check_path(path), crate::secret::redact(path).as_ref()), (Ok(()), "***"), "{path}");
+        assert_eq!(check_path(&format!("'{key}'")), Err(KEY));
+        for path in [
+            "Hunter2#Secret",
+            "Xk7#Bare10!zz",
+            "/Hunter2Secret-p",
+            "user:Hunter2Secret-p@db1.example.com/app",
+            "1//0gExampleOfAToken7",
+            "refresh_token=0gExample-p",
+            "9f86d081884c7d659a2feaa0c55ad015",
+        ] {
+            let told = format!("{path}, {path:?}");
+            assert_eq!((check_path(path), crate::secret::redact(&told).as_ref()), (Ok(()), "***, \"***\""), "{path}");
         }
+        assert_eq!(crate::secret::redact("the folder user:Hunter2Secret-p@db1.example.com"), "the folder ***");
         for path in [
             "/run/secrets/google.json",
             "key.json",
             "C:\\keys\\google.json",
             "/data/ค่าเช่า/key 1.json",
             "GoogleKey2026.json",
+            "/run/secrts/finance-31c0de7f4a2b.json",
+            "~/keys (old)/google.json",
         ] {
             assert_eq!((check_path(path), crate::secret::redact(path).as_ref()), (Ok(()), path), "{path}");
         }

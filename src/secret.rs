@@ -65,15 +65,13 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Registers a value, for the life of the process: from now on [`redact`] masks it, as it is and percent-encoded. A value of
+/// Registers a value, for the life of the process: from now on [`redact`] masks it in each of its [`forms`]. A value of
 /// several lines (a private key) is also masked line by line, because JSON and logs break it differently.
 pub fn conceal(value: &str) {
     let mut concealed = CONCEALED.write().unwrap_or_else(PoisonError::into_inner);
     let lines = value.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
     for text in std::iter::once(value).chain(lines).filter(|text| text.chars().count() >= MIN_CHARS) {
-        // The third form: a log of text shows a value as a string of Rust or JSON.
-        let quoted = text.escape_debug().to_string();
-        for form in [text.to_owned(), percent_encoded(text), quoted] {
+        for form in forms(text) {
             if !concealed.contains(&form) {
                 concealed.push(form);
             }
@@ -82,20 +80,37 @@ pub fn conceal(value: &str) {
     concealed.sort_by_key(|text| std::cmp::Reverse(text.len()));
 }
 
+/// A text as a message may show it: as it stands, percent-encoded, as a string of Rust, as one of JSON, and as a string
+/// of Rust inside one of JSON.
+fn forms(text: &str) -> [String; 5] {
+    let inside = |quoted: String| quoted[1..quoted.len() - 1].to_owned();
+    let json = |text: &str| inside(serde_json::Value::from(text).to_string());
+    let rust = inside(format!("{text:?}"));
+    [text.to_owned(), percent_encoded(text), json(text), json(&rust), rust]
+}
+
 /// Registers everything that may be secret in a word of the command line, in a variable, or in a file that one of them
 /// names. It goes by the form alone, before anything parses the text, because the error of a failed parse may show it.
 pub fn conceal_typed(text: &str) {
-    if let Some((_, address)) = text.split_once("://") {
-        address.match_indices('@').for_each(|(at, _)| conceal_user(&address[..at]));
+    let value = text.trim().trim_start_matches("file:");
+    for (at, _) in value.match_indices('@') {
+        let before = &value[..at];
+        let word = before.rsplit(|c: char| c.is_whitespace() || "\"'`".contains(c)).next().unwrap_or_default();
+        match before.split_once("://") {
+            Some((_, user)) => conceal_user(user),
+            // A password without a scheme before it: `user:password@host`.
+            None if word.contains(':') => conceal_user(word),
+            None => {}
+        }
     }
     if holds_a_key(text) {
         conceal(text);
         text.split(['"', '\n']).flat_map(|part| part.split("\\n")).filter(|part| part.len() >= 16).for_each(conceal);
     }
-    let word = text.trim().trim_start_matches("file:");
-    if is_a_token(word) || SECRET_ADDRESSES.iter().any(|address| word.contains(address)) {
-        conceal(word);
-    }
+    let words = |signs: &'static str| value.split(move |c: char| c.is_whitespace() || signs.contains(c));
+    words("\"'`\\=,;:&?<>()[]{}").filter(|word| is_a_token(word)).for_each(conceal);
+    let is_secret = |word: &&str| SECRET_ADDRESSES.iter().any(|address| word.contains(address));
+    words("\"'`").filter(is_secret).for_each(conceal);
 }
 
 /// Registers `user:password`, and the parts into which a URL parser splits a password that is not percent-encoded.
@@ -112,21 +127,55 @@ pub fn is_a_token(word: &str) -> bool {
     word.len() >= 16 && TOKENS.iter().any(|token| word.starts_with(token))
 }
 
-/// Whether a text is the content of a file with a key: JSON, PEM, or either of them in base64.
+/// Whether a text holds the content of a file with a key: JSON, PEM, or either of them in base64, whatever stands around
+/// it (quotes, a byte order mark, the name of a variable).
 pub fn holds_a_key(text: &str) -> bool {
-    let is_plain = |text: &str| text.trim_start().starts_with(['{', '[']) || text.contains("-----BEGIN ");
+    let opens_an_object =
+        |rest: &str| rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\\').starts_with(['"', '\'']);
+    is_a_key(text) || text.split('{').skip(1).any(opens_an_object)
+}
+
+/// Whether a text is the content of a file with a key, and not only holds one.
+pub fn is_a_key(text: &str) -> bool {
+    let is_plain = |text: &str| unquoted(text).starts_with(['{', '[']) || text.contains("-----BEGIN ");
     is_plain(text) || from_base64(text).is_some_and(|decoded| is_plain(&decoded))
 }
 
-/// Decodes base64 text, with or without padding, in one line or several; `None` when it is not base64 of UTF-8 text.
+/// A text without the blanks, quotes and byte order marks at its ends, which editors and shells put there.
+pub fn unquoted(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\"'`".contains(c))
+}
+
+/// Whether a file is a text in UTF-16, as PowerShell and Notepad write it, with or without a byte order mark.
+pub fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || from_utf16(bytes).is_some()
+}
+
+/// Decodes a text in UTF-16 that begins with a mark or an ASCII character. A zero byte alone proves nothing: binary files
+/// have them too.
+fn from_utf16(bytes: &[u8]) -> Option<String> {
+    let decode = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).ok().filter(|_| bytes.len().is_multiple_of(2))
+    };
+    let text = match bytes {
+        [0xff, 0xfe, ..] | [1..=0x7f, 0, ..] => decode(u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, 1..=0x7f, ..] => decode(u16::from_be_bytes),
+        _ => None,
+    };
+    text.filter(|text| text.chars().all(|c| !c.is_control() || c.is_whitespace()))
+}
+
+/// Decodes base64, with or without padding, in one line or several, also in quotes; `None` when it is not base64 of a
+/// text in UTF-8 or UTF-16.
 pub fn from_base64(text: &str) -> Option<String> {
     let config = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
-    let digits: String = text.split_whitespace().collect();
+    let digits: String = unquoted(text).split_whitespace().collect();
     let decode = |alphabet| GeneralPurpose::new(alphabet, config).decode(&digits).ok();
     let bytes = decode(&alphabet::STANDARD).or_else(|| decode(&alphabet::URL_SAFE))?;
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+    from_utf16(&bytes).or_else(|| String::from_utf8(bytes).ok()).filter(|text| !text.is_empty())
 }
 
 /// Everything but the unreserved characters of RFC 3986 as `%XX`, as it appears in queries and forms.
@@ -234,6 +283,50 @@ mod tests {
         for path in ["/run/secrets/google.json", "key", "C:\\keys\\google.json", "/etc/keys/eyJhbGciOiJIUzI1NiJ9"] {
             assert!(!holds_a_key(path), "{path}");
         }
+    }
+
+    #[test]
+    fn what_stands_around_a_key_does_not_hide_it() {
+        let json = r#"{"type":"authorized_user","refresh_token":"1//0x"}"#;
+        let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
+        let utf16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for key in [
+            format!("'{json}'"),
+            format!("\u{feff}{json}"),
+            format!("export GOOGLE={json}"),
+            json.replace('"', "\\\""),
+            format!("'{}'", encode(json.as_bytes())),
+            encode(format!("\u{feff}{json}").as_bytes()),
+            encode(&utf16),
+            encode(&[b"\xff\xfe".to_vec(), utf16.clone()].concat()),
+        ] {
+            assert!(holds_a_key(&key), "{key}");
+        }
+        for plain in ["batch_{date}.csv", "{date}", "see 'x' and \"y\""] {
+            assert_eq!(holds_a_key(plain), plain == "{date}", "{plain}");
+        }
+        assert!(is_utf16(&utf16) && !is_utf16(b"\x30\x82\x0a\x00\x02") && !is_utf16(json.as_bytes()));
+    }
+
+    #[test]
+    fn a_value_is_masked_in_each_form_that_a_message_gives_it() {
+        let secret = "Hunter-f'\"Sec\\ret!x\u{e38}";
+        conceal(secret);
+        let shown = serde_json::json!({"plain": secret, "quoted": format!("{secret:?}")}).to_string();
+        for told in [format!("{secret}, {secret:?}"), shown, format!("{:?}", Some(secret)), percent_encoded(secret)] {
+            let masked = redact(&told);
+            assert!(!masked.contains("Hunter-f") && !masked.contains("ret!x"), "{masked}");
+        }
+    }
+
+    #[test]
+    fn a_password_without_a_scheme_and_a_token_after_a_name_are_masked() {
+        conceal_typed("user-h:Hunter-hSecret@db1.example.com/app");
+        conceal_typed("refresh_token=1//0gexample-hTokenabc");
+        assert_eq!(redact("in user-h:Hunter-hSecret@db1 and Hunter-hSecret"), "in ***@db1 and ***");
+        assert_eq!(redact("refresh_token=1//0gexample-hTokenabc"), "refresh_token=***");
+        conceal_typed("ann-h.longname@example.com");
+        assert_eq!(redact("ann-h.longname@example.com"), "ann-h.longname@example.com");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod files;
 mod places;
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,9 @@ pub struct SecretValue {
     pub value: String,
     pub needles: Vec<String>,
 }
+
+/// Letters and digits alone: any name may look so.
+pub const A_SHORT_PASSWORD: &str = "a short password";
 
 /// Lines of a private key; not one, but nothing here gets so far as to sign.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9wNeedleKeyLine1\\nAAOCAQ8AMIIBCgKCAQEANeedleKeyLine2\\n-----END PRIVATE KEY-----\\n";
@@ -60,12 +64,15 @@ pub fn secrets() -> Vec<SecretValue> {
         let value = STANDARD.encode(text);
         SecretValue { name, needles: pieces(&value), value }
     };
+    let consent_parts = ["NeedleClient01", "NeedleRefresh02"];
     let key_parts = ["NeedleKeyLine1", "NeedleKeyLine2", "needlekeyid0123"];
     vec![
         secret("a key file", &service_account(), &key_parts),
         secret("a key file on one line", &service_account().replace('\n', " "), &key_parts),
         encoded("a key file in base64", &service_account()),
-        secret("a consent", &authorized_user(), &["NeedleClient01", "NeedleRefresh02"]),
+        secret("a consent", &authorized_user(), &consent_parts),
+        secret("a consent in quotes", &format!("'{}'", authorized_user()), &consent_parts),
+        secret("a consent after a mark", &format!("\u{feff}{}", authorized_user()), &consent_parts),
         encoded("a consent in base64", &authorized_user()),
         secret(
             "a database with a raw password",
@@ -82,6 +89,12 @@ pub fn secrets() -> Vec<SecretValue> {
         secret("an access token", "ya29.a0AfNeedleAccess08-x_y", &["NeedleAccess08"]),
         secret("a refresh token", "1//0gNeedleBare09abcdef", &["NeedleBare09"]),
         secret("a password", "Xk7#NeedleBare10!zz", &["NeedleBare10"]),
+        secret("a password with quotes", "Hunter2'\"Needle11!x", &["Needle11"]),
+        secret(A_SHORT_PASSWORD, "Hunter2Ndl", &["Hunter2Ndl"]),
+        secret("a database without a scheme", "clerk:Hunter2Needle12@db1.example.com/app", &["Needle12"]),
+        secret("a token after its name", "refresh_token=1//0gNeedleNamed13abcdef", &["NeedleNamed13"]),
+        secret("a proxy without a host", "http://clerk:S3cr3tNeedle14", &["S3cr3tNeedle14"]),
+        secret("a signed address", "http://127.0.0.1:1/workflows/x?sig=NeedleSig15", &["NeedleSig15"]),
     ]
 }
 
@@ -140,7 +153,9 @@ impl Scene {
             let at = text.find(needle.as_str()).unwrap_or_default();
             let from = text[..at].char_indices().rev().nth(80).map_or(0, |(from, _)| from);
             let around: String = text[from..].chars().take(200).collect();
-            self.found.lock().expect("the findings").insert(format!("{} at {place}: ...{around}...", secret.name));
+            let told = format!("{} at {place}: ...{around}...\n", secret.name);
+            let _ = std::io::stderr().write_all(told.as_bytes());
+            self.found.lock().expect("the findings").insert(told);
         }
     }
 
@@ -155,7 +170,9 @@ impl Scene {
             }
         }
         let (searched, found) = (self.searched.into_inner(), self.found.into_inner().expect("the findings"));
-        eprintln!("searched {searched} places, {} requests received; secrets found: {}", posted.len(), found.len());
+        // Not by a macro, whose words only a failed test shows.
+        let told = format!("searched {searched} places, {} requests; secrets found: {}\n", posted.len(), found.len());
+        let _ = std::io::stderr().write_all(told.as_bytes());
         assert!(searched >= least, "only {searched} places were searched");
         assert!(!posted.is_empty(), "nothing was told, so nothing of it was searched");
         let shown: Vec<_> = found.iter().take(30).collect();

@@ -169,3 +169,55 @@ fn a_file_that_holds_more_than_the_value_is_told_plainly_and_not_shown() {
         assert!(!ended.report().contains("s3cret"), "{}", ended.report());
     }
 }
+
+#[test]
+fn the_temporary_folder_and_the_proxies_are_checked_like_settings() {
+    let key = r#"'{"type":"authorized_user","refresh_token":"1//0gNeedleOfTheFolder"}'"#;
+    let refused = |command: &str, variable: &str, value: &str| {
+        let command = BatchExport::command(command).args(&["--output", "json", "--destination", "gdrive://1folder"]);
+        let ended = command.env(variable, value).run().expect_code(30);
+        assert!(!ended.report().contains("Needle"), "{}", ended.report());
+        let error = ended.json()["error"].clone();
+        format!("{}; {}", error["message"].as_str().unwrap_or_default(), error["next"].as_str().unwrap_or_default())
+    };
+    for command in ["run", "retry", "verify", "corrections", "doctor"] {
+        let told = refused(command, "TMPDIR", key);
+        assert!(told.contains("TMPDIR is wrong: it holds the content of a key"), "{command}: {told}");
+        assert!(refused(command, "TMPDIR", "/tmp\r").contains("dos2unix"), "{command}");
+        let told = refused(command, "HTTPS_PROXY", "http://proxy:3128\r");
+        assert!(told.contains("HTTPS_PROXY") && told.contains("dos2unix"), "{command}: {told}");
+        for wrong in ["http://clerk:S3cr3tNeedle", "Tr0ub4dor&3-Needle"] {
+            let told = refused(command, "https_proxy", wrong);
+            assert!(told.contains("https_proxy) is wrong: it is not the address of a proxy"), "{command}: {told}");
+        }
+    }
+    // Neither is read there.
+    for variable in ["TMPDIR", "HTTPS_PROXY"] {
+        assert!(refused("status", variable, key).contains("no database is set"), "{variable}");
+    }
+}
+
+/// The words that the command line and the settings show, and those that they do not.
+#[test]
+fn a_refused_value_is_quoted_only_if_it_looks_like_what_was_asked_for() {
+    for (words, shown) in [
+        (vec!["status", "--date", "2026-13-01"], true),
+        (vec!["status", "--date", "Hunter2Sec"], false),
+        (vec!["verify", "--last", "0"], true),
+        (vec!["verify", "--last", "Hunter2Sec"], false),
+        (vec!["auth", "--client", "/x", "--port", "99999"], true),
+        (vec!["auth", "--client", "/x", "--port", "Hunter2Sec"], false),
+        (vec!["layout", "show", "journl"], true),
+        (vec!["layout", "show", "Tr0ub4dor&3-Needle"], false),
+        (vec!["layout", "show", "https://p.logic.azure.com/workflows/x?sig=NeedleSig01"], false),
+        (vec!["completions", "bish"], true),
+        (vec!["completions", "hunter2"], false),
+        (vec!["stauts"], true),
+        (vec!["Hunter2Sec"], false),
+    ] {
+        let ended = BatchExport::new().args(&words).run();
+        assert!([2, 30].contains(&ended.code), "{}", ended.report());
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert_eq!(told.contains(words[words.len() - 1]), shown, "{words:?}: {told}");
+    }
+}

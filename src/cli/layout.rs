@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value};
 use crate::money::Number;
+use crate::plausible::shown_word;
 use crate::schema::{self, FormatVersion};
 
 /// 18 January 2026, noon in Bangkok.
@@ -140,7 +141,7 @@ fn list() -> LayoutResult {
 fn show(name: &str) -> Result<LayoutResult, Failure> {
     let Some((name, text)) = BUILT_IN.into_iter().find(|(known, _)| *known == name) else {
         let names = BUILT_IN.map(|(name, _)| name).join(" and ");
-        return Err(Failure::configuration(format!("there is no built-in layout {name:?}"))
+        return Err(Failure::configuration(format!("{} is not a built-in layout", shown_word(name)))
             .next(format!("the built-in layouts are {names}")));
     };
     Ok(LayoutResult { name: Some(name.to_owned()), text: Some(text.to_owned()), ..LayoutResult::new("show") })

@@ -36,7 +36,7 @@ use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plausible::{shown_date, shown_word};
+use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreSettings};
@@ -234,8 +234,18 @@ fn without_values(mut error: clap::Error) -> clap::Error {
         _ => ContextKind::InvalidValue,
     };
     let Some(ContextValue::String(value)) = error.get(typed) else { return error };
-    let (word, date) = (shown_word(value.trim_start_matches('-')), shown_date(value));
-    if [word, date].iter().all(|shown| !shown.starts_with('"')) {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if typed == ContextKind::InvalidValue => argument.as_str(),
+        _ => "",
+    };
+    // The placeholder of an argument says what it takes.
+    let shown = match argument.split_once('<').map_or("", |(_, placeholder)| placeholder.trim_end_matches('>')) {
+        "YYYY-MM-DD" => shown_date(value),
+        "N" | "PORT" => shown_number(value),
+        "DURATION" => shown_time(value),
+        _ => shown_word(value.trim_start_matches('-')),
+    };
+    if !shown.starts_with('"') {
         error.insert(typed, ContextValue::String("(not shown)".to_owned()));
         // A suggestion repeats the word.
         error.remove(ContextKind::Suggested);

@@ -34,9 +34,9 @@ impl Http {
     /// follows it would send the bytes elsewhere. It repeats nothing on its own, so that callers count every try.
     ///
     /// # Errors
-    /// A configuration failure: this machine has no certificates.
+    /// A configuration failure: a proxy variable is malformed, or this machine has no certificates.
     pub fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
-        let proxies = Arc::new(Proxies::new(proxies));
+        let proxies = Arc::new(Proxies::new(proxies)?);
         let way = Arc::clone(&proxies);
         let client = Client::builder()
             .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))

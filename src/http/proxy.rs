@@ -5,6 +5,8 @@
 //! for both, and for their messages. A password may have any character: it is encoded before anything parses the
 //! address, so that no part of it is taken for the host.
 
+use std::net::Ipv6Addr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::legacy::Client;
@@ -19,7 +21,13 @@ use yup_oauth2::hyper::Uri;
 use yup_oauth2::hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 
 use crate::config::ProxyVariables;
-use crate::secret::percent_encoded;
+use crate::failure::Failure;
+use crate::plausible::{Misplaced, check_line_end, is_likely_name};
+use crate::secret::{conceal, percent_encoded};
+
+/// How to write the address of a proxy.
+const NEXT: &str =
+    "write it like http://proxy.example.com:3128, with user:password@ before the host if the proxy asks for them";
 
 /// A connection to the proxy with or without TLS, through it by CONNECT, and inside that TLS to the server.
 pub type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
@@ -29,11 +37,24 @@ pub type Tunnelled = HttpsConnector<Tunnel<HttpsConnector<HttpConnector>>>;
 pub struct Proxies(Matcher);
 
 impl Proxies {
-    /// Reads the proxy variables.
-    pub fn new(variables: &ProxyVariables) -> Proxies {
+    /// Reads the proxy variables. A malformed one would be ignored, and the requests would leave another way.
+    ///
+    /// # Errors
+    /// A configuration failure: a variable is malformed. Its value is not shown.
+    pub fn new(variables: &ProxyVariables) -> Result<Proxies, Failure> {
         let ProxyVariables { https, http, all, no } = variables;
+        for (name, value) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http), ("ALL_PROXY", all), ("NO_PROXY", no)] {
+            let wrong = |what, next| {
+                let other = name.to_ascii_lowercase();
+                Failure::configuration(format!("{name} (or {other}) is wrong: it {what}")).next(next)
+            };
+            check_line_end(value).map_err(|Misplaced { what, next }| wrong(what, next))?;
+            if name != "NO_PROXY" && !value.trim().is_empty() && !is_proxy(value.trim()) {
+                return Err(wrong("is not the address of a proxy", NEXT));
+            }
+        }
         let matcher = Matcher::builder().https(encoded(https)).http(encoded(http)).all(encoded(all)).no(no.as_str());
-        Proxies(matcher.build())
+        Ok(Proxies(matcher.build()))
     }
 
     /// The proxy that a request to this address takes, with user and password; `None` when it goes directly.
@@ -81,6 +102,26 @@ impl Proxies {
     }
 }
 
+/// Whether a value is the address of a proxy: a scheme or none, anything before the last `@`, a host, and a port or none.
+/// A host that looks like a password is masked from now on.
+fn is_proxy(value: &str) -> bool {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place).trim_end_matches('/');
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port),
+        Some(_) | None => (place, "0"),
+    };
+    if !is_likely_name(host) {
+        conceal(host);
+        conceal(&host.to_lowercase());
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = !host.is_empty() && host.chars().all(plain);
+    let is_known = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"].contains(&scheme);
+    is_known && (is_host || address.is_some_and(|host| host.parse::<Ipv6Addr>().is_ok())) && port.parse::<u16>().is_ok()
+}
+
 /// The address of a proxy with user and password percent-encoded: everything before the last `@`.
 fn encoded(value: &str) -> String {
     let (scheme, rest) = match value.find("://") {
@@ -101,7 +142,38 @@ mod tests {
 
     fn proxies(https: &str, all: &str, no: &str) -> Proxies {
         let text = str::to_owned;
-        Proxies::new(&ProxyVariables { https: text(https), http: String::new(), all: text(all), no: text(no) })
+        let variables = ProxyVariables { https: text(https), http: String::new(), all: text(all), no: text(no) };
+        Proxies::new(&variables).expect("proxies")
+    }
+
+    #[test]
+    fn what_is_not_the_address_of_a_proxy_is_refused_and_not_shown() {
+        for good in
+            ["http://proxy:3128/", "proxy", "10.0.0.1:3128", "http://[::1]:3128", "socks5h://localhost:1080", " "]
+        {
+            assert!(
+                Proxies::new(&ProxyVariables { all: good.to_owned(), ..ProxyVariables::default() }).is_ok(),
+                "{good}"
+            );
+        }
+        for (wrong, next) in [
+            ("http://clerk:S3cr3tWord", NEXT),
+            ("clerk:S3cr3t/Word:3128", NEXT),
+            ("Tr0ub4dor&3-Needle", NEXT),
+            ("S3cr3t://proxy:3128", NEXT),
+            ("http://proxy:99999", NEXT),
+            ("http://proxy:3128\r", "dos2unix"),
+        ] {
+            let variables = ProxyVariables { https: wrong.to_owned(), ..ProxyVariables::default() };
+            let failure = Proxies::new(&variables).expect_err(wrong);
+            assert_eq!(failure.exit, crate::exit::Exit::Configuration);
+            assert!(failure.next.as_deref().is_some_and(|told| told.contains(next)), "{wrong}: {failure:?}");
+            assert!(failure.message.contains("HTTPS_PROXY") && !failure.message.contains("3cr3t"), "{failure:?}");
+        }
+        let no = ProxyVariables { no: "internal.example.com\r".to_owned(), ..ProxyVariables::default() };
+        assert!(Proxies::new(&no).expect_err("a line break").message.contains("NO_PROXY"));
+        let bare = proxies("Hunter2SecretQ", "", "").through("https://x.example/");
+        assert_eq!(crate::secret::redact(&bare), " through the proxy http://***");
     }
 
     #[test]

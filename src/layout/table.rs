@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
 use super::text::quoted;
+use crate::plausible::has_only_words;
 
 /// Characters of an unknown word that a message quotes.
 const WORD_MAX: usize = 32;
@@ -165,7 +166,7 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 /// A word of the file in quotes, when it looks like a word.
 pub(super) fn word(text: &str) -> String {
     let plain = |character: char| character == ' ' || character.is_ascii_graphic();
-    if text.chars().count() <= WORD_MAX && text.chars().all(plain) {
+    if text.chars().count() <= WORD_MAX && text.chars().all(plain) && has_only_words(text, 20) {
         quoted(text)
     } else {
         "a text of another form".to_owned()

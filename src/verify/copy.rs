@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::open_regular;
 use crate::id::Id;
+use crate::secret::is_a_key;
 use crate::spool::{Digesting, Digests, Spool};
 use crate::store::Snapshot;
 
@@ -83,6 +84,11 @@ impl Verification<'_> {
             Failure::configuration(format!("--file {path:?} cannot be read: {error}"))
                 .next("give --file the path of a regular file that you may read")
         })?;
+        // A comparison would show its lines.
+        if is_a_key(&String::from_utf8_lossy(&head)) {
+            return Err(Failure::configuration("--file names a key, and not a copy of a file of this program")
+                .next("give --file the path of the file that was imported"));
+        }
         let mut findings = Findings::default();
         let mut copy = Copy {
             path: path.to_owned(),
@@ -245,7 +251,6 @@ impl Copy {
         format!("{}{first}", known.join(", "))
     }
 }
-
 fn official_sha256(batch: &Batch) -> Option<&str> {
     batch.file.as_ref().filter(|_| batch.state.is_committed()).map(|file| &*file.sha256)
 }

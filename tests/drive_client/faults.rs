@@ -150,7 +150,7 @@ fn chunks_survive_what_passes_and_stop_at_what_does_not() {
         scenario("chunk: range goes back", middle(), Fault::tamper(Tamper::RangeBackwards), Stored, QUIET + 2),
         scenario("chunk: range is none", middle(), Fault::tamper(Tamper::RangeMalformed), Stored, QUIET + 2),
         scenario("chunk: range beyond", middle(), Fault::tamper(Tamper::RangeBeyond), Stored, QUIET + 2),
-        scenario("chunk: session gone, no file", middle(), ended, Stored, QUIET + 5),
+        scenario("chunk: session gone, no file", middle(), ended, Stored, QUIET + 7),
         scenario("chunk: a bit flips", middle(), Fault::corrupt_bytes(), Mismatch("sha256 is"), QUIET),
         scenario("chunk: 503 for ever", On::every(Chunk), html(503), Failed("6 failed tries"), 3 + 2 * TRIES),
     ]);
@@ -167,7 +167,7 @@ fn the_last_chunk_is_never_ambiguous_in_the_end() {
         scenario("last: 503 after", last(), html(503).after_effect(), Stored, QUIET + 1),
         scenario("last: reset before", last(), Fault::reset(), Stored, QUIET + 2),
         scenario("last: lost, session gone", last(), gone(Fault::lost_answer()), Adopted, QUIET + 3),
-        scenario("last: nothing stored, session gone", last(), gone(Fault::reset()), Stored, QUIET + 6),
+        scenario("last: nothing stored, session gone", last(), gone(Fault::reset()), Stored, QUIET + 8),
         scenario("last: bad JSON", last(), seen(Tamper::BadJson), Stored, QUIET + 1),
         scenario("last: checksums wrong", last(), seen(Tamper::ChecksumsWrong), Mismatch("expected"), QUIET),
         scenario("last: checksums missing", last(), seen(Tamper::ChecksumsMissing), Stored, QUIET + 1),
@@ -196,7 +196,7 @@ fn the_last_chunk_is_never_ambiguous_in_the_end() {
             name: "session gone again and again",
             faults: vec![(On::every(Chunk), gone(Fault::reset()))],
             expected: Failed("lost the upload session 4 times"),
-            requests: 2 + 4 * 4,
+            requests: 2 + 4 * 6,
         },
     ]);
 }

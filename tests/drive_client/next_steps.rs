@@ -6,6 +6,8 @@
 use serde_json::json;
 
 use super::{Bench, KIB_256, Landed};
+use batch_export::destination::{Known, Mark};
+
 use crate::support::block;
 use crate::support::fake_drive::{Answer, FakeDrive, Fault, On, Operation, Tamper};
 
@@ -13,6 +15,7 @@ use Operation::{Chunk, GenerateIds, Get, List, Start, Token};
 
 const ROBOT: fn(&FakeDrive) -> String = FakeDrive::service_account;
 const PERSON: fn(&FakeDrive) -> String = FakeDrive::authorized_user;
+const MARK: Mark<'static> = Mark { batch: "batch_2026-01-18", installation: None };
 /// Three chunks.
 const BYTES: u64 = 2 * KIB_256 + 1000;
 
@@ -52,6 +55,29 @@ fn each_refusal_asks_for_the_act_that_ends_it() {
         (ROBOT, Start, Answer::error(403, "teamDriveFileLimitExceeded"), "another folder"),
         (ROBOT, GenerateIds, deleted(), "was deleted: restore it"),
         (ROBOT, GenerateIds, detailed(403, "CONSUMER_SUSPENDED", "Permission denied"), "is suspended"),
+        (
+            ROBOT,
+            GenerateIds,
+            Answer::error_saying(403, "forbidden", "Consumer 'project_number:1234' has been suspended."),
+            "is suspended",
+        ),
+        (
+            ROBOT,
+            Start,
+            Answer::error_saying(403, "forbidden", "Project 1234 has been scheduled for deletion and cannot be used."),
+            "was deleted: restore it",
+        ),
+        (
+            ROBOT,
+            GenerateIds,
+            Answer::error_saying(400, "badRequest", "Project not found or deleted"),
+            "was deleted: restore it",
+        ),
+        (ROBOT, Token, token("restricted_client", "Unregistered scope(s)", ""), "trust its client id"),
+        (ROBOT, Token, token("invalid_client", "The OAuth client was not found.", ""), "create a new JSON key"),
+        (PERSON, Token, token("invalid_client", "The OAuth client was not found.", ""), "run `batch-export auth`"),
+        (PERSON, Token, token("invalid_grant", "Bad Request", "rapt_required"), "session control"),
+        (ROBOT, Start, Answer::error_saying(400, "invalid", "Invalid profile identity"), "this is a bug"),
         (ROBOT, Start, Answer::error(403, "insufficientPermissions"), "as Content manager"),
         (PERSON, Start, Answer::error(403, "insufficientPermissions"), "grant access to all of Drive"),
         (
@@ -90,6 +116,9 @@ fn what_passes_is_waited_for_and_what_lasts_is_explained() {
         Answer::error(403, "sharingRateLimitExceeded"),
         Answer::error(403, "userRateLimitExceeded"),
         Answer::empty(429),
+        Answer::empty(403),
+        Answer::text(403, "\u{feff}<html><title>Sorry</title></html>"),
+        Answer::json(403, &json!({"error": {"code": 403, "message": "Quota", "status": "RESOURCE_EXHAUSTED"}})),
     ];
     for (number, answer) in limits.into_iter().enumerate() {
         for operation in [GenerateIds, Start, Chunk] {
@@ -114,7 +143,8 @@ fn a_session_that_answers_4xx_is_started_again_under_the_same_id_and_not_for_eve
             assert!(ids.len() == 2 && ids[0]["id"] == ids[1]["id"], "{status}: {ids:?}");
         }
         let (landed, bench) = land(ROBOT, vec![(On::every(Chunk), odd())], "for ever");
-        assert_eq!(bench.counts([Start, Get, Chunk]), [4, 4, 4], "{status}: {landed:?}");
+        // Each time the file and its folder are looked at.
+        assert_eq!(bench.counts([Start, Get, Chunk]), [4, 8, 4], "{status}: {landed:?}");
         match landed {
             Landed::Failed(told) if matches!(status, 404 | 410) => {
                 assert!(told.contains("lost the upload session 4 times") && told.contains("somethingNew"), "{told}");
@@ -137,9 +167,51 @@ fn a_folder_that_is_refused_only_at_the_put_is_named_with_the_account() {
         let Landed::Rejected(told) = landed else { panic!("{landed:?}") };
         let account = crate::support::fake_drive::SERVICE_ACCOUNT;
         assert!(told.contains(&bench.fake.folder()) && told.contains("does not exist, or"), "{told}");
+        assert!(told.contains("your organization forbids sharing outside of its domain"), "{told}");
         let message = told.split("; ").next().unwrap_or_default();
         assert_eq!(message.matches(account).count(), 1, "the account, once: {message}");
         assert_eq!(bench.counts([Start]), [1], "the file is not sent again");
+    }
+}
+
+/// Drive may say so by a page without JSON, and then only the folder tells a lost session from a lost folder.
+#[test]
+fn a_lost_session_in_a_lost_folder_is_not_started_again() {
+    let gone = || Answer::error_saying(404, "notFound", "File not found: 1folder.");
+    let faults = vec![(On::nth(Chunk, 1), Answer::html(404)), (On::every(Get), gone())];
+    let (landed, bench) = land(ROBOT, faults, "a page at the PUT, and no folder");
+    assert!(matches!(&landed, Landed::Rejected(told) if told.contains("does not exist, or")), "{landed:?}");
+    assert_eq!(bench.counts([Start]), [1], "the file is not sent again");
+}
+
+#[test]
+fn a_file_that_a_good_folder_refuses_is_sent_once() {
+    for at in [Start, Chunk] {
+        let refused = Answer::error_saying(404, "notFound", "File not found: 1folder.");
+        let (landed, bench) = land(ROBOT, vec![(On::every(at), refused)], "a good folder");
+        let Landed::Rejected(told) = landed else { panic!("{landed:?}") };
+        assert!(told.contains("File not found") && told.contains("may add files there"), "{told}");
+        assert_eq!(bench.counts([Start]), [1], "{told}");
+    }
+}
+
+/// An empty list and no list are not the same: a file of another owner may have the name.
+#[test]
+fn a_folder_that_cannot_be_listed_is_refused_before_anything_is_sent() {
+    for folder_is_there in [true, false] {
+        let (_, bench) = land(ROBOT, Vec::new(), "quiet");
+        let gone = || Fault::answer(Answer::error_saying(404, "notFound", "File not found: ."));
+        bench.fake.plan(On::every(List), gone());
+        if !folder_is_there {
+            bench.fake.plan(On::every(Get), gone());
+        }
+        let words = if folder_is_there { "while listing the folder" } else { "does not exist, or" };
+        let known = Known { mark: MARK, next: 1, file: None, voided: &[] };
+        let named = block(bench.drive.named(super::NAME, bench.spool.digests(), &known));
+        let listed = block(bench.drive.list_batch("batch_2026-01-18", super::NAME));
+        for refused in [format!("{named:?}"), format!("{listed:?}")] {
+            assert!(refused.contains("Rejected") && refused.contains(words), "{refused}");
+        }
     }
 }
 

@@ -1,11 +1,35 @@
 //! Secrets in files that a setting names, and on the way to Drive: with a real database, so that the documents are searched too.
 
+use batch_export::cli::settings::table::{CONTRA_ACCOUNT, NOTIFY_TOKEN};
 use mongodb::bson::doc;
 
+use super::places::belongs;
 use super::{Scene, SecretValue, authorized_user, secrets, service_account};
 use crate::support::command::BatchExport;
-use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::day::Day;
 use crate::support::seed::{DATE, seed_day};
+
+/// Settings whose value may stand in a file.
+const FROM_FILES: [&str; 5] = [
+    "MONGODB_URI",
+    "BATCH_EXPORT_NOTIFY_URL",
+    "BATCH_EXPORT_NOTIFY_TOKEN",
+    "BATCH_EXPORT_PING_URL",
+    "BATCH_EXPORT_METRICS_URL",
+];
+
+/// Variables whose value a run takes as far as the database, the spool file or Drive.
+const REACHED: [&str; 9] = [
+    "TMPDIR",
+    "BATCH_EXPORT_SPOOL_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "BATCH_EXPORT_METRICS_FILE",
+    "BATCH_EXPORT_CONTRA_ACCOUNT",
+];
 
 fn utf16(text: &str) -> Vec<u8> {
     [vec![0xff, 0xfe], text.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat()
@@ -49,7 +73,9 @@ fn telling(scene: &Scene, command: BatchExport, json: bool) -> BatchExport {
 }
 
 fn search_documents(scene: &Scene, day: &Day, secret: &SecretValue, place: &str) {
-    for collection in [BATCHES, LOG] {
+    let collections = day.db.block(day.db.database().list_collection_names()).expect("the collections");
+    assert!(collections.len() >= 4, "{collections:?}");
+    for collection in &collections {
         let documents = day.db.find_all(collection, doc! {});
         scene.search_text(&format!("{documents:?}"), secret, &format!("{place}, {collection}"));
     }
@@ -92,11 +118,35 @@ fn throw(scene: &Scene, secret: &SecretValue, at: usize) {
         search(auth.env("GOOGLE_APPLICATION_CREDENTIALS", &file("consent.json", b"")), what);
     }
     let named = format!("file:{}", file("value", secret.value.as_bytes()));
-    for variable in ["MONGODB_URI", "BATCH_EXPORT_NOTIFY_URL", "BATCH_EXPORT_PING_URL"] {
-        let run = telling(scene, day.run().arg("--now"), json).env(variable, &named).run();
-        scene.search(&run, secret, &format!("the file of {variable}"));
+    for variable in FROM_FILES {
+        for command in [day.run().arg("--now"), day.command("status"), day.command("doctor").arg("--send")] {
+            if variable == "BATCH_EXPORT_NOTIFY_TOKEN" && belongs(NOTIFY_TOKEN.flag, secret) {
+                continue;
+            }
+            let ended = telling(scene, command, json).env(variable, &named).run();
+            scene.search(&ended, secret, &format!("the file of {variable}"));
+        }
     }
-    search(day.run().arg("--now").env("HTTP_PROXY", &secret.value), "HTTP_PROXY");
-    search(day.run().arg("--now").env("BATCH_EXPORT_CONTRA_ACCOUNT", &secret.value), "the contra account");
+    let in_uri = format!("{}&tlsCAFile={}", day.db.uri(), file("ca.pem", secret.value.as_bytes()));
+    search(day.run().arg("--now").env("MONGODB_URI", &in_uri), "the file of an option of the URI");
+    for layout in [secret.value.clone(), format!("name = {}", serde_json::Value::from(secret.value.as_str()))] {
+        let layout = file("layout.toml", layout.as_bytes());
+        search(day.run().args(&["--now", "--format", &layout]), "the layout file");
+        search(day.command("layout").args(&["check", &layout]), "the checked layout file");
+    }
+    for variable in REACHED {
+        // The account stands in the file.
+        if variable != CONTRA_ACCOUNT.variable || !belongs(CONTRA_ACCOUNT.flag, secret) {
+            search(day.run().arg("--now").env(variable, &secret.value), variable);
+        }
+    }
+    search_documents(scene, &day, secret, "after failures");
+    // What fails before the file is stored, a later run forgives.
+    telling(scene, day.run().arg("--now"), json).run().expect_code(0);
+    let copy = file("copy.csv", secret.value.as_bytes());
+    // The lines of anything but a key are shown.
+    if ["key", "consent"].iter().any(|word| secret.name.contains(word)) {
+        search(day.command("verify").args(&["--file", &copy]), "the file that verify compares");
+    }
     search_documents(scene, &day, secret, "the end");
 }

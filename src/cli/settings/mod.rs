@@ -13,6 +13,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::args::Name;
+use super::environment;
 use table::{Default, GROUPS, Setting};
 pub use validate::{conceal_secrets, duration_of, validate};
 
@@ -34,6 +35,8 @@ pub struct Typed<'a> {
 enum Source {
     Flag,
     Variable,
+    /// The variable `TMPDIR`, which names the system's temporary folder.
+    Tmpdir,
     /// The default, or nothing at all.
     Default,
 }
@@ -49,6 +52,10 @@ impl Settings {
             if let Default::Value(value) = unread.default {
                 self.typed.insert(unread.flag, (value.to_owned(), Source::Default));
             }
+        }
+        if read.iter().any(|setting| setting.flag == table::SPOOL_DIR.flag) {
+            let temporary = || (environment::temporary_folder().to_string_lossy().into_owned(), Source::Tmpdir);
+            self.typed.entry(table::SPOOL_DIR.flag).or_insert_with(temporary);
         }
         self
     }

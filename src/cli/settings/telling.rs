@@ -9,7 +9,7 @@ use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
 use crate::failure::Failure;
 use crate::plausible::shown_word;
-use crate::secret::Secret;
+use crate::secret::{Secret, holds_a_key};
 
 /// The webhook of the settings.
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
@@ -65,11 +65,16 @@ fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
     found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }
 
-/// The token of the webhook: visible ASCII, as a header needs it.
+/// The token of the webhook, of the characters of a bearer token (RFC 6750). A password or an address has others.
 fn token(typed: Typed<'_>) -> Result<Secret, Failure> {
     let token = Secret::new(from_file(typed)?);
-    match !token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+    if holds_a_key(token.expose()) {
+        return Err(typed.wrong("it holds the content of a key, not the token of a webhook"));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let text = token.expose().trim_end_matches('=');
+    match !text.is_empty() && text.bytes().all(plain) {
         true => Ok(token),
-        false => Err(typed.wrong("it is not a token of visible ASCII characters without blanks")),
+        false => Err(typed.wrong("it is not a token of letters, digits and -._~+/")),
     }
 }

@@ -16,9 +16,10 @@ use crate::cli::layout_file;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
+use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
-use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token};
+use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token, is_utf16};
 
 /// The shortest lease: with a shorter one, the renewals of a healthy run come too late on a busy server.
 const LEASE_MIN: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
     let text = |setting| settings.get(setting).map(|typed| typed.text.to_owned());
     let switch = |setting| settings.get(setting).map_or(Ok(false), Typed::switch);
     let path = |setting| text(setting).map(PathBuf::from);
-    Ok(Config {
+    let config = Config {
         mongodb_uri: settings.get(&table::MONGODB_URI).map(mongodb_uri).transpose()?,
         database: settings.get(&table::DATABASE).map(Typed::name).transpose()?,
         collections: collections(settings)?,
@@ -75,7 +76,11 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         metrics_file: path(&table::METRICS_FILE),
         metrics_url: settings.get(&table::METRICS_URL).map(secret_address).transpose()?,
         clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
-    })
+    };
+    if config.uses_http() {
+        Proxies::new(&config.proxies)?;
+    }
+    Ok(config)
 }
 
 /// Checks the form of each value before anything parses it. A value of another kind is refused and not shown.
@@ -106,7 +111,7 @@ impl<'a> Typed<'a> {
     pub(super) fn wrong(self, reason: impl Display) -> Failure {
         let next = match self.source {
             Source::Flag => format!("correct --{}", self.setting.flag),
-            Source::Variable => format!("correct it, or give --{}", self.setting.flag),
+            Source::Variable | Source::Tmpdir => format!("correct it, or give --{}", self.setting.flag),
             Source::Default => format!("set --{}", self.setting.flag),
         };
         Failure::configuration(format!("{} is wrong: {reason}", self.name_typed())).next(next)
@@ -120,6 +125,7 @@ impl<'a> Typed<'a> {
     pub(super) fn name_typed(self) -> String {
         match self.source {
             Source::Variable => self.setting.variable.to_owned(),
+            Source::Tmpdir => "TMPDIR".to_owned(),
             Source::Flag | Source::Default => format!("--{}", self.setting.flag),
         }
     }
@@ -254,14 +260,12 @@ pub fn conceal_secrets(arguments: &[OsString]) {
         }
         before = word.into_owned();
     }
-    let is_ours = |name: &str| ["BATCH_EXPORT_", "MONGODB_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+    // Each variable: which ones the libraries read is not known here.
     for (name, value) in environment::all() {
         if name == table::NOTIFY_TOKEN.variable {
             conceal(&value);
         }
-        if is_ours(&name) || name.to_ascii_uppercase().ends_with("_PROXY") {
-            conceal_typed(&value);
-        }
+        conceal_typed(&value);
     }
 }
 
@@ -299,7 +303,7 @@ pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
 /// What an editor or a shell put around a value, and what would be taken for a part of it.
 fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
     let quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
+    if is_utf16(bytes) {
         return Some("is in UTF-16, as PowerShell and Notepad write it: save it as UTF-8 without a byte order mark");
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
@@ -308,7 +312,8 @@ fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
     if quoted('"') || quoted('\'') {
         return Some("has quotes around its content: write the value alone");
     }
-    std::str::from_utf8(bytes).is_err().then_some("is not a text in UTF-8")
+    let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
+    (!is_text).then_some("is not a text in UTF-8")
 }
 
 fn without_file_scheme(text: &str) -> &str {

@@ -80,17 +80,13 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
             "the shared drive or folder has reached its limit of items: remove old files and empty the trash, or use \
              another folder"
         }
-        "accessNotConfigured" | "SERVICE_DISABLED" if !is_about_a_deleted_project(message) => {
+        "accessNotConfigured" | "SERVICE_DISABLED" if after_lost_project(message).is_none() => {
             "enable the Google Drive API in the Google Cloud console, in the project that these credentials belong to, and \
              wait some minutes"
         }
-        "CONSUMER_SUSPENDED" => {
-            "the Google Cloud project of these credentials is suspended: its owner finds the cause in the console (billing, \
-             terms of service) and appeals there, or makes credentials in another project"
-        }
+        "CONSUMER_SUSPENDED" => SUSPENDED_PROJECT,
         "CONSUMER_INVALID" | "USER_PROJECT_DENIED" => DELETED_PROJECT,
-        _ if is_about_a_deleted_project(message) => DELETED_PROJECT,
-        _ => return None,
+        _ => return after_lost_project(message).map(str::to_owned),
     };
     Some(fixed.to_owned())
 }
@@ -98,9 +94,28 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
 const DELETED_PROJECT: &str = "the Google Cloud project of these credentials was deleted: restore it in the console (possible for 30 \
     days), or make credentials in another project";
 
-/// Google answers `Project #123 has been deleted.` without a reason of its own.
-fn is_about_a_deleted_project(message: &str) -> bool {
-    message.contains("Project") && message.contains("has been deleted")
+const SUSPENDED_PROJECT: &str = "the Google Cloud project of these credentials is suspended: its owner finds the cause in the console \
+    (billing, terms of service) and appeals there, or makes credentials in another project";
+
+/// After a message about the project of the credentials. Google has no reason of its own for `Project #123 has been
+/// deleted.`, `Project 123 has been scheduled for deletion`, `Project not found or deleted` and `Consumer 'project_number:123'
+/// has been suspended.`
+pub(super) fn after_lost_project(message: &str) -> Option<&'static str> {
+    let message = message.to_ascii_lowercase();
+    let says = |word: &str| message.contains(word);
+    match says("project") || says("consumer") {
+        true if says("suspended") => Some(SUSPENDED_PROJECT),
+        true if says("deleted") || says("deletion") => Some(DELETED_PROJECT),
+        true | false => None,
+    }
+}
+
+/// After a 404 to an upload into a folder that this account may see and add files to.
+pub(super) fn after_refused_folder(identity: &Identity) -> String {
+    format!(
+        "wait for `batch-export retry`: somebody may be moving or sharing the folder just now; if Drive repeats this, check that \
+         {identity} may add files there (Editor, or Content manager of the shared drive), or use another folder"
+    )
 }
 
 fn after_full_storage(message: &str, identity: &Identity) -> String {
@@ -149,7 +164,7 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
         "invalid_grant" if about.contains("short-lived") || about.contains("iat and exp") => {
             "this machine's clock is probably wrong: check it, and its synchronization"
         }
-        "invalid_grant" if about.contains("invalid_rapt") || about.contains("reauth") => {
+        "invalid_grant" if about.contains("rapt") || about.contains("reauth") => {
             "the session control of this Google Workspace domain ended the consent, and will end every new one: ask its \
              administrator to trust this application (Admin console > Security > Access and data control > Google Cloud session \
              control), or use a service account"
@@ -178,6 +193,15 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
         "unauthorized_client" | "access_denied" => {
             "a Workspace administrator has to allow the service account's client id the scope \
              https://www.googleapis.com/auth/drive (Admin console > Security > API controls > Domain-wide delegation)"
+        }
+        "invalid_client" | "deleted_client" | "disabled_client" if !consent => {
+            "Google does not know the client of this key: check in the Google Cloud console that the service account and its \
+             project exist and are enabled, and create a new JSON key"
+        }
+        "restricted_client" if !consent => {
+            "a policy of the Google Workspace domain keeps this service account from the scope \
+             https://www.googleapis.com/auth/drive: ask the domain's administrator to trust its client id (Admin console > \
+             Security > Access and data control > API controls)"
         }
         "invalid_client" | "deleted_client" | "disabled_client" => {
             "the OAuth client was deleted or its secret replaced: create one in the Google Cloud console and run \

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::SCOPE;
-use super::credentials::text_of;
+use super::credentials::{Wrong, json_of};
 use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
@@ -26,6 +26,9 @@ use crate::secret::{Secret, redact};
 
 /// How long Google may take to exchange the code.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const NEXT_CLIENT: &str = "download the JSON of an OAuth client of the type \"Desktop app\" from the Google Cloud console, and give \
+    it to --client";
 
 /// The OAuth client that consent is given to.
 #[derive(Debug)]
@@ -59,15 +62,15 @@ impl ConsentClient {
     /// # Errors
     /// A configuration failure that names the file and the field, never a value.
     pub fn read(path: &Path) -> Result<ConsentClient, Failure> {
-        let wrong = |what: String| {
-            Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(
-                "download the JSON of an OAuth client of the type \"Desktop app\" from the Google Cloud console, and give it to --client",
-            )
+        let refuse = |what: String, next: &str| {
+            Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(next)
         };
+        let wrong = |what: String| refuse(what, NEXT_CLIENT);
         let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let text = text_of(&bytes).map_err(|what| wrong(what.replacen("are ", "is ", 1)))?;
-        let file: Value = serde_json::from_str(&text)
-            .map_err(|error| wrong(format!("is not JSON (line {}, column {})", error.line(), error.column())))?;
+        let file = json_of(&bytes).map_err(|Wrong { what, next }| {
+            let (verb, rest) = what.split_once(' ').unwrap_or(("are", &what));
+            refuse(format!("{} {rest}", if verb == "are" { "is" } else { "has" }), next.unwrap_or(NEXT_CLIENT))
+        })?;
         if file.get("web").is_some() {
             return Err(wrong(
                 "is of the type \"Web application\", to which Google sends no answer on this machine".to_owned(),

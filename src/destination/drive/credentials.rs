@@ -12,7 +12,7 @@ use url::Url;
 use yup_oauth2::ServiceAccountKey;
 
 use crate::failure::Failure;
-use crate::secret::{Secret, conceal, from_base64};
+use crate::secret::{Secret, conceal, from_base64, is_utf16, unquoted};
 
 /// The address where Google exchanges refresh tokens, for files that name none.
 const GOOGLE_TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -73,26 +73,28 @@ pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
             .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
     })?;
     parse(&bytes).map_err(|Wrong { what, next }| {
-        Failure::configuration(format!("the Drive credentials {} {what}", path.display())).next(next)
+        Failure::configuration(format!("the Drive credentials {} {what}", path.display()))
+            .next(next.unwrap_or(NEXT_FILE))
     })
 }
 
-/// What is wrong with a file, as the predicate after its name, and what to do.
-struct Wrong {
-    what: String,
-    next: &'static str,
+/// What is wrong with a file.
+pub(super) struct Wrong {
+    /// The predicate after the file's name, in the plural: it begins with "are" or "have".
+    pub(super) what: String,
+    /// What to do; `None` when another file is needed.
+    pub(super) next: Option<&'static str>,
 }
 
 const NEXT_FILE: &str =
     "give --credentials the JSON key of a service account, or a file written by `batch-export auth`";
 
 fn wrong(what: impl Into<String>) -> Wrong {
-    Wrong { what: what.into(), next: NEXT_FILE }
+    Wrong { what: what.into(), next: None }
 }
 
 fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
-    let text = text_of(bytes).map_err(wrong)?;
-    let value: Value = serde_json::from_str(&text).map_err(|error| not_json(&text, &error))?;
+    let value = json_of(bytes)?;
     match value.get("type").and_then(Value::as_str) {
         Some("service_account") => service_account(&value),
         Some("authorized_user") => authorized_user(&value),
@@ -100,9 +102,17 @@ fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
             true => format!("are of type {other:?}; service_account and authorized_user work here"),
             false => "are of an unknown type; service_account and authorized_user work here".to_owned(),
         })),
-        None if value.get("installed").or(value.get("web")).is_some() => Err(Wrong {
+        None if value.get("installed").is_some() => Err(Wrong {
             what: "are an OAuth client, not a person's consent".to_owned(),
-            next: "run `batch-export auth` with this client, and give --credentials the file that it writes",
+            next: Some("run `batch-export auth` with this client, and give --credentials the file that it writes"),
+        }),
+        // `auth` refuses such a client.
+        None if value.get("web").is_some() => Err(Wrong {
+            what: "are an OAuth client of the type \"Web application\", not a person's consent".to_owned(),
+            next: Some(
+                "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth` with \
+                 that one, and give --credentials the file that it writes",
+            ),
         }),
         None => Err(wrong("have no field \"type\"")),
     }
@@ -112,27 +122,40 @@ fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
 const GOOGLE_TYPES: [&str; 4] =
     ["external_account", "external_account_authorized_user", "gdch_service_account", "impersonated_service_account"];
 
-/// The text of a JSON file, with or without a byte order mark.
+/// The content of a JSON file, with or without a byte order mark.
 ///
 /// # Errors
 /// What the file is instead, without quoting it.
-pub(super) fn text_of(bytes: &[u8]) -> Result<String, &'static str> {
+pub(super) fn json_of(bytes: &[u8]) -> Result<Value, Wrong> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || bytes.contains(&0) {
-        return Err("are in UTF-16, as PowerShell and Notepad write it: save the file as UTF-8");
+    if is_utf16(bytes) {
+        return Err(Wrong {
+            what: "are in UTF-16, as PowerShell and Notepad write it".to_owned(),
+            next: Some(
+                "save the file as UTF-8 (Notepad: Save as, Encoding UTF-8; PowerShell: Set-Content -Encoding utf8)",
+            ),
+        });
     }
-    String::from_utf8(bytes.to_vec()).map_err(|_| "are not a text in UTF-8")
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => serde_json::from_str(text).map_err(|error| not_json(text, &error)),
+        Ok(_) | Err(_) => Err(wrong("are not a text in UTF-8 (a P12 or DER file, perhaps)")),
+    }
 }
 
 /// The parser's own message may quote the file, so only its position is used.
 fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
-    if text.contains("-----BEGIN ") && !text.trim_start().starts_with('{') {
+    let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
+    if text.contains("-----BEGIN ") && !unquoted(text).starts_with('{') {
         return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
     }
     match from_base64(text) {
-        Some(decoded) if decoded.trim_start().starts_with('{') => Wrong {
+        Some(decoded) if is_json(unquoted(&decoded)) => Wrong {
             what: "are JSON in base64".to_owned(),
-            next: "decode the file (`base64 -d`), and give --credentials the result",
+            next: Some("decode the file (`base64 -d`), without quotes around its content, and give the result instead"),
+        },
+        Some(_) | None if is_json(unquoted(text)) => Wrong {
+            what: "have quotes around the JSON".to_owned(),
+            next: Some("remove the quotes at the beginning and at the end of the file"),
         },
         Some(_) | None => wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())),
     }
@@ -141,10 +164,11 @@ fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
 fn service_account(value: &Value) -> Result<Credentials, Wrong> {
     let private_key = text(value, "private_key")?;
     conceal(&private_key);
-    if private_key.contains("\\n") && !private_key.contains('\n') {
+    // No key has a backslash: some of the line ends may be right nevertheless.
+    if private_key.contains("\\n") {
         return Err(Wrong {
             what: r#"have a private key with the two characters \n where its line ends belong"#.to_owned(),
-            next: "a template or a CI variable escaped the file twice: download it again, and copy it as it is",
+            next: Some("a template or a CI variable escaped the file twice: download it again, and copy it as it is"),
         });
     }
     let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -193,8 +217,12 @@ fn token_uri(text: &str) -> Result<(String, Url), Wrong> {
 mod tests {
     use super::*;
 
+    fn told(wrong: &Wrong) -> String {
+        format!("{}; {}", wrong.what, wrong.next.unwrap_or(NEXT_FILE))
+    }
+
     fn refusal(text: &str) -> String {
-        parse(text.as_bytes()).err().map(|wrong| format!("{}; {}", wrong.what, wrong.next)).unwrap_or_default()
+        parse(text.as_bytes()).err().map(|wrong| told(&wrong)).unwrap_or_default()
     }
 
     #[test]
@@ -216,19 +244,28 @@ mod tests {
         let utf16: Vec<u8> = key.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let marked = [b"\xff\xfe".to_vec(), utf16.clone()].concat();
         use base64::Engine;
-        let encoded = base64::engine::general_purpose::STANDARD.encode(key);
+        let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
+        let encoded = encode(key.as_bytes());
         let twice = key.replace("\\n", "\\\\n");
+        let partly = twice.replace("hush\\\\n", "hush\\n");
         for (file, words) in [
-            (utf16, "UTF-16"),
-            (marked, "UTF-16"),
+            (utf16.clone(), "save the file as UTF-8"),
+            (marked.clone(), "save the file as UTF-8"),
+            (encode(format!("\u{feff}{key}").as_bytes()).into_bytes(), "base64 -d"),
+            (encode(&marked).into_bytes(), "base64 -d"),
+            (format!("'{encoded}'\n").into_bytes(), "base64 -d"),
             (encoded.into_bytes(), "base64 -d"),
+            (format!("'{key}'").into_bytes(), "remove the quotes"),
+            (b"\x30\x82\x0a\x00hush\x02\x01\x03".to_vec(), "a P12 or DER file"),
+            (b"hush\x00".to_vec(), "give --credentials the JSON key"),
+            (partly.into_bytes(), "copy it as it is"),
             (twice.into_bytes(), "copy it as it is"),
             (b"-----BEGIN PRIVATE KEY-----\nhush\n".to_vec(), "a private key alone"),
             (b"{\"type\":\"Hunter2Secret\"}".to_vec(), "an unknown type"),
             (b"\xffhush".to_vec(), "UTF-8"),
         ] {
             let wrong = parse(&file).err().expect("a file that cannot be used");
-            let told = format!("{}; {}", wrong.what, wrong.next);
+            let told = told(&wrong);
             assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{told}");
         }
     }
@@ -237,7 +274,8 @@ mod tests {
     fn what_is_wrong_is_said_without_quoting_a_value() {
         assert!(refusal("{\"type\": tru").contains("not JSON (line 1"));
         assert!(refusal(r#"{"type":"external_account"}"#).contains("external_account"));
-        assert!(refusal(r#"{"installed":{"client_id":"x"}}"#).contains("batch-export auth"));
+        assert!(refusal(r#"{"installed":{"client_id":"x"}}"#).contains("run `batch-export auth` with this client"));
+        assert!(refusal(r#"{"web":{"client_id":"x"}}"#).contains("create an OAuth client of the type \"Desktop app\""));
         assert!(refusal(r#"{"a":1}"#).contains("\"type\""));
         let refused =
             refusal(r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":["hush"]}"#);

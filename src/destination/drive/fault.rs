@@ -117,7 +117,7 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
     let said = redact(&format!("Drive answered {}{code} while {doing}: {}", answer.status, words.message)).into_owned();
     let settings = |reason| Fault::Unexplained { status: answer.status, reason, next: advice::SETTINGS.to_owned() };
     match answer.status {
-        400 if words.message.to_ascii_lowercase().contains("file id") => Fault::IdUnusable { reason: said },
+        400 if speaks_of_file_id(&words.message) => Fault::IdUnusable { reason: said },
         401 => Fault::Unauthorized { reason: said },
         403 => judge_refusal(said, &words, answer.retry_after, identity),
         404 | 410 => Fault::Missing { reason: said, on_drive: words.reason.as_deref() == Some("notFound") },
@@ -127,15 +127,25 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
         300..=399 => {
             Fault::refused(said, "correct --drive-url: it must be the address of the API itself, not of a redirect")
         }
-        400..=499 => settings(said),
+        400..=499 => match advice::after_lost_project(&words.message) {
+            Some(next) => Fault::refused(said, next),
+            None => settings(said),
+        },
         _ => Fault::failed(said),
     }
 }
 
-/// Classifies a 403: a rate limit is temporary, a known reason needs a person, and an unknown reason too. An HTML page
-/// comes from Google's front end, which refuses a burst of requests this way: it is temporary.
+/// The words, not a part of others such as "Invalid profile identity".
+fn speaks_of_file_id(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    let words: Vec<&str> = message.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    words.windows(2).any(|pair| pair == ["file", "id"])
+}
+
+/// Classifies a 403: a rate limit is temporary, a known reason needs a person, and an unknown reason too. A web page, or
+/// nothing, comes from Google's front end, which refuses a burst of requests this way: it is temporary.
 fn judge_refusal(said: String, words: &Words, retry_after: Option<Duration>, identity: &Identity) -> Fault {
-    if words.html || words.all_reasons.iter().any(|reason| is_rate_limit(reason)) {
+    if words.of_front_end || words.exhausted || words.all_reasons.iter().any(|reason| is_rate_limit(reason)) {
         return Fault::Passing { reason: said, retry_after, next: Some(advice::RATE_LIMIT) };
     }
     let reason = words.reason.as_deref().unwrap_or_default();
@@ -174,30 +184,35 @@ struct Words {
     all_reasons: Vec<String>,
     /// Its text, on one line and cut short; "no details" when it is empty.
     message: String,
-    /// Whether the body is a web page.
-    html: bool,
+    /// Whether the body is a web page, or empty.
+    of_front_end: bool,
+    /// Whether the status of the JSON is `RESOURCE_EXHAUSTED`, which stands for a rate limit without a reason.
+    exhausted: bool,
 }
 
 fn words(body: &[u8]) -> Words {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = String::from_utf8_lossy(body);
     let Ok(json) = serde_json::from_slice::<Value>(body) else {
         let html = text.trim_start().starts_with('<');
+        let of_front_end = html || text.trim().is_empty();
         let message = quote(&if html { without_tags(&text) } else { text.into_owned() });
-        return Words { reason: None, all_reasons: Vec::new(), message, html };
+        return Words { reason: None, all_reasons: Vec::new(), message, of_front_end, exhausted: false };
     };
     let error = &json["error"];
     let reasons = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().filter_map(|item| item["reason"].as_str()).map(quote).collect()
     };
-    // The status of an answer is not a reason. Only the details name a scope that is too small.
+    // The status of an answer is not a reason, with one exception. Only the details name a scope that is too small.
     let (first, details) = (reasons(&error["errors"]), reasons(&error["details"]));
+    let exhausted = first.is_empty() && details.is_empty() && error["status"] == "RESOURCE_EXHAUSTED";
     let reason = match (first.first(), details.first()) {
         (None, Some(detail)) => Some(detail.clone()),
         (Some(vague), Some(detail)) if vague == "forbidden" => Some(detail.clone()),
         (reason, _) => reason.cloned().or(error.as_str().map(quote)),
     };
     let message = error["message"].as_str().or(json["error_description"].as_str()).unwrap_or_default();
-    Words { reason, all_reasons: [first, details].concat(), message: quote(message), html: false }
+    Words { reason, all_reasons: [first, details].concat(), message: quote(message), of_front_end: false, exhausted }
 }
 
 /// One line of at most [`MAX_QUOTE`] characters.

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use super::Drive;
-use super::advice::{SERVICE_ACCOUNT_STORAGE, after_small_scope};
+use super::advice::{SERVICE_ACCOUNT_STORAGE, after_refused_folder, after_small_scope};
 use super::api::Api;
 use super::auth::SCOPE;
 use super::credentials::Identity;
@@ -193,12 +193,21 @@ impl FolderFacts {
             FolderState::Missing if too_small => {
                 (format!("the folder {folder} is invisible to this consent"), after_small_scope(identity).to_owned())
             }
-            FolderState::Missing => (
-                format!("the folder {folder} does not exist, or {account} has no access to it"),
-                format!(
-                    "check the id in --destination (the last part of the folder's address), and share the folder with {account} as Editor, or add it to the shared drive as Content manager"
-                ),
-            ),
+            FolderState::Missing => {
+                // The commonest obstacle in companies, and the person who shares the folder meets it in the browser.
+                let outsider = match identity {
+                    Identity::ServiceAccount { .. } => {
+                        "; if Google refuses to add it, your organization forbids sharing outside of its domain: ask its administrator for an exception for the service account's domain, or act as a user (--drive-subject), or give a person's consent (`batch-export auth`)"
+                    }
+                    Identity::Delegated { .. } | Identity::Consent => "",
+                };
+                (
+                    format!("the folder {folder} does not exist, or {account} has no access to it"),
+                    format!(
+                        "check the id in --destination (the last part of the folder's address), and share the folder with {account} as Editor, or add it to the shared drive as Content manager{outsider}"
+                    ),
+                )
+            }
             FolderState::NotAFolder { mime_type } => (
                 format!("{folder} is not a folder but {mime_type}"),
                 "give --destination the id of a folder (of the folder itself, not of a shortcut to it)".to_owned(),
@@ -228,16 +237,19 @@ impl FolderFacts {
 }
 
 impl Drive {
-    /// Explains a 404 to an upload by the state of the folder. When the folder is in order, a refused start is a
-    /// failure, and a refused session may be started again.
-    pub(super) async fn explain_missing(&self, reason: String, at_start: bool) -> Fault {
-        match facts(&self.api, &self.folder).await {
-            Ok(facts) => match facts.obstacle() {
-                Some((message, next)) => Fault::refused(message, next),
-                None if at_start => Fault::failed(reason),
-                None => Fault::Missing { reason, on_drive: false },
-            },
+    /// Explains a 404 by the state of the folder: `reason` stands when the folder is in order.
+    pub(super) async fn explain_missing(&self, reason: String) -> Fault {
+        match self.check_folder().await {
+            Ok(()) => Fault::refused(reason, after_refused_folder(self.identity())),
             Err(fault) => fault,
+        }
+    }
+
+    /// Refuses a folder that an upload cannot use.
+    pub(super) async fn check_folder(&self) -> Result<(), Fault> {
+        match facts(&self.api, &self.folder).await?.obstacle() {
+            Some((message, next)) => Err(Fault::refused(message, next)),
+            None => Ok(()),
         }
     }
 

@@ -265,7 +265,10 @@ impl Drive {
     }
 
     async fn list_metadata(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
-        self.pages(query).await.map_err(|fault| self.error(fault))
+        match self.pages(query).await {
+            Err(Fault::Missing { reason, .. }) => Err(self.error(self.explain_missing(reason).await)),
+            pages => pages.map_err(|fault| self.error(fault)),
+        }
     }
 
     async fn pages(&self, query: &str) -> Result<Vec<Metadata>, Fault> {

@@ -130,8 +130,10 @@ impl Drive {
         match page.map_err(|fault| self.error(fault))? {
             Some(page) if page.incomplete_search || page.next_page_token.is_some() => self.list_metadata(query).await,
             Some(page) => Ok(page.files),
-            // Drive knows no such folder: the upload is then refused, and says what is wrong with the folder.
-            None => Ok(Vec::new()),
+            // Not the same as an empty list: who owns the name is not known.
+            None => {
+                Err(self.error(self.explain_missing("Drive answered 404 while listing the folder".to_owned()).await))
+            }
         }
     }
 

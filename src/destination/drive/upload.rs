@@ -46,17 +46,25 @@ async fn carry_out(drive: &Drive, file: &NewFile<'_>, step: Step) -> Heard {
         Step::Start => drive.api.start(&drive.folder, file).await.map_or_else(Heard::Fault, Heard::Opened),
         Step::Send { uri, first, end } => drive.api.send(uri, file, *first, *end).await,
         Step::Ask { uri } => drive.api.ask(uri, file.spool.digests().bytes).await,
-        Step::Look => {
-            drive.api.metadata(file.id).await.map_or_else(Heard::Fault, |found| Heard::Exists(found.is_some()))
-        }
+        Step::Look => look(drive, file.id).await.map_or_else(Heard::Fault, Heard::Exists),
     };
     // Checked not only at the start: Drive may accept a start and refuse the folder at the PUT.
     match heard {
         Heard::Fault(Fault::Missing { reason, on_drive }) if on_drive || step == Step::Start => {
-            Heard::Fault(drive.explain_missing(reason, step == Step::Start).await)
+            Heard::Fault(drive.explain_missing(reason).await)
         }
         heard => heard,
     }
+}
+
+/// Whether the file exists. When it does not, the folder may be the reason that the session is gone: then a new session
+/// is in vain.
+async fn look(drive: &Drive, id: &str) -> Result<bool, Fault> {
+    let exists = drive.api.metadata(id).await?.is_some();
+    if !exists {
+        drive.check_folder().await?;
+    }
+    Ok(exists)
 }
 
 /// Compares the stored file with the spool file, by the final answer or, when that lacks the checksum, by one more
