@@ -211,7 +211,7 @@ async fn tell(
         return if known { Telling::Unchanged } else { Telling::Nothing };
     }
     if let Err(reason) = tell_corrections(config, webhook, &changed).await {
-        tracing::warn!("the webhook was not told: {reason}");
+        tracing::warn!("the webhook was not notified: {reason}");
         return Telling::Failed;
     }
     for changed in &changed {

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::address::conceal_parts;
 use super::message::{Message, Origin, Topic};
+use super::sender::Sender;
 use super::webhook;
-use super::wire::Wire;
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 
@@ -39,9 +39,9 @@ pub struct ChangedBatch {
 /// # Errors
 /// Why the receiver did not take it, for a person.
 pub async fn tell_corrections(config: &Config, webhook: &Webhook, changed: &[ChangedBatch]) -> Result<(), String> {
-    let wire = Wire::new(&config.proxies)?;
+    let sender = Sender::new(&config.proxies)?;
     conceal_parts(webhook.url.expose());
-    wire.send(&webhook::call(webhook, &message(changed, Origin::of(config)))).await.map(drop)
+    sender.send(&webhook::call(webhook, &message(changed, Origin::of(config)))).await.map(drop)
 }
 
 fn message(changed: &[ChangedBatch], origin: Origin) -> Message<'static> {

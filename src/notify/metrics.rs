@@ -14,7 +14,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::wire::Call;
+use super::sender::Call;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::files::open_regular;
@@ -62,11 +62,11 @@ pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: 
     text
 }
 
-/// Writes the metrics file. `say` gets the cut-off of the newest completed day in the old file.
-pub(super) fn write(path: &Path, say: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
+/// Writes the metrics file. `text_for` gets the cut-off of the newest completed day in the old file.
+pub(super) fn write(path: &Path, text_for: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
     let mut old = String::new();
     let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
-    let mut text = say(value(&old, CUTOFF));
+    let mut text = text_for(value(&old, CUTOFF));
     text.push_str(&kept(&old, &text));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()
@@ -158,7 +158,7 @@ fn value(text: &str, name: &str) -> Option<f64> {
 /// The lines of the old text for metrics that the new text does not have.
 fn kept(old: &str, new: &str) -> String {
     old.lines()
-        .filter(|line| name_of(line).is_some_and(|name| !is_told(new, name)))
+        .filter(|line| name_of(line).is_some_and(|name| !has_metric(new, name)))
         .flat_map(|line| [line, "\n"])
         .collect()
 }
@@ -169,7 +169,7 @@ fn name_of(line: &str) -> Option<&str> {
     line.split([' ', '{']).next().filter(|name| name.starts_with(OURS))
 }
 
-fn is_told(text: &str, name: &str) -> bool {
+fn has_metric(text: &str, name: &str) -> bool {
     text.lines().any(|line| name_of(line) == Some(name))
 }
 

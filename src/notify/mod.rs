@@ -16,9 +16,9 @@ mod message;
 mod metrics;
 mod outbox;
 mod ping;
+mod sender;
 mod untold;
 mod webhook;
-mod wire;
 
 use std::cell::RefCell;
 use std::sync::OnceLock;
@@ -43,10 +43,10 @@ use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
 use ping::Ping;
-use wire::Wire;
+use sender::Sender;
 
 /// How long all notifications may take.
-const LIMIT: Duration = wire::IN_ALL;
+const LIMIT: Duration = sender::IN_ALL;
 /// The same after a signal, whose sender does not wait long.
 const LIMIT_WHEN_STOPPED: Duration = Duration::from_secs(5);
 
@@ -78,7 +78,7 @@ pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
 /// The receivers of notifications, from the start of an invocation to its end.
 pub struct Listeners<'a> {
     config: &'a Config,
-    wire: Option<Wire>,
+    sender: Option<Sender>,
     ping: Option<Ping>,
     started: OnceLock<JoinHandle<()>>,
     stop: Stop,
@@ -94,9 +94,9 @@ impl<'a> Listeners<'a> {
     /// Prepares the receivers; nothing is sent yet.
     pub fn prepare(config: &'a Config, stop: &Stop) -> Listeners<'a> {
         let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
-        let wire = wanted
-            .then(|| Wire::new(&config.proxies))
-            .and_then(|wire| wire.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
+        let sender = wanted
+            .then(|| Sender::new(&config.proxies))
+            .and_then(|sender| sender.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
         if let Some(webhook) = &config.webhook {
             conceal_parts(webhook.url.expose());
         }
@@ -104,13 +104,14 @@ impl<'a> Listeners<'a> {
             conceal_parts(gateway.expose());
         }
         let notes = Notes::default();
-        let outbox =
-            |name, is_set: bool| wire.clone().filter(|_| is_set).map(|wire| Outbox::to(name, wire, notes.clone()));
+        let outbox = |name, is_set: bool| {
+            sender.clone().filter(|_| is_set).map(|sender| Outbox::to(name, sender, notes.clone()))
+        };
         Listeners {
             config,
             people: outbox(WEBHOOK, config.webhook.is_some()),
             gateway: outbox(GATEWAY, config.metrics_url.is_some()),
-            wire,
+            sender,
             ping: config.health_check.clone().map(Ping::new),
             started: OnceLock::new(),
             stop: stop.clone(),
@@ -134,8 +135,8 @@ impl<'a> Listeners<'a> {
     ///
     /// A run that finds nothing to do must not call this: a start without an end is an alarm.
     pub fn started(&self) {
-        if let (Some(wire), Some(ping)) = (self.wire.clone(), self.ping.clone()) {
-            self.started.get_or_init(|| tokio::spawn(async move { ping.start(&wire).await }));
+        if let (Some(sender), Some(ping)) = (self.sender.clone(), self.ping.clone()) {
+            self.started.get_or_init(|| tokio::spawn(async move { ping.start(&sender).await }));
         }
     }
 
@@ -214,14 +215,14 @@ impl<'a> Listeners<'a> {
     }
 
     /// Writes the metrics to the file and sends them to the Pushgateway.
-    fn publish(&self, say: impl Fn(Option<f64>) -> String) {
+    fn publish(&self, text_for: impl Fn(Option<f64>) -> String) {
         if let Some(path) = &self.config.metrics_file
-            && let Err(error) = metrics::write(path, &say)
+            && let Err(error) = metrics::write(path, &text_for)
         {
             tracing::warn!("the metrics file {} was not written: {error}", path.display());
         }
         let Some((gateway, base)) = self.gateway.as_ref().zip(self.config.metrics_url.as_ref()) else { return };
-        let text = say(Some(metrics::latest_due(self.config)));
+        let text = text_for(Some(metrics::latest_due(self.config)));
         match metrics::push(base.expose(), &self.config.database_name(), text) {
             Some(call) => gateway.put(call, None),
             None => tracing::warn!("the metrics were not sent to the Pushgateway: {NO_PATH}"),
@@ -257,8 +258,8 @@ impl<'a> Listeners<'a> {
             if let Some(started) = started {
                 let _ = started.await;
             }
-            if let (Some(wire), Some(ping), Some((exit, results))) = (&self.wire, &self.ping, of_schedule) {
-                ping.end(wire, exit, results).await;
+            if let (Some(sender), Some(ping), Some((exit, results))) = (&self.sender, &self.ping, of_schedule) {
+                ping.end(sender, exit, results).await;
             }
         };
         let sent = |outbox: Option<Outbox>| async {
@@ -294,21 +295,21 @@ pub type Answer = Option<Result<String, String>>;
 
 /// Sends a test message and a test ping, each marked as a test, and a push without metrics, which changes none.
 pub async fn test(config: &Config) -> [Answer; 3] {
-    let wire = Wire::new(&config.proxies);
-    let wire = wire.as_ref().map_err(Clone::clone);
+    let sender = Sender::new(&config.proxies);
+    let sender = sender.as_ref().map_err(Clone::clone);
     let message = async {
         let webhook = config.webhook.as_ref()?;
         conceal_parts(webhook.url.expose());
         let call = webhook::call(webhook, &Message::test(Origin::of(config)));
-        Some(match &wire {
-            Ok(wire) => wire.send(&call).await.map(|status| status.to_string()),
+        Some(match &sender {
+            Ok(sender) => sender.send(&call).await.map(|status| status.to_string()),
             Err(reason) => Err(reason.clone()),
         })
     };
     let ping = async {
         let ping = Ping::new(config.health_check.clone()?);
-        Some(match &wire {
-            Ok(wire) => ping.test(wire).await,
+        Some(match &sender {
+            Ok(sender) => ping.test(sender).await,
             Err(reason) => Err(reason.clone()),
         })
     };
@@ -316,8 +317,8 @@ pub async fn test(config: &Config) -> [Answer; 3] {
         let base = config.metrics_url.as_ref()?;
         conceal_parts(base.expose());
         let call = metrics::push(base.expose(), &config.database_name(), String::new());
-        Some(match (&wire, call) {
-            (Ok(wire), Some(call)) => wire.send(&call).await.map(|status| status.to_string()),
+        Some(match (&sender, call) {
+            (Ok(sender), Some(call)) => sender.send(&call).await.map(|status| status.to_string()),
             (Err(reason), _) => Err(reason.clone()),
             (_, None) => Err(NO_PATH.to_owned()),
         })

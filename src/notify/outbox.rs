@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::wire::{Call, Wire};
+use super::sender::{Call, Sender};
 use crate::batch::{BatchId, Untold};
 use crate::store::Store;
 
@@ -24,11 +24,11 @@ type Item = (Call, Option<(BatchId, Untold)>);
 
 impl Outbox {
     /// An outbox for a receiver with this name in the log.
-    pub(super) fn to(name: &'static str, wire: Wire, notes: Notes) -> Outbox {
+    pub(super) fn to(name: &'static str, sender: Sender, notes: Notes) -> Outbox {
         let (calls, mut waiting) = unbounded_channel::<Item>();
         let sending = tokio::spawn(async move {
             while let Some((call, note)) = waiting.recv().await {
-                let sent = wire.send(&call).await;
+                let sent = sender.send(&call).await;
                 match &sent {
                     Ok(status) if status.is_success() => tracing::info!("{name} was notified"),
                     Ok(status) => {

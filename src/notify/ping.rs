@@ -15,7 +15,7 @@
 use std::fmt::Write as _;
 
 use super::address::conceal_parts;
-use super::wire::{Call, Wire};
+use super::sender::{Call, Sender};
 use crate::config::{HealthCheck, PingKind};
 use crate::exit::Exit;
 use crate::outcome::BatchResult;
@@ -41,14 +41,14 @@ impl Ping {
         Ping { check, run_id: uuid::Uuid::new_v4().to_string() }
     }
 
-    pub(super) async fn start(&self, wire: &Wire) {
+    pub(super) async fn start(&self, sender: &Sender) {
         match self.check.kind {
-            PingKind::Healthchecks => self.send(wire, "start", self.signal("start", String::new())).await,
+            PingKind::Healthchecks => self.send(sender, "start", self.signal("start", String::new())).await,
             PingKind::Plain | PingKind::Kuma => {}
         }
     }
 
-    pub(super) async fn end(&self, wire: &Wire, exit: Exit, results: &[BatchResult]) {
+    pub(super) async fn end(&self, sender: &Sender, exit: Exit, results: &[BatchResult]) {
         let waits = exit.severity() == 1;
         let call = match self.check.kind {
             PingKind::Healthchecks if waits => self.signal("log", body(exit, results)),
@@ -56,23 +56,23 @@ impl Ping {
             PingKind::Plain => (exit == Exit::Ok).then(|| Call::get(self.check.url.expose())),
             PingKind::Kuma => (!waits).then(|| self.push(exit == Exit::Ok, &body(exit, results))).flatten(),
         };
-        self.send(wire, exit.name(), call).await;
+        self.send(sender, exit.name(), call).await;
     }
 
     /// Sends a ping that is marked as a test. Returns the answer of the health check.
-    pub(super) async fn test(&self, wire: &Wire) -> Result<String, String> {
+    pub(super) async fn test(&self, sender: &Sender) -> Result<String, String> {
         let call = match self.check.kind {
             PingKind::Healthchecks => self.signal("log", TEST.to_owned()),
             PingKind::Plain => Some(Call::get(self.check.url.expose())),
             PingKind::Kuma => self.push(true, TEST),
         };
         let call = call.ok_or_else(|| "it is not an address".to_owned())?;
-        wire.send(&call).await.map(|status| status.to_string())
+        sender.send(&call).await.map(|status| status.to_string())
     }
 
-    async fn send(&self, wire: &Wire, what: &str, call: Option<Call>) {
+    async fn send(&self, sender: &Sender, what: &str, call: Option<Call>) {
         let Some(call) = call else { return };
-        if let Err(reason) = wire.send(&call).await {
+        if let Err(reason) = sender.send(&call).await {
             tracing::warn!("the health check was not pinged ({what}): {reason}");
         }
     }

@@ -4,8 +4,8 @@
 //! back. So the document keeps, until it is delivered, what it has nowhere else ([`Details`](crate::batch::Details)).
 
 use super::message::{LeftOut, Message, Origin};
+use super::sender::Call;
 use super::webhook;
-use super::wire::Call;
 use crate::batch::{Batch, Event, Untold};
 use crate::config::Webhook;
 use crate::exit::Exit;

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::kinds;
 use super::message::Message;
-use super::wire::{Call, taken_by_relay};
+use super::sender::{Call, taken_by_relay};
 use crate::config::{NotifyKind, Webhook};
 use crate::secret::redact;
 

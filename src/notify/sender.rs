@@ -29,7 +29,7 @@ const QUOTED_CHARS: usize = 200;
 const READ_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(super) struct Sender {
     http: Http,
 }
 
@@ -79,9 +79,9 @@ impl Call {
     }
 }
 
-impl Wire {
-    pub(super) fn new(proxies: &ProxyVariables) -> Result<Wire, String> {
-        Http::new(proxies).map(|http| Wire { http }).map_err(|failure| failure.message)
+impl Sender {
+    pub(super) fn new(proxies: &ProxyVariables) -> Result<Sender, String> {
+        Http::new(proxies).map(|http| Sender { http }).map_err(|failure| failure.message)
     }
 
     /// Sends until the request is accepted, or refused for good. Returns within [`IN_ALL`].
