@@ -106,7 +106,7 @@ fn a_chat_service_without_a_chat_is_a_wrong_setting() {
             day.run().env("BATCH_EXPORT_NOTIFY_URL", "http://127.0.0.1:9/bot1").env("BATCH_EXPORT_NOTIFY_KIND", kind);
         let finished = command.run().expect_code(30);
         let error = finished.json()["error"].to_string();
-        assert!(error.contains("BATCH_EXPORT_NOTIFY_TO") && error.contains(kind), "{error}");
+        assert!(error.contains("--notify-to is not set") && error.contains(kind), "{error}");
     }
     day.run().env("BATCH_EXPORT_NOTIFY_URL", "https://api.telegram.org/bot1:x").run().expect_code(30);
     assert_eq!(day.rows_with_status("queued"), 1);
@@ -120,7 +120,7 @@ fn line_without_a_token_is_a_wrong_setting() {
         let command = day.run().env("BATCH_EXPORT_NOTIFY_URL", url).env("BATCH_EXPORT_NOTIFY_TO", CHAT);
         let command = kind.map_or(command.clone(), |kind| command.env("BATCH_EXPORT_NOTIFY_KIND", kind));
         let error = command.run().expect_code(30).json()["error"].to_string();
-        assert!(error.contains("BATCH_EXPORT_NOTIFY_TOKEN") && error.contains("line"), "{error}");
+        assert!(error.contains("--notify-token is not set") && error.contains("line"), "{error}");
     }
     assert_eq!(day.rows_with_status("queued"), 1);
 }
