@@ -38,6 +38,9 @@ const VARIANTS: [&[&str]; 5] = [
     &["doctor", "--send"],
 ];
 
+/// The commands that read no setting: beside the settings they get the secrets in turn.
+const WITHOUT_SETTINGS: [&str; 3] = ["layout", "completions", "man"];
+
 /// Settings that take any name: there a word of letters and digits is what was asked for.
 const NAMES: [&str; 7] = [
     "database",
@@ -148,6 +151,7 @@ fn settings<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
         for (number, (all, words)) in commands.iter().enumerate().filter(|(_, (_, words))| asked(words)) {
             for (at, secret) in secrets.iter().enumerate() {
                 let in_turn = at == (which + number) % secrets.len();
+                let all = *all && (flag.is_some() || !WITHOUT_SETTINGS.contains(&words[0].as_str()));
                 if !all && !in_turn || flag.is_some_and(|flag| belongs(flag, secret)) {
                     continue;
                 }
@@ -165,7 +169,7 @@ fn settings<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
     throws
 }
 
-/// Every secret at every argument, in both spellings.
+/// Every secret at every argument, in either spelling.
 fn arguments<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
     let leaves = Leaf::all();
     let mut throws = Vec::new();
@@ -182,10 +186,10 @@ fn arguments<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
                 }
                 match arg.get_long() {
                     None => throw(leaf.words(Some((arg, vec![secret.value.clone()])))),
-                    Some(long) => {
+                    Some(long) if at.is_multiple_of(2) => {
                         throw(leaf.words(Some((arg, vec![format!("--{long}"), secret.value.clone()]))));
-                        throw(leaf.words(Some((arg, vec![format!("--{long}={}", secret.value)]))));
                     }
+                    Some(long) => throw(leaf.words(Some((arg, vec![format!("--{long}={}", secret.value)])))),
                 }
             }
             throw([leaf.words(None), vec![secret.value.clone()]].concat());
@@ -199,7 +203,8 @@ fn arguments<'a>(scene: &Scene, secrets: &'a [SecretValue]) -> Vec<Throw<'a>> {
         throw(run(format!("--{}", secret.value)));
         throw(run(format!("--secret={}", secret.value)));
         throw(vec![secret.value.clone()]);
-        for setting in table::all() {
+        let of_files = |value: &str| ["URI", "URL", "TOKEN", "FILE", "DIR"].contains(&value);
+        for setting in table::all().filter(|setting| setting.value.is_some_and(of_files)) {
             let from_file = format!("file:{}", secret.value);
             if !belongs(setting.flag, secret) {
                 throw(run(format!("--{}={from_file}", setting.flag)));
