@@ -151,11 +151,94 @@ fn what_counts_places_keeps_its_meaning_and_the_stored_layout_decides() {
     let expected = [(2, "deleted", "-"), (6, "cancelled", "-"), (12, "edited", "Amount"), (13, "edited", "Amount")];
     assert_eq!(told, expected, "{found:?}");
     assert_eq!((&*found[3].3, &*found[3].4), ("-6.00", "-0.07"));
-    // A row that is gone: the file names no entries, so it is open which line is whose.
+    // A row that is gone: its line is the one that is left.
     day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[4] });
-    let result = corrections(&day, &["--date", DATE]);
-    assert_eq!((lines(&result).len(), &result["problems"][0]["kind"]), (0, &"rows".into()), "{result}");
-    assert_eq!(result["batches"][0]["corrections"], Value::Null);
+    assert_eq!(lines(&corrections(&day, &["--date", DATE])), found);
+    change(&day, &seeded, 4, doc! { "amount": 8_i64 });
+    let found = lines(&corrections(&day, &["--date", DATE]));
+    assert_eq!(found.iter().map(|found| found.0).collect::<Vec<_>>(), [2, 6, 10, 11, 12, 13], "{found:?}");
+}
+
+/// Six entries in the Express layout, which names no entries; amounts 100.00 to 105.00, all debits.
+fn in_express(day: &Day) -> Seeded {
+    let entry = |number| {
+        let entry = Entry::numbered(DATE, number).amount(10_000 + 100 * i64::from(number)).kind("debit");
+        entry.set("description", format!("number {number}"))
+    };
+    let seeded = seed(&day.db, &(0..6).map(entry).collect::<Vec<_>>());
+    day.run().args(&["--format", "express", "--contra-account", "1101-00"]).run().expect_code(0);
+    seeded
+}
+
+fn told_by_verify(day: &Day) -> Vec<(String, String)> {
+    let result = day.command("verify").run().json();
+    let of = |problem: &Value, name: &str| problem[name].as_str().expect("a text").to_owned();
+    list(&result, "problems").iter().map(|problem| (of(problem, "kind"), of(problem, "message"))).collect()
+}
+
+#[test]
+fn a_row_that_the_application_touched_does_not_hide_the_other_lines() {
+    let day = Day::in_directory();
+    let seeded = in_express(&day);
+    assert_eq!(lines(&corrections(&day, &[])), []);
+    // Taken back and planned anew: nothing was edited, and nothing is said of settings or edits.
+    let later = mongodb::bson::DateTime::parse_rfc3339_str("2026-03-01T00:00:00Z").unwrap();
+    let row = |position: usize| doc! { "_id": seeded.rows[position] };
+    day.db.update_one(QUEUE, row(1), doc! { "$set": { "status": "queued", "scheduledFor": later } });
+    assert_eq!(lines(&corrections(&day, &[])), []);
+    let found = told_by_verify(&day);
+    assert!(found.len() == 1 && found[0].0 == "rows" && found[0].1.contains("queued"), "{found:?}");
+    // One row is gone beside that, and two entries are edited, one of them without its row.
+    day.db.delete_many(QUEUE, row(4));
+    change(&day, &seeded, 4, doc! { "amount": 7_i64 });
+    change(&day, &seeded, 2, doc! { "accountCode": "9999" });
+    let found = lines(&corrections(&day, &[]));
+    let told: Vec<_> = found.iter().map(|(line, kind, column, ..)| (*line, kind.as_str(), column.as_str())).collect();
+    assert_eq!(told, [(6, "edited", "Account"), (10, "edited", "Debit"), (11, "edited", "Credit")], "{found:?}");
+    assert_eq!((&*found[1].3, &*found[1].4), ("104.00", "0.07"));
+    let mut kinds: Vec<String> = told_by_verify(&day).into_iter().map(|problem| problem.0).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["edited", "edited", "removed_rows", "rows"]);
+    let accepted = day.command("verify").arg("--allow-removed-rows").run().expect_code(34).json();
+    assert_eq!((list(&accepted, "problems").len(), &accepted["problem_count"]), (3, &3.into()));
+    assert!(accepted["checked"][0]["notes"].to_string().contains("removed, which is accepted"), "{accepted}");
+    // Two rows are gone and both entries: nothing tells which was on which line.
+    day.db.delete_many(QUEUE, row(5));
+    day.db.delete_many(ENTRIES, doc! { "_id": { "$in": [seeded.entries[4], seeded.entries[5]] } });
+    let result = corrections(&day, &[]);
+    assert_eq!(lines(&result).iter().map(|found| found.0).collect::<Vec<_>>(), [6]);
+    let message = result["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("these lines cannot be matched to entries: 10, 12;"), "{message}");
+    assert!(message.contains(&seeded.entries[4].to_hex()) && message.contains(&seeded.entries[5].to_hex()));
+}
+
+#[test]
+fn a_row_that_was_pointed_at_another_entry_is_no_line_of_that_entry() {
+    let day = Day::in_directory();
+    let seeded = in_express(&day);
+    let new = Entry::numbered(DATE, 77);
+    day.db.insert_many(ENTRIES, vec![new.document()]);
+    let row = doc! { "_id": seeded.rows[3] };
+    // As the marking of a large batch leaves it: the row was changed after the commit point, so it has no mark.
+    day.db.update_one(QUEUE, row, doc! { "$set": { "entryId": new.id(), "status": "queued", "metadata": Bson::Null } });
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "changedAfterCommit": [seeded.rows[3]] } });
+    assert_eq!(told_by_verify(&day), []);
+    change(&day, &seeded, 3, doc! { "amount": 7_i64 });
+    change(&day, &seeded, 5, doc! { "amount": 8_i64 });
+    let found = lines(&corrections(&day, &[]));
+    assert_eq!(
+        found.iter().map(|found| (found.0, &*found.4)).collect::<Vec<_>>(),
+        [(8, "0.07"), (9, "0.07"), (12, "0.08"), (13, "0.08")]
+    );
+    let found = told_by_verify(&day);
+    assert!(found.len() == 2 && found.iter().all(|problem| problem.0 == "edited"), "{found:?}");
+    // The row of a batch that still carries its mark and names another entry is a finding of its own.
+    let row = doc! { "_id": seeded.rows[1] };
+    day.db.update_one(QUEUE, row, doc! { "$set": { "entryId": new.id() } });
+    let found = told_by_verify(&day);
+    let said = |kind: &str, says: &str| found.iter().any(|problem| problem.0 == kind && problem.1.contains(says));
+    assert!(said("rows", "marked as exported and not in the file") && said("rows", &new.id().to_hex()), "{found:?}");
+    assert!(!found.iter().any(|problem| ["unrecorded", "deleted"].contains(&&*problem.0)), "{found:?}");
 }
 
 #[test]
@@ -283,7 +366,8 @@ fn the_text_is_a_table_of_the_first_hundred() {
     assert_eq!(text(0), format!("{BATCH}  number 1  130 entries  as exported\nbatches compared: 1, corrections: 0\n"));
     change(&day, &seeded, 0, doc! { "accountCode": "1" });
     let one = text(34);
-    assert!(one.contains("1 entry to correct\n  NUMBER  LINE  ENTRY"), "{one}");
+    assert!(one.contains("1 entry to correct\n  NUMBER  LINE  ENTRY") && one.contains("NOW / WHY"), "{one}");
+    assert!(one.contains("corrections: 1 line or cell in 1 entry\nnext: "), "{one}");
     day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "accountCode": "2" } });
     let many = text(34);
     assert!(
@@ -307,6 +391,9 @@ fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     let verified = day.command("verify").run().expect_code(34);
     let result = verified.json();
     let problems = list(&result, "problems");
+    assert_eq!((&result["problem_count"], &result["checked"][0]["problems"]), (&10_000.into(), &10_000.into()));
+    let text = day.command("verify").args(&["--output", "text"]).run().expect_code(34).stdout;
+    assert!(text.contains("... and 9900 more; `batch-export corrections` lists") && text.contains("problems: 10000\n"));
     let last = problems[1_000]["message"].as_str().unwrap();
     assert_eq!((problems.len(), last), (1_001, "and 9000 more of this kind; `batch-export corrections` lists all"));
     assert!(verified.peak_memory_kib < 40 * 1024, "peak memory {} KiB", verified.peak_memory_kib);

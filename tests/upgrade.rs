@@ -127,32 +127,48 @@ fn a_batch_whose_run_died_after_the_upload_is_finished_with_the_file_that_is_the
 }
 
 #[test]
-fn a_batch_that_is_marking_by_an_old_row_list_is_refused_and_left_to_the_old_version() {
+fn a_batch_that_is_marking_by_an_old_row_list_is_carried_on_from_its_file() {
+    let day = left("marking");
+    let refused = day.retry().run().expect_code(30).json();
+    assert!(told(&refused["batches"][0]["error"]).contains("batch-export init"), "{refused}");
+    init(&day);
+    assert_eq!(state(&day), "marking");
+    let file = day.live_files();
+    let result = day.retry().run().expect_code(0).json();
+    assert_eq!((&result["batches"][0]["outcome"], &result["batches"][0]["entries"]), (&"completed".into(), &6.into()));
+    assert_eq!((day.live_files(), state(&day)), (file, "completed".to_owned()));
+    day.check_converged();
+    assert_eq!(day.db.find_all(EXPORTED, doc! { "n": 1_i64 }).len(), 6);
+    assert_eq!(day.db.find_all("exportbatchrows", doc! {}), []);
+    verify(&day).expect_code(0);
+    let next = next_day(&day).run().expect_code(0).json();
+    assert_eq!((&next["number"], &next["entries"]), (&2.into(), &2.into()));
+}
+
+#[test]
+fn a_row_of_an_old_list_that_was_pointed_at_another_entry_keeps_that_entry_out_of_the_batch() {
     let day = left("marking");
     init(&day);
-    let rows = || {
-        (
-            day.db.find_all(QUEUE, doc! {}),
-            day.db.find_all("exportbatchrows", doc! {}),
-            day.db.find_all(EXPORTED, doc! {}),
-        )
-    };
+    let queued = doc! { "status": "queued" };
+    let row = day.db.find_all(QUEUE, queued)[0].get_object_id("_id").expect("an id");
+    let other = mongodb::bson::oid::ObjectId::new();
+    day.db.update_one(QUEUE, doc! { "_id": row }, doc! { "$set": { "entryId": other } });
+    day.retry().run().expect_code(0);
+    assert_eq!(day.db.find_one(EXPORTED, doc! { "_id": other }), None);
+    assert_eq!(day.db.find_all(EXPORTED, doc! { "n": 1_i64 }).len(), 6);
+}
+
+#[test]
+fn an_old_row_list_whose_file_names_no_entries_is_left_to_the_old_version() {
+    let day = left("marking");
+    init(&day);
+    let rows = || ["exportbatchrows", QUEUE, EXPORTED].map(|name| day.db.find_all(name, doc! {}));
     let before = rows();
-    for finished in [
-        day.retry().run(),
-        day.run().run(),
-        day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run(),
-    ] {
-        let result = finished.expect_code(30).json();
-        let batch = result.get("batches").map_or(&result, |batches| &batches[0]);
-        let said = told(&batch["error"]);
-        assert!(said.contains("row list of version 0.1") && said.contains("let version 0.1 finish it"), "{said}");
-    }
-    assert_eq!(rows(), before, "nothing is marked by halves");
-    assert_eq!(
-        day.db.find_one(BATCHES, doc! { "_id": "ledger" }).expect("the ledger").get_str("marking").ok(),
-        Some(BATCH)
-    );
-    assert_eq!(state(&day), "marking");
+    let result = day.retry().env("BATCH_EXPORT_FORMAT", "express").run().expect_code(30).json();
+    let said = told(&result["batches"][0]["error"]);
+    assert!(said.contains("is one of version 0.1") && said.contains("let version 0.1 finish it"), "{said}");
+    assert_eq!((rows(), state(&day)), (before, "marking".to_owned()), "nothing is marked by halves");
     assert!(day.directory().join(FILE).exists());
+    let ledger = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).expect("the ledger");
+    assert_eq!(ledger.get_str("marking").ok(), Some(BATCH));
 }

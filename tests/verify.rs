@@ -3,13 +3,18 @@
 mod copy;
 mod indexes;
 
+use std::time::Duration;
+
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
-use crate::support::command::Finished;
+use crate::support::command::{BatchExport, Finished};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE, LOG};
-use crate::support::fake_drive::Operation;
+use crate::support::fake_drive::{Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
+
+/// How long a held request may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn exported(day: &Day) -> Seeded {
     let seeded = seed_day(&day.db, DATE, 12);
@@ -17,8 +22,12 @@ fn exported(day: &Day) -> Seeded {
     seeded
 }
 
+fn verify_command(day: &Day) -> BatchExport {
+    day.command("verify")
+}
+
 fn verify(day: &Day) -> Finished {
-    day.command("verify").run()
+    verify_command(day).run()
 }
 
 /// The problems as (kind, message), after a check that the command changed nothing.
@@ -250,6 +259,31 @@ fn a_file_that_was_moved_or_renamed_is_said_and_is_no_fault() {
 }
 
 #[test]
+fn a_file_that_was_moved_or_renamed_within_a_directory_is_found_by_its_content() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    set_entry(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    let mut from = day.directory().join(FILE);
+    std::fs::create_dir_all(day.directory().join("archive/2026")).expect("folders");
+    for to in ["archive/2026/january.csv", "batch_2026-01-18 imported.csv"] {
+        std::fs::rename(&from, day.directory().join(to)).expect("moved");
+        from = day.directory().join(to);
+        let result = verify(&day).expect_code(34).json();
+        assert_eq!(
+            (&result["problem_count"], &result["problems"][0]["kind"]),
+            (&1.into(), &"edited".into()),
+            "{result}"
+        );
+        assert!(result["checked"][0]["notes"].to_string().contains(to), "{result}");
+        let result = day.command("corrections").run().expect_code(34).json();
+        assert_eq!(result["corrections"].as_array().map(Vec::len), Some(1), "{result}");
+    }
+    std::fs::remove_file(&from).expect("removed");
+    let kinds: Vec<_> = problems(&day).into_iter().map(|problem| problem.0).collect();
+    assert_eq!(kinds, ["missing_file", "content"]);
+}
+
+#[test]
 fn an_archived_file_of_a_directory_is_known_by_its_checksum_alone() {
     let day = Day::in_directory();
     exported(&day);
@@ -303,7 +337,7 @@ fn rows_that_are_not_those_of_the_file_are_found() {
     assert_only(&day, "rows", "\"queued\"");
     day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "metadata": Bson::Null } });
     let found = problems(&day);
-    assert!(found.iter().all(|(kind, _)| kind == "rows"), "{found:?}");
+    assert!(found.iter().all(|(kind, _)| kind == "removed_rows") && found.len() == 1, "{found:?}");
     assert!(found.iter().any(|(_, message)| message.contains(&seeded.entries[3].to_hex())), "{found:?}");
 }
 
@@ -330,6 +364,40 @@ fn gaps_in_the_numbers_and_breaks_of_the_chain_are_found_whatever_batch_is_looke
         (&result["problems"][0]["kind"], &result["problems"][0]["batch"]),
         (&"number".into(), &"batch_2026-01-19".into())
     );
+}
+
+#[test]
+fn without_its_file_a_batch_with_stored_settings_is_not_blamed_on_settings() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    std::fs::remove_file(day.directory().join(FILE)).expect("the file");
+    set_entry(&day, &seeded, 2, doc! { "amount": 1_i64 });
+    let found = problems(&day);
+    let kinds: Vec<_> = found.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["missing_file", "content"]);
+    assert!(found[1].1.contains("at least one was edited") && !found[1].1.contains("--format"), "{found:?}");
+}
+
+#[test]
+fn a_queue_without_its_old_rows_is_one_finding_that_can_be_accepted() {
+    let day = Day::in_directory();
+    exported(&day);
+    day.db.delete_many(QUEUE, doc! {});
+    assert_only(&day, "removed_rows", "12 entries of the file have no marked row any more");
+    let accepted = day.command("verify").arg("--allow-removed-rows").run().expect_code(0).json();
+    assert_eq!(accepted["problem_count"], 0);
+}
+
+#[test]
+fn a_signal_ends_it_and_nothing_is_left_to_retry() {
+    let day = Day::on_drive();
+    exported(&day);
+    let hold = day.drive().hold(day.drive().next(Operation::Download), Point::Before);
+    let running = verify_command(&day).spawn();
+    hold.wait_until_reached(PATIENCE);
+    running.signal(rustix::process::Signal::TERM);
+    let ended = running.wait(PATIENCE).expect_code(143).json();
+    assert_eq!(ended["error"]["next"], "run the command again");
 }
 
 #[test]

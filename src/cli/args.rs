@@ -312,6 +312,9 @@ pub struct VerifyArgs {
     /// Accept official files that are in the trash
     #[arg(long)]
     pub allow_trashed: bool,
+    /// Accept that the application removed or emptied rows of exported entries
+    #[arg(long)]
+    pub allow_removed_rows: bool,
     /// Compare this copy, such as the one that was imported, with the official file; look at nothing else
     #[arg(long, value_name = "PATH")]
     pub file: Option<String>,

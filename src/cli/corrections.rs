@@ -200,7 +200,7 @@ async fn tell(
             batch: compared.batch,
             number: compared.number.unwrap_or_default(),
             entries: compared.corrections.unwrap_or_default(),
-            unchecked: reason(compared).filter(|_| compared.corrections.is_none()),
+            unchecked: reason(compared),
             list_sha256: compared.list_sha256.clone(),
             told_at: compared.told.as_ref().and_then(|told| told.at),
         })
@@ -280,7 +280,18 @@ impl Render for CorrectionsResult {
         }
         text.push_str(&left_alone(self.older_batches));
         let (batches, lines) = (self.batches.len(), self.corrections.count);
-        let _ = writeln!(text, "batches compared: {batches}, corrections: {lines}");
+        let entries: u64 = self.batches.iter().filter_map(|batch| batch.corrections).sum();
+        let of = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let corrections = match lines {
+            0 => "0".to_owned(),
+            lines => format!("{} in {}", of(lines, "line or cell", "lines or cells"), of(entries, "entry", "entries")),
+        };
+        let _ = writeln!(text, "batches compared: {batches}, corrections: {corrections}");
+        if lines > 0 {
+            text.push_str(
+                "next: decide for each entry which side is right; README, \"How to correct an exported entry\"\n",
+            );
+        }
         text
     }
 }
@@ -290,7 +301,7 @@ fn table(text: &mut String, corrections: &[Correction]) {
     if corrections.is_empty() {
         return;
     }
-    let header = ["NUMBER", "LINE", "ENTRY", "WHAT", "COLUMN", "EXPORTED", "NOW"].map(str::to_owned);
+    let header = ["NUMBER", "LINE", "ENTRY", "WHAT", "COLUMN", "EXPORTED", "NOW / WHY"].map(str::to_owned);
     let rows = std::iter::once(header).chain(corrections.iter().map(row)).collect::<Vec<_>>();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..7).map(width).collect();

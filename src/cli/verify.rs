@@ -16,9 +16,9 @@ use crate::failure::Failure;
 use crate::plausible::{Misplaced, check_path};
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
-use crate::verify::{Checked, Copy, Problem, Verification};
+use crate::verify::{Checked, Copy, Kind, Problem, Verification};
 
-/// Problems that the text shows; all of them are in the JSON.
+/// Problems that the text shows.
 const LISTED: usize = 100;
 
 /// What `verify` found.
@@ -34,7 +34,10 @@ pub(super) struct VerifyResult {
     /// Batches that are older than these and were not looked at; absent with `--date` and with `--file`.
     #[serde(skip_serializing_if = "Option::is_none")]
     older_batches: Option<u64>,
+    /// At most 1000 of each kind and batch, and one more that says how many others there are.
     problems: Vec<Problem>,
+    /// How many problems were found, listed or not.
+    problem_count: u64,
     /// With `--file`: what was found of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<Copy>,
@@ -46,8 +49,7 @@ impl Render for VerifyResult {
     fn text(&self) -> String {
         let mut text = String::new();
         for batch in &self.checked {
-            let count = self.problems.iter().filter(|problem| problem.batch == batch.batch.to_string()).count();
-            let verdict = if count == 0 { "ok".to_owned() } else { format!("problems: {count}") };
+            let verdict = if batch.problems == 0 { "ok".to_owned() } else { format!("problems: {}", batch.problems) };
             let number = batch.number.map_or("-".to_owned(), |number| number.to_string());
             let _ = writeln!(
                 text,
@@ -66,14 +68,18 @@ impl Render for VerifyResult {
             let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
             let _ = writeln!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message);
         }
-        if let Some(more) = self.problems.len().checked_sub(LISTED).filter(|more| *more > 0) {
-            let _ = writeln!(text, "  ... and {more} more; --output json lists all");
+        if let Some(more) = self.problem_count.checked_sub(LISTED as u64).filter(|more| *more > 0) {
+            let _ = writeln!(
+                text,
+                "  ... and {more} more; `batch-export corrections` lists all edited, cancelled and deleted entries, --output json the other \
+                 problems"
+            );
         }
         if let Some(file) = &self.file {
             text.push_str(&differing(file));
         }
         text.push_str(&left_alone(self.older_batches));
-        let (batches, problems) = (self.checked.len(), self.problems.len());
+        let (batches, problems) = (self.checked.len(), self.problem_count);
         let _ = writeln!(text, "batches checked: {batches}, problems: {problems}");
         text
     }
@@ -126,7 +132,10 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     };
     let (mut found, older_batches, file) = stop.until_signal(work).await?;
     if args.allow_trashed {
-        found.accept_trashed();
+        found.accept(Kind::TrashedFile, "its file is in the trash, which is accepted");
+    }
+    if args.allow_removed_rows {
+        found.accept(Kind::RemovedRows, "rows of its entries were removed, which is accepted");
     }
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
@@ -136,6 +145,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
         checked: found.checked,
         older_batches,
         problems: found.problems,
+        problem_count: found.found,
         file,
         format_version: FormatVersion,
     };

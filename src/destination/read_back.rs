@@ -1,11 +1,17 @@
 //! Reading back what was stored, for `verify`. Changes nothing at the destination.
 
 use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use super::drive::Listed;
 use super::{Destination, DestinationError};
 use crate::batch::BatchId;
 use crate::files::open_regular;
+use crate::spool::Digesting;
+
+/// How deep, and among how many files, a file is looked for that is not under its own name.
+const DEPTH_MAX: usize = 3;
+const ENTRIES_MAX: usize = 20_000;
 
 impl Destination {
     /// Writes the content of a file into `sink`. `None` when there is no such file; a file in the trash counts as there.
@@ -25,6 +31,40 @@ impl Destination {
                 }
             }
         }
+    }
+
+    /// Where a file of a directory lies that is not under its own name: the path, within the directory, of a file with this content, also
+    /// in a subfolder. On Drive a file is known by its id wherever it is. A folder that cannot be read is passed over.
+    pub fn elsewhere(&self, sha256: &str, bytes: u64) -> Option<PathBuf> {
+        let Destination::Directory(directory) = self else { return None };
+        let mut folders = vec![(directory.path().to_owned(), 0)];
+        let mut looked = 0;
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                looked += 1;
+                if looked > ENTRIES_MAX {
+                    return None;
+                }
+                let Ok(facts) = entry.metadata() else { continue };
+                if facts.is_dir() && depth < DEPTH_MAX {
+                    folders.push((entry.path(), depth + 1));
+                } else if facts.is_file() && facts.len() == bytes && has_content(&entry.path(), sha256) {
+                    return entry.path().strip_prefix(directory.path()).ok().map(Path::to_owned);
+                }
+            }
+        }
+        None
+    }
+
+    /// The file at a path within a directory, as [`Destination::elsewhere`] found it.
+    ///
+    /// # Errors
+    /// The file system's error.
+    pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
+        let Destination::Directory(directory) = self else { return Ok(()) };
+        let path = directory.path().join(path);
+        let read = open_regular(&path).and_then(|mut file| std::io::copy(&mut file, sink));
+        read.map(drop).map_err(|error| DestinationError::Failed(format!("cannot read {}: {error}", path.display())))
     }
 
     /// The files of a batch: on Drive by its mark or name, including those in the trash; in a directory by the
@@ -62,4 +102,10 @@ impl Destination {
             }
         }
     }
+}
+
+fn has_content(path: &Path, sha256: &str) -> bool {
+    let mut digest = Digesting::new(std::io::sink());
+    let read = open_regular(path).and_then(|mut file| std::io::copy(&mut file, &mut digest));
+    read.is_ok() && digest.finish().1.sha256 == sha256
 }

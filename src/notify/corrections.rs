@@ -59,7 +59,8 @@ fn message(changed: &[ChangedBatch], origin: Origin) -> Message<'static> {
     };
     let fact = |changed: &ChangedBatch| {
         let entries = match (&changed.unchecked, changed.entries) {
-            (Some(reason), _) => format!("cannot be checked: {reason}"),
+            (Some(reason), 0) => format!("cannot be checked: {reason}"),
+            (Some(reason), entries) => format!("{entries} to correct, and more cannot be checked: {reason}"),
             (None, 0) => "nothing to correct any more".to_owned(),
             (None, 1) => "1 entry".to_owned(),
             (None, entries) => format!("{entries} entries"),

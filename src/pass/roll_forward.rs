@@ -85,6 +85,9 @@ impl Pass<'_> {
     async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
         let batch = self.store.batch(id).await?.ok_or_else(|| gone(id))?;
         self.progress.enter(Stage::Commit, batch.file.as_ref().map_or(0, |file| file.entries));
+        if batch.state == State::Marking && self.store.has_old_row_list(id).await? {
+            self.rebuild(&batch, Why::Old).await?;
+        }
         let mut moved = (Instant::now(), usize::MAX);
         loop {
             if let Some(signal) = self.stop.requested() {
@@ -93,7 +96,7 @@ impl Pass<'_> {
             let pieces = match self.store.pieces(id).await? {
                 Some(pieces) => pieces,
                 None if self.is_marking(id).await? => {
-                    self.rebuild(&batch).await?;
+                    self.rebuild(&batch, Why::Lost).await?;
                     continue;
                 }
                 None => return Ok(false),
@@ -137,34 +140,41 @@ impl Pass<'_> {
         Ok(self.store.batch(id).await?.is_some_and(|batch| batch.state == State::Marking))
     }
 
-    /// Makes a lost row list again from the official file.
-    async fn rebuild(&self, batch: &Batch) -> Result<(), Failure> {
+    /// Makes a row list again from the official file: the entries in it decide, not what the rows name by now.
+    async fn rebuild(&self, batch: &Batch, why: Why) -> Result<(), Failure> {
         let Some(file) = &batch.file else { return Err(gone(batch.id)) };
-        tracing::warn!(batch = %batch.id, "the row list is lost; it is made again from the file");
+        tracing::warn!(batch = %batch.id, "the row list {}; it is made again from the file", why.text());
         let unusable =
             |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));
         let mut content = SpoolWriter::create(&self.config.spool_dir).map_err(unusable)?;
         let read = self.destination.read_back(&file.id, &mut content).await?;
         let content = content.into_spool().map_err(unusable)?;
         if read.is_none() || content.digests().sha256 != file.sha256 {
-            return Err(lost_list(batch.id, "its official file is not there as it was committed"));
+            return Err(why.failure(batch.id, "its official file is not there as it was committed"));
         }
         let layout = match &batch.settings {
             Some(settings) => {
                 SheetOptions::stored(settings, batch.id.date(), 0)
-                    .map_err(|reason| lost_list(batch.id, &reason))?
+                    .map_err(|reason| why.failure(batch.id, &reason))?
                     .layout
             }
             None => self.config.format()?.layout.clone(),
         };
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);
-        let ids = ids.map_err(|reason| lost_list(batch.id, &reason))?;
+        let ids = ids.map_err(|reason| why.failure(batch.id, &reason))?;
         let Some(entries) = ids else {
-            return Err(lost_list(batch.id, "its file has no column with the ids of entries").next(
-                "compare the file with the queue, and set the rows of its entries to completed by hand; then set `state` to completed in the \
-                 batch document and `marking` to null in the ledger, and run `batch-export verify`",
-            ));
+            let failure = why.failure(batch.id, "its file has no column with the ids of entries");
+            return Err(match why {
+                Why::Old => failure,
+                Why::Lost => failure.next(
+                    "compare the file with the queue, and set the rows of its entries to completed by hand; then set `state` to completed \
+                     in the batch document and `marking` to null in the ledger, and run `batch-export verify`",
+                ),
+            });
         };
+        if entries.len() as u64 != file.entries {
+            return Err(why.failure(batch.id, "its file has another number of entries than the batch document"));
+        }
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
         Ok(())
     }
@@ -181,9 +191,29 @@ fn gone(batch: BatchId) -> Failure {
         .next("restore it from a backup, or rebuild it from the export log with `batch-export init --adopt`")
 }
 
-fn lost_list(batch: BatchId, reason: &str) -> Failure {
-    Failure::configuration(format!(
-        "the row list of {batch} in exportbatchrows is lost, and cannot be made again: {reason}"
-    ))
-    .next("restore exportbatchrows, or the file, from a backup; then run `batch-export retry`")
+/// Why a row list is made again.
+#[derive(Clone, Copy)]
+enum Why {
+    Lost,
+    /// It names rows without their entries, as version 0.1 stored it.
+    Old,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Why::Lost => "is lost",
+            Why::Old => "is one of version 0.1",
+        }
+    }
+
+    fn failure(self, batch: BatchId, reason: &str) -> Failure {
+        let next = match self {
+            Why::Lost => "restore exportbatchrows, or the file, from a backup; then run `batch-export retry`",
+            Why::Old => "let version 0.1 finish it: run `batch-export retry` of that version; then go on with this one",
+        };
+        let text = self.text();
+        let message = format!("the row list of {batch} in exportbatchrows {text}, and cannot be made again: {reason}");
+        Failure::configuration(message).next(next)
+    }
 }

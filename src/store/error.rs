@@ -137,8 +137,7 @@ impl From<StoreError> for Failure {
             Kind::Unsupported => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("see with `batch-export doctor` whether the server can do what a run needs"),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
-                "let version 0.1 finish it: run its `batch-export retry` until `status` shows the batch as completed; then run \
-                 `batch-export init` of this version",
+                "run `batch-export init`, then `batch-export retry`",
             ),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
                 "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \

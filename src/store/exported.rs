@@ -118,6 +118,25 @@ impl Store {
         Ok(Some(misplaced))
     }
 
+    /// Every entry that is or was written down under this number, sorted. `None` in a database that has no such collection yet.
+    pub(super) async fn recorded(
+        &self,
+        session: &mut ClientSession,
+        number: i64,
+    ) -> Result<Option<Vec<Id>>, StoreError> {
+        if !self.has_exported().await? {
+            return Ok(None);
+        }
+        let own = doc! { "$or": [{ "n": number }, { "before": number }] };
+        let mut cursor = self.exported.find(own).projection(doc! { "_id": 1 }).session(&mut *session).await?;
+        let mut recorded = Vec::new();
+        while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
+            recorded.extend(entry.get_object_id("_id").map(|id| Id(id.bytes())));
+        }
+        recorded.sort_unstable();
+        Ok(Some(recorded))
+    }
+
     async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });

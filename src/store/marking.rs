@@ -185,6 +185,9 @@ impl Store {
         entries: Vec<Id>,
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
+        if !self.has_exported().await? {
+            return Err(StoreError::earlier_version("the collection exportbatchentries is missing"));
+        }
         let mut left: BTreeMap<Id, Id> = entries.into_iter().map(|entry| (entry, Id::ABSENT)).collect();
         let ids: Vec<Bson> = left.keys().copied().map(Bson::from).collect();
         for ids in ids.chunks(10_000) {

@@ -43,12 +43,12 @@ pub struct LogFacts {
 /// The rows that a batch exported, in the order of the file.
 #[derive(Clone, Debug, Default)]
 pub struct MarkedRows {
-    /// Rows that carry the batch's id, and those that the application changed after the commit point.
+    /// Rows that carry the batch's id, whatever the application changed after the commit point.
     pub rows: Vec<MarkedRow>,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
     pub odd: Vec<(Id, String)>,
-    /// Whether each of them carries the batch's id and is due when rows of the batch were: else their order may be another one by now.
-    pub in_file_order: bool,
+    /// Rows that were changed after the commit and do not carry the batch's id: pointed at another entry, emptied or removed.
+    pub away: u64,
 }
 
 /// A row that a batch exported.
@@ -58,6 +58,8 @@ pub struct MarkedRow {
     scheduled_ms: i64,
     /// What it is known by.
     pub key: RowKey,
+    /// Whether it carries the batch's id and is due when rows of the batch were: else its place may be another one by now.
+    pub in_order: bool,
 }
 
 impl Snapshot {
@@ -131,13 +133,14 @@ impl Snapshot {
     /// When the database fails.
     pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
         let entries = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
-        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new(), in_file_order: true };
+        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new(), away: 0 };
         let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
         let ids: Vec<Bson> = changed.iter().copied().map(Bson::from).collect();
         for ids in ids.chunks(CHUNK_ROWS) {
             let none = BTreeSet::new();
             self.read_marked(doc! { "_id": { "$in": ids } }, batch, &none, &mut marked).await?;
         }
+        marked.away = (changed.len() - marked.rows.len()) as u64;
         // A row that the application took back after the commit carries the batch's id and has a status of its own.
         marked.odd.clear();
         let of_batch = |condition: Document| {
@@ -147,7 +150,7 @@ impl Snapshot {
         };
         let completed = doc! { "status": "completed", "scheduledFor": scheduled(batch) };
         self.read_marked(of_batch(completed), batch, &changed, &mut marked).await?;
-        if marked.rows.len() < entries {
+        if marked.rows.len() as u64 + marked.away < entries as u64 {
             let open = of_batch(doc! { "status": { "$in": ["queued", "processing", "failed"] } });
             self.read_marked(open, batch, &changed, &mut marked).await?;
         }
@@ -171,14 +174,14 @@ impl Snapshot {
             for row in answer.doc_slices()? {
                 let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
                 let Ok(due) = due_row(row)? else { continue };
-                if but.contains(&due.key.row) {
+                let ours = row.get_bool("ours").unwrap_or(false);
+                if but.contains(&due.key.row) || !ours {
                     continue;
                 }
                 let within = batch.exported.is_none_or(|span| {
                     (span.first.timestamp_millis()..=span.last.timestamp_millis()).contains(&due.scheduled_ms)
                 });
-                marked.in_file_order &= within && row.get_bool("ours").unwrap_or(false);
-                marked.rows.push(MarkedRow { scheduled_ms: due.scheduled_ms, key: due.key });
+                marked.rows.push(MarkedRow { scheduled_ms: due.scheduled_ms, key: due.key, in_order: within });
                 if let Some(reason) = oddity(row) {
                     marked.odd.push((due.key.row, reason));
                 }

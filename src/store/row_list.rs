@@ -89,7 +89,7 @@ impl Store {
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
             // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.
             let replaced = match number {
-                0 => of_batch(batch, fence),
+                0 => replaced_by(batch, fence),
                 _ => doc! { "_id": { "$in": part.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } },
             };
             if !self.store_part(&Part { holds: &holds, replaced, documents: part }).await? {
@@ -154,6 +154,16 @@ impl Store {
         Ok((!heads.is_empty() || !pieces.is_empty()).then_some(pieces))
     }
 
+    /// Whether the list is one of version 0.1, which names rows and not their entries.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool, StoreError> {
+        let mut old = of_batch(batch, i64::MAX);
+        old.insert("ids", doc! { "$exists": true });
+        Ok(self.bounded(self.row_lists.find_one(old).into_future()).await?.is_some())
+    }
+
     /// Removes a piece from the list, inside the transaction that marks its rows. `None` when another process did.
     pub(super) async fn take_piece(
         &self,
@@ -206,6 +216,14 @@ impl Store {
 /// The list of a batch, of fences up to this one, found through the index on `_id`.
 fn of_batch(batch: BatchId, fence: i64) -> Document {
     doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/~") }, "fence": { "$lte": fence } }
+}
+
+/// What a new list takes the place of: lists of this fence and earlier ones, and one of version 0.1.
+fn replaced_by(batch: BatchId, fence: i64) -> Document {
+    let mut lists = of_batch(batch, i64::MAX);
+    lists.remove("fence");
+    lists.insert("$or", vec![doc! { "fence": { "$lte": fence } }, doc! { "ids": { "$exists": true } }]);
+    lists
 }
 
 fn head_id(batch: BatchId) -> String {

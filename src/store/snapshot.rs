@@ -185,6 +185,16 @@ impl Snapshot {
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
     }
 
+    /// Every entry that is written down under this number, sorted; `None` where nothing is written down yet. It scans the collection, because
+    /// no other question needs an index by number: for batches whose rows the application changed, and whose file names no entries.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recorded(&self, number: i64) -> Result<Option<Vec<Id>>, StoreError> {
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        self.store.recorded(&mut session, number).await
+    }
+
     /// Those of these entries of a file that are not written down under its number; `None` where nothing is written down yet.
     ///
     /// # Errors

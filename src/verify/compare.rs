@@ -79,7 +79,8 @@ pub(super) struct Compared {
 }
 
 impl Verification<'_> {
-    /// Writes these entries again, in the order of the file, compares them with it where it is there, and hands out what changed.
+    /// Writes these entries again, in the order of the file, compares them with it where it is there, and hands out what changed. Lines of
+    /// [`Id::ABSENT`] are passed over.
     pub(super) async fn compare(
         &self,
         snapshot: &Snapshot,
@@ -97,6 +98,11 @@ impl Verification<'_> {
         while let Some((rows, chunk)) = chunks.try_next().await? {
             let mut fields = EntryFields::default();
             for entry in rows.iter().map(|row| row.key.entry) {
+                if entry == Id::ABSENT {
+                    again.push_stand_in().map_err(unwritable)?;
+                    lines.as_mut().map_or(Ok(()), Lines::skip)?;
+                    continue;
+                }
                 let found = chunk.read(entry, &list, &mut fields)?.then_some(&mut fields);
                 let what = push(&mut again, found).map_err(unwritable)?;
                 let change = match &mut lines {
@@ -115,7 +121,10 @@ impl Verification<'_> {
 }
 
 /// Writes an entry, or a stand-in; what is wrong with it, as far as it shows without the file.
-fn push<W: io::Write>(sheet: &mut Sheet<W>, entry: Option<&mut EntryFields<'_>>) -> io::Result<Option<What>> {
+pub(super) fn push<W: io::Write>(
+    sheet: &mut Sheet<W>,
+    entry: Option<&mut EntryFields<'_>>,
+) -> io::Result<Option<What>> {
     let Some(fields) = entry else {
         sheet.push_stand_in()?;
         return Ok(Some(What::Deleted));
@@ -144,6 +153,15 @@ impl<'a> Lines<'a> {
         Ok(Lines { rows: FileRows::new(file, layout), layout, encoding: options.encoding.unwrap_or(layout.encoding) })
     }
 
+    /// Goes to the next entry of the file.
+    fn skip(&mut self) -> Result<(), Failure> {
+        let unexpected = |reason: String| Failure::new(Exit::Unexpected, reason);
+        if !self.rows.advance().map_err(unexpected)? {
+            return Err(unexpected("the file has fewer entries than were exported".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Compares the next entry of the file with the rows that it gives now.
     fn next<'r>(
         &mut self,
@@ -151,10 +169,7 @@ impl<'a> Lines<'a> {
         what: Option<What>,
         now: impl Iterator<Item = LastRow<'r>>,
     ) -> Result<Option<Change>, Failure> {
-        let unexpected = |reason: String| Failure::new(Exit::Unexpected, reason);
-        if !self.rows.advance().map_err(unexpected)? {
-            return Err(unexpected("the file has fewer entries than were exported".to_owned()));
-        }
+        self.skip()?;
         let line = Some(self.rows.line());
         let cells = match what {
             Some(What::Deleted | What::Cancelled(_)) => Vec::new(),
@@ -200,6 +215,6 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn unwritable(error: io::Error) -> Failure {
+pub(super) fn unwritable(error: io::Error) -> Failure {
     Failure::new(Exit::Unexpected, format!("the file cannot be made again: {error}"))
 }

@@ -131,7 +131,9 @@ impl Verification<'_> {
             copy.verdict = CopyVerdict::Same;
         } else if let Some(official) = self.check_file(&batch, file, &mut findings).await? {
             self.compare_copy(&batch, &official, opened, &mut copy).await?;
-            findings.problems.extend(copy.problem(&batch));
+            if let Some(problem) = copy.problem(&batch) {
+                findings.add(problem.batch, problem.kind, problem.message);
+            }
         }
         Ok((findings, copy))
     }

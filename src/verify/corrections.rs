@@ -1,8 +1,8 @@
 //! `corrections`: the exported entries whose lines would be other ones now, for the accountant who has the old lines in the books.
 //!
 //! The official file is the reference: it is read from where it is, and its checksum is compared before anything else. Risk: a correction
-//! by guess, which would be booked. So the layout that is stored with the batch makes the present lines; and when the file is not the
-//! committed one, or it cannot be told which line is whose, the batch is named with the reason and nothing else is said of it.
+//! by guess, which would be booked. So the layout that is stored with the batch makes the present lines; when the file is not the committed
+//! one, the batch is named with the reason and nothing else is said of it; and a line that cannot be matched to an entry is named.
 //!
 //! The list lies on the disk, not in memory: an application that rewrites a year of descriptions changes every line of it.
 
@@ -17,10 +17,10 @@ use super::{Findings, Kind, Problem, Unclear, Verification, stored_options};
 use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
-use crate::id::Id;
+use crate::layout::Value;
 use crate::schema::name_of;
 use crate::spool::{Spool, SpoolWriter};
-use crate::store::Snapshot;
+use crate::store::{MarkedRows, Snapshot};
 
 /// What became of an exported entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +117,8 @@ struct Draft {
     /// Of the present batch.
     digest: Sha256,
     entries: u64,
+    /// Whether some of its lines cannot be matched to entries.
+    is_open: bool,
 }
 
 impl Draft {
@@ -131,7 +133,8 @@ impl Draft {
     /// Entries and checksum of the batch that ends here; no checksum of nothing.
     fn end_batch(&mut self) -> (u64, Option<String>) {
         let (digest, entries) = (std::mem::take(&mut self.digest), std::mem::take(&mut self.entries));
-        (entries, (entries > 0).then(|| hex::encode(digest.finalize())))
+        let is_empty = entries == 0 && !std::mem::take(&mut self.is_open);
+        (entries, (!is_empty).then(|| hex::encode(digest.finalize())))
     }
 }
 
@@ -141,7 +144,8 @@ impl Verification<'_> {
     /// # Errors
     /// When the database, the destination or the spool folder fails.
     pub async fn corrections(&self, batches: &[BatchId]) -> Result<Corrections, Failure> {
-        let mut draft = Draft { out: BufWriter::new(self.spool()?), count: 0, digest: Sha256::default(), entries: 0 };
+        let out = BufWriter::new(self.spool()?);
+        let mut draft = Draft { out, count: 0, digest: Sha256::default(), entries: 0, is_open: false };
         let (mut looked, mut findings) = (Vec::new(), Findings::default());
         for &id in batches {
             let mut snapshot = Snapshot::open(self.store).await?;
@@ -162,7 +166,12 @@ impl Verification<'_> {
             };
             if let Some(file) = file {
                 match self.correct(&mut snapshot, &batch, &file, &mut draft).await? {
-                    Ok(()) => {
+                    Ok(open) => {
+                        if let Some(message) = open {
+                            draft.digest.update(&message);
+                            draft.is_open = true;
+                            findings.add(id, Kind::Rows, message);
+                        }
                         let (entries, sha256) = draft.end_batch();
                         (compared.corrections, compared.list_sha256) = (Some(entries), sha256);
                     }
@@ -187,7 +196,7 @@ impl Verification<'_> {
         batch: &Batch,
         file: &FileFacts,
         draft: &mut Draft,
-    ) -> Result<Result<(), Unclear>, Failure> {
+    ) -> Result<Result<Option<String>, Unclear>, Failure> {
         let content = match self.official(batch, file).await? {
             Ok(content) => content,
             Err(unclear) => return Ok(Err(unclear)),
@@ -195,31 +204,34 @@ impl Verification<'_> {
         if let Err(unclear) = self.is_of_layout(batch, &content)? {
             return Ok(Err(unclear));
         }
-        let entries = match self.ids_of(batch, &content)? {
-            Some(ids) => ids,
-            None => match self.in_file_order(snapshot, batch, file).await? {
-                Ok(rows) => rows,
-                Err(unclear) => return Ok(Err(unclear)),
-            },
-        };
-        let compared = self.compare(snapshot, batch, &entries, Some(&content), |change| {
+        let layout = self.options(batch)?.layout;
+        let names_entries = layout.columns.iter().any(|column| column.value == Value::EntryId);
+        if !names_entries && batch.state != State::Completed {
+            let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
+            return Ok(Err((Kind::Rows, message.to_owned())));
+        }
+        let marked = if names_entries { MarkedRows::default() } else { snapshot.marked_rows(batch).await? };
+        let places = self.places(snapshot, batch, file, &marked, Some(&content)).await?;
+        drop(marked);
+        let compared = self.compare(snapshot, batch, &places.entries, Some(&content), |change| {
             draft.entries += 1;
             let mut records = records(batch, file, change).into_iter();
             records.try_for_each(|record| draft.add(&record)).map_err(|error| self.spool_failed(&error))
         });
-        compared.await.map(|_| Ok(()))
+        compared.await?;
+        Ok(Ok(places.open(&layout)))
     }
 
     /// The official file, if it is there and the committed one.
     async fn official(&self, batch: &Batch, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
         let content = match self.read_official(file).await? {
-            Ok(content) => content,
+            Ok((content, _)) => content,
             Err(unclear) => return Ok(Err(unclear)),
         };
         if content.digests().sha256 != file.sha256 {
             let message = format!(
-                "{} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; `batch-export verify --date {}` \
-                 says more",
+                "{} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; run `batch-export verify \
+                 --date {}` for details",
                 file.name,
                 content.digests().sha256,
                 file.sha256,
@@ -247,31 +259,6 @@ impl Verification<'_> {
         };
         let counted = recount(file, &layout, encoding.unwrap_or(layout.encoding));
         Ok(counted.map(drop).map_err(|reason| (Kind::Settings, message(reason))))
-    }
-
-    /// The entries of a file that does not name them, from the marked rows.
-    async fn in_file_order(
-        &self,
-        snapshot: &mut Snapshot,
-        batch: &Batch,
-        file: &FileFacts,
-    ) -> Result<Result<Vec<Id>, Unclear>, Failure> {
-        if batch.state != State::Completed {
-            let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
-            return Ok(Err((Kind::Rows, message.to_owned())));
-        }
-        let marked = snapshot.marked_rows(batch).await?;
-        if marked.rows.len() as u64 != file.entries || !marked.in_file_order {
-            let message = format!(
-                "its file names no entries, and its rows are not what they were at the export ({} of {} are there): it cannot be told \
-                 which line is whose; `batch-export verify --date {}` says more",
-                marked.rows.len(),
-                file.entries,
-                batch.id.date()
-            );
-            return Ok(Err((Kind::Rows, message)));
-        }
-        Ok(Ok(marked.rows.iter().map(|row| row.key.entry).collect()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Checks the file at the destination: its bytes, its totals, and other files of the batch.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use super::{Findings, Kind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts};
@@ -12,26 +13,35 @@ use crate::spool::{Spool, SpoolWriter};
 
 impl Verification<'_> {
     /// The official file as it lies at the destination, whatever it holds by now; or why it cannot be read.
-    pub(super) async fn read_official(&self, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
+    /// With it, where it lies in a directory when that is not under its own name.
+    pub(super) async fn read_official(
+        &self,
+        file: &FileFacts,
+    ) -> Result<Result<(Spool, Option<PathBuf>), Unclear>, Failure> {
         let Some(place) = self.destination.reach(file.destination.as_deref()) else {
             let at = file.destination.as_deref().unwrap_or_default();
             return Ok(Err((Kind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name))));
         };
         let mut content = self.spool()?;
-        if place.read_back(&file.id, &mut content).await?.is_none() {
+        let is_there = place.read_back(&file.id, &mut content).await?.is_some();
+        let moved = if is_there { None } else { place.elsewhere(&file.sha256, file.bytes) };
+        if let Some(path) = &moved {
+            place.read_path(path, &mut content)?;
+        } else if !is_there {
             let message = match &*place {
                 Destination::Drive(_) => {
                     format!("{} ({}) is not at the destination: it was removed for good", file.name, file.id)
                 }
                 Destination::Directory(_) => format!(
-                    "{} is not at the destination: moved, renamed or removed, a directory does not tell which; `verify --file PATH` tells \
-                     whether a file is the official one",
+                    "{} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \
+                     directory does not tell which; `verify --file PATH` tells whether a file is the official one",
                     file.name
                 ),
             };
             return Ok(Err((Kind::MissingFile, message)));
         }
-        content.into_spool().map(Ok).map_err(|error| self.spool_failed(&error))
+        let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
+        Ok(Ok((content, moved)))
     }
 
     /// Reads the file back and compares it with the record. `None` when it is not the committed content.
@@ -42,7 +52,12 @@ impl Verification<'_> {
         findings: &mut Findings,
     ) -> Result<Option<Spool>, Failure> {
         let content = match self.read_official(file).await? {
-            Ok(content) => content,
+            Ok((content, moved)) => {
+                if let Some(path) = moved {
+                    findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
+                }
+                content
+            }
             Err((kind, message)) => {
                 findings.add(batch.id, kind, message);
                 return Ok(None);
@@ -113,7 +128,10 @@ impl Verification<'_> {
         let listed = place.files_of(batch.id, &name).await?;
         // Before the commit, the attempt's own file is where it belongs.
         let own_id = own.map(|file| place.listed_id(&file.id));
-        for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id) {
+        let is_there = own_id.is_some_and(|own| listed.iter().any(|file| file.id == own));
+        let moved = official.filter(|_| !is_there).and_then(|file| place.elsewhere(&file.sha256, file.bytes));
+        let is_moved = |file: &Listed| moved.as_deref() == Some(Path::new(&file.id));
+        for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id && !is_moved(file)) {
             if let Some((kind, message)) = judge(batch, &name, file, installation) {
                 findings.add(batch.id, kind, message);
             }

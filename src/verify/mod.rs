@@ -8,6 +8,7 @@ mod compare;
 mod copy;
 mod corrections;
 mod file;
+mod lines;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub enum Kind {
     Log,
     /// The marked rows and the file disagree.
     Rows,
+    /// Rows of exported entries are gone, or nothing in them tells of the export any more.
+    RemovedRows,
     /// An entry was changed after its export.
     Edited,
     /// An entry is no longer approved.
@@ -114,6 +117,8 @@ pub struct Checked {
     pub settings: &'static str,
     /// What people did with the file that is no fault: moved it, renamed it.
     pub notes: Vec<String>,
+    /// How many problems it has, listed or not.
+    pub problems: u64,
 }
 
 /// The checked batches, and the problems that were found.
@@ -123,19 +128,23 @@ pub struct Findings {
     pub checked: Vec<Checked>,
     /// The problems, in the order in which they were found; what is only counted comes last.
     pub problems: Vec<Problem>,
+    /// How many were found, listed or not.
+    pub found: u64,
     /// How often each kind was found in a batch.
     counted: BTreeMap<(String, Kind), u64>,
 }
 
 impl Findings {
-    /// Official files in the trash are no fault: whoever asks accepts it, this time.
-    pub fn accept_trashed(&mut self) {
+    /// Problems of this kind are no fault: whoever asks accepts them, this time.
+    pub fn accept(&mut self, kind: Kind, note: &str) {
         let problems = std::mem::take(&mut self.problems);
         for problem in problems {
             let batch = self.checked.iter_mut().find(|checked| checked.batch.to_string() == problem.batch);
             match batch {
-                Some(batch) if problem.kind == Kind::TrashedFile => {
-                    batch.notes.push("its file is in the trash, which is accepted".to_owned())
+                Some(batch) if problem.kind == kind => {
+                    batch.notes.push(note.to_owned());
+                    batch.problems -= 1;
+                    self.found -= 1;
                 }
                 _ => self.problems.push(problem),
             }
@@ -150,11 +159,20 @@ impl Findings {
     }
 
     fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
+        self.add_with(batch, kind, || message.into());
+    }
+
+    /// The message is made only where it is listed.
+    fn add_with(&mut self, batch: impl Display, kind: Kind, message: impl FnOnce() -> String) {
         let batch = batch.to_string();
+        self.found += 1;
+        if let Some(checked) = self.checked.iter_mut().rev().find(|checked| checked.batch.to_string() == batch) {
+            checked.problems += 1;
+        }
         let count = self.counted.entry((batch.clone(), kind)).or_default();
         *count += 1;
         if *count <= LISTED_MAX {
-            self.problems.push(Problem { batch, kind, message: message.into() });
+            self.problems.push(Problem { batch, kind, message: message() });
         }
     }
 
@@ -264,6 +282,7 @@ fn checked(batch: &Batch) -> Checked {
         total_credit: Baht::new(i128::from(file.total_credit)).to_string(),
         settings: if batch.settings.is_some() { "stored" } else { "today" },
         notes: Vec::new(),
+        problems: 0,
     }
 }
 

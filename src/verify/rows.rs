@@ -1,7 +1,6 @@
 //! The marked rows, and the entries behind them: does what they say now still give the committed file?
 //!
-//! The file tells which entries it holds, where its layout shows their ids; else the marked rows do, in their order, as long as all of
-//! them are there.
+//! Which entry is on which line is told by the file itself, else by [`lines`](super::lines).
 
 use super::compare::{Change, Compared, What};
 use super::{Findings, Kind, Verification};
@@ -12,6 +11,9 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::spool::Spool;
 use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
+
+/// Ids that a message names.
+const NAMED: usize = 10;
 
 /// The next step for an entry that differs from its line in the accountant's books.
 const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
@@ -29,45 +31,44 @@ impl Verification<'_> {
         for (row, reason) in &marked.odd {
             findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
         }
-        let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
-        let in_file_order = marked.in_file_order;
-        drop(marked);
-        let all_there = rows.len() as u64 == file.entries;
-        if !all_there {
-            let message = format!("{} rows are marked, {} entries are in the file", rows.len(), file.entries);
-            findings.add(batch.id, Kind::Rows, message);
-        }
         if batch.marked as u64 != file.entries {
             let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
             findings.add(batch.id, Kind::Rows, message);
         }
-        let ids = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
-        // Without ids, a row that is missing or was moved leaves open which line is whose.
-        let lines = content.filter(|_| ids.is_some() || (all_there && in_file_order));
-        let entries = match ids {
-            Some(ids) => {
-                check_ids(batch, rows, &ids, findings);
-                ids
-            }
-            None => rows,
-        };
-        self.check_numbers(snapshot, batch, &entries, findings).await?;
-        let compared = self.compare(snapshot, batch, &entries, lines, |change| {
-            findings.add(batch.id, kind(&change), told(&change));
+        let places = self.places(snapshot, batch, file, &marked, content).await?;
+        let away = marked.away;
+        let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
+        drop(marked);
+        let known = places.known();
+        check_ids(batch, file, rows, away, &known, findings);
+        self.check_numbers(snapshot, batch, &known, findings).await?;
+        let options = self.options(batch)?;
+        if let Some(message) = places.open(&options.layout) {
+            findings.add(batch.id, Kind::Rows, message);
+        }
+        let lines = content.filter(|_| places.in_order);
+        let compared = self.compare(snapshot, batch, &places.entries, lines, |change| {
+            findings.add_with(batch.id, kind(&change), || told(&change));
             Ok(())
         });
         let Compared { sha256, changes } = compared.await?;
-        if sha256 == file.sha256 || changes > 0 || entries.len() as u64 != file.entries {
+        let is_whole = places.in_order && places.unplaced.is_empty() && known.len() as u64 == file.entries;
+        if sha256 == file.sha256 || changes > 0 || !is_whole {
             return Ok(());
         }
         // This does not say "edited": with settings of another format, somebody would reverse correct lines in the
         // books.
-        let message = match content {
-            None => {
+        let message = match (content, batch.settings.is_some()) {
+            (None, true) => {
+                "the entries as they are now do not give the committed file, so at least one was edited; which one cannot be told without \
+                 the file: put it back, then `batch-export corrections` lists what changed"
+            }
+            (None, false) => {
                 "the entries as they are now do not give the committed file: either some were edited, or --format, --encoding or \
                  --contra-account is not that of the export"
             }
-            Some(_) => "the same cells give other bytes: the settings (encoding) are not those of the export",
+            (Some(_), true) => "the same cells give other bytes: the stored settings are not those of the export",
+            (Some(_), false) => "the same cells give other bytes: the settings (encoding) are not those of the export",
         };
         findings.add(batch.id, Kind::Content, message);
         Ok(())
@@ -111,22 +112,45 @@ impl Verification<'_> {
     }
 }
 
-/// Checks that the file and the rows name the same entries.
-fn check_ids(batch: &Batch, mut rows: Vec<Id>, ids: &[Id], findings: &mut Findings) {
-    let mut ids = ids.to_vec();
+/// Checks that the file and the rows name the same entries. So many of the rows may be `away`, which the batch document lists.
+fn check_ids(batch: &Batch, file: &FileFacts, mut rows: Vec<Id>, away: u64, known: &[Id], findings: &mut Findings) {
+    let mut ids = known.to_vec();
     ids.sort_unstable();
+    let marked = rows.len() as u64;
     rows.sort_unstable();
-    for id in without(&ids, &rows) {
-        findings.add(batch.id, Kind::Rows, format!("entry {id} is in the file and no row is marked for it"));
+    let (missing, strange) = (without(&ids, &rows), without(&rows, &ids));
+    let is_short = marked + away < file.entries;
+    if is_short && missing.len() as u64 > away {
+        let message = format!(
+            "{} entries of the file have no marked row any more, so the application removed or emptied these rows: {}; the entries stay \
+             exported; accept it with --allow-removed-rows",
+            missing.len(),
+            some(&missing)
+        );
+        findings.add(batch.id, Kind::RemovedRows, message);
+    } else if marked + away != file.entries {
+        let message = format!("{marked} rows are marked, {} entries are in the file", file.entries);
+        findings.add(batch.id, Kind::Rows, message);
     }
-    for id in without(&rows, &ids) {
-        findings.add(batch.id, Kind::Rows, format!("entry {id} is marked as exported and not in the file"));
+    if !strange.is_empty() {
+        let message =
+            format!("{} entries are marked as exported and not in the file: {}", strange.len(), some(&strange));
+        findings.add(batch.id, Kind::Rows, message);
+    }
+}
+
+/// The first of these ids, and how many more there are.
+fn some(ids: &[Id]) -> String {
+    let first: Vec<String> = ids.iter().take(NAMED).map(Id::to_string).collect();
+    match ids.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
 /// The ids in `these` that are not in `others`; both are sorted.
-fn without<'a>(these: &'a [Id], others: &'a [Id]) -> impl Iterator<Item = &'a Id> {
-    these.iter().filter(|id| others.binary_search(id).is_err())
+fn without(these: &[Id], others: &[Id]) -> Vec<Id> {
+    these.iter().filter(|id| others.binary_search(id).is_err()).copied().collect()
 }
 
 fn kind(change: &Change) -> Kind {
