@@ -73,6 +73,24 @@ fn a_day_that_succeeds() {
 }
 
 #[test]
+fn a_layout_that_is_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml").to_str().unwrap().to_owned();
+    let check = |name: &str, text: &str, code| {
+        std::fs::write(&path, text).unwrap();
+        let shown = BatchExport::command("layout").args(&["check", &path]).run().expect_code(code).stdout;
+        screen(name, &shown.replace(&path, "own.toml"));
+        shown
+    };
+    let top = "name = \"own\"\ndelimiter = \"\\t\"\nrows_per_entry = 2\n";
+    let columns = "[[columns]]\nheader = \"บัญชี\"\nvalue = \"account\"\n[[columns]]\nheader = \"เดบิต\"\nvalue = \"debit\"\n\
+        [[columns]]\nheader = \"รายการ\"\nvalue = \"description\"\n";
+    let shown = check("layout-check", &format!("{top}{columns}"), 0);
+    assert!(shown.contains("บัญชี\tเดบิต\tรายการ\n") && !shown.contains(['\r', '\u{fffd}']), "{shown}");
+    check("layout-check-errors", &format!("name = \"own\"\nquote = \"never\"\nvalue = 1\n{columns}{top}"), 30);
+}
+
+#[test]
 fn a_day_that_fails_until_a_person_acts() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 5);

@@ -17,13 +17,20 @@ use crate::entry::{EntryFields, FieldList, Stored};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
-use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value};
+use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, quoted};
 use crate::money::Number;
 use crate::plausible::shown_word;
 use crate::schema::{self, FormatVersion};
 
 /// 18 January 2026, noon in Bangkok.
 const SAMPLE_DATE_MS: i64 = 1_768_712_400_000;
+
+/// The sample entries: type, account, description.
+const SAMPLES: [(&str, &str, &str); 3] = [
+    ("debit", "5101-00", "ค่าเช่าสำนักงาน เดือนมกราคม 2569"),
+    ("credit", "4101-01", "Consulting services January"),
+    ("debit", " 5302-10 ", "=1+1; \"quoted\", and a second\nline"),
+];
 
 /// The result of `layout`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -45,7 +52,7 @@ pub(super) struct LayoutResult {
     file: Option<String>,
     /// Of `check`: every error.
     errors: Vec<Wrong>,
-    /// Of `check`: three sample entries in this layout.
+    /// Of `check`: the sample entries that are not refused, in this layout.
     sample: Option<String>,
     /// Of `check`: sample entries that this layout refuses, and why.
     refused: Vec<String>,
@@ -101,10 +108,12 @@ impl Render for LayoutResult {
             let _ = writeln!(text, "{file}, line {}: {}", wrong.line, wrong.message);
         }
         if let (Some(name), Some(sample)) = (&self.name, &self.sample) {
-            let _ = writeln!(
-                text,
-                "{file} is the layout {name}. Three sample entries as the file would have them:\n\n{sample}"
-            );
+            let told = match self.refused.len() {
+                0 => format!("Three sample entries as the file would have them:\n\n{sample}"),
+                3 => "It refuses each of the three sample entries:".to_owned(),
+                refused => format!("{} of three sample entries as the file would have them:\n\n{sample}", 3 - refused),
+            };
+            let _ = writeln!(text, "{file} is the layout {name}. {told}");
         }
         for refused in &self.refused {
             let _ = writeln!(text, "{refused}");
@@ -149,7 +158,7 @@ fn show(name: &str) -> Result<LayoutResult, Failure> {
 
 fn check(file: &str) -> Result<LayoutResult, Failure> {
     let result = LayoutResult { file: Some(file.to_owned()), ..LayoutResult::new("check") };
-    let layout = match layout_file::read("FILE", file)? {
+    let layout = match layout_file::checked(file)? {
         Ok(layout) => layout,
         Err(errors) => {
             let wrong = |LayoutError { line, message }| Wrong { line, message };
@@ -180,14 +189,10 @@ fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
     };
     let mut sheet = Sheet::new(Vec::new(), &options, &fields)?;
     let mut refused = Vec::new();
-    for (kind, account, description) in [
-        ("debit", "5101-00", "ค่าเช่าสำนักงาน เดือนมกราคม 2569"),
-        ("credit", "4101-01", "Consulting services January"),
-        ("debit", " 5302-10 ", "=1+1; \"quoted\", and a second\nline"),
-    ] {
+    for (kind, account, description) in SAMPLES {
         let entry = sample_entry(&options.layout, &fields, kind, account, description);
         if let Err(reason) = sheet.push(&entry)? {
-            refused.push(format!("the {kind} entry {description:?} is not written: {reason}"));
+            refused.push(format!("the {kind} entry {} is not written: {reason}", quoted(description)));
         }
     }
     let (bytes, _) = sheet.finish()?;

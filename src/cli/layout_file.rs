@@ -16,25 +16,30 @@ use crate::plausible::{Misplaced, check_path};
 /// # Errors
 /// `configuration`: neither a built-in layout nor a readable file, or the file's first error.
 pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
-    match Layout::built_in(text) {
-        Some(layout) => Ok(layout),
-        None => read(setting, text)?.map_err(|errors| malformed(text, &errors)),
+    if let Some(layout) = Layout::built_in(text) {
+        return Ok(layout);
     }
+    let is = format!("neither a built-in layout ({}) nor a layout file", BUILT_IN.map(|(name, _)| name).join(" or "));
+    let next = format!("give {setting} a built-in layout or the path of a layout file");
+    read(setting, text, &is, &next)?.map_err(|errors| malformed(text, &errors))
 }
 
-/// The layout in a file, or every error of the file.
+/// The layout in the file that `layout check` is given, or every error of the file.
 ///
 /// # Errors
 /// `configuration`: the file cannot be read.
-pub fn read(setting: &str, path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+    let next = "give FILE the path of a layout file; `batch-export layout show NAME` prints a built-in layout";
+    read("FILE", path, "not a layout file", next)
+}
+
+/// `argument` names `path` on the command line, `is` says what an unreadable path is.
+fn read(argument: &str, path: &str, is: &str, next: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
     check_path(path).map_err(|Misplaced { what, next }| {
-        Failure::configuration(format!("{setting} is wrong: it {what}")).next(next)
+        Failure::configuration(format!("{argument} is wrong: it {what}")).next(next)
     })?;
-    let text = content(Path::new(path)).map_err(|reason| {
-        let names = BUILT_IN.map(|(name, _)| name).join(" or ");
-        let message = format!("{path:?} is neither a built-in layout ({names}) nor a layout file: {reason}");
-        Failure::configuration(message).next(format!("give {setting} a built-in layout or the path of a layout file"))
-    })?;
+    let text = content(Path::new(path))
+        .map_err(|reason| Failure::configuration(format!("{argument} \"{path}\" is {is}: {reason}")).next(next))?;
     Ok(parse(&text))
 }
 

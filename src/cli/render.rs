@@ -46,9 +46,12 @@ pub(super) struct Printed<'a, R> {
     trace_id: Option<&'static str>,
 }
 
-/// The text without terminal control characters: reasons, names and links come from people and servers.
+/// The text without terminal control characters: reasons, names and links come from people and servers. TAB stays, and a
+/// line that ends with CRLF, as in the sample of a layout, ends with LF.
 fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let text = text.replace("\r\n", "\n");
+    text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Prints a result as JSON while it is still being read.

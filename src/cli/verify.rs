@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::layout::quoted_against;
 use crate::plausible::{Misplaced, check_path};
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
@@ -94,9 +95,13 @@ fn differing(file: &Copy) -> String {
             (Some(line), _) => format!("line {line}"),
             (None, other) => format!("line {} of the copy", other.unwrap_or_default()),
         };
-        let said = |text: &Option<String>| text.as_ref().map_or("nothing".to_owned(), |text| format!("{text:?}"));
+        let said = |text: &Option<String>, other: &Option<String>| {
+            let other = other.as_deref().unwrap_or_default();
+            text.as_ref().map_or("nothing".to_owned(), |text| quoted_against(text, other))
+        };
         let column = difference.column.as_ref().map_or(String::new(), |column| format!(", {column}"));
-        let (official, copy) = (said(&difference.official), said(&difference.copy));
+        let (official, copy) = (&difference.official, &difference.copy);
+        let (official, copy) = (said(official, copy), said(copy, official));
         let same = if difference.same_value { ", which means the same" } else { "" };
         let _ = writeln!(text, "    {at}{column}: official {official}, copy {copy}{same}");
     }

@@ -10,7 +10,9 @@ use csv::ByteRecord;
 use super::Tally;
 use super::plan::{Plan, PlannedColumn};
 use crate::entry::{Code, Faults, is_plain};
-use crate::layout::{Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, lacking};
+use crate::layout::{
+    BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, lacking, quoted,
+};
 use crate::money::Baht;
 
 /// One staged row.
@@ -135,18 +137,29 @@ impl Cells {
         self.text = line;
     }
 
+    /// Whether nothing of a text is left in the file but blanks.
+    pub(super) fn is_blank(&self, text: &str) -> bool {
+        text.chars().all(|character| character.is_whitespace() || self.drops(character))
+    }
+
+    /// Whether a character is invisible and left out.
+    fn drops(&self, character: char) -> bool {
+        self.invisible == Invisible::Drop && is_zero_width(character) && self.encoder.lacks(character)
+    }
+
     /// `field` names the text in reasons.
     fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, guard: bool, faults: &mut Faults) {
         if let Ok(encoded) = self.encoder.encode(text) {
+            if column.begins_file && encoded.starts_with(BYTE_ORDER_MARK) {
+                faults.add(format!("{field} is {}: its beginning would be taken for a byte order mark", quoted(text)));
+            }
             if column.max_chars.is_some() {
                 check_length(column, field, text.chars().count(), faults);
             }
             put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard && is_formula(text));
             return;
         }
-        let drops = self.invisible == Invisible::Drop;
-        let dropped = |character: &char| drops && is_zero_width(*character) && self.encoder.lacks(*character);
-        let kept: String = text.chars().filter(|character| !dropped(character)).collect();
+        let kept: String = text.chars().filter(|character| !self.drops(*character)).collect();
         if kept.len() < text.len() && lacking(&self.encoder, &kept).is_empty() {
             self.row().counts.dropped_characters += (text.chars().count() - kept.chars().count()) as u64;
             return self.encoded(column, field, &kept, guard, faults);

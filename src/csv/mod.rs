@@ -34,7 +34,7 @@ use sha2::{Digest, Sha256};
 use crate::batch::ExportSettings;
 use crate::calendar::parse_zone;
 use crate::entry::{EntryFields, FieldList};
-use crate::layout::{Encoding, Layout, LineEnd, Quote, parse};
+use crate::layout::{Encoding, Layout, LineEnd, Quote, parse_stored};
 use crate::totals::ControlTotals;
 use cells::Row;
 pub use compare::{FileRows, entry_ids};
@@ -89,7 +89,7 @@ impl SheetOptions {
         if hex::encode(Sha256::digest(&settings.layout)) != settings.layout_sha256 {
             return Err("the stored layout does not have the stored checksum".to_owned());
         }
-        let layout = parse(&settings.layout).map_err(|errors| {
+        let layout = parse_stored(&settings.layout).map_err(|errors| {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             format!("the stored layout cannot be read, {first}")
         })?;

@@ -3,8 +3,8 @@
 use crate::calendar::Day;
 use crate::entry::FieldList;
 use crate::layout::{
-    CONTRA_PATHS, Column, DateFormat, Encoder, Encoding, FieldKind, Invisible, Layout, LineBreaks, VOUCHER_PATH, Value,
-    Zero,
+    CONTRA_PATHS, Column, DateFormat, Encoder, Encoding, FieldKind, Invisible, Layout, LineBreaks, Quote, VOUCHER_PATH,
+    Value, Zero,
 };
 
 use super::SheetOptions;
@@ -48,6 +48,8 @@ pub(super) struct PlannedColumn {
     /// Written when the field is missing, encoded.
     pub(super) empty: Option<Vec<u8>>,
     pub(super) max_chars: Option<usize>,
+    /// Whether the first bytes of the file can be those of a cell of this column.
+    pub(super) begins_file: bool,
 }
 
 /// The source of a cell.
@@ -81,9 +83,11 @@ impl Plan {
         let layout = &options.layout;
         layout.fits(encoding)?;
         let columns = layout.columns.iter().map(|column| planned(column, options, encoding, fields));
+        let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+        columns[0].begins_file = !layout.header && layout.quote == Quote::Needed;
         let contra = CONTRA_PATHS.map(|path| fields.slot(path));
         Ok(Plan {
-            columns: columns.collect::<Result<_, _>>()?,
+            columns,
             two_rows: layout.two_rows,
             decimal_comma: layout.decimal_mark == b',',
             formula_guard: layout.formula_guard,
@@ -172,7 +176,7 @@ fn planned(
     };
     let header = bytes(&column.header)?;
     let empty = column.empty.as_deref().map(bytes).transpose()?;
-    Ok(PlannedColumn { header, name, content, empty, max_chars: column.max_chars })
+    Ok(PlannedColumn { header, name, content, empty, max_chars: column.max_chars, begins_file: false })
 }
 
 /// The unused one of a debit and a credit cell.

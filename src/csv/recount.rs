@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use crate::layout::{BYTE_ORDER_MARK, Encoding, Layout, LineEnd, Value, Zero};
+use crate::layout::{BYTE_ORDER_MARK, Encoding, Layout, LineEnd, Value, Zero, quoted};
 use crate::money;
 use crate::totals::ControlTotals;
 
@@ -130,7 +130,7 @@ fn sides(
     }
     let not_an_amount = |column: usize| {
         let (cell, mark) = (String::from_utf8_lossy(&record[column]), char::from(layout.decimal_mark));
-        format!("{} is {cell:?}, not an amount like 1234{mark}50", layout.columns[column].header)
+        format!("{} is {}, not an amount like 1234{mark}50", layout.columns[column].header, quoted(&cell))
     };
     let signed = |column: usize| satang(&record[column], layout).ok_or_else(|| not_an_amount(column));
     let unsigned = |(column, zero): (usize, Zero)| match zero {

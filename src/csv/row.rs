@@ -266,7 +266,7 @@ impl Walk<'_, '_> {
         let stored = self.entry.values[slot];
         match (&column.content, stored) {
             (_, Stored::Missing) => self.missing(column),
-            (_, Stored::Text(text)) if text.trim().is_empty() => self.missing(column),
+            (_, Stored::Text(text)) if cells.is_blank(text) => self.missing(column),
             (Content::Text(_), Stored::Text(text)) => cells.text(column, text, faults),
             (Content::Code(_), Stored::Text(text)) => match Code::trim(name, text) {
                 Some(code) => {

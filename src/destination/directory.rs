@@ -23,6 +23,7 @@ use super::owner::{Mark, Owner};
 use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
 use crate::batch::FileFacts;
 use crate::files::open_regular;
+use crate::layout::quoted;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -283,7 +284,8 @@ impl Directory {
             (Some(Component::Normal(part)), None) if part == name && !name.contains('\0') => Ok(self.path.join(name)),
             (_, _) => Err(DestinationError::Rejected {
                 message: format!(
-                    "{name:?}, from an id in the batch document, is not a file name for {}",
+                    "{}, from an id in the batch document, is not a file name for {}",
+                    quoted(name),
                     self.path.display()
                 ),
                 next: "find out who edited the batch document, and correct its file id".to_owned(),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::drive::{FolderFacts, FolderState};
 use super::{Destination, DestinationError};
+use crate::layout::quoted;
 
 /// One finding about a destination.
 #[derive(Clone, Debug)]
@@ -71,8 +72,12 @@ fn folder(facts: &FolderFacts) -> Inspection {
         return Inspection::Bad(error);
     }
     let found = match &facts.state {
-        FolderState::Found { name, shared_drive: Some(drive), .. } => format!("{name:?} in the shared drive {drive}"),
-        FolderState::Found { name, shared_drive: None, .. } => format!("{name:?} in somebody's My Drive"),
+        FolderState::Found { name, shared_drive: Some(drive), .. } => {
+            format!("{} in the shared drive {drive}", quoted(name))
+        }
+        FolderState::Found { name, shared_drive: None, .. } => {
+            format!("{} in somebody's My Drive", quoted(name))
+        }
         // `check` refuses these.
         FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => facts.folder.clone(),
     };

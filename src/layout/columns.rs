@@ -1,9 +1,9 @@
 //! The columns of a layout file: what each value is, and which keys it takes.
 
 use super::encoding::Encoder;
-use super::parse::{column_tables, date_format};
+use super::parse::{self, column_tables, date_format};
 use super::table::{Errors, Found, Table, kind, word};
-use super::text::{characters, lacking};
+use super::text::{characters, lacking, quoted};
 use super::{Column, FieldKind, Layout, Value, Zero};
 use toml::de::DeValue;
 
@@ -14,7 +14,7 @@ const PATH_MAX: usize = 200;
 /// Characters of the longest cell.
 const CHARS_MAX: i64 = 1_000_000;
 
-const KEYS: [&str; 10] =
+pub(super) const KEYS: [&str; 10] =
     ["header", "value", "field", "kind", "empty", "max_chars", "zero", "words", "text", "date_format"];
 
 /// A word of `value`, before the options of the column are read.
@@ -90,7 +90,7 @@ pub(super) fn columns(table: &Table<'_, '_>, errors: &Errors<'_>, layout: &Layou
 }
 
 fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
-    table.allow(&KEYS);
+    table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
     let header = table.text("header");
     if header.is_none() && table.get("header").is_none() && layout.header {
         table.missing("header is missing; expected the column's name in the first line");
@@ -111,6 +111,9 @@ fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
             table.error(found.at, format!("{key} is longer than max_chars"));
         }
     }
+    if let (Some(value), Some(most)) = (&value, max_chars) {
+        check_length(table, value, most);
+    }
     let text = |found: Option<Found<'_>>| found.map(|found| found.text.to_owned());
     Some(Column { header: text(header).unwrap_or_default(), value: value?, empty: text(empty), max_chars })
 }
@@ -128,10 +131,30 @@ fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>)
         table.error(found.at, format!("{key} has {controls}; expected one line of text"));
         return;
     }
+    if found.text.starts_with('\u{feff}') {
+        let mark = characters(found.text, |character| character == '\u{feff}');
+        table.error(found.at, format!("{key} has {mark}; expected no byte order mark"));
+    }
     let encoder = Encoder::new(layout.encoding);
     let lacking = lacking(&encoder, found.text);
     if !lacking.is_empty() {
         table.error(found.at, format!("{key} has {lacking}, which {} lacks", layout.encoding.name()));
+    }
+}
+
+/// Checks the length of the words of a side, and of what the unused side shows. Both may be left out, so the error stands at `max_chars`.
+fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
+    let shown: [&str; 2] = match value {
+        Value::Side([debit, credit]) => [debit, credit],
+        Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) => ["0.00"; 2],
+        _ => return,
+    };
+    if let Some(long) = shown.into_iter().find(|text| text.chars().count() > most) {
+        let at = table.get("max_chars").map_or(0, |value| value.span().start);
+        table.error(
+            at,
+            format!("max_chars is {most}, less than the characters of {}, which this column writes", quoted(long)),
+        );
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Risk: a layout that means something else than its author thinks. So every key and value is checked, unknown ones are
 //! refused, and a layout has one normal form ([`Layout::normal_form`]), which is stored with each batch and read back
-//! by the same parser.
+//! by the same parser ([`parse_stored`]).
 
 mod columns;
 mod date_format;
@@ -19,8 +19,8 @@ pub(crate) use date_format::BUDDHIST_OFFSET;
 pub use date_format::{DateFormat, Written};
 pub use encoding::Encoding;
 pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
-pub use parse::parse;
-pub(crate) use text::{characters, is_control, is_zero_width, lacking, quoted};
+pub use parse::{parse, parse_stored};
+pub(crate) use text::{characters, is_control, is_zero_width, lacking, quoted, quoted_against};
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use super::{Column, FieldKind, Invisible, Layout, LineBreaks, LineEnd, Quote, Value, Zero};
 
 impl Layout {
-    /// The text of which the batch keeps a copy and a checksum. [`parse`](super::parse) reads it back.
+    /// The text of which the batch keeps a copy and a checksum. [`parse_stored`](super::parse_stored) reads it back.
     pub fn normal_form(&self) -> String {
         let mut out = Text(String::new());
         out.text("name", &self.name);

@@ -2,7 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::columns::columns;
+use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
 use super::table::{Errors, Found, Table, word};
@@ -13,7 +13,7 @@ const NAME_MAX: usize = 64;
 const PREFIX_MAX: usize = 12;
 const ENDING_MAX: usize = 16;
 
-const KEYS: [&str; 15] = [
+pub(super) const KEYS: [&str; 15] = [
     "name",
     "encoding",
     "delimiter",
@@ -40,6 +40,14 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
         let message = format!("the file has {} bytes; expected a layout of at most {LONGEST_FILE_BYTES}", text.len());
         return Err(vec![LayoutError { line: 1, message }]);
     }
+    parse_stored(text)
+}
+
+/// Reads a layout in normal form, which can be longer than the longest file.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     let errors = Errors::new(text);
     let (document, wrong) = DeTable::parse_recoverable(text);
     for error in wrong {
@@ -60,7 +68,7 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
 
 /// `None`, or an unusable layout, when there are errors.
 fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
-    table.allow(&KEYS);
+    table.allow(&KEYS, &columns::KEYS, "below a [[columns]]");
     let name = name(table);
     let encoding = table.choice("encoding", &Encoding::ALL.map(|encoding| (encoding.name(), encoding)));
     let encoding = encoding.unwrap_or(Encoding::Utf8);

@@ -14,6 +14,8 @@ use crate::plausible::has_only_words;
 
 /// Characters of an unknown word that a message quotes.
 const WORD_MAX: usize = 32;
+/// How much of two words must agree for one to be taken for the other, misspelt.
+const LIKE_PERCENT: u32 = 60;
 
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
@@ -70,14 +72,20 @@ impl<'a, 'i> Table<'a, 'i> {
         self.errors.add(self.at, message);
     }
 
-    /// Refuses every other key.
-    pub(super) fn allow(&self, known: &[&str]) {
+    /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`.
+    pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) {
         for key in self.map.keys() {
-            let name = key.get_ref();
-            if !known.contains(&&**name) {
-                let nearest = nearest(name, known.iter().copied());
-                self.error(key.span().start, format!("unknown key {}; did you mean {nearest}?", word(name)));
+            let name = &**key.get_ref();
+            if known.contains(&name) {
+                continue;
             }
+            let message = match (nearest(name, known), nearest(name, others)) {
+                _ if others.contains(&name) => format!("{name} belongs {place}"),
+                (Some(near), _) => format!("unknown key {}; did you mean {near}?", word(name)),
+                (None, Some(near)) => format!("unknown key {}; did you mean {near}, {place}?", word(name)),
+                (None, None) => format!("unknown key {}; expected one of {}", word(name), known.join(", ")),
+            };
+            self.error(key.span().start, message);
         }
     }
 
@@ -111,11 +119,12 @@ impl<'a, 'i> Table<'a, 'i> {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.text) {
             return Some(*value);
         }
-        let known = || words.iter().map(|(word, _)| *word);
-        let expected = known().map(quoted).collect::<Vec<_>>().join(", ");
-        let hint = match found.text.chars().count() {
-            3.. => format!("; did you mean {}?", quoted(nearest(found.text, known()))),
-            _ => String::new(),
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let expected = known.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+        let hint = match nearest(found.text, &known) {
+            Some(near) => format!("; did you mean {}?", quoted(near)),
+            None if key == "value" => "; for a field of the entry write field instead of value".to_owned(),
+            None => String::new(),
         };
         self.error(found.at, format!("{key} is {}; expected one of {expected}{hint}", word(found.text)));
         None
@@ -173,7 +182,9 @@ pub(super) fn word(text: &str) -> String {
     }
 }
 
-fn nearest<'k>(text: &str, known: impl Iterator<Item = &'k str>) -> &'k str {
-    let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(text, word) * 1000.0) as u32;
-    known.max_by_key(|word| likeness(word)).unwrap_or_default()
+/// The known word that was probably meant.
+fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+    let text = text.to_lowercase();
+    let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(&text, word) * 100.0) as u32;
+    known.iter().copied().filter(|word| likeness(word) >= LIKE_PERCENT).max_by_key(|word| likeness(word))
 }

@@ -107,9 +107,19 @@ pub(crate) fn quoted(text: &str) -> String {
     out
 }
 
+/// A text as [`quoted`], from a little before the place where it differs from another text, when that is far on.
+pub(crate) fn quoted_against(text: &str, other: &str) -> String {
+    let common = text.chars().zip(other.chars()).take_while(|(one, two)| one == two).count();
+    if common + CONTEXT_CHARS <= QUOTED_MAX {
+        return quoted(text);
+    }
+    let rest: String = text.chars().skip(common - CONTEXT_CHARS).collect();
+    format!("...{}", quoted(&rest))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{characters, is_control, is_zero_width, quoted};
+    use super::{characters, is_control, is_zero_width, quoted, quoted_against};
 
     #[test]
     fn each_distinct_character_is_told_with_name_and_place() {
@@ -133,5 +143,13 @@ mod tests {
     fn a_quoted_text_is_short_and_harmless() {
         assert_eq!(quoted("a\"b\u{1b}[31m\u{200b}"), "\"a\\\"b\\u{1b}[31m\\u{200b}\"");
         assert_eq!(quoted(&"ก".repeat(50)), format!("\"{}\"...", "ก".repeat(40)));
+    }
+
+    #[test]
+    fn two_long_texts_are_shown_where_they_differ() {
+        let text = |end: &str| format!("{}{end}", "ค่าเช่า ".repeat(9));
+        assert_eq!(quoted_against(&text("ม.ค."), &text("ก.พ.")), "...\"ช่า ค่าเช่า ม.ค.\"");
+        assert_eq!(quoted_against("ค่าเช่า", "ค่าไฟ"), "\"ค่าเช่า\"");
+        assert_eq!(quoted_against(&"a".repeat(41), &"a".repeat(40)), format!("...\"{}\"", "a".repeat(13)));
     }
 }

@@ -13,6 +13,7 @@ use crate::batch::{
 };
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
+use crate::layout::quoted;
 
 /// Reads a batch document.
 ///
@@ -21,10 +22,11 @@ use crate::id::Id;
 pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
     let id = text(document, "_id").unwrap_or_default();
     let id: BatchId =
-        id.parse().map_err(|error| StoreError::malformed(format!("{id:?} among the batches: {error}")))?;
+        id.parse().map_err(|error| StoreError::malformed(format!("{} among the batches: {error}", quoted(&id))))?;
     let name = text(document, "state").unwrap_or_default();
-    let state = State::from_name(&name)
-        .ok_or_else(|| StoreError::malformed(format!("{id} has the unknown state {name:?}; was it edited by hand?")))?;
+    let state = State::from_name(&name).ok_or_else(|| {
+        StoreError::malformed(format!("{id} has the unknown state {}; was it edited by hand?", quoted(&name)))
+    })?;
     let window = document.get_document("window").ok();
     Ok(Batch {
         state,

@@ -18,6 +18,7 @@ use super::snapshot::{Snapshot, snapshot_session};
 use super::{LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
+use crate::layout::quoted;
 
 /// For a batch that is not committed: how long before its cut-off to look for rows that carry its id although they
 /// should not.
@@ -229,7 +230,7 @@ fn marked_fields(batch: &Batch) -> Document {
 fn oddity(row: &RawDocument) -> Option<String> {
     let status = row.get_str("status").unwrap_or_default();
     if status != "completed" {
-        return Some(format!("it is marked as exported and its status is {status:?}"));
+        return Some(format!("it is marked as exported and its status is {}", quoted(status)));
     }
     let named = row.get_bool("named").unwrap_or(false);
     (!named).then(|| "it names another file than the batch".to_owned())

@@ -81,7 +81,7 @@ impl Verification<'_> {
     pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy), Failure> {
         let name = PathBuf::from(path);
         let (opened, head, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {
-            Failure::configuration(format!("--file {path:?} cannot be read: {error}"))
+            Failure::configuration(format!("--file \"{path}\" cannot be read: {error}"))
                 .next("give --file the path of a regular file that you may read")
         })?;
         // A comparison would show its lines.
@@ -186,7 +186,7 @@ impl Verification<'_> {
             otherwise.map(|otherwise| (otherwise, shown, differing, changed)).map_err(io::Error::other)
         });
         let compared = compared.await.map_err(|error| {
-            Failure::new(Exit::Configuration, format!("{:?} cannot be compared: {error}", copy.path))
+            Failure::new(Exit::Configuration, format!("--file \"{}\" cannot be compared: {error}", copy.path))
                 .next("give --file the CSV file that was imported")
         })?;
         (copy.rewritten, copy.differences, copy.differing, copy.changed) = compared;

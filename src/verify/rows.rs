@@ -9,6 +9,7 @@ use crate::csv::entry_ids;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
+use crate::layout::quoted_against;
 use crate::spool::Spool;
 use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
 
@@ -166,8 +167,10 @@ fn told(change: &Change) -> String {
     let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     let mut parts: Vec<String> = change.reason().into_iter().collect();
     parts.extend(change.cells.iter().map(|cell| {
-        let now = cell.present.as_ref().map_or("nothing that can be exported".to_owned(), |now| format!("{now:?}"));
-        format!("{} of line {} was {:?} and is {now}", cell.column, cell.line, cell.exported)
+        let (was, is) = (&cell.exported, cell.present.as_deref());
+        let now = is.map_or("nothing that can be exported".to_owned(), |now| quoted_against(now, was));
+        let was = quoted_against(was, is.unwrap_or_default());
+        format!("{} of line {} was {was} and is {now}", cell.column, cell.line)
     }));
     let edited = if matches!(change.what, What::Edited(_)) { " was edited" } else { "" };
     let entry = change.entry;

@@ -58,6 +58,40 @@ fn check_shows_three_entries_as_the_file_would_have_them() {
 }
 
 #[test]
+fn check_says_when_samples_cannot_be_written() {
+    let column = |keys: &str| format!("name = \"own\"\n[[columns]]\nheader = \"A\"\n{keys}\n");
+    for (keys, says) in [
+        (
+            "value = \"entry-id\"\nmax_chars = 5",
+            "It refuses each of the three sample entries:\nthe debit entry \"ค่าเช่าสำนักงาน เดือนมกราคม 2569\" is not written: A has 24 characters",
+        ),
+        ("value = \"description\"\nmax_chars = 32", "2 of three sample entries as the file would have them:\n\nA\n"),
+        ("value = \"account\"", "Three sample entries as the file would have them:\n\nA\n5101-00\n"),
+    ] {
+        let (_folder, path) = written(&column(keys));
+        let text = layout(&["check", &path]).run().expect_code(0).stdout;
+        assert!(text.starts_with(&format!("{path} is the layout own. ")) && text.contains(says), "{text}");
+    }
+}
+
+#[test]
+fn check_names_what_it_was_given() {
+    let result = layout(&["check", "journal", "--output", "json"]).run().expect_code(30).json();
+    let said = result["error"].to_string();
+    assert!(said.contains("FILE \\\"journal\\\" is not a layout file: "), "{said}");
+    assert!(said.contains("`batch-export layout show NAME`") && !said.contains("--format"), "{said}");
+    let key = "{\"type\": \"service_account\", \"private_key\": \"do-not-show\"}";
+    let finished = layout(&["check", key, "--output", "json"]).run().expect_code(30);
+    assert!(
+        told(&finished.json()["error"]).starts_with("FILE is wrong: it holds the content of a key"),
+        "{}",
+        finished.stdout
+    );
+    let missing = layout(&["check", "/tmp/ไม่มีที่นี่.toml", "--output", "json"]).run().expect_code(30).json();
+    assert!(told(&missing["error"]).starts_with("FILE \"/tmp/ไม่มีที่นี่.toml\" is not a layout file"), "{missing}");
+}
+
+#[test]
 fn check_says_everything_that_is_wrong_with_its_line() {
     let (_folder, path) = written(
         "name = \"own\"\ndelimeter = \";\"\nquote = \"never\"\n[[columns]]\nheader = \"A\"\nvalue = \"acount\"\n",

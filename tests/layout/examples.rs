@@ -30,10 +30,10 @@ const DOCUMENTED: [(&str, char, &[&str]); 4] = [
         ],
     ),
     ("quickbooks", ',', &["Journal No", "Journal Date", "Account Name", "Debits", "Credits", "Description", "Name"]),
-    ("odoo", ',', &["date", "move_name", "journal_id", "account_id", "name", "debit", "credit", "ref"]),
+    ("odoo", ',', &["date", "move_id", "journal_id", "account_id", "name", "debit", "credit", "ref"]),
     (
         "fec",
-        '\t',
+        '|',
         &[
             "JournalCode",
             "JournalLib",
@@ -71,7 +71,7 @@ fn layout(name: &str) -> Layout {
 /// A debit, a credit, a voucher of its own, and text that needs care.
 fn entries() -> Vec<TestEntry<'static>> {
     let amount = |satang| Stored::Number(Number::Int(satang));
-    vec![
+    let mut entries = vec![
         TestEntry::good("ค่าเช่าสำนักงาน เดือนมกราคม 2569")
             .text("accountCode", "5101-00")
             .with("amount", amount(2_500_000)),
@@ -81,12 +81,18 @@ fn entries() -> Vec<TestEntry<'static>> {
             .with("amount", amount(123_456_789))
             .text("metadata.voucherNo", "INV-2569/001"),
         TestEntry::good("=one line\r\nand another").text("accountCode", "5302-10").with("amount", amount(5)),
-    ]
+    ];
+    entries.iter_mut().zip(0xfd..=0xff).for_each(|(entry, last)| entry.id.0[11] = last);
+    entries
 }
 
 fn file(name: &str) -> Vec<u8> {
+    file_of(name, &entries())
+}
+
+fn file_of(name: &str, entries: &[TestEntry<'_>]) -> Vec<u8> {
     let layout = layout(name);
-    let (bytes, _, refused) = write(&options(&layout), &entries());
+    let (bytes, _, refused) = write(&options(&layout), entries);
     assert!(refused.is_empty(), "{name}: {refused:?}");
     bytes
 }
@@ -129,6 +135,34 @@ fn python_reads_the_documented_columns_and_sums_that_agree() {
         let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(read, serde_json::json!([columns, 6, "0.00", "2519135.88"]), "{name}");
     }
+}
+
+/// The program of the tax office knows no quotes.
+#[test]
+fn the_french_file_splits_at_its_bars_and_its_days_are_joined_by_the_line_in_its_comment() {
+    let temporary = tempfile::tempdir().unwrap();
+    let days = [vec!["one\ttab", "ค่าเช่า, \u{e9}"], vec!["=1", "two\r\nlines", "; end"]];
+    for (day, texts) in days.iter().enumerate() {
+        let entries: Vec<_> = texts.iter().map(|text| TestEntry::good(text)).collect();
+        fs::write(temporary.path().join(format!("batch_{day}.txt")), file_of("fec", &entries)).unwrap();
+    }
+    let comments = fs::read_to_string(folder().join("fec.toml")).unwrap();
+    let line = comments.lines().find_map(|line| line.strip_prefix("#   ")).unwrap();
+    let output = Command::new("sh").args(["-c", line]).current_dir(temporary.path()).output().unwrap();
+    let joined = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Vec<&str>> = joined.lines().map(|line| line.split('|').collect()).collect();
+    assert!(rows.iter().all(|row| row.len() == 18), "{joined}");
+    let numbers: Vec<&str> = rows.iter().map(|row| row[2]).collect();
+    assert_eq!(numbers, ["EcritureNum", "1", "1", "2", "2", "3", "3", "4", "4", "5", "5"]);
+}
+
+#[test]
+fn entries_of_one_voucher_stay_apart_in_odoo() {
+    let mut entries = ["one", "two"].map(|text| TestEntry::good(text).text("metadata.voucherNo", "V-1"));
+    entries[1].id.0[0] = 1;
+    let file = String::from_utf8(file_of("odoo", &entries)).unwrap();
+    let names: Vec<&str> = file.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert!(names[0] == names[1] && names[2] == names[3] && names[1] != names[2], "{file}");
 }
 
 #[test]

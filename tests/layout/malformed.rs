@@ -1,12 +1,20 @@
 //! What is wrong with a layout file is said with its line and with what was expected, all of it at once, and nothing panics.
 
-use batch_export::layout::{BUILT_IN, DateFormat, Layout, LayoutError, parse};
+use batch_export::calendar::parse_date;
+use batch_export::csv::SheetOptions;
+use batch_export::layout::{BUILT_IN, DateFormat, LONGEST_FILE_BYTES, Layout, LayoutError, parse, parse_stored};
 use proptest::prelude::*;
+
+use super::options;
 
 const GOOD: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"account\"\n";
 
 /// A layout with further keys, and a column with further keys: lines of the file, the number of the first one, the message.
-const WRONG_KEYS: [(&str, &str); 27] = [
+const WRONG_KEYS: [(&str, &str); 31] = [
+    ("value = \"date\"", "value belongs below a [[columns]]"),
+    ("feild = \"x\"", "unknown key \"feild\"; did you mean field, below a [[columns]]?"),
+    ("foo = 1", "unknown key \"foo\"; expected one of name, encoding, delimiter"),
+    ("ENCODING = \"utf-8\"", "unknown key \"ENCODING\"; did you mean encoding?"),
     ("delimeter = \";\"", "unknown key \"delimeter\"; did you mean delimiter?"),
     ("Encoding = \"utf-8\"", "unknown key \"Encoding\"; did you mean encoding?"),
     ("colums = 1", "unknown key \"colums\"; did you mean columns?"),
@@ -39,7 +47,30 @@ const WRONG_KEYS: [(&str, &str); 27] = [
     ("ending = \"a/b\"", "ending is \"a/b\"; expected the ending"),
 ];
 
-const WRONG_COLUMNS: [(&str, &str); 30] = [
+const WRONG_COLUMNS: [(&str, &str); 41] = [
+    ("header = \"B\"\nvalue = \"date\"\ndelimiter = \";\"", "delimiter belongs above the first [[columns]]"),
+    (
+        "header = \"B\"\nvalue = \"date\"\ndelimeter = \";\"",
+        "unknown key \"delimeter\"; did you mean delimiter, above the first [[columns]]?",
+    ),
+    ("header = \"B\"\nvalue = \"date\"\nfoo = 1", "unknown key \"foo\"; expected one of header, value, field, kind"),
+    (
+        "header = \"B\"\nvalue = \"metadata.department\"",
+        "\"client\", \"constant\"; for a field of the entry write field instead of value",
+    ),
+    ("header = \"B\"\nvalue = \"SIGNED_AMOUNT\"", "did you mean \"signed-amount\"?"),
+    ("header = \"\\ufeffB\"\nvalue = \"date\"", "header has U+FEFF ZERO WIDTH NO-BREAK SPACE at its beginning"),
+    (
+        "header = \"B\"\nvalue = \"side\"\nmax_chars = 5\nwords = [\"debit\", \"credit\"]",
+        "max_chars is 5, less than the characters of \"credit\"",
+    ),
+    (
+        "header = \"B\"\nvalue = \"side\"\nmax_chars = 5\nwords = [\"เดบิตx\", \"C\"]",
+        "max_chars is 5, less than the characters of \"เดบิตx\"",
+    ),
+    ("header = \"B\"\nvalue = \"debit\"\nmax_chars = 3", "max_chars is 3, less than the characters of \"0.00\""),
+    ("header = \"B\"\nvalue = \"credit\"\nzero = \"0.00\"\nmax_chars = 3", "max_chars is 3, less than"),
+    ("header = \"B\"\nvalue = \"description\"\nempty = \"none\"\nmax_chars = 3", "empty is longer than max_chars"),
     ("value = \"date\"", "header is missing; expected the column's name"),
     ("header = \"B\"", "a column has neither value nor field; expected one of them"),
     ("header = \"B\"\nvalue = \"date\"\nfield = \"x\"", "a column has both value and field; expected one of them"),
@@ -136,6 +167,19 @@ fn a_file_that_is_no_layout_is_refused_without_being_shown() {
     }
     let long = format!("{GOOD}{}", "# ".repeat(40_000));
     assert!(messages(&long)[0].message.contains("expected a layout of at most 65536"));
+}
+
+#[test]
+fn the_longest_layout_is_read_back_from_what_the_batch_stores() {
+    let column = format!("[[columns]]\nheader = '{}'\nvalue = \"client\"\nempty = \"\"\n", "\\".repeat(70));
+    let text = format!("name = \"own\"\n{}", column.repeat(500));
+    let layout = parse(&text).unwrap();
+    let stored = layout.normal_form();
+    assert!(text.len() < LONGEST_FILE_BYTES && stored.len() > LONGEST_FILE_BYTES, "{} {}", text.len(), stored.len());
+    assert_eq!(parse_stored(&stored), Ok(layout.clone()));
+    let settings = options(&layout).to_settings("fail");
+    let read = SheetOptions::stored(&settings, parse_date("2026-01-18").unwrap(), 17).unwrap();
+    assert_eq!(*read.layout, layout);
 }
 
 #[test]

@@ -37,6 +37,31 @@ struct OwnColumn {
     empty: Option<&'static str>,
     max_chars: Option<usize>,
     hides_zero: bool,
+    words: Option<[&'static str; 2]>,
+    date_format: Option<&'static str>,
+}
+
+impl OwnColumn {
+    /// The words of a side, and the format of dates, each where the column may have one of its own.
+    fn words(&self) -> Option<[&'static str; 2]> {
+        self.words.filter(|_| self.content == "side")
+    }
+
+    fn date_format(&self) -> Option<&'static str> {
+        self.date_format.filter(|_| matches!(self.content, "date" | "business-date" | "date:date"))
+    }
+
+    /// `max_chars`, where no text of the layout itself is longer.
+    fn limit(&self) -> Option<usize> {
+        let longest = match self.content {
+            "constant" => 7,
+            "side" => self.words().map_or(1, |words| words.map(|word| word.chars().count()).into_iter().max().unwrap()),
+            "debit" | "credit" if !self.hides_zero => 4,
+            _ => 0,
+        };
+        let empty = self.empty.filter(|_| may_be_missing(self.content)).map_or(0, |empty| empty.chars().count());
+        self.max_chars.filter(|most| *most >= longest.max(empty))
+    }
 }
 
 impl Own {
@@ -72,8 +97,14 @@ impl Own {
             if let Some(empty) = column.empty.filter(|_| may_be_missing(column.content)) {
                 text += &format!("empty = \"{empty}\"\n");
             }
-            if let Some(max_chars) = column.max_chars.filter(|_| column.content != "constant") {
+            if let Some(max_chars) = column.limit() {
                 text += &format!("max_chars = {max_chars}\n");
+            }
+            if let Some(words) = column.words() {
+                text += &format!("words = [\"{}\", \"{}\"]\n", words[0], words[1]);
+            }
+            if let Some(format) = column.date_format() {
+                text += &format!("date_format = \"{format}\"\n");
             }
         }
         text
@@ -85,7 +116,10 @@ impl Own {
         let sides = if self.two_rows { vec!["debit", "credit"] } else { vec![kind] };
         let row = |(index, side): (usize, &&str)| {
             let cells = self.columns.iter().map(|column| self.cell(column, entry, kind, side, position, line + index));
-            cells.collect::<Option<Vec<String>>>()
+            let cells = cells.collect::<Option<Vec<String>>>()?;
+            // What a reader would take for the mark of the file.
+            let mark = !self.windows && !self.header && !self.always_quoted && cells[0].starts_with('\u{feff}');
+            (!mark).then_some(cells)
         };
         sides.iter().enumerate().map(row).collect()
     }
@@ -104,13 +138,14 @@ impl Own {
         let own = self.code(entry.value("accountCode"));
         let contra = self.code(entry.value(if kind == "debit" { "metadata.crAccount" } else { "metadata.drAccount" }));
         let (this, other) = if side == kind { (own, contra) } else { (contra, own) };
-        let (mut is_text, mut own_text) = (false, false);
+        let format = column.date_format().unwrap_or(self.date_format);
+        let mut is_text = false;
         let cell = match column.content {
             "entry-id" => Some(entry.id.0.iter().map(|byte| format!("{byte:02x}")).collect()),
             "line" => Some((line + usize::from(self.header)).to_string()),
             "position" => Some(position.to_string()),
-            "date" => Some(self.date(entry.value("date"))?),
-            "business-date" => Some(self.date(Stored::Date(1_768_700_000_000))?),
+            "date" | "date:date" => Some(date(format, entry.value("date"))?),
+            "business-date" => Some(date(format, Stored::Date(1_768_700_000_000))?),
             "batch-number" => Some("17".to_owned()),
             "voucher" => {
                 let voucher = self.code(entry.value("metadata.voucherNo"))?;
@@ -120,20 +155,11 @@ impl Own {
             "contra-account" => other?,
             "debit" if side == "debit" => Some(self.money(satang)),
             "credit" if side == "credit" => Some(self.money(satang)),
-            "debit" | "credit" => {
-                own_text = true;
-                Some(zero)
-            }
+            "debit" | "credit" => Some(zero),
             "amount" => Some(self.money(satang)),
             "signed-amount" => Some(self.money(if side == "debit" { satang } else { -satang })),
-            "side" => {
-                own_text = true;
-                Some(if side == "debit" { "D" } else { "C" }.to_owned())
-            }
-            "constant" => {
-                own_text = true;
-                Some("=ค่า, 1".to_owned())
-            }
+            "side" => Some(column.words().unwrap_or(["D", "C"])[usize::from(side != "debit")].to_owned()),
+            "constant" => Some("=ค่า, 1".to_owned()),
             "description" | "category" | "metadata.note:text" => {
                 is_text = true;
                 self.text(entry.value(column.content.split(':').next()?))?
@@ -150,13 +176,12 @@ impl Own {
                 Stored::Number(Number::Int(number)) => Some(number.to_string()),
                 _ => return None,
             },
-            "date:date" => Some(self.date(entry.value("date"))?),
             other => unreachable!("{other}"),
         };
         let Some(cell) = cell else {
             return column.empty.map(str::to_owned).filter(|_| may_be_missing(column.content));
         };
-        let fits = own_text || column.max_chars.is_none_or(|most| cell.chars().count() <= most);
+        let fits = column.limit().is_none_or(|most| cell.chars().count() <= most);
         let guarded = is_text && self.guard && cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
         fits.then(|| if guarded { format!("'{cell}") } else { cell })
     }
@@ -166,7 +191,7 @@ impl Own {
         let text = match stored {
             Stored::Missing => return Some(None),
             Stored::Id(id) => return Some(Some(id.0.iter().map(|byte| format!("{byte:02x}")).collect())),
-            Stored::Text(text) => text.trim_matches([' ', '\u{a0}', '\u{200b}']),
+            Stored::Text(text) => text.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}']),
             _ => return None,
         };
         if text.is_empty() {
@@ -187,7 +212,8 @@ impl Own {
             return Some(None);
         }
         let text = if self.spaces { text.replace("\r\n", " ").replace(['\r', '\n'], " ") } else { text.to_owned() };
-        Some(Some(self.encodable(&text)?))
+        let text = self.encodable(&text)?;
+        Some(Some(text).filter(|text| !text.trim().is_empty()))
     }
 
     /// windows-874 has ASCII and Thai here, and nothing else.
@@ -195,7 +221,8 @@ impl Own {
         if !self.windows {
             return Some(text.to_owned());
         }
-        let kept: String = text.chars().filter(|character| !(self.drops && *character == '\u{200b}')).collect();
+        let kept: String =
+            text.chars().filter(|character| !(self.drops && ['\u{200b}', '\u{feff}'].contains(character))).collect();
         kept.chars()
             .all(|character| {
                 character.is_ascii() || ('\u{e01}'..='\u{e5b}').contains(&character) || character == '\u{a0}'
@@ -206,16 +233,6 @@ impl Own {
     fn money(&self, satang: i64) -> String {
         let sign = if satang < 0 { "-" } else { "" };
         format!("{sign}{}{}{:02}", satang.abs() / 100, self.decimal_mark, satang.abs() % 100)
-    }
-
-    fn date(&self, stored: Stored<'_>) -> Option<String> {
-        let Stored::Date(ms) = stored else { return None };
-        let bangkok = FixedOffset::east_opt(7 * 3600).unwrap();
-        let date = DateTime::from_timestamp_millis(ms).unwrap().with_timezone(&bangkok).date_naive();
-        let year = date.year();
-        let text = self.date_format.replace("yyyy", &format!("{year:04}")).replace("bbbb", &(year + 543).to_string());
-        let text = text.replace("yy", &format!("{:02}", year % 100));
-        Some(text.replace("mm", &format!("{:02}", date.month())).replace("dd", &format!("{:02}", date.day())))
     }
 
     fn line(&self, cells: &[String]) -> String {
@@ -247,9 +264,19 @@ impl Own {
     /// What holds of every entry, whatever the columns show.
     fn always(&self, entry: &TestEntry<'_>) -> bool {
         let Stored::Text(account) = entry.value("accountCode") else { return false };
-        let account = account.trim_matches([' ', '\u{a0}', '\u{200b}']);
+        let account = account.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}']);
         !account.is_empty() && !account.starts_with(['=', '+', '@', '\t']) && !account.contains('\0')
     }
+}
+
+fn date(format: &str, stored: Stored<'_>) -> Option<String> {
+    let Stored::Date(ms) = stored else { return None };
+    let bangkok = FixedOffset::east_opt(7 * 3600).unwrap();
+    let date = DateTime::from_timestamp_millis(ms).unwrap().with_timezone(&bangkok).date_naive();
+    let year = date.year();
+    let text = format.replace("yyyy", &format!("{year:04}")).replace("bbbb", &(year + 543).to_string());
+    let text = text.replace("yy", &format!("{:02}", year % 100));
+    Some(text.replace("mm", &format!("{:02}", date.month())).replace("dd", &format!("{:02}", date.day())))
 }
 
 fn may_be_missing(content: &str) -> bool {
@@ -283,18 +310,25 @@ fn columns() -> impl Strategy<Value = Vec<OwnColumn>> {
         "date:date",
     ];
     let empty = prop::option::weighted(0.7, prop::sample::select(vec!["", "-", "ไม่มี"]));
-    let max_chars = prop::option::weighted(0.2, 5..30_usize);
-    let column = (prop::sample::select(contents.to_vec()), empty, max_chars, any::<bool>());
-    let column =
-        column.prop_map(|(content, empty, max_chars, hides_zero)| OwnColumn { content, empty, max_chars, hides_zero });
+    let max_chars = prop::option::weighted(0.2, 1..30_usize);
+    let words = prop::option::of(prop::sample::select(vec![["40", "50"], ["เดบิต", "เครดิต"], ["", "-"]]));
+    let own = (words, prop::option::of(prop::sample::select(FORMATS.to_vec())));
+    let column = (prop::sample::select(contents.to_vec()), empty, max_chars, any::<bool>(), own);
+    let column = column.prop_map(|(content, empty, max_chars, hides_zero, (words, date_format))| OwnColumn {
+        content,
+        empty,
+        max_chars,
+        hides_zero,
+        words,
+        date_format,
+    });
     prop::collection::vec(column, 1..8)
 }
 
 fn layouts() -> impl Strategy<Value = Own> {
-    let formats = vec!["yyyy-mm-dd", "dd/mm/yyyy", "ddmmbbbb", "yy.mm.dd", "mm/dd-yyyy"];
     let marks = (prop::sample::select(vec![',', ';', '|', '\t']), prop::sample::select(vec!['.', ',']));
     let flags = prop::array::uniform9(any::<bool>());
-    (marks, prop::sample::select(formats), flags, columns()).prop_map(
+    (marks, prop::sample::select(FORMATS.to_vec()), flags, columns()).prop_map(
         |((delimiter, decimal_mark), date_format, flags, columns)| {
             let [windows, always_quoted, line_feed, header, two_rows, guard, spaces, drops, _] = flags;
             Own {
@@ -315,7 +349,10 @@ fn layouts() -> impl Strategy<Value = Own> {
     )
 }
 
-const TEXTS: [&str; 16] = [
+const FORMATS: [&str; 5] = ["yyyy-mm-dd", "dd/mm/yyyy", "ddmmbbbb", "yy.mm.dd", "mm/dd-yyyy"];
+const TEXTS: [&str; 18] = [
+    "\u{feff}mark",
+    " \u{200b}\u{200b}",
     "ค่าเช่า",
     "plain",
     "a,b;c|d",

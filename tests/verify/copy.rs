@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{everything, text};
 use crate::support::command::{Finished, told};
 use crate::support::day::{BATCH, BATCHES, Day, FILE};
-use crate::support::seed::{DATE, Entry, seed, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
 
 /// A day with an exported file, and a folder for copies of it.
 struct Desk {
@@ -191,6 +191,34 @@ fn a_thai_file_is_compared_by_its_text_in_either_encoding() {
     let finished = desk.verify(&other).expect_code(34);
     let found = differences(&finished);
     assert!(found.iter().all(|one| one.1 == "Description" && one.4.contains("ค่าไฟ")) && !found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn text_shows_thai_as_it_is_written_and_long_cells_where_they_differ() {
+    let long = "ค่าเช่าสำนักงาน ".repeat(9);
+    let entries = [0, 1].map(|n| Entry::numbered(DATE, n).set("description", [&*long, "ค่าน้ำ"][n as usize]));
+    let desk = Desk::with(&entries, &[]);
+    let path = desk.path("สำเนา.csv");
+    let copy = desk.changed(|text| text.replace(&*long, &format!("{long}ม.ค.")).replace("ค่าน้ำ", "ค่าไฟ"));
+    let shown = |copy: &[u8]| {
+        std::fs::write(&path, copy).expect("a copy");
+        let verify = desk.day.command("verify").args(&["--date", DATE, "--output", "text", "--file"]);
+        verify.arg(&path.display().to_string()).run().expect_code(34).stdout
+    };
+    let text = shown(copy.as_bytes());
+    assert!(text.contains("Description: official \"ค่าน้ำ\", copy \"ค่าไฟ\""), "{text}");
+    assert!(text.contains("official ...\"ช่าสำนักงาน \", copy ...\"ช่าสำนักงาน ม.ค.\"\n"), "{text}");
+    let program = std::fs::read("/bin/ls").expect("a program");
+    let text = shown(&program);
+    assert!(text.len() < 20_000 && text.lines().all(|line| line.chars().count() < 400), "{}", text.len());
+    let missing = desk.verify_at("/tmp/ไม่มีที่นี่.csv").expect_code(30).json();
+    assert!(told(&missing["error"]).contains("--file \"/tmp/ไม่มีที่นี่.csv\" cannot be read"), "{missing}");
+
+    let set = doc! { "$set": { "description": "ค่าที่ดิน" } };
+    desk.day.db.update_one(ENTRIES, doc! { "_id": entries[1].id() }, set);
+    let found = desk.day.command("verify").run().expect_code(34).json();
+    let message = found["problems"][0]["message"].to_string();
+    assert!(message.contains("was \\\"ค่าน้ำ\\\" and is \\\"ค่าที่ดิน\\\""), "{message}");
 }
 
 #[test]

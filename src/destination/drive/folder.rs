@@ -13,6 +13,7 @@ use super::auth::SCOPE;
 use super::credentials::Identity;
 use super::fault::Fault;
 use crate::destination::DestinationError;
+use crate::layout::quoted;
 
 const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
 
@@ -163,8 +164,9 @@ impl FolderFacts {
         match &self.state {
             FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::Rejected {
                 message: format!(
-                    "{} may add files to the folder {name:?}, but put none into the trash",
-                    self.account()
+                    "{} may add files to the folder {}, but put none into the trash",
+                    self.account(),
+                    quoted(name)
                 ),
                 next: format!("make {} a Content manager of the shared drive", self.identity),
             }),
@@ -213,11 +215,11 @@ impl FolderFacts {
                 "give --destination the id of a folder (of the folder itself, not of a shortcut to it)".to_owned(),
             ),
             FolderState::Trashed { name } => (
-                format!("the folder {name:?} ({folder}) is in the trash"),
+                format!("the folder {} ({folder}) is in the trash", quoted(name)),
                 "restore it, or give --destination another folder".to_owned(),
             ),
             FolderState::Found { name, can_add: false, .. } => (
-                format!("{account} may see the folder {name:?} ({folder}) but not add files to it"),
+                format!("{account} may see the folder {} ({folder}) but not add files to it", quoted(name)),
                 format!("share it with {account} as Editor, or in a shared drive as Content manager"),
             ),
             FolderState::Found { name, shared_drive: None, .. }
@@ -225,7 +227,8 @@ impl FolderFacts {
             {
                 (
                     format!(
-                        "the folder {name:?} ({folder}) is not in a shared drive, and {identity} cannot store files elsewhere"
+                        "the folder {} ({folder}) is not in a shared drive, and {identity} cannot store files elsewhere",
+                        quoted(name)
                     ),
                     SERVICE_ACCOUNT_STORAGE.to_owned(),
                 )

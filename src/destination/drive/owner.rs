@@ -225,7 +225,10 @@ fn check_id(id: &str) -> Result<(), DestinationError> {
     match is_drive_id(id) {
         true => Ok(()),
         false => Err(DestinationError::Rejected {
-            message: format!("the file id {id:?} in the batch document is not an id of Google Drive"),
+            message: format!(
+                "the file id {} in the batch document is not an id of Google Drive",
+                crate::layout::quoted(id)
+            ),
             next: "find out who edited the batch document, and correct its file id".to_owned(),
         }),
     }
