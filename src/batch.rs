@@ -419,8 +419,8 @@ pub struct Batch {
     pub next_retry_at: Option<DateTime<Utc>>,
     /// The file, from the moment its id is stored.
     pub file: Option<FileFacts>,
-    /// The settings that decided the bytes of the file; `None` in batches of earlier versions.
-    pub settings: Option<ExportSettings>,
+    /// The settings that decided the bytes of the file, or what is wrong with the stored ones; `None` in batches of earlier versions.
+    pub settings: Option<Result<ExportSettings, String>>,
     /// File ids that will never be official, oldest first.
     pub voided: Vec<Voided>,
     /// Ids of the first entries that the last attempt refused as invalid, as text; empty when it ended for another

@@ -308,6 +308,29 @@ fn a_directory_and_a_spool_folder_that_are_not_there_are_found() {
 }
 
 #[test]
+fn the_layout_is_a_finding_of_its_own_and_the_other_checks_go_on() {
+    let day = Day::in_directory();
+    let layout = |text: &str| {
+        std::fs::write(day.directory().join("own.toml"), text).expect("a layout");
+        let path = day.directory().join("own.toml").display().to_string();
+        (doctor(&day).args(&["--format", &path]).run(), path)
+    };
+    let good = "name = \"own\"\nencoding = \"utf-8-bom\"\n[[columns]]\nheader = \"วันที่\"\nvalue = \"date\"\n";
+    let result = layout(good).0.json();
+    assert_eq!(check(&result, "layout")["verdict"], "ok", "{result}");
+    let found = check(&result, "layout")["found"].as_str().unwrap();
+    let sha256 = found.strip_prefix("own (utf-8-bom; sha256 ").and_then(|rest| rest.strip_suffix("): วันที่"));
+    assert!(sha256.is_some_and(|digits| digits.len() == 12), "{found}");
+    let (finished, path) = layout(&good.replace("\"date\"", "\"dat\""));
+    let result = finished.expect_code(34).json();
+    assert_bad(&result, "layout", &format!("`batch-export layout check {path}`"));
+    let found = check(&result, "layout")["found"].as_str().unwrap();
+    assert!(found.contains(&path) && found.contains("line 5: value is \"dat\"; expected one of"), "{found}");
+    let others = ["mongodb", "clock", "directory", "probe file", "spool"];
+    assert!(others.iter().all(|name| check(&result, name)["verdict"] == "ok"), "{result}");
+}
+
+#[test]
 fn of_a_webhook_only_the_host_is_shown() {
     let day = Day::in_directory();
     let command = doctor(&day).env("BATCH_EXPORT_NOTIFY_URL", "https://hooks.example.com/services/s3cr3t-path");

@@ -114,7 +114,7 @@ async fn dispatch(cli: Cli) -> Exit {
         let config = || {
             let config = settings::validate(&settings, cli.output.client_now.as_deref())?;
             refuse_dates(&cli.command, &config)?;
-            if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_) | Command::Doctor(_)) {
+            if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
                 config.format()?;
             }
             Ok::<_, Failure>(config)

@@ -188,7 +188,11 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
         }
         if self.trimmed_cells > 0 {
-            let _ = writeln!(text, "  {} codes lost blanks or invisible characters at their ends", self.trimmed_cells);
+            let _ = writeln!(
+                text,
+                "  {} cells with codes lost blanks or invisible characters at their ends",
+                self.trimmed_cells
+            );
         }
         if self.dropped_characters > 0 {
             let _ = writeln!(text, "  {} invisible characters were left out", self.dropped_characters);

@@ -31,7 +31,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
-use crate::batch::ExportSettings;
+use crate::batch::{Batch, ExportSettings};
 use crate::calendar::parse_zone;
 use crate::entry::{EntryFields, FieldList};
 use crate::layout::{Encoding, Layout, LineEnd, Quote, parse_stored};
@@ -77,7 +77,14 @@ impl SheetOptions {
         }
     }
 
-    /// The options stored with a batch.
+    /// The options stored with a batch; `None` for batches of earlier versions, which have none.
+    pub fn of(batch: &Batch) -> Option<Result<SheetOptions, String>> {
+        let (date, number) = (batch.id.date(), batch.number.unwrap_or_default());
+        let settings = batch.settings.as_ref()?.as_ref().map_err(String::clone);
+        Some(settings.and_then(|settings| SheetOptions::stored(settings, date, number)))
+    }
+
+    /// The options in stored settings.
     ///
     /// # Errors
     /// A sentence for a person: which stored setting cannot be read.

@@ -152,12 +152,8 @@ impl Pass<'_> {
         if read.is_none() || content.digests().sha256 != file.sha256 {
             return Err(why.failure(batch.id, "its official file is not there as it was committed"));
         }
-        let layout = match &batch.settings {
-            Some(settings) => {
-                SheetOptions::stored(settings, batch.id.date(), 0)
-                    .map_err(|reason| why.failure(batch.id, &reason))?
-                    .layout
-            }
+        let layout = match SheetOptions::of(batch) {
+            Some(stored) => stored.map_err(|reason| why.failure(batch.id, &reason))?.layout,
             None => self.config.format()?.layout.clone(),
         };
         let ids = entry_ids(content.open().map_err(unusable)?, &layout);

@@ -41,7 +41,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         exported: window.and_then(|w| Some(Span { first: date(w, "first")?, last: date(w, "last")? })),
         next_retry_at: date(document, "nextRetryAt"),
         file: document.get_document("file").ok().map(file),
-        settings: document.get_document("settings").ok().map(export_settings),
+        settings: document.get("settings").filter(|stored| **stored != Bson::Null).map(export_settings),
         voided: documents(document, "voided").map(voided).collect(),
         refused: texts(document, "refused"),
         history: documents(document, "history").map(attempt).collect(),
@@ -111,16 +111,24 @@ pub(super) fn settings_document(settings: &ExportSettings) -> Document {
     }
 }
 
-fn export_settings(document: &Document) -> ExportSettings {
-    ExportSettings {
-        layout: text(document, "layout").unwrap_or_default(),
-        layout_sha256: text(document, "layoutSha256").unwrap_or_default(),
-        encoding: text(document, "encoding").unwrap_or_default(),
-        timezone: text(document, "timezone").unwrap_or_default(),
-        contra_account: text(document, "contraAccount"),
-        invalid: text(document, "invalid").unwrap_or_default(),
-        version: text(document, "version").unwrap_or_default(),
-    }
+/// Strict, because a setting that was taken for another one would let correct lines look wrong.
+fn export_settings(stored: &Bson) -> Result<ExportSettings, String> {
+    let settings = stored.as_document().ok_or("the stored settings are not a document")?;
+    let text = |key: &str| {
+        settings.get_str(key).map(str::to_owned).map_err(|_| format!("settings.{key} is missing, or not a text"))
+    };
+    Ok(ExportSettings {
+        layout: text("layout")?,
+        layout_sha256: text("layoutSha256")?,
+        encoding: text("encoding")?,
+        timezone: text("timezone")?,
+        contra_account: match settings.get("contraAccount") {
+            None | Some(Bson::Null) => None,
+            Some(_) => Some(text("contraAccount")?),
+        },
+        invalid: text("invalid")?,
+        version: text("version")?,
+    })
 }
 
 fn holder(document: &Document) -> Holder {

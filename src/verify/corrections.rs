@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::compare::{CellChange, Change, What};
-use super::{Findings, Kind, Problem, Unclear, Verification, stored_options};
+use super::{Findings, Kind, Problem, Unclear, Verification};
 use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
@@ -160,7 +160,7 @@ impl Verification<'_> {
                 number: batch.number,
                 entries: file.as_ref().map_or(0, |file| file.entries),
                 corrections: Some(0),
-                settings: if batch.settings.is_some() { "stored" } else { "today" },
+                settings: if matches!(SheetOptions::of(&batch), Some(Ok(_))) { "stored" } else { "today" },
                 list_sha256: None,
                 told: batch.corrections_told.clone(),
             };
@@ -244,7 +244,7 @@ impl Verification<'_> {
 
     /// Whether the layout is that of the file. Of a batch of an earlier version it is only supposed to be today's.
     fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>, Failure> {
-        let SheetOptions { layout, encoding, .. } = match stored_options(batch) {
+        let SheetOptions { layout, encoding, .. } = match SheetOptions::of(batch) {
             Some(Ok(_)) => return Ok(Ok(())),
             Some(Err(reason)) => return Ok(Err((Kind::Settings, reason))),
             None => self.options(batch)?,

@@ -235,7 +235,7 @@ impl Verification<'_> {
             return Ok(());
         };
         check_log(&batch, &log, findings);
-        if let Some(Err(reason)) = stored_options(&batch) {
+        if let Some(Err(reason)) = SheetOptions::of(&batch) {
             findings.add(batch.id, Kind::Settings, format!("{reason}; today's settings are taken instead"));
         }
         let content = self.check_file(&batch, file, findings).await?;
@@ -250,7 +250,7 @@ impl Verification<'_> {
 impl Verification<'_> {
     /// What decided the bytes of the file: as stored with the batch, else as set today.
     fn options(&self, batch: &Batch) -> Result<SheetOptions, Failure> {
-        if let Some(Ok(stored)) = stored_options(batch) {
+        if let Some(Ok(stored)) = SheetOptions::of(batch) {
             return Ok(stored);
         }
         let format = self.config.format()?;
@@ -263,12 +263,6 @@ impl Verification<'_> {
             contra_account: format.contra_account.clone(),
         })
     }
-}
-
-/// `None` for batches of earlier versions, which have none.
-fn stored_options(batch: &Batch) -> Option<Result<SheetOptions, String>> {
-    let settings = batch.settings.as_ref()?;
-    Some(SheetOptions::stored(settings, batch.id.date(), batch.number.unwrap_or_default()))
 }
 
 fn checked(batch: &Batch) -> Checked {

@@ -195,7 +195,22 @@ fn settings_that_were_touched_by_hand_are_found_by_verify() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
     day.run().run().expect_code(0);
-    day.db.update_one(BATCHES, doc! { "_id": "batch_2026-01-18" }, doc! { "$set": { "settings.layout": "name = 1" } });
-    let found = day.command("verify").run().expect_code(34).json();
-    assert_eq!(found["problems"][0]["kind"], "settings", "{found}");
+    let batch = doc! { "_id": "batch_2026-01-18" };
+    let whole = day.batch().get_document("settings").unwrap().clone();
+    for (damage, says) in [
+        (doc! { "settings.layout": "name = 1" }, "the stored layout does not have the stored checksum"),
+        (doc! { "settings.layout": 1 }, "settings.layout is missing, or not a text"),
+        (doc! { "settings.contraAccount": 5 }, "settings.contraAccount is missing, or not a text"),
+        (doc! { "settings.encoding": "utf-16" }, "is not an encoding"),
+        (doc! { "settings": 7 }, "the stored settings are not a document"),
+    ] {
+        day.db.update_one(BATCHES, batch.clone(), doc! { "$set": { "settings": &whole } });
+        day.command("verify").run().expect_code(0);
+        day.db.update_one(BATCHES, batch.clone(), doc! { "$set": damage });
+        let found = day.command("verify").run().expect_code(34).json();
+        assert_eq!(found["problems"][0]["kind"], "settings", "{found}");
+        assert!(found["problems"][0]["message"].as_str().unwrap().contains(says), "{says}: {found}");
+        let text = day.command("verify").args(&["--output", "text"]).run().expect_code(34).stdout;
+        assert!(!text.contains("earlier version"), "{text}");
+    }
 }

@@ -1,12 +1,13 @@
-//! The checks of this machine: the next cut-off, room and rights for the spool file.
+//! The checks of this machine: the next cut-off, the layout, room and rights for the spool file.
 
 use std::io::Write;
 use std::path::Path;
 
 use chrono::Days;
+use sha2::{Digest, Sha256};
 
 use super::Check;
-use crate::config::Config;
+use crate::config::{Config, Format};
 use crate::spool::{Spool, SpoolWriter};
 
 /// Below it a larger batch may not fit: a million entries are about 100 MB.
@@ -23,6 +24,19 @@ pub(super) fn calendar(config: &Config) -> Check {
         "next cut-off",
         format!("{local} in {} ({} UTC), business date {date}", calendar.zone, cutoff.format("%Y-%m-%d %H:%M")),
     )
+}
+
+/// The columns that the next file will have, so that a wrong layout is seen before the first file.
+pub(super) fn layout(config: &Config) -> Check {
+    match config.format() {
+        Ok(Format { layout, encoding, .. }) => {
+            let columns: Vec<&str> = layout.columns.iter().map(|column| &*column.header).collect();
+            let sha256 = hex::encode(Sha256::digest(layout.normal_form()));
+            let (encoding, columns) = (encoding.unwrap_or(layout.encoding).name(), columns.join(", "));
+            Check::ok("layout", format!("{} ({encoding}; sha256 {:.12}): {columns}", layout.name, sha256))
+        }
+        Err(failure) => Check::failed("layout", failure, "correct the settings of the file"),
+    }
 }
 
 /// Room and rights of the spool folder; and a small spool file, which the check of the destination stores.

@@ -108,6 +108,7 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
 async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     let mut checks = database::checks(config).await;
     checks.push(machine::calendar(config));
+    checks.push(machine::layout(config));
     let (spool, probe) = machine::spool(&config.spool_dir);
     checks.extend(destination::checks(config, probe).await);
     checks.extend(spool);
