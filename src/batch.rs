@@ -11,6 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::clock;
+use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 use crate::schema;
@@ -446,6 +447,14 @@ pub struct Batch {
     pub updated_at: Option<DateTime<Utc>>,
     /// When the last row was marked.
     pub completed_at: Option<DateTime<Utc>>,
+}
+
+impl Batch {
+    /// Whether its last attempt was refused because of its entries: it is due again once people have corrected them.
+    pub fn waits_for_entries(&self) -> bool {
+        let last = self.history.last().and_then(|attempt| attempt.class.as_deref());
+        matches!(self.state, State::Failed | State::Exhausted) && last == Some(Exit::InvalidEntries.name())
+    }
 }
 
 #[cfg(test)]

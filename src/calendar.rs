@@ -39,8 +39,11 @@ pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
 
 /// Years by which the Thai calendar is ahead.
 pub const BUDDHIST_YEARS: i32 = 543;
-/// A date of the wrong calendar is guessed only when it then lies within the last hundred years.
-const LIKELY_YEARS: i32 = 100;
+/// The first year of a business date.
+const FIRST_YEAR: i32 = 2000;
+/// The century that people leave out of a year, in both calendars.
+const CENTURY: i32 = 2000;
+const BUDDHIST_CENTURY: i32 = 2500;
 
 /// Reads a time of day, `HH:MM`.
 ///
@@ -104,22 +107,28 @@ impl Calendar {
         date
     }
 
-    /// Refuses a business date that is later than tomorrow: it is a typing error, and a day that is closed too early
-    /// takes no more rows.
+    /// Refuses a business date that nobody can mean: one later than tomorrow, because a day that is closed too early takes
+    /// no more rows, or one before the year 2000.
     ///
     /// # Errors
-    /// A sentence that names the date and, when there is one, the likely meaning: years of the Buddhist calendar are
-    /// 543 ahead.
-    pub fn refuse_future(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), String> {
+    /// A sentence that names the date and, when there is one, the likely meaning.
+    pub fn refuse_unlikely(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), String> {
         let tomorrow = self.today(now) + Days::new(1);
-        if date <= tomorrow {
+        if date <= tomorrow && date.year() >= FIRST_YEAR {
             return Ok(());
         }
-        let meant = date.with_year(date.year() - BUDDHIST_YEARS);
-        let meant = meant.filter(|meant| *meant <= tomorrow && tomorrow.year() - meant.year() < LIKELY_YEARS);
+        let years_off = [-BUDDHIST_YEARS, BUDDHIST_YEARS, CENTURY, BUDDHIST_CENTURY - BUDDHIST_YEARS];
+        let meant = years_off.iter().filter_map(|years| date.with_year(date.year() + years));
+        let meant = meant.into_iter().find(|meant| *meant <= tomorrow && meant.year() >= FIRST_YEAR);
         Err(match meant {
-            Some(meant) => format!("{date} is later than tomorrow; if the year is Buddhist, write {meant}"),
-            None => format!("{date} is later than tomorrow, {tomorrow}: its batch cannot be made yet"),
+            Some(meant) if date > tomorrow => {
+                format!("{date} is later than tomorrow; if the year is Buddhist, write {meant}")
+            }
+            None if date > tomorrow => {
+                format!("{date} is later than tomorrow, {tomorrow}: its batch cannot be made yet")
+            }
+            Some(meant) => format!("{date} is before the year {FIRST_YEAR}; if {meant} is meant, write that"),
+            None => format!("{date} is before the year {FIRST_YEAR}"),
         })
     }
 
@@ -264,14 +273,19 @@ mod tests {
     }
 
     #[test]
-    fn a_date_later_than_tomorrow_is_refused_with_its_likely_meaning() {
+    fn a_date_that_nobody_can_mean_is_refused_with_its_likely_meaning() {
         let calendar = calendar("Asia/Bangkok", "18:00");
         // 23:30 in UTC is the next day in Bangkok.
         let now = at("2026-01-17T23:30:00Z");
-        for fine in ["2026-01-19", "2026-01-18", "1999-12-31"] {
-            assert_eq!(calendar.refuse_future(date(fine), now), Ok(()), "{fine}");
+        for fine in ["2026-01-19", "2026-01-18", "2000-01-01"] {
+            assert_eq!(calendar.refuse_unlikely(date(fine), now), Ok(()), "{fine}");
         }
-        let told = |text: &str| calendar.refuse_future(date(text), now).unwrap_err();
+        let told = |text: &str| calendar.refuse_unlikely(date(text), now).unwrap_err();
+        for slip in ["1483-01-18", "0026-01-18", "0069-01-18"] {
+            let meant = format!("{slip} is before the year 2000; if 2026-01-18 is meant, write that");
+            assert_eq!(told(slip), meant);
+        }
+        assert_eq!(told("1926-01-18"), "1926-01-18 is before the year 2000");
         assert_eq!(told("2569-01-18"), "2569-01-18 is later than tomorrow; if the year is Buddhist, write 2026-01-18");
         assert!(told("2026-01-20").contains("later than tomorrow, 2026-01-19"));
         assert!(told("2570-03-01").contains("later than tomorrow, 2026-01-19"), "2027-03-01 is to come as well");

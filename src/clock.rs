@@ -30,6 +30,11 @@ impl Clock {
         }
     }
 
+    /// Whether it stands still at an instant that a person chose.
+    pub fn is_rehearsal(&self) -> bool {
+        self.fixed.is_some()
+    }
+
     /// The instant.
     #[expect(clippy::disallowed_methods, reason = "the one place where time enters")]
     pub fn now(&self) -> DateTime<Utc> {

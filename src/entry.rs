@@ -5,7 +5,7 @@
 //! ([`Faults`]), so that a person can correct them in one go.
 
 use crate::id::Id;
-use crate::layout::{Layout, characters, is_control, is_zero_width, quoted};
+use crate::layout::{Layout, characters, is_zero_width, quoted};
 use crate::money::{self, Number};
 
 /// The fields that decide whether an entry may be exported at all; the first slots of every [`FieldList`].
@@ -140,6 +140,11 @@ impl EntryFields<'_> {
         (status != Stored::Text("approved")).then(|| format!("status {}", found(status)))
     }
 
+    /// `type`.
+    pub(crate) fn kind(&self) -> Stored<'_> {
+        self.values[TYPE]
+    }
+
     /// Treats the entry as approved, so that a check reports its other faults.
     pub fn approve(&mut self) {
         self.values[STATUS] = Stored::Text("approved");
@@ -209,7 +214,7 @@ pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'
     };
     let account = match fields.values[ACCOUNT] {
         Stored::Text(text) => match Code::trim("accountCode", text) {
-            Some(code) => code.checked(faults),
+            Some(code) => Some(code.checked(faults)),
             None => {
                 faults.add("accountCode is empty".to_owned());
                 None
@@ -251,7 +256,7 @@ pub(crate) fn not_text(field: &str, value: Stored<'_>) -> String {
     }
 }
 
-/// A code that the importing program looks up, without blanks and zero-width characters at its ends; never empty.
+/// A code that the importing program looks up, without what nobody sees at its ends; never empty.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code<'a> {
     /// Where it comes from, for people.
@@ -259,34 +264,36 @@ pub(crate) struct Code<'a> {
     pub(crate) text: &'a str,
     /// Whether something was removed from its ends.
     pub(crate) trimmed: bool,
+    /// Whether it has a fault of its own, so that no cell may hold it.
+    pub(crate) faulty: bool,
 }
 
 impl<'a> Code<'a> {
-    /// `None` when nothing is left.
+    /// `None` when nothing is left. Line ends and TAB are removed at the end only: a code that begins with one is
+    /// refused, because a spreadsheet can take it for a formula.
     pub(crate) fn trim(field: &'a str, stored: &'a str) -> Option<Code<'a>> {
-        let text = stored.trim_matches(is_padding);
+        let is_line_end = |character| matches!(character, '\t' | '\r' | '\n');
+        let text = stored.trim_start_matches(is_padding);
+        let text = text.trim_end_matches(|character| is_padding(character) || is_line_end(character));
         let trimmed = text.len() != stored.len();
-        (!text.trim().is_empty()).then_some(Code { field, text, trimmed })
+        (!text.is_empty()).then_some(Code { field, text, trimmed, faulty: false })
     }
 
-    /// `None`, and a fault, when a spreadsheet could take the code for a formula or the code has a control character.
-    pub(crate) fn checked(self, faults: &mut Faults) -> Option<Code<'a>> {
+    /// Adds the faults of any code: control characters, and a beginning that a spreadsheet takes for a formula.
+    /// Invisible characters inside depend on the layout.
+    pub(crate) fn checked(self, faults: &mut Faults) -> Code<'a> {
         let Code { field, text, .. } = self;
-        if !is_plain(text) {
-            faults.add(format!("{field} has {}", characters(text, is_control)));
-            return None;
+        let begins_formula = text.starts_with(['=', '+', '@']);
+        let has_control = text.contains(char::is_control);
+        if text.starts_with(['\t', '\r', '\n']) {
+            faults.add(format!("{field} is {}, which begins with a control character", quoted(text)));
+        } else if has_control {
+            faults.add(format!("{field} has {}", characters(text, char::is_control)));
         }
-        match text.as_bytes().first() {
-            Some(b'=' | b'+' | b'@') => {
-                faults.add(format!("{field} is {}, which a spreadsheet takes for a formula", quoted(text)));
-                None
-            }
-            Some(b'\t' | b'\r' | b'\n') => {
-                faults.add(format!("{field} is {}, which begins with a control character", quoted(text)));
-                None
-            }
-            _ => Some(self),
+        if begins_formula {
+            faults.add(format!("{field} is {}, which a spreadsheet takes for a formula", quoted(text)));
         }
+        Code { faulty: begins_formula || has_control, ..self }
     }
 }
 
@@ -298,10 +305,14 @@ pub(crate) fn is_plain(text: &str) -> bool {
     !text.bytes().fold(false, |found, byte| found | control(byte))
 }
 
-/// Whether a character is removed from the ends of a code: blanks of any width, and invisible characters.
+/// Whether a character is removed from both ends of a code: blanks of any width, and invisible characters.
 fn is_padding(character: char) -> bool {
-    let control = matches!(character, '\t' | '\r' | '\n' | '\u{b}' | '\u{c}' | '\u{85}');
-    (character.is_whitespace() && !control) || is_zero_width(character)
+    (character.is_whitespace() && !character.is_control()) || is_zero_width(character)
+}
+
+/// Whether people do not see a character inside of a code, or take it for a blank.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character != ' ' && is_padding(character)
 }
 
 /// The content of a text field for a message: shortened, and safe to print on a terminal.
@@ -368,6 +379,13 @@ mod tests {
             (ACCOUNT, Text("\u{200b} @x"), "accountCode is \"@x\", which a spreadsheet takes for a formula"),
             (ACCOUNT, Text("\t1"), "accountCode is \"\\t1\", which begins with a control character"),
             (ACCOUNT, Text("10\u{1b}0"), "accountCode has U+001B ESC after \"10\""),
+            (ACCOUNT, Text("10\n0"), "accountCode has U+000A LF after \"10\""),
+            (ACCOUNT, Text("\u{85}10"), "accountCode has U+0085 control character at its beginning"),
+            (
+                ACCOUNT,
+                Text("=5\0"),
+                "accountCode has U+0000 NUL after \"=5\"; accountCode is \"=5\\u{0}\", which a spreadsheet takes for a formula",
+            ),
             (DATE, Text("2026-01-18"), "date is missing or not a date"),
             (AMOUNT, N(Number::Double(0.5)), "amount 0.5 is a fraction of a satang"),
             (AMOUNT, Other("a list"), "amount is a value of another type, not a number"),
@@ -387,11 +405,13 @@ mod tests {
 
     #[test]
     fn a_code_loses_what_nobody_sees_at_its_ends() {
-        for stored in [" 1000 ", "1000\u{200b}", "\u{feff}1000", "\u{a0}1000\u{2003}", "\u{3000}1000"] {
+        for stored in
+            [" 1000 ", "1000\u{200b}", "\u{feff}1000", "\u{a0}1000\u{2003}", "\u{3000}1000", "1000\t", "1000 \r\n"]
+        {
             let code = Code::trim("accountCode", stored).unwrap();
             assert_eq!((code.text, code.trimmed), ("1000", true), "{stored:?}");
         }
-        for kept in ["10 00", "-001", "10\u{200b}00", "1000\n"] {
+        for kept in ["10 00", "-001", "10\u{200b}00", "\t1000", "10\n00"] {
             let code = Code::trim("accountCode", kept).unwrap();
             assert_eq!((code.text, code.trimmed), (kept, false));
         }

@@ -59,7 +59,7 @@ fn an_exhausted_batch_is_taken_up_with_all_its_attempts_once_its_entries_are_cor
     exhaust(&day);
     let again = day.retry().run().expect_code(33).json();
     let way_on = told(&again["batches"][0]["error"]);
-    assert!(way_on.contains("correct the entries") && !way_on.contains("unlock"), "{way_on}");
+    assert!(way_on.contains("correct the entries; `batch-export retry` then takes the batch up"), "{way_on}");
     approve(&day, 2);
     day.db.delete_many(QUEUE, doc! { "entryId": Entry::numbered(DATE, 3).id() });
     let result = day.run().run().expect_code(0).json();
@@ -87,4 +87,40 @@ fn a_batch_that_is_exhausted_for_another_reason_waits_for_a_person() {
     day.db.insert_many(BATCHES, vec![exhausted]);
     let error = day.run().run().expect_code(33).json()["error"].clone();
     assert!(told(&error).contains("unlock"), "{error}");
+}
+
+#[test]
+fn an_exhausted_batch_is_exported_without_its_invalid_entries_the_way_the_message_says() {
+    let day = refused_day();
+    exhaust(&day);
+    let refused = day.run().args(&["--now", "--invalid", "hold"]).run().expect_code(33).json();
+    let way_on = told(&refused["error"]);
+    assert!(
+        way_on.contains(
+            "`batch-export unlock --date 2026-01-18`, then `batch-export run --date 2026-01-18 --invalid hold`"
+        ),
+        "{way_on}"
+    );
+    day.command("unlock").date(DATE).run().expect_code(0);
+    let result = day.run().args(&["--invalid", "hold"]).run().expect_code(0).json();
+    assert_eq!((&result["entries"], result["held"].as_array().unwrap().len()), (&2.into(), 2));
+}
+
+#[test]
+fn a_batch_that_is_not_balanced_is_due_again_once_it_is() {
+    let day = Day::in_directory();
+    let balanced = |command: crate::support::command::BatchExport| command.arg("--require-balanced");
+    seed(&day.db, &[Entry::numbered(DATE, 0).kind("debit").amount(10_000)]);
+    balanced(day.run()).run().expect_code(32);
+    for _ in 0..3 {
+        assert_eq!(balanced(day.retry()).run().expect_code(0).json()["outcome"], "nothing_due");
+        day.let_time_pass();
+        balanced(day.retry()).run();
+    }
+    let exhausted = balanced(day.retry()).run().expect_code(33).json();
+    assert!(told(&exhausted["batches"][0]["error"]).contains("correct the entries"), "{exhausted}");
+    seed(&day.db, &[Entry::numbered(DATE, 1).kind("credit").amount(10_000)]);
+    let result = balanced(day.retry()).run().expect_code(0).json();
+    assert_eq!((&result["batches"][0]["entries"], &result["batches"][0]["attempt"]), (&2.into(), &1.into()));
+    day.check_converged();
 }

@@ -378,6 +378,20 @@ fn the_text_is_a_table_of_the_first_hundred() {
 }
 
 #[test]
+fn the_text_says_why_a_line_cannot_be_written_once_for_each_entry_and_uncut() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    change(&day, &seeded, 0, doc! { "description": "another one", "accountCode": "=HYPERLINK(1)" });
+    let text = day.command("corrections").args(&["--output", "text"]).run().expect_code(34).stdout;
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains(&seeded.entries[0].to_hex())).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].contains("  Account  ") && lines[0].ends_with("  -"), "{text}");
+    assert!(lines[1].contains("  Description  ") && lines[1].ends_with("  another one"), "{text}");
+    let reason = "accountCode is \"=HYPERLINK(1)\", which a spreadsheet takes for a formula";
+    assert!(lines[2].ends_with(&format!("{}: {reason}", seeded.entries[0].to_hex())), "{text}");
+}
+
+#[test]
 fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 10_000);

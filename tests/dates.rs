@@ -1,12 +1,14 @@
 //! The right day: impossible dates, days that are closed by hand, rows that come too late, rows that never become due.
 
+mod ahead;
 mod early;
+mod queue;
 
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::doc;
 
 use crate::support::command::told;
-use crate::support::day::{BATCH, BATCHES, Day};
-use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
+use crate::support::day::{BATCHES, Day};
+use crate::support::seed::{DATE, Entry, seed, seed_day};
 
 const NOON: &str = "2026-01-18T12:00:00+07:00";
 const EVENING: &str = "2026-01-18T18:30:00+07:00";
@@ -76,7 +78,7 @@ fn a_day_closed_by_hand_takes_what_is_queued_so_far_and_tells_what_came_after_it
     assert_eq!((&status["batches"][0]["early"], &status["batches"][0]["late"]), (&true.into(), &4.into()));
     let check = day.command("status").now(EVENING).arg("--check").run().expect_code(34).json();
     assert_eq!(check["problems"][0]["kind"], "late_rows");
-    assert!(check["problems"][0]["message"].as_str().unwrap().contains("4 rows came after that"), "{check}");
+    assert!(check["problems"][0]["message"].as_str().unwrap().contains("wait for the next day's file: 4"), "{check}");
 
     let next = day.command("run").now("2026-01-19T18:30:00+07:00").run().expect_code(0).json();
     assert_eq!((&next["entries"], &next["carried_over"]), (&4.into(), &4.into()));
@@ -112,19 +114,8 @@ fn late_rows_of_a_day_that_closed_by_itself_are_counted_and_go_into_the_next_fil
     let shown = day.command("status").now(EVENING).run().expect_code(0);
     assert_eq!(shown.json()["batches"][0]["late"], 1);
     let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
-    assert!(text.contains("1 late rows wait for the next day's file"), "{text}");
+    assert!(text.contains("late rows that wait for the next day's file: 1"), "{text}");
     day.command("status").now(EVENING).arg("--check").run().expect_code(0);
-}
-
-#[test]
-fn an_empty_day_whose_rows_come_two_seconds_later_is_done_by_retry() {
-    let day = Day::in_directory();
-    assert_eq!(day.run().run().expect_code(0).json()["outcome"], "empty");
-    assert_eq!(day.retry().run().expect_code(0).json()["outcome"], "nothing_due");
-    seed_day(&day.db, DATE, 3);
-    let retried = day.retry().run().expect_code(0).json();
-    assert_eq!(retried["batches"][0]["entries"], 3, "{retried}");
-    day.check_converged();
 }
 
 #[test]
@@ -137,37 +128,8 @@ fn a_machine_whose_clock_is_a_year_ahead_closes_no_day() {
         let error = refused.get("batches").map_or(&refused["error"], |batches| &batches[0]["error"]);
         assert!(told(error).contains("the clock of this machine or of the database is wrong"), "{refused}");
     }
+    day.command("run").now(ahead).arg("--dry-run").run().expect_code(30);
     let early = day.command("run").now("2099-01-18T12:00:00+07:00").arg("--early").run().expect_code(30).json();
     assert!(told(&early["error"]).contains("nothing was written"), "{early}");
     assert_eq!((documents(&day), day.rows_with_status("queued")), (0, 3));
-}
-
-#[test]
-fn rows_that_never_become_due_are_told_by_status_and_doctor() {
-    let day = Day::in_directory();
-    let far = DateTime::parse_rfc3339_str("2569-01-18T11:00:00Z").unwrap();
-    let week_ago = DateTime::parse_rfc3339_str("2026-01-11T11:00:00Z").unwrap();
-    seed_day(&day.db, DATE, 4);
-    let id = |number: u32| Entry::numbered(DATE, number).row().get_object_id("_id").unwrap();
-    day.db.update_one(QUEUE, doc! { "_id": id(0) }, doc! { "$set": { "scheduledFor": far } });
-    let stuck = doc! { "$set": { "status": "processing", "updatedAt": week_ago } };
-    day.db.update_one(QUEUE, doc! { "_id": id(1) }, stuck);
-    day.db.update_one(
-        QUEUE,
-        doc! { "_id": id(2) },
-        doc! { "$set": { "status": "processing" }, "$unset": { "updatedAt": 1 } },
-    );
-    assert_eq!(day.run().run().expect_code(0).json()["entries"], 1);
-    let check = day.command("status").now(EVENING).arg("--check").run().expect_code(34).json();
-    let messages: Vec<&str> =
-        check["problems"].as_array().unwrap().iter().map(|problem| problem["message"].as_str().unwrap()).collect();
-    assert_eq!(messages.len(), 2, "{check}");
-    assert!(messages[0].contains("2 scheduled rows of the queue are processing"), "{check}");
-    assert!(messages[1].contains("1 queued rows") && messages[1].contains("2569-01-18"), "{check}");
-    let doctor = day.command("doctor").run();
-    let checks = doctor.json()["checks"].as_array().unwrap().clone();
-    let queue = checks.iter().find(|check| check["name"] == "queue").expect("a check of the queue");
-    assert_eq!(queue["verdict"], "warning");
-    assert!(queue["found"].as_str().unwrap().contains("2569-01-18"), "{queue}");
-    assert_eq!(day.db.find_one(BATCHES, doc! { "_id": BATCH }).unwrap().get_str("state").unwrap(), "completed");
 }

@@ -4,7 +4,7 @@
 //! Every case is one valid entry with one change. All cases of a layout are in one database: no fault may hide another
 //! one.
 
-use mongodb::bson::{Bson, DateTime, Decimal128, Document, RawDocumentBuf, doc};
+use mongodb::bson::{Bson, DateTime, Decimal128, Document, JavaScriptCodeWithScope, RawDocumentBuf, doc};
 
 use crate::support::day::Day;
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index};
@@ -38,6 +38,12 @@ fn rows_of_every_kind() -> Vec<Case> {
         row("an empty list as date", doc! { "scheduledFor": [] }, Invalid(&["scheduledFor"])),
         row("a list of dates", doc! { "scheduledFor": [date("2026-01-18T10:00:00Z")] }, Invalid(&["scheduledFor"])),
         row("a list of texts as date", doc! { "scheduledFor": ["x"] }, Invalid(&["scheduledFor"])),
+        row(
+            "a code with a scope as date",
+            doc! { "scheduledFor": JavaScriptCodeWithScope { code: "x".into(), scope: doc! {} } },
+            Invalid(&["scheduledFor"]),
+        ),
+        row("a symbol as date", doc! { "scheduledFor": Bson::Symbol("x".into()) }, Invalid(&["scheduledFor"])),
         row("an empty list as metadata", doc! { "metadata": [] }, Invalid(&["metadata"])),
         row("a list as metadata", doc! { "metadata": [{ "a": 1 }] }, Invalid(&["metadata"])),
         row("a text as metadata", doc! { "metadata": "a note" }, Invalid(&["metadata"])),
@@ -106,6 +112,30 @@ fn entries_of_every_kind() -> Vec<Case> {
             doc! { "accountCode": "\t1000" },
             Invalid(&["accountCode", "control character"]),
         ),
+        entry("a code that ends with TAB", doc! { "accountCode": "4000\t" }, Exported(",4000,")),
+        entry("a code that ends with a line end", doc! { "accountCode": "5000 \r\n" }, Exported(",5000,")),
+        entry(
+            "a line end in a code",
+            doc! { "accountCode": "10\n00" },
+            Invalid(&["accountCode has U+000A LF after \"10\""]),
+        ),
+        entry("a C1 character in a code", doc! { "accountCode": "\u{85}10" }, Invalid(&["accountCode has U+0085"])),
+        entry(
+            "what nobody sees in a code",
+            doc! { "accountCode": "1\u{200b}0\u{a0}0\u{e0100}0\u{3164}0" },
+            Invalid(&[
+                "U+200B ZERO WIDTH SPACE after \"1\"",
+                "U+00A0 NO-BREAK SPACE",
+                "U+E0100",
+                "U+3164 HANGUL FILLER",
+                "which nobody sees in a code",
+            ]),
+        ),
+        entry(
+            "three faults of one code",
+            doc! { "accountCode": "=5\0\u{200b}0" },
+            Invalid(&["U+0000 NUL", "takes for a formula", "U+200B ZERO WIDTH SPACE"]),
+        ),
         entry("a number as code", doc! { "accountCode": 1000 }, Invalid(&["accountCode is not text but a number"])),
         entry("minus zero", doc! { "amount": -0.0 }, Invalid(&["amount"])),
         entry("NaN", doc! { "amount": f64::NAN }, Invalid(&["amount is NaN"])),
@@ -141,6 +171,32 @@ fn entries_for_express() -> Vec<Case> {
         entry("a voucher that begins with a minus", metadata("-001"), Exported(",-001,")),
         entry("a voucher that is a formula", metadata("=1"), Invalid(&["metadata.voucherNo is \"=1\""])),
         entry("blanks around a voucher", metadata(" PV-9 "), Exported(",PV-9,")),
+        entry(
+            "three faults of one code",
+            doc! { "accountCode": "=5\0é0" },
+            Invalid(&[
+                "U+0000 NUL",
+                "takes for a formula",
+                "U+00E9 LATIN SMALL LETTER E WITH ACUTE",
+                "windows-874 lacks",
+            ]),
+        ),
+        entry("two faults of a voucher", metadata("+é"), Invalid(&["\"+é\"", "metadata.voucherNo has U+00E9"])),
+        entry(
+            "two faults of a contra account",
+            doc! { "metadata": { "crAccount": "@é" } },
+            Invalid(&["\"@é\"", "metadata.crAccount has U+00E9"]),
+        ),
+        entry(
+            "an unknown type and the faults of both accounts",
+            doc! { "type": "Debit", "accountCode": "é1", "metadata": { "crAccount": "=1" } },
+            Invalid(&["type is \"Debit\"", "accountCode has U+00E9", "metadata.crAccount is \"=1\""]),
+        ),
+        entry(
+            "an unknown type and no contra account",
+            doc! { "type": "Credit", "metadata": {} },
+            Invalid(&["type is \"Credit\"", "no contra account: metadata.drAccount"]),
+        ),
         entry("no contra account", doc! { "metadata": {} }, Invalid(&["no contra account: metadata.crAccount"])),
         entry(
             "a contra account that is a formula",
@@ -283,4 +339,45 @@ fn invisible_characters_are_dropped_and_counted_where_the_layout_says_so() {
     let result = day.run().env("BATCH_EXPORT_FORMAT", layout.to_str().unwrap()).run().expect_code(0).json();
     assert_eq!(result["dropped_characters"], 2, "{result}");
     assert_eq!(day.live_files()[0].bytes, b"D\r\n\xA4\xE8\xD2\xE4\xBF\r\n");
+}
+
+/// Refuses the entries of a layout of one column, and returns the reasons in their order.
+fn refused_by(column: &str, entries: &[Entry]) -> Vec<String> {
+    let day = Day::in_directory();
+    crate::support::seed::seed(&day.db, entries);
+    let folder = tempfile::tempdir().unwrap();
+    let layout = folder.path().join("own.toml");
+    std::fs::write(
+        &layout,
+        format!("name = \"own\"\nencoding = \"windows-874\"\n[[columns]]\nheader = \"C\"\n{column}\n"),
+    )
+    .unwrap();
+    let result = day.run().env("BATCH_EXPORT_FORMAT", layout.to_str().unwrap()).run().expect_code(32).json();
+    result["invalid"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_text_that_is_too_long_and_has_a_character_that_the_encoding_lacks_is_told_both() {
+    let entry = Entry::numbered(DATE, 0).set("description", "a café");
+    let reasons = refused_by("value = \"description\"\nmax_chars = 3", &[entry]);
+    assert!(reasons[0].contains("U+00E9") && reasons[0].contains("has 6 characters, more than the 3"), "{reasons:?}");
+}
+
+#[test]
+fn any_date_of_an_entry_is_one_that_people_can_mean() {
+    let due = |number, text: &str| Entry::numbered(DATE, number).set("metadata", doc! { "due": date(text) });
+    let entries = [
+        due(0, "1483-02-18T05:00:00Z"),
+        due(1, "2569-02-18T05:00:00Z"),
+        due(2, "2056-02-18T05:00:00Z"),
+        due(3, "1900-01-01T05:00:00Z"),
+    ];
+    let reasons = refused_by("field = \"metadata.due\"\nkind = \"date\"", &entries);
+    assert_eq!(
+        reasons,
+        [
+            "metadata.due 1483-02-18 is before 1900 (a Buddhist year? 2026-02-18)",
+            "metadata.due 2569-02-18 is more than a hundred years after the business date 2026-01-18 (a Buddhist year? 2026-02-18)",
+        ]
+    );
 }

@@ -70,6 +70,9 @@ pub struct BatchLine {
     #[serde(serialize_with = "clock::serialize")]
     #[schemars(schema_with = "schema::instant")]
     pub completed_at: Option<DateTime<Utc>>,
+    /// Whether its day has not come yet.
+    #[serde(skip)]
+    pub is_ahead: bool,
     /// Who reads the line, and when.
     #[serde(skip)]
     pub reader: Reader,
@@ -101,6 +104,7 @@ impl BatchLine {
             untold: None,
             void_files: 0,
             completed_at: None,
+            is_ahead: false,
             reader: Reader::default(),
         }
     }
@@ -132,6 +136,7 @@ impl BatchLine {
             untold: batch.untold.map(|untold| untold.event.name()),
             void_files: batch.voided.iter().filter(|voided| !voided.trashed).count() as u64,
             completed_at: batch.completed_at,
+            is_ahead: seen.is_ahead(),
             reader: Reader::of(seen),
             ..BatchLine::missing(batch.id.date())
         }
@@ -140,6 +145,9 @@ impl BatchLine {
     /// The state of the batch for a person, in one clause.
     pub fn note(&self) -> String {
         let mut note = self.standing();
+        if self.is_ahead {
+            note += "  (its day has not come yet)";
+        }
         if self.void_files > 0 {
             let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);
         }
@@ -170,9 +178,12 @@ impl BatchLine {
                     );
                 }
                 if self.late > 0 {
-                    note += &format!("  ({} late rows wait for the next day's file)", self.late);
+                    note += &format!("  (late rows that wait for the next day's file: {})", self.late);
                 }
                 note
+            }
+            (None, _) if self.late > 0 => {
+                format!("rows that are due for it now: {}; `batch-export retry` does it again", self.late)
             }
             (None, _) => class.unwrap_or_default().to_owned(),
         }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
-use super::{Chosen, ids_oldest_first, left_alone, open_store};
+use super::{Chosen, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::csv::List;
@@ -115,7 +115,7 @@ pub async fn execute(
         (false, _) => None,
     };
     let destination = Destination::open(config)?;
-    let store = open_store(config, stop).await?;
+    let store = open_store_to_look(config, stop, args.date).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
         let Chosen { batches, older } = chosen(args, &store).await?;
@@ -305,15 +305,22 @@ fn table(text: &mut String, corrections: &[Correction]) {
     let rows = std::iter::once(header).chain(corrections.iter().map(row)).collect::<Vec<_>>();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..7).map(width).collect();
-    for row in &rows {
+    for (number, row) in rows.iter().enumerate() {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         let line = cells.collect::<Vec<_>>().join("  ");
         let _ = writeln!(text, "  {}", line.trim_end());
+        // A reason belongs to the entry, so it follows the last of its rows. The header is row 0.
+        let (last, next) = (number.checked_sub(1).and_then(|at| corrections.get(at)), corrections.get(number));
+        if let Some(last) = last.filter(|last| next.is_none_or(|next| next.entry_id != last.entry_id))
+            && let Some(reason) = &last.reason
+        {
+            let _ = writeln!(text, "    {}: {}", last.entry_id, clean(reason));
+        }
     }
 }
 
 fn row(correction: &Correction) -> [String; 7] {
-    let now = correction.present.as_deref().or(correction.reason.as_deref()).unwrap_or_default();
+    let now = correction.present.as_deref().unwrap_or("-");
     [
         correction.number.to_string(),
         correction.line.to_string(),
@@ -325,8 +332,12 @@ fn row(correction: &Correction) -> [String; 7] {
     ]
 }
 
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn short(cell: &str) -> String {
-    let cell: String = cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let cell = clean(cell);
     match cell.char_indices().nth(CELL_CHARS) {
         None => cell,
         Some(_) => cell.chars().take(CELL_CHARS - 1).chain(['…']).collect(),

@@ -29,6 +29,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write as _};
 use std::panic::AssertUnwindSafe;
 
+use chrono::NaiveDate;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
@@ -150,29 +151,26 @@ async fn dispatch(cli: Cli) -> Exit {
     }
 }
 
-/// Refuses dates later than tomorrow, and `--early` for another day than today, before anything else is done: they are typing errors.
+/// Refuses dates that nobody can mean, and `--early` for another day than today, before anything else is done: they are
+/// typing errors. Commands that look at one date do it themselves ([`open_store_to_look`]).
 fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
     let dates = match command {
         Command::Run(args) => vec![args.date],
         Command::Retry(args) => vec![args.date],
-        Command::Status(args) => vec![args.date],
-        Command::Verify(args) => vec![args.date],
-        Command::Corrections(args) => vec![args.date, args.from, args.to],
+        Command::Corrections(args) => vec![args.from, args.to],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
-        Command::Unlock(args) => vec![Some(args.date)],
-        Command::Doctor(_)
+        Command::Status(_)
+        | Command::Verify(_)
+        | Command::Unlock(_)
+        | Command::Doctor(_)
         | Command::Init(_)
         | Command::Auth(_)
         | Command::Layout(_)
         | Command::Completions(_)
         | Command::Man(_) => Vec::new(),
     };
-    let now = config.clock.now();
-    let refused = dates.into_iter().flatten().find_map(|date| config.calendar.refuse_future(date, now).err());
-    if let Some(message) = refused {
-        return Err(Failure::new(Exit::Usage, message).next("correct the date"));
-    }
-    let today = config.calendar.today(now);
+    dates.into_iter().flatten().try_for_each(|date| refuse_date(date, config))?;
+    let today = config.calendar.today(config.clock.now());
     if let Command::Run(RunArgs { early: true, date: Some(date), .. }) = command
         && *date != today
     {
@@ -181,6 +179,11 @@ fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, message).next(next));
     }
     Ok(())
+}
+
+fn refuse_date(date: NaiveDate, config: &Config) -> Result<(), Failure> {
+    let refused = config.calendar.refuse_unlikely(date, config.clock.now());
+    refused.map_err(|message| Failure::new(Exit::Usage, message).next("correct the date"))
 }
 
 /// Prints a failure in the shape of the command's own result, if the command has one.
@@ -271,6 +274,17 @@ fn start_log(output: &OutputArgs) {
 async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
     let settings = store_settings(config)?;
     stop.until_signal(Store::connect(settings)).await
+}
+
+/// Opens the database for a command that looks at a date or unlocks its batch. A date that nobody can mean is refused,
+/// unless it has a batch: version 0.1 could make one.
+async fn open_store_to_look(config: &Config, stop: &Stop, date: Option<NaiveDate>) -> Result<Store, Failure> {
+    let store = open_store(config, stop).await?;
+    let refused = date.and_then(|date| Some((date, refuse_date(date, config).err()?)));
+    match refused {
+        Some((date, refused)) if stop.until_signal(store.batch(BatchId::new(date))).await?.is_none() => Err(refused),
+        Some(_) | None => Ok(store),
+    }
 }
 
 /// How to reach the database of the settings.

@@ -162,8 +162,7 @@ fn due_dates(args: &RetryArgs, found: &[Overview]) -> Vec<NaiveDate> {
     found
         .iter()
         .filter(|overview| {
-            let waits = overview.batch.state == State::Failed && !overview.batch.refused.is_empty();
-            overview.due || waits || overview.batch.state == State::Exhausted
+            overview.due || overview.batch.waits_for_entries() || overview.batch.state == State::Exhausted
         })
         .map(|overview| overview.batch.id.date())
         .filter(wanted)

@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, StatusArgs};
 use super::batch_line::BatchLine;
-use super::open_store;
+use super::open_store_to_look;
 use super::render::{self, Render};
-use crate::batch::{Attempt, Batch, BatchId, Ending, State, Voided};
+use crate::batch::{Attempt, BatchId, Ending, State, Voided};
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -72,14 +72,16 @@ struct Problem {
 /// # Errors
 /// When the database cannot be used.
 pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let store = open_store(config, stop).await?;
+    let store = open_store_to_look(config, stop, args.date).await?;
     let result = stop.until_signal(look(args, config, &store)).await?;
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
     let result = StatusResult { outcome: exit.name(), exit_code: exit.code(), one_line: args.check, ..result };
     render::print(&result, output);
     if args.check && args.date.is_none() {
-        let closed =
-            |row: &&BatchLine| [State::Completed, State::Marking, State::Empty].map(State::name).contains(&row.state);
+        let closed = |row: &&BatchLine| {
+            let is_closed = [State::Completed, State::Marking, State::Empty].map(State::name).contains(&row.state);
+            is_closed && !row.is_ahead
+        };
         let closed = result.batches.iter().find(closed).map(|row| row.date);
         let listeners = Listeners::prepare(config, stop);
         listeners.count_queue(&store, closed).await;
@@ -112,10 +114,10 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
         result.voided = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.voided.clone()));
         let mut only = row(date, found.as_ref());
-        if let Some(batch) = found.map(|found| found.batch).filter(is_closed) {
-            only.late = store.due_count(batch.cutoff).await?;
+        if let Some(found) = found.filter(is_closed) {
+            only.late = store.due_count(found.batch.cutoff).await?;
+            result.problems.extend(judge.late_rows(&only, &found));
         }
-        result.problems.extend(late_after_early(&only));
         result.batches.push(only);
         return Ok(result);
     }
@@ -129,13 +131,13 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
     result.batches = dates.iter().rev().map(|date| row(*date, found.get(date))).collect();
+    let mut late = Vec::new();
     let mut is_newest = true;
     for shown in &mut result.batches {
-        let Some(batch) = found.get(&shown.date).map(|found| &found.batch).filter(|batch| is_closed(batch)) else {
-            continue;
-        };
-        if batch.early || is_newest {
-            shown.late = store.due_count(batch.cutoff).await?;
+        let Some(closed) = found.get(&shown.date).filter(|found| is_closed(found)) else { continue };
+        if closed.batch.early || is_newest {
+            shown.late = store.due_count(closed.batch.cutoff).await?;
+            late.extend(judge.late_rows(shown, closed));
         }
         is_newest = false;
     }
@@ -147,30 +149,16 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
-    judged.extend(result.batches.iter().filter_map(late_after_early));
+    judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
     judged.extend(never_due.into_iter().map(|message| Problem { batch: None, date: None, kind: "never_due", message }));
     result.problems = judged;
     Ok(result)
 }
 
-/// Whether the batch takes no more rows.
-fn is_closed(batch: &Batch) -> bool {
-    batch.state.is_committed() || batch.state == State::Empty
-}
-
-/// A day that a person closed before its cut-off, and whose later rows wait for the next day's file.
-fn late_after_early(row: &BatchLine) -> Option<Problem> {
-    let message = format!(
-        "{} was closed by hand before its cut-off; {} rows came after that and wait for the next day's file",
-        row.batch, row.late
-    );
-    (row.early && row.late > 0).then_some(Problem {
-        batch: Some(row.batch),
-        date: Some(row.date),
-        kind: "late_rows",
-        message,
-    })
+/// Whether the batch takes no more rows, and its day has come.
+fn is_closed(found: &Overview) -> bool {
+    (found.batch.state.is_committed() || found.batch.state == State::Empty) && !found.is_ahead()
 }
 
 fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
@@ -194,6 +182,14 @@ impl Judge<'_> {
         let id = BatchId::new(date);
         let problem = |kind, message| Some(Problem { batch: Some(id), date: Some(date), kind, message });
         let state = found.map(|found| found.batch.state);
+        let gives_way = matches!(state, Some(State::Failed | State::Exhausted | State::Running));
+        if gives_way && found.is_some_and(Overview::is_ahead) {
+            let message = format!(
+                "{id} is {}, and its day has not come: nothing was exported under it; `batch-export unlock --date {date}` gives it up",
+                state.map_or("missing", State::name)
+            );
+            return problem("not_done", message);
+        }
         if state == Some(State::Exhausted) {
             let attempts = found.map_or(0, |found| found.batch.attempt);
             let way = found.map(|found| way_on(&found.batch)).unwrap_or_default();
@@ -223,6 +219,26 @@ impl Judge<'_> {
         );
         let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
         waited.then_some(Problem { batch: Some(id), date: Some(id.date()), kind: "untold", message })
+    }
+
+    /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
+    /// again.
+    fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<Problem> {
+        let message = if row.state == State::Empty.name() && self.is_late(row.date, Some(found)) {
+            format!(
+                "{} was recorded as empty, and rows are due for it now: {}; `batch-export retry` does it again",
+                row.batch, row.late
+            )
+        } else if row.early {
+            format!(
+                "{} was closed by hand before its cut-off; rows that came after that and wait for the next day's file: {}",
+                row.batch, row.late
+            )
+        } else {
+            return None;
+        };
+        let (batch, date) = (Some(row.batch), Some(row.date));
+        (row.late > 0).then_some(Problem { batch, date, kind: "late_rows", message })
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.
@@ -259,15 +275,16 @@ impl Render for StatusResult {
 impl StatusResult {
     fn quiet_line(&self) -> String {
         let is_done = |row: &BatchLine| [State::Completed.name(), State::Empty.name()].contains(&row.state);
-        let mut line = match self.batches.iter().find(|row| is_done(row)) {
+        let come: Vec<&BatchLine> = self.batches.iter().filter(|row| !row.is_ahead).collect();
+        let mut line = match come.iter().find(|row| is_done(row)) {
             Some(row) => format!("ok: {} {}", row.batch, row.state),
             None => "ok: no day is done yet".to_owned(),
         };
-        if let Some(row) = self.batches.first().filter(|row| !is_done(row)) {
+        if let Some(row) = come.first().filter(|row| !is_done(row)) {
             let _ = write!(line, "; {} is {}, within its grace", row.batch, row.state);
         }
-        if self.batches.len() > 1 {
-            let _ = write!(line, "; {} business dates without a gap", self.batches.len());
+        if come.len() > 1 {
+            let _ = write!(line, "; {} business dates without a gap", come.len());
         }
         line + "\n"
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
 use super::batch_line::file_of;
-use super::open_store;
+use super::open_store_to_look;
 use super::render::{self, Render};
 use crate::batch::{Batch, BatchId, Holder, State};
 use crate::clock;
@@ -77,7 +77,7 @@ enum Verdict {
 /// # Errors
 /// When the database cannot be used.
 pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let store = open_store(config, stop).await?;
+    let store = open_store_to_look(config, stop, Some(args.date)).await?;
     let (result, exit) = stop.until_signal(unlock(args, &store)).await?;
     render::print(&result, output);
     Ok(exit)
@@ -106,11 +106,16 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
             }
             Verdict::Release => {}
         }
-        if let Some(after) = store.unlock(&seen.batch, &by, reason.as_deref()).await? {
+        if let Some(after) = store.unlock(&seen, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
             result.outcome = "unlocked";
             result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;
-            result.next = Some(format!("`batch-export retry`, or `batch-export run --date {}`", args.date));
+            result.next = Some(match after.state {
+                State::Empty => "nothing: it is given up, and its day begins anew at its cut-off".to_owned(),
+                State::Running | State::Failed | State::Exhausted | State::Marking | State::Completed => {
+                    format!("`batch-export retry`, or `batch-export run --date {}`", args.date)
+                }
+            });
             return Ok((result, Exit::Ok));
         }
     }
@@ -123,6 +128,7 @@ fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
         State::Completed => Verdict::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
         State::Empty => Verdict::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
         State::Exhausted => Verdict::Release,
+        State::Failed if seen.is_ahead() => Verdict::Release,
         State::Running | State::Marking if seen.due || args.force => Verdict::Release,
         State::Running | State::Marking => {
             let until = batch.lease_expires_at.map(|until| reader.ahead(until)).unwrap_or_default();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
-use super::{Chosen, left_alone, open_store};
+use super::{Chosen, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::Config;
 use crate::destination::Destination;
@@ -121,7 +121,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
             .map_err(|Misplaced { what, next }| Failure::configuration(format!("--file {what}")).next(next))?;
     }
     let destination = Destination::open(config)?;
-    let store = open_store(config, stop).await?;
+    let store = open_store_to_look(config, stop, args.date).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
         let named = args.date.map(BatchId::new);

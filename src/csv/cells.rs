@@ -9,11 +9,18 @@ use csv::ByteRecord;
 
 use super::Tally;
 use super::plan::{Plan, PlannedColumn};
-use crate::entry::{Code, Faults, is_plain};
+use crate::entry::{Code, Faults, is_hidden, is_plain};
 use crate::layout::{
-    BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, lacking, quoted,
+    BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, quoted,
 };
 use crate::money::Baht;
+
+/// How a text is treated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Code,
+}
 
 /// One staged row.
 #[derive(Default)]
@@ -109,11 +116,16 @@ impl Cells {
         self.bytes = bytes;
     }
 
-    /// A code that the importing program looks up: encoded, otherwise left alone.
+    /// A code that the importing program looks up: encoded, otherwise left alone. A character that nobody sees inside of
+    /// it would find nothing there.
     pub(super) fn code(&mut self, column: &PlannedColumn, code: Code<'_>, faults: &mut Faults) {
         let counts = &mut self.rows[self.staged - 1].counts;
         counts.trimmed_cells += u64::from(code.trimmed);
-        self.encoded(column, code.field, code.text, false, faults);
+        let cells = self.row().cells.len();
+        self.encoded(column, code.field, code.text, Kind::Code, faults);
+        if code.faulty {
+            self.row().cells.truncate(cells);
+        }
     }
 
     /// Text that a person wrote: guarded, so that no spreadsheet takes it for a formula, and encoded.
@@ -122,7 +134,7 @@ impl Cells {
             faults.add(format!("{} has {}", column.name, characters(text, is_control)));
         }
         if self.line_breaks == LineBreaks::Keep || !text.contains(['\r', '\n']) {
-            return self.encoded(column, &column.name, text, self.formula_guard, faults);
+            return self.encoded(column, &column.name, text, Kind::Text, faults);
         }
         let mut line = std::mem::take(&mut self.text);
         line.clear();
@@ -133,7 +145,7 @@ impl Cells {
             rest = rest[at..].strip_prefix("\r\n").unwrap_or(&rest[at + 1..]);
         }
         line.push_str(rest);
-        self.encoded(column, &column.name, &line, self.formula_guard, faults);
+        self.encoded(column, &column.name, &line, Kind::Text, faults);
         self.text = line;
     }
 
@@ -148,24 +160,37 @@ impl Cells {
     }
 
     /// `field` names the text in reasons.
-    fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, guard: bool, faults: &mut Faults) {
-        if let Ok(encoded) = self.encoder.encode(text) {
+    fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, kind: Kind, faults: &mut Faults) {
+        let is_refused = |character: char| kind == Kind::Code && is_hidden(character);
+        let is_clean = kind == Kind::Text || text.is_ascii() || !text.contains(is_hidden);
+        if is_clean && let Ok(encoded) = self.encoder.encode(text) {
             if column.begins_file && encoded.starts_with(BYTE_ORDER_MARK) {
                 faults.add(format!("{field} is {}: its beginning would be taken for a byte order mark", quoted(text)));
             }
             if column.max_chars.is_some() {
                 check_length(column, field, text.chars().count(), faults);
             }
-            put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard && is_formula(text));
+            let guard = kind == Kind::Text && self.formula_guard && is_formula(text);
+            put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard);
             return;
         }
         let kept: String = text.chars().filter(|character| !self.drops(*character)).collect();
-        if kept.len() < text.len() && lacking(&self.encoder, &kept).is_empty() {
+        let encoder = &self.encoder;
+        let hidden = characters(&kept, is_refused);
+        // A control character of a code is among the faults already.
+        let is_told = |character: char| is_refused(character) || (kind == Kind::Code && character.is_control());
+        let lacking = characters(&kept, |character| !is_told(character) && encoder.lacks(character));
+        if kept.len() < text.len() && hidden.is_empty() && lacking.is_empty() {
             self.row().counts.dropped_characters += (text.chars().count() - kept.chars().count()) as u64;
-            return self.encoded(column, field, &kept, guard, faults);
+            return self.encoded(column, field, &kept, kind, faults);
         }
-        let lacking = lacking(&self.encoder, &kept);
-        faults.add(format!("{field} has {lacking}, which {} lacks", self.encoder.encoding().name()));
+        if !hidden.is_empty() {
+            faults.add(format!("{field} has {hidden}, which nobody sees in a code"));
+        }
+        if !lacking.is_empty() {
+            faults.add(format!("{field} has {lacking}, which {} lacks", encoder.encoding().name()));
+        }
+        check_length(column, field, kept.chars().count(), faults);
     }
 
     /// Adds an empty cell for a column that got none, so that the other cells of a refused entry stay in their columns.

@@ -17,6 +17,8 @@ use crate::money;
 
 /// A date before this year is a typing error.
 const FIRST_YEAR: u16 = 1900;
+/// Another date of an entry may be further ahead than its own: a loan runs for decades.
+const FIELD_YEARS: u32 = 100;
 
 /// Where the rows of one entry are made.
 pub(super) struct Stage {
@@ -69,11 +71,8 @@ impl Stage {
     pub(super) fn fill(&mut self, entry: &EntryFields<'_>, position: u64, row: u64) -> Result<(), String> {
         let Stage { plan, cells, days, faults, voucher } = self;
         faults.clear();
-        cells.clear();
         let core = check(entry, faults);
         let day = core.date_ms.and_then(|date_ms| date_of_entry(days, date_ms, plan.business_date, faults));
-        let contra = contra(plan, entry, core.side, faults);
-        let known = Known { core, day, contra, position };
         let own_voucher = match &plan.voucher {
             Some(planned) => own_voucher(planned, entry, faults),
             None => None,
@@ -81,28 +80,57 @@ impl Stage {
         if let (Some(planned), None) = (&plan.voucher, own_voucher) {
             generate(voucher, planned, position);
         }
-        let sides = [Some(Side::Debit), Some(Side::Credit)];
-        let sides = if plan.two_rows { &sides[..] } else { &[core.side][..] };
-        for (line, side) in (row + plan.header_lines..).zip(sides) {
-            let mut walk = Walk { plan, cells, days, faults, entry, known: &known, line, side: *side };
-            walk.row(own_voucher, voucher);
+        let mut fill = |core: Core<'_>| {
+            cells.clear();
+            let known = Known { core, day, contra: contra(plan, entry, core.side, faults), position };
+            let sides = [Some(Side::Debit), Some(Side::Credit)];
+            let sides = if plan.two_rows { &sides[..] } else { &[core.side][..] };
+            for (line, side) in (row + plan.header_lines..).zip(sides) {
+                let mut walk = Walk { plan, cells, days, faults, entry, known: &known, line, side: *side };
+                walk.row(own_voucher, voucher);
+            }
+        };
+        if core.side.is_none() {
+            // First as if the side were known, which finds the faults of both accounts too.
+            fill(Core { side: Some(likely_side(entry)), ..core });
         }
+        fill(core);
         if faults.is_empty() { Ok(()) } else { Err(faults.joined()) }
+    }
+}
+
+/// The side that was probably meant by a `type` that is neither.
+fn likely_side(entry: &EntryFields<'_>) -> Side {
+    match entry.kind() {
+        Stored::Text(text) if text.trim().eq_ignore_ascii_case("credit") => Side::Credit,
+        _ => Side::Debit,
     }
 }
 
 /// The date of an entry, when it is one that an entry can have.
 fn date_of_entry(days: &mut DayFinder, date_ms: i64, business_date: NaiveDate, faults: &mut Faults) -> Option<Day> {
+    plausible_day(days, "date", date_ms, business_date, (1, "a year"), faults)
+}
+
+/// A date from 1900 on that is not more than some years after the business date.
+fn plausible_day(
+    days: &mut DayFinder,
+    field: &str,
+    date_ms: i64,
+    business_date: NaiveDate,
+    (years, in_words): (u32, &str),
+    faults: &mut Faults,
+) -> Option<Day> {
     let Some(day) = days.day(date_ms) else {
-        faults.add("date is outside the years 1 to 9999".to_owned());
+        faults.add(format!("{field} is outside the years 1 to 9999"));
         return None;
     };
-    let last = business_date.checked_add_months(Months::new(12)).unwrap_or(NaiveDate::MAX);
+    let last = business_date.checked_add_months(Months::new(12 * years)).unwrap_or(NaiveDate::MAX);
     let later =
         (i32::from(day.year), u32::from(day.month), u32::from(day.day)) > (last.year(), last.month(), last.day());
     let wrong = match day.year {
         ..FIRST_YEAR => format!("is before {FIRST_YEAR}"),
-        _ if later => format!("is more than a year after the business date {business_date}"),
+        _ if later => format!("is more than {in_words} after the business date {business_date}"),
         _ => return Some(day),
     };
     let iso = |day: Day| String::from_utf8_lossy(DateFormat::ISO.write(day).as_bytes()).into_owned();
@@ -112,7 +140,7 @@ fn date_of_entry(days: &mut DayFinder, date_ms: i64, business_date: NaiveDate, f
     };
     let near = (i32::from(meant.year) - business_date.year()).abs() <= 100;
     let hint = if near { format!(" (a Buddhist year? {})", iso(meant)) } else { String::new() };
-    faults.add(format!("date {} {wrong}{hint}", iso(day)));
+    faults.add(format!("{field} {} {wrong}{hint}", iso(day)));
     None
 }
 
@@ -131,7 +159,7 @@ fn contra<'a>(plan: &'a Plan, entry: &EntryFields<'a>, side: Option<Side>, fault
     let general = || plan.contra_account.as_deref().and_then(|text| Code::trim("--contra-account", text));
     match own.or_else(general) {
         None => Contra::Missing(field),
-        Some(code) => code.checked(faults).map_or(Contra::Unknown, Contra::Code),
+        Some(code) => Contra::Code(code.checked(faults)),
     }
 }
 
@@ -145,7 +173,7 @@ fn own_voucher<'a>(planned: &PlannedVoucher, entry: &EntryFields<'a>, faults: &m
             return None;
         }
     };
-    let code = code.checked(faults)?;
+    let code = code.checked(faults);
     if is_generated(&planned.prefix, code.text) {
         let reason = "has the form of a generated voucher, with which it could be taken for another entry's";
         faults.add(format!("{VOUCHER_PATH} {} {reason}", code.text));
@@ -269,18 +297,16 @@ impl Walk<'_, '_> {
             (_, Stored::Text(text)) if cells.is_blank(text) => self.missing(column),
             (Content::Text(_), Stored::Text(text)) => cells.text(column, text, faults),
             (Content::Code(_), Stored::Text(text)) => match Code::trim(name, text) {
-                Some(code) => {
-                    if let Some(code) = code.checked(faults) {
-                        cells.code(column, code, faults);
-                    }
-                }
+                Some(code) => cells.code(column, code.checked(faults), faults),
                 None => self.missing(column),
             },
             (Content::Text(_) | Content::Code(_), Stored::Id(id)) => cells.plain(column, &id.hex(), faults),
-            (Content::DateField(_, format), Stored::Date(date_ms)) => match days.day(date_ms) {
-                Some(day) => cells.plain(column, format.write(day).as_bytes(), faults),
-                None => faults.add(format!("{name} is outside the years 1 to 9999")),
-            },
+            (Content::DateField(_, format), Stored::Date(date_ms)) => {
+                let latest = (FIELD_YEARS, "a hundred years");
+                if let Some(day) = plausible_day(days, name, date_ms, self.plan.business_date, latest, faults) {
+                    cells.plain(column, format.write(day).as_bytes(), faults);
+                }
+            }
             (Content::DateField(..), _) => faults.add(format!("{name} is not a date")),
             (Content::Integer(_) | Content::Money(_), Stored::Number(number)) => {
                 match (money::whole_number(number), &column.content) {

@@ -25,19 +25,28 @@ pub(crate) fn is_control(character: char) -> bool {
     matches!(character, '\0'..='\u{1f}' | '\u{7f}') && !matches!(character, '\t' | '\r' | '\n')
 }
 
-/// Whether a character takes no room on a screen: joiners, marks of direction, variation selectors, the byte order mark.
+/// Whether a character is invisible: joiners, marks of direction, variation selectors, fillers, tags, the byte order
+/// mark. These are Unicode's Default_Ignorable_Code_Point.
 pub(crate) fn is_zero_width(character: char) -> bool {
     matches!(
         character,
         '\u{ad}'
             | '\u{34f}'
             | '\u{61c}'
-            | '\u{180b}'..='\u{180e}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
 }
 

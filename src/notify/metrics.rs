@@ -14,6 +14,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
+
 use super::sender::Call;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -23,6 +25,8 @@ use crate::store::NeverDue;
 
 /// The cut-off of the last success.
 const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
+/// The prefix of all metrics of the last success.
+const SUCCESS: &str = "batch_export_last_success_";
 /// The prefix of all our metrics.
 const OURS: &str = "batch_export_";
 
@@ -41,32 +45,46 @@ pub(super) fn queue(counts: &QueueCounts) -> String {
     if let Some(late) = counts.late {
         gauge(&mut text, "late_rows", "Rows that came after their batch was made, and wait for the next one", late);
     }
-    let NeverDue { processing, far_ahead, latest: _ } = counts.never_due;
+    let NeverDue { processing, far_ahead, latest: _, undated } = counts.never_due;
     gauge(&mut text, "stuck_rows", "Scheduled rows that are processing for more than a day", processing);
     gauge(&mut text, "far_ahead_rows", "Queued rows that are due more than a year ahead", far_ahead);
+    gauge(&mut text, "undated_rows", "Queued rows whose scheduledFor is no date", undated);
     text
 }
 
 /// The metrics after passes that have just ended. `known` is the cut-off of the newest day that is known to be
-/// completed, in seconds: an earlier success is left out.
-pub(super) fn text(exit: Exit, results: &[BatchResult], config: &Config, known: Option<f64>) -> String {
+/// completed, in seconds: an earlier success is left out. `latest` is the present time by the database's clock, if known:
+/// the clock of this machine may be ahead.
+pub(super) fn text(
+    exit: Exit,
+    results: &[BatchResult],
+    config: &Config,
+    known: Option<f64>,
+    latest: Option<DateTime<Utc>>,
+) -> String {
     let now = config.clock.now().timestamp();
+    let latest = latest.map_or(now, |latest| latest.timestamp().min(now));
     let mut text = String::new();
     run(&mut text, exit, results, now);
     // The newest day that is done, whatever became of older ones.
     let done = results.iter().rev().find(|result| result.outcome.closes_day());
-    let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp().min(now)));
+    let done = done.map(|result| (result, config.calendar.cutoff(result.date).timestamp().min(latest)));
     if let Some((result, cutoff)) = done.filter(|(_, cutoff)| known.is_none_or(|newest| newest <= *cutoff as f64)) {
         success(&mut text, result, cutoff, now);
     }
     text
 }
 
-/// Writes the metrics file. `text_for` gets the cut-off of the newest completed day in the old file.
-pub(super) fn write(path: &Path, text_for: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
+/// Writes the metrics file. `text_for` gets the cut-off of the newest completed day in the old file. A cut-off of the future,
+/// which version 0.1 could write, is forgotten with all of that success.
+pub(super) fn write(path: &Path, now: DateTime<Utc>, text_for: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
     let mut old = String::new();
     let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
-    let mut text = text_for(value(&old, CUTOFF));
+    let known = value(&old, CUTOFF).filter(|known| *known <= now.timestamp() as f64);
+    if known.is_none() {
+        old = old.lines().filter(|line| !line.contains(SUCCESS)).flat_map(|line| [line, "\n"]).collect();
+    }
+    let mut text = text_for(known);
     text.push_str(&kept(&old, &text));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()

@@ -181,7 +181,8 @@ impl<'a> Listeners<'a> {
 
     /// Writes the metrics to the file, and sends them to the Pushgateway without waiting for it.
     pub fn measure(&self, exit: Exit, results: &[BatchResult]) {
-        self.publish(|known| metrics::text(exit, results, self.config, known) + &self.queue());
+        let database_now = self.notes.get().and_then(Store::now);
+        self.publish(|known| metrics::text(exit, results, self.config, known, database_now) + &self.queue());
     }
 
     /// Writes and sends only the metrics of the queue, when no pass was made.
@@ -217,7 +218,7 @@ impl<'a> Listeners<'a> {
     /// Writes the metrics to the file and sends them to the Pushgateway.
     fn publish(&self, text_for: impl Fn(Option<f64>) -> String) {
         if let Some(path) = &self.config.metrics_file
-            && let Err(error) = metrics::write(path, &text_for)
+            && let Err(error) = metrics::write(path, self.config.clock.now(), &text_for)
         {
             tracing::warn!("the metrics file {} was not written: {error}", path.display());
         }

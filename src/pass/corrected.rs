@@ -14,12 +14,14 @@ use crate::failure::{Failure, Invalid};
 use crate::spool::Digesting;
 
 impl Pass<'_> {
-    /// Whether every entry that the last attempt refused is valid now or no longer due. `false` when the last attempt
-    /// ended for another reason.
+    /// Whether every entry that the last attempt refused is valid now or no longer due; of a batch that was refused as a
+    /// whole, because it is not balanced, whether it would pass now. `false` when the last attempt ended for another
+    /// reason.
     pub(super) async fn is_corrected(&self, batch: &Batch) -> Result<bool, Failure> {
-        if batch.refused.is_empty() {
+        if !batch.waits_for_entries() {
             return Ok(false);
         }
+        let is_refused = |invalid: &Invalid| batch.refused.iter().any(|refused| refused == invalid.id());
         let calendar = &self.config.calendar;
         let window = Window { cutoff: batch.cutoff, previous: calendar.previous_cutoff(batch.id.date()) };
         let options = sheet_options(self.config, batch.id.date())?;
@@ -29,14 +31,14 @@ impl Pass<'_> {
             let ledger = self.store.ledger_now().await?;
             let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
             match tokio::time::timeout(limit, work).await {
-                Ok(generated) => generated.map(drop),
+                Ok(generated) => generated.map(|generated| self.check_balance(&generated.tally.totals).is_ok()),
                 Err(_) => Err(passed_limit(limit)),
             }
         };
         match self.stop.until_signal(look).await {
-            Ok(()) => Ok(true),
+            Ok(is_balanced) => Ok(is_balanced || !batch.refused.is_empty()),
             Err(failure) if failure.exit == Exit::InvalidEntries => {
-                Ok(!failure.invalid.iter().map(Invalid::id).any(|id| batch.refused.iter().any(|refused| refused == id)))
+                Ok(!batch.refused.is_empty() && !failure.invalid.iter().any(is_refused))
             }
             Err(failure) => Err(failure),
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use super::generate::{Generation, Window, passed_limit, sheet_options};
+use super::lock::A_DAY;
 use super::{Pass, Report, Request};
 use crate::batch::BatchId;
 use crate::exit::Exit;
@@ -29,6 +30,7 @@ impl Pass<'_> {
 
     async fn look_only(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let calendar = &self.config.calendar;
+        self.check_clock(self.config.clock.now(), A_DAY)?;
         let cutoff = calendar.cutoff(request.date);
         let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
         let began: Instant = report.enter(Stage::Generate);

@@ -32,6 +32,7 @@ use crate::store::{
     Claim, DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey,
     ScanError, Snapshot, Store, StoreError, in_chunks,
 };
+use crate::totals::ControlTotals;
 
 /// Times that a new snapshot is taken because the server could not serve the old one.
 const SNAPSHOT_TRIES: u32 = 6;
@@ -79,17 +80,23 @@ impl Pass<'_> {
         Ok(sheet_options(self.config, batch.date())?.to_settings(self.config.invalid.name()))
     }
 
-    fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
-        let totals = &generated.tally.totals;
-        if self.config.require_balanced && totals.difference() != 0 {
-            let message = format!(
-                "the batch is not balanced: debits {} and credits {} differ by {}",
-                Baht::new(totals.total_debit),
-                Baht::new(totals.total_credit),
-                Baht::new(totals.difference())
-            );
-            return Err(Failure::new(Exit::InvalidEntries, message).next("correct the entries"));
+    /// With `--require-balanced`, refuses a file whose debits and credits differ.
+    pub(super) fn check_balance(&self, totals: &ControlTotals) -> Result<(), Failure> {
+        if !self.config.require_balanced || totals.difference() == 0 {
+            return Ok(());
         }
+        let message = format!(
+            "the batch is not balanced: debits {} and credits {} differ by {}",
+            Baht::new(totals.total_debit),
+            Baht::new(totals.total_credit),
+            Baht::new(totals.difference())
+        );
+        Err(Failure::new(Exit::InvalidEntries, message)
+            .next("correct the entries, or queue those that are missing; `batch-export retry` takes the batch up once it is balanced"))
+    }
+
+    fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
+        self.check_balance(&generated.tally.totals)?;
         let Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported } = generated;
         let file = file.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported })

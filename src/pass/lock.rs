@@ -21,8 +21,8 @@ const LOCK_GRACE: Duration = Duration::from_secs(2);
 /// How far a cut-off that has passed by this machine's clock may be ahead of the database's clock: clocks differ a
 /// little.
 const CLOCK_DIFFERENCE_MAX: TimeDelta = TimeDelta::minutes(5);
-/// The same, for a day that is closed before its cut-off.
-const EARLY_MAX: TimeDelta = TimeDelta::hours(24);
+/// The same, for a day that is closed before its cut-off; and how far this machine's clock may be behind.
+pub(super) const A_DAY: TimeDelta = TimeDelta::hours(24);
 
 /// How the lock stage ended.
 pub(super) enum Locked {
@@ -128,7 +128,7 @@ impl Pass<'_> {
             corrected: false,
         };
         if acquisition.begins {
-            self.check_clock(cutoff, acquisition.early)?;
+            self.check_clock(cutoff, if acquisition.early { A_DAY } else { CLOCK_DIFFERENCE_MAX })?;
         }
         Ok(acquisition)
     }
@@ -144,20 +144,20 @@ impl Pass<'_> {
         Failure::new(Exit::NotDue, format!("{batch} is due at its cut-off, {cutoff}")).next(next)
     }
 
-    /// Compares a cut-off that has passed by this machine's clock with the database's clock. A wrong date on this
-    /// machine would close a day that has not come yet.
-    fn check_clock(&self, cutoff: DateTime<Utc>, early: bool) -> Result<(), Failure> {
-        let Some(now) = self.store.now() else { return Ok(()) };
-        let allowed = if early { EARLY_MAX } else { CLOCK_DIFFERENCE_MAX };
-        if cutoff - now <= allowed {
+    /// Compares this machine's clock with the database's. A machine that is ahead would close a day that has not come yet;
+    /// one that is days behind would record a day of the past as empty. A rehearsal may be in the past.
+    pub(super) fn check_clock(&self, day_ends: DateTime<Utc>, allowed: TimeDelta) -> Result<(), Failure> {
+        let Some(theirs) = self.store.now() else { return Ok(()) };
+        let ours = self.config.clock.now();
+        let is_behind = !self.config.clock.is_rehearsal() && is_days_behind(ours, theirs);
+        if day_ends - theirs <= allowed && !is_behind {
             return Ok(());
         }
-        let reader = Reader::new(self.config.calendar.zone, now);
+        let reader = Reader::new(self.config.calendar.zone, theirs);
         let message = format!(
-            "the clock of this machine or of the database is wrong: the cut-off {} has not come yet by the database's clock, which \
-             shows {}",
-            reader.day_and_time(cutoff),
-            reader.day_and_time(now)
+            "the clock of this machine or of the database is wrong: this machine shows {}, and the database {}",
+            reader.day_and_time(ours),
+            reader.day_and_time(theirs)
         );
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
@@ -195,6 +195,11 @@ impl Pass<'_> {
     }
 }
 
+/// Whether this machine's clock shows a day of the past.
+fn is_days_behind(ours: DateTime<Utc>, theirs: DateTime<Utc>) -> bool {
+    theirs - ours > A_DAY
+}
+
 /// The failure that names the holder of a batch.
 pub(super) fn held(batch: &Batch, reader: Reader) -> Failure {
     let holder = batch.holder.as_ref().map_or("a run that left no name".to_owned(), |holder| reader.holder(holder));
@@ -213,17 +218,30 @@ fn exhausted(batch: &Batch) -> Failure {
     Failure::new(Exit::Exhausted, message).next(way_on(batch))
 }
 
-/// The next step for an exhausted batch: `retry` takes it up once the refused entries are corrected; any other cause
-/// needs an unlock.
+/// The next step for an exhausted batch: `retry` takes it up once the entries are corrected; any other cause, and the
+/// export of the other entries alone, needs an unlock.
 pub fn way_on(batch: &Batch) -> String {
-    match batch.refused.is_empty() {
-        true => by_hand(batch.id),
-        false => "correct the entries; `batch-export retry` then takes the batch up".to_owned(),
+    let date = batch.id.date();
+    match batch.waits_for_entries() {
+        true => format!(
+            "correct the entries; `batch-export retry` then takes the batch up. To export only the others now: `batch-export unlock \
+             --date {date}`, then `batch-export run --date {date} --invalid hold`"
+        ),
+        false => {
+            format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
+        }
     }
 }
 
-/// The next step for an exhausted batch that a person has to unlock.
-fn by_hand(batch: BatchId) -> String {
-    let date = batch.date();
-    format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_behind_when_it_shows_another_day_and_not_for_some_hours() {
+        let theirs = DateTime::from_timestamp(1_768_734_000, 0).unwrap();
+        let at = |ours: TimeDelta| is_days_behind(theirs + ours, theirs);
+        assert!(!at(TimeDelta::zero()) && !at(TimeDelta::hours(-12)) && !at(TimeDelta::days(400)));
+        assert!(at(TimeDelta::hours(-25)) && at(TimeDelta::days(-365)));
+    }
 }

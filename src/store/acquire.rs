@@ -12,7 +12,7 @@ use mongodb::options::ReturnDocument;
 
 use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
-use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
+use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::{Claim, Store, Teller};
 use crate::batch::{Batch, BatchId, Ending, Event, State};
 
@@ -186,7 +186,7 @@ impl Store {
             when("take_over", with(take_over)),
             when("exhaust", exhaust),
             doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
-            void_when_exhausted(),
+            void_when_given_up(),
             doc! { "$unset": ["_verdict", "_apply"] },
         ]
     }

@@ -13,7 +13,7 @@ use mongodb::options::ReturnDocument;
 use super::Store;
 use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
-use super::expressions::{attempt, history_with, literal, millis, void_when_exhausted};
+use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
 use crate::batch::{Batch, BatchId, Details, Ending, Event, ExportSettings, FileFacts, Listed, State, Voided};
 use crate::failure::{Failure, Stage};
@@ -56,6 +56,14 @@ pub struct Overview {
     pub due: bool,
     /// The database's clock at the time of the scan.
     pub now: DateTime<Utc>,
+}
+
+impl Overview {
+    /// Whether its day has not come yet by the database's clock, and nobody began it early. Version 0.1 could make such a
+    /// batch.
+    pub fn is_ahead(&self) -> bool {
+        !self.batch.early && self.batch.cutoff > self.now
+    }
 }
 
 impl Store {
@@ -204,22 +212,25 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
         }};
-        self.change(claim.filter(), vec![changes, void_when_exhausted()]).await
+        self.change(claim.filter(), vec![changes, void_when_given_up()]).await
     }
 
-    /// Takes a batch from its holder and makes it due at once, with all its attempts again. The fence grows, so that
-    /// the old holder can write nothing more. `None` when the document changed since `seen` was read.
+    /// Takes a batch from its holder and makes it due at once, with all its attempts again; a batch whose day has not come
+    /// is given up instead, and its day begins anew at its cut-off. The fence grows, so that the old holder can write
+    /// nothing more. `None` when the document changed since `seen` was read.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unlock(&self, seen: &Batch, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
+    pub async fn unlock(&self, seen: &Overview, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
         let message = format!("by {by}: {}", reason.unwrap_or("no reason given"));
         let entry = attempt(Ending::Unlocked, None, None, Some(&message));
         let marking = doc! { "$eq": ["$state", State::Marking.name()] };
+        let (free, next): (State, Bson) =
+            if seen.is_ahead() { (State::Empty, Bson::Null) } else { (State::Failed, "$$NOW".into()) };
         let changes = doc! { "$set": {
-            "state": { "$cond": [&marking, "$state", State::Failed.name()] },
+            "state": { "$cond": [&marking, "$state", free.name()] },
             "attempt": { "$cond": [&marking, "$attempt", 0] },
-            "nextRetryAt": { "$cond": [&marking, null, "$$NOW"] },
+            "nextRetryAt": { "$cond": [&marking, null, next] },
             "fence": { "$add": ["$fence", 1] },
             "history": history_with(vec![entry]),
             "untold": "$$REMOVE",
@@ -228,8 +239,9 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
         }};
+        let seen = &seen.batch;
         let filter = doc! { "_id": seen.id, "fence": seen.fence, "state": seen.state.name() };
-        self.change(filter, vec![changes]).await
+        self.change(filter, vec![changes, void_when_given_up()]).await
     }
 
     /// The batch of an id.

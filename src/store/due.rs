@@ -313,8 +313,9 @@ pub(super) fn by_id() -> Hint {
 }
 
 /// Queued rows whose `scheduledFor` is not a Date. The filter lists the other types, because each type is a range of
-/// the index: a negation would read every queued row. (A list of dates matches by its dates.)
-fn undated_filter() -> Document {
+/// the index: a negation would read every queued row. (A list of dates matches by its dates. Lists of lists are no
+/// range of it; `never_due` counts them.)
+pub(super) fn undated_filter() -> Document {
     let types = [
         "double",
         "string",
@@ -324,6 +325,9 @@ fn undated_filter() -> Document {
         "bool",
         "regex",
         "javascript",
+        "javascriptWithScope",
+        "symbol",
+        "dbPointer",
         "int",
         "timestamp",
         "long",

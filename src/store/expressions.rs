@@ -1,5 +1,5 @@
-//! Parts of update pipelines, which the server evaluates: constants, deadlines, the history, and the voided file of an
-//! exhausted batch.
+//! Parts of update pipelines, which the server evaluates: constants, deadlines, the history, and the voided file of a
+//! batch that is given up.
 
 use std::time::Duration;
 
@@ -47,11 +47,12 @@ pub(super) fn history_with(attempts: impl Into<Bson>) -> Document {
     doc! { "$slice": [history, -HISTORY_CAP] }
 }
 
-/// A pipeline stage that voids the file of an exhausted batch: before a person acts, its entries may be exported with
-/// another date, and must not be in two live files.
-pub(super) fn void_when_exhausted() -> Document {
+/// A pipeline stage that voids the file of a batch that waits for a person or for its day: until then its entries may be
+/// exported with another date, and must not be in two live files.
+pub(super) fn void_when_given_up() -> Document {
+    let given_up = [State::Exhausted.name(), State::Empty.name()];
     let gives_up = doc! { "$and": [
-        { "$eq": ["$state", State::Exhausted.name()] },
+        { "$in": ["$state", &given_up[..]] },
         { "$eq": [{ "$type": "$file" }, "object"] },
         // A restored database adopted a file that was committed before.
         { "$ne": ["$file.sealed", true] },
@@ -60,7 +61,7 @@ pub(super) fn void_when_exhausted() -> Document {
         "id": "$file.id",
         "destination": { "$ifNull": ["$file.destination", null] },
         "sha256": "$file.sha256",
-        "reason": "all retries were used before it was committed",
+        "reason": "it was given up before it was committed",
         "at": "$$NOW",
         "trashed": false,
     };

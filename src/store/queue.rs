@@ -8,7 +8,7 @@ use mongodb::bson::{Document, doc};
 
 use super::Store;
 use super::document::{bson_date, date, int};
-use super::due::due_filter;
+use super::due::{due_filter, undated_filter};
 use super::error::StoreError;
 use crate::calendar::Calendar;
 
@@ -26,6 +26,8 @@ pub struct NeverDue {
     pub far_ahead: u64,
     /// The latest of those.
     pub latest: Option<DateTime<Utc>>,
+    /// Queued rows whose `scheduledFor` is no Date. A run refuses them as invalid.
+    pub undated: u64,
 }
 
 impl NeverDue {
@@ -34,16 +36,23 @@ impl NeverDue {
         let mut told = Vec::new();
         if self.processing > 0 {
             told.push(format!(
-                "{} scheduled rows of the queue are processing for more than a day: no run takes them; set them to queued, or to what \
-                 they are",
+                "scheduled rows of the queue that are processing for more than a day: {}; no run takes them: set their status to \
+                 queued, or to what they are",
                 self.processing
             ));
         }
         if self.far_ahead > 0 {
-            let latest = self.latest.map(|latest| calendar.today(latest).to_string()).unwrap_or_default();
+            let latest = self.latest.map(|latest| format!(", the last one on {}", calendar.today(latest)));
             told.push(format!(
-                "{} queued rows are due more than a year ahead, the last one on {latest} (a Buddhist year?): correct their scheduledFor",
-                self.far_ahead
+                "queued rows that are due more than a year ahead: {}{} (a Buddhist year?); correct their scheduledFor",
+                self.far_ahead,
+                latest.unwrap_or_default()
+            ));
+        }
+        if self.undated > 0 {
+            told.push(format!(
+                "queued rows whose scheduledFor is no date: {}; correct it, or the next run refuses them as invalid",
+                self.undated
             ));
         }
         told
@@ -51,12 +60,14 @@ impl NeverDue {
 }
 
 impl Store {
-    /// How many rows are queued and due by a cut-off. Once the batch of that cut-off is committed, these rows are late.
+    /// How many rows are queued and due by a cut-off, or have no date and are refused with these. Once the batch of that
+    /// cut-off is committed, these rows are late.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
-        self.bounded(self.queue.count_documents(due_filter(cutoff)).into_future()).await
+        let filter = doc! { "$or": [due_filter(cutoff), undated_filter()] };
+        self.bounded(self.queue.count_documents(filter).into_future()).await
     }
 
     /// Counts the rows that will never become due; `now` by the database's clock.
@@ -71,7 +82,7 @@ impl Store {
         let far = doc! {
             "exportPath": "scheduled",
             "status": "queued",
-            "scheduledFor": { "$gt": bson_date(now + FAR_AHEAD) },
+            "scheduledFor": { "$gt": bson_date(now + FAR_AHEAD), "$not": { "$type": "array" } },
         };
         let group = doc! { "_id": null, "rows": { "$sum": 1 }, "latest": { "$max": "$scheduledFor" } };
         let mut cursor = self
@@ -81,7 +92,15 @@ impl Store {
             true => Some(cursor.deserialize_current()?),
             false => None,
         };
+        // A list matches by the types of its elements as well.
+        let no_date = vec![
+            doc! { "scheduledFor": { "$not": { "$type": "date" } } },
+            doc! { "scheduledFor": { "$type": "array" } },
+        ];
+        let undated = doc! { "exportPath": "scheduled", "status": "queued", "$or": no_date };
+        let undated = self.bounded(self.queue.count_documents(undated).into_future()).await?;
         let far_ahead = found.as_ref().and_then(|found| int(found, "rows")).unwrap_or(0) as u64;
-        Ok(NeverDue { processing, far_ahead, latest: found.as_ref().and_then(|found| date(found, "latest")) })
+        let latest = found.as_ref().and_then(|found| date(found, "latest"));
+        Ok(NeverDue { processing, far_ahead, latest, undated })
     }
 }

@@ -94,7 +94,7 @@ fn python_reads_the_same_cells() {
     nasty.extend((1..0x80u8).filter(allowed).map(|byte| format!("{0}a{0},{0}", byte as char)));
     // Blank descriptions are missing ones, and are written as the layout says.
     nasty.retain(|text| !text.trim().is_empty());
-    let entries: Vec<_> = nasty.iter().map(|text| entry(text).text("metadata.voucherNo", "a\"b,\nc")).collect();
+    let entries: Vec<_> = nasty.iter().map(|text| entry(text).text("metadata.voucherNo", "a\"b, c")).collect();
     let folder = tempfile::tempdir().unwrap();
     for (encoding, codec) in
         [(Encoding::Utf8, "utf-8"), (Encoding::Utf8Bom, "utf-8-sig"), (Encoding::Windows874, "cp874")]
@@ -180,7 +180,10 @@ proptest! {
     ) {
         let name = if express { "express" } else { "journal" };
         let written = |text: &str| text.chars().filter(|c| !c.is_ascii_control() || "\t\r\n".contains(*c)).collect::<String>();
-        let code = |text: &str| format!("x{}x", written(text));
+        // Letters that fill a place and show nothing are no part of a code.
+        let is_filler = |c: char| matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+        let is_seen = |c: &char| *c == ' ' || c.is_ascii_graphic() || (c.is_alphanumeric() && !is_filler(*c));
+        let code = |text: &str| format!("x{}x", text.chars().filter(is_seen).collect::<String>());
         let texts: Vec<_> = texts
             .iter()
             .map(|(description, account, voucher, satang, debit)| (written(description), code(account), code(voucher), *satang, *debit))

@@ -191,16 +191,19 @@ impl Own {
         let text = match stored {
             Stored::Missing => return Some(None),
             Stored::Id(id) => return Some(Some(id.0.iter().map(|byte| format!("{byte:02x}")).collect())),
-            Stored::Text(text) => text.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}']),
+            Stored::Text(text) => text
+                .trim_start_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}'])
+                .trim_end_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}', '\t', '\r', '\n']),
             _ => return None,
         };
         if text.is_empty() {
             return Some(None);
         }
         let formula = text.starts_with(['=', '+', '@', '\t']);
-        let control = text.contains('\0');
+        let control = text.contains(['\0', '\t', '\r', '\n']);
         let text = self.encodable(text)?;
-        (!formula && !control).then_some(Some(text))
+        let hidden = text.contains(['\u{a0}', '\u{200b}']);
+        (!formula && !control && !hidden).then_some(Some(text))
     }
 
     fn text(&self, stored: Stored<'_>) -> Option<Option<String>> {
@@ -264,7 +267,7 @@ impl Own {
     /// What holds of every entry, whatever the columns show.
     fn always(&self, entry: &TestEntry<'_>) -> bool {
         let Stored::Text(account) = entry.value("accountCode") else { return false };
-        let account = account.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}']);
+        let account = account.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}', '\r', '\n']);
         !account.is_empty() && !account.starts_with(['=', '+', '@', '\t']) && !account.contains('\0')
     }
 }
@@ -370,7 +373,21 @@ const TEXTS: [&str; 18] = [
     "  ",
     "x\0y",
 ];
-const CODES: [&str; 10] = ["1000", "10-01", " 1000 ", "1000\u{200b}", "=1", "+1", "@1", "-1", "รหัส 1", "\u{a0}"];
+const CODES: [&str; 13] = [
+    "1000",
+    "10-01",
+    " 1000 ",
+    "1000\u{200b}",
+    "1000 \r\n",
+    "10\u{200b}00",
+    "10\u{a0}00",
+    "=1",
+    "+1",
+    "@1",
+    "-1",
+    "รหัส 1",
+    "\u{a0}",
+];
 
 fn entries() -> impl Strategy<Value = TestEntry<'static>> {
     let text = |texts: &'static [&'static str]| {

@@ -129,6 +129,38 @@ fn a_day_that_is_done_early_is_no_success_of_the_future() {
 }
 
 #[test]
+fn a_success_of_the_future_that_an_earlier_version_left_is_forgotten() {
+    const CUTOFF: &str = "batch_export_last_success_cutoff_timestamp_seconds";
+    let left =
+        format!("batch_export_last_success_entries 7\n{CUTOFF} 18904186800\nbatch_export_last_run_exit_code 0\n");
+    let (day, metrics) = (Day::in_directory(), MetricsFile::new());
+    seed_day(&day.db, DATE, 3);
+    std::fs::write(metrics.path(), &left).unwrap();
+    metrics.of(day.run()).destination("file:///nowhere/at/all").run().expect_code(31);
+    assert_eq!(success(&metrics.text()), Vec::<String>::new());
+    std::fs::write(metrics.path(), &left).unwrap();
+    metrics.of(day.run()).arg("--now").run().expect_code(0);
+    let cutoff = chrono::DateTime::parse_from_rfc3339("2026-01-18T18:00:00+07:00").unwrap().timestamp() as f64;
+    assert_eq!(value(&metrics.text(), CUTOFF), cutoff);
+    assert_eq!(value(&metrics.text(), "batch_export_last_success_entries"), 3.0);
+}
+
+#[test]
+fn a_machine_whose_clock_is_ahead_makes_no_success_of_the_future() {
+    let (day, metrics) = (Day::in_directory(), MetricsFile::new());
+    seed_day(&day.db, DATE, 3);
+    let now = chrono::Utc::now();
+    let ahead = now + chrono::TimeDelta::minutes(30);
+    // A zone in which it is noon, so that the cut-off of today is some hours ahead.
+    let hours = 12 - i64::from(chrono::Timelike::hour(&ahead));
+    let zone = format!("Etc/GMT{:+}", -hours);
+    let early = day.command("run").arg("--early").now(&ahead.to_rfc3339()).args(&["--timezone", &zone]);
+    metrics.of(early).run().expect_code(0);
+    let told = value(&metrics.text(), "batch_export_last_success_cutoff_timestamp_seconds");
+    assert!(told < ahead.timestamp() as f64 - 600.0, "{told} is not the database's time, about {}", now.timestamp());
+}
+
+#[test]
 fn late_and_stuck_rows_are_counted_by_a_run_and_by_the_health_check() {
     let (day, metrics) = (Day::in_directory(), MetricsFile::new());
     seed_day(&day.db, DATE, 3);

@@ -296,6 +296,16 @@ fn invalid_entry(walk: &mut Walk) {
     let failed = desk.day.db.find_one(QUEUE, doc! { "status": "failed" }).expect("the row that is held back");
     assert!(failed.get_str("lastError").unwrap().contains("draft"), "{failed}");
     desk.day.check_converged();
+
+    let exhausted = Desk::new();
+    seed(&exhausted.day.db, &[&entries[..4], &[entries[4].clone().set("status", "draft")]].concat());
+    while exhausted.day.db.count(BATCHES, doc! { "state": "exhausted" }) == 0 {
+        exhausted.day.retry().run();
+        exhausted.day.let_time_pass();
+    }
+    exhausted.line(&walk.next("batch-export unlock")).run().expect_code(0);
+    let held = exhausted.json(&walk.next("batch-export run --date")).run().expect_code(0).json();
+    assert_eq!((held["entries"].as_u64(), held["held"].as_array().unwrap().len()), (Some(4), 1));
 }
 
 /// A batch that is done, and the file that was imported in the accountant's folder.

@@ -172,7 +172,7 @@ async fn queue(store: &Store, facts_now: Option<DateTime<Utc>>, config: &Config)
     const NAME: &str = "queue";
     match store.never_due(facts_now.unwrap_or(config.clock.now())).await {
         Ok(rows) => match rows.told(&config.calendar)[..] {
-            [] => Check::ok(NAME, "no row is stuck or due more than a year ahead"),
+            [] => Check::ok(NAME, "no row is stuck, without a date or due more than a year ahead"),
             ref told => Check::warning(NAME, told.join("; "), "correct these rows of the queue"),
         },
         Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
