@@ -4,10 +4,15 @@
 //! names are opened without following links and without waiting, and used only when they are regular files.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::fs::{Mode, OFlags};
+
+/// The largest file that a setting may name: keys, addresses and bundles of certificates are far smaller.
+const NAMED_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Opens an existing regular file for reading.
 ///
@@ -15,7 +20,25 @@ use rustix::fs::{Mode, OFlags};
 /// The file system's error; `InvalidInput` for anything but a regular file: a FIFO, a device, a socket, a link, a
 /// folder.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    open(path, OFlags::NOFOLLOW)
+}
+
+/// Reads a small file that a person named in a setting. Links are followed: a mounted secret is one.
+///
+/// # Errors
+/// The file system's error; `InvalidInput` for anything but a regular file, which may never end or never begin, and for one of more than
+/// 1 MiB.
+pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OFlags::empty())?.take(NAMED_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > NAMED_FILE_BYTES {
+        true => Err(io::Error::new(ErrorKind::InvalidInput, "it is larger than 1 MiB")),
+        false => Ok(bytes),
+    }
+}
+
+fn open(path: &Path, follow: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | follow;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Err(not_regular()),
@@ -27,14 +50,26 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Whether there is a certificate in a PEM file, as far as its outermost shape tells: a sequence (DER) as long as its head says. The
+/// libraries pass over what is none, and then trust nobody.
+pub fn holds_certificate(pem: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    let blocks = text.split("-----BEGIN CERTIFICATE-----").skip(1);
+    let blocks = blocks.filter_map(|block| Some(block.split_once("-----END CERTIFICATE-----")?.0));
+    let der = blocks.filter_map(|block| STANDARD.decode(block.split_whitespace().collect::<String>()).ok());
+    der.into_iter().any(|der| match der[..] {
+        [0x30, 0x82, high, low, ref content @ ..] => content.len() == usize::from(u16::from_be_bytes([high, low])),
+        [0x30, 0x81, length, ref content @ ..] => content.len() == usize::from(length),
+        _ => false,
+    })
+}
+
 fn not_regular() -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     #[test]
@@ -53,5 +88,30 @@ mod tests {
             assert_eq!(open_regular(&path(name)).unwrap_err().kind(), ErrorKind::InvalidInput, "{name}");
         }
         assert_eq!(open_regular(&path("nothing")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(read_named(&path("link")).unwrap(), b"abc");
+        for name in [path("fifo"), path("socket"), path("."), "/dev/zero".into()] {
+            assert_eq!(read_named(&name).unwrap_err().to_string(), "it is not a regular file", "{name:?}");
+        }
+    }
+
+    #[test]
+    fn garbage_between_the_lines_of_a_certificate_is_none() {
+        let authority = include_str!("../tests/support/tunnel/authority.pem");
+        assert!(holds_certificate(authority.as_bytes()));
+        let cut = authority.lines().filter(|line| !line.starts_with("MII")).collect::<Vec<_>>().join("\n");
+        let garbled = "-----BEGIN CERTIFICATE-----\nR0FSQkxFRA==\n-----END CERTIFICATE-----\n";
+        for text in ["", "-----BEGIN CERTIFICATE-----\n", garbled, &cut] {
+            assert!(!holds_certificate(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_a_setting_names_is_small() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, vec![b'x'; 1024 * 1024]).unwrap();
+        assert_eq!(read_named(&path).unwrap().len(), 1024 * 1024);
+        std::fs::write(&path, vec![b'x'; 1024 * 1024 + 1]).unwrap();
+        assert_eq!(read_named(&path).unwrap_err().to_string(), "it is larger than 1 MiB");
     }
 }

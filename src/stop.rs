@@ -3,6 +3,8 @@
 //! A stage does not check for signals: it is dropped at the point where it waits. So no stage can forget the check. The
 //! commit, which must not be dropped, does not run under [`Stop::until_signal`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +15,9 @@ use crate::failure::Failure;
 
 /// How long a signal may be without effect: longer than a commit that is under way, and than its record.
 const LAST_RESORT: Duration = Duration::from_secs(100);
+
+/// How often it is looked whether a commit has ended.
+const COMMIT_POLL: Duration = Duration::from_millis(200);
 
 /// The signals that end a run cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,18 @@ impl Signal {
 #[derive(Clone, Debug)]
 pub struct Stop {
     signal: watch::Receiver<Option<Signal>>,
+    /// How many commits are under way, which no signal cuts short.
+    commits: Arc<AtomicUsize>,
+}
+
+/// Stands beside a commit that is under way.
+#[derive(Debug)]
+pub struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Stop {
@@ -84,12 +101,30 @@ impl Stop {
             tracing::warn!("{} received, ending at once", second.name());
             std::process::exit(i32::from(second.exit().code()));
         });
-        Ok(Stop { signal: receiver })
+        Ok(Stop { signal: receiver, commits: Arc::default() })
     }
 
     /// The signal that was received, if any.
     pub fn requested(&self) -> Option<Signal> {
         *self.signal.borrow()
+    }
+
+    /// Says that a commit is under way, until the answer is dropped.
+    pub fn commit_under_way(&self) -> UnderWay {
+        self.commits.fetch_add(1, Ordering::SeqCst);
+        UnderWay(Arc::clone(&self.commits))
+    }
+
+    /// Waits until a signal has been without effect for this long, and no commit is under way.
+    pub async fn without_effect(&self, limit: Duration) -> Failure {
+        let signal = self.wait().await;
+        tokio::time::sleep(limit).await;
+        while self.commits.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(COMMIT_POLL).await;
+        }
+        let message = format!("{}; the work did not end within {} s", signal.failure().message, limit.as_secs());
+        Failure::new(signal.exit(), message)
+            .next("look at the file systems (`df`, `dmesg`) and the database; `batch-export retry` goes on")
     }
 
     /// Runs work until it ends or a signal comes; then the work is dropped where it waits.

@@ -36,13 +36,16 @@ impl Drop for Guard {
     }
 }
 
+/// Says of a stage that only writes files and waits for nothing else why it did not end by itself.
+pub fn in_the_kernel(mut failure: Failure) -> Failure {
+    failure.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
+    failure.next("look at the file systems of the spool folder and of the destination (`df`, `dmesg`)")
+}
+
 /// Ends the process with the failure that `end` comes to.
 pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
     let ending = async {
-        let mut failure = end.await;
-        failure.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
-        failure.next =
-            Some("look at the file systems of the spool folder and of the destination (`df`, `dmesg`)".to_owned());
+        let failure = end.await;
         tracing::error!("{}", failure.message);
         if let Some(print) = PRINT.get() {
             print(&failure);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::support::command::told;
+use crate::support::command::{BatchExport, told};
 use crate::support::day::{Day, FILE};
 use crate::support::seed::{DATE, seed_day};
 
@@ -57,4 +57,32 @@ fn a_fifo_in_place_of_the_metrics_file_does_not_hold_the_result() {
     let running = day.run().args(&["--metrics-file", fifo.to_str().unwrap()]).spawn();
     running.wait(Duration::from_secs(20)).expect_code(0);
     assert!(std::fs::metadata(&fifo).unwrap().is_file(), "the metrics take the name");
+}
+
+/// The command ends at once and says that the file is none.
+#[track_caller]
+fn refused(command: BatchExport, name: &str) {
+    let ended = command.spawn().wait(Duration::from_secs(60)).expect_code(30);
+    let told = told(&ended.json()["error"]);
+    assert!(told.contains(name) && told.contains("not a regular file"), "{told}");
+}
+
+#[test]
+fn a_setting_that_names_a_pipe_or_a_device_is_refused_and_not_waited_for() {
+    let day = Day::on_drive();
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("secret");
+    make_fifo(&fifo);
+    let uri = day.db.uri();
+    let joined = if uri.contains('?') { "&" } else { "?" };
+    for path in [fifo.to_str().unwrap(), "/dev/zero"] {
+        let file = format!("file:{path}");
+        refused(day.run().mongodb(&file), "MONGODB_URI");
+        refused(day.run().env("BATCH_EXPORT_NOTIFY_URL", &file), "BATCH_EXPORT_NOTIFY_URL");
+        refused(day.run().env("GOOGLE_APPLICATION_CREDENTIALS", path), path);
+        refused(day.run().mongodb(&format!("{uri}{joined}tls=true&tlsCAFile={path}")), "tlsCAFile");
+        refused(day.run().env("SSL_CERT_FILE", path), "SSL_CERT_FILE");
+        refused(day.command("auth").args(&["--client", path]), path);
+        refused(day.run().env("BATCH_EXPORT_FORMAT", path), path);
+    }
 }

@@ -83,7 +83,13 @@ fn other_entries_that_became_invalid_meanwhile_are_refused_anew() {
 fn a_batch_that_is_exhausted_for_another_reason_waits_for_a_person() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 3);
-    let exhausted = doc! { "_id": "batch_2026-01-18", "state": "exhausted", "attempt": 4, "fence": 4_i64 };
+    let exhausted = doc! {
+        "_id": "batch_2026-01-18",
+        "state": "exhausted",
+        "attempt": 4,
+        "fence": 4_i64,
+        "window": { "timezone": "Asia/Bangkok", "cutoff": mongodb::bson::DateTime::from_millis(1_768_734_000_000) },
+    };
     day.db.insert_many(BATCHES, vec![exhausted]);
     let error = day.run().run().expect_code(33).json()["error"].clone();
     assert!(told(&error).contains("unlock"), "{error}");

@@ -33,14 +33,52 @@ fn assert_bad(result: &Value, name: &str, words: &str) {
 }
 
 #[test]
-fn an_index_that_deletes_rows_before_their_export_is_told_and_one_that_counts_from_it_is_not() {
-    for (key, verdict) in [("createdAt", "warning"), ("completedAt", "ok")] {
+fn an_index_that_deletes_what_a_run_needs_is_told_and_one_that_deletes_the_rest_is_not() {
+    let partial = |filter| Some(filter);
+    for (collection, key, filter, verdict) in [
+        (QUEUE, "createdAt", None, "warning"),
+        (QUEUE, "completedAt", None, "ok"),
+        (QUEUE, "createdAt", partial(doc! { "status": "completed" }), "ok"),
+        (QUEUE, "createdAt", partial(doc! { "exportPath": "manual" }), "ok"),
+        (QUEUE, "createdAt", partial(doc! { "status": "queued" }), "warning"),
+        (ENTRIES, "createdAt", None, "warning"),
+        (BATCHES, "createdAt", None, "warning"),
+        (LOG, "createdAt", None, "warning"),
+        (LOG, "createdAt", partial(doc! { "action": "login" }), "ok"),
+        ("exportbatchentries", "at", None, "warning"),
+    ] {
         let day = Day::in_directory();
         seed_day(&day.db, DATE, 2);
-        let index = doc! { "key": { key: 1 }, "name": "expiry", "expireAfterSeconds": 86_400 };
-        day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
-        assert_eq!(check(&doctor(&day).run().json(), "row expiry")["verdict"], verdict, "{key}");
+        let mut index = doc! { "key": { key: 1 }, "name": "expiry", "expireAfterSeconds": 86_400 };
+        index.extend(filter.clone().map(|filter| doc! { "partialFilterExpression": filter }).unwrap_or_default());
+        day.db.command(doc! { "createIndexes": collection, "indexes": [index] });
+        let result = doctor(&day).run().json();
+        let check = check(&result, "row expiry");
+        assert_eq!(check["verdict"], verdict, "{collection} {key} {filter:?}: {check}");
+        assert!(verdict == "ok" || check.to_string().contains(&format!("expiry of {collection}")), "{check}");
     }
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_no_lost_majority_and_no_other_server_is_advised() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    create_index(&day.db);
+    // As under fsyncLock: each write waits.
+    let locked = ["update", "findAndModify", "insert"]
+        .map(|command| proxy.delay(OnDatabase::command(command).nth_and_later(1), Duration::from_secs(120)));
+    let finished = doctor(&day).spawn().wait(Duration::from_secs(300)).expect_code(34);
+    let result = finished.json();
+    for name in ["abilities", "majority"] {
+        assert_bad(&result, name, "fsyncLock");
+    }
+    assert_eq!(check(&result, "rights")["verdict"], "skipped");
+    assert!(
+        !finished.stdout.contains("another server") && !finished.stdout.contains("has to be up"),
+        "{}",
+        finished.stdout
+    );
+    drop(locked);
 }
 
 fn verdicts(finished: &Finished) -> Vec<(String, String)> {

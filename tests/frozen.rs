@@ -1,7 +1,7 @@
 //! File systems that do not answer: a run ends within its limits, its lease with it, and the next one does the day's work.
 //!
-//! Risk: a stand-in that can be interrupted where the kernel cannot. The library that is loaded before libc holds the thread that calls it,
-//! and nothing in the program can take that thread back.
+//! Risk: a stand-in that can be interrupted where the kernel cannot. The library that is loaded before libc puts the thread that calls it
+//! to sleep in the kernel: no signal wakes it, and nothing in the program can take that thread back.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::Day;
-use crate::support::seed::{DATE, seed_day};
+use crate::support::seed::{DATE, create_index, seed_day};
 
 /// Long enough for anything on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -36,8 +36,16 @@ fn with_frozen(command: BatchExport, folder: &Path) -> BatchExport {
     command.env("LD_PRELOAD", library).env("FROZEN_FOLDER", folder.to_str().expect("a path in UTF-8"))
 }
 
+/// Waits until a thread of the program waits for this folder in the kernel.
+fn wait_until_held(folder: &Path) {
+    while !folder.join("held").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn thaw(folder: &Path) {
     std::fs::remove_file(folder.join("frozen")).expect("the sign that it is frozen");
+    std::fs::remove_file(folder.join("held")).expect("the sign that somebody waited");
 }
 
 /// What the batch document has of the failure; the lease is gone.
@@ -84,11 +92,7 @@ fn a_signal_ends_a_run_whose_file_system_is_frozen() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
     let run = with_frozen(day.run(), day.directory()).spawn();
-    let reached =
-        || day.db.find_one("exportbatches", mongodb::bson::doc! { "file.id": { "$type": "string" } }).is_some();
-    while !reached() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_held(day.directory());
     run.signal(Signal::TERM);
     let ended = run.wait(PATIENCE).expect_code(143).json();
     assert_eq!(ended["outcome"], "interrupted", "{ended}");
@@ -96,6 +100,47 @@ fn a_signal_ends_a_run_whose_file_system_is_frozen() {
     thaw(day.directory());
     day.retry().run().expect_code(0);
     day.check_converged();
+}
+
+#[test]
+fn a_second_signal_ends_a_run_whose_file_system_is_frozen_at_once() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let run = with_frozen(day.run(), day.directory()).spawn();
+    wait_until_held(day.directory());
+    run.signal(Signal::TERM);
+    while !run.logged().contains("SIGTERM received, stopping") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    run.signal(Signal::TERM);
+    let ended = run.wait(PATIENCE).expect_code(143);
+    assert!(ended.stderr.contains("SIGTERM received, ending at once"), "{}", ended.report());
+    // As after a crash: nothing was recorded.
+    assert_eq!(day.batch().get_str("state").unwrap(), "running");
+    thaw(day.directory());
+}
+
+#[test]
+fn a_signal_ends_a_doctor_whose_directory_is_frozen() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let doctor = with_frozen(day.command("doctor"), day.directory()).spawn();
+    wait_until_held(day.directory());
+    doctor.signal(Signal::TERM);
+    assert_eq!(doctor.wait(PATIENCE).expect_code(143).json()["outcome"], "interrupted");
+    thaw(day.directory());
+}
+
+#[test]
+fn a_doctor_tells_a_frozen_directory_from_a_network_that_is_down() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let doctor = with_frozen(day.command("doctor"), day.directory()).spawn();
+    let result = doctor.wait(PATIENCE).expect_code(34).json();
+    let checks = result["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["name"] == "probe file").unwrap().to_string();
+    assert!(found.contains("the file system does not answer") && !found.contains("Google"), "{found}");
+    thaw(day.directory());
 }
 
 #[test]

@@ -11,7 +11,11 @@ fn options_of_other_drivers_are_left_out_with_one_warning() {
     let uri = day.db.uri();
     let joined = if uri.contains('?') { "&" } else { "?" };
     let others = "compressors=zstd&socketTimeoutMS=1&timeoutMS=1&useNewUrlParser=true&useUnifiedTopology=true&\
-                  uuidRepresentation=standard&keepAlive=true&family=4&zlibCompressionLevel=6";
+                  uuidRepresentation=standard&keepAlive=true&family=4&zlibCompressionLevel=6&tz_aware=true&\
+                  document_class=dict&connect=false&unicode_decode_error_handler=ignore&forceServerObjectId=true&\
+                  pkFactory=x&checkKeys=true&bsonRegExp=true&useBigInt64=true&secondaryAcceptableLatencyMS=15&\
+                  auto_reconnect=true&promiseLibrary=x&wtimeout=1000&guidRepresentation=standard&\
+                  gssapiServiceName=mongodb&strictQuery=true&readConcern=majority";
     let ended = day.run().mongodb(&format!("{uri}{joined}{others}")).run().expect_code(0);
     let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("other drivers")).collect();
     assert_eq!(warnings.len(), 1, "{}", ended.report());
@@ -26,12 +30,22 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().join("ca.pem");
     std::fs::write(&empty, "nothing").expect("a file");
+    let garbled = folder.path().join("garbled.pem");
+    std::fs::write(&garbled, "-----BEGIN CERTIFICATE-----\nR0FSQkxFRA==\n-----END CERTIFICATE-----\n").expect("a file");
+    let garbled = garbled.display().to_string();
     let (missing, empty) = (folder.path().join("no.pem").display().to_string(), empty.display().to_string());
     for (uri, words) in [
         ("mongodb://clerk:Hunter2Secret?@db1,db2/app".to_owned(), "%3F"),
         ("mongodb://clerk:Hunter2Secret@more@db1/app".to_owned(), "%40"),
         ("mongodb://db1:port/app?Hunter2Secret=1".to_owned(), "option that does not exist"),
         ("mongodb://db1/app?replicaSte=Hunter2Secret".to_owned(), "replicaSte"),
+        (
+            "mongodb://db1/app?someVeryLongOptionNameOfSomebody=Hunter2Secret".to_owned(),
+            "someVeryLongOptionNameOfSomebody",
+        ),
+        ("mongodb://db1/app?appName=a&appname=Hunter2Secret".to_owned(), "the option appname twice"),
+        ("mongodb://db1/app?tls=true&tlsCAFile=".to_owned(), "tlsCAFile is empty"),
+        (format!("mongodb://db1/app?tls=true&tlsCAFile={garbled}"), "no certificate in PEM form"),
         ("mongodb://db1/app?maxPoolSize=Hunter2Secret".to_owned(), "values of maxPoolSize"),
         ("mongodb://db1:Hunter2Secret/app".to_owned(), "hosts"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={missing}"), "cannot be read"),
@@ -43,5 +57,29 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         let error = ended.json()["error"].to_string();
         assert!(error.contains(words), "{uri}: {error}");
         assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("Hunter2Secret"), "{uri}: {}", ended.report());
+    }
+}
+
+#[test]
+fn a_file_or_a_variable_that_holds_more_than_the_connection_string_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("uri");
+    let file = format!("file:{}", path.display());
+    for (content, words) in [
+        ("", "is empty"),
+        ("\n", "is empty"),
+        ("\"mongodb://clerk:Hunter2Secret@db1/app\"", "quotes around"),
+        ("MONGODB_URI=mongodb://clerk:Hunter2Secret@db1/app\n", "the variable's name before the value"),
+        ("export MONGODB_URI=mongodb://clerk:Hunter2Secret@db1/app\n", "the variable's name before the value"),
+        ("mongodb://db1/app?authSource=admin\nHunter2Secret\n", "more than one line"),
+    ] {
+        std::fs::write(&path, content).expect("a file");
+        for value in [&file, content] {
+            let ended = BatchExport::command("run").args(&["--output", "json"]).mongodb(value).run().expect_code(30);
+            let error = ended.json()["error"].to_string();
+            // An empty variable is one that is not set, and a line break at the end is told apart.
+            assert!(value.trim().is_empty() || value.ends_with('\n') || error.contains(words), "{content:?}: {error}");
+            assert!(!ended.report().contains("Hunter2Secret"), "{}", ended.report());
+        }
     }
 }

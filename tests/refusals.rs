@@ -1,5 +1,9 @@
 //! Rules of the database that forbid what a run writes: waiting does not help, so they are for an operator, and `doctor` finds them before.
 
+mod records;
+mod rules;
+mod servers;
+
 use mongodb::bson::{Document, doc};
 
 use crate::support::command::told;

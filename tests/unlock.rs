@@ -137,11 +137,47 @@ fn no_sign_of_a_reason_steers_the_terminal() {
     let day = Day::in_directory();
     day.db.insert_many(
         BATCHES,
-        vec![doc! { "_id": "batch_2026-01-18", "state": "exhausted", "attempt": 4, "fence": 4_i64 }],
+        vec![doc! {
+            "_id": "batch_2026-01-18",
+            "state": "exhausted",
+            "attempt": 4,
+            "fence": 4_i64,
+            "window": { "timezone": "Asia/Bangkok", "cutoff": mongodb::bson::DateTime::from_millis(1_768_734_000_000) },
+        }],
     );
     let reason = "\u{1b}[2J\u{7}done\u{9b}31m";
     let text = unlock(&day).args(&["--reason", reason, "--output", "text"]).run().expect_code(0).stdout;
     assert!(text.contains("done") && text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     let shown = day.command("status").args(&["--date", DATE, "--output", "text"]).run().expect_code(0).stdout;
     assert!(shown.contains("done") && shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+}
+
+#[test]
+fn a_reason_cannot_pass_for_lines_of_the_program_or_turn_the_line() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 2);
+    day.run().destination("file:///nowhere").args(&["--retry-delays", "none"]).run().expect_code(33);
+    let reason = "moved\nbatch_2026-01-17  completed\u{202e}gpj\u{9b}31m";
+    let unlocked = unlock(&day).args(&["--reason", reason, "--output", "text"]).run().expect_code(0);
+    let status = || day.command("status").date(DATE).now("2026-01-18T18:30:00+07:00");
+    for text in [unlocked.stdout, status().args(&["--output", "text"]).run().stdout, status().run().stdout] {
+        assert!(!text.lines().any(|line| line.starts_with("batch_2026-01-17")), "{text}");
+        assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text:?}");
+    }
+}
+
+#[test]
+fn a_link_that_steers_a_terminal_does_not_reach_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 2);
+    day.run().run().expect_code(0);
+    let link = "https://drive.google.com/\u{1b}]8;;https://evil.example\u{7}x\u{9b}2J\u{202e}";
+    day.db.update_one(BATCHES, doc! { "_id": format!("batch_{DATE}") }, doc! { "$set": { "file.link": link } });
+    for output in ["text", "json"] {
+        let status =
+            day.command("status").date(DATE).now("2026-01-18T18:30:00+07:00").args(&["--output", output]).run();
+        assert!(status.stdout.contains("drive.google.com"), "{}", status.stdout);
+        let steers = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!status.stdout.contains(steers), "{:?}", status.stdout);
+    }
 }

@@ -4,7 +4,7 @@
 //! account's key), atomically, and this is checked before the person is asked. The port is open to every program of
 //! this machine: an answer without our `state` is refused, and the wait continues.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::files::read_named;
 use crate::plausible::{Misplaced, check_path, shown_word};
 use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
@@ -119,7 +120,12 @@ async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path:
 
 /// Refuses to replace a file that is not a consent: a service account's key cannot be downloaded again.
 fn refuse_other_file(path: &Path) -> Result<(), Failure> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(()) };
+    let bytes = match read_named(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        // It is there, whatever it is.
+        Err(_) => Vec::new(),
+    };
     let found = serde_json::from_slice::<Value>(&bytes).unwrap_or(Value::Null);
     if found.get("type").and_then(Value::as_str) == Some("authorized_user") {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
-use crate::store::{Store, StoreError};
+use crate::store::{Kind, Store, StoreError};
 
 /// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -69,7 +69,7 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) =
         if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
-    let made = stop.until_signal(store.initialize()).await?;
+    let made = stop.until_signal(async { store.initialize().await.map_err(for_administrators) }).await?;
     let result = InitResult {
         command: "init",
         outcome: "completed",
@@ -85,6 +85,16 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
     };
     render::print(&result, output);
     Ok(Exit::Ok)
+}
+
+/// The role that the README shows is enough for everything but this.
+fn for_administrators(error: StoreError) -> Failure {
+    let is_denied = error.kind == Kind::Denied;
+    let failure = Failure::from(error);
+    match is_denied {
+        true => failure.next("let an administrator run `batch-export init`: it creates collections and indexes"),
+        false => failure,
+    }
 }
 
 async fn adopt(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {

@@ -27,7 +27,7 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write as _};
-use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -46,6 +46,11 @@ use crate::telemetry::{self, Level};
 use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat, RunArgs};
 use render::{Refused, RetryResult};
+
+/// The stack of the thread that does the work: as large as a main thread's.
+const STACK_BYTES: usize = 8 * 1024 * 1024;
+/// How long after a signal a command may go on: ten seconds, with a little left for the end of the process.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(9);
 
 /// Parses the command line and runs the command.
 ///
@@ -66,8 +71,9 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
     match runtime {
         Ok(runtime) => {
             let (name, output) = (cli.command.name().text(), of_failures(cli.output.result));
-            stuck::set_last_words(move |failure| render::print(&Refused::new(name, failure), output));
-            let exit = without_panic(name, output, || runtime.block_on(dispatch(cli)));
+            stuck::set_last_words(move |failure| render::print_instead(name, failure, output));
+            let handle = runtime.handle().clone();
+            let exit = without_panic(name, output, move || handle.block_on(dispatch(cli)));
             // Do not wait for the driver's background tasks. Dropping them can panic, which is harmless once the result
             // is printed.
             std::panic::set_hook(Box::new(|_| {}));
@@ -85,14 +91,28 @@ fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-/// Turns a panic into a result with its own exit code. The panic message goes through the masked log.
-fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit) -> Exit {
+/// Runs the work on a thread of its own, and turns a panic into a result with its own exit code. The panic message goes through the
+/// masked log.
+///
+/// The kernel hands a signal to the main thread. If that thread waited for a frozen file system, it would take no signal; so it does
+/// nothing but wait for the work.
+fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
     std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
-    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let failure = Failure::new(Exit::Unexpected, "the program has a bug").next("look at the log");
-        render::print(&Refused::new(name, &failure), output);
-        Exit::Unexpected
-    })
+    let thread = std::thread::Builder::new().name("work".to_owned()).stack_size(STACK_BYTES).spawn(work);
+    let ended = thread.map(std::thread::JoinHandle::join);
+    match ended {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(_)) => {
+            let failure = Failure::new(Exit::Unexpected, "the program has a bug").next("look at the log");
+            render::print(&Refused::new(name, &failure), output);
+            Exit::Unexpected
+        }
+        Err(error) => {
+            let failure = Failure::new(Exit::Unexpected, format!("no thread can be started: {error}"));
+            render::print(&Refused::new(name, &failure), output);
+            Exit::Unexpected
+        }
+    }
 }
 
 /// A spreadsheet has no shape for a failure: it is told as text.
@@ -114,6 +134,7 @@ async fn dispatch(cli: Cli) -> Exit {
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
             let config = settings::validate(&settings, cli.output.client_now.as_deref())?;
+            settings::certificates::check(&config)?;
             refuse_dates(&cli.command, &config)?;
             if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
                 config.format()?;
@@ -122,6 +143,8 @@ async fn dispatch(cli: Cli) -> Exit {
         };
         let stop = Stop::on_signals()
             .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
+        let late = stop.clone();
+        let _guard = stuck::guard(async move { late.without_effect(SIGNAL_LIMIT).await });
         match &cli.command {
             Command::Run(args) => Ok(run::execute(args, &config()?, &stop, output).await),
             Command::Retry(args) => Ok(retry::execute(args, &config()?, &stop, output).await),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +18,16 @@ use crate::trace;
 /// Entries that a table on the terminal shows; all of them are in the JSON.
 const LISTED: usize = 100;
 
+/// Whether the result began to be printed.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Prints the failure of a process that has to end, unless a result is printed already: there is one.
+pub fn print_instead(command: &str, failure: &Failure, format: OutputFormat) {
+    if !BEGUN.load(Ordering::SeqCst) {
+        print(&Refused::new(command, failure), format);
+    }
+}
+
 /// A result that can be printed as JSON or as text.
 pub trait Render: Serialize {
     /// For people, with a newline at its end.
@@ -29,7 +40,7 @@ pub fn print(result: &impl Render, format: OutputFormat) {
         OutputFormat::Text => harmless(&result.text()),
         OutputFormat::Json => {
             let printed = Printed { result, trace_id: trace::current() };
-            serde_json::to_string(&printed).map_or_else(|error| error.to_string(), |json| json + "\n")
+            serde_json::to_string(&printed).map_or_else(|error| error.to_string(), |json| escaped(&json) + "\n")
         }
     };
     print_text(&text);
@@ -46,12 +57,37 @@ pub(super) struct Printed<'a, R> {
     trace_id: Option<&'static str>,
 }
 
-/// The text without terminal control characters: reasons, names and links come from people and servers. TAB stays, and a
+/// The text without characters that steer a terminal: reasons, names and links come from people and servers. TAB stays, and a
 /// line that ends with CRLF, as in the sample of a layout, ends with LF.
 fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let is_harmful = |c: char| steers(c) && !matches!(c, '\n' | '\t');
     let text = text.replace("\r\n", "\n");
     text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// A field of one line: a line break in it could pass for a line of the program.
+pub fn one_line(field: &str) -> String {
+    field.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Control characters, and those that turn or end the line that a person reads.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON in which a terminal sees no such character: outside of its texts there is none, and inside an escape means the same.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match steers(c) && !c.is_ascii_control() || c == '\u{7f}' {
+            true => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 /// Prints a result as JSON while it is still being read.
@@ -59,7 +95,7 @@ fn harmless(text: &str) -> String {
 /// # Errors
 /// When it cannot be read on. A reader that is gone is none.
 pub fn print_streaming(result: &impl Render) -> io::Result<()> {
-    write_masked(|out| {
+    write_as(escaped, |out| {
         serde_json::to_writer(&mut *out, &Printed { result, trace_id: trace::current() })?;
         out.write_all(b"\n")
     })
@@ -69,9 +105,14 @@ pub fn print_streaming(result: &impl Render) -> io::Result<()> {
 ///
 /// # Errors
 /// What `write` says. A reader that is gone is no error.
-#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 pub fn write_masked(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut out = Masked { out: io::stdout().lock(), text: Vec::new() };
+    write_as(str::to_owned, write)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
+fn write_as(form: fn(&str) -> String, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    BEGUN.store(true, Ordering::SeqCst);
+    let mut out = Masked { out: io::stdout().lock(), form, text: Vec::new() };
     write(&mut out)?;
     out.pass(out.text.len());
     let _ = out.out.flush();
@@ -81,6 +122,8 @@ pub fn write_masked(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io:
 /// Masks what passes through. It is cut at quotes and line ends only, which no secret contains.
 struct Masked<W> {
     out: W,
+    /// What else is done to the text.
+    form: fn(&str) -> String,
     text: Vec<u8>,
 }
 
@@ -91,7 +134,7 @@ impl<W: Write> Masked<W> {
     fn pass(&mut self, bytes: usize) {
         let text = String::from_utf8_lossy(&self.text[..bytes]);
         // A reader that is gone changes nothing.
-        let _ = self.out.write_all(redact(&text).as_bytes());
+        let _ = self.out.write_all((self.form)(&redact(&text)).as_bytes());
         self.text.drain(..bytes);
     }
 }
@@ -115,6 +158,7 @@ impl<W: Write> Write for Masked<W> {
 /// Prints a text that is the result itself: a completion script or a man page.
 #[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 pub fn print_text(text: &str) {
+    BEGUN.store(true, Ordering::SeqCst);
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(redact(text).as_bytes()).and_then(|()| stdout.flush());
 }

@@ -349,7 +349,7 @@ fn attempt_line(attempt: &Attempt, reader: Reader) -> String {
         let _ = write!(line, "  {} pid {}", holder.host, holder.pid);
     }
     if let Some(message) = &attempt.message {
-        let _ = write!(line, ": {message}");
+        let _ = write!(line, ": {}", render::one_line(message));
     }
     line
 }

@@ -86,7 +86,7 @@ pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: Ou
 async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
     let id = BatchId::new(args.date);
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
-    let reason = args.reason.as_deref().map(redact);
+    let reason = args.reason.as_deref().map(|reason| render::one_line(&redact(reason)));
     for _ in 0..LOOKS {
         let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
             let mut result = UnlockResult::new(args, None);
@@ -177,7 +177,7 @@ impl UnlockResult {
             state: batch.map_or("missing", |batch| batch.state.name()),
             attempt: batch.map_or(0, |batch| batch.attempt),
             forced: false,
-            reason: args.reason.clone(),
+            reason: args.reason.as_deref().map(render::one_line),
             age: holder.and_then(|holder| holder.since).zip(seen).map(|(since, seen)| age(since, seen.now)),
             holder: holder.cloned(),
             lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),

@@ -10,9 +10,7 @@ use csv::ByteRecord;
 use super::Tally;
 use super::plan::{Plan, PlannedColumn};
 use crate::entry::{Code, Faults, is_hidden, is_plain};
-use crate::layout::{
-    BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, quoted,
-};
+use crate::layout::{BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, quoted};
 use crate::money::Baht;
 
 /// How a text is treated.

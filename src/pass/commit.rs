@@ -59,7 +59,9 @@ impl Pass<'_> {
             cutoff: batch.cutoff,
             transaction_rows: self.config.transaction_rows,
         };
+        let under_way = self.stop.commit_under_way();
         let committed = self.store.commit(&request, &|| self.stop.requested().is_some()).await;
+        drop(under_way);
         let outcome = match committed {
             Ok(committed) => {
                 tracing::debug!(number = committed.number, marking = committed.marking, "committed");

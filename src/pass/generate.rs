@@ -110,7 +110,7 @@ impl Pass<'_> {
 }
 
 /// The settings that decide the bytes of the file.
-pub(super) fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
+pub fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
     let format = config.format()?;
     Ok(SheetOptions {
         layout: format.layout.clone(),

@@ -39,6 +39,7 @@ use crate::stop::Stop;
 use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
+pub use generate::sheet_options;
 pub use lock::way_on;
 pub use voided::clear_up;
 
@@ -153,6 +154,7 @@ impl Pass<'_> {
                 failure = stopped => failure,
             };
             renewals.abort();
+            let failure = stuck::in_the_kernel(failure);
             record::release(&store, &claim, stage, &failure).await;
             failure
         })

@@ -6,7 +6,9 @@
 //! at several times. So the results are checked: a snapshot read returns its time, and an aborted transaction leaves no document.
 
 use futures_util::future::join3;
-use mongodb::bson::doc;
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
+use mongodb::options::CursorType;
 
 use super::Store;
 use super::due::by_id;
@@ -68,6 +70,26 @@ impl Store {
         }
     }
 
+    /// The error of a read at a snapshot; when the collection is capped, that is the cause, and no later snapshot will do.
+    pub(super) async fn why_no_snapshot(&self, error: StoreError) -> StoreError {
+        if error.kind == Kind::Snapshot {
+            for collection in [&self.queue, &self.entries] {
+                if self.is_capped(collection).await {
+                    return StoreError::capped(collection.name());
+                }
+            }
+        }
+        error
+    }
+
+    /// Whether the collection is capped: only such a one has tailable cursors. It needs no right but to read.
+    pub(super) async fn is_capped(&self, collection: &Collection<Document>) -> bool {
+        let first =
+            collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
+        // The server says nothing against one of a collection that does not exist.
+        self.has_collection(collection).await.unwrap_or(false) && self.bounded(first.into_future()).await.is_ok()
+    }
+
     /// Matches no document, so it changes none.
     async fn try_pipeline(&self) -> Result<(), StoreError> {
         let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
@@ -107,7 +129,8 @@ fn ignored(what: &str) -> StoreError {
     StoreError { kind: Kind::Unsupported, message: what.to_owned() }
 }
 
-fn lacks(missing: &[String]) -> Failure {
+/// The refusal of a server that lacks these abilities.
+pub fn lacks(missing: &[String]) -> Failure {
     Failure::configuration(format!("the MongoDB server lacks what a run needs: {}", missing.join("; "))).next(
         "use MongoDB itself, 5.0 or newer, as a replica set or behind mongos: servers that only speak its protocol \
          (Amazon DocumentDB, FerretDB, Cosmos DB) will not do",

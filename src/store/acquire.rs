@@ -103,13 +103,13 @@ impl Store {
                 .return_document(ReturnDocument::After);
             match self.bounded(update.into_future()).await {
                 Err(error) if error.kind == Kind::DuplicateKey => {}
-                result => return result,
+                result => return result.map_err(|error| error.in_collection(self.batches.name())),
             }
         }
-        Err(StoreError::malformed(format!("{} could not be acquired: its creation kept colliding", request.batch)))
+        Err(StoreError::failing(format!("{} could not be acquired: its creation kept colliding", request.batch)))
     }
 
-    fn acquisition_pipeline(&self, request: &Acquisition) -> Vec<Document> {
+    pub(super) fn acquisition_pipeline(&self, request: &Acquisition) -> Vec<Document> {
         let expired = doc! { "$lte": [{ "$ifNull": ["$leaseExpiresAt", "$$NOW"] }, "$$NOW"] };
         let due: Bson = if request.ignore_back_off {
             true.into()
@@ -118,6 +118,11 @@ impl Store {
         };
         let attempts_max = 1 + self.settings.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
+        // Whoever reads such a document refuses it, and it is not to be held by a run that can do nothing.
+        let malformed = doc! { "$and": [{ "$ne": [{ "$type": "$state" }, "missing"] }, { "$or": [
+            { "$ne": [{ "$type": "$window.cutoff" }, "date"] },
+            { "$eq": [{ "$ifNull": ["$window.timezone", ""] }, ""] },
+        ]}]};
         let case = |condition: Document, verdict: &str| doc! { "case": condition, "then": verdict };
         // A cut-off stands before the beginning of a batch, never before its continuation. A new batch, and the next one
         // of a day that was empty, begin after the cut-off, or before it when a person wants so. From then on whoever
@@ -127,6 +132,7 @@ impl Store {
         let has_begun = doc! { "$or": [request.begins, "$window.early", { "$lte": ["$window.cutoff", "$$NOW"] }] };
         let verdict = doc! { "$switch": {
             "branches": [
+                case(malformed, "refuse"),
                 case(doc! { "$and": [{ "$eq": [{ "$ifNull": ["$state", State::Empty.name()] }, State::Empty.name()] }, request.begins] }, "new"),
                 case(doc! { "$not": [has_begun] }, "refuse"),
                 case(doc! { "$and": [request.corrected, { "$or": [is(State::Failed), is(State::Exhausted)] }] }, "afresh"),

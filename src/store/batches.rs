@@ -99,12 +99,7 @@ impl Store {
         file: &FileFacts,
         settings: &ExportSettings,
     ) -> Result<Option<Batch>, StoreError> {
-        let changes = doc! { "$set": {
-            "file": literal(file_document(file)),
-            "settings": literal(settings_document(settings)),
-            "updatedAt": "$$NOW",
-        }};
-        self.change(claim.filter(), vec![changes]).await
+        self.change(claim.filter(), vec![file_changes(file, settings)]).await
     }
 
     /// Gives up a file id for good and stores the one that replaces it, in one step. The document as it is then, or `None` when the claim
@@ -332,7 +327,8 @@ impl Store {
                 Ok(Overview {
                     batch: document::batch(found)?,
                     due: found.get_bool("_due").unwrap_or(false),
-                    now: document::date(found, "_now").unwrap_or_default(),
+                    now: document::date(found, "_now")
+                        .ok_or_else(|| StoreError::malformed("a batch came without the database's time"))?,
                 })
             })
             .collect()
@@ -340,9 +336,19 @@ impl Store {
 
     async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
         let update = self.batches.find_one_and_update(filter, pipeline).return_document(ReturnDocument::After);
-        let found = self.bounded(update.into_future()).await?;
+        let found = self.bounded(update.into_future()).await;
+        let found = found.map_err(|error| error.in_collection(self.batches.name()))?;
         found.as_ref().map(document::batch).transpose()
     }
+}
+
+/// What [`Store::record_file`] writes.
+pub(super) fn file_changes(file: &FileFacts, settings: &ExportSettings) -> Document {
+    doc! { "$set": {
+        "file": literal(file_document(file)),
+        "settings": literal(settings_document(settings)),
+        "updatedAt": "$$NOW",
+    }}
 }
 
 /// Matches the ids of batches, but not the ledger in the same collection.

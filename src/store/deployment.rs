@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{ClientOptions, ServerAddress};
+use mongodb::options::{ClientOptions, ServerAddress, Tls};
 use mongodb::{Client, error};
 
 use super::Store;
@@ -124,8 +124,27 @@ impl Store {
             (Some(Deployment::ReplicaSet(_)), _) => {
                 failure.next("check rs.status(): the replica set answers, but has no primary")
             }
-            (_, _) => failure.next("check that the server runs, and its host and port in MONGODB_URI"),
+            (_, _) => {
+                let by_tls = matches!(options.tls, Some(Tls::Enabled(_)));
+                let next = unreached(&failure.message, by_tls);
+                failure.next(next)
+            }
         }
+    }
+}
+
+/// The next step when no host is reached. A connection that ends at once may be one in which only one side speaks TLS; the driver tells
+/// that in no other form than in its words.
+fn unreached(message: &str, by_tls: bool) -> &'static str {
+    let ended = ["eof", "end of file", "reset by peer", "handshake", "corrupt message", "Broken pipe"];
+    match (ended.iter().any(|words| message.contains(words)), by_tls) {
+        (true, true) => {
+            "if the server has no TLS, remove tls=true from MONGODB_URI; else check that the server runs, and its host and port"
+        }
+        (true, false) => {
+            "if the server asks for TLS, add tls=true to MONGODB_URI; else check that the server runs, and its host and port"
+        }
+        (false, _) => "check that the server runs, and its host and port in MONGODB_URI",
     }
 }
 

@@ -1,7 +1,8 @@
 //! Converts stored batch documents between BSON and the program's types.
 //!
 //! Reading is lenient (a missing field is empty, an integer may be of any number type), because somebody may have
-//! edited a document by hand in an emergency. The update that acts on a decision checks the fields again.
+//! edited a document by hand in an emergency. The update that acts on a decision checks the fields again. What nobody
+//! can do without, the state and the window, is refused instead: an invented window would close a day.
 
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
@@ -11,6 +12,7 @@ use crate::batch::{
     Attempt, Batch, BatchId, CorrectionsTold, Details, Ending, Event, ExportSettings, FileFacts, Holder, Listed, Span,
     State, Untold, Voided,
 };
+use crate::calendar::parse_zone;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 use crate::layout::quoted;
@@ -28,6 +30,11 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         StoreError::malformed(format!("{id} has the unknown state {}; was it edited by hand?", quoted(&name)))
     })?;
     let window = document.get_document("window").ok();
+    let without = |field: &str, needed: &str| {
+        let found = window.and_then(|window| window.get(field)).map_or("missing".to_owned(), ToString::to_string);
+        StoreError::malformed(format!("window.{field} of {id} is {found}, not {needed}; was it edited by hand?"))
+    };
+    let timezone = window.and_then(|w| text(w, "timezone")).filter(|name| parse_zone(name).is_ok());
     Ok(Batch {
         state,
         number: int(document, "number"),
@@ -35,8 +42,8 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         fence: int(document, "fence").unwrap_or(0),
         holder: document.get_document("holder").ok().map(holder),
         lease_expires_at: date(document, "leaseExpiresAt"),
-        timezone: window.and_then(|w| text(w, "timezone")).unwrap_or_default(),
-        cutoff: window.and_then(|w| date(w, "cutoff")).unwrap_or_default(),
+        timezone: timezone.ok_or_else(|| without("timezone", "a time zone"))?,
+        cutoff: window.and_then(|w| date(w, "cutoff")).ok_or_else(|| without("cutoff", "a date"))?,
         early: window.is_some_and(|w| w.get_bool("early").unwrap_or(false)),
         exported: window.and_then(|w| Some(Span { first: date(w, "first")?, last: date(w, "last")? })),
         next_retry_at: date(document, "nextRetryAt"),

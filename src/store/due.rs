@@ -125,12 +125,12 @@ impl DueScan {
     }
 
     async fn next(&mut self) -> Answer {
-        let ended = || Err(StoreError::malformed("the search for due rows stopped before its end"));
+        let ended = || Err(StoreError::failing("the search for due rows stopped before its end"));
         self.answers.recv().await.unwrap_or_else(ended)
     }
 
     async fn undated(&mut self) -> Result<DueRows, StoreError> {
-        let stopped = |_| StoreError::malformed("the search for rows without a date stopped before its end");
+        let stopped = |_| StoreError::failing("the search for rows without a date stopped before its end");
         (&mut self.undated).await.map_err(stopped)?
     }
 

@@ -9,11 +9,15 @@ use std::time::Duration;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
+use super::validation::broken_rules;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// How many characters of a server's own message are shown.
 const WORDS_MAX: usize = 400;
+
+/// Error code of a missing right.
+const UNAUTHORIZED: i32 = 13;
 
 /// Error code of a write that conflicted with another one.
 const WRITE_CONFLICT: i32 = 112;
@@ -43,6 +47,10 @@ pub enum Kind {
     BadName,
     /// An index of that name or of those keys exists and is of another kind.
     IndexConflict,
+    /// A stored document of ours makes no sense: somebody edited it.
+    Malformed,
+    /// The server refuses writes of all users: it is being migrated.
+    WritesBlocked,
     /// A version before this one left something half done that only that one can finish.
     EarlierVersion,
     /// A command had no answer in time, on a connection that stands.
@@ -64,6 +72,8 @@ impl Kind {
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
+            | Kind::Malformed
+            | Kind::WritesBlocked
             | Kind::EarlierVersion
             | Kind::Unanswered
             | Kind::Unavailable => false,
@@ -91,8 +101,12 @@ impl StoreError {
         StoreError { kind: Kind::EarlierVersion, message: what.into() }
     }
 
-    pub(super) fn malformed(what: impl Into<String>) -> StoreError {
+    pub(super) fn failing(what: impl Into<String>) -> StoreError {
         StoreError { kind: Kind::Unavailable, message: what.into() }
+    }
+
+    pub(super) fn malformed(what: impl Into<String>) -> StoreError {
+        StoreError { kind: Kind::Malformed, message: what.into() }
     }
 }
 
@@ -106,10 +120,25 @@ impl StoreError {
 
     /// The first write error in the answer to a raw command.
     pub(super) fn in_answer(answer: &Document) -> Option<StoreError> {
-        let error = answer.get_array("writeErrors").ok()?.first()?.as_document()?;
+        Some(StoreError::in_write_error(answer.get_array("writeErrors").ok()?.first()?.as_document()?))
+    }
+
+    /// A write error in such an answer. Only the key `_id` counts as a duplicate key: another one is a unique index of somebody else.
+    pub(super) fn in_write_error(error: &Document) -> StoreError {
         let code = error.get_i32("code").unwrap_or_default();
         let message = error.get_str("errmsg").unwrap_or("a write was refused");
-        Some(StoreError { kind: kind_of_code(code), message: cut(message) })
+        let is_foreign = error.get_document("keyPattern").is_ok_and(|keys| !keys.contains_key("_id"));
+        let kind = match kind_of_code(code) {
+            Kind::DuplicateKey if is_foreign => Kind::Rule,
+            kind => kind,
+        };
+        StoreError { kind, message: with_rules(message, error.get_document("errInfo").ok()) }
+    }
+
+    /// A collection without snapshot reads and without transactions.
+    pub(super) fn capped(name: &str) -> StoreError {
+        let message = format!("{name} is a capped collection, which has neither snapshot reads nor transactions");
+        StoreError { kind: Kind::Rule, message }
     }
 }
 
@@ -139,6 +168,12 @@ impl From<StoreError> for Failure {
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
             ),
+            Kind::Malformed => Failure::configuration(format!("a record in MongoDB makes no sense: {}", error.message))
+                .next("correct that document, or restore it from a backup"),
+            Kind::WritesBlocked => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+                "the server was told to refuse all writes, as during a migration: let an administrator end that with \
+                 db.adminCommand({ setUserWriteBlockMode: 1, global: false }), or use the server to which the data was moved",
+            ),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
                 "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \
                  `batch-export doctor` checks it",
@@ -164,16 +199,38 @@ impl From<StoreError> for Failure {
 pub(super) fn describe(error: &Error) -> String {
     let text = match &*error.kind {
         ErrorKind::ServerSelection { message, .. } => unanswered(message),
-        ErrorKind::Command(command) => format!("{} ({})", cut(&command.message), command.code_name),
-        ErrorKind::Write(WriteFailure::WriteError(write)) => match &write.details {
-            // The violated rule of a validator, if the server names it.
-            Some(details) => cut(&format!("{}: {details}", write.message)),
-            None => cut(&write.message),
-        },
+        // The server repeats the whole command that it does not allow.
+        ErrorKind::Command(command) if command.code == UNAUTHORIZED => {
+            let (what, _) = command.message.split_once(", ").unwrap_or((&command.message, ""));
+            format!("{} ({})", cut(what.trim_end()), command.code_name)
+        }
+        ErrorKind::Command(command) => {
+            let answer = error.server_response().and_then(|answer| Document::try_from(answer.as_ref()).ok());
+            let info = answer.as_ref().and_then(|answer| answer.get_document("errInfo").ok());
+            format!("{} ({})", with_rules(&command.message, info), command.code_name)
+        }
+        ErrorKind::Write(WriteFailure::WriteError(write)) => with_rules(&write.message, write.details.as_ref()),
+        ErrorKind::Write(WriteFailure::WriteConcernError(late)) => {
+            format!("{} ({})", cut(&late.message), late.code_name)
+        }
+        ErrorKind::InsertMany(many) => {
+            let first = many.write_errors.as_ref().and_then(|errors| errors.first());
+            let late =
+                many.write_concern_error.as_ref().map(|late| format!("{} ({})", cut(&late.message), late.code_name));
+            first.map(|write| with_rules(&write.message, write.details.as_ref())).or(late).unwrap_or_default()
+        }
         ErrorKind::Io(error) => format!("the connection broke: {error}"),
         other => cut(&other.to_string()),
     };
     crate::secret::redact(&text).into_owned()
+}
+
+/// The message of a refused write, with the rules of a validator that it breaks.
+fn with_rules(message: &str, info: Option<&Document>) -> String {
+    match info.map(broken_rules).filter(|rules| !rules.is_empty()) {
+        Some(rules) => cut(&format!("{message}: {rules}")),
+        None => cut(message),
+    }
 }
 
 /// Cuts a message that may be as long as a whole command.
@@ -236,6 +293,8 @@ fn kind_of_code(code: i32) -> Kind {
         2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,
         11000 => Kind::DuplicateKey,
         28 => Kind::PathNotViable,
+        // UserWritesBlocked.
+        371 => Kind::WritesBlocked,
         // InvalidNamespace.
         73 => Kind::BadName,
         // IndexOptionsConflict, IndexKeySpecsConflict.
@@ -248,6 +307,7 @@ pub(super) fn code(error: &Error) -> Option<i32> {
     match &*error.kind {
         ErrorKind::Command(command) => Some(command.code),
         ErrorKind::Write(WriteFailure::WriteError(write)) => Some(write.code),
+        ErrorKind::Write(WriteFailure::WriteConcernError(late)) => Some(late.code),
         ErrorKind::InsertMany(many) => many.write_errors.as_ref()?.first().map(|error| error.code),
         _ => None,
     }

@@ -17,7 +17,7 @@ use mongodb::{ClientSession, Collection};
 use super::Store;
 use super::commit::chunks;
 use super::document::{int, text};
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use crate::batch::{BatchId, State};
 use crate::id::Id;
 
@@ -25,8 +25,6 @@ use crate::id::Id;
 const ENTRIES_PER_COMMAND: usize = 10_000;
 /// The collection that `init` fills before it is renamed.
 const FILLING: &str = "exportbatchentries_filling";
-/// Error code of a key that exists.
-const DUPLICATE_KEY: i32 = 11_000;
 
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,9 +156,12 @@ impl Store {
                 Again::Refuse => insert_command(self.exported.name(), &entries, number),
                 Again::Move => upsert_command(self.exported.name(), &entries, number),
             };
-            let answer = self.db.run_raw_command(command).session(&mut *session).await?;
-            if let Some(error) = StoreError::in_answer(&answer) {
-                return Err(error);
+            let answer = self.db.run_raw_command(command).session(&mut *session).await;
+            let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.exported.name()))?;
+            match StoreError::in_answer(&answer) {
+                None => {}
+                Some(error) if error.kind == Kind::DuplicateKey => return Err(error),
+                Some(error) => return Err(error.in_collection(self.exported.name())),
             }
         }
         Ok(())
@@ -220,12 +221,10 @@ impl Store {
         let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
         let answer = self.bounded(self.db.run_command(command).into_future()).await?;
         let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        let other = errors.iter().filter_map(Bson::as_document).find(|error| {
-            // An entry of two batches stays with the first one that was found; `verify` reports it.
-            int(error, "code") != Some(i64::from(DUPLICATE_KEY))
-        });
-        match other {
-            Some(error) => Err(StoreError::malformed(text(error, "errmsg").unwrap_or_default())),
+        // An entry of two batches stays with the first one that was found; `verify` reports it.
+        let of_error = errors.iter().filter_map(Bson::as_document).map(StoreError::in_write_error);
+        match of_error.into_iter().find(|error| error.kind != Kind::DuplicateKey) {
+            Some(error) => Err(error.in_collection(target.name())),
             None => Ok(int(&answer, "n").unwrap_or(0) as u64),
         }
     }

@@ -1,7 +1,7 @@
 //! The indexes that the program needs, and no others: each further index on `status` slows the commit by a third.
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::IndexOptions;
 use mongodb::{Collection, IndexModel};
 
@@ -70,27 +70,36 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.queue_indexes().await?.iter().find(|index| serves(index)).map(name_of))
+        Ok(self.indexes(&self.queue).await?.iter().find(|index| serves(index)).map(name_of))
     }
 
-    /// Name of a TTL index that deletes rows of the queue, also before their export. An index on `completedAt` does not
-    /// count: only exported rows have that field.
+    /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn expiring_index(&self) -> Result<Option<String>, StoreError> {
-        let expires = |index: &IndexModel| {
-            let after = index.options.as_ref().and_then(|options| options.expire_after);
-            after.is_some() && !index.keys.contains_key("completedAt")
-        };
-        Ok(self.queue_indexes().await?.iter().find(|index| expires(index)).map(name_of))
+    pub async fn expiring_indexes(&self) -> Result<Vec<String>, StoreError> {
+        let needed = [
+            (&self.queue, doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null }),
+            (&self.entries, doc! { "status": "approved" }),
+            (&self.log, doc! { "action": "csv_generated" }),
+            (&self.batches, doc! {}),
+            (&self.row_lists, doc! {}),
+            (&self.exported, doc! {}),
+        ];
+        let mut found = Vec::new();
+        for (collection, needed) in &needed {
+            let indexes = self.indexes(collection).await?;
+            let expiring = indexes.iter().filter(|index| expires(index, needed));
+            found.extend(expiring.map(|index| format!("{} of {}", name_of(index), collection.name())));
+        }
+        Ok(found)
     }
 
-    async fn queue_indexes(&self) -> Result<Vec<IndexModel>, StoreError> {
-        let cursor = match self.bounded(self.queue.list_indexes().into_future()).await {
+    async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
+        let cursor = match self.bounded(collection.list_indexes().into_future()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
-            Err(_) if !self.has_collection(&self.queue).await? => return Ok(Vec::new()),
+            Err(_) if !self.has_collection(collection).await? => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         self.bounded(cursor.try_collect()).await
@@ -116,6 +125,28 @@ fn name_of(index: &IndexModel) -> String {
     name.unwrap_or_else(|| index.keys.to_string())
 }
 
+/// Whether the index deletes documents with these values after a time. A missing value (null) is one that the index cannot count from.
+fn expires(index: &IndexModel, needed: &Document) -> bool {
+    let Some(options) = index.options.as_ref().filter(|options| options.expire_after.is_some()) else { return false };
+    let is_absent = |key: &String| needed.get(key) == Some(&Bson::Null);
+    let filter = options.partial_filter_expression.as_ref();
+    let excluded = needed
+        .iter()
+        .any(|(field, value)| filter.and_then(|filter| filter.get(field)).is_some_and(|rule| excludes(rule, value)));
+    !excluded && !index.keys.keys().any(is_absent)
+}
+
+/// Whether a document with this value is outside of a partial index with this rule, as far as the rule is a plain one.
+fn excludes(rule: &Bson, value: &Bson) -> bool {
+    let Bson::Document(rule) = rule else { return rule != value };
+    match (rule.get("$eq"), rule.get_array("$in"), rule.get("$exists")) {
+        (Some(other), _, _) => other != value,
+        (None, Ok(others), _) => !others.contains(value),
+        (None, Err(_), Some(exists)) => *value == Bson::Null && *exists != Bson::Boolean(false),
+        (None, Err(_), None) => false,
+    }
+}
+
 /// Whether the index serves the query for due rows: its keys begin with `status` (and `exportPath`, in any order) and
 /// continue with `scheduledFor`; it is neither partial nor sparse; and it has no collation, because the query compares
 /// text without one.
@@ -135,6 +166,31 @@ fn serves(index: &IndexModel) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_that_deletes_only_what_nobody_needs_is_none_that_expires() {
+        let needed = doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null };
+        let ttl = |keys: Document, filter: Option<Document>| {
+            let expiry = IndexOptions::builder().expire_after(std::time::Duration::from_secs(60));
+            IndexModel::builder().keys(keys).options(expiry.partial_filter_expression(filter).build()).build()
+        };
+        let created = || doc! { "createdAt": 1 };
+        for filter in [
+            doc! { "status": "completed" },
+            doc! { "status": { "$in": ["completed", "failed"] } },
+            doc! { "exportPath": { "$eq": "manual" } },
+            doc! { "completedAt": { "$exists": true } },
+        ] {
+            assert!(!expires(&ttl(created(), Some(filter.clone())), &needed), "{filter}");
+        }
+        for filter in
+            [doc! { "status": "queued" }, doc! { "status": { "$in": ["queued", "failed"] } }, doc! { "clientId": "x" }]
+        {
+            assert!(expires(&ttl(created(), Some(filter.clone())), &needed), "{filter}");
+        }
+        assert!(expires(&ttl(created(), None), &needed) && !expires(&ttl(doc! { "completedAt": 1 }, None), &needed));
+        assert!(!expires(&IndexModel::builder().keys(created()).build(), &needed));
+    }
 
     #[test]
     fn only_an_index_that_leads_to_the_due_rows_serves() {

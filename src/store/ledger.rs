@@ -6,6 +6,7 @@
 
 use futures_util::future::{join3, try_join3, try_join4};
 use mongodb::IndexModel;
+use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{IndexOptions, ReturnDocument};
 
@@ -150,6 +151,18 @@ impl Store {
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
     /// transaction is fragile. A ledger of an earlier version gets its installation here.
     async fn create_ledger(&self) -> Result<Ledger, StoreError> {
+        let (made, (), (), ()) = try_join4(
+            self.bounded(self.first_ledger().into_future()),
+            self.create_collection(&self.row_lists),
+            self.create_collection(&self.exported),
+            self.create_log_index(),
+        )
+        .await?;
+        Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
+    }
+
+    /// Makes the ledger; one that is there keeps what it has.
+    pub(super) fn first_ledger(&self) -> FindOneAndUpdate<'_, Document> {
         let name = uuid::Uuid::new_v4().to_string();
         let first = vec![doc! { "$set": {
             "number": { "$ifNull": ["$number", 0_i64] },
@@ -158,15 +171,7 @@ impl Store {
             "installation": { "$ifNull": ["$installation", name] },
         }}];
         let upsert = self.batches.find_one_and_update(doc! { "_id": LEDGER }, first).upsert(true);
-        let upsert = upsert.return_document(ReturnDocument::After);
-        let (made, (), (), ()) = try_join4(
-            self.bounded(upsert.into_future()),
-            self.create_collection(&self.row_lists),
-            self.create_collection(&self.exported),
-            self.create_log_index(),
-        )
-        .await?;
-        Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
+        upsert.return_document(ReturnDocument::After)
     }
 
     /// The index that finds a batch in the log: the application may write much else there.

@@ -32,6 +32,7 @@ mod row_list;
 mod snapshot;
 mod untold;
 mod uri;
+mod validation;
 
 use std::time::{Duration, Instant};
 
@@ -43,10 +44,11 @@ use mongodb::options::{
 };
 use mongodb::{Client, Collection, Database};
 
+pub use abilities::lacks;
 pub use acquire::{Acquired, Acquisition, Refusal};
 pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
-pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed};
+pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed, Trial};
 pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks, of_entries};
 pub use entries::{EntryChunk, Fingerprint};
@@ -149,12 +151,19 @@ impl Store {
             let dropped = understood.dropped.join(", ");
             tracing::warn!("MONGODB_URI has options that only other drivers know; they are left out: {dropped}");
         }
-        let bad = |error: mongodb::error::Error| match &*error.kind {
+        let bad = |error: mongodb::error::Error| {
+            match &*error.kind {
             // The driver's message quotes the text that it cannot parse, which may be a part of the password.
             ErrorKind::InvalidArgument { .. } => Failure::configuration(
                 "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
             )
             .next(format!("check the hosts and the values of {}", understood.options.join(", "))),
+            // The driver's message quotes what it read.
+            ErrorKind::InvalidTlsConfig { .. } => Failure::configuration(
+                "MONGODB_URI is wrong: the file of its option tlsCAFile or tlsCertificateKeyFile holds a certificate or a key that \
+                 cannot be read",
+            )
+            .next("make that PEM file anew from the certificates, and give it a key without a password"),
             // A network failure is not a wrong setting, and `retry` tries again.
             ErrorKind::DnsResolve { .. } => Failure::new(
                 Exit::DatabaseUnavailable,
@@ -163,6 +172,7 @@ impl Store {
             .next("check this machine's network and name servers, and the host name in MONGODB_URI"),
             _ => Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
                 .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"),
+        }
         };
         let mut options = ClientOptions::parse(Secret::new(&understood.uri).expose()).await.map_err(bad)?;
         if let Some(Tls::Enabled(tls)) = &mut options.tls

@@ -85,7 +85,7 @@ impl Store {
         let parts = (ROWS_PER_TRANSACTION / piece_rows).max(1);
         let pieces = rows.chunks(piece_rows).enumerate();
         let pieces = pieces.map(|(number, rows)| piece_document(batch, fence, number, rows));
-        let head = doc! { "_id": head_id(batch), "fence": fence };
+        let head = head_document(batch, fence);
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
             // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.
             let replaced = match number {
@@ -228,6 +228,16 @@ fn replaced_by(batch: BatchId, fence: i64) -> Document {
 
 fn head_id(batch: BatchId) -> String {
     format!("{batch}/head")
+}
+
+/// The documents of a list of one piece.
+pub(super) fn whole_list(batch: BatchId, fence: i64, rows: &[RowKey]) -> [Document; 2] {
+    let rows: Vec<&RowKey> = rows.iter().collect();
+    [head_document(batch, fence), piece_document(batch, fence, 0, &rows)]
+}
+
+fn head_document(batch: BatchId, fence: i64) -> Document {
+    doc! { "_id": head_id(batch), "fence": fence }
 }
 
 fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey]) -> Document {

@@ -81,7 +81,10 @@ impl Snapshot {
     /// When the database fails.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
-        let (scan, at) = DueScan::start(&self.store, session, cutoff).await?;
+        let (scan, at) = match DueScan::start(&self.store, session, cutoff).await {
+            Err(error) => return Err(self.store.why_no_snapshot(error).await),
+            Ok(started) => started,
+        };
         self.at = at;
         Ok(scan)
     }
@@ -156,7 +159,10 @@ impl Snapshot {
         let mut session = snapshot_session(&self.store, self.at).await?;
         let ids = entry_ids(rows.iter().map(|row| &row.key));
         let entries = fetch(&self.store, &mut session, &ids, fields);
-        let (entries, exported) = try_join(entries, self.exported(&ids)).await?;
+        let (entries, exported) = match try_join(entries, self.exported(&ids)).await {
+            Err(error) => return Err(self.store.why_no_snapshot(error).await),
+            Ok(fetched) => fetched,
+        };
         Ok(entries.map(|mut entries| {
             entries.exported = exported;
             entries.fingerprint.rows = fingerprint(rows.iter());
@@ -206,11 +212,25 @@ impl Snapshot {
 }
 
 pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
+    let is_absent = |key: &str| matches!(found.get(key), None | Some(Bson::Null));
+    let malformed = |key: &str, needed: &str| {
+        let value = found.get(key).map(ToString::to_string).unwrap_or_default();
+        StoreError::malformed(format!("{key} of the ledger is {value}, not {needed}"))
+    };
+    let words = |key: &str| match text(found, key) {
+        None if !is_absent(key) => Err(malformed(key, "a text")),
+        words => Ok(words),
+    };
     Ok(Ledger {
-        number: int(found, "number").unwrap_or(0),
-        last_sha256: text(found, "lastSha256"),
-        marking: batch_id(found, "marking")?,
-        installation: text(found, "installation"),
+        number: match int(found, "number") {
+            Some(number) if number >= 0 => number,
+            None if is_absent("number") => 0,
+            Some(_) | None => return Err(malformed("number", "a number of batches")),
+        },
+        last_sha256: words("lastSha256")?,
+        marking: batch_id(found, "marking")
+            .map_err(|error| StoreError::malformed(format!("of the ledger, {}", error.message)))?,
+        installation: words("installation")?,
     })
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
-use crate::plausible::{check_path, shown_word};
+use crate::files::{holds_certificate, read_named};
+use crate::plausible::check_path;
 
 /// Options that the driver knows, in small letters.
 const KNOWN: [&str; 36] = [
@@ -51,17 +52,28 @@ const KNOWN: [&str; 36] = [
 ];
 
 /// Options of other drivers that do not change which server is reached, as which user, or how securely.
-const OF_OTHERS: [&str; 46] = [
+const OF_OTHERS: [&str; 70] = [
+    "auto_reconnect",
     "autoindex",
     "autoreconnect",
     "autoselectfamily",
+    "bsonregexp",
     "buffercommands",
     "buffermaxentries",
+    "checkkeys",
     "compressors",
+    "connect",
     "connectwithnoprimary",
+    "datetime_conversion",
+    "document_class",
+    "domainsenabled",
     "enableutf8validation",
     "family",
+    "fieldsasraw",
+    "forceserverobjectid",
     "fsync",
+    "gssapiservicename",
+    "guidrepresentation",
     "ha",
     "hainterval",
     "heartbeatconnecttimeoutms",
@@ -75,30 +87,48 @@ const OF_OTHERS: [&str; 46] = [
     "minheartbeatfrequencyms",
     "monitorcommands",
     "nodelay",
+    "numberofretries",
+    "pkfactory",
     "poolsize",
+    "promiselibrary",
     "promotebuffers",
     "promotelongs",
     "promotevalues",
     "raw",
+    "readconcern",
     "reconnectinterval",
     "reconnecttries",
     "safe",
+    "secondaryacceptablelatencyms",
     "serializefunctions",
     "serverselectiontryonce",
     "slaveok",
     "sockettimeoutms",
+    "strictquery",
     "timeoutms",
     "tlsallowinvalidhostnames",
     "tlsdisablecertificaterevocationcheck",
     "tlsdisableocspendpointcheck",
+    "tz_aware",
+    "tzaware",
+    "tzinfo",
+    "unicode_decode_error_handler",
+    "usebigint64",
     "usecreateindex",
     "usefindandmodify",
     "usenewurlparser",
     "useunifiedtopology",
     "uuidrepresentation",
+    "validateoptions",
     "waitqueuemultiple",
+    "wtimeout",
     "zlibcompressionlevel",
 ];
+
+/// The only option that may be there more than once.
+const TAGS: &str = "readpreferencetags";
+/// The longest name of an option that a message shows.
+const OPTION_MAX_BYTES: usize = 40;
 
 /// A connection string whose form the driver understands.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,7 +177,10 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
         }
         if !KNOWN.contains(&small.as_str()) {
             let next = "correct or remove the option; what an application's own driver adds may be left out";
-            return Err(wrong(format!("it has an option that does not exist: {}", shown_word(name)), next));
+            return Err(wrong(format!("it has an option that does not exist: {}", shown_option(name)), next));
+        }
+        if small != TAGS && options.iter().any(|other: &String| other.eq_ignore_ascii_case(name)) {
+            return Err(wrong(format!("it has the option {name} twice"), "remove one of the two"));
         }
         check_file(&small, name, value)?;
         kept.push(option);
@@ -155,6 +188,17 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
     }
     let uri = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
     Ok(Understood { uri, dropped, options })
+}
+
+/// The name of an option when it has the form of one: words of letters, with `_` or `.` between them and a number at the end at most. What
+/// else stands there may be a part of a password.
+fn shown_option(name: &str) -> String {
+    let words = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let plain = |c: char| c.is_ascii_alphabetic() || c == '_' || c == '.';
+    match !words.is_empty() && name.len() <= OPTION_MAX_BYTES && words.chars().all(plain) {
+        true => format!("{name:?}"),
+        false => "one whose name is not shown".to_owned(),
+    }
 }
 
 /// Checks the user and password. A reserved character in the password is the commonest mistake, and the driver's error
@@ -193,29 +237,37 @@ fn is_host(text: &str) -> bool {
 
 /// Checks a file that an option names: for a missing file the driver only reports that it cannot be parsed.
 fn check_file(small: &str, name: &str, value: &str) -> Result<(), Wrong> {
-    let (needed, holds) = match small {
-        "tlscafile" => ("-----BEGIN CERTIFICATE-----", "no certificate in PEM form"),
-        "tlscertificatekeyfile" => ("PRIVATE KEY-----", "no private key in PEM form"),
+    let (fits, holds): (fn(&[u8]) -> bool, _) = match small {
+        "tlscafile" => (holds_certificate, "no certificate in PEM form"),
+        "tlscertificatekeyfile" => (holds_key, "no private key in PEM form"),
         _ => return Ok(()),
     };
     let path = percent_decode_str(value).decode_utf8_lossy();
+    if path.is_empty() {
+        return Err(wrong(
+            format!("its option {name} is empty"),
+            "give it the path of a PEM file, or remove the option",
+        ));
+    }
     if let Err(misplaced) = check_path(&path) {
         return Err(wrong(format!("its option {name} {}", misplaced.what), misplaced.next));
     }
     let next = "give it the path of a PEM file that this machine and this user can read";
-    let content = std::fs::read(&*path)
+    let content = read_named(Path::new(&*path))
         .map_err(|error| wrong(format!("the file of its option {name}, {path}, cannot be read: {error}"), next))?;
-    match String::from_utf8_lossy(&content).contains(needed) {
+    match fits(&content) {
         true => Ok(()),
         false => Err(wrong(format!("the file of its option {name}, {path}, holds {holds}"), next)),
     }
 }
 
+fn holds_key(pem: &[u8]) -> bool {
+    String::from_utf8_lossy(pem).contains("PRIVATE KEY-----")
+}
+
 /// The certificates that this machine trusts: `SSL_CERT_FILE`, else the system's bundle; `None` when there is none.
 pub(super) fn system_certificates() -> Option<PathBuf> {
-    let holds = |path: &Path| {
-        std::fs::read(path).is_ok_and(|pem| pem.windows(27).any(|at| at == b"-----BEGIN CERTIFICATE-----"))
-    };
+    let holds = |path: &Path| read_named(path).is_ok_and(|pem| holds_certificate(&pem));
     openssl_probe::probe().cert_file.filter(|path| holds(path))
 }
 
@@ -271,7 +323,9 @@ mod tests {
         assert!(refused(&uri).contains("cannot be read"));
         std::fs::write(&path, "no certificate").unwrap();
         assert!(refused(&uri).contains("no certificate in PEM form"));
-        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nR0FSQkxFRA==\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(refused(&uri).contains("no certificate in PEM form"));
+        std::fs::write(&path, include_str!("../../tests/support/tunnel/authority.pem")).unwrap();
         assert!(understand(&uri).is_ok());
         assert!(refused("mongodb://db/?tlsCAFile=-----BEGIN CERTIFICATE-----\nAAAA").contains("content of a key"));
     }

@@ -2,11 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Check, Verdict};
+use std::path::Path;
+
+use super::Check;
+use crate::batch::{BatchId, FileFacts};
 use crate::cli::store_settings;
-use crate::config::Config;
+use crate::config::{Config, InvalidPolicy, Target};
+use crate::entry::FieldList;
 use crate::failure::Failure;
-use crate::store::{Deployment, Kind, ServerFacts, Store, StoreError};
+use crate::pass::sheet_options;
+use crate::store::{Deployment, Kind, ServerFacts, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
@@ -51,13 +56,12 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     match fits {
         Ok(()) => {
             checks.extend([Check::ok("replica set", name), version]);
-            checks.extend(match abilities(&store).await {
-                able @ Check { verdict: Verdict::Bad, .. } => {
-                    let rights = Check::skipped("rights", "a run needs another server");
-                    [able, rights, majority(&store).await]
-                }
-                able => [able, rights(&store).await, majority(&store).await],
-            });
+            let (able, fault) = abilities(&store).await;
+            let rights = match fault {
+                None => rights(&store, config).await,
+                Some(fault) => Check::skipped("rights", fault),
+            };
+            checks.extend([able, rights, majority(&store).await]);
         }
         Err(failure) => {
             checks.extend([Check::failed("replica set", failure, "connect to a replica set or mongos"), version]);
@@ -92,21 +96,71 @@ fn version(version: &str) -> String {
     }
 }
 
-async fn abilities(store: &Store) -> Check {
-    match store.check_abilities().await {
-        Ok(()) => {
-            Check::ok(ABILITIES, "update pipelines with $$NOW, snapshot reads and transactions (tried, and undone)")
+/// With the reason why nothing more can be tried, if there is one.
+async fn abilities(store: &Store) -> (Check, Option<&'static str>) {
+    const LOOK: &str = "look at the server's log";
+    match store.missing_abilities().await {
+        Ok(missing) if missing.is_empty() => {
+            let found = "update pipelines with $$NOW, snapshot reads and transactions (tried, and undone)";
+            (Check::ok(ABILITIES, found), None)
         }
-        Err(failure) => Check::failed(ABILITIES, failure, "look at the server's log"),
+        Ok(missing) => (Check::failed(ABILITIES, lacks(&missing), LOOK), Some("a run needs another server")),
+        Err(error) => (Check::failed(ABILITIES, error.into(), LOOK), Some("the database takes no writes now")),
     }
 }
 
-async fn rights(store: &Store) -> Check {
-    match store.try_rights().await {
+/// The writes of a run: rights, and the rules of the collections.
+async fn rights(store: &Store, config: &Config) -> Check {
+    const FIX: &str = "give the user of MONGODB_URI the role readWrite on the database";
+    let tried = async {
+        let settings = sheet_options(config, BatchId::TRIED[0].date())?.to_settings(config.invalid.name());
+        let layout = &config.format()?.layout;
+        let trial = Trial {
+            files: BatchId::TRIED.map(|batch| file_of(config, batch, &layout.ending)),
+            settings: &settings,
+            fields: &FieldList::of(layout),
+            holds: config.invalid == InvalidPolicy::Hold,
+        };
+        store.try_writes(&trial).await.map_err(Failure::from)
+    };
+    match tried.await {
         Ok(()) => Check::ok("rights", "may read and write what a run reads and writes (tried, and undone)"),
-        Err(error) => {
-            Check::failed("rights", error.into(), "give the user of MONGODB_URI the role readWrite on the database")
+        Err(failure) => Check::failed("rights", failure, FIX),
+    }
+}
+
+/// Id, link and location of a file on Drive.
+fn on_drive(id: &str, folder: &str) -> (String, Option<String>, Option<String>) {
+    let link = format!("https://drive.google.com/file/d/{id}/view?usp=drivesdk");
+    (id.to_owned(), Some(link), Some(format!("gdrive://{folder}")))
+}
+
+/// What a commit would store of a file at this destination.
+fn file_of(config: &Config, batch: BatchId, ending: &str) -> FileFacts {
+    let name = batch.file_name(config.file_name.as_deref(), ending);
+    let random = || uuid::Uuid::new_v4().simple().to_string();
+    let (id, link, destination) = match &config.destination {
+        Some(Target::Directory(folder)) => {
+            let address = |path: &Path| url::Url::from_file_path(path).ok().map(String::from);
+            (name.clone(), address(&folder.join(&name)), address(folder))
         }
+        Some(Target::Drive { folder }) => on_drive(&format!("1{}", random()), folder),
+        None => on_drive(&format!("1{}", random()), "folder"),
+    };
+    FileFacts {
+        id,
+        name,
+        destination,
+        sealed: false,
+        restricted: false,
+        sha256: format!("{}{}", random(), random()),
+        md5: random(),
+        bytes: 4_321,
+        rows: 2,
+        entries: 2,
+        total_debit: 123_450,
+        total_credit: 123_450,
+        link,
     }
 }
 
@@ -134,12 +188,12 @@ async fn index(store: &Store) -> Check {
 /// A TTL index may delete rows before their export.
 async fn expiry(store: &Store) -> Check {
     const NAME: &str = "row expiry";
-    match store.expiring_index().await {
-        Ok(None) => Check::ok(NAME, "no index deletes rows of the queue"),
-        Ok(Some(index)) => Check::warning(
+    match store.expiring_indexes().await {
+        Ok(indexes) if indexes.is_empty() => Check::ok(NAME, "no index deletes what a run needs"),
+        Ok(indexes) => Check::warning(
             NAME,
-            format!("the TTL index {index} of the queue deletes rows after a time, exported or not"),
-            "let it count from completedAt, which only exported rows have, or drop it",
+            format!("TTL indexes delete documents after a time, exported or not: {}", indexes.join(", ")),
+            "drop them; one of the queue may count from completedAt instead, which only exported rows have",
         ),
         Err(error) => not_listed(NAME, error),
     }
@@ -148,7 +202,7 @@ async fn expiry(store: &Store) -> Check {
 /// A run does not need that right.
 fn not_listed(name: &'static str, error: StoreError) -> Check {
     if error.kind == Kind::Denied {
-        return Check::skipped(name, "the user of MONGODB_URI may not list the indexes of the queue");
+        return Check::skipped(name, "the user of MONGODB_URI may not list the indexes");
     }
     Check::failed(name, error.into(), "look at the server's log")
 }

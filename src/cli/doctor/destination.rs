@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::destination::{
     Created, Destination, DestinationError, Inspected, Inspection, Known, Look, Mark, NewFile, probe_name,
 };
@@ -21,7 +21,29 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 const MARK: Mark<'static> = Mark { batch: "doctor", installation: None };
 const TRY_AGAIN: &str = "check the network and Google Drive, then run `batch-export doctor` again";
 
-pub(super) async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
+/// How long all of it may take in a directory, and on Drive, which may answer late.
+const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(20);
+const DRIVE_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// [`checks`], on a thread that may wait for a file system without end.
+pub(super) async fn checks_in_time(config: &Config, probe: Option<Spool>) -> Vec<Check> {
+    let (owned, runtime) = (config.clone(), tokio::runtime::Handle::current());
+    let work = tokio::task::spawn_blocking(move || runtime.block_on(checks(&owned, probe)));
+    let (limit, what, fix) = match &config.destination {
+        Some(Target::Directory(path)) => (
+            DIRECTORY_TIMEOUT,
+            format!("{}: the file system does not answer", path.display()),
+            "look at that file system (`df`, `dmesg`), then run `batch-export doctor` again",
+        ),
+        Some(Target::Drive { .. }) | None => (DRIVE_TIMEOUT, "Google Drive does not answer".to_owned(), TRY_AGAIN),
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(checks)) => checks,
+        Ok(Err(_)) | Err(_) => vec![Check::bad("probe file", format!("not done within {limit:?}: {what}"), fix)],
+    }
+}
+
+async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
     let destination = match Destination::open(config) {
         Ok(destination) => destination,
         Err(failure) => {

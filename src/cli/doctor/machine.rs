@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::Days;
 use sha2::{Digest, Sha256};
@@ -39,8 +40,23 @@ pub(super) fn layout(config: &Config) -> Check {
     }
 }
 
+/// How long the spool folder may take.
+const SPOOL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// [`spool`], on a thread that may wait for a file system without end.
+pub(super) async fn spool_in_time(folder: &Path) -> (Vec<Check>, Option<Spool>) {
+    let owned = folder.to_owned();
+    match tokio::time::timeout(SPOOL_TIMEOUT, tokio::task::spawn_blocking(move || spool(&owned))).await {
+        Ok(Ok(checked)) => checked,
+        Ok(Err(_)) | Err(_) => {
+            let found = format!("{}: the file system does not answer", folder.display());
+            (vec![Check::bad("spool", found, "look at that file system (`df`, `dmesg`), or set --spool-dir")], None)
+        }
+    }
+}
+
 /// Room and rights of the spool folder; and a small spool file, which the check of the destination stores.
-pub(super) fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
+fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
     let fix = "give --spool-dir a folder that this user may write to";
     let probe = match make_probe(folder) {
         Ok(probe) => probe,

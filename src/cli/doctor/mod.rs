@@ -109,8 +109,8 @@ async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     let mut checks = database::checks(config).await;
     checks.push(machine::calendar(config));
     checks.push(machine::layout(config));
-    let (spool, probe) = machine::spool(&config.spool_dir);
-    checks.extend(destination::checks(config, probe).await);
+    let (spool, probe) = machine::spool_in_time(&config.spool_dir).await;
+    checks.extend(destination::checks_in_time(config, probe).await);
     checks.extend(spool);
     checks.extend(telling::checks(config, args.send).await);
     checks

@@ -58,7 +58,13 @@ impl Receiver<'_> {
                 Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
             }
             Some(Err(reason)) => {
-                let fix = format!("correct {settings}, or the network; then run `batch-export doctor --send`");
+                let fix = match reason.contains("invalid peer certificate") {
+                    true => "this machine does not trust that certificate: add the company's CA to the system's certificates, or set \
+                             SSL_CERT_FILE to a file with that CA and the usual ones"
+                        .to_owned(),
+                    false => format!("correct {settings}, or the network"),
+                };
+                let fix = format!("{fix}; then run `batch-export doctor --send`");
                 Check::bad(name, format!("to {host} ({kind}): {test} did not arrive: {reason}"), fix)
             }
         }

@@ -3,6 +3,7 @@
 //! Every command takes every setting, as text, and validates those that it reads. So a wrong setting ends with 30, whether it came from a
 //! flag or a variable, and a flag may stand before or after the command's name.
 
+pub mod certificates;
 pub mod table;
 mod telling;
 mod validate;

@@ -2,8 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::cli::layout_file;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
+use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
@@ -271,6 +271,13 @@ pub fn conceal_secrets(arguments: &[OsString]) {
 
 fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
     let uri = from_file(typed)?;
+    let is_quoted = uri.starts_with(['"', '\'']);
+    if let Some(reason) = not_one_value(typed.setting.variable, uri.trim()) {
+        return Err(typed.wrong(format!("it {reason}")));
+    }
+    if is_quoted {
+        return Err(typed.wrong("it has quotes around it: write the value alone"));
+    }
     if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
         return Err(typed.wrong("it does not begin with mongodb:// or mongodb+srv://"));
     }
@@ -290,14 +297,27 @@ pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
     check_path(path).map_err(|misplaced| typed.misplaced(misplaced))?;
-    let bytes = fs::read(path).map_err(|error| typed.wrong(format!("the file {path} cannot be read: {error}")))?;
+    let bytes =
+        read_named(Path::new(path)).map_err(|error| typed.wrong(format!("the file {path} cannot be read: {error}")))?;
     let content = String::from_utf8_lossy(&bytes);
     conceal_typed(&content);
     let value = content.trim();
-    match not_the_value_alone(&bytes, value) {
+    match not_the_value_alone(&bytes, value).or_else(|| not_one_value(typed.setting.variable, value)) {
         Some(reason) => Err(typed.wrong(format!("the file {path} {reason}"))),
         None => Ok(value.to_owned()),
     }
+}
+
+/// What was written instead of the value alone: nothing, several lines, or the line of a shell or of an `.env` file.
+fn not_one_value(variable: &str, value: &str) -> Option<&'static str> {
+    let line = value.strip_prefix("export ").unwrap_or(value);
+    if value.is_empty() {
+        return Some("is empty");
+    }
+    if line.split_once('=').is_some_and(|(name, _)| name.trim() == variable) {
+        return Some("has the variable's name before the value: write the value alone");
+    }
+    value.contains(['\n', '\r']).then_some("has more than one line: write the value alone")
 }
 
 /// What an editor or a shell put around a value, and what would be taken for a part of it.

@@ -66,7 +66,7 @@ impl ConsentClient {
             Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(next)
         };
         let wrong = |what: String| refuse(what, NEXT_CLIENT);
-        let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let bytes = crate::files::read_named(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         let file = json_of(&bytes).map_err(|Wrong { what, next }| {
             let (verb, rest) = what.split_once(' ').unwrap_or(("are", &what));
             refuse(format!("{} {rest}", if verb == "are" { "is" } else { "has" }), next.unwrap_or(NEXT_CLIENT))

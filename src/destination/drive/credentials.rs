@@ -68,7 +68,7 @@ pub(super) struct AuthorizedUser {
 /// # Errors
 /// A configuration failure that names the file and the field, never a value.
 pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = crate::files::read_named(path).map_err(|error| {
         Failure::configuration(format!("cannot read the Drive credentials {}: {error}", path.display()))
             .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
     })?;

@@ -11,6 +11,7 @@
 //! Only that list is written before the transaction succeeds, so a commit that fails leaves nothing else behind.
 
 mod content;
+mod trial;
 mod writes;
 
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use mongodb::ClientSession;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
+pub use trial::Trial;
 use writes::Stopped;
-pub(super) use writes::{chunks, completed, ids, log_entry, marks};
+pub(super) use writes::{chunks, completed, ids, marks};
 
 use super::Store;
 use super::batches::Claim;
@@ -234,6 +236,8 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::PathNotViable
         | Kind::BadName
         | Kind::IndexConflict
+        | Kind::Malformed
+        | Kind::WritesBlocked
         | Kind::EarlierVersion
         | Kind::Unanswered
         | Kind::Unavailable => Stopped::Unanswered(error),

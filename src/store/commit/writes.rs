@@ -54,6 +54,8 @@ impl From<StoreError> for Stopped {
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
+            | Kind::Malformed
+            | Kind::WritesBlocked
             | Kind::EarlierVersion
             | Kind::Unanswered
             | Kind::Unavailable => Stopped::Error(error),
@@ -82,7 +84,11 @@ impl Store {
     }
 
     /// The ledger and the batch document, in one command.
-    async fn advance(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+    pub(super) async fn advance(
+        &self,
+        session: &mut ClientSession,
+        request: &CommitRequest<'_>,
+    ) -> Result<(), Stopped> {
         let in_pieces = request.in_pieces();
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
         let next = doc! { "$set": {
@@ -133,7 +139,7 @@ impl Store {
     }
 
     /// Marks the rows and records their entries, unless that is done in pieces afterwards; marks the held rows.
-    async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+    pub(super) async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
         if !request.in_pieces() {
             let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
             let marks = marks(request.claim.batch.into(), request.file);
@@ -159,7 +165,11 @@ impl Store {
     }
 
     /// Marks the held rows as failed, each with its reason.
-    async fn hold_rows(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+    pub(super) async fn hold_rows(
+        &self,
+        session: &mut ClientSession,
+        request: &CommitRequest<'_>,
+    ) -> Result<(), Stopped> {
         for held in request.held.chunks(1_000) {
             let updates: Vec<Document> = held
                 .iter()
@@ -207,7 +217,10 @@ impl Store {
         let (found, ()) = try_join(look, give_up).await?;
         match found.iter().find(|found| found.contains_key("action")) {
             Some(log) => Err(Stopped::Logged(log_number(log))),
-            None => Ok(found.first().and_then(|found| date(found, "now")).unwrap_or_default()),
+            None => match found.first().and_then(|found| date(found, "now")) {
+                Some(now) => Ok(now),
+                None => Err(StoreError::malformed(format!("the ledger is gone from {}", self.batches.name())).into()),
+            },
         }
     }
 }
@@ -242,7 +255,7 @@ pub(in crate::store) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usiz
 }
 
 /// The log entry of a batch.
-pub(in crate::store) fn log_entry(
+pub(super) fn log_entry(
     claim: &Claim,
     file: &FileFacts,
     number: i64,

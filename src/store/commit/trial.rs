@@ -1,0 +1,257 @@
+//! The writes of two passes, tried in a transaction that is always aborted.
+//!
+//! The documents come from the functions of the pass itself: a validator or an index that refuses one of them here would
+//! refuse it in a pass, too, and one that allows them is no finding. Two batches of different days are tried, because a
+//! unique index refuses only the second one.
+//!
+//! Risk: the trial disturbs others. The batches are those of two days long ago, which no pass has. The ledger and the
+//! queued rows are needed by the next pass, and whoever writes one of them meanwhile waits for the abort: so they are
+//! written last, and the rows are not many. A conflict with somebody else ends the trial without a finding.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Days, Utc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+use mongodb::{ClientSession, Collection};
+
+use super::writes::{Stopped, log_entry};
+use super::{CommitRequest, abort};
+use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
+use crate::entry::FieldList;
+use crate::host::host_name;
+use crate::id::Id;
+use crate::store::batches::{Claim, file_changes};
+use crate::store::document::{self, date};
+use crate::store::due::RowKey;
+use crate::store::error::{Kind, StoreError};
+use crate::store::exported::Again;
+use crate::store::row_list::whole_list;
+use crate::store::snapshot::Ledger;
+use crate::store::{Acquisition, Store};
+
+/// Queued rows that are marked. A unique index may refuse any of them; all of a large queue would take too long.
+const ROWS_MAX: i64 = 1_000;
+
+/// What two passes would store.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    /// The files of [`BatchId::TRIED`].
+    pub files: [FileFacts; 2],
+    /// The settings that decide the bytes.
+    pub settings: &'a ExportSettings,
+    /// The fields of the layout.
+    pub fields: &'a FieldList,
+    /// Whether rows of invalid entries are marked as failed.
+    pub holds: bool,
+}
+
+/// The queued rows that are marked.
+struct Queued {
+    rows: Vec<RowKey>,
+    /// The earliest and the latest `scheduledFor`.
+    span: Span,
+}
+
+impl Store {
+    /// Tries every kind of read and write of two passes, and undoes them.
+    ///
+    /// # Errors
+    /// When one of them is refused, with the collection's name.
+    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<(), StoreError> {
+        for collection in [&self.queue, &self.entries] {
+            if self.is_capped(collection).await {
+                return Err(StoreError::capped(collection.name()));
+            }
+        }
+        let ledger = self.ledger_now().await?;
+        let queued = self.queued().await?;
+        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        self.bounded(session.start_transaction().into_future()).await?;
+        let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
+        abort(&mut session).await;
+        finding(tried)?;
+        if !trial.holds {
+            return Ok(());
+        }
+        self.bounded(session.start_transaction().into_future()).await?;
+        let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
+        let claim = Claim { batch: BatchId::TRIED[0], fence: 1, attempt: 1 };
+        let request = request(&claim, &trial.files[0], trial, &ledger, &queued, &[], &held);
+        let tried = self.hold_rows(&mut session, &request).await;
+        abort(&mut session).await;
+        finding(tried)
+    }
+
+    /// What a pass writes alone comes first, then what it shares with others.
+    async fn try_passes(
+        &self,
+        session: &mut ClientSession,
+        trial: &Trial<'_>,
+        ledger: &Ledger,
+        queued: &Queued,
+    ) -> Result<(), Stopped> {
+        let mut claims = Vec::new();
+        let mut previous = ledger.last_sha256.clone();
+        for (day, (batch, file)) in BatchId::TRIED.into_iter().zip(&trial.files).enumerate() {
+            let (claim, now) = self.try_lock(session, batch, trial).await?;
+            let filter = claim.filter();
+            let changes = file_changes(file, trial.settings);
+            let update = self.batches.update_one(filter, vec![changes]).session(&mut *session);
+            self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+            let number = ledger.number + 1 + day as i64;
+            let now = now.checked_add_days(Days::new(day as u64)).unwrap_or(now);
+            let log = log_entry(&claim, file, number, previous.as_deref(), now);
+            let insert = self.log.insert_one(log).session(&mut *session);
+            self.bounded(insert.into_future()).await.map_err(on(&self.log))?;
+            let nobody = [new_key(), new_key()];
+            self.insert_exported(session, nobody.iter().map(|key| key.entry), number, self.again()).await?;
+            let list = whole_list(batch, claim.fence, &nobody);
+            let insert = self.row_lists.insert_many(&list).session(&mut *session);
+            self.bounded(insert.into_future()).await.map_err(on(&self.row_lists))?;
+            let ids: Vec<Bson> = list.iter().filter_map(|one| one.get("_id").cloned()).collect();
+            let delete = self.row_lists.delete_many(doc! { "_id": { "$in": ids } }).session(&mut *session);
+            self.bounded(delete.into_future()).await.map_err(on(&self.row_lists))?;
+            previous = Some(file.sha256.clone());
+            claims.push(claim);
+        }
+        let read = self.entries.find_one(doc! { "_id": "doctor" }).session(&mut *session);
+        self.bounded(read.into_future()).await.map_err(on(&self.entries))?;
+        self.try_shared(session, trial, ledger, queued, &claims).await
+    }
+
+    async fn try_lock(
+        &self,
+        session: &mut ClientSession,
+        batch: BatchId,
+        trial: &Trial<'_>,
+    ) -> Result<(Claim, DateTime<Utc>), Stopped> {
+        let request = Acquisition {
+            batch,
+            holder_id: uuid::Uuid::new_v4().to_string(),
+            host: host_name(),
+            command: "run",
+            timezone: trial.settings.timezone.clone(),
+            cutoff: batch.date().and_hms_opt(11, 0, 0).unwrap_or_default().and_utc(),
+            begins: true,
+            early: false,
+            ignore_back_off: false,
+            corrected: false,
+        };
+        let pipeline = self.acquisition_pipeline(&request);
+        let update = self.batches.find_one_and_update(doc! { "_id": batch }, pipeline).upsert(true);
+        let update = update.return_document(ReturnDocument::After).session(session);
+        let found = self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+        let found = found.unwrap_or_default();
+        let made = document::batch(&found)?;
+        let now = date(&found, "updatedAt").unwrap_or(request.cutoff);
+        Ok((Claim { batch, fence: made.fence, attempt: made.attempt }, now))
+    }
+
+    /// The ledger and the queued rows.
+    async fn try_shared(
+        &self,
+        session: &mut ClientSession,
+        trial: &Trial<'_>,
+        ledger: &Ledger,
+        queued: &Queued,
+        claims: &[Claim],
+    ) -> Result<(), Stopped> {
+        let update = self.first_ledger().session(&mut *session);
+        self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+        // Two rows of one batch show a unique index on what the rows of a batch have in common.
+        let (first, second) = queued.rows.split_at((queued.rows.len() / 2).max(2).min(queued.rows.len()));
+        let mut ledger = ledger.clone();
+        for ((claim, file), rows) in claims.iter().zip(&trial.files).zip([first, second]) {
+            let request = request(claim, file, trial, &ledger, queued, rows, &[]);
+            self.advance(session, &request).await?;
+            self.mark(session, &request).await?;
+            ledger.number += 1;
+        }
+        Ok(())
+    }
+
+    /// Queued rows as a pass would take them: one for an entry, and none whose entry is exported already.
+    async fn queued(&self) -> Result<Queued, StoreError> {
+        let filter = doc! {
+            "exportPath": "scheduled",
+            "status": "queued",
+            "scheduledFor": { "$type": "date", "$not": { "$type": "array" } },
+            "metadata": { "$not": { "$type": "array" } },
+            "$or": [{ "metadata": null }, { "metadata": { "$type": "object" } }],
+        };
+        let find = self.queue.find(filter).projection(doc! { "entryId": 1, "scheduledFor": 1 }).limit(ROWS_MAX);
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
+        let entries: Vec<Bson> = found.iter().filter_map(|row| row.get("entryId").cloned()).collect();
+        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        let exported = self.exported(&mut session, &entries).await?;
+        let mut seen = BTreeSet::new();
+        let mut queued =
+            Queued { rows: Vec::new(), span: Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH } };
+        for row in &found {
+            let (Some(key), Some(entry), Some(due)) = (id(row, "_id"), id(row, "entryId"), date(row, "scheduledFor"))
+            else {
+                continue;
+            };
+            if !exported.contains_key(&entry) && seen.insert(entry) {
+                let is_first = queued.rows.is_empty();
+                queued.span.first = if is_first { due } else { queued.span.first.min(due) };
+                queued.span.last = if is_first { due } else { queued.span.last.max(due) };
+                queued.rows.push(RowKey { row: key, entry });
+            }
+        }
+        Ok(queued)
+    }
+
+    fn again(&self) -> Again {
+        if self.settings.allow_reexport { Again::Move } else { Again::Refuse }
+    }
+}
+
+fn request<'a>(
+    claim: &'a Claim,
+    file: &'a FileFacts,
+    trial: &'a Trial<'_>,
+    ledger: &'a Ledger,
+    queued: &Queued,
+    rows: &'a [RowKey],
+    held: &'a [(RowKey, String)],
+) -> CommitRequest<'a> {
+    CommitRequest {
+        claim,
+        file,
+        ledger,
+        rows,
+        fingerprints: &[],
+        settings: trial.settings,
+        fields: trial.fields,
+        held,
+        exported: Some(queued.span),
+        cutoff: queued.span.last,
+        carried_over: 0,
+        transaction_rows: usize::MAX,
+    }
+}
+
+/// A key that nobody has.
+fn new_key() -> RowKey {
+    let new = || Id(mongodb::bson::oid::ObjectId::new().bytes());
+    RowKey { row: new(), entry: new() }
+}
+
+fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
+    let name = collection.name().to_owned();
+    move |error| error.in_collection(&name)
+}
+
+/// Whether a stop is a finding. That somebody else writes the same documents at this moment is none.
+fn finding(tried: Result<(), Stopped>) -> Result<(), StoreError> {
+    match tried {
+        Ok(()) | Err(Stopped::Conflict(_) | Stopped::LeaseLost | Stopped::Logged(_)) => Ok(()),
+        Err(Stopped::Error(StoreError { kind: Kind::WriteConflict | Kind::PathNotViable, .. })) => Ok(()),
+        Err(Stopped::Error(error) | Stopped::Unanswered(error)) => Err(error),
+    }
+}

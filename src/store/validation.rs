@@ -1,0 +1,77 @@
+//! The rules of a validator that a document broke, in a few words: the server's own account of it is as long as the
+//! validator.
+
+use mongodb::bson::{Bson, Document};
+
+/// How many characters of one rule are shown.
+const RULE_MAX: usize = 120;
+
+/// Each broken rule with the field, from the `errInfo` of a refused write: `metadata.googleDriveUrl: pattern ...`.
+/// Empty when nothing is understood.
+pub(super) fn broken_rules(info: &Document) -> String {
+    let mut rules = Vec::new();
+    if let Ok(details) = info.get_document("details") {
+        walk(details, "", &mut rules);
+    }
+    rules.join("; ")
+}
+
+fn walk(part: &Document, path: &str, rules: &mut Vec<String>) {
+    let here = match part.get_str("propertyName") {
+        Ok(name) if path.is_empty() => name.to_owned(),
+        Ok(name) => format!("{path}.{name}"),
+        Err(_) => path.to_owned(),
+    };
+    let before = rules.len();
+    if let Ok(missing) = part.get_array("missingProperties") {
+        let names: Vec<&str> = missing.iter().filter_map(Bson::as_str).collect();
+        let under = if here.is_empty() { String::new() } else { format!("{here}: ") };
+        rules.push(format!("{under}required, and missing: {}", names.join(", ")));
+        return;
+    }
+    for (key, value) in part {
+        match value {
+            Bson::Document(inner) if key != "specifiedAs" => walk(inner, &here, rules),
+            Bson::Array(parts) => {
+                parts.iter().filter_map(Bson::as_document).for_each(|inner| walk(inner, &here, rules))
+            }
+            _ => {}
+        }
+    }
+    if rules.len() == before
+        && let Ok(operator) = part.get_str("operatorName")
+    {
+        let field = if here.is_empty() { String::new() } else { format!("{here}: ") };
+        let rule = part.get("specifiedAs").map(ToString::to_string).unwrap_or_default();
+        rules.push(format!("{field}{operator} {}", rule.chars().take(RULE_MAX).collect::<String>()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+
+    use super::*;
+
+    #[test]
+    fn each_broken_rule_is_named_with_its_field() {
+        let pattern = doc! { "operatorName": "pattern", "specifiedAs": { "pattern": "^https://" }, "consideredValue": "file:///x" };
+        let address = doc! { "propertyName": "googleDriveUrl", "details": [pattern] };
+        let inner = doc! { "operatorName": "properties", "propertiesNotSatisfied": [address] };
+        let metadata = doc! { "propertyName": "metadata", "description": "long", "details": [inner] };
+        let rules = [
+            doc! { "operatorName": "properties", "propertiesNotSatisfied": [metadata] },
+            doc! { "operatorName": "required", "specifiedAs": { "required": ["by"] }, "missingProperties": ["by"] },
+        ];
+        let info = doc! { "details": { "operatorName": "$jsonSchema", "schemaRulesNotSatisfied": &rules[..] } };
+        assert_eq!(
+            broken_rules(&info),
+            "metadata.googleDriveUrl: pattern { \"pattern\": \"^https://\" }; required, and missing: by"
+        );
+        let clause = doc! { "operatorName": "$exists", "specifiedAs": { "by": { "$exists": true } } };
+        let info =
+            doc! { "details": { "operatorName": "$and", "clausesNotSatisfied": [{ "index": 0, "details": clause }] } };
+        assert_eq!(broken_rules(&info), "$exists { \"by\": { \"$exists\": true } }");
+        assert_eq!(broken_rules(&doc! {}), "");
+    }
+}

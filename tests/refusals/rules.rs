@@ -1,0 +1,140 @@
+//! The rules that people have on these collections: `doctor` finds the ones that a run breaks, and no others.
+
+use mongodb::bson::{Document, doc};
+
+use super::{EVENING, doctor_says};
+use crate::support::command::{BatchExport, told};
+use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::seed::{DATE, Entry, QUEUE, create_index, seed, seed_day};
+
+const EXPORTED: &str = "exportbatchentries";
+
+fn unique(day: &Day, collection: &str, key: Document) {
+    let name = key.keys().cloned().collect::<Vec<_>>().join("_");
+    let index = doc! { "key": key, "name": format!("only_{name}"), "unique": true, "sparse": true };
+    day.db.command(doc! { "createIndexes": collection, "indexes": [index] });
+}
+
+fn validator(day: &Day, collection: &str, schema: Document) {
+    let made = day.db.block(day.db.database().list_collection_names()).unwrap();
+    if !made.iter().any(|name| name == collection) {
+        day.db.command(doc! { "create": collection });
+    }
+    day.db.command(doc! { "collMod": collection, "validator": { "$jsonSchema": schema } });
+}
+
+/// The verdict of the writes that were tried.
+fn rights(doctor: BatchExport) -> serde_json::Value {
+    let result = doctor.now(EVENING).run().json();
+    result["checks"].as_array().unwrap().iter().find(|check| check["name"] == "rights").unwrap().clone()
+}
+
+#[test]
+fn rules_that_two_days_of_exports_keep_are_no_finding() {
+    let day = Day::in_directory();
+    let fields = ["batchDate", "filename", "sha256", "fileId", "previousSha256", "webViewLink", "number"];
+    for field in fields {
+        unique(&day, LOG, doc! { format!("metadata.{field}"): 1 });
+    }
+    unique(&day, LOG, doc! { "action": 1, "metadata.batchId": 1 });
+    unique(&day, LOG, doc! { "createdAt": 1 });
+    let numbers = doc! {
+        "entryCount": { "minimum": 1 },
+        "csvSize": { "minimum": 10 },
+        "sha256": { "pattern": "^[0-9a-f]{64}$" },
+        "batchId": { "pattern": "^batch_20[0-9]{2}-[0-9]{2}-[0-9]{2}$" },
+    };
+    validator(&day, LOG, doc! { "properties": { "metadata": { "properties": numbers } } });
+    validator(&day, EXPORTED, doc! { "required": ["n"], "properties": { "_id": { "bsonType": "objectId" } } });
+    let id = doc! { "googleDriveFileId": { "minLength": 1 } };
+    validator(&day, QUEUE, doc! { "properties": { "metadata": { "properties": id } } });
+    create_index(&day.db);
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok", "without a row: {}", rights(day.command("doctor")));
+    seed_day(&day.db, DATE, 5);
+    let before = day.db.find_all(QUEUE, doc! {});
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok", "{}", rights(day.command("doctor")));
+    assert_eq!(day.db.find_all(QUEUE, doc! {}), before, "doctor touched a row");
+    assert_eq!((day.db.count(BATCHES, doc! {}), day.db.count(EXPORTED, doc! {}), day.log().len()), (0, 0, 0));
+    day.run().run().expect_code(0);
+    seed_day(&day.db, "2026-01-19", 5);
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok", "{}", rights(day.command("doctor")));
+    day.command("run").now("2026-01-19T18:30:00+07:00").run().expect_code(0);
+    assert_eq!((day.log().len(), day.rows_with_status("completed")), (2, 10));
+}
+
+/// `doctor` names what the run then names.
+#[track_caller]
+fn found(day: &Day, run: BatchExport, words: &[&str]) {
+    doctor_says(day, words);
+    let told = told(&run.run().expect_code(30).json()["error"]);
+    for word in words {
+        assert!(told.contains(word), "{word:?} is not in {told}");
+    }
+    assert_eq!(day.rows_with_status("completed"), 0);
+}
+
+#[test]
+fn a_unique_index_on_what_the_rows_of_a_batch_have_in_common_is_found() {
+    let keys = ["metadata.batchId", "metadata.googleDriveFileId", "metadata.googleDriveUrl", "completedAt"];
+    for key in keys {
+        let day = Day::in_directory();
+        unique(&day, QUEUE, doc! { key: 1 });
+        seed_day(&day.db, DATE, 3);
+        create_index(&day.db);
+        found(&day, day.run(), &["exportqueues", &format!("only_{key}")]);
+    }
+}
+
+#[test]
+fn an_index_that_allows_an_entry_one_completed_row_is_found_on_the_row_that_breaks_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let third = day.db.find_all(QUEUE, doc! {})[2].get_object_id("entryId").unwrap();
+    let earlier = doc! { "entryId": third, "status": "completed", "exportPath": "manual" };
+    day.db.insert_many(QUEUE, vec![earlier]);
+    unique(&day, QUEUE, doc! { "entryId": 1, "status": 1 });
+    create_index(&day.db);
+    doctor_says(&day, &["exportqueues", "only_entryId_status"]);
+    let told = told(&day.run().run().expect_code(30).json()["error"]);
+    assert!(told.contains("only_entryId_status"), "{told}");
+    assert_eq!(day.rows_with_status("queued"), 5);
+}
+
+#[test]
+fn a_validator_of_what_the_rows_get_is_found_with_its_field() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    let url = doc! { "googleDriveUrl": { "bsonType": "string", "pattern": "^https://" } };
+    validator(&day, QUEUE, doc! { "properties": { "metadata": { "properties": url } } });
+    found(&day, day.run(), &["exportqueues", "metadata.googleDriveUrl: pattern", "^https://"]);
+}
+
+#[test]
+fn a_validator_that_knows_no_failed_row_is_found_where_rows_are_held() {
+    let day = Day::in_directory();
+    seed(&day.db, &[Entry::numbered(DATE, 0), Entry::numbered(DATE, 1).set("status", "draft")]);
+    create_index(&day.db);
+    validator(&day, QUEUE, doc! { "properties": { "status": { "enum": ["queued", "completed"] } } });
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok");
+    let doctor = rights(day.command("doctor").env("BATCH_EXPORT_INVALID", "hold"));
+    let run = told(&day.run().args(&["--invalid", "hold"]).run().expect_code(30).json()["error"]);
+    for text in [doctor.to_string(), run] {
+        assert!(text.contains("exportqueues") && text.contains("status: enum"), "{text}");
+    }
+    assert_eq!(day.rows_with_status("queued"), 2);
+}
+
+#[test]
+fn a_rule_of_our_own_collections_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    unique(&day, EXPORTED, doc! { "n": 1 });
+    found(&day, day.run(), &[EXPORTED, "only_n"]);
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    validator(&day, BATCHES, doc! { "required": ["owner"] });
+    found(&day, day.run(), &[BATCHES, "owner"]);
+}

@@ -1,0 +1,121 @@
+//! What a server says once: a kind of collection that a run cannot use, writes that are locked, a primary that steps down, TLS on one side.
+
+use mongodb::bson::doc;
+
+use super::{EVENING, doctor_says};
+use crate::support::block;
+use crate::support::command::told;
+use crate::support::day::{Day, LOG};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On, Proxy, error};
+use crate::support::seed::{DATE, ENTRIES, QUEUE, create_index, seed_day};
+use crate::support::way_out::TlsFront;
+
+#[test]
+fn a_capped_queue_and_capped_entries_are_no_reason_to_wait() {
+    for collection in [QUEUE, ENTRIES] {
+        let day = Day::in_directory();
+        day.db.command(doc! { "create": collection, "capped": true, "size": 1_000_000 });
+        seed_day(&day.db, DATE, 3);
+        create_index(&day.db);
+        doctor_says(&day, &[collection, "capped"]);
+        let told = told(&day.run().run().expect_code(30).json()["error"]);
+        assert!(told.contains(collection) && told.contains("capped"), "{told}");
+        assert_eq!(day.rows_with_status("queued"), 3);
+    }
+}
+
+#[test]
+fn a_view_in_place_of_the_queue_or_the_log_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    day.db.command(doc! { "create": "queueview", "viewOn": QUEUE, "pipeline": [] });
+    day.db.command(doc! { "create": LOG, "viewOn": "logs", "pipeline": [] });
+    let run = || day.run().arg("--now");
+    let log = told(&run().run().expect_code(30).json()["error"]);
+    assert!(log.contains(LOG) && log.contains("view"), "{log}");
+    let other = run().env("BATCH_EXPORT_LOG_COLLECTION", "logs").env("BATCH_EXPORT_QUEUE_COLLECTION", "queueview");
+    let queue = told(&other.run().expect_code(30).json()["error"]);
+    assert!(queue.contains("queueview"), "{queue}");
+    assert_eq!(day.rows_with_status("queued"), 3);
+}
+
+#[test]
+fn a_row_that_the_application_holds_in_a_transaction_is_a_conflict_and_no_server_that_is_down() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let mut session = block(async {
+        let mut session = day.db.database().client().start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        let queue = day.db.database().collection::<mongodb::bson::Document>(QUEUE);
+        queue.update_one(doc! {}, doc! { "$set": { "touched": true } }).session(&mut session).await.unwrap();
+        session
+    });
+    let told = told(&day.run().run().expect_code(23).json()["error"]);
+    assert!(told.contains("other programs keep writing"), "{told}");
+    block(session.abort_transaction()).unwrap();
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_server_that_refuses_all_writes_is_for_an_operator() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    let _refused = ["findAndModify", "update", "insert"]
+        .map(|command| proxy.answer(On::command(command).nth_and_later(1), error(371, "UserWritesBlocked", &[])));
+    let told = told(&day.run().run().expect_code(30).json()["error"]);
+    assert!(told.contains("setUserWriteBlockMode"), "{told}");
+    let doctor = day.command("doctor").now(EVENING).run().expect_code(34).stdout;
+    assert!(doctor.contains("setUserWriteBlockMode") && !doctor.contains("another server"), "{doctor}");
+}
+
+#[test]
+fn a_primary_that_steps_down_during_the_lock_is_told_in_words() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    let late =
+        doc! { "code": 11602, "codeName": "InterruptedDueToReplStateChange", "errmsg": "operation was interrupted" };
+    let answer = doc! { "ok": 1, "value": null, "lastErrorObject": { "n": 0, "updatedExisting": false }, "writeConcernError": late };
+    let _stepped_down = proxy.answer(On::command("findAndModify").nth_and_later(1), answer);
+    let told = told(&day.run().run().expect_code(20).json()["error"]);
+    assert!(told.contains("operation was interrupted (InterruptedDueToReplStateChange)"), "{told}");
+    assert!(!told.contains("WriteConcernError(") && !told.contains("Some("), "{told}");
+}
+
+#[test]
+fn tls_on_one_side_only_is_named() {
+    let day = Day::in_directory();
+    let front = TlsFront::before(([127, 0, 0, 1], Mongod::shared().port()).into());
+    let with_tls: u16 = front.url("localhost").rsplit(':').next().unwrap().parse().unwrap();
+    for (port, option, words) in
+        [(Mongod::shared().port(), "tls=true", "remove tls=true"), (with_tls, "tls=false", "add tls=true")]
+    {
+        let uri = format!("mongodb://localhost:{port}/x?directConnection=true&serverSelectionTimeoutMS=2000&{option}");
+        let told = told(&day.run().mongodb(&uri).run().expect_code(20).json()["error"]);
+        assert!(told.contains(words), "{option}: {told}");
+    }
+}
+
+#[test]
+fn a_missing_right_is_told_without_the_whole_command() {
+    let day = Day::on_secured_server();
+    create_index(&day.db);
+    day.command("init").run().expect_code(0);
+    let name = day.db.name().to_owned();
+    day.db.command(doc! { "createUser": "reader", "pwd": "of-the-test", "roles": [{ "role": "read", "db": &name }] });
+    seed_day(&day.db, DATE, 3);
+    let day = day.with_login("reader:of-the-test", &name);
+    let error = day.run().run().expect_code(30).json()["error"].clone();
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("not authorized") && message.contains("exportbatches") && message.len() < 200,
+        "{message}"
+    );
+    let init = told(&day.command("init").run().expect_code(30).json()["error"]);
+    assert!(init.contains("administrator"), "{init}");
+}
