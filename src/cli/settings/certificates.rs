@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::environment;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::files::{holds_certificate, read_named};
 use crate::plausible::check_path;
@@ -44,6 +44,5 @@ fn needs_certificates(config: &Config) -> bool {
         let uri = uri.expose().to_ascii_lowercase();
         ["mongodb+srv://", "tls=true", "ssl=true"].iter().any(|sign| uri.contains(sign))
     });
-    let to_drive = matches!(config.destination, Some(Target::Drive { .. }));
-    to_database || to_drive || config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some()
+    to_database || config.uses_http()
 }
