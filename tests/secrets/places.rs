@@ -12,8 +12,8 @@ use clap::{Arg, Command, CommandFactory};
 use super::{A_SHORT_PASSWORD, Scene, SecretValue, secrets};
 use crate::support::command::BatchExport;
 
-/// At a time; most of a command is waiting for its process.
-const AT_A_TIME: usize = 4;
+/// At a time: most of a command is waiting, for its process and for servers that are not there.
+const AT_A_TIME: usize = 16;
 
 /// Variables beside the settings.
 const OTHERS: [&str; 10] = [
