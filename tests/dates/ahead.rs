@@ -64,7 +64,7 @@ fn a_completed_batch_of_a_day_to_come_is_not_the_newest_day() {
     day.db.delete_many(BATCHES, doc! { "_id": AHEAD });
     day.run().run().expect_code(0);
     let cutoff = DateTime::parse_rfc3339_str("2569-01-18T11:00:00Z").unwrap();
-    let ahead = doc! { "_id": AHEAD, "state": "completed", "number": 2_i64, "window": { "cutoff": cutoff } };
+    let ahead = doc! { "_id": AHEAD, "state": "completed", "number": 2_i64, "window": { "timezone": "Asia/Bangkok", "cutoff": cutoff } };
     day.db.insert_many(BATCHES, vec![ahead]);
     seed_day(&day.db, "2026-01-19", 2);
     assert_eq!(check().expect_code(0).stdout, "ok: batch_2026-01-18 completed\n");

@@ -105,8 +105,8 @@ fn starts_survive_what_passes_and_stop_at_what_does_not() {
             .with("BATCH_EXPORT_UPLOAD_TIMEOUT", "2s"),
         Cell::new("start: 400", [(first(Start), answer(400, "invalid"))], Rejected("--destination"), 4),
         Cell::new("start: 411", [(first(Start), html(411))], Rejected("411"), 4),
-        // The folder is fine when it is looked at, so nobody has to act.
-        Cell::new("start: 404 once", [(first(Start), answer(404, "notFound"))], Failed("404"), 6),
+        // The folder is fine when it is looked at: only a person can find out why Drive refuses it.
+        Cell::new("start: 404 once", [(first(Start), answer(404, "notFound"))], Rejected("404"), 6),
         Cell::new("start: quota", refuse("storageQuotaExceeded"), Rejected("--drive-subject"), 4),
         Cell::new("start: policy", refuse("domainPolicy"), Rejected("administrator"), 4),
         Cell::new("start: parent", refuse("insufficientParentPermissions"), Rejected("Content manager"), 4),

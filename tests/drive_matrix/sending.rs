@@ -25,15 +25,15 @@ fn chunks_survive_every_loss() {
         Cell::new("chunk: reset after a part", [(middle(), part)], Landed, QUIET + 3),
         Cell::new("chunk: reset after", [(middle(), reset().after_effect())], Landed, QUIET + 1),
         Cell::new("chunk: lost answer", [(middle(), Fault::lost_answer())], Landed, QUIET + 1),
-        Cell::new("chunk: session gone, none", [(middle(), reset().session_gone())], Landed, QUIET + 5),
-        Cell::new("chunk: session gone, all", [(middle(), Fault::lost_answer().session_gone())], Landed, QUIET + 5),
-        Cell::new("chunk: session gone (410)", [(middle(), reset().session_gone())], Landed, QUIET + 5)
+        Cell::new("chunk: session gone, none", [(middle(), reset().session_gone())], Landed, QUIET + 7),
+        Cell::new("chunk: session gone, all", [(middle(), Fault::lost_answer().session_gone())], Landed, QUIET + 7),
+        Cell::new("chunk: session gone (410)", [(middle(), reset().session_gone())], Landed, QUIET + 7)
             .after(|day| day.drive().expire_sessions(410)),
         Cell::new(
             "session gone for ever",
             [(On::every(Chunk), reset().session_gone())],
             Failed("session 4 times"),
-            3 + 16,
+            3 + 24,
         ),
         Cell::new("chunk: reset for ever", [(On::every(Chunk), reset())], Failed("6 failed tries"), 4 + 2 * TRIES),
         Cell::new("chunk: 503 for ever", [(On::every(Chunk), html(503))], Failed("6 failed tries"), 4 + 2 * TRIES),
@@ -66,8 +66,8 @@ fn chunks_survive_every_answer() {
             Rejected("key are enabled"),
             QUIET + 2,
         ),
-        Cell::new("chunk: 400", [(middle(), html(400))], Landed, QUIET + 4),
-        Cell::new("chunk: 400 for ever", [(On::every(Chunk), html(400))], Rejected("started again 3 times"), 3 + 12),
+        Cell::new("chunk: 400", [(middle(), html(400))], Landed, QUIET + 6),
+        Cell::new("chunk: 400 for ever", [(On::every(Chunk), html(400))], Rejected("started again 3 times"), 3 + 20),
         Cell::new("chunk: quota", [(middle(), answer(403, "storageQuotaExceeded"))], Rejected("shared drive"), QUIET),
         Cell::new(
             "chunk: permission",
@@ -99,8 +99,8 @@ fn a_question_may_fail_too() {
         Cell::new("status: lost answer", lost(Fault::lost_answer()), Landed, QUIET + 2),
         Cell::new("status: 429", lost(Fault::answer(Answer::empty(429))), Landed, QUIET + 2),
         Cell::new("status: 401", lost(answer(401, "authError")), Landed, QUIET + 3),
-        Cell::new("status: session gone", lost(html(404).session_gone()), Landed, QUIET + 5),
-        Cell::new("status: 404, but alive", lost(html(404)), Landed, QUIET + 5),
+        Cell::new("status: session gone", lost(html(404).session_gone()), Landed, QUIET + 7),
+        Cell::new("status: 404, but alive", lost(html(404)), Landed, QUIET + 7),
         Cell::new("status: range none", lost(Fault::tamper(Tamper::RangeMalformed)), Landed, QUIET + 2),
         Cell::new("status: range back", lost(Fault::tamper(Tamper::RangeBackwards)), Landed, QUIET + 2),
         Cell::new("status: quota", lost(answer(403, "storageQuotaExceeded")), Rejected("shared drive"), QUIET + 1),
@@ -128,7 +128,7 @@ fn the_last_chunk_is_never_ambiguous_in_the_end() {
         Cell::new("last: 409 after", last(answer(409, "fileIdInUse").after_effect()), Adopted, QUIET + 1),
         Cell::new("last: 409, nothing to be seen", last(answer(409, "x")), Failed("does not show it"), QUIET + 1),
         Cell::new("last: lost, session gone", last(Fault::lost_answer().session_gone()), Adopted, QUIET + 3),
-        Cell::new("last: none, session gone", last(Fault::reset().session_gone()), Landed, QUIET + 6),
+        Cell::new("last: none, session gone", last(Fault::reset().session_gone()), Landed, QUIET + 8),
         Cell::new("last: bad JSON", seen(Tamper::BadJson), Landed, QUIET + 1),
         Cell::new("last: checksums missing", seen(Tamper::ChecksumsMissing), Landed, QUIET + 1),
         Cell::new("last: md5 only", seen(Tamper::ChecksumsMd5Only), Landed, QUIET),
@@ -163,8 +163,9 @@ fn a_look_may_fail_too() {
         Cell::new("look: rate", lost(answer(403, "rateLimitExceeded")), Adopted, QUIET + 4),
         Cell::new("look: 401", lost(answer(401, "authError")), Adopted, QUIET + 5),
         // The first look finds nothing, so the upload starts again; Drive says that the id is taken; the second look finds it.
-        Cell::new("look: 404 once", lost(answer(404, "notFound")), Adopted, QUIET + 4),
-        Cell::new("look: 404 for ever", for_ever(answer(404, "notFound")), Failed("does not show it"), QUIET + 4),
+        Cell::new("look: 404 once", lost(answer(404, "notFound")), Adopted, QUIET + 6),
+        // The folder is not to be seen either.
+        Cell::new("look: 404 for ever", for_ever(answer(404, "notFound")), Rejected("does not exist"), QUIET + 4),
         Cell::new("look: 503 for ever", for_ever(html(503)), Failed("6 failed tries"), QUIET + 1 + TRIES),
         Cell::new("look: forbidden", lost(answer(403, "domainPolicy")), Rejected("administrator"), QUIET + 2),
         Cell::new(
