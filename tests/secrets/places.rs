@@ -13,7 +13,7 @@ use super::{A_SHORT_PASSWORD, Scene, SecretValue, secrets};
 use crate::support::command::BatchExport;
 
 /// At a time: most of a command is waiting, for its process and for servers that are not there.
-const AT_A_TIME: usize = 16;
+const AT_A_TIME: usize = 32;
 
 /// Variables beside the settings.
 const OTHERS: [&str; 10] = [

@@ -171,8 +171,9 @@ impl Day {
         match &self.place {
             Place::Directory(folder) => std::fs::read_dir(folder.path())
                 .expect("the destination")
-                .map(|entry| {
-                    let path = entry.expect("an entry").path();
+                .map(|entry| entry.expect("an entry").path())
+                .filter(|path| path.is_file())
+                .map(|path| {
                     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
                     LiveFile { id: name.clone(), name, bytes: std::fs::read(&path).expect("the file") }
                 })
