@@ -63,7 +63,7 @@ impl Places {
         }
         let some = |texts: Vec<String>| match texts.len() {
             0 => "none that is known".to_owned(),
-            ..=10 => texts.join(", "),
+            1..=10 => texts.join(", "),
             more => format!("{} and {} more", texts[..10].join(", "), more - 10),
         };
         let entries = self.unplaced.iter().map(Id::to_string).collect();
