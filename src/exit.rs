@@ -168,25 +168,13 @@ impl Exit {
 
     /// The same for a command that `retry` does not continue, such as `verify`.
     pub fn next_step_again(self) -> &'static str {
-        match self {
-            Exit::DatabaseUnavailable
-            | Exit::GenerateTimeout
-            | Exit::UploadFailed
-            | Exit::CommitConflict
-            | Exit::CommitUnknown
-            | Exit::LeaseLost
-            | Exit::InterruptedInt
-            | Exit::InterruptedTerm => "run the command again",
-            Exit::DriveRejected | Exit::InvalidEntries => Exit::CheckFailed.next_step(),
-            Exit::Ok
-            | Exit::Unexpected
-            | Exit::Usage
-            | Exit::LockHeld
-            | Exit::NotDue
-            | Exit::Configuration
-            | Exit::CheckFailed
-            | Exit::Exhausted => self.next_step(),
+        if self.severity() == Exit::DatabaseUnavailable.severity() {
+            return "run the command again";
         }
+        if matches!(self, Exit::DriveRejected | Exit::InvalidEntries) {
+            return Exit::CheckFailed.next_step();
+        }
+        self.next_step()
     }
 
     /// Order of severity among the results of several batches: a person (3x) before a retry (2x, interruptions) before waiting (1x)

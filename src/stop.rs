@@ -124,7 +124,7 @@ impl Stop {
         }
         let message = format!("{}; the work did not end within {} s", signal.failure().message, limit.as_secs());
         Failure::new(signal.exit(), message)
-            .next("look at the file systems (`df`, `dmesg`) and the database; `batch-export retry` goes on")
+            .next("look at the file systems (`df`, `dmesg`) and the database, then run the command again")
     }
 
     /// Runs work until it ends or a signal comes; then the work is dropped where it waits.

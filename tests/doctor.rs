@@ -364,6 +364,7 @@ fn the_layout_is_a_finding_of_its_own_and_the_other_checks_go_on() {
     assert_bad(&result, "layout", &format!("`batch-export layout check {path}`"));
     let found = check(&result, "layout")["found"].as_str().unwrap();
     assert!(found.contains(&path) && found.contains("line 5: value is \"dat\"; expected one of"), "{found}");
+    assert_eq!(check(&result, "rights")["found"], "not checked: the layout decides what a run writes", "{result}");
     let others = ["mongodb", "clock", "directory", "probe file", "spool"];
     assert!(others.iter().all(|name| check(&result, name)["verdict"] == "ok"), "{result}");
 }

@@ -461,7 +461,9 @@ fn numbers_do_not_begin_again_while_exported_entries_are_known() {
     day.db.delete_many(LOG, doc! {});
     seed_day(&day.db, NEXT, 2);
     let ended = next_evening(&day).run().expect_code(30);
-    assert!(ended.json()["error"]["message"].as_str().unwrap().contains("begin at 1 again"), "{}", ended.report());
+    let told = ended.json()["error"].to_string();
+    assert!(told.contains("begin at 1 again") && told.contains("and exportlogs too"), "{}", ended.report());
+    assert!(!told.contains("--adopt"), "the log is lost as well: {told}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! `batch-export corrections`: exported entries that were edited, cancelled or deleted since. Changes nothing, but for what `--tell` notes.
+//! `batch-export corrections`: exported entries that were edited, cancelled or deleted since. Changes nothing, except that `--tell` records
+//! what was sent.
 //!
-//! With `--tell` people hear of it when the list of a batch is another one than they were told last, and not again until it changes. It is
-//! noted only once the receiver has taken the message; until then the next `--tell` tells it.
+//! With `--tell` people are notified when the list of a batch differs from the list that they were notified of last. This is recorded after
+//! the receiver has accepted the message; until then the next `--tell` sends it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -73,7 +73,7 @@ pub fn main(arguments: Vec<OsString>) -> Exit {
             let (name, output) = (cli.command.name().text(), of_failures(cli.output.result));
             stuck::set_last_words(move |failure| render::print_instead(name, failure, output));
             let handle = runtime.handle().clone();
-            let exit = without_panic(name, output, move || handle.block_on(dispatch(cli)));
+            let exit = on_its_own_thread(name, output, move || handle.block_on(dispatch(cli)));
             // Do not wait for the driver's background tasks. Dropping them can panic, which is harmless once the result
             // is printed.
             std::panic::set_hook(Box::new(|_| {}));
@@ -96,23 +96,17 @@ fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::
 ///
 /// The kernel hands a signal to the main thread. If that thread waited for a frozen file system, it would take no signal; so it does
 /// nothing but wait for the work.
-fn without_panic(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
+fn on_its_own_thread(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
     std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
     let thread = std::thread::Builder::new().name("work".to_owned()).stack_size(STACK_BYTES).spawn(work);
-    let ended = thread.map(std::thread::JoinHandle::join);
-    match ended {
-        Ok(Ok(exit)) => exit,
-        Ok(Err(_)) => {
-            let failure = Failure::new(Exit::Unexpected, "the program has a bug").next("look at the log");
-            render::print(&Refused::new(name, &failure), output);
-            Exit::Unexpected
-        }
-        Err(error) => {
-            let failure = Failure::new(Exit::Unexpected, format!("no thread can be started: {error}"));
-            render::print(&Refused::new(name, &failure), output);
-            Exit::Unexpected
-        }
-    }
+    let failure = match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(exit)) => return exit,
+        Ok(Err(_)) => Failure::new(Exit::Unexpected, "the program has a bug").next("look at the log"),
+        Err(error) => Failure::new(Exit::Unexpected, format!("no thread can be started: {error}"))
+            .next("look at the limits of processes and memory of this user, then run the command again"),
+    };
+    render::print(&Refused::new(name, &failure), output);
+    Exit::Unexpected
 }
 
 /// A spreadsheet has no shape for a failure: it is told as text.
@@ -163,11 +157,7 @@ async fn dispatch(cli: Cli) -> Exit {
     };
     match result.await {
         Ok(exit) => exit,
-        Err(mut failure) => {
-            // What a pass leaves, `retry` finishes. Of other commands nothing is left.
-            if matches!(failure.exit, Exit::InterruptedInt | Exit::InterruptedTerm) {
-                failure.next.get_or_insert_with(|| "run the command again".to_owned());
-            }
+        Err(failure) => {
             refuse(&cli.command, &failure, output);
             failure.exit
         }

@@ -196,11 +196,7 @@ impl Directory {
             return Ok(Some(()));
         }
         if look {
-            let mark = Mark {
-                batch: owner.batch_id.as_deref().unwrap_or_default(),
-                installation: owner.installation.as_deref(),
-            };
-            self.check(&file.id, &mark, &found)?;
+            self.check(&file.id, &owner.mark(), &found)?;
         }
         let Some(opened) = self.open(&path)? else { return Ok(None) };
         owner.seal(&opened).map(Some).map_err(|error| self.failed("make a file read-only in", &error))

@@ -297,6 +297,20 @@ impl Destination {
         }
     }
 
+    /// What it means that a committed file is not here, for a person.
+    pub fn missing(&self, file: &FileFacts) -> String {
+        match self {
+            Destination::Drive(_) => {
+                format!("{} ({}) is not at the destination: it was removed for good", file.name, file.id)
+            }
+            Destination::Directory(_) => format!(
+                "{} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \
+                 directory does not tell which; `verify --file PATH` tells whether a file is the official one",
+                file.name
+            ),
+        }
+    }
+
     /// Moves a voided file with this checksum to the trash, or removes it at a destination without a trash. A missing file counts as done.
     ///
     /// # Errors

@@ -93,6 +93,11 @@ impl Mark<'_> {
 }
 
 impl Owner {
+    /// The mark of a file with this owner.
+    pub(super) fn mark(&self) -> Mark<'_> {
+        Mark { batch: self.batch_id.as_deref().unwrap_or_default(), installation: self.installation.as_deref() }
+    }
+
     /// The owner, in words for people.
     pub fn text(&self) -> String {
         let whose = match &self.installation {

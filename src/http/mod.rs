@@ -20,6 +20,15 @@ use proxy::Proxies;
 /// How long it may take to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// What to do about a certificate that this machine does not trust.
+pub const UNTRUSTED: &str = "this machine does not trust that certificate. Behind a proxy that inspects TLS, add your company's CA \
+    to the system's certificates, or set SSL_CERT_FILE to a file with that CA and the usual ones";
+
+/// Whether a connection failed because of such a certificate. The TLS library tells that in no other form than in its words.
+pub fn is_untrusted(reason: &str) -> bool {
+    reason.contains("invalid peer certificate")
+}
+
 /// The client for every request of this program, and the proxies that it uses.
 #[derive(Clone)]
 pub struct Http {

@@ -17,6 +17,7 @@ use super::Store;
 use super::document::{date, text};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::http::is_untrusted;
 
 /// How long a direct question to a host may take.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -104,8 +105,8 @@ impl Store {
         if failure.exit != Exit::DatabaseUnavailable {
             return failure;
         }
-        // The driver tells it as one of the ways in which no server is found, and in no other form than in its words.
-        if failure.message.contains("invalid peer certificate") {
+        // The driver tells it as one of the ways in which no server is found.
+        if is_untrusted(&failure.message) {
             return Failure::configuration(failure.message).next(UNTRUSTED);
         }
         let Ok(options) = ClientOptions::parse(self.settings.uri.expose()).await else { return failure };

@@ -120,12 +120,18 @@ impl Store {
             return Ok(());
         }
         let name = self.batches.name();
-        Err(Failure::configuration(format!(
+        let failure = Failure::configuration(format!(
             "batches were exported before, and their ledger in {name} is lost: the numbers would begin at 1 again"
-        ))
-        .next(
-            "restore the collection from a backup, or rebuild it from the export log with `batch-export init --adopt`",
-        ))
+        ));
+        Err(match log {
+            Some(_) => failure.next(
+                "restore the collection from a backup, or rebuild it from the export log with `batch-export init --adopt`",
+            ),
+            None => failure.next(format!(
+                "restore the collection from a backup, and {} too: it has no export any more, so nothing can be rebuilt from it",
+                self.log.name()
+            )),
+        })
     }
 
     /// The ledger as it is now. A database without one counts as before the first batch.

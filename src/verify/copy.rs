@@ -253,6 +253,7 @@ impl Copy {
         format!("{}{first}", known.join(", "))
     }
 }
+
 fn official_sha256(batch: &Batch) -> Option<&str> {
     batch.file.as_ref().filter(|_| batch.state.is_committed()).map(|file| &*file.sha256)
 }

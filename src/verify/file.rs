@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use super::{Findings, Kind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
-use crate::destination::Destination;
 use crate::destination::drive::Listed;
 use crate::failure::Failure;
 use crate::spool::{Spool, SpoolWriter};
@@ -28,17 +27,7 @@ impl Verification<'_> {
         if let Some(path) = &moved {
             place.read_path(path, &mut content)?;
         } else if !is_there {
-            let message = match &*place {
-                Destination::Drive(_) => {
-                    format!("{} ({}) is not at the destination: it was removed for good", file.name, file.id)
-                }
-                Destination::Directory(_) => format!(
-                    "{} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \
-                     directory does not tell which; `verify --file PATH` tells whether a file is the official one",
-                    file.name
-                ),
-            };
-            return Ok(Err((Kind::MissingFile, message)));
+            return Ok(Err((Kind::MissingFile, place.missing(file))));
         }
         let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Ok((content, moved)))

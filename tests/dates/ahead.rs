@@ -46,7 +46,8 @@ fn a_batch_of_a_day_to_come_is_given_up_by_unlock_and_never_gone_on_with() {
         let message = problems[0]["message"].as_str().unwrap();
         assert!(message.contains("its day has not come") && message.contains("unlock --date 2569-01-18"), "{message}");
         assert_eq!(of(&day, "status").run().expect_code(0).json()["batches"][0]["state"], unfinished);
-        of(&day, "verify").run();
+        let checked = of(&day, "verify").run().expect_code(0).json();
+        assert_eq!(checked["checked"][0]["state"], unfinished, "{checked}");
         of(&day, "run").run().expect_code(2);
         of(&day, "retry").run().expect_code(2);
         let unlocked = of(&day, "unlock").run().expect_code(0).json();

@@ -5,6 +5,7 @@
 
 use super::Check;
 use crate::config::Config;
+use crate::http::{UNTRUSTED, is_untrusted};
 use crate::notify::{self, Answer};
 use crate::secret::Secret;
 
@@ -58,10 +59,8 @@ impl Receiver<'_> {
                 Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
             }
             Some(Err(reason)) => {
-                let fix = match reason.contains("invalid peer certificate") {
-                    true => "this machine does not trust that certificate: add the company's CA to the system's certificates, or set \
-                             SSL_CERT_FILE to a file with that CA and the usual ones"
-                        .to_owned(),
+                let fix = match is_untrusted(&reason) {
+                    true => UNTRUSTED.to_owned(),
                     false => format!("correct {settings}, or the network"),
                 };
                 let fix = format!("{fix}; then run `batch-export doctor --send`");

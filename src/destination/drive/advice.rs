@@ -25,15 +25,6 @@ pub(super) const FRESH_ID_REFUSED: &str = "Drive issued this id to the same cred
 pub(super) const RATE_LIMIT: &str = "wait for `batch-export retry`. If it lasts for hours, the account has \
     uploaded its 750 GB of the day (other programs that use it count too): wait until the next day, or use another account";
 
-/// A certificate that this machine does not trust.
-const CERTIFICATE: &str = "this machine does not trust that certificate. Behind a proxy that inspects TLS, add your company's CA \
-    to the system's certificates, or set SSL_CERT_FILE to a file with that CA and the usual ones";
-
-/// After a failed connection, from the error of the TLS library; `None` when trying again is the only advice.
-pub(super) fn after_transport(reason: &str) -> Option<&'static str> {
-    reason.contains("invalid peer certificate").then_some(CERTIFICATE)
-}
-
 /// After a 403 with an unknown reason.
 pub(super) fn after_unknown_refusal(identity: &Identity) -> String {
     format!("check what {identity} may do in this folder, and which Google Workspace policies apply")

@@ -186,11 +186,7 @@ impl Drive {
             match self.metadata(&file.id).await? {
                 None => return Ok(None),
                 Some(metadata) if metadata.owner().sealed => return Ok(Some(metadata.is_restricted())),
-                Some(metadata) => {
-                    let batch = owner.batch_id.as_deref().unwrap_or_default();
-                    let mark = Mark { batch, installation: owner.installation.as_deref() };
-                    metadata.check(&file.id, Some(&file.sha256), &mark)?;
-                }
+                Some(metadata) => metadata.check(&file.id, Some(&file.sha256), &owner.mark())?,
             }
         }
         let number = owner.number.map(|number| number.to_string());
