@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 use crate::schema;
+use crate::trace;
 
 /// Id of the batch of a business date, `batch_2026-01-18`: the `_id` of its document and the usual start of its file's
 /// name.
@@ -305,6 +306,15 @@ pub struct Details {
     pub refused: Listed,
     /// What to do next; `None` where the kind of failure says enough.
     pub next: Option<String>,
+    /// The trace of the invocation in which it happened.
+    pub trace: Option<String>,
+}
+
+impl Details {
+    /// Of an event in this invocation.
+    pub fn of_this_invocation() -> Details {
+        Details { trace: trace::current().map(str::to_owned), ..Details::default() }
+    }
 }
 
 /// A list of entries, cut.

@@ -234,7 +234,7 @@ impl Render for BatchResult {
         if self.trimmed_cells > 0 {
             let _ = writeln!(
                 text,
-                "  {} cells with codes lost blanks or invisible characters at their ends",
+                "  cells with codes that lost blanks or invisible characters at their ends: {}",
                 self.trimmed_cells
             );
         }
@@ -242,7 +242,11 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  {} invisible characters were left out", self.dropped_characters);
         }
         if self.late > 0 {
-            let _ = writeln!(text, "  {} rows came too late for this day: the next day's file takes them", self.late);
+            let _ = writeln!(
+                text,
+                "  rows that came too late for this day: {}; the next day's run takes them, or refuses those without a date",
+                self.late
+            );
         }
         if self.changed_after_commit > 0 {
             let _ = writeln!(

@@ -161,6 +161,8 @@ fn due_dates(args: &RetryArgs, found: &[Overview]) -> Vec<NaiveDate> {
     let wanted = |date: &NaiveDate| args.date.is_none_or(|only| only == *date);
     found
         .iter()
+        // With a day that has not come yet nothing can be done but to unlock it, and `status` says so.
+        .filter(|overview| !overview.is_ahead())
         .filter(|overview| {
             overview.due || overview.batch.waits_for_entries() || overview.batch.state == State::Exhausted
         })

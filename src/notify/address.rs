@@ -1,129 +1,87 @@
-//! The parts of an address that are secrets of their own.
+//! Masks the parts of an address in the answer of the receiver that it leads to.
 //!
 //! Risk: a receiver repeats a part of its address in its answer, and the answer is quoted in the log. So the path, the
-//! query and each of their parts are masked, decoded and as they were sent. Words that many addresses have in common
-//! are not: masked, they would be missing from all other text too.
+//! query and each of their parts are masked there, decoded and as they were sent. Only there: a part may be a word such
+//! as `accounting`, and masked everywhere it would be missing from folders and messages.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::secret::conceal;
+/// Shorter parts tell nobody anything.
+const PART_MIN: usize = 3;
+/// Up to this length a part of lower-case letters is a word.
+const WORD_MAX: usize = 16;
 
-/// Parts of a path that tell nobody anything.
-const WORDS: [&str; 40] = [
-    "alerts",
-    "batch-export",
-    "batch_export",
-    "channels",
-    "database",
-    "entries",
-    "exports",
-    "finance",
-    "healthchecks",
-    "incoming",
-    "incoming-webhook",
-    "incomingwebhook",
-    "integrations",
-    "invoke",
-    "macros",
-    "manual",
-    "message",
-    "messages",
-    "metrics",
-    "monitoring",
-    "notification",
-    "notifications",
-    "notify",
-    "powerautomate",
-    "prometheus",
-    "publish",
-    "pushgateway",
-    "receive",
-    "result",
-    "results",
-    "retry",
-    "sendmessage",
-    "services",
-    "spaces",
-    "status",
-    "triggers",
-    "webhook",
-    "webhookb2",
-    "webhooks",
-    "workflows",
-];
+/// The text without the parts of the address that may be secret.
+pub(super) fn mask(text: &str, address: &str) -> String {
+    let mut parts = parts(address);
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+    parts.iter().filter(|part| may_be_secret(part)).fold(text.to_owned(), |text, part| text.replace(&**part, "***"))
+}
 
-/// Masks, from now on, the parts of an address that are secrets of their own.
-pub(super) fn conceal_parts(address: &str) {
-    let Ok(url) = Url::parse(address) else { return };
+fn may_be_secret(part: &str) -> bool {
+    let is_word = part.len() < WORD_MAX && part.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
+    part.len() >= PART_MIN && !is_word
+}
+
+fn parts(address: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let Ok(url) = Url::parse(address) else { return parts };
     // As it was typed: the parser encodes some characters.
     let typed = address.split_once("://").map_or(address, |(_, rest)| rest);
     let typed = typed.split_once('/').map_or("", |(_, path)| path);
     for text in [typed, &format!("{}?{}", url.path(), url.query().unwrap_or_default())] {
         let text = text.split('#').next().unwrap_or_default();
         let (path, query) = text.split_once('?').unwrap_or((text, ""));
-        path.trim_matches('/').split('/').for_each(conceal_segment);
-        query.split('&').filter_map(|pair| pair.split_once('=')).for_each(|(_, value)| conceal_value(value));
-        conceal(query);
-        if path.trim_matches('/').contains('/') {
-            conceal(path.trim_matches('/'));
+        let values = query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1));
+        let segments = path.trim_matches('/').split('/');
+        for part in segments.flat_map(of_segment).chain(values).chain([path.trim_matches('/'), query]) {
+            // As it was sent, decoded as a path is, and decoded as a query is.
+            let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            parts.extend([part.to_owned(), decoded(part), decoded(&part.replace('+', " "))]);
         }
     }
     if let Some(password) = url.password() {
         let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
         let user = format!("{}:{}", decoded(url.username()), decoded(password));
-        conceal(&STANDARD.encode(&user));
-        conceal(&user);
-        conceal(&decoded(password));
+        parts.extend([STANDARD.encode(&user), user, decoded(password).into_owned()]);
     }
+    parts
 }
 
-/// A part of a path: Telegram's has the token behind `bot`, and other services some id before a colon.
-fn conceal_segment(segment: &str) {
-    if WORDS.contains(&&*segment.to_lowercase()) {
-        return;
-    }
-    conceal_value(segment);
-    if let Some(token) = segment.strip_prefix("bot") {
-        conceal_value(token);
-        if let Some((_, secret)) = token.split_once(':') {
-            conceal_value(secret);
-        }
-    }
-}
-
-/// A value as it was sent, decoded as a path is, and decoded as a query is.
-fn conceal_value(value: &str) {
-    conceal(value);
-    conceal(&percent_decode_str(value).decode_utf8_lossy());
-    conceal(&percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy());
+/// A part of a path, and the parts of it: Telegram's has the token behind `bot`, with some number before a colon.
+fn of_segment(segment: &str) -> impl Iterator<Item = &str> {
+    let token = segment.strip_prefix("bot");
+    let secret = token.and_then(|token| Some(token.split_once(':')?.1));
+    [Some(segment), token, secret].into_iter().flatten()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::conceal_parts;
-    use crate::secret::redact;
+    use super::mask;
 
     #[test]
     fn each_part_of_an_address_is_masked_as_it_was_sent_and_decoded() {
-        conceal_parts("https://api.telegram.org/bot123456:AAe-t0ken-tg/sendMessage");
-        assert_eq!(redact("no bot 123456:AAe-t0ken-tg, nor AAe-t0ken-tg"), "no bot ***, nor ***");
-        conceal_parts("https://flows.example/workflows/w0rkfl0w/invoke?sp=%2Frun&sig=q7/Z%2Bk_9x");
-        for said in ["q7/Z%2Bk_9x", "q7/Z+k_9x", "sp=%2Frun&sig=q7/Z%2Bk_9x", "q7%2FZ%2Bk_9x", "w0rkfl0w"] {
-            assert_eq!(redact(said), "***", "{said}");
+        let bot = "https://api.telegram.org/bot123456:AAe-t0ken-tg/sendMessage";
+        assert_eq!(mask("no bot 123456:AAe-t0ken-tg, nor AAe-t0ken-tg", bot), "no bot ***, nor ***");
+        let flow = "https://flows.example/workflows/w0rkfl0w/invoke?sp=%2Frun&sig=q7/Z%2Bk_9x";
+        for said in ["q7/Z%2Bk_9x", "q7/Z+k_9x", "sp=%2Frun&sig=q7/Z%2Bk_9x", "w0rkfl0w"] {
+            assert_eq!(mask(said, flow), "***", "{said}");
         }
-        conceal_parts("https://relay.example/in/h4nd-made");
-        assert_eq!(redact("POST /in/h4nd-made: h4nd-made is unknown"), "POST /***: *** is unknown");
-        conceal_parts("https://push-user:p%40ss-w0rd@gateway.example/pushgateway");
-        assert_eq!(redact("Basic cHVzaC11c2VyOnBAc3MtdzByZA== p@ss-w0rd"), "Basic *** ***");
+        let relay = "https://relay.example/in/h4nd-made";
+        assert_eq!(mask("POST /in/h4nd-made: h4nd-made is unknown", relay), "POST /***: *** is unknown");
+        let short = "https://relay.example/hooks/s3cr/x9";
+        assert_eq!(mask("Cannot POST /hooks/s3cr/x9: s3cr", short), "Cannot POST /***: ***");
+        let gateway = "https://push-user:p%40ss-w0rd@gateway.example/pushgateway";
+        assert_eq!(mask("Basic cHVzaC11c2VyOnBAc3MtdzByZA== p@ss-w0rd", gateway), "Basic *** ***");
     }
 
     #[test]
     fn words_stay() {
-        conceal_parts("https://finance.example/services/webhooks/batch-export/metrics?wait=true");
-        let text = "batch-export retry: services, webhooks and metrics";
-        assert_eq!(redact(text), text);
+        let address = "https://finance.example/services/accounting/batch-export/direct?wait=true&kind=completed";
+        let text = "accounting in the directory: batch-export, completed, services";
+        assert_eq!(mask(text, address), text);
     }
 }

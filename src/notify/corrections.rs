@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::address::conceal_parts;
 use super::message::{Message, Origin, Topic};
 use super::sender::Sender;
 use super::webhook;
@@ -40,7 +39,6 @@ pub struct ChangedBatch {
 /// Why the receiver did not take it, for a person.
 pub async fn tell_corrections(config: &Config, webhook: &Webhook, changed: &[ChangedBatch]) -> Result<(), String> {
     let sender = Sender::new(&config.proxies)?;
-    conceal_parts(webhook.url.expose());
     sender.send(&webhook::call(webhook, &message(changed, Origin::of(config)))).await.map(drop)
 }
 
@@ -71,7 +69,7 @@ fn message(changed: &[ChangedBatch], origin: Origin) -> Message<'static> {
     if let Some(more) = changed.len().checked_sub(NAMED).filter(|more| *more > 0) {
         facts.push(("And", format!("{more} more batches")));
     }
-    facts.push(("Database", origin.database.clone()));
+    facts.extend(origin.facts());
     let dates = match changed {
         [first, .., last] => format!("--from {} --to {}", first.batch.date(), last.batch.date()),
         [only] => format!("--date {}", only.batch.date()),

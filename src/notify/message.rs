@@ -23,12 +23,20 @@ pub(super) struct Origin {
     pub(super) database: String,
     /// The name of its installation; `None` while it is not known.
     pub(super) installation: Option<String>,
+    /// The trace of the invocation in which it happened.
+    pub(super) trace: Option<String>,
 }
 
 impl Origin {
     /// The database of the settings.
     pub(super) fn of(config: &Config) -> Origin {
-        Origin { database: config.database_name(), installation: None }
+        Origin { database: config.database_name(), installation: None, trace: trace::current().map(str::to_owned) }
+    }
+
+    /// As facts of a message.
+    pub(super) fn facts(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let trace = self.trace.clone().map(|trace| ("Trace", trace));
+        std::iter::once(("Database", self.database.clone())).chain(trace)
     }
 }
 
@@ -75,8 +83,7 @@ impl<'a> Message<'a> {
             Event::Completed => success_facts(result, left_out),
             Event::Failed | Event::Exhausted | Event::Interrupted => failure_facts(result, left_out),
         };
-        facts.push(("Database", origin.database.clone()));
-        facts.extend(trace::current().map(|trace| ("Trace", trace.to_owned())));
+        facts.extend(origin.facts());
         let claim = result.fence.map(|fence| format!("/{fence}")).unwrap_or_default();
         let id = format!("{batch}/{}/{}{claim}", result.attempt, event.name());
         let next = next(event, result, left_out);
@@ -108,7 +115,9 @@ impl<'a> Message<'a> {
             topic: Topic::Test,
             id: format!("test/{}", uuid::Uuid::new_v4()),
             title: "Test of batch-export: messages arrive here".to_owned(),
-            facts: vec![("Sent by", "`batch-export doctor --send`".to_owned()), ("Database", origin.database.clone())],
+            facts: std::iter::once(("Sent by", "`batch-export doctor --send`".to_owned()))
+                .chain(origin.facts())
+                .collect(),
             origin,
             next: "Nothing to do: this is about no batch.".to_owned(),
             result: None,

@@ -37,7 +37,6 @@ use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
 use crate::stuck;
-use address::conceal_parts;
 pub use corrections::{ChangedBatch, tell_corrections};
 use message::{Message, Origin};
 use metrics::QueueCounts;
@@ -97,12 +96,6 @@ impl<'a> Listeners<'a> {
         let sender = wanted
             .then(|| Sender::new(&config.proxies))
             .and_then(|sender| sender.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
-        if let Some(webhook) = &config.webhook {
-            conceal_parts(webhook.url.expose());
-        }
-        if let Some(gateway) = &config.metrics_url {
-            conceal_parts(gateway.expose());
-        }
         let notes = Notes::default();
         let outbox = |name, is_set: bool| {
             sender.clone().filter(|_| is_set).map(|sender| Outbox::to(name, sender, notes.clone()))
@@ -300,7 +293,6 @@ pub async fn test(config: &Config) -> [Answer; 3] {
     let sender = sender.as_ref().map_err(Clone::clone);
     let message = async {
         let webhook = config.webhook.as_ref()?;
-        conceal_parts(webhook.url.expose());
         let call = webhook::call(webhook, &Message::test(Origin::of(config)));
         Some(match &sender {
             Ok(sender) => sender.send(&call).await.map(|status| status.to_string()),
@@ -316,7 +308,6 @@ pub async fn test(config: &Config) -> [Answer; 3] {
     };
     let gateway = async {
         let base = config.metrics_url.as_ref()?;
-        conceal_parts(base.expose());
         let call = metrics::push(base.expose(), &config.database_name(), String::new());
         Some(match (&sender, call) {
             (Ok(sender), Some(call)) => sender.send(&call).await.map(|status| status.to_string()),

@@ -10,6 +10,7 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LO
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::time::Instant;
 
+use super::address::mask;
 use crate::config::ProxyVariables;
 use crate::http::Http;
 use crate::secret::redact;
@@ -127,21 +128,21 @@ impl Sender {
         let request = request.timeout(LIMIT);
         let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
         match request.send().await {
-            Ok(answer) if answer.status().is_success() => success(answer).await,
+            Ok(answer) if answer.status().is_success() => success(answer, &call.url).await,
             Ok(answer) if (call.also_taken)(answer.status(), answer.headers(), &call.url) => {
                 Outcome::Taken(answer.status())
             }
-            Ok(answer) => judge(answer).await,
+            Ok(answer) => judge(answer, &call.url).await,
             Err(error) => Outcome::Later(self.http.transport_reason(error), None),
         }
     }
 }
 
 /// Some services answer with a success, and say in its text that they did not take the message.
-async fn success(answer: Response) -> Outcome {
+async fn success(answer: Response, asked: &str) -> Outcome {
     let status = answer.status();
     let body = tokio::time::timeout(READ_LIMIT, beginning(answer)).await.unwrap_or_default();
-    let said = || format!("it answered {status}: {}", quoted(&body));
+    let said = || format!("it answered {status}: {}", quoted(&body, asked));
     match body.trim() {
         // Healthchecks, for a check that does not exist, and for too many pings.
         "OK (not found)" => Outcome::Refused(said()),
@@ -152,10 +153,10 @@ async fn success(answer: Response) -> Outcome {
     }
 }
 
-async fn judge(answer: Response) -> Outcome {
+async fn judge(answer: Response, asked: &str) -> Outcome {
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = beginning(answer).await;
-    let quote = quoted(&body);
+    let quote = quoted(&body, asked);
     let said =
         if quote.is_empty() { format!("it answered {status}") } else { format!("it answered {status}: {quote}") };
     match status {
@@ -181,8 +182,8 @@ async fn beginning(mut answer: Response) -> String {
 }
 
 /// One line of it, masked: a receiver may repeat the address or the token that it was sent.
-fn quoted(body: &str) -> String {
-    let masked = redact(body);
+fn quoted(body: &str, asked: &str) -> String {
+    let masked = mask(&redact(body), asked);
     let line = masked.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(QUOTED_CHARS) {
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_quoted_on_one_line_and_cut() {
-        assert_eq!(quoted("{\n  \"message\": \"no\u{7}\"\r\n}"), r#"{ "message": "no " }"#);
-        assert_eq!(quoted(&"x".repeat(1_000)).chars().count(), 201);
+        assert_eq!(quoted("{\n  \"message\": \"no\u{7}\"\r\n}", ""), r#"{ "message": "no " }"#);
+        assert_eq!(quoted(&"x".repeat(1_000), "").chars().count(), 201);
     }
 }

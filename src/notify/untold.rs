@@ -16,6 +16,7 @@ use crate::reader::Reader;
 /// The request that delivers the event.
 pub(super) fn call(webhook: &Webhook, batch: &Batch, untold: &Untold, origin: Origin, reader: Reader) -> Call {
     let details = &batch.untold_details;
+    let origin = Origin { trace: details.trace.clone().or(origin.trace), ..origin };
     let left_out = LeftOut { held: details.held.count, refused: details.refused.count };
     let result = BatchResult { reader, ..result(batch, untold) };
     webhook::call(webhook, &Message::about(untold.event, &result, left_out, origin))

@@ -1,5 +1,6 @@
 //! Makes the request for one message to one webhook.
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::kinds;
@@ -11,8 +12,7 @@ use crate::secret::redact;
 /// The request that notifies people.
 pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
     let to = webhook.to.as_deref().unwrap_or_default();
-    // Masked as text: a library's message in the result may hold a secret.
-    let body = redact(&kinds::body(webhook.kind, message, to).to_string()).into_owned();
+    let body = masked(kinds::body(webhook.kind, message, to)).to_string();
     let call = Call::post(kinds::address(webhook.kind, webhook.url.expose()), "application/json", body);
     let call = match &webhook.token {
         Some(token) => call.header("authorization", &format!("Bearer {}", token.expose())),
@@ -27,6 +27,16 @@ pub(super) fn call(webhook: &Webhook, message: &Message<'_>) -> Call {
         NotifyKind::Discord | NotifyKind::Slack | NotifyKind::GoogleChat | NotifyKind::Teams | NotifyKind::Telegram => {
             call
         }
+    }
+}
+
+/// Masks each text, because a library's message in the result may hold a secret; but no key, which may be the word of a short password.
+fn masked(body: Value) -> Value {
+    match body {
+        Value::String(text) => redact(&text).into_owned().into(),
+        Value::Array(list) => list.into_iter().map(masked).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, masked(value))).collect(),
+        other => other,
     }
 }
 

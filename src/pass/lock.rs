@@ -223,6 +223,11 @@ fn exhausted(batch: &Batch) -> Failure {
 pub fn way_on(batch: &Batch) -> String {
     let date = batch.id.date();
     match batch.waits_for_entries() {
+        true if batch.refused.is_empty() => {
+            "correct the entries, or queue those that are missing, until debits and credits are equal; `batch-export retry` then \
+             takes the batch up"
+                .to_owned()
+        }
         true => format!(
             "correct the entries; `batch-export retry` then takes the batch up. To export only the others now: `batch-export unlock \
              --date {date}`, then `batch-export run --date {date} --invalid hold`"

@@ -192,9 +192,10 @@ impl Store {
                 let refused = Listed::from(&failure.invalid[..]);
                 let ids = refused.first.iter().map(|invalid| refused_id(invalid.id())).collect();
                 let next = Some(failure.next_step().to_owned());
-                (ids, self.untold_details(&Details { refused, next, ..Details::default() }))
+                (ids, self.untold_details(&Details { refused, next, ..Details::of_this_invocation() }))
             }
-            Ended::Empty | Ended::Interrupted(..) => (Vec::new(), "$$REMOVE".into()),
+            Ended::Interrupted(..) => (Vec::new(), self.untold_details(&Details::of_this_invocation())),
+            Ended::Empty => (Vec::new(), "$$REMOVE".into()),
         };
         let changes = doc! { "$set": {
             "state": state,

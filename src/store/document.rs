@@ -189,6 +189,7 @@ pub(super) fn details_document(details: &Details) -> Document {
         "held": listed_document(&details.held),
         "refused": listed_document(&details.refused),
         "next": details.next.clone(),
+        "trace": details.trace.clone(),
     }
 }
 
@@ -199,6 +200,7 @@ fn details(document: &Document) -> Details {
         held: list("held"),
         refused: list("refused"),
         next: text(document, "next"),
+        trace: text(document, "trace"),
     }
 }
 

@@ -51,7 +51,7 @@ impl NeverDue {
         }
         if self.undated > 0 {
             told.push(format!(
-                "queued rows whose scheduledFor is no date: {}; correct it, or the next run refuses them as invalid",
+                "queued rows whose scheduledFor is no date: {}; correct it: a run refuses them as invalid, and does not see lists of lists",
                 self.undated
             ));
         }

@@ -191,12 +191,37 @@ fn a_service_that_says_no_with_a_success_has_told_nobody() {
 fn a_group_of_telegram_is_a_negative_number_and_the_address_may_be_that_of_a_tutorial() {
     let (day, telegram) = (Day::in_directory(), Receiver::start(Some(200)));
     seed_day(&day.db, DATE, 1);
-    let address = telegram.url("/bot1:x/sendMessage?chat_id=-42&text=hello");
+    let address = telegram.url("/bot1:x/sendMessage?chat_id=-1001234567890&text=hello");
     let run = day.run().env("BATCH_EXPORT_NOTIFY_URL", &address).env("BATCH_EXPORT_NOTIFY_KIND", "telegram");
     run.args(&["--notify-to", "-1001234567890"]).run().expect_code(0);
     let posted = telegram.posted();
     assert_eq!((posted.len(), posted[0].target.as_str()), (1, "/bot1:x/sendMessage"));
     assert_eq!(telegram.messages()[0]["chat_id"], "-1001234567890");
+}
+
+/// Parts of an address are masked where an answer is quoted, and nowhere else: many are words.
+#[test]
+fn the_words_of_an_address_stay_in_results_messages_and_documents() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 1);
+    let folder = day.directory().join("accounting");
+    let address = people.url("/automations/direct/accounting/completed/export?threadKey=batch-export&name=directory");
+    let run = || {
+        let run =
+            day.run().destination(&format!("file://{}", folder.display())).env("BATCH_EXPORT_NOTIFY_URL", &address);
+        run.env("BATCH_EXPORT_NOTIFY_KIND", "json")
+    };
+    let refused = run().run().expect_code(31);
+    std::fs::create_dir(&folder).unwrap();
+    let done = run().arg("--now").run().expect_code(0);
+    let messages = people.messages();
+    let texts =
+        [refused.stdout, done.stdout, day.batch().to_string(), messages[0].to_string(), messages[1].to_string()];
+    for text in texts {
+        assert!(!text.contains("***"), "{text}");
+    }
+    let link = messages[1]["result"]["file"]["link"].as_str().unwrap();
+    assert!(messages[1]["event"] == "completed" && link.contains("/accounting/batch_"), "{}", messages[1]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `TRACEPARENT`: what belongs to a scheduler's trace says so, and what was not set is not said.
 
+use mongodb::bson::doc;
 use serde_json::{Value, json};
 
 use super::telling;
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::receiver::Receiver;
-use crate::support::seed::{DATE, seed_day};
+use crate::support::seed::{DATE, ENTRIES, seed_day};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -27,6 +28,29 @@ fn the_trace_is_in_every_line_of_the_log_in_the_result_and_in_the_message() {
                 _ => line.ends_with(&format!(" trace_id={TRACE}")),
             };
             assert!(said, "{line}");
+        }
+    }
+}
+
+/// Of a summary of corrections, of a test, and of an event that another invocation delivers.
+#[test]
+fn the_trace_is_in_every_message_of_every_kind() {
+    for kind in ["text", "slack", "json"] {
+        let (day, people) = (Day::in_directory(), Receiver::start(Some(204)));
+        let nobody = Receiver::start(Some(500));
+        seed_day(&day.db, DATE, 3);
+        let kind_is = |command: BatchExport| command.env("BATCH_EXPORT_NOTIFY_KIND", kind);
+        let traced = |command: BatchExport| kind_is(command).env("TRACEPARENT", PARENT);
+        traced(telling(day.run(), &nobody)).run().expect_code(0);
+        day.let_time_pass();
+        kind_is(telling(day.retry(), &people)).run().expect_code(0);
+        day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": "edited" } });
+        traced(telling(day.command("corrections"), &people)).arg("--tell").run().expect_code(34);
+        traced(telling(day.command("doctor"), &people)).arg("--send").run();
+        let messages = people.messages();
+        assert_eq!(messages.len(), 3, "{kind}: {messages:?}");
+        for message in messages {
+            assert!(message.to_string().contains(TRACE), "{kind}: {message}");
         }
     }
 }

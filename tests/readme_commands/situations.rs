@@ -102,13 +102,13 @@ fn step(line: &str, differs_after: Option<&str>) {
         let end = command.find(word).unwrap_or_else(|| panic!("{line:?} has no {word}")) + word.len();
         &command[..end]
     });
-    let step = format!("step {command}");
-    assert!(
-        CI.lines()
-            .map(str::trim_start)
-            .any(|line| line.strip_prefix(&step).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))),
-        "no {step:?} in .ci/run"
-    );
+    let is_it = |step: &str| {
+        // Where it can, on a bare machine.
+        let step = step.strip_prefix("$bare ").unwrap_or(step);
+        step.strip_prefix(command).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let mut steps = CI.lines().filter_map(|line| line.trim_start().strip_prefix("step "));
+    assert!(steps.any(is_it), "no step {command:?} in .ci/run");
 }
 
 /// A command that an operator gives in the rehearsal under systemd.
@@ -140,7 +140,9 @@ fn install(walk: &mut Walk) {
 }
 
 fn capacity(walk: &mut Walk) {
-    step(&walk.next("cargo run --release --example load_test"), Some("--entries"));
+    // The check measures the release build, but needs no second one for what measures it.
+    let line = walk.next("cargo run --release --example load_test").replace("--release ", "");
+    step(&line, Some("--entries"));
 }
 
 /// An application that has never been exported.

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::notify::message::{Message, Topic};
 use crate::outcome::BatchResult;
 use crate::schema::FormatVersion;
-use crate::trace;
 
 /// Entries of a list; all of them are in the result on stdout.
 const LISTED: usize = 100;
@@ -35,7 +34,7 @@ pub(in crate::notify) struct Notice<'a> {
     /// The trace that the invocation belongs to, when it was given one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
-    trace_id: Option<&'static str>,
+    trace_id: Option<&'a str>,
     /// Of corrections: the batches whose lists are other ones than were told last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     facts: Vec<Fact<'a>>,
@@ -72,7 +71,7 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         event: message.name(),
         title: &message.title,
         next: &message.next,
-        trace_id: trace::current(),
+        trace_id: message.origin.trace.as_deref(),
         result,
         format_version: FormatVersion,
     };

@@ -59,7 +59,7 @@ mod tests {
         let message = Message {
             topic: Topic::Event(Event::Failed),
             id: String::new(),
-            origin: Origin { database: "books".into(), installation: None },
+            origin: Origin { database: "books".into(), installation: None, trace: None },
             title: "T".into(),
             facts,
             next: "N".into(),

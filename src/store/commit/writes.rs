@@ -117,7 +117,7 @@ impl Store {
         };
         let first = request.held.iter().take(Listed::MAX).map(|(key, reason)| key.invalid(reason.clone()));
         let listed = Listed { count: request.held.len() as u64, first: first.collect() };
-        let details = Details { carried_over: request.carried_over, held: listed, ..Details::default() };
+        let details = Details { carried_over: request.carried_over, held: listed, ..Details::of_this_invocation() };
         changes.insert("untoldDetails", self.untold_details(&details));
         if !in_pieces {
             changes.insert("untold", self.untold(Event::Completed.name(), Teller::ThisRun));
