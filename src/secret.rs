@@ -28,6 +28,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// base64.
 const TOKENS: [&str; 8] = ["ya29.", "1//", "GOCSPX-", "AIza", "xox", "ghp_", "eyJ", "LS0tLS1"];
 
+/// What ends a token, besides blanks.
+const AROUND_TOKENS: &str = "\"'`\\=,;:&?<>()[]{}";
+
 /// Addresses that are secrets as a whole: anybody who knows one can post to it.
 const SECRET_ADDRESSES: [&str; 5] =
     ["/api/webhooks/", "hooks.slack.com/", "hc-ping.com/", "api.telegram.org/bot", "webhook.office.com/"];
@@ -108,7 +111,7 @@ pub fn conceal_typed(text: &str) {
         text.split(['"', '\n']).flat_map(|part| part.split("\\n")).filter(|part| part.len() >= 16).for_each(conceal);
     }
     let words = |signs: &'static str| value.split(move |c: char| c.is_whitespace() || signs.contains(c));
-    words("\"'`\\=,;:&?<>()[]{}").filter(|word| is_a_token(word)).for_each(conceal);
+    words(AROUND_TOKENS).filter(|word| is_a_token(word)).for_each(conceal);
     let is_secret = |word: &&str| SECRET_ADDRESSES.iter().any(|address| word.contains(address));
     words("\"'`").filter(is_secret).for_each(conceal);
 }
@@ -193,6 +196,34 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         Some(masked) => Cow::Owned(masked),
         None => text,
     }
+}
+
+/// What another program said, as it is quoted: masked, also the tokens that nobody registered, and then cut, so that no
+/// first half of a secret is left. `max` is in characters.
+pub fn quoted(said: &str, max: usize) -> String {
+    let masked = mask_tokens(&redact(said));
+    match masked.char_indices().nth(max) {
+        None => masked,
+        Some((end, _)) => format!("{}…", &masked[..end]),
+    }
+}
+
+/// The same on one line.
+pub fn quoted_line(said: &str, max: usize) -> String {
+    let words = redact(said);
+    let words = words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    quoted(&words.collect::<Vec<_>>().join(" "), max)
+}
+
+/// Masks what begins like a well-known token or key: a server may repeat the signed request that it got.
+fn mask_tokens(text: &str) -> String {
+    let words = text.split_inclusive(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
+    words
+        .map(|word| match word.trim_end_matches(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c)) {
+            token if is_a_token(token) => word.replacen(token, MASK, 1),
+            _ => word.to_owned(),
+        })
+        .collect()
 }
 
 /// Masks the text between `://` and the last `@` of a word; `None` when there is no such word. A `file://` path has no
@@ -327,6 +358,18 @@ mod tests {
         assert_eq!(redact("refresh_token=1//0gexample-hTokenabc"), "refresh_token=***");
         conceal_typed("ann-h.longname@example.com");
         assert_eq!(redact("ann-h.longname@example.com"), "ann-h.longname@example.com");
+    }
+
+    #[test]
+    fn a_quotation_is_masked_before_it_is_cut() {
+        conceal("s3cret-over-the-cut-k");
+        let said = format!("{}\n s3cret-over-the-cut-k is unknown", "x".repeat(10));
+        for max in 10..40 {
+            assert!(!quoted_line(&said, max).contains("s3"), "{}", quoted_line(&said, max));
+        }
+        assert_eq!(quoted_line(&said, 14), "xxxxxxxxxx ***…");
+        let signed = "assertion=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2lnbmF0dXJl&scope=drive";
+        assert_eq!(quoted(signed, 100), "assertion=***&scope=drive");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::address::mask;
 use crate::config::ProxyVariables;
 use crate::http::Http;
-use crate::secret::redact;
+use crate::secret::{quoted_line, redact};
 
 /// Tries of one message, not counting tries that the receiver asked to delay.
 const TRIES: u32 = 3;
@@ -181,15 +181,9 @@ async fn beginning(mut answer: Response) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// One line of it, masked: a receiver may repeat the address or the token that it was sent.
+/// A receiver may repeat the address or the token that it was sent.
 fn quoted(body: &str, asked: &str) -> String {
-    let masked = mask(&redact(body), asked);
-    let line = masked.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = line.collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(QUOTED_CHARS) {
-        None => line,
-        Some((end, _)) => format!("{}…", &line[..end]),
-    }
+    quoted_line(&mask(&redact(body), asked), QUOTED_CHARS)
 }
 
 /// How long the receiver asks to wait: in the header, as seconds or a date, or in the body, as Discord and Telegram do.

@@ -12,6 +12,7 @@ use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRAN
 use super::validation::broken_rules;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::secret::{quoted, redact};
 
 /// How many characters of a server's own message are shown.
 const WORDS_MAX: usize = 400;
@@ -222,7 +223,7 @@ pub(super) fn describe(error: &Error) -> String {
         ErrorKind::Io(error) => format!("the connection broke: {error}"),
         other => cut(&other.to_string()),
     };
-    crate::secret::redact(&text).into_owned()
+    redact(&text).into_owned()
 }
 
 /// The message of a refused write, with the rules of a validator that it breaks.
@@ -233,12 +234,9 @@ fn with_rules(message: &str, info: Option<&Document>) -> String {
     }
 }
 
-/// Cuts a message that may be as long as a whole command.
+/// A message that may be as long as a whole command.
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(WORDS_MAX) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
+    quoted(text, WORDS_MAX)
 }
 
 /// Each host that the driver tried and why it cannot be used, from the driver's dump of its servers:

@@ -7,6 +7,7 @@ use super::{check_failed, check_no_secret, check_result, day_of_three_chunks, fi
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::{DATE, seed_day};
 
 use Operation::{Chunk, GenerateIds, Start, Status, Token};
@@ -65,4 +66,53 @@ fn what_a_server_echoes_is_masked() {
             check_no_secret(&day, &ended);
         }
     }
+}
+
+/// The beginning of a secret would be enough to look for the rest.
+#[test]
+fn an_echo_that_is_cut_in_a_secret_shows_no_part_of_it() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    std::fs::write(day.credentials(), day.drive().authorized_user()).expect("the credentials");
+    let secrets = day.drive().secrets();
+    let [.., refresh_token, client_secret] = &secrets[..] else { panic!("two secrets of a person") };
+    for (at, operation) in [Token, GenerateIds, Start, Chunk].into_iter().cycle().take(16).enumerate() {
+        // The quotation is cut at 300 characters.
+        let echo = format!("{}{refresh_token} {client_secret}", "x".repeat(299 - 4 * at));
+        let answer = match operation {
+            Token => Answer::token_error(400, "invalid_grant", &echo),
+            _ if at % 8 < 4 => Answer::error_saying(403, "domainPolicy", &echo),
+            _ => Answer::text(503, &echo),
+        };
+        day.drive().plan(On::every(operation), Fault::answer(answer));
+        let ended = outspoken(day.command("run").date(DATE).arg("--now")).run();
+        day.drive().cure();
+        assert_ne!(ended.code, 0, "{}", ended.report());
+        let shown = format!("{}{}", ended.report(), day.batch());
+        assert!(shown.contains("xxxxxxxx"), "nothing is quoted: {}", ended.report());
+        for secret in [refresh_token, client_secret] {
+            assert!(!shown.contains(&secret[..8]), "{secret} at {operation:?} {at}: {}", ended.report());
+        }
+    }
+}
+
+#[test]
+fn a_signed_request_that_is_echoed_is_masked() {
+    let parrot = Receiver::answering(|posted, _| {
+        let body = serde_json::json!({"error": "invalid_grant", "error_description": format!("I do not like {}", posted.body)});
+        Reply::saying(400, body.to_string()).header("content-type", "application/json")
+    });
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    let key = std::fs::read_to_string(day.credentials()).expect("the key");
+    let mut key: serde_json::Value = serde_json::from_str(&key).expect("JSON");
+    key["token_uri"] = parrot.url("/token").into();
+    std::fs::write(day.credentials(), key.to_string()).expect("the key");
+    let ended = outspoken(day.run()).run();
+    assert_eq!(ended.code, 31, "{}", ended.report());
+    let sent = parrot.posted();
+    assert!(sent[0].body.contains("assertion=eyJ"), "{sent:?}");
+    let shown = ended.report();
+    assert!(shown.contains("I do not like ") && shown.contains("assertion=***"), "{shown}");
+    assert!(!shown.contains("eyJ"), "{shown}");
 }

@@ -1,22 +1,37 @@
 //! Secrets in files that a setting names, and on the way to Drive: with a real database, so that the documents are searched too.
 
-use batch_export::cli::settings::table::{CONTRA_ACCOUNT, NOTIFY_TOKEN};
+use batch_export::cli::settings::table::{
+    self, CONTRA_ACCOUNT, CREDENTIALS, FORMAT, MONGODB_URI, NOTIFY_TOKEN, Setting,
+};
 use mongodb::bson::doc;
 
-use super::places::belongs;
+use super::places::{belongs, reads};
 use super::{Scene, SecretValue, authorized_user, secrets, service_account};
 use crate::support::command::BatchExport;
 use crate::support::day::Day;
 use crate::support::seed::{DATE, seed_day};
 
-/// Settings whose value may stand in a file.
-const FROM_FILES: [&str; 5] = [
-    "MONGODB_URI",
-    "BATCH_EXPORT_NOTIFY_URL",
-    "BATCH_EXPORT_NOTIFY_TOKEN",
-    "BATCH_EXPORT_PING_URL",
-    "BATCH_EXPORT_METRICS_URL",
+/// Every command that reads settings, and each way of it that reads a file by other code.
+const COMMANDS: [&[&str]; 12] = [
+    &["run", "--date", DATE, "--now"],
+    &["run", "--date", DATE, "--dry-run"],
+    &["retry"],
+    &["backfill", "--from", DATE, "--to", DATE],
+    &["doctor", "--send"],
+    &["verify", "--date", DATE],
+    &["corrections", "--date", DATE, "--tell"],
+    &["init"],
+    &["init", "--adopt"],
+    &["status"],
+    &["status", "--check"],
+    &["unlock", "--date", DATE, "--reason", "search"],
 ];
+
+/// The commands that read a setting.
+fn that_read<'a>(day: &'a Day, setting: &'static Setting) -> impl Iterator<Item = BatchExport> + use<'a> {
+    let words = COMMANDS.into_iter().filter(|words| reads(words[0], setting));
+    words.map(|words| day.command(words[0]).args(&words[1..]))
+}
 
 /// Variables whose value a run takes as far as the database, the spool file or Drive.
 const REACHED: [&str; 9] = [
@@ -69,6 +84,8 @@ fn telling(scene: &Scene, command: BatchExport, json: bool) -> BatchExport {
         .env("BATCH_EXPORT_LOG_FORMAT", format)
         .env("BATCH_EXPORT_NOTIFY_URL", &scene.receiver.url("/hook"))
         .env("BATCH_EXPORT_PING_URL", &scene.receiver.url("/ping"))
+        // So many that no attempt is the last one.
+        .env("BATCH_EXPORT_RETRY_DELAYS", &["1s"; 50].join(","))
         .env("BATCH_EXPORT_METRICS_FILE", &scene.metrics().display().to_string())
 }
 
@@ -86,9 +103,9 @@ fn no_secret_leaves_from_a_file_or_on_the_way() {
     let scene = Scene::new();
     let secrets = secrets();
     std::thread::scope(|scope| {
-        for half in secrets.chunks(secrets.len().div_ceil(3)) {
+        for some in secrets.chunks(secrets.len().div_ceil(8)) {
             let scene = &scene;
-            scope.spawn(move || half.iter().enumerate().for_each(|(at, secret)| throw(scene, secret, at)));
+            scope.spawn(move || some.iter().enumerate().for_each(|(at, secret)| throw(scene, secret, at)));
         }
     });
     scene.finish(500);
@@ -111,27 +128,32 @@ fn throw(scene: &Scene, secret: &SecretValue, at: usize) {
     };
     for (what, content) in broken_credentials(secret) {
         let path = file("key.json", &content);
-        for command in [day.run().arg("--now"), day.retry(), day.command("doctor")] {
-            search(command.env("GOOGLE_APPLICATION_CREDENTIALS", &path), what);
+        for command in that_read(&day, &CREDENTIALS) {
+            search(command.env(CREDENTIALS.variable, &path), what);
         }
         let auth = day.command("auth").args(&["--no-browser", "--client", &path]);
         search(auth.env("GOOGLE_APPLICATION_CREDENTIALS", &file("consent.json", b"")), what);
     }
     let named = format!("file:{}", file("value", secret.value.as_bytes()));
-    for variable in FROM_FILES {
-        for command in [day.run().arg("--now"), day.command("status"), day.command("doctor").arg("--send")] {
-            if variable == "BATCH_EXPORT_NOTIFY_TOKEN" && belongs(NOTIFY_TOKEN.flag, secret) {
-                continue;
-            }
-            let ended = telling(scene, command, json).env(variable, &named).run();
-            scene.search(&ended, secret, &format!("the file of {variable}"));
+    let of_files = |value: &str| ["URI", "URL", "TOKEN"].contains(&value);
+    for setting in table::all().filter(|setting| setting.value.is_some_and(of_files)) {
+        if setting.flag == NOTIFY_TOKEN.flag && belongs(setting.flag, secret) {
+            continue;
+        }
+        for command in that_read(&day, setting) {
+            let ended = telling(scene, command, json).env(setting.variable, &named).run();
+            scene.search(&ended, secret, &format!("the file of {}", setting.variable));
         }
     }
     let in_uri = format!("{}&tlsCAFile={}", day.db.uri(), file("ca.pem", secret.value.as_bytes()));
-    search(day.run().arg("--now").env("MONGODB_URI", &in_uri), "the file of an option of the URI");
+    for command in that_read(&day, &MONGODB_URI) {
+        search(command.env(MONGODB_URI.variable, &in_uri), "the file of an option of the URI");
+    }
     for layout in [secret.value.clone(), format!("name = {}", serde_json::Value::from(secret.value.as_str()))] {
         let layout = file("layout.toml", layout.as_bytes());
-        search(day.run().args(&["--now", "--format", &layout]), "the layout file");
+        for command in that_read(&day, &FORMAT) {
+            search(command.env(FORMAT.variable, &layout), "the layout file");
+        }
         search(day.command("layout").args(&["check", &layout]), "the checked layout file");
     }
     for variable in REACHED {

@@ -128,7 +128,7 @@ fn unread<'a>(scene: &Scene, words: &[String], secret: &'a SecretValue) -> Throw
     Throw { command, secret, place: format!("{words:?}, the settings that it does not read") }
 }
 
-fn reads(command: &str, setting: &Setting) -> bool {
+pub fn reads(command: &str, setting: &Setting) -> bool {
     let name = Name::ALL.into_iter().find(|name| name.text() == command).expect("a command");
     read_by(name).iter().any(|read| read.flag == setting.flag)
 }

@@ -14,7 +14,7 @@ use super::advice;
 use super::credentials::Identity;
 use crate::destination::DestinationError;
 use crate::http::{UNTRUSTED, is_untrusted};
-use crate::secret::redact;
+use crate::secret::{quoted_line, redact};
 
 /// How much of a server's text is quoted, in characters.
 const MAX_QUOTE: usize = 300;
@@ -218,12 +218,8 @@ fn words(body: &[u8]) -> Words {
 
 /// One line of at most [`MAX_QUOTE`] characters.
 fn quote(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MAX_QUOTE) {
-        None if line.is_empty() => "no details".to_owned(),
-        None => line,
-        Some((end, _)) => format!("{}...", &line[..end]),
-    }
+    let line = quoted_line(text, MAX_QUOTE);
+    if line.is_empty() { "no details".to_owned() } else { line }
 }
 
 /// Roughly the visible text of an HTML page, for one line of an error.
