@@ -215,13 +215,17 @@ pub fn quoted_line(said: &str, max: usize) -> String {
     quoted(&words.collect::<Vec<_>>().join(" "), max)
 }
 
-/// Masks what begins like a well-known token or key: a server may repeat the signed request that it got.
+/// Masks what begins like a well-known token or key: a server may repeat the signed request that it got, as it was sent or decoded.
 fn mask_tokens(text: &str) -> String {
     let words = text.split_inclusive(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
     words
-        .map(|word| match word.trim_end_matches(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c)) {
-            token if is_a_token(token) => word.replacen(token, MASK, 1),
-            _ => word.to_owned(),
+        .map(|word| {
+            let whole = word.trim_end_matches(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
+            let encoded = whole.char_indices().filter(|(_, c)| *c == '%').filter_map(|(at, _)| whole.get(at + 3..));
+            match std::iter::once(whole).chain(encoded).find(|token| is_a_token(token)) {
+                Some(token) => word.replacen(token, MASK, 1),
+                None => word.to_owned(),
+            }
         })
         .collect()
 }
@@ -370,6 +374,7 @@ mod tests {
         assert_eq!(quoted_line(&said, 14), "xxxxxxxxxx ***…");
         let signed = "assertion=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2lnbmF0dXJl&scope=drive";
         assert_eq!(quoted(signed, 100), "assertion=***&scope=drive");
+        assert_eq!(quoted("assertion%3DeyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2ln", 100), "assertion%3D***");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use mongodb::bson::{Document, doc};
 
 use crate::support::command::told;
 use crate::support::day::{BATCHES, Day};
+use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, seed, seed_day};
 
 /// Two good entries and two that must not be exported.
@@ -65,6 +66,21 @@ fn an_exhausted_batch_is_taken_up_with_all_its_attempts_once_its_entries_are_cor
     let result = day.run().run().expect_code(0).json();
     assert_eq!((&result["entries"], &result["attempt"]), (&3.into(), &1.into()));
     day.check_converged();
+}
+
+#[test]
+fn people_are_told_that_a_correction_is_enough() {
+    let receiver = Receiver::start(Some(200));
+    let day = refused_day();
+    for _ in 0..3 {
+        day.let_time_pass();
+        day.retry().env("BATCH_EXPORT_NOTIFY_URL", &receiver.url("/hook")).run();
+    }
+    let message = receiver.messages().pop().expect("a message");
+    assert_eq!(message["event"], "exhausted", "{message}");
+    let next = message["next"].as_str().expect("a next step");
+    assert!(next.contains("have the entries corrected; `batch-export retry` then takes the batch up"), "{next}");
+    assert!(!next.contains("unlock"), "{next}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod tracing;
 mod untold;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ use serde_json::Value;
 use crate::support::command::BatchExport;
 use crate::support::day::{BATCHES, Day};
 use crate::support::fake_drive::{Answer, Fault, Operation, Point};
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Posted, Receiver};
 use crate::support::seed::{DATE, seed_day};
 
 const WEBHOOK: &str = "/hook/s3cret-token-of-the-webhook";
@@ -53,6 +54,45 @@ fn a_commit_is_told_once_with_its_totals_and_the_next_step() {
     assert_eq!(told[0]["event"], "completed");
     assert_eq!(told[0]["result"], result, "the control totals are not the result's");
     assert!(told[0]["next"].as_str().unwrap().contains("import batch_2026-01-18.csv"), "{}", told[0]);
+}
+
+#[test]
+fn a_wrong_setting_reaches_every_receiver() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let metrics = folder.path().join("batch-export.prom");
+    for (variable, value) in [
+        ("BATCH_EXPORT_FORMAT", "/nowhere/own.toml"),
+        ("BATCH_EXPORT_CUTOFF", "99:99"),
+        ("BATCH_EXPORT_TIMEZONE", "Asia/Bangkock"),
+        ("MONGODB_URI", "mongodb//db1"),
+    ] {
+        let wrong = |command: BatchExport| {
+            let command = telling(command, &people).env("BATCH_EXPORT_PING_URL", &people.url("/ping"));
+            command.env("BATCH_EXPORT_METRICS_FILE", &metrics.display().to_string()).env(variable, value)
+        };
+        let before = people.posted().len();
+        wrong(day.run()).run().expect_code(30);
+        let posted = &people.posted()[before..];
+        let targets: Vec<&str> = posted.iter().map(|posted| posted.target.split('?').next().unwrap()).collect();
+        assert!(targets.contains(&WEBHOOK) && targets.contains(&"/ping/30"), "{variable}: {targets:?}");
+        let written = std::fs::read_to_string(&metrics).expect("the metrics");
+        assert!(written.contains("batch_export_last_run_exit_code") && written.contains(" 30\n"), "{written}");
+        std::fs::remove_file(&metrics).expect("the metrics");
+        // `retry` runs again in minutes: the health check is enough.
+        wrong(day.retry()).run().expect_code(30);
+        wrong(day.run().arg("--dry-run")).run().expect_code(30);
+        let after: Vec<String> =
+            people.posted()[before + posted.len()..].iter().map(|one| one.target.clone()).collect();
+        assert!(after.len() == 1 && after[0].starts_with("/ping/30"), "{variable}: {after:?}");
+    }
+    // Each of them is another event: a receiver that drops repetitions keeps them all.
+    let posted = people.posted();
+    let to_people = posted.iter().filter(|posted| posted.target == WEBHOOK);
+    let message = |posted: &Posted| serde_json::from_str::<Value>(&posted.body).expect("a message");
+    let ids: BTreeSet<String> = to_people.map(|posted| message(posted)["id"].to_string()).collect();
+    assert_eq!(ids.len(), 4, "{ids:?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ use crate::batch::BatchId;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::notify::Listeners;
 use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::secret::redact;
 use crate::stop::Stop;
@@ -46,6 +47,7 @@ use crate::telemetry::{self, Level};
 use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat, RunArgs};
 use render::{Refused, RetryResult};
+use settings::Settings;
 
 /// The stack of the thread that does the work: as large as a main thread's.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -119,12 +121,12 @@ fn of_failures(wanted: ResultFormat) -> OutputFormat {
 
 async fn dispatch(cli: Cli) -> Exit {
     let output = of_failures(cli.output.result);
+    let settings = cli.settings.of(cli.command.name());
     let result = async {
         if cli.output.result == ResultFormat::Csv && !matches!(cli.command, Command::Corrections(_)) {
             let message = format!("--output csv is for corrections; {} prints text or json", cli.command.name().text());
             return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
         }
-        let settings = cli.settings.of(cli.command.name());
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
         let config = || {
             let config = settings::validate(&settings, cli.output.client_now.as_deref())?;
@@ -159,9 +161,31 @@ async fn dispatch(cli: Cli) -> Exit {
         Ok(exit) => exit,
         Err(failure) => {
             refuse(&cli.command, &failure, output);
+            if failure.exit == Exit::Configuration {
+                notify_of_refusal(&cli.command, &settings, cli.output.client_now.as_deref(), &failure).await;
+            }
             failure.exit
         }
     }
+}
+
+/// Notifies of a scheduled command that a wrong setting stopped, if the settings of the notifications are right: at the cut-off nobody
+/// looks at its output.
+async fn notify_of_refusal(command: &Command, settings: &Settings, client_now: Option<&str>, failure: &Failure) {
+    use settings::table::{CUTOFF, DATABASE, MONGODB_URI, TELLING, TIMEZONE};
+    if !matches!(command, Command::Run(RunArgs { dry_run: false, .. }) | Command::Retry(_)) {
+        return;
+    }
+    let validate = |read: &[&_]| settings::validate(&settings.clone().only(read), client_now);
+    // Those that say which database and which day it is, too, if it is not one of them that is wrong.
+    let valid = validate(&[TELLING, &[&MONGODB_URI, &DATABASE, &TIMEZONE, &CUTOFF]].concat());
+    let (Ok(config), Ok(stop)) = (valid.or_else(|_| validate(TELLING)), Stop::on_signals()) else { return };
+    let mut results = Vec::new();
+    if let Command::Run(args) = command {
+        let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
+        results.push(run::could_not_begin(date, failure));
+    }
+    Listeners::begin(&config, &stop).end(failure.exit, &results).await;
 }
 
 /// Refuses dates that nobody can mean, and `--early` for another day than today, before anything else is done: they are

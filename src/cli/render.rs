@@ -244,7 +244,7 @@ impl Render for BatchResult {
         if self.late > 0 {
             let _ = writeln!(
                 text,
-                "  rows that came too late for this day: {}; the next day's run takes them, or refuses those without a date",
+                "  rows that came too late for this day: {}; the next run takes them, or refuses those that are invalid",
                 self.late
             );
         }

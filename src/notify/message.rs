@@ -84,8 +84,9 @@ impl<'a> Message<'a> {
             Event::Failed | Event::Exhausted | Event::Interrupted => failure_facts(result, left_out),
         };
         facts.extend(origin.facts());
-        let claim = result.fence.map(|fence| format!("/{fence}")).unwrap_or_default();
-        let id = format!("{batch}/{}/{}{claim}", result.attempt, event.name());
+        // Without a claim each invocation is another event, and this message is its only one.
+        let claim = result.fence.map_or_else(|| uuid::Uuid::new_v4().to_string(), |fence| fence.to_string());
+        let id = format!("{batch}/{}/{}/{claim}", result.attempt, event.name());
         let next = next(event, result, left_out);
         Message { topic: Topic::Event(event), id, origin, title, facts, next, result: Some(result) }
     }
@@ -209,6 +210,11 @@ fn next(event: Event, result: &BatchResult, left_out: LeftOut) -> String {
                 }
                 None => format!("{person}`batch-export retry` takes it up when it finds it due. No entry is lost."),
             }
+        }
+        Event::Exhausted if class(result) == Exit::InvalidEntries.name() => {
+            "The batch is not tried again as it is. Operator: have the entries corrected; `batch-export retry` then takes the batch up by \
+             itself. No entry is lost; the accountant gets no file until then."
+                .to_owned()
         }
         Event::Exhausted => format!(
             "The batch is not retried any more. Operator: fix the cause, then `batch-export unlock --date {date}` and \

@@ -168,17 +168,26 @@ async fn judge(answer: Response, asked: &str) -> Outcome {
     }
 }
 
-/// The beginning of an answer; text that cannot be read is left out.
+/// The beginning of an answer; text that cannot be read is left out. Where the answer breaks off, so is the last word: what is masked only
+/// as a whole may be cut there.
 async fn beginning(mut answer: Response) -> String {
     let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() >= READ_BYTES {
-            bytes.truncate(READ_BYTES);
-            break;
+    let is_whole = loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break true,
+            Err(_) => break false,
         }
+        if bytes.len() > READ_BYTES {
+            bytes.truncate(READ_BYTES);
+            break false;
+        }
+    };
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if !is_whole {
+        text.truncate(text.rfind(char::is_whitespace).unwrap_or_default());
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    text
 }
 
 /// A receiver may repeat the address or the token that it was sent.
@@ -202,12 +211,13 @@ fn asked_to_wait(headers: &HeaderMap, body: &str) -> Option<Duration> {
 }
 
 /// Whether a relay accepted the message: Apps Script answers 302 to the address of its output. A redirect to a sign-in
-/// page, or to the same path with another scheme or host, means that nothing was accepted.
+/// page, to the same path of another host, or to another scheme or port of the same host, means that nothing was accepted.
 pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &str) -> bool {
     let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let target = Url::parse(asked).ok().and_then(|asked| Some((asked.join(location).ok()?, asked)));
     let not_taken = target.is_some_and(|(target, asked)| {
-        let moved = target.path() == asked.path() && target.origin() != asked.origin();
+        let moved = target.origin() != asked.origin()
+            && (target.path() == asked.path() || target.host_str() == asked.host_str());
         moved || is_sign_in(&target)
     });
     status == StatusCode::FOUND && !not_taken
@@ -278,7 +288,11 @@ mod tests {
         ] {
             assert!(!told(sign_in), "{sign_in}");
         }
-        assert!(!told("https://relay.example/macros/s/x/exec"));
+        for moved in
+            ["https://relay.example/macros/s/x/exec", "https://relay.example/", "http://other.example/macros/s/x/exec"]
+        {
+            assert!(!told(moved), "{moved}");
+        }
         let gone = headers(&[(LOCATION, "https://elsewhere.example/")]);
         assert!(!taken_by_relay(StatusCode::MOVED_PERMANENTLY, &gone, "http://relay.example/x"));
     }

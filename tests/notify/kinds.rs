@@ -134,7 +134,7 @@ fn a_refusal_is_quoted_on_one_line_cut_and_without_what_is_secret() {
     let people = Receiver::answering(|posted, _| {
         let sent = posted.header("authorization").unwrap_or_default().to_owned();
         let webhook = posted.target.rsplit('/').next().unwrap_or_default().to_owned();
-        Reply::saying(400, format!("no such webhook:\n{webhook} {sent} {}", "x".repeat(5_000)))
+        Reply::saying(400, format!("no such webhook:\n{webhook} {sent} {}", "xxx ".repeat(1_500)))
     });
     let command = telling(day.run(), &people)
         .env("BATCH_EXPORT_NOTIFY_TOKEN", &format!("file:{}", token.path().display()))
@@ -231,5 +231,22 @@ fn an_address_of_line_notify_is_refused_with_the_way_on() {
     let error = run.run().expect_code(30).json()["error"].to_string();
     for word in ["BATCH_EXPORT_NOTIFY_URL", "LINE Notify, which has ended", "https://api.line.me/v2/bot/message/push"] {
         assert!(error.contains(word), "{error}");
+    }
+}
+
+/// What is read of an answer is cut before it can be masked.
+#[test]
+fn an_answer_that_breaks_off_in_a_secret_shows_no_part_of_it() {
+    let day = Day::in_directory();
+    for at in (4_060..4_100).step_by(8) {
+        let receiver = Receiver::answering(move |posted, _| {
+            let token = posted.header("authorization").unwrap_or_default().to_owned();
+            Reply::saying(404, format!("no{}{token} at {}", " ".repeat(at - 9), posted.target))
+        });
+        let doctor = through(day.command("doctor").arg("--send"), "json", "/hooks/H00kPathS3cretXYZ987", &receiver);
+        let finished = doctor.run();
+        let shown = finished.report();
+        assert!(shown.contains("404 Not Found: no"), "{shown}");
+        assert!(!shown.contains(&TOKEN[..4]) && !shown.contains("H00k"), "{at}: {shown}");
     }
 }

@@ -19,6 +19,7 @@ use table::{Default, GROUPS, Setting};
 pub use validate::{conceal_secrets, duration_of, validate};
 
 /// The settings as they were typed: flag, else environment variable, else default.
+#[derive(Clone)]
 pub struct Settings {
     typed: BTreeMap<&'static str, (String, Source)>,
 }
@@ -46,8 +47,13 @@ impl Settings {
     /// The settings that this command reads; the others have their defaults. So a setting that is wrong today, such as a layout file that
     /// is gone, stops only the commands that need it, and never `status` or `unlock`.
     #[must_use]
-    pub fn of(mut self, command: Name) -> Settings {
-        let read = read_by(command);
+    pub fn of(self, command: Name) -> Settings {
+        self.only(&read_by(command))
+    }
+
+    /// These settings; the others have their defaults.
+    #[must_use]
+    pub fn only(mut self, read: &[&Setting]) -> Settings {
         for unread in table::all().filter(|setting| !read.iter().any(|one| one.flag == setting.flag)) {
             self.typed.remove(unread.flag);
             if let Default::Value(value) = unread.default {

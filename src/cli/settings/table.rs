@@ -67,11 +67,12 @@ pub const GROUPS: [(&str, &[&Setting]); 5] = [
             &SPOOL_DIR,
         ],
     ),
-    (
-        "Telling people",
-        &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO, &PING_URL, &PING_KIND, &METRICS_FILE, &METRICS_URL],
-    ),
+    ("Telling people", TELLING),
 ];
+
+/// The settings of notifications.
+pub const TELLING: &[&Setting] =
+    &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO, &PING_URL, &PING_KIND, &METRICS_FILE, &METRICS_URL];
 
 /// Every setting.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
