@@ -10,6 +10,7 @@
 //!   exit code says. Results, notifications and logs show it apart from the message.
 //! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion
 //!   into a [`Failure`] stands beside that type. All other code makes a [`Failure`] directly.
+//! - *A function's comment* has a section on errors where they tell more than that the database, Drive or a file failed.
 
 use std::fmt;
 

@@ -60,9 +60,6 @@ impl Render for InitResult {
 }
 
 /// Creates what is missing.
-///
-/// # Errors
-/// When the database cannot be used.
 pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
     stop.until_signal(store.check_abilities()).await?;

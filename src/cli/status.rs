@@ -68,9 +68,6 @@ struct Problem {
 }
 
 /// Prints the table, one date, or the line of the health check.
-///
-/// # Errors
-/// When the database cannot be used.
 pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store_to_look(config, stop, args.date).await?;
     let result = stop.until_signal(look(args, config, &store)).await?;

@@ -73,9 +73,6 @@ enum Verdict {
 }
 
 /// Reads the batch, decides, unlocks it, and prints the result.
-///
-/// # Errors
-/// When the database cannot be used.
 pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store_to_look(config, stop, Some(args.date)).await?;
     let (result, exit) = stop.until_signal(unlock(args, &store)).await?;

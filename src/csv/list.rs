@@ -11,9 +11,6 @@ pub struct List<W: Write>(csv::Writer<W>);
 
 impl<W: Write> List<W> {
     /// Begins with a header.
-    ///
-    /// # Errors
-    /// What `out` says.
     pub fn new(mut out: W, header: &[&str]) -> io::Result<List<W>> {
         out.write_all(BYTE_ORDER_MARK)?;
         let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out);
@@ -22,9 +19,6 @@ impl<W: Write> List<W> {
     }
 
     /// Appends a line.
-    ///
-    /// # Errors
-    /// What `out` says.
     pub fn push<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
         for cell in cells {
             let figure = cell.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b','));
@@ -38,9 +32,6 @@ impl<W: Write> List<W> {
     }
 
     /// Ends the list.
-    ///
-    /// # Errors
-    /// What `out` says.
     pub fn finish(mut self) -> io::Result<()> {
         self.0.flush()
     }

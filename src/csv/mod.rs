@@ -215,9 +215,6 @@ impl<W: Write> Sheet<W> {
     }
 
     /// Takes the place of an entry that cannot be written, so that the entries after it keep their numbers.
-    ///
-    /// # Errors
-    /// What `out` says.
     pub fn push_stand_in(&mut self) -> io::Result<()> {
         for _ in 0..self.stage.rows_per_entry() {
             self.writer.write_record(std::iter::repeat_n("-", self.stage.columns())).map_err(cause)?;
@@ -233,9 +230,6 @@ impl<W: Write> Sheet<W> {
     }
 
     /// Ends the file and returns the inner writer, which is not flushed.
-    ///
-    /// # Errors
-    /// What `out` says.
     pub fn finish(self) -> io::Result<(W, Tally)> {
         let out = self.writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok((out, self.tally))

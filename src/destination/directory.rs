@@ -166,17 +166,11 @@ impl Directory {
     }
 
     /// The owner of the file of an id.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
         self.owner_of(name_of(id))
     }
 
     /// The owner of the file with this name; `None` when there is no such file.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
     pub fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
         let file = self.open(&self.bare(name)?)?;
         file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.failed("read in", &error))
@@ -184,9 +178,6 @@ impl Directory {
 
     /// Writes its batch number on a committed file and makes the file read-only. `None` when no file with the committed
     /// content is there.
-    ///
-    /// # Errors
-    /// The file system's error.
     pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<()>, DestinationError> {
         let path = self.file(&file.id)?;
         let found = self.read(&path).await?.filter(|content| content.sha256 == file.sha256);
@@ -203,9 +194,6 @@ impl Directory {
     }
 
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
-    ///
-    /// # Errors
-    /// The file system's error.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         self.remove_parts();
         let failed = |error: io::Error| self.failed("write to", &error);

@@ -57,9 +57,6 @@ impl Destination {
     }
 
     /// The file at a path within a directory, as [`Destination::elsewhere`] found it.
-    ///
-    /// # Errors
-    /// The file system's error.
     pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
         let Destination::Directory(directory) = self else { return Ok(()) };
         let path = directory.path().join(path);

@@ -69,9 +69,6 @@ pub enum Refusal {
 
 impl Store {
     /// Acquires a batch, or says why not.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
         let Some(found) = self.find_and_acquire(request).await? else {
             return Ok(Acquired::Refused(Refusal::NotBegun));

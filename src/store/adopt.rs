@@ -16,9 +16,6 @@ impl Store {
     /// Rebuilds the ledger, and the documents of batches that are in the log but not committed in the database. Returns
     /// the batches that were written, and whether the ledger was missing: the name of the installation is lost with it. `zone` and `cutoff`
     /// give the windows of missing documents.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn adopt(
         &self,
         zone: &str,

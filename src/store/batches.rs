@@ -71,18 +71,12 @@ impl Store {
     ///
     /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the
     /// state after that commit. `None` when the batch is held under another fence or no longer held.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn renew(&self, claim: &Claim) -> Result<Option<Batch>, StoreError> {
         let until = doc! { "$add": ["$$NOW", millis(self.settings.lease)] };
         self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
     }
 
     /// Whether the batch is still held under this claim.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool, StoreError> {
         let held = self.batches.count_documents(claim.filter());
         Ok(self.bounded(held.into_future()).await? > 0)
@@ -90,9 +84,6 @@ impl Store {
 
     /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. The document as it is then, or
     /// `None` when the claim is lost.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn record_file(
         &self,
         claim: &Claim,
@@ -104,9 +95,6 @@ impl Store {
 
     /// Gives up a file id for good and stores the one that replaces it, in one step. The document as it is then, or `None` when the claim
     /// is lost.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn void_file(
         &self,
         claim: &Claim,
@@ -132,9 +120,6 @@ impl Store {
     }
 
     /// Records that a voided file is in the trash. It needs no fence: a voided id never becomes official.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<(), StoreError> {
         let update = self
             .batches
@@ -146,9 +131,6 @@ impl Store {
 
     /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
     /// committed batch keeps its file for good.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<(), StoreError> {
         let committed = [State::Marking.name(), State::Completed.name()];
         let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &committed[..] } };
@@ -160,9 +142,6 @@ impl Store {
     /// Ends the attempt and releases the batch.
     ///
     /// Returns the document after the write; `None` when the claim is lost.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn release(&self, claim: &Claim, ended: Ended<'_>) -> Result<Option<Batch>, StoreError> {
         let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
@@ -214,9 +193,6 @@ impl Store {
     /// Takes a batch from its holder and makes it due at once, with all its attempts again; a batch whose day has not come
     /// is given up instead, and its day begins anew at its cut-off. The fence grows, so that the old holder can write
     /// nothing more. `None` when the document changed since `seen` was read.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn unlock(&self, seen: &Overview, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
         let message = format!("by {by}: {}", reason.unwrap_or("no reason given"));
         let entry = attempt(Ending::Unlocked, None, None, Some(&message));
@@ -266,9 +242,6 @@ impl Store {
     }
 
     /// How many batches are older than this one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn older_batches(&self, than: BatchId) -> Result<u64, StoreError> {
         let filter = doc! { "$and": [{ "_id": { "$lt": than } }, { "_id": ids_of_batches() }] };
         self.bounded(self.batches.count_documents(filter).into_future()).await

@@ -60,9 +60,6 @@ impl Store {
     }
 
     /// The application's collections that are empty.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn empty_collections(&self) -> Result<Vec<String>, StoreError> {
         let mut empty = Vec::new();
         for collection in [&self.queue, &self.entries] {

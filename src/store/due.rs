@@ -135,9 +135,6 @@ impl DueScan {
     }
 
     /// All due rows, sorted.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
         let mut due = self.undated().await?;
         while let Some(answer) = self.next().await? {

@@ -169,9 +169,6 @@ impl Store {
 
     /// Creates the collection when it is missing, and fills it from the rows of earlier batches, which carry their
     /// batch's id. Returns how many entries were added. It may be interrupted and run again.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn fill_exported(&self) -> Result<u64, StoreError> {
         let complete = self.has_exported().await?;
         let filling = self.db.collection(FILLING);

@@ -66,17 +66,11 @@ impl Store {
     }
 
     /// Name of an index of the queue that serves the query for due rows.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
         Ok(self.indexes(&self.queue).await?.iter().find(|index| serves(index)).map(name_of))
     }
 
     /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn expiring_indexes(&self) -> Result<Vec<String>, StoreError> {
         let needed = [
             (&self.queue, doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null }),

@@ -45,9 +45,6 @@ impl Records {
 
 impl Store {
     /// Reads the records of a batch, side by side.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
         let (ledger, has_exported, logged) =
             try_join3(self.find_ledger(), self.has_exported(), self.logged(batch)).await?;
@@ -135,9 +132,6 @@ impl Store {
     }
 
     /// The ledger as it is now. A database without one counts as before the first batch.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn ledger_now(&self) -> Result<Ledger, StoreError> {
         Ok(self.find_ledger().await?.unwrap_or_default())
     }

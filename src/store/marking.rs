@@ -117,9 +117,6 @@ impl Store {
 
     /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed
     /// already, or a piece is left.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
         for tries in 1.. {
             match self.try_complete(batch, teller).await {
@@ -176,9 +173,6 @@ impl Store {
 
     /// Makes the lost row list of a batch again from the entries in its file: the rows that name these entries, without
     /// entries that are recorded already. `false` when the batch is not marking any more.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn rebuild_row_list(
         &self,
         batch: &Batch,

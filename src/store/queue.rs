@@ -62,18 +62,12 @@ impl NeverDue {
 impl Store {
     /// How many rows are queued and due by a cut-off, or have no date and are refused with these. Once the batch of that
     /// cut-off is committed, these rows are late.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
         let filter = doc! { "$or": [due_filter(cutoff), undated_filter()] };
         self.bounded(self.queue.count_documents(filter).into_future()).await
     }
 
     /// Counts the rows that will never become due; `now` by the database's clock.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue, StoreError> {
         // Not `$lt`: a row without `updatedAt` counts as stuck too.
         let fresh = doc! { "$gte": bson_date(now - STUCK_AFTER) };

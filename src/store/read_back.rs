@@ -65,9 +65,6 @@ pub struct MarkedRow {
 
 impl Snapshot {
     /// The export log of one batch, or all of it, by number.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn log(&mut self, batch: Option<BatchId>) -> Result<Vec<LogFacts>, StoreError> {
         let mut filter = doc! { "action": "csv_generated", "metadata.batchId": { "$type": "string" } };
         if let Some(batch) = batch {
@@ -129,9 +126,6 @@ impl Snapshot {
     /// The rows that a batch exported, found by when they were due, which the index of the application serves, whatever
     /// happened to the rest of the queue. Only when some are missing there, rows are looked for that are not completed
     /// any more.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
         let entries = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
         let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new(), away: 0 };

@@ -46,9 +46,6 @@ impl Store {
     ///
     /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the
     /// batch was completed, and nobody would remove it.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn store_row_list(
         &self,
         claim: &Claim,
@@ -59,9 +56,6 @@ impl Store {
     }
 
     /// Stores a list again that was lost while the batch was marking. `false`: the batch is not marking any more.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub(super) async fn store_row_list_again(
         &self,
         batch: BatchId,
@@ -141,9 +135,6 @@ impl Store {
     }
 
     /// The pieces of a batch that are still to be marked; `None` when there is no list at all.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>, StoreError> {
         let find = self.row_lists.find(of_batch(batch, i64::MAX)).projection(doc! { "_id": 1 });
         let cursor = self.bounded(find.into_future()).await?;
@@ -155,9 +146,6 @@ impl Store {
     }
 
     /// Whether the list is one of version 0.1, which names rows and not their entries.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool, StoreError> {
         let mut old = of_batch(batch, i64::MAX);
         old.insert("ids", doc! { "$exists": true });
@@ -204,9 +192,6 @@ impl Store {
     }
 
     /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
         self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence)).into_future()).await?;
         Ok(())

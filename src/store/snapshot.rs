@@ -52,9 +52,6 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Fixes the instant, and reads the ledger at it. A database without one counts as before the first batch.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
         let mut session = snapshot_session(store, None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
@@ -76,9 +73,6 @@ impl Snapshot {
     }
 
     /// Starts the search for rows that are due by the cut-off.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
         let (scan, at) = match DueScan::start(&self.store, session, cutoff).await {
@@ -90,9 +84,6 @@ impl Snapshot {
     }
 
     /// All rows due by the cut-off, sorted.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
         self.scan_due(cutoff).await?.all().await
     }
@@ -181,9 +172,6 @@ impl Snapshot {
     }
 
     /// For each of these entries that a batch exported, the batch.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
         let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
         let mut session = snapshot_session(&self.store, self.at).await?;
@@ -193,18 +181,12 @@ impl Snapshot {
 
     /// Every entry that is written down under this number, sorted; `None` where nothing is written down yet. It scans the collection, because
     /// no other question needs an index by number: for batches whose rows the application changed, and whose file names no entries.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn recorded(&self, number: i64) -> Result<Option<Vec<Id>>, StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
         self.store.recorded(&mut session, number).await
     }
 
     /// Those of these entries of a file that are not written down under its number; `None` where nothing is written down yet.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn misplaced(&self, number: i64, entries: &[Id]) -> Result<Option<Vec<Misplaced>>, StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
         self.store.misplaced(&mut session, number, entries).await

@@ -56,9 +56,6 @@ impl Store {
     }
 
     /// Records which entries of a committed batch were edited during its commit.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn note_edited(&self, batch: BatchId, edited: &[Id]) -> Result<(), StoreError> {
         let ids: Vec<Bson> = edited.iter().take(EDITED_MAX).copied().map(Bson::from).collect();
         let update = self.batches.update_one(doc! { "_id": batch }, doc! { "$set": { "editedAfterRead": ids } });
@@ -82,9 +79,6 @@ impl Store {
 
     /// Records that an event was delivered, or that its delivery failed and any machine may try again. Does nothing
     /// when a newer event has replaced it.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn note_untold(&self, batch: BatchId, untold: &Untold, told: bool) -> Result<(), StoreError> {
         let filter = doc! { "_id": batch, "untold.event": untold.event.name(), "untold.fence": untold.fence };
         let removed = if told {
@@ -98,9 +92,6 @@ impl Store {
     }
 
     /// Notes which list of corrections people were told; `None`: that there is none any more.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
         let change = doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } };
         self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change]).into_future()).await?;

@@ -160,9 +160,6 @@ impl Drive {
     }
 
     /// A new id, to be stored in the database before a file is created under it.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn new_id(&self) -> Result<String, DestinationError> {
         self.api.generate_id().await.map_err(|fault| self.error(fault))
     }
@@ -191,9 +188,6 @@ impl Drive {
     }
 
     /// Puts a file into the trash, and makes sure that nothing live comes under its id later.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
         self.api.trash(&self.void_folder, id).await.map_err(|fault| self.error(fault))
     }
@@ -224,9 +218,6 @@ impl Drive {
 
     /// The files in the folder with this batch's mark or this name, including those in the trash. Only a hint: Drive's
     /// list may lag, and only the OAuth client that set the mark sees it.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
         let folder = quoted(&self.folder);
         let mark = format!("appProperties has {{ key='batchId' and value='{}' }}", quoted(batch));
@@ -243,18 +234,12 @@ impl Drive {
 
     /// The files in the folder whose name has this beginning, without those in the trash. Only a hint, like
     /// [`Drive::list_batch`].
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn list_live(&self, beginning: &str) -> Result<Vec<Listed>, DestinationError> {
         let (folder, beginning) = (quoted(&self.folder), quoted(beginning));
         self.list(&format!("'{folder}' in parents and trashed = false and name contains '{beginning}'")).await
     }
 
     /// When a file was stored, by Drive's clock.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>, DestinationError> {
         let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
         Ok(asked?.and_then(|metadata| metadata.created()))

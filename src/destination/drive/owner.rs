@@ -138,18 +138,12 @@ impl Drive {
     }
 
     /// The owner of a file; `None` when no file has this id, or these credentials may not see it.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| metadata.owner()))
     }
 
     /// Where a file is, wherever people brought it; `None` when there is none with this id.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses.
     pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| Whereabouts {

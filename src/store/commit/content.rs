@@ -90,9 +90,6 @@ impl Store {
     }
 
     /// The exported entries that changed since the commit compared them.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>, StoreError> {
         let chunks = request.rows.chunks(CHUNK_ROWS).zip(contents.chunks(CHUNK_ROWS));
         let mut held = request.held.iter().map(|(key, _)| key).peekable();
