@@ -4,11 +4,12 @@
 //! differs from run to run (ids, times, addresses, checksums) is masked.
 
 use batch_export::cli::args::Name;
+use mongodb::bson::doc;
 
 use crate::support::command::{BatchExport, Finished};
 use crate::support::day::Day;
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
-use crate::support::seed::{DATE, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, seed, seed_day};
 
 /// What is masked: a pattern, and what stands in its place.
 const MASKS: [(&str, &str); 16] = [
@@ -88,6 +89,69 @@ fn a_layout_that_is_checked() {
     let shown = check("layout-check", &format!("{top}{columns}"), 0);
     assert!(shown.contains("บัญชี\tเดบิต\tรายการ\n") && !shown.contains(['\r', '\u{fffd}']), "{shown}");
     check("layout-check-errors", &format!("name = \"own\"\nquote = \"never\"\nvalue = 1\n{columns}{top}"), 30);
+}
+
+#[test]
+fn a_day_whose_entries_changed_after_the_export() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    let text = |command: BatchExport| command.args(&["--output", "text"]);
+    day.run().run().expect_code(0);
+    shows("corrections-none", &text(day.command("corrections")).run().expect_code(0));
+    let official = day.directory().join("batch_2026-01-18.csv");
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.csv");
+    let compared = |code| {
+        let path = copy.to_str().unwrap();
+        let shown = text(day.command("verify").args(&["--file", path])).run().expect_code(code).stdout;
+        shown.replace(path, "copy.csv")
+    };
+    let bytes = std::fs::read(&official).unwrap();
+    std::fs::write(&copy, &bytes).unwrap();
+    screen("verify-file", &compared(0));
+    let rewritten = String::from_utf8(bytes).unwrap().replacen(".00", "", 3);
+    std::fs::write(&copy, rewritten).unwrap();
+    screen("verify-file-differs", &compared(34));
+    let set = |number, what| {
+        day.db.update_one(ENTRIES, doc! { "_id": Entry::numbered(DATE, number).id() }, doc! { "$set": what });
+    };
+    set(0, doc! { "amount": 1_234_500 });
+    set(1, doc! { "status": "cancelled" });
+    day.db.delete_many(ENTRIES, doc! { "_id": Entry::numbered(DATE, 2).id() });
+    shows("corrections", &text(day.command("corrections")).run().expect_code(34));
+    shows("corrections-csv", &day.command("corrections").args(&["--output", "csv"]).run().expect_code(34));
+    day.db.update_many(
+        QUEUE,
+        doc! { "entryId": Entry::numbered(DATE, 3).id() },
+        doc! { "$set": { "status": "queued" } },
+    );
+    shows("verify-problems", &text(day.command("verify")).run().expect_code(34));
+}
+
+#[test]
+fn entries_that_are_refused_and_a_folder_that_is_gone() {
+    let day = Day::in_directory();
+    seed(
+        &day.db,
+        &[
+            Entry::numbered(DATE, 0),
+            Entry::numbered(DATE, 1).set("status", "draft"),
+            Entry::numbered(DATE, 2).set("description", "ค่าเช่า\u{7}"),
+        ],
+    );
+    let text = |command: BatchExport| command.args(&["--output", "text"]);
+    shows("run-dry-run-refused", &text(day.run().arg("--dry-run")).run().expect_code(32));
+    shows("run-refused", &text(day.run()).run().expect_code(32));
+    shows("run-held", &text(day.run().args(&["--now", "--invalid", "hold"])).run().expect_code(0));
+    let now = chrono::Utc::now().to_rfc3339();
+    let gone = day.command("doctor").destination("file:///nowhere/at/all").now(&now);
+    shows("doctor-bad", &text(gone).run().expect_code(34));
+}
+
+#[test]
+fn the_layouts_that_are_built_in() {
+    shows("layout-list", &BatchExport::command("layout").arg("list").run().expect_code(0));
+    shows("layout-show-express", &BatchExport::command("layout").args(&["show", "express"]).run().expect_code(0));
 }
 
 #[test]

@@ -215,7 +215,7 @@ impl Render for BatchResult {
                 0 => String::new(),
                 carried => format!(" ({carried} carried over)"),
             };
-            let _ = writeln!(text, "  entries  {}{carried} in {} rows", self.entries, self.rows);
+            let _ = writeln!(text, "  entries  {}{carried}, rows {}", self.entries, self.rows);
             let _ = writeln!(text, "  debit    {}", self.total_debit);
             let _ = writeln!(text, "  credit   {}", self.total_credit);
         }

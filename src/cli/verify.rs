@@ -17,7 +17,7 @@ use crate::layout::quoted_against;
 use crate::plausible::{Misplaced, check_path};
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
-use crate::verify::{Checked, Copy, Kind, Problem, Verification};
+use crate::verify::{Checked, Copy, CopyVerdict, Kind, Problem, Verification};
 
 /// Problems that the text shows.
 const LISTED: usize = 100;
@@ -77,6 +77,9 @@ impl Render for VerifyResult {
             );
         }
         if let Some(file) = &self.file {
+            if file.verdict == CopyVerdict::Same {
+                let _ = writeln!(text, "the copy is the official file, byte for byte");
+            }
             text.push_str(&differing(file));
         }
         text.push_str(&left_alone(self.older_batches));

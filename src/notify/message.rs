@@ -158,7 +158,7 @@ fn success_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, 
     let file = result.file.as_ref();
     let mut facts = vec![
         ("Number", result.number.map_or_else(String::new, |number| number.to_string())),
-        ("Entries", format!("{} in {} rows", result.entries, result.rows)),
+        ("Entries", format!("{}, rows {}", result.entries, result.rows)),
         ("Debit", format!("{} THB", result.total_debit)),
         ("Credit", format!("{} THB", result.total_credit)),
         ("File", file.map_or_else(String::new, |file| file.link.clone().unwrap_or_else(|| file.name.clone()))),
