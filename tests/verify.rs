@@ -140,7 +140,7 @@ fn verify_only_reads_at_the_destination() {
 }
 
 #[test]
-fn entries_that_were_edited_cancelled_or_deleted_need_a_reversal() {
+fn entries_that_were_edited_cancelled_or_deleted_need_a_decision() {
     let day = Day::in_directory();
     let seeded = exported(&day);
     set_entry(&day, &seeded, 2, doc! { "amount": 1_i64 });
@@ -159,7 +159,10 @@ fn entries_that_were_edited_cancelled_or_deleted_need_a_reversal() {
     assert_eq!(found.len(), expected.len(), "{found:?}");
     for ((kind, position), (found_kind, message)) in expected.iter().zip(&found) {
         assert_eq!(kind, found_kind);
-        assert!(message.contains(&seeded.entries[*position].to_hex()) && message.contains("reversal"), "{message}");
+        assert!(
+            message.contains(&seeded.entries[*position].to_hex()) && message.contains("decide which side is right"),
+            "{message}"
+        );
     }
 }
 
@@ -191,7 +194,7 @@ fn settings_of_another_format_are_not_told_as_edits() {
     let found = problems(&day);
     let kinds: Vec<_> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["totals", "content"], "{found:?}");
-    assert!(found[1].1.contains("--format") && !found[1].1.contains("reversal"), "{found:?}");
+    assert!(found[1].1.contains("--format") && !found[1].1.contains("reversed"), "{found:?}");
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn second_files_and_files_out_of_the_trash_are_found() {
     let accepted = day.command("verify").arg("--allow-trashed").run().expect_code(0).json();
     assert!(accepted["checked"][0]["notes"][0].as_str().is_some_and(|note| note.contains("accepted")), "{accepted}");
     drive.remove(&official.id);
-    assert_only(&day, "missing_file", "removed for good");
+    assert_only(&day, "missing_file", "removed for good, or moved to where this account does not see it");
     day.command("verify").arg("--allow-trashed").run().expect_code(34);
 
     let day = Day::in_directory();
@@ -277,6 +280,14 @@ fn a_file_that_was_moved_or_renamed_within_a_directory_is_found_by_its_content()
         assert!(result["checked"][0]["notes"].to_string().contains(to), "{result}");
         let result = day.command("corrections").run().expect_code(34).json();
         assert_eq!(result["corrections"].as_array().map(Vec::len), Some(1), "{result}");
+    }
+    for trash in [".Trash-1000/files", "#recycle", "$RECYCLE.BIN", "@Recycle"] {
+        let to = day.directory().join(trash);
+        std::fs::create_dir_all(&to).expect("folders");
+        std::fs::rename(&from, to.join(FILE)).expect("moved");
+        from = to.join(FILE);
+        let found: Vec<_> = problems(&day).into_iter().filter(|problem| problem.0 == "trashed_file").collect();
+        assert!(found.len() == 1 && found[0].1.contains(trash) && found[0].1.contains("restore it"), "{found:?}");
     }
     std::fs::remove_file(&from).expect("removed");
     let kinds: Vec<_> = problems(&day).into_iter().map(|problem| problem.0).collect();

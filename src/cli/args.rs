@@ -121,7 +121,7 @@ pub enum Command {
     /// Compares each line of the official files with what its entry would give now, cell by cell: batch number, line, column, exported and
     /// present value. --output csv is a list for the accountant, who opens it in a spreadsheet. With --tell, --notify-url hears of it when the
     /// list is another one than was told last. Changes no entry and no file; ends with 34 when there is anything to correct. How to correct
-    /// it: reverse what was imported, and book what is right.
+    /// it: put a mistaken edit back in the application, or reverse and re-book there; README, "How to correct an exported entry".
     Corrections(CorrectionsArgs),
     /// Check everything that a run needs, each finding with its fix
     ///

@@ -189,8 +189,8 @@ fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
     };
     let mut sheet = Sheet::new(Vec::new(), &options, &fields)?;
     let mut refused = Vec::new();
-    for (kind, account, description) in SAMPLES {
-        let entry = sample_entry(&options.layout, &fields, kind, account, description);
+    for (number, (kind, account, description)) in (1..).zip(SAMPLES) {
+        let entry = sample_entry(&options.layout, &fields, number, kind, account, description);
         if let Err(reason) = sheet.push(&entry)? {
             refused.push(format!("the {kind} entry {} is not written: {reason}", quoted(description)));
         }
@@ -202,11 +202,13 @@ fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
 fn sample_entry<'a>(
     layout: &'a Layout,
     list: &FieldList,
+    number: u8,
     kind: &'a str,
     account: &'a str,
     description: &'a str,
 ) -> EntryFields<'a> {
-    let mut fields = EntryFields { id: Id([0x69; 12]), values: vec![Stored::Missing; list.len()] };
+    let id = |kind: u8| Id([0x69, 0x6c, 0x6b, kind, 0, 0, 0, 0, 0, 0, 0, number]);
+    let mut fields = EntryFields { id: id(1), values: vec![Stored::Missing; list.len()] };
     let mut set = |path: &str, value| {
         if let Some(slot) = list.slot(path) {
             fields.values[slot] = value;
@@ -232,12 +234,12 @@ fn sample_entry<'a>(
         ("accountCode", account),
         ("description", description),
         ("category", "general"),
-        ("clientId", "C-100"),
         ("metadata.crAccount", "1102-00"),
         ("metadata.drAccount", "1102-00"),
     ] {
         set(path, Stored::Text(text));
     }
+    set("clientId", Stored::Id(id(3)));
     set("amount", Stored::Number(Number::Int(123_450)));
     set("date", Stored::Date(SAMPLE_DATE_MS));
     fields

@@ -301,7 +301,11 @@ impl Destination {
     pub fn missing(&self, file: &FileFacts) -> String {
         match self {
             Destination::Drive(_) => {
-                format!("{} ({}) is not at the destination: it was removed for good", file.name, file.id)
+                format!(
+                    "{} ({}) is not at the destination: it was removed for good, or moved to where this account does not see it; Drive does \
+                     not tell which",
+                    file.name, file.id
+                )
             }
             Destination::Directory(_) => format!(
                 "{} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \

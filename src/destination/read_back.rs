@@ -56,6 +56,19 @@ impl Destination {
         None
     }
 
+    /// Whether a path that [`Destination::elsewhere`] found lies in the trash of a desktop or of a network share, which empties itself.
+    pub fn is_in_trash(path: &Path) -> bool {
+        let names = path
+            .parent()
+            .into_iter()
+            .flat_map(Path::components)
+            .map(|part| part.as_os_str().to_string_lossy().to_lowercase());
+        let is_trash = |name: &str| {
+            name.starts_with(".trash") || name.trim_start_matches(['#', '@', '$', '.']).starts_with("recycle")
+        };
+        names.into_iter().any(|name| is_trash(&name))
+    }
+
     /// The file at a path within a directory, as [`Destination::elsewhere`] found it.
     pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
         let Destination::Directory(directory) = self else { return Ok(()) };

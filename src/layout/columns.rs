@@ -182,15 +182,24 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     match (table.get("value"), table.get("field")) {
         (None, None) => {
             table.missing("a column has neither value nor field; expected one of them");
+            table.choice("kind", &KINDS);
+            forms(table, layout);
             None
         }
         (Some(_), Some(second)) => {
             table.error(second.span().start, "a column has both value and field; expected one of them");
+            table.choice("value", &WORDS);
+            path(table);
+            table.choice("kind", &KINDS);
+            forms(table, layout);
             None
         }
         (Some(_), None) => {
-            let word = table.choice("value", &WORDS)?;
             table.refuse("kind", "belongs to a column with field");
+            let Some(word) = table.choice("value", &WORDS) else {
+                forms(table, layout);
+                return None;
+            };
             let is_date = matches!(word, Word::Date | Word::BusinessDate);
             options(table, Some(word), is_date);
             named(table, word, layout)
@@ -198,7 +207,11 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
         (None, Some(_)) => {
             let kind = if table.get("kind").is_some() { table.choice("kind", &KINDS) } else { Some(KindWord::Text) };
             let path = path(table);
-            let kind = kind?;
+            let Some(kind) = kind else {
+                options(table, None, true);
+                date_format(table);
+                return None;
+            };
             options(table, None, kind == KindWord::Date);
             let kind = match kind {
                 KindWord::Text => FieldKind::Text,
@@ -210,6 +223,18 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
             Some(Value::Field(path?, kind))
         }
     }
+}
+
+/// Checks the form of each option, where it is not known to which value they belong.
+fn forms(table: &Table<'_, '_>, layout: &Layout) {
+    zero(table);
+    side_words(table, layout);
+    table.text("text");
+    date_format(table);
+}
+
+fn zero(table: &Table<'_, '_>) -> Option<Zero> {
+    table.choice("zero", &[("0.00", Zero::Amount), ("", Zero::Empty)])
 }
 
 /// Refuses options that have no effect in a column.
@@ -229,7 +254,7 @@ fn options(table: &Table<'_, '_>, word: Option<Word>, is_date: bool) {
 }
 
 fn named(table: &Table<'_, '_>, word: Word, layout: &Layout) -> Option<Value> {
-    let zero = || table.choice("zero", &[("0.00", Zero::Amount), ("", Zero::Empty)]).unwrap_or(Zero::Amount);
+    let zero = || zero(table).unwrap_or(Zero::Amount);
     let date = || date_format(table).unwrap_or(layout.date_format);
     Some(match word {
         Word::EntryId => Value::EntryId,

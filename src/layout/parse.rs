@@ -1,11 +1,12 @@
 //! Parses the TOML text of a layout into a [`Layout`], or into all its errors at once.
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::table::{Errors, Found, Table, word};
+use super::table::{Errors, Found, Table, kind, word};
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
 
 /// Characters of the longest name, prefix and ending.
@@ -156,18 +157,23 @@ pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>, errors: &'a Errors<'a
         table.missing(format!("columns are missing; {EXPECTED}"));
         return None;
     };
-    let tables = match value.get_ref() {
-        DeValue::Array(list) if !list.is_empty() => list
-            .iter()
-            .map(|item| match item.get_ref() {
-                DeValue::Table(map) => Some(Table::new(errors, map, item.span().start)),
-                _ => None,
-            })
-            .collect::<Option<Vec<_>>>(),
+    let items = match value.get_ref() {
+        DeValue::Array(list) if !list.is_empty() => list.iter(),
+        _ => {
+            table.error(value.span().start, format!("columns are not a list of tables; {EXPECTED}"));
+            return None;
+        }
+    };
+    let is_table = |item: &&Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
+    for wrong in items.clone().filter(|item| !is_table(item)) {
+        table.error(
+            wrong.span().start,
+            format!("a column is {}; expected a table such as [[columns]]", kind(wrong.get_ref())),
+        );
+    }
+    let of_table = |item: &'a Spanned<DeValue<'i>>| match item.get_ref() {
+        DeValue::Table(map) => Some(Table::new(errors, map, item.span().start)),
         _ => None,
     };
-    if tables.is_none() {
-        table.error(value.span().start, format!("columns are not a list of tables; {EXPECTED}"));
-    }
-    tables
+    Some(items.filter_map(of_table).collect())
 }

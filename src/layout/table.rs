@@ -16,6 +16,8 @@ use crate::plausible::has_only_words;
 const WORD_MAX: usize = 32;
 /// How much of two words must agree for one to be taken for the other, misspelt.
 const LIKE_PERCENT: u32 = 60;
+/// From how many characters on the beginning of a word means the word.
+const BEGINNING: usize = 4;
 
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
@@ -186,5 +188,7 @@ pub(super) fn word(text: &str) -> String {
 fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let text = text.to_lowercase();
     let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(&text, word) * 100.0) as u32;
-    known.iter().copied().filter(|word| likeness(word) >= LIKE_PERCENT).max_by_key(|word| likeness(word))
+    let begins = |word: &&str| text.len() >= BEGINNING && word.starts_with(&text);
+    let like = known.iter().copied().filter(|word| likeness(word) >= LIKE_PERCENT).max_by_key(|word| likeness(word));
+    like.or_else(|| known.iter().copied().find(begins))
 }

@@ -102,7 +102,8 @@ fn to_correct(entries: u64) -> String {
 fn list_of(dates: &str) -> String {
     format!(
         "They were edited, cancelled or deleted after their export. Operator: `batch-export corrections {dates} --output csv` lists the \
-         lines. Accountant: the lines that were imported no longer stand; reverse them, and book what is right."
+         lines; decide with the accountant which side is right. A mistaken edit is put back in the application; any other is reversed and \
+         booked anew there. The accountant reverses by hand only what the application cannot."
     )
 }
 

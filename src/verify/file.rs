@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Findings, Kind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
+use crate::destination::Destination;
 use crate::destination::drive::Listed;
 use crate::failure::Failure;
 use crate::spool::{Spool, SpoolWriter};
@@ -42,8 +43,20 @@ impl Verification<'_> {
     ) -> Result<Option<Spool>, Failure> {
         let content = match self.read_official(file).await? {
             Ok((content, moved)) => {
-                if let Some(path) = moved {
-                    findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
+                match moved {
+                    Some(path) if Destination::is_in_trash(&path) => {
+                        let message = format!(
+                            "{} is in the trash, as {}, which may be emptied: restore it, and move it to another folder if it is in the \
+                             way; or accept it with --allow-trashed",
+                            file.name,
+                            path.display()
+                        );
+                        findings.add(batch.id, Kind::TrashedFile, message);
+                    }
+                    Some(path) => {
+                        findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
+                    }
+                    None => {}
                 }
                 content
             }

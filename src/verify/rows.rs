@@ -16,8 +16,9 @@ use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
 /// Ids that a message names.
 const NAMED: usize = 10;
 
-/// The next step for an entry that differs from its line in the accountant's books.
-const REVERSAL: &str = "the exported line no longer stands: a reversal is needed in the accounting package";
+/// The next step for an entry that differs from its line in the accountant's books. Who reverses what at once may do it beside the application,
+/// or for an edit that was a mistake.
+const REVERSAL: &str = "the exported line no longer stands: decide which side is right before anything is reversed (README, \"How to correct an exported entry\")";
 
 impl Verification<'_> {
     pub(super) async fn check_rows(

@@ -116,7 +116,7 @@ const WRONG_FILES: [(&str, usize, &str); 13] = [
     ("", 1, "name is missing; expected a name of a-z, 0-9 and -"),
     ("", 1, "columns are missing; expected at least one [[columns]]"),
     ("name = \"a\"\ncolumns = []\n", 2, "columns are not a list of tables; expected at least one [[columns]]"),
-    ("name = \"a\"\ncolumns = [1]\n", 2, "columns are not a list of tables"),
+    ("name = \"a\"\ncolumns = [1]\n", 2, "a column is a number"),
     ("name = \"a\"\n\n[columns]\n", 3, "columns are not a list of tables"),
     ("name = \"My layout\"\n", 1, "name is \"My layout\"; expected a name of a-z, 0-9 and -"),
     ("name = \"\"\n", 1, "name is \"\"; expected a name of a-z, 0-9 and -"),
@@ -187,6 +187,25 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_lines() {
     let text = "name = \"Own\"\nquote = 1\n[[columns]]\nvalue = \"dat\"\n[[columns]]\nheader = \"B\"\nvalue = \"debit\"\nzero = 1\nwrong = 2\n";
     let lines: Vec<usize> = messages(text).iter().map(|error| error.line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 8, 9]);
+}
+
+/// A wrong word must not hide what is wrong beside it.
+#[test]
+fn every_option_of_a_column_is_checked_although_its_value_is_not_known() {
+    let options = "kind = \"foo\"\nzero = 5\nwords = 7\ntext = 9\ndate_format = \"xx\"\n";
+    for what in ["value = \"dat\"", "field = \"x\"", "value = \"date\"\nfield = \"x\"", ""] {
+        let found = messages(&format!("name = \"own\"\n[[columns]]\nheader = \"H\"\n{what}\n{options}"));
+        for key in ["kind", "zero", "words", "text", "date_format"] {
+            assert!(found.iter().any(|error| error.message.starts_with(key)), "{key} of {what:?}: {found:?}");
+        }
+    }
+    let text = "name = \"own\"\ncolumns = [ {header = \"A\", valu = \"x\"}, 7, {header = 1, value = \"dat\"} ]\n";
+    let found = format!("{:?}", messages(text));
+    for told in ["did you mean value?", "a column is a number", "header is a number", "value is \\\"dat\\\""] {
+        assert!(found.contains(told), "{told}: {found}");
+    }
+    let text = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"contra\"\n";
+    assert!(format!("{:?}", messages(text)).contains("contra-account"));
 }
 
 #[test]
