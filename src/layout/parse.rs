@@ -52,7 +52,9 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     let errors = Errors::new(text);
     let (document, wrong) = DeTable::parse_recoverable(text);
     for error in wrong {
-        errors.add(error.span().map_or(0, |span| span.start), format!("this is not TOML: {}", error.message()));
+        let span = error.span().unwrap_or_default();
+        let message = not_toml(error.message(), text.get(span.clone()).unwrap_or_default());
+        errors.add(span.start, message);
     }
     // After a TOML syntax error, further messages would be misleading.
     let broken = errors.into_sorted();
@@ -64,6 +66,19 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     match (layout, errors.into_sorted()) {
         (Some(layout), errors) if errors.is_empty() => Ok(layout),
         (_, errors) => Err(errors),
+    }
+}
+
+/// A syntax error; `at` is the text at its place. The parser's words for the most frequent ones are those of a grammar.
+fn not_toml(said: &str, at: &str) -> String {
+    match said {
+        "duplicate key" if !at.is_empty() => {
+            format!("this is not TOML: the key {} stands here a second time; expected it once", word(at.trim()))
+        }
+        _ if said.starts_with("string values must be quoted") => {
+            "this is not TOML: expected a text in quotes, a whole number, true or false after =".to_owned()
+        }
+        _ => format!("this is not TOML: {said}"),
     }
 }
 

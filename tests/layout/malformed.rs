@@ -120,8 +120,16 @@ const WRONG_FILES: [(&str, usize, &str); 13] = [
     ("name = \"a\"\n\n[columns]\n", 3, "columns are not a list of tables"),
     ("name = \"My layout\"\n", 1, "name is \"My layout\"; expected a name of a-z, 0-9 and -"),
     ("name = \"\"\n", 1, "name is \"\"; expected a name of a-z, 0-9 and -"),
-    ("name = \"a\"\nname = \"b\"\n", 2, "this is not TOML: duplicate key"),
-    ("name = \"a\"\nencoding = utf-8\n", 2, "this is not TOML"),
+    (
+        "name = \"a\"\nname = \"b\"\n",
+        2,
+        "this is not TOML: the key \"name\" stands here a second time; expected it once",
+    ),
+    (
+        "name = \"a\"\nencoding = utf-8\n",
+        2,
+        "this is not TOML: expected a text in quotes, a whole number, true or false after =",
+    ),
     ("name = \"a\"\n[[columns]\n", 2, "this is not TOML"),
     ("name = 'a\n", 1, "this is not TOML"),
     ("Entry ID,Date\r\n1,2\r\n", 1, "this is not TOML"),
