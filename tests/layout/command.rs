@@ -1,11 +1,17 @@
 //! `layout` through the real binary, and layouts in the settings: errors before anything is locked, and a batch that keeps its own.
 
-use mongodb::bson::doc;
+use std::time::Duration;
+
+use mongodb::bson::{Bson, doc};
 use sha2::{Digest, Sha256};
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::{BATCHES, Day, LOG};
+use crate::support::fake_drive::{Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
+
+/// Long enough for anything on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As the README shows it.
 const OWN: &str = "name = \"own\"\ndelimiter = \";\"\ndecimal_mark = \",\"\ndate_format = \"dd/mm/bbbb\"\nending = \"txt\"\n\
@@ -124,7 +130,7 @@ fn a_layout_that_is_malformed_or_missing_is_a_configuration_error_before_anythin
 }
 
 #[test]
-fn an_own_layout_shows_any_field_and_only_its_fields_stop_the_commit() {
+fn an_own_layout_shows_any_field_and_depends_on_no_other() {
     let day = Day::in_directory();
     let entries = [
         Entry::numbered(DATE, 0).kind("debit").amount(123_450).set("metadata", doc! { "department": "D-7" }),
@@ -142,6 +148,26 @@ fn an_own_layout_shows_any_field_and_only_its_fields_stop_the_commit() {
         "a description that is no text does not matter where no column shows it"
     );
     assert_eq!((result["total_debit"].as_str(), result["total_credit"].as_str()), (Some("1234.50"), Some("0.05")));
+}
+
+#[test]
+fn an_edit_between_reading_and_commit_makes_a_new_file_only_where_the_layout_shows_it() {
+    for (field, files) in
+        [("metadata.department", 2), ("amount", 2), ("description", 1), ("metadata.floor", 1), ("category", 1)]
+    {
+        let day = Day::on_drive();
+        let department = doc! { "department": "D-7", "floor": 1 };
+        let seeded = seed(&day.db, &[Entry::numbered(DATE, 0).amount(5).set("metadata", department)]);
+        let (_folder, path) = written(OWN);
+        let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::After);
+        let run = day.run().args(&["--format", &path]).spawn();
+        hold.wait_until_reached(PATIENCE);
+        let value: Bson = if field == "amount" { 6.into() } else { "D-8".into() };
+        day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[0] }, doc! { "$set": { field: value } });
+        hold.release();
+        run.wait(PATIENCE).expect_code(0);
+        assert_eq!((day.drive().count(Operation::Start), day.rows_with_status("completed")), (files, 1), "{field}");
+    }
 }
 
 #[test]
