@@ -23,6 +23,15 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     open(path, OFlags::NOFOLLOW)
 }
 
+/// Opens a folder, through links too.
+///
+/// # Errors
+/// The file system's error; `NotADirectory` for anything else, at once: a FIFO would be waited for.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
 /// Reads a small file that a person named in a setting. Links are followed: a mounted secret is one.
 ///
 /// # Errors
@@ -86,6 +95,10 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
         for name in ["fifo", "link", "socket", "."] {
             assert_eq!(open_regular(&path(name)).unwrap_err().kind(), ErrorKind::InvalidInput, "{name}");
+        }
+        assert!(open_folder(folder.path()).is_ok());
+        for name in ["fifo", "file", "link", "socket"] {
+            assert_eq!(open_folder(&path(name)).unwrap_err().kind(), ErrorKind::NotADirectory, "{name}");
         }
         assert_eq!(open_regular(&path("nothing")).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(read_named(&path("link")).unwrap(), b"abc");

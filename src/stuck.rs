@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::stop::say;
 
 /// How much later than its limit, or than a signal, work may end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -46,11 +47,17 @@ pub fn in_the_kernel(mut failure: Failure) -> Failure {
 pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
     let ending = async {
         let failure = end.await;
-        tracing::error!("{}", failure.message);
-        if let Some(print) = PRINT.get() {
-            print(&failure);
-        }
-        std::process::exit(i32::from(failure.exit.code()));
+        let exit = i32::from(failure.exit.code());
+        let span = tracing::Span::current();
+        say(move || {
+            // The result is awaited more than the log.
+            if let Some(print) = PRINT.get() {
+                print(&failure);
+            }
+            span.in_scope(|| tracing::error!("{}", failure.message));
+        })
+        .await;
+        std::process::exit(exit);
     };
     Guard(tokio::spawn(ending.in_current_span()).abort_handle())
 }
@@ -59,7 +66,7 @@ pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
 pub fn guard_the_rest(limit: Duration, exit: Exit) -> Guard {
     let ending = async move {
         tokio::time::sleep(limit).await;
-        tracing::error!("a file operation still waits in the kernel: a file system does not answer");
+        say(|| tracing::error!("a file operation still waits in the kernel: a file system does not answer")).await;
         std::process::exit(i32::from(exit.code()));
     };
     Guard(tokio::spawn(ending).abort_handle())

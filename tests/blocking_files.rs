@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
+use rustix::process::Signal;
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::{Day, FILE};
@@ -84,5 +85,61 @@ fn a_setting_that_names_a_pipe_or_a_device_is_refused_and_not_waited_for() {
         refused(day.run().env("SSL_CERT_FILE", path), "SSL_CERT_FILE");
         refused(day.command("auth").args(&["--client", path]), path);
         refused(day.run().env("BATCH_EXPORT_FORMAT", path), path);
+    }
+}
+
+#[test]
+fn what_is_no_folder_at_the_destination_is_refused_and_not_waited_for() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("out");
+    make_fifo(&fifo);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&fifo, &link).unwrap();
+    for path in [&fifo, &link] {
+        let run = day.run().arg("--now").destination(&format!("file://{}", path.display()));
+        let result = run.spawn().wait(Duration::from_secs(60)).expect_code(31).json();
+        assert!(told(&result["error"]).contains("correct --destination"), "{result}");
+    }
+}
+
+#[test]
+fn what_took_the_name_of_a_committed_file_is_not_the_file() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let name = day.directory().join(FILE);
+    std::fs::remove_file(&name).unwrap();
+    make_fifo(&name);
+    let result = day.command("verify").spawn().wait(Duration::from_secs(60)).expect_code(34).json();
+    assert_eq!(result["problems"][0]["kind"], "missing_file", "{result}");
+    let result = day.command("corrections").spawn().wait(Duration::from_secs(60)).expect_code(34).json();
+    assert!(result["problems"].to_string().contains("not at the destination"), "{result}");
+}
+
+/// A log collector that hangs, or a pager that was stopped.
+#[test]
+fn a_signal_ends_a_command_whose_words_nobody_reads() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let full = folder.path().join("full");
+    make_fifo(&full);
+    let pipe = rustix::fs::open(&full, OFlags::RDWR | OFlags::NONBLOCK, Mode::empty()).expect("both ends");
+    while rustix::io::write(&pipe, &[b'x'; 4096]).is_ok() {}
+    while rustix::io::write(&pipe, b"x").is_ok() {}
+    let program = env!("CARGO_BIN_EXE_batch-export");
+    let commands: Vec<_> = ["run --date 2026-01-18 -vv 2>", "status >", "run --date 2026-01-18 >"]
+        .into_iter()
+        .map(|line| {
+            let line = format!("exec {program} {line}{}", full.display());
+            day.run().in_place_of_the_binary("sh", &["-c", &line]).spawn()
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(3));
+    commands.iter().for_each(|command| command.signal(Signal::TERM));
+    for command in commands {
+        command.wait(Duration::from_secs(60)).expect_code(143);
     }
 }

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::files::read_named;
+use crate::files::{open_folder, read_named};
 use crate::plausible::{Misplaced, check_path, shown_word};
 use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
@@ -196,5 +196,5 @@ fn write_private(path: &Path, content: &str) -> io::Result<()> {
     file.write_all(content.as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    std::fs::File::open(folder)?.sync_all()
+    open_folder(folder)?.sync_all()
 }

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use super::owner::{Mark, Owner};
 use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
 use crate::batch::FileFacts;
-use crate::files::open_regular;
+use crate::files::{open_folder, open_regular};
 use crate::layout::quoted;
 use crate::progress::Progress;
 use crate::spool::Digests;
@@ -70,7 +70,7 @@ impl Directory {
     /// # Errors
     /// When the directory cannot be opened or locked, or is not free within the limit.
     pub async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
-        let folder = File::open(&self.path).map_err(|error| self.failed("open", &error))?;
+        let folder = open_folder(&self.path).map_err(|error| self.failed("open", &error))?;
         let path = self.path.display();
         let free = async {
             let mut told = false;
@@ -236,7 +236,7 @@ impl Directory {
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
             Err(error) => return Err(failed(error.error)),
         }
-        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        open_folder(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Created::Stored(self.stored(&path)))
     }
 

@@ -26,7 +26,8 @@ impl Destination {
                 let failed = |error| DestinationError::Failed(format!("cannot read {}: {error}", path.display()));
                 match open_regular(&path) {
                     Ok(mut file) => std::io::copy(&mut file, sink).map(Some).map_err(failed),
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                    // What took its name, such as a link or a FIFO, is not the file.
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
                     Err(error) => Err(failed(error)),
                 }
             }

@@ -73,7 +73,7 @@ impl Store {
     /// The error of a read at a snapshot; when the collection is capped, that is the cause, and no later snapshot will do.
     pub(super) async fn why_no_snapshot(&self, error: StoreError) -> StoreError {
         if error.kind == Kind::Snapshot {
-            for collection in [&self.queue, &self.entries] {
+            for collection in [&self.queue, &self.entries, &self.exported] {
                 if self.is_capped(collection).await {
                     return StoreError::capped(collection.name());
                 }

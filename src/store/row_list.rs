@@ -19,7 +19,7 @@ use super::batches::Claim;
 use super::commit::{abort, chunks, send_commit};
 use super::document::text;
 use super::due::RowKey;
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::{COMMAND_TIMEOUT, Store};
 use crate::batch::{BatchId, State};
 use crate::id::Id;
@@ -118,8 +118,12 @@ impl Store {
                 return Ok(false);
             }
             self.row_lists.delete_many(part.replaced.clone()).session(&mut session).await?;
-            self.row_lists.insert_many(&part.documents).session(&mut session).await?;
-            Ok::<_, mongodb::error::Error>(true)
+            let insert = self.row_lists.insert_many(&part.documents).session(&mut session);
+            insert.await.map_err(|error| match StoreError::from(error) {
+                error if error.kind == Kind::DuplicateKey => error,
+                error => error.in_collection(self.row_lists.name()),
+            })?;
+            Ok::<_, StoreError>(true)
         };
         match stored.await {
             Ok(true) => send_commit(&mut session).await.map(|()| true),
@@ -129,7 +133,7 @@ impl Store {
             }
             Err(error) => {
                 abort(&mut session).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -116,8 +116,10 @@ impl Store {
             previous = Some(file.sha256.clone());
             claims.push(claim);
         }
-        let read = self.entries.find_one(doc! { "_id": "doctor" }).session(&mut *session);
-        self.bounded(read.into_future()).await.map_err(on(&self.entries))?;
+        for collection in [&self.entries, &self.log, &self.row_lists] {
+            let read = collection.find_one(doc! { "_id": "doctor" }).session(&mut *session);
+            self.bounded(read.into_future()).await.map_err(on(collection))?;
+        }
         self.try_shared(session, trial, ledger, queued, &claims).await
     }
 
