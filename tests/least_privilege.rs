@@ -92,6 +92,11 @@ fn each_right_of_the_role_is_needed() {
             let day = day_of_a_user_with(&less);
             let collection = privilege["resource"]["collection"].as_str().expect("a name");
             let ended = commands(&day).into_iter().map(|(command, _)| command.run()).find(|ended| ended.code == 30);
+            let doctor = day_of_a_user_with(&less).command("doctor").run().expect_code(34).stdout;
+            assert!(
+                doctor.contains("not authorized") && doctor.contains(collection),
+                "{action} on {collection}: {doctor}"
+            );
             let Some(ended) = ended else { panic!("nothing needs {action} on {collection}") };
             let told = report(&ended);
             assert!(told.contains("not authorized") && told.contains(collection), "{action} on {collection}: {told}");
