@@ -90,6 +90,13 @@ impl Store {
         self.has_collection(collection).await.unwrap_or(false) && self.bounded(first.into_future()).await.is_ok()
     }
 
+    /// Whether the collection is one of time series, as far as this user may know.
+    pub(super) async fn is_time_series(&self, collection: &Collection<Document>) -> bool {
+        let list = self.db.list_collection_names().authorized_collections(true);
+        let names = list.filter(doc! { "name": collection.name(), "type": "timeseries" });
+        self.bounded(names.into_future()).await.is_ok_and(|names| !names.is_empty())
+    }
+
     /// Matches no document, so it changes none.
     async fn try_pipeline(&self) -> Result<(), StoreError> {
         let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
@@ -102,7 +109,12 @@ impl Store {
         let mut session = snapshot_session(self, None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists tells the time.
-        let found = self.bounded(read.into_future()).await?;
+        let found = match self.bounded(read.into_future()).await {
+            Err(error) if error.kind == Kind::Unsupported && self.is_time_series(&self.queue).await => {
+                return Err(StoreError::time_series(self.queue.name()));
+            }
+            found => found?,
+        };
         match found.is_some() && session.snapshot_time().is_none() {
             true => Err(ignored("a snapshot read tells no time")),
             false => Ok(()),

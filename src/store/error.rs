@@ -141,6 +141,14 @@ impl StoreError {
         let message = format!("{name} is a capped collection, which has neither snapshot reads nor transactions");
         StoreError { kind: Kind::Rule, message }
     }
+
+    /// A collection without snapshot reads and without updates.
+    pub(super) fn time_series(name: &str) -> StoreError {
+        let message = format!(
+            "{name} is a time-series collection, which has neither snapshot reads nor updates of single documents"
+        );
+        StoreError { kind: Kind::Rule, message }
+    }
 }
 
 impl From<Error> for StoreError {

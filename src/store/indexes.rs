@@ -2,7 +2,8 @@
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::IndexOptions;
+use mongodb::options::{Collation, IndexOptions};
+use mongodb::results::CollectionSpecification;
 use mongodb::{Collection, IndexModel};
 
 use super::Store;
@@ -56,7 +57,8 @@ impl Store {
                 let name = self.queue.create_index(index).await?.index_name;
                 // When a hidden index with these keys exists, the server answers with success and creates nothing.
                 if self.serving_index().await?.is_none() {
-                    let message = format!("the index {name} is hidden, so no query uses it");
+                    let message =
+                        format!("the index {name} is hidden, or has a collation of its own, so no query uses it");
                     return Err(StoreError { kind: Kind::IndexConflict, message });
                 }
                 (name, true)
@@ -67,7 +69,19 @@ impl Store {
 
     /// Name of an index of the queue that serves the query for due rows.
     pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
-        Ok(self.indexes(&self.queue).await?.iter().find(|index| serves(index)).map(name_of))
+        let indexes = self.indexes(&self.queue).await?;
+        let has_collation =
+            indexes.iter().any(|index| index.options.as_ref().is_some_and(|one| one.collation.is_some()));
+        let inherited = if has_collation { self.collation_of_queue().await } else { None };
+        Ok(indexes.iter().find(|index| serves(index, inherited.as_ref())).map(name_of))
+    }
+
+    /// The collation that queries of the queue have without asking for one. A user who may not list collections is told none.
+    async fn collation_of_queue(&self) -> Option<Collation> {
+        let list = self.db.list_collections().filter(doc! { "name": self.queue.name() });
+        let cursor = self.bounded(list.into_future()).await.ok()?;
+        let found: Vec<CollectionSpecification> = self.bounded(cursor.try_collect()).await.ok()?;
+        found.into_iter().next()?.options.collation
     }
 
     /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records.
@@ -82,7 +96,11 @@ impl Store {
         ];
         let mut found = Vec::new();
         for (collection, needed) in &needed {
-            let indexes = self.indexes(collection).await?;
+            let indexes = match self.indexes(collection).await {
+                // A view deletes nothing.
+                Err(error) if error.kind == Kind::Rule => continue,
+                indexes => indexes?,
+            };
             let expiring = indexes.iter().filter(|index| expires(index, needed));
             found.extend(expiring.map(|index| format!("{} of {}", name_of(index), collection.name())));
         }
@@ -142,19 +160,21 @@ fn excludes(rule: &Bson, value: &Bson) -> bool {
 }
 
 /// Whether the index serves the query for due rows: its keys begin with `status` (and `exportPath`, in any order) and
-/// continue with `scheduledFor`; it is neither partial nor sparse; and it has no collation, because the query compares
-/// text without one.
-fn serves(index: &IndexModel) -> bool {
+/// continue with `scheduledFor`; it is neither partial nor sparse; and its collation is the one that the query inherits from its collection.
+fn serves(index: &IndexModel, inherited: Option<&Collation>) -> bool {
     let partial = index.options.as_ref().is_some_and(|options| {
-        options.partial_filter_expression.is_some()
-            || options.sparse == Some(true)
-            || options.hidden == Some(true)
-            || options.collation.is_some()
+        options.partial_filter_expression.is_some() || options.sparse == Some(true) || options.hidden == Some(true)
     });
+    let collation = index.options.as_ref().and_then(|options| options.collation.as_ref());
     let mut keys = index.keys.keys().map(String::as_str).skip_while(|key| matches!(*key, "status" | "exportPath"));
     let begins = index.keys.keys().next().is_some_and(|key| matches!(key.as_str(), "status" | "exportPath"));
     let on_status = index.keys.contains_key("status");
-    !partial && begins && on_status && keys.next() == Some("scheduledFor")
+    !partial && spelt(collation) == spelt(inherited) && begins && on_status && keys.next() == Some("scheduledFor")
+}
+
+/// A collation in the form in which the server lists it, to be compared.
+fn spelt(collation: Option<&Collation>) -> Option<Document> {
+    collation.and_then(|collation| mongodb::bson::serialize_to_document(collation).ok())
 }
 
 #[cfg(test)]
@@ -189,6 +209,7 @@ mod tests {
     #[test]
     fn only_an_index_that_leads_to_the_due_rows_serves() {
         let index = |keys: Document| IndexModel::builder().keys(keys).build();
+        let serves = |index: &IndexModel| super::serves(index, None);
         assert!(serves(&index(doc! { "status": 1, "scheduledFor": 1 })));
         assert!(serves(&index(doc! { "status": 1, "exportPath": 1, "scheduledFor": 1 })));
         assert!(serves(&index(doc! { "exportPath": 1, "status": 1, "scheduledFor": 1, "_id": 1 })));
@@ -199,8 +220,10 @@ mod tests {
         let partial = IndexOptions::builder().partial_filter_expression(doc! { "status": "queued" }).build();
         let keys = doc! { "status": 1, "scheduledFor": 1 };
         assert!(!serves(&IndexModel::builder().keys(keys.clone()).options(partial).build()));
-        let collation = mongodb::options::Collation::builder().locale("th").build();
-        let collated = IndexOptions::builder().collation(collation).build();
-        assert!(!serves(&IndexModel::builder().keys(keys).options(collated).build()));
+        let collation = Collation::builder().locale("th").build();
+        let collated = IndexOptions::builder().collation(collation.clone()).build();
+        let collated = IndexModel::builder().keys(keys.clone()).options(collated).build();
+        assert!(!serves(&collated) && super::serves(&collated, Some(&collation)));
+        assert!(!super::serves(&index(keys), Some(&collation)));
     }
 }

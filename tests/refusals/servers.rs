@@ -1,6 +1,7 @@
 //! What a server says once: a kind of collection that a run cannot use, writes that are locked, a primary that steps down, TLS on one side.
 
 use mongodb::bson::doc;
+use mongodb::bson::oid::ObjectId;
 
 use super::{EVENING, doctor_says};
 use crate::support::block;
@@ -23,6 +24,48 @@ fn a_capped_queue_and_capped_entries_are_no_reason_to_wait() {
         assert!(told.contains(collection) && told.contains("capped"), "{told}");
         assert_eq!(day.rows_with_status("queued"), 3);
     }
+}
+
+#[test]
+fn time_series_in_place_of_the_queue_are_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let series = doc! { "timeField": "scheduledFor" };
+    day.db.command(doc! { "create": "series", "timeseries": series });
+    let due = mongodb::bson::DateTime::from_millis(1_768_698_000_000);
+    let row = doc! { "scheduledFor": due, "status": "queued", "exportPath": "scheduled", "entryId": ObjectId::new() };
+    day.db.insert_many("series", vec![row]);
+    let of_series = |name| day.command(name).env("BATCH_EXPORT_QUEUE_COLLECTION", "series");
+    let told = told(&of_series("run").date(DATE).run().expect_code(30).json()["error"]);
+    assert!(told.contains("series is a time-series collection"), "{told}");
+    let doctor = of_series("doctor").run().expect_code(34).stdout;
+    assert!(doctor.contains("series is a time-series collection") && !doctor.contains("lacks"), "{doctor}");
+}
+
+/// The queries of a collection have its collation, and so has an index that is made in it.
+#[test]
+fn a_queue_with_a_collation_is_served_by_an_index_that_has_it_too() {
+    let day = Day::in_directory();
+    day.db.command(doc! { "create": QUEUE, "collation": { "locale": "en", "strength": 2 } });
+    let made = day.command("init").run().expect_code(0).json();
+    assert_eq!(made["queue_index_created"], true, "{made}");
+    assert_eq!(day.command("init").run().expect_code(0).json()["queue_index_created"], false);
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn entries_that_are_a_view_are_no_finding() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.db.command(doc! { "create": "approved", "viewOn": ENTRIES, "pipeline": [] });
+    let of_view = |name| day.command(name).env("BATCH_EXPORT_ENTRIES_COLLECTION", "approved");
+    of_view("init").run().expect_code(0);
+    let now = chrono::Utc::now().to_rfc3339();
+    let doctor = of_view("doctor").now(&now).run().stdout;
+    assert!(!doctor.contains("row expiry\",\"state\":\"bad") && !doctor.contains("is a view"), "{doctor}");
+    of_view("run").date(DATE).run().expect_code(0);
 }
 
 #[test]

@@ -64,6 +64,9 @@ impl Store {
             if self.is_capped(collection).await {
                 return Err(StoreError::capped(collection.name()));
             }
+            if self.is_time_series(collection).await {
+                return Err(StoreError::time_series(collection.name()));
+            }
         }
         let ledger = self.ledger_now().await?;
         let queued = self.queued().await?;
