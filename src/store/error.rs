@@ -167,11 +167,11 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         match error.kind {
             Kind::Denied => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("check the user, password and roles (readWrite on the database) in MONGODB_URI"),
+                .next("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
             Kind::BadName => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("correct --database or the collection's name"),
             Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("unhide, rename or drop that index, then run `batch-export init` again"),
+                .next("unhide or drop that index, then run `batch-export init` again"),
             Kind::Unsupported => Failure::configuration(format!("MongoDB refused: {}", error.message))
                 .next("see with `batch-export doctor` whether the server can do what a run needs"),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
