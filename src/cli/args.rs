@@ -134,7 +134,8 @@ pub enum Command {
     ///
     /// Run it once before the first run, and after an upgrade; running it again does no harm. The queue gets an index
     /// only when no index of the application serves the query for due rows. Entries of earlier batches are recorded, so
-    /// that none of them gets into another file.
+    /// that none of them gets into another file: from the rows that carry their batch's id and, where such rows are gone, from the
+    /// official file at --destination.
     Init(InitArgs),
     /// Give consent for a personal Google account, once
     ///

@@ -92,7 +92,7 @@ pub fn exits(command: Name) -> Vec<Exit> {
             Exit::CheckFailed,
         ],
         Name::Doctor => &[Exit::Configuration, Exit::CheckFailed],
-        Name::Init => &[Exit::DatabaseUnavailable, Exit::Configuration],
+        Name::Init => &[Exit::DatabaseUnavailable, Exit::UploadFailed, Exit::Configuration],
         Name::Auth => &[Exit::Configuration, Exit::DriveRejected],
         Name::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
         Name::Completions => &[],

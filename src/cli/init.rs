@@ -1,4 +1,7 @@
-//! `batch-export init`: the collections and the indexes that are needed.
+//! `batch-export init`: the collections and the indexes that are needed, and the entries of earlier batches.
+//!
+//! Risk: an exported entry that is nowhere on record can be exported again. So what could not be recorded is told by batch, with the next
+//! step. The settings of the destination are read only when entries are missing: an administrator of the database may have none.
 
 use std::fmt::Write as _;
 
@@ -10,11 +13,13 @@ use super::open_store;
 use super::render::{self, Render};
 use crate::batch::BatchId;
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
-use crate::store::{Kind, Store, StoreError};
+use crate::store::{Filling, Kind, Short, Store, StoreError};
+use crate::verify::Verification;
 
 /// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -30,11 +35,26 @@ pub(super) struct InitResult {
     queue_index_created: bool,
     batch_indexes: Vec<String>,
     entries_added: u64,
+    /// Batches of which entries could not be recorded. An entry that is recorded nowhere gets into another file when the application
+    /// queues it again.
+    unfilled: Vec<Unfilled>,
     adopted: Vec<BatchId>,
     /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
     ledger_rebuilt: bool,
     /// Version of this object.
     format_version: FormatVersion,
+}
+
+/// A batch of which entries are not on record.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Unfilled {
+    batch: BatchId,
+    /// How many of its entries are not recorded under its number.
+    missing: u64,
+    /// Why they could not be recorded.
+    reason: String,
+    /// What to do.
+    next: String,
 }
 
 impl Render for InitResult {
@@ -45,6 +65,17 @@ impl Render for InitResult {
         let _ = writeln!(text, "  indexes of the batches: {}", self.batch_indexes.join(", "));
         if self.entries_added > 0 {
             let _ = writeln!(text, "  {} entries of earlier batches were recorded", self.entries_added);
+        }
+        for Unfilled { batch, missing, reason, next } in &self.unfilled {
+            let _ = writeln!(
+                text,
+                "  warning: {missing} entries of {batch} could not be recorded under its number: {reason}; next: {next}"
+            );
+        }
+        if !self.unfilled.is_empty() {
+            text.push_str(
+                "  an entry that is recorded nowhere gets into another file when the application queues it again\n",
+            );
         }
         for batch in &self.adopted {
             let _ = writeln!(text, "  {batch} was rebuilt from the export log");
@@ -59,13 +90,23 @@ impl Render for InitResult {
     }
 }
 
-/// Creates what is missing.
-pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+/// Creates what is missing. `whole` reads the settings of the destination too.
+///
+/// # Errors
+/// When the database fails or refuses, or the destination fails for a time.
+pub async fn execute(
+    args: &InitArgs,
+    config: &Config,
+    whole: impl Fn() -> Result<Config, Failure>,
+    stop: &Stop,
+    output: OutputFormat,
+) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
     stop.until_signal(store.check_abilities()).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) =
         if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
+    let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(for_administrators) }).await?;
     let result = InitResult {
         command: "init",
@@ -75,13 +116,70 @@ pub async fn execute(args: &InitArgs, config: &Config, stop: &Stop, output: Outp
         queue_index: made.queue_index,
         queue_index_created: made.queue_index_created,
         batch_indexes: made.batch_indexes,
-        entries_added: made.entries_added,
+        entries_added,
+        unfilled,
         adopted,
         ledger_rebuilt,
         format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(Exit::Ok)
+}
+
+/// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
+async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<(u64, Vec<Unfilled>), Failure> {
+    let mut filling = store.begin_filling().await.map_err(for_administrators)?;
+    let short = store.short_batches(&filling).await?;
+    let mut unfilled = Vec::new();
+    if !short.is_empty() {
+        match whole().and_then(|config| Ok((Destination::open(&config)?, config))) {
+            Ok((destination, config)) => {
+                let files = Verification { config: &config, store, destination: &destination };
+                for short in short {
+                    unfilled.extend(record_file(&files, &mut filling, short).await?);
+                }
+            }
+            Err(failure) => {
+                let reason =
+                    format!("rows of them are gone, and the official file cannot be read: {}", failure.message);
+                let next = format!("{}; then run `batch-export init` again", failure.next_step());
+                let left = |short: Short| Unfilled {
+                    batch: short.batch.id,
+                    missing: short.missing,
+                    reason: reason.clone(),
+                    next: next.clone(),
+                };
+                unfilled.extend(short.into_iter().map(left));
+            }
+        }
+    }
+    for Unfilled { batch, missing, reason, .. } in &unfilled {
+        tracing::warn!(%batch, missing, "entries could not be recorded under its number: {reason}");
+    }
+    let added = store.end_filling(filling).await.map_err(for_administrators)?;
+    Ok((added, unfilled))
+}
+
+/// Records the entries that the official file of a batch names; or says what is missing still.
+async fn record_file(
+    files: &Verification<'_>,
+    filling: &mut Filling,
+    short: Short,
+) -> Result<Option<Unfilled>, Failure> {
+    let Short { batch, missing } = short;
+    let left = |missing, reason, next| Some(Unfilled { batch: batch.id, missing, reason, next });
+    let entries = match files.entries_of(&batch).await? {
+        Ok(entries) => entries,
+        Err((reason, next)) => return Ok(left(missing, reason, next)),
+    };
+    let number = batch.number.unwrap_or_default();
+    match files.store.fill_from_file(filling, number, &entries).await? {
+        0 => Ok(None),
+        elsewhere => {
+            let next = format!("`batch-export verify --date {}` names them", batch.id.date());
+            Ok(left(elsewhere, "they are recorded under another number".to_owned(), next))
+        }
+    }
 }
 
 /// The role that the README shows is enough for everything but this.

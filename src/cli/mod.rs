@@ -128,9 +128,13 @@ async fn dispatch(cli: Cli) -> Exit {
             return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
         }
         // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
-        let config = || {
-            let config = settings::validate(&settings, cli.output.client_now.as_deref())?;
+        let valid = |settings: &Settings| {
+            let config = settings::validate(settings, cli.output.client_now.as_deref())?;
             settings::certificates::check(&config)?;
+            Ok::<_, Failure>(config)
+        };
+        let config = || {
+            let config = valid(&settings)?;
             refuse_dates(&cli.command, &config)?;
             if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
                 config.format()?;
@@ -148,7 +152,10 @@ async fn dispatch(cli: Cli) -> Exit {
             Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
             Command::Corrections(args) => corrections::execute(args, &config()?, &stop, cli.output.result).await,
             Command::Doctor(args) => doctor::execute(args, &config()?, &stop, output).await,
-            Command::Init(args) => init::execute(args, &config()?, &stop, output).await,
+            Command::Init(args) => {
+                let of_the_database = valid(&settings.clone().of_the_database())?;
+                init::execute(args, &of_the_database, config, &stop, output).await
+            }
             Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
             Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
             Command::Unlock(args) => unlock::execute(args, &config()?, &stop, output).await,

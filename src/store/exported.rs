@@ -5,27 +5,24 @@
 //! it.
 //!
 //! Risk: the collection is missing or half filled, and exported entries look new. So once a batch has a number, a run
-//! needs the collection; and `init` fills it under another name first and renames it when it is complete.
+//! needs the collection; `init` fills it ([`filling`](super::filling)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use futures_util::TryStreamExt;
+use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
-use mongodb::{ClientSession, Collection};
 
 use super::Store;
 use super::commit::chunks;
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
-use crate::batch::{BatchId, State};
+use crate::batch::BatchId;
 use crate::id::Id;
 
 /// Documents per command: the server is fastest with few large commands.
-const ENTRIES_PER_COMMAND: usize = 10_000;
-/// The collection that `init` fills before it is renamed.
-const FILLING: &str = "exportbatchentries_filling";
-
+pub(super) const ENTRIES_PER_COMMAND: usize = 10_000;
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportedIn {
@@ -165,65 +162,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Creates the collection when it is missing, and fills it from the rows of earlier batches, which carry their
-    /// batch's id. Returns how many entries were added. It may be interrupted and run again.
-    pub(super) async fn fill_exported(&self) -> Result<u64, StoreError> {
-        let complete = self.has_exported().await?;
-        let filling = self.db.collection(FILLING);
-        let target = if complete { &self.exported } else { &filling };
-        self.create_collection(target).await?;
-        let added = self.fill_from_rows(target).await?;
-        if !complete {
-            let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
-            let rename = doc! { "renameCollection": name(&filling), "to": name(&self.exported) };
-            self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
-        }
-        Ok(added)
-    }
-
-    async fn fill_from_rows(&self, target: &Collection<Document>) -> Result<u64, StoreError> {
-        let committed = [State::Marking.name(), State::Completed.name()];
-        let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
-        let numbers: BTreeMap<String, i64> =
-            found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
-        // This scans the whole queue once, because no index of the application serves it.
-        let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
-        let wanted = doc! { "_id": 0, "entryId": 1, "metadata.batchId": 1 };
-        let mut rows = self.queue.find(marked).projection(wanted).await?;
-        let mut added = 0;
-        let mut documents = Vec::with_capacity(ENTRIES_PER_COMMAND);
-        while let Some(row) = rows.try_next().await? {
-            let batch = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "batchId"));
-            let number = batch.and_then(|batch| numbers.get(&batch).copied());
-            if let (Some(number), Ok(entry)) = (number, row.get_object_id("entryId")) {
-                documents.push(doc! { "_id": entry, "n": number });
-            }
-            if documents.len() == ENTRIES_PER_COMMAND {
-                added += self.add_missing(target, &std::mem::take(&mut documents)).await?;
-            }
-        }
-        added += self.add_missing(target, &documents).await?;
-        Ok(added)
-    }
-
-    /// Inserts the documents that do not exist yet.
-    async fn add_missing(&self, target: &Collection<Document>, documents: &[Document]) -> Result<u64, StoreError> {
-        if documents.is_empty() {
-            return Ok(0);
-        }
-        let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
-        let answer = self.bounded(self.db.run_command(command).into_future()).await?;
-        let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        // An entry of two batches stays with the first one that was found; `verify` reports it.
-        let of_error = errors.iter().filter_map(Bson::as_document).map(StoreError::in_write_error);
-        match of_error.into_iter().find(|error| error.kind != Kind::DuplicateKey) {
-            Some(error) => Err(error.in_collection(target.name())),
-            None => Ok(int(&answer, "n").unwrap_or(0) as u64),
-        }
     }
 
     /// Whether the collection exists.

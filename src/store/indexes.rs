@@ -21,12 +21,11 @@ pub struct Initialized {
     pub queue_index_created: bool,
     /// Names of the indexes of our own collection.
     pub batch_indexes: Vec<String>,
-    /// Entries of earlier batches that were recorded now.
-    pub entries_added: u64,
 }
 
 impl Store {
     /// Creates what is missing: our collections, their indexes, the ledger, and an index on the queue when none serves the query for due rows.
+    /// The entries of earlier batches are recorded before it ([`begin_filling`](Store::begin_filling)).
     ///
     /// # Errors
     /// When the database fails or refuses.
@@ -34,7 +33,6 @@ impl Store {
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
             self.create_collection(collection).await?;
         }
-        let entries_added = self.fill_exported().await?;
         self.create_log_index().await?;
         self.begin().await?;
         let partial = IndexOptions::builder()
@@ -64,7 +62,7 @@ impl Store {
                 (name, true)
             }
         };
-        Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names, entries_added })
+        Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
     }
 
     /// Name of an index of the queue that serves the query for due rows.

@@ -22,6 +22,7 @@ mod entries;
 mod error;
 mod exported;
 mod expressions;
+mod filling;
 mod indexes;
 mod ledger;
 mod marking;
@@ -54,6 +55,7 @@ pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks, o
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
 pub use exported::{ExportedIn, Misplaced};
+pub use filling::{Filling, Short};
 pub use indexes::Initialized;
 pub use ledger::{Records, already_logged};
 pub use marking::Marked;

@@ -8,6 +8,7 @@ mod compare;
 mod copy;
 mod corrections;
 mod file;
+mod filling;
 mod lines;
 mod rows;
 

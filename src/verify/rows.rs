@@ -97,7 +97,8 @@ impl Verification<'_> {
                 }
                 None => {
                     let message = format!(
-                        "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there"
+                        "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there, with the same \
+                         --destination from the file itself"
                     );
                     (Kind::Unrecorded, message)
                 }

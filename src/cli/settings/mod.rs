@@ -51,6 +51,12 @@ impl Settings {
         self.only(&read_by(command))
     }
 
+    /// Those that `init` reads in any case; the way to the files is read only when entries are missing.
+    #[must_use]
+    pub fn of_the_database(self) -> Settings {
+        self.only(&[GROUPS[0].1, &[&table::TIMEZONE, &table::CUTOFF]].concat())
+    }
+
     /// These settings; the others have their defaults.
     #[must_use]
     pub fn only(mut self, read: &[&Setting]) -> Settings {
@@ -113,7 +119,11 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
             &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
         ],
-        Name::Init => &[DATABASE_SETTINGS, &[&TIMEZONE, &CUTOFF]],
+        Name::Init => &[
+            DATABASE_SETTINGS,
+            &[&TIMEZONE, &CUTOFF],
+            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE, &FORMAT, &SPOOL_DIR],
+        ],
         Name::Auth => &[&[&CREDENTIALS]],
         Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
         Name::Layout | Name::Completions | Name::Man => &[],

@@ -1,0 +1,153 @@
+//! `init` records the entries of earlier batches in `exportbatchentries`: from the rows that carry their batch's id, and
+//! from the official file where such rows are gone.
+//!
+//! Risk: a half-filled collection, in which exported entries look new. So a collection that is missing is filled under
+//! another name, and renamed at the end. And the entries of each batch are counted against its batch document, because
+//! the application may have removed the rows.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
+
+use super::Store;
+use super::document::{self, int, text};
+use super::error::{Kind, StoreError};
+use super::exported::ENTRIES_PER_COMMAND;
+use crate::batch::{Batch, State};
+use crate::id::Id;
+
+/// The collection that is filled before it is renamed.
+const FILLING: &str = "exportbatchentries_filling";
+
+/// Recording that was begun and has to be ended.
+pub struct Filling {
+    target: Collection<Document>,
+    /// Whether the target is the collection itself.
+    complete: bool,
+    /// Entries that were recorded.
+    pub added: u64,
+}
+
+/// A completed batch that has fewer entries on record than in its file.
+#[derive(Clone, Debug)]
+pub struct Short {
+    /// Its document.
+    pub batch: Batch,
+    /// How many entries are not recorded under its number.
+    pub missing: u64,
+}
+
+impl Store {
+    /// Creates the collection when it is missing, and fills it from the rows of earlier batches. It may be interrupted
+    /// and run again.
+    pub async fn begin_filling(&self) -> Result<Filling, StoreError> {
+        let complete = self.has_exported().await?;
+        let target = if complete { self.exported.clone() } else { self.db.collection(FILLING) };
+        self.create_collection(&target).await?;
+        let added = self.fill_from_rows(&target).await?;
+        Ok(Filling { target, complete, added })
+    }
+
+    /// The completed batches of which entries are missing still, by number. An entry that moved to another batch counts
+    /// for both. A batch whose rows are being marked records its entries itself.
+    pub async fn short_batches(&self, filling: &Filling) -> Result<Vec<Short>, StoreError> {
+        let find = self.batches.find(doc! { "state": State::Completed.name(), "number": { "$gt": 0 } });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        // No time limit: this reads all entries once.
+        let numbers = doc! { "$setUnion": [["$n"], { "$ifNull": ["$before", []] }] };
+        let mut counted = filling
+            .target
+            .aggregate([
+                doc! { "$project": { "_id": 0, "number": numbers } },
+                doc! { "$unwind": "$number" },
+                doc! { "$group": { "_id": "$number", "entries": { "$sum": 1_i64 } } },
+            ])
+            .await?;
+        let mut recorded: BTreeMap<i64, u64> = BTreeMap::new();
+        while let Some(count) = counted.try_next().await? {
+            if let (Some(number), Some(entries)) = (int(&count, "_id"), int(&count, "entries")) {
+                recorded.insert(number, entries as u64);
+            }
+        }
+        let mut short = Vec::new();
+        for batch in &found {
+            let batch = document::batch(batch)?;
+            let expected = batch.file.as_ref().map_or(0, |file| file.entries);
+            let has = batch.number.and_then(|number| recorded.get(&number)).copied().unwrap_or(0);
+            if has < expected {
+                short.push(Short { batch, missing: expected - has });
+            }
+        }
+        short.sort_by_key(|short| short.batch.number);
+        Ok(short)
+    }
+
+    /// Records the entries of a file under its number. Returns how many of them are recorded under another one, and stay there.
+    pub async fn fill_from_file(&self, filling: &mut Filling, number: i64, entries: &[Id]) -> Result<u64, StoreError> {
+        let mut elsewhere = 0;
+        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
+            let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
+            let documents: Vec<Document> = ids.iter().map(|id| doc! { "_id": id, "n": number }).collect();
+            filling.added += self.add_missing(&filling.target, &documents).await?;
+            let other = doc! { "_id": { "$in": ids }, "n": { "$ne": number }, "before": { "$ne": number } };
+            elsewhere += self.bounded(filling.target.count_documents(other).into_future()).await?;
+        }
+        Ok(elsewhere)
+    }
+
+    /// Gives the filled collection its name. Returns how many entries were recorded.
+    pub async fn end_filling(&self, filling: Filling) -> Result<u64, StoreError> {
+        if !filling.complete {
+            let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
+            let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
+            self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
+        }
+        Ok(filling.added)
+    }
+
+    async fn fill_from_rows(&self, target: &Collection<Document>) -> Result<u64, StoreError> {
+        let committed = [State::Marking.name(), State::Completed.name()];
+        let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let numbers: BTreeMap<String, i64> =
+            found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
+        // This scans the whole queue once, because no index of the application serves it.
+        let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
+        let wanted = doc! { "_id": 0, "entryId": 1, "metadata.batchId": 1 };
+        let mut rows = self.queue.find(marked).projection(wanted).await?;
+        let mut added = 0;
+        let mut documents = Vec::with_capacity(ENTRIES_PER_COMMAND);
+        while let Some(row) = rows.try_next().await? {
+            let batch = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "batchId"));
+            let number = batch.and_then(|batch| numbers.get(&batch).copied());
+            if let (Some(number), Ok(entry)) = (number, row.get_object_id("entryId")) {
+                documents.push(doc! { "_id": entry, "n": number });
+            }
+            if documents.len() == ENTRIES_PER_COMMAND {
+                added += self.add_missing(target, &std::mem::take(&mut documents)).await?;
+            }
+        }
+        added += self.add_missing(target, &documents).await?;
+        Ok(added)
+    }
+
+    /// Inserts the documents that do not exist yet.
+    async fn add_missing(&self, target: &Collection<Document>, documents: &[Document]) -> Result<u64, StoreError> {
+        if documents.is_empty() {
+            return Ok(0);
+        }
+        let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
+        let answer = self.bounded(self.db.run_command(command).into_future()).await?;
+        let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+        // An entry of two batches stays with the first one that was found; `verify` reports it.
+        let of_error = errors.iter().filter_map(Bson::as_document).map(StoreError::in_write_error);
+        match of_error.into_iter().find(|error| error.kind != Kind::DuplicateKey) {
+            Some(error) => Err(error.in_collection(target.name())),
+            None => Ok(int(&answer, "n").unwrap_or(0) as u64),
+        }
+    }
+}

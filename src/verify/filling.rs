@@ -1,0 +1,57 @@
+//! The entries of an official file, for `init`, which records them again where their rows are gone.
+//!
+//! Risk: recording entries of a file that is not the committed one: they would never be exported. So only a file with
+//! the committed checksum counts, and only when it names as many entries as the batch document.
+
+use super::Verification;
+use crate::batch::Batch;
+use crate::csv::entry_ids;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::id::Id;
+
+/// Why a file does not tell its entries, and what a person can do.
+type Untold = (String, String);
+
+impl Verification<'_> {
+    /// The entries that the official file of a batch names; or why it does not tell them.
+    ///
+    /// # Errors
+    /// When the destination or the spool folder fails for a time.
+    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Untold>, Failure> {
+        let file = batch.file.clone().unwrap_or_default();
+        let name = &file.name;
+        let put_back =
+            |reason: String| Ok(Err((reason, format!("put {name} back, and run `batch-export init` again"))));
+        let content = match self.read_official(&file).await {
+            Ok(Ok((content, _))) => content,
+            Ok(Err((_, reason))) => return put_back(reason),
+            Err(failure) if failure.exit == Exit::DriveRejected => return Ok(Err(untold(&failure))),
+            Err(failure) => return Err(failure),
+        };
+        if content.digests().sha256 != file.sha256 {
+            return put_back(format!("{name} is not as it was committed"));
+        }
+        let restore =
+            |reason: String| Ok(Err((reason, "restore exportbatchentries from a backup of the database".to_owned())));
+        let layout = match self.options(batch) {
+            Ok(options) => options.layout,
+            Err(failure) => return Ok(Err(untold(&failure))),
+        };
+        let open = content.open().map_err(|error| self.spool_failed(&error))?;
+        match entry_ids(open, &layout) {
+            Ok(Some(ids)) if ids.len() as u64 == file.entries => Ok(Ok(ids)),
+            Ok(Some(ids)) => {
+                restore(format!("{name} names {} entries, and the batch document counts {}", ids.len(), file.entries))
+            }
+            Ok(None) => restore(format!("{name} has no column with the ids of its entries")),
+            Err(reason) => restore(format!("{name} does not tell its entries: {reason}")),
+        }
+    }
+}
+
+/// What a failure says, for a file that cannot be read.
+fn untold(failure: &Failure) -> Untold {
+    let reason = format!("the official file cannot be read: {}", failure.message);
+    (reason, format!("{}; then run `batch-export init` again", failure.next_step()))
+}
