@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
+use super::verify::TODAYS_SETTINGS;
 use super::{Chosen, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
@@ -258,8 +259,18 @@ impl Render for CorrectionsResult {
             };
             let (number, entries) = (batch.number.unwrap_or_default(), batch.entries);
             let _ = writeln!(text, "{}  number {number}  {entries} entries  {verdict}", batch.batch);
+            if batch.settings == "today" {
+                let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
+            }
         }
-        let listed = self.corrections.read().and_then(|list| list.take(LISTED).collect::<io::Result<Vec<_>>>());
+        // Cut at once: a cell may have megabytes.
+        let cut = |correction: io::Result<Correction>| {
+            let correction = correction?;
+            let (exported, present) = (short(&correction.exported), correction.present.as_deref().map(short));
+            Ok(Correction { exported, present, ..correction })
+        };
+        let listed =
+            self.corrections.read().and_then(|list| list.take(LISTED).map(cut).collect::<io::Result<Vec<_>>>());
         match listed {
             Ok(listed) => table(&mut text, &listed),
             Err(error) => drop(writeln!(text, "  the list cannot be read back: {error}")),

@@ -19,8 +19,14 @@ use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::verify::{Checked, Copy, CopyVerdict, Kind, Problem, Verification};
 
+/// Said of a batch without settings of its own.
+pub(super) const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings were taken";
+
 /// Problems that the text shows.
 const LISTED: usize = 100;
+
+/// Cells of a copy that are only written otherwise, of those that the text shows.
+const OTHERS: usize = 10;
 
 /// What `verify` found.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -61,8 +67,7 @@ impl Render for VerifyResult {
                 let _ = writeln!(text, "  {}  {note}", batch.batch);
             }
             if batch.settings == "today" && batch.number.is_some() {
-                let _ =
-                    writeln!(text, "  {}  exported by an earlier version: today's settings were taken", batch.batch);
+                let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
             }
         }
         for problem in self.problems.iter().take(LISTED) {
@@ -92,7 +97,10 @@ impl Render for VerifyResult {
 /// The lines of a copy that differ.
 fn differing(file: &Copy) -> String {
     let mut text = String::new();
-    for difference in file.differences.iter().take(LISTED) {
+    // Those that mean something else first; of the others a few show how they are written.
+    let (same, changed): (Vec<_>, Vec<_>) = file.differences.iter().partition(|difference| difference.same_value);
+    let (listed, others) = (changed.len().min(LISTED), same.len().min(OTHERS));
+    for difference in changed.into_iter().take(listed).chain(same.into_iter().take(others)) {
         let at = match (difference.line, difference.copy_line) {
             (Some(line), Some(other)) if line != other => format!("line {line} (of the copy: {other})"),
             (Some(line), _) => format!("line {line}"),
@@ -108,8 +116,10 @@ fn differing(file: &Copy) -> String {
         let same = if difference.same_value { ", which means the same" } else { "" };
         let _ = writeln!(text, "    {at}{column}: official {official}, copy {copy}{same}");
     }
-    if let Some(more) = file.differing.checked_sub(LISTED as u64).filter(|more| *more > 0) {
-        let _ = writeln!(text, "    ... and {more} more");
+    let more =
+        [(file.changed - listed as u64, ""), (file.differing - file.changed - others as u64, " that mean the same")];
+    for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
+        let _ = writeln!(text, "    ... and {more} more{what}");
     }
     text
 }

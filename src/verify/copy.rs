@@ -29,6 +29,9 @@ use crate::store::Snapshot;
 /// Differences that are shown; all are counted.
 const SHOWN: usize = 1000;
 
+/// Characters of a cell that are kept.
+const CELL_CHARS: usize = 2_000;
+
 /// How much of the beginning of a copy is searched for ids.
 const HEAD_BYTES: u64 = 64 * 1024;
 /// Ids that are looked up to find the batch of a copy.
@@ -63,7 +66,7 @@ pub struct Copy {
     pub verdict: CopyVerdict,
     /// In what it is not written like the official file, as clauses for a person.
     pub rewritten: Vec<String>,
-    /// Cells and lines that differ: the first 1000 of them.
+    /// Cells and lines that differ: at most 1000, those that mean something else before all others; a long cell is cut.
     pub differences: Vec<Difference>,
     /// How many differ.
     pub differing: u64,
@@ -71,6 +74,9 @@ pub struct Copy {
     pub changed: u64,
     /// The voided file that it is.
     pub voided: Option<Voided>,
+    /// How many differ in each way.
+    #[serde(skip)]
+    counts: [u64; KINDS.len()],
 }
 
 impl Verification<'_> {
@@ -100,6 +106,7 @@ impl Verification<'_> {
             differing: 0,
             changed: 0,
             voided: None,
+            counts: [0; KINDS.len()],
         };
         let found = match batch {
             Some(id) => Snapshot::open(self.store).await?.batch(id).await?,
@@ -175,21 +182,19 @@ impl Verification<'_> {
         let scratch = self.spool()?.into_spool().map_err(|error| self.spool_failed(&error))?;
         let lines = scratch.open().map_err(|error| self.spool_failed(&error))?;
         let compared = blocking(move || {
-            let (mut shown, mut differing, mut changed) = (Vec::new(), 0, 0);
-            let otherwise = differences(official, opened, lines, &options, |difference| {
-                differing += 1;
-                changed += u64::from(!difference.same_value);
-                if shown.len() < SHOWN {
-                    shown.push(difference);
-                }
-            });
-            otherwise.map(|otherwise| (otherwise, shown, differing, changed)).map_err(io::Error::other)
+            let mut kept = Kept::default();
+            let otherwise = differences(official, opened, lines, &options, |difference| kept.add(difference));
+            otherwise.map(|otherwise| (otherwise, kept)).map_err(io::Error::other)
         });
-        let compared = compared.await.map_err(|error| {
+        let (otherwise, kept) = compared.await.map_err(|error| {
             Failure::new(Exit::Configuration, format!("--file \"{}\" cannot be compared: {error}", copy.path))
                 .next("give --file the CSV file that was imported")
         })?;
-        (copy.rewritten, copy.differences, copy.differing, copy.changed) = compared;
+        (copy.rewritten, copy.counts) = (otherwise, kept.counts);
+        copy.differing = kept.counts.iter().sum();
+        // The last kind is written otherwise, and no more.
+        copy.changed = copy.differing - kept.counts[KINDS.len() - 1];
+        copy.differences = kept.into_differences();
         if copy.rewritten.is_empty() && copy.differing == 0 {
             copy.rewritten.push("its quotes, line breaks or empty lines are written otherwise".to_owned());
         }
@@ -221,36 +226,68 @@ impl Copy {
         Some(super::Problem { batch: batch.id.to_string(), kind, message })
     }
 
-    /// The differences by their kinds, as far as they are shown.
+    /// All differences by their kinds.
     fn counted(&self) -> String {
-        type Belongs = fn(&Difference) -> bool;
-        let kinds: [(&str, &str, Belongs); 8] = [
-            ("1 code lost leading zeros", "codes lost leading zeros", |d| d.change == Change::LeadingZeros),
-            ("1 number lost digits", "numbers lost digits", |d| d.change == Change::Digits),
-            ("1 amount differs", "amounts differ", |d| d.change == Change::Amount && !d.same_value),
-            ("1 date differs", "dates differ", |d| d.change == Change::Date && !d.same_value),
-            ("1 text differs", "texts differ", |d| d.change == Change::Text),
-            ("1 line is missing", "lines are missing", |d| d.change == Change::MissingLine),
-            ("1 line was added", "lines were added", |d| d.change == Change::AddedLine),
-            ("1 amount or date is only written otherwise", "amounts or dates are only written otherwise", |d| {
-                d.same_value
-            }),
-        ];
-        let counted = kinds.map(|(one, many, is)| (one, many, self.differences.iter().filter(|d| is(d)).count()));
-        let known: Vec<String> = counted
-            .into_iter()
-            .filter_map(|(one, many, count)| match count {
-                0 => None,
-                1 => Some(one.to_owned()),
-                count => Some(format!("{count} {many}")),
-            })
-            .collect();
-        let first = if self.differing > self.differences.len() as u64 {
-            format!(" (of the first {SHOWN} of {} differences)", self.differing)
-        } else {
-            String::new()
-        };
-        format!("{}{first}", known.join(", "))
+        let kinds = KINDS.iter().zip(self.counts).filter_map(|((one, many, _), count)| match count {
+            0 => None,
+            1 => Some((*one).to_owned()),
+            count => Some(format!("{count} {many}")),
+        });
+        kinds.collect::<Vec<_>>().join(", ")
+    }
+}
+
+type Belongs = fn(&Difference) -> bool;
+
+/// The kinds of differences, one and many of them; each difference is of one kind.
+const KINDS: [(&str, &str, Belongs); 8] = [
+    ("1 code lost leading zeros", "codes lost leading zeros", |d| d.change == Change::LeadingZeros),
+    ("1 number lost digits", "numbers lost digits", |d| d.change == Change::Digits),
+    ("1 amount differs", "amounts differ", |d| d.change == Change::Amount && !d.same_value),
+    ("1 date differs", "dates differ", |d| d.change == Change::Date && !d.same_value),
+    ("1 text differs", "texts differ", |d| d.change == Change::Text),
+    ("1 line is missing", "lines are missing", |d| d.change == Change::MissingLine),
+    ("1 line was added", "lines were added", |d| d.change == Change::AddedLine),
+    ("1 amount or date is only written otherwise", "amounts or dates are only written otherwise", |d| d.same_value),
+];
+
+/// The differences that are kept for people, of all that there are. A spreadsheet writes each date and amount in its own way; so those that
+/// mean something else come first.
+#[derive(Default)]
+struct Kept {
+    counts: [u64; KINDS.len()],
+    /// Those that mean something else, each with its place among all differences.
+    changed: Vec<(u64, Difference)>,
+    same: Vec<(u64, Difference)>,
+}
+
+impl Kept {
+    fn add(&mut self, difference: Difference) {
+        let place = self.counts.iter().sum();
+        if let Some(kind) = KINDS.iter().position(|(_, _, belongs)| belongs(&difference)) {
+            self.counts[kind] += 1;
+        }
+        let list = if difference.same_value { &mut self.same } else { &mut self.changed };
+        if list.len() < SHOWN {
+            // A cell may have megabytes.
+            let cut = |text: Option<String>| match text.as_deref().and_then(|text| text.char_indices().nth(CELL_CHARS))
+            {
+                Some((end, _)) => text.map(|text| format!("{}…", &text[..end])),
+                None => text,
+            };
+            list.push((
+                place,
+                Difference { official: cut(difference.official), copy: cut(difference.copy), ..difference },
+            ));
+        }
+    }
+
+    /// In the order of the official file.
+    fn into_differences(self) -> Vec<Difference> {
+        let room = SHOWN - self.changed.len();
+        let mut all: Vec<_> = self.changed.into_iter().chain(self.same.into_iter().take(room)).collect();
+        all.sort_by_key(|(place, _)| *place);
+        all.into_iter().map(|(_, difference)| difference).collect()
     }
 }
 

@@ -202,7 +202,7 @@ fn the_batch_keeps_what_decided_its_bytes_and_verify_needs_no_settings() {
 }
 
 #[test]
-fn a_batch_of_an_earlier_version_goes_by_todays_settings_and_verify_says_so() {
+fn a_batch_of_an_earlier_version_goes_by_todays_settings_and_that_is_said() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
     let express = ["--format", "express"];
@@ -210,8 +210,10 @@ fn a_batch_of_an_earlier_version_goes_by_todays_settings_and_verify_says_so() {
     day.db.update_one(BATCHES, doc! { "_id": "batch_2026-01-18" }, doc! { "$unset": { "settings": 1 } });
     let checked = day.command("verify").args(&express).run().expect_code(0).json();
     assert_eq!(checked["checked"][0]["settings"], "today", "{checked}");
-    let text = day.command("verify").args(&express).args(&["--output", "text"]).run().expect_code(0).stdout;
-    assert!(text.contains("today's settings"), "{text}");
+    for command in ["verify", "corrections"] {
+        let text = day.command(command).args(&express).args(&["--output", "text"]).run().expect_code(0).stdout;
+        assert!(text.contains("today's settings"), "{text}");
+    }
     day.command("verify").run().expect_code(34);
     assert_eq!(day.db.count(LOG, doc! {}), 1);
 }

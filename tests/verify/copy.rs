@@ -378,3 +378,57 @@ fn what_is_no_csv_file_is_said_and_not_read_into_memory() {
     assert!(message.contains("is a quotation mark not closed?"), "{message}");
     assert!(memory < 40 * 1024, "peak memory {memory} KiB");
 }
+
+/// A spreadsheet writes each date and each amount in its own way: thousands of cells that mean the same, around the few that do not.
+#[test]
+fn what_was_changed_is_named_however_much_is_only_written_otherwise() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1_200);
+    day.run().run().expect_code(0);
+    let official = String::from_utf8(day.live_files().remove(0).bytes).expect("UTF-8");
+    let mut lines: Vec<String> = official.lines().map(|line| line.replace("2026-01-18", "18/01/2026")).collect();
+    let account = lines[1_100].split(',').nth(2).expect("an account").to_owned();
+    lines[1_100] = lines[1_100].replacen(&account, "9999-99", 1);
+    lines.remove(1_150);
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy.csv");
+    std::fs::write(&copy, lines.join("\r\n") + "\r\n").expect("a copy");
+    let verify = day.command("verify").args(&["--file", copy.to_str().expect("a path")]);
+    let result = verify.run().expect_code(34).json();
+    let message = result["problems"][0]["message"].as_str().expect("a message");
+    assert!(
+        message.contains("1 line is missing") && message.contains("1199 amounts or dates are only written otherwise"),
+        "{message}"
+    );
+    let differences = result["file"]["differences"].as_array().expect("a list");
+    assert_eq!(differences.len(), 1_000);
+    assert!(differences.iter().any(|one| one["change"] == "missing_line"), "{differences:?}");
+    assert!(differences.iter().any(|one| one["copy"] == "9999-99"), "{differences:?}");
+    let text = verify.args(&["--output", "text"]).run().expect_code(34).stdout;
+    assert!(
+        text.contains("copy nothing") && text.contains("9999-99") && text.contains("more that mean the same"),
+        "{text}"
+    );
+    assert!(text.lines().count() < 30, "{text}");
+}
+
+#[test]
+fn a_copy_of_huge_cells_is_compared_in_little_memory() {
+    let day = Day::in_directory();
+    let entries: Vec<Entry> =
+        (0..40).map(|number| Entry::numbered(DATE, number).set("description", "x".repeat(1_000_000))).collect();
+    seed(&day.db, &entries);
+    day.run().run().expect_code(0);
+    let official = String::from_utf8(day.live_files().remove(0).bytes).expect("UTF-8");
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("copy.csv");
+    std::fs::write(&copy, official.replace(",x", ",y")).expect("a copy");
+    let verify = day.command("verify").args(&["--file", copy.to_str().expect("a path")]);
+    let verified = verify.run().expect_code(34);
+    assert_eq!(verified.json()["file"]["changed"], 40);
+    day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": "z".repeat(1_000_000) } });
+    let listed = day.command("corrections").args(&["--output", "text"]).run().expect_code(34);
+    for (what, peak) in [("verify --file", verified.peak_memory_kib), ("corrections", listed.peak_memory_kib)] {
+        assert!(peak < 64 * 1024, "{what}: {peak} KiB");
+    }
+}
