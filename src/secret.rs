@@ -222,7 +222,9 @@ fn mask_tokens(text: &str) -> String {
         .map(|word| {
             let whole = word.trim_end_matches(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
             let encoded = whole.char_indices().filter(|(_, c)| *c == '%').filter_map(|(at, _)| whole.get(at + 3..));
-            match std::iter::once(whole).chain(encoded).find(|token| is_a_token(token)) {
+            // Of a signed request the beginning is certain, whatever stands before it.
+            let signed = whole.find("eyJ").and_then(|at| whole.get(at..));
+            match std::iter::once(whole).chain(encoded).chain(signed).find(|token| is_a_token(token)) {
                 Some(token) => word.replacen(token, MASK, 1),
                 None => word.to_owned(),
             }
@@ -374,6 +376,7 @@ mod tests {
         assert_eq!(quoted_line(&said, 14), "xxxxxxxxxx ***…");
         let signed = "assertion=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2lnbmF0dXJl&scope=drive";
         assert_eq!(quoted(signed, 100), "assertion=***&scope=drive");
+        assert_eq!(quoted("assertion_eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2ln", 100), "assertion_***");
         assert_eq!(quoted("assertion%3DeyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2ln", 100), "assertion%3D***");
     }
 

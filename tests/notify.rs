@@ -75,6 +75,13 @@ fn a_wrong_setting_reaches_every_receiver() {
         let before = people.posted().len();
         wrong(day.run()).run().expect_code(30);
         let posted = &people.posted()[before..];
+        let message: Value = posted
+            .iter()
+            .find(|one| one.target == WEBHOOK)
+            .map(|one| serde_json::from_str(&one.body).expect("JSON"))
+            .expect("a message");
+        let database = if variable == "MONGODB_URI" { "auto_acct" } else { day.db.name() };
+        assert_eq!(message["database"], database, "{variable}");
         let targets: Vec<&str> = posted.iter().map(|posted| posted.target.split('?').next().unwrap()).collect();
         assert!(targets.contains(&WEBHOOK) && targets.contains(&"/ping/30"), "{variable}: {targets:?}");
         let written = std::fs::read_to_string(&metrics).expect("the metrics");

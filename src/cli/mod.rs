@@ -183,10 +183,16 @@ async fn notify_of_refusal(command: &Command, settings: &Settings, client_now: O
     if !matches!(command, Command::Run(RunArgs { dry_run: false, .. }) | Command::Retry(_)) {
         return;
     }
-    let validate = |read: &[&_]| settings::validate(&settings.clone().only(read), client_now);
-    // Those that say which database and which day it is, too, if it is not one of them that is wrong.
-    let valid = validate(&[TELLING, &[&MONGODB_URI, &DATABASE, &TIMEZONE, &CUTOFF]].concat());
-    let (Ok(config), Ok(stop)) = (valid.or_else(|_| validate(TELLING)), Stop::on_signals()) else { return };
+    // Those that say which database and which day it is, too, without the one that is wrong.
+    let others: [&[&_]; 5] = [
+        &[&MONGODB_URI, &DATABASE, &TIMEZONE, &CUTOFF],
+        &[&MONGODB_URI, &DATABASE, &TIMEZONE],
+        &[&MONGODB_URI, &DATABASE],
+        &[&DATABASE],
+        &[],
+    ];
+    let validate = |read: &[&_]| settings::validate(&settings.clone().only(&[TELLING, read].concat()), client_now).ok();
+    let (Some(config), Ok(stop)) = (others.into_iter().find_map(validate), Stop::on_signals()) else { return };
     let mut results = Vec::new();
     if let Command::Run(args) = command {
         let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
