@@ -27,6 +27,24 @@ fn a_capped_queue_and_capped_entries_are_no_reason_to_wait() {
 }
 
 #[test]
+fn a_rule_of_the_collections_of_a_large_batch_is_named_with_its_collection() {
+    let capped = Day::in_directory();
+    seed_day(&capped.db, DATE, 3);
+    capped.command("init").run().expect_code(0);
+    capped.db.command(doc! { "drop": "exportbatchentries" });
+    capped.db.command(doc! { "create": "exportbatchentries", "capped": true, "size": 1_000_000 });
+    let refused = told(&capped.run().run().expect_code(30).json()["error"]);
+    assert!(refused.contains("exportbatchentries is a capped collection"), "{refused}");
+    let ruled = Day::in_directory();
+    seed_day(&ruled.db, DATE, 9);
+    ruled.command("init").run().expect_code(0);
+    let rule = doc! { "$jsonSchema": { "required": ["tenant"] } };
+    ruled.db.command(doc! { "collMod": "exportbatchrows", "validator": rule });
+    let refused = told(&ruled.run().args(&["--transaction-rows", "3"]).run().expect_code(30).json()["error"]);
+    assert!(refused.contains("exportbatchrows: ") && refused.contains("tenant"), "{refused}");
+}
+
+#[test]
 fn time_series_in_place_of_the_queue_are_named() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
