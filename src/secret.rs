@@ -28,6 +28,11 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// base64.
 const TOKENS: [&str; 8] = ["ya29.", "1//", "GOCSPX-", "AIza", "xox", "ghp_", "eyJ", "LS0tLS1"];
 
+/// The beginnings of signed requests (JWT): their headers begin with `{"alg`, `{"typ` or `{"kid`.
+const SIGNED: [&str; 3] = ["eyJhbGci", "eyJ0eXAi", "eyJraWQi"];
+/// From how many characters on a mixed word is a key: names and ids are shorter.
+const LONG_KEY: usize = 100;
+
 /// What ends a token, besides blanks.
 const AROUND_TOKENS: &str = "\"'`\\=,;:&?<>()[]{}";
 
@@ -201,35 +206,45 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 /// What another program said, as it is quoted: masked, also the tokens that nobody registered, and then cut, so that no
 /// first half of a secret is left. `max` is in characters.
 pub fn quoted(said: &str, max: usize) -> String {
-    let masked = mask_tokens(&redact(said));
-    match masked.char_indices().nth(max) {
-        None => masked,
-        Some((end, _)) => format!("{}…", &masked[..end]),
-    }
+    cut(&mask_tokens(&redact(said)), max)
 }
 
 /// The same on one line.
 pub fn quoted_line(said: &str, max: usize) -> String {
     let words = redact(said);
     let words = words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    quoted(&words.collect::<Vec<_>>().join(" "), max)
+    cut(&mask_tokens(&words.collect::<Vec<_>>().join(" ")), max)
 }
 
-/// Masks what begins like a well-known token or key: a server may repeat the signed request that it got, as it was sent or decoded.
+fn cut(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// Masks what looks like a token or a key: a server may repeat the signed request that it got, whole or in part, as it was sent or decoded.
 fn mask_tokens(text: &str) -> String {
-    let words = text.split_inclusive(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
-    words
-        .map(|word| {
-            let whole = word.trim_end_matches(|c: char| c.is_whitespace() || AROUND_TOKENS.contains(c));
-            let encoded = whole.char_indices().filter(|(_, c)| *c == '%').filter_map(|(at, _)| whole.get(at + 3..));
-            // Of a signed request the beginning is certain, whatever stands before it.
-            let signed = whole.find("eyJ").and_then(|at| whole.get(at..));
-            match std::iter::once(whole).chain(encoded).chain(signed).find(|token| is_a_token(token)) {
-                Some(token) => word.replacen(token, MASK, 1),
-                None => word.to_owned(),
-            }
-        })
-        .collect()
+    let is_around = |c: char| c.is_whitespace() || AROUND_TOKENS.contains(c);
+    let masked = text.split_inclusive(is_around).map(|word| {
+        let whole = word.trim_end_matches(is_around);
+        let encoded = whole.match_indices('%').filter_map(|(at, _)| whole.get(at + 3..));
+        // The beginning of a signed request is certain, whatever stands before it.
+        let signed = SIGNED.iter().filter_map(|beginning| whole.get(whole.find(beginning)?..));
+        let token = signed.chain(encoded).chain([whole]).find(|part| is_a_token(part) || is_a_long_key(part));
+        token.map_or_else(|| word.to_owned(), |token| word.replacen(token, MASK, 1))
+    });
+    masked.collect()
+}
+
+/// Whether a word is as long as a key or a signature, and as mixed.
+fn is_a_long_key(word: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| word.bytes().any(|byte| is(&byte));
+    word.len() >= LONG_KEY
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_.%".contains(&byte))
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
 }
 
 /// Masks the text between `://` and the last `@` of a word; `None` when there is no such word. A `file://` path has no
@@ -377,6 +392,13 @@ mod tests {
         let signed = "assertion=eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2lnbmF0dXJl&scope=drive";
         assert_eq!(quoted(signed, 100), "assertion=***&scope=drive");
         assert_eq!(quoted("assertion_eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2ln", 100), "assertion_***");
+        let signature = format!("{}9", "aB-_".repeat(30));
+        assert_eq!(
+            quoted(&format!("bad signature {signature}, {}", "x".repeat(120)), 200),
+            format!("bad signature ***, {}", "x".repeat(120))
+        );
+        let name = "keyJournalEntriesByStatus_1_scheduledFor_1.metadata.batchId_1";
+        assert_eq!(quoted(name, 100), name);
         assert_eq!(quoted("assertion%3DeyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJyb2JvdCJ9.c2ln", 100), "assertion%3D***");
     }
 

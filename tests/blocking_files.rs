@@ -130,7 +130,10 @@ fn a_signal_ends_a_command_whose_words_nobody_reads() {
     while rustix::io::write(&pipe, &[b'x'; 4096]).is_ok() {}
     while rustix::io::write(&pipe, b"x").is_ok() {}
     let program = env!("CARGO_BIN_EXE_batch-export");
-    let commands: Vec<_> = ["run --date 2026-01-18 -vv 2>", "status >", "run --date 2026-01-18 >"]
+    // The last one is refused at once, the one before when the signal comes.
+    let refused = "status --timezone Nowhere/X >";
+    let waiting = "status --mongodb-uri 'mongodb://127.0.0.1:1/x?replicaSet=x' >";
+    let commands: Vec<_> = ["run --date 2026-01-18 -vv 2>", "status >", "run --date 2026-01-18 >", waiting, refused]
         .into_iter()
         .map(|line| {
             let line = format!("exec {program} {line}{}", full.display());

@@ -13,8 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
-use super::verify::TODAYS_SETTINGS;
-use super::{Chosen, ids_oldest_first, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::csv::List;

@@ -119,66 +119,88 @@ fn of_failures(wanted: ResultFormat) -> OutputFormat {
     }
 }
 
+/// A signal ends the process to its last word, also when nobody reads a refusal.
 async fn dispatch(cli: Cli) -> Exit {
     let output = of_failures(cli.output.result);
     let settings = cli.settings.of(cli.command.name());
-    let result = async {
-        if cli.output.result == ResultFormat::Csv && !matches!(cli.command, Command::Corrections(_)) {
-            let message = format!("--output csv is for corrections; {} prints text or json", cli.command.name().text());
-            return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
-        }
-        // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
-        let valid = |settings: &Settings| {
-            let config = settings::validate(settings, cli.output.client_now.as_deref())?;
-            settings::certificates::check(&config)?;
-            Ok::<_, Failure>(config)
-        };
-        let config = || {
-            let config = valid(&settings)?;
-            refuse_dates(&cli.command, &config)?;
-            if matches!(cli.command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
-                config.format()?;
-            }
-            Ok::<_, Failure>(config)
-        };
-        let stop = Stop::on_signals()
-            .map_err(|error| Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}")))?;
-        let late = stop.clone();
-        let _guard = stuck::guard(async move { late.without_effect(SIGNAL_LIMIT).await });
-        match &cli.command {
-            Command::Run(args) => Ok(run::execute(args, &config()?, &stop, output).await),
-            Command::Retry(args) => Ok(retry::execute(args, &config()?, &stop, output).await),
-            Command::Status(args) => status::execute(args, &config()?, &stop, output).await,
-            Command::Verify(args) => verify::execute(args, &config()?, &stop, output).await,
-            Command::Corrections(args) => corrections::execute(args, &config()?, &stop, cli.output.result).await,
-            Command::Doctor(args) => doctor::execute(args, &config()?, &stop, output).await,
-            Command::Init(args) => {
-                let of_the_database = valid(&settings.clone().of_the_database())?;
-                init::execute(args, &of_the_database, config, &stop, output).await
-            }
-            Command::Auth(args) => auth::execute(args, &config()?, &stop, output).await,
-            Command::Backfill(args) => Ok(backfill::execute(args, &config()?, &stop, output).await),
-            Command::Unlock(args) => unlock::execute(args, &config()?, &stop, output).await,
-            Command::Completions(args) => Ok(completions::execute(args)),
-            Command::Layout(args) => layout::execute(args, output),
-            Command::Man(args) => man::execute(args, output),
+    let (command, client_now) = (&cli.command, cli.output.client_now.as_deref());
+    let stop = match Stop::on_signals() {
+        Ok(stop) => stop,
+        Err(error) => {
+            let failure = Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}"));
+            refuse(command, &failure, output);
+            return failure.exit;
         }
     };
-    match result.await {
+    let late = stop.clone();
+    let _guard = stuck::guard(async move { late.without_effect(SIGNAL_LIMIT).await });
+    match execute(command, &settings, client_now, cli.output.result, &stop).await {
         Ok(exit) => exit,
         Err(failure) => {
-            refuse(&cli.command, &failure, output);
+            refuse(command, &failure, output);
             if failure.exit == Exit::Configuration {
-                notify_of_refusal(&cli.command, &settings, cli.output.client_now.as_deref(), &failure).await;
+                notify_of_refusal(command, &settings, client_now, &failure, &stop).await;
             }
             failure.exit
         }
     }
 }
 
+async fn execute(
+    command: &Command,
+    settings: &Settings,
+    client_now: Option<&str>,
+    wanted: ResultFormat,
+    stop: &Stop,
+) -> Result<Exit, Failure> {
+    if wanted == ResultFormat::Csv && !matches!(command, Command::Corrections(_)) {
+        let message = format!("--output csv is for corrections; {} prints text or json", command.name().text());
+        return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
+    }
+    let output = of_failures(wanted);
+    // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
+    let valid = |settings: &Settings| {
+        let config = settings::validate(settings, client_now)?;
+        settings::certificates::check(&config)?;
+        Ok::<_, Failure>(config)
+    };
+    let config = || {
+        let config = valid(settings)?;
+        refuse_dates(command, &config)?;
+        if matches!(command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
+            config.format()?;
+        }
+        Ok::<_, Failure>(config)
+    };
+    match command {
+        Command::Run(args) => Ok(run::execute(args, &config()?, stop, output).await),
+        Command::Retry(args) => Ok(retry::execute(args, &config()?, stop, output).await),
+        Command::Status(args) => status::execute(args, &config()?, stop, output).await,
+        Command::Verify(args) => verify::execute(args, &config()?, stop, output).await,
+        Command::Corrections(args) => corrections::execute(args, &config()?, stop, wanted).await,
+        Command::Doctor(args) => doctor::execute(args, &config()?, stop, output).await,
+        Command::Init(args) => {
+            let of_the_database = valid(&settings.clone().of_the_database())?;
+            init::execute(args, &of_the_database, config, stop, output).await
+        }
+        Command::Auth(args) => auth::execute(args, &config()?, stop, output).await,
+        Command::Backfill(args) => Ok(backfill::execute(args, &config()?, stop, output).await),
+        Command::Unlock(args) => unlock::execute(args, &config()?, stop, output).await,
+        Command::Completions(args) => Ok(completions::execute(args)),
+        Command::Layout(args) => layout::execute(args, output),
+        Command::Man(args) => man::execute(args, output),
+    }
+}
+
 /// Notifies of a scheduled command that a wrong setting stopped, if the settings of the notifications are right: at the cut-off nobody
 /// looks at its output.
-async fn notify_of_refusal(command: &Command, settings: &Settings, client_now: Option<&str>, failure: &Failure) {
+async fn notify_of_refusal(
+    command: &Command,
+    settings: &Settings,
+    client_now: Option<&str>,
+    failure: &Failure,
+    stop: &Stop,
+) {
     use settings::table::{CUTOFF, DATABASE, MONGODB_URI, TELLING, TIMEZONE};
     if !matches!(command, Command::Run(RunArgs { dry_run: false, .. }) | Command::Retry(_)) {
         return;
@@ -192,13 +214,13 @@ async fn notify_of_refusal(command: &Command, settings: &Settings, client_now: O
         &[],
     ];
     let validate = |read: &[&_]| settings::validate(&settings.clone().only(&[TELLING, read].concat()), client_now).ok();
-    let (Some(config), Ok(stop)) = (others.into_iter().find_map(validate), Stop::on_signals()) else { return };
+    let Some(config) = others.into_iter().find_map(validate) else { return };
     let mut results = Vec::new();
     if let Command::Run(args) = command {
         let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
         results.push(run::could_not_begin(date, failure));
     }
-    Listeners::begin(&config, &stop).end(failure.exit, &results).await;
+    Listeners::begin(&config, stop).end(failure.exit, &results).await;
 }
 
 /// Refuses dates that nobody can mean, and `--early` for another day than today, before anything else is done: they are
@@ -378,6 +400,9 @@ impl Chosen {
         Ok(Chosen { batches, older: Some(older) })
     }
 }
+
+/// Said of a batch without settings of its own.
+const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings were taken";
 
 /// Says that a command left batches alone: nothing is known of them.
 fn left_alone(older: Option<u64>) -> String {

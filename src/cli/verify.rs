@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
-use super::{Chosen, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::Config;
+use crate::csv::Difference;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -19,14 +20,11 @@ use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::verify::{Checked, Copy, CopyVerdict, Kind, Problem, Verification};
 
-/// Said of a batch without settings of its own.
-pub(super) const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings were taken";
-
 /// Problems that the text shows.
 const LISTED: usize = 100;
 
-/// Cells of a copy that are only written otherwise, of those that the text shows.
-const OTHERS: usize = 10;
+/// Differences of a kind that the text shows.
+const EACH: usize = 20;
 
 /// What `verify` found.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -97,10 +95,17 @@ impl Render for VerifyResult {
 /// The lines of a copy that differ.
 fn differing(file: &Copy) -> String {
     let mut text = String::new();
-    // Those that mean something else first; of the others a few show how they are written.
+    // Those that mean something else first.
     let (same, changed): (Vec<_>, Vec<_>) = file.differences.iter().partition(|difference| difference.same_value);
-    let (listed, others) = (changed.len().min(LISTED), same.len().min(OTHERS));
-    for difference in changed.into_iter().take(listed).chain(same.into_iter().take(others)) {
+    let mut shown: Vec<&Difference> = Vec::new();
+    for difference in changed.into_iter().chain(same) {
+        let is_like =
+            |other: &&&Difference| (other.change, other.same_value) == (difference.change, difference.same_value);
+        if shown.iter().filter(is_like).count() < EACH {
+            shown.push(difference);
+        }
+    }
+    for difference in &shown {
         let at = match (difference.line, difference.copy_line) {
             (Some(line), Some(other)) if line != other => format!("line {line} (of the copy: {other})"),
             (Some(line), _) => format!("line {line}"),
@@ -116,8 +121,9 @@ fn differing(file: &Copy) -> String {
         let same = if difference.same_value { ", which means the same" } else { "" };
         let _ = writeln!(text, "    {at}{column}: official {official}, copy {copy}{same}");
     }
-    let more =
-        [(file.changed - listed as u64, ""), (file.differing - file.changed - others as u64, " that mean the same")];
+    let others = shown.iter().filter(|difference| difference.same_value).count() as u64;
+    let listed = shown.len() as u64 - others;
+    let more = [(file.changed - listed, ""), (file.differing - file.changed - others, " that mean the same")];
     for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
         let _ = writeln!(text, "    ... and {more} more{what}");
     }

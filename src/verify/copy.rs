@@ -26,11 +26,11 @@ use crate::secret::is_a_key;
 use crate::spool::{Digesting, Digests, Spool};
 use crate::store::Snapshot;
 
-/// Differences that are shown; all are counted.
-const SHOWN: usize = 1000;
+/// Differences of each kind that are shown; all are counted.
+const SHOWN: u64 = 125;
 
-/// Characters of a cell that are kept.
-const CELL_CHARS: usize = 2_000;
+/// Characters of a cell that are shown.
+const CELL_CHARS: usize = 500;
 
 /// How much of the beginning of a copy is searched for ids.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -66,7 +66,7 @@ pub struct Copy {
     pub verdict: CopyVerdict,
     /// In what it is not written like the official file, as clauses for a person.
     pub rewritten: Vec<String>,
-    /// Cells and lines that differ: at most 1000, those that mean something else before all others; a long cell is cut.
+    /// Cells and lines that differ, in the order of the official file: the first 125 of each kind, each cell cut after 500 characters.
     pub differences: Vec<Difference>,
     /// How many differ.
     pub differing: u64,
@@ -194,7 +194,7 @@ impl Verification<'_> {
         copy.differing = kept.counts.iter().sum();
         // The last kind is written otherwise, and no more.
         copy.changed = copy.differing - kept.counts[KINDS.len() - 1];
-        copy.differences = kept.into_differences();
+        copy.differences = kept.differences;
         if copy.rewritten.is_empty() && copy.differing == 0 {
             copy.rewritten.push("its quotes, line breaks or empty lines are written otherwise".to_owned());
         }
@@ -251,43 +251,30 @@ const KINDS: [(&str, &str, Belongs); 8] = [
     ("1 amount or date is only written otherwise", "amounts or dates are only written otherwise", |d| d.same_value),
 ];
 
-/// The differences that are kept for people, of all that there are. A spreadsheet writes each date and amount in its own way; so those that
-/// mean something else come first.
+/// The differences that are kept for people, of all that there are. A spreadsheet writes each date in its own way, and takes the zeros of
+/// each code: so no kind takes the room of another one.
 #[derive(Default)]
 struct Kept {
     counts: [u64; KINDS.len()],
-    /// Those that mean something else, each with its place among all differences.
-    changed: Vec<(u64, Difference)>,
-    same: Vec<(u64, Difference)>,
+    differences: Vec<Difference>,
 }
 
 impl Kept {
     fn add(&mut self, difference: Difference) {
-        let place = self.counts.iter().sum();
-        if let Some(kind) = KINDS.iter().position(|(_, _, belongs)| belongs(&difference)) {
-            self.counts[kind] += 1;
-        }
-        let list = if difference.same_value { &mut self.same } else { &mut self.changed };
-        if list.len() < SHOWN {
-            // A cell may have megabytes.
-            let cut = |text: Option<String>| match text.as_deref().and_then(|text| text.char_indices().nth(CELL_CHARS))
-            {
-                Some((end, _)) => text.map(|text| format!("{}…", &text[..end])),
-                None => text,
-            };
-            list.push((
-                place,
-                Difference { official: cut(difference.official), copy: cut(difference.copy), ..difference },
-            ));
+        let Some(kind) = KINDS.iter().position(|(_, _, belongs)| belongs(&difference)) else { return };
+        self.counts[kind] += 1;
+        if self.counts[kind] <= SHOWN {
+            let (official, copy) = (difference.official.map(cut), difference.copy.map(cut));
+            self.differences.push(Difference { official, copy, ..difference });
         }
     }
+}
 
-    /// In the order of the official file.
-    fn into_differences(self) -> Vec<Difference> {
-        let room = SHOWN - self.changed.len();
-        let mut all: Vec<_> = self.changed.into_iter().chain(self.same.into_iter().take(room)).collect();
-        all.sort_by_key(|(place, _)| *place);
-        all.into_iter().map(|(_, difference)| difference).collect()
+/// A cell may have megabytes.
+fn cut(cell: String) -> String {
+    match cell.char_indices().nth(CELL_CHARS) {
+        Some((end, _)) => format!("{}…", &cell[..end]),
+        None => cell,
     }
 }
 

@@ -103,9 +103,9 @@ fn no_secret_leaves_from_a_file_or_on_the_way() {
     let scene = Scene::new();
     let secrets = secrets();
     std::thread::scope(|scope| {
-        for some in secrets.chunks(secrets.len().div_ceil(8)) {
+        for share in secrets.chunks(secrets.len().div_ceil(8)) {
             let scene = &scene;
-            scope.spawn(move || some.iter().enumerate().for_each(|(at, secret)| throw(scene, secret, at)));
+            scope.spawn(move || share.iter().enumerate().for_each(|(at, secret)| throw(scene, secret, at)));
         }
     });
     scene.finish(500);
