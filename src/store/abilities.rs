@@ -36,11 +36,12 @@ impl Store {
         Ok(missing)
     }
 
-    /// Refuses a server that lacks one of the abilities.
+    /// Refuses a server that lacks one of the abilities, and a queue whose rows cannot be marked.
     ///
     /// # Errors
     /// `configuration`, with what is missing; or when the database fails otherwise.
     pub async fn check_abilities(&self) -> Result<(), Failure> {
+        self.check_rows_can_be_marked().await?;
         let missing = self.missing_abilities().await?;
         if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
     }
@@ -90,11 +91,14 @@ impl Store {
         self.has_collection(collection).await.unwrap_or(false) && self.bounded(first.into_future()).await.is_ok()
     }
 
-    /// Whether the collection is one of time series, as far as this user may know.
-    pub(super) async fn is_time_series(&self, collection: &Collection<Document>) -> bool {
+    /// Refuses a queue of time series, as far as this user may know: its rows can be read, and never marked.
+    pub(super) async fn check_rows_can_be_marked(&self) -> Result<(), StoreError> {
         let list = self.db.list_collection_names().authorized_collections(true);
-        let names = list.filter(doc! { "name": collection.name(), "type": "timeseries" });
-        self.bounded(names.into_future()).await.is_ok_and(|names| !names.is_empty())
+        let names = list.filter(doc! { "name": self.queue.name(), "type": "timeseries" });
+        match self.bounded(names.into_future()).await {
+            Ok(names) if !names.is_empty() => Err(StoreError::time_series(self.queue.name())),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Matches no document, so it changes none.
@@ -110,8 +114,9 @@ impl Store {
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists tells the time.
         let found = match self.bounded(read.into_future()).await {
-            Err(error) if error.kind == Kind::Unsupported && self.is_time_series(&self.queue).await => {
-                return Err(StoreError::time_series(self.queue.name()));
+            Err(error) if error.kind == Kind::Unsupported => {
+                self.check_rows_can_be_marked().await?;
+                return Err(error);
             }
             found => found?,
         };

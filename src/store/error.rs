@@ -142,11 +142,9 @@ impl StoreError {
         StoreError { kind: Kind::Rule, message }
     }
 
-    /// A collection without snapshot reads and without updates.
+    /// A collection without updates of single documents.
     pub(super) fn time_series(name: &str) -> StoreError {
-        let message = format!(
-            "{name} is a time-series collection, which has neither snapshot reads nor updates of single documents"
-        );
+        let message = format!("{name} is a time-series collection, whose rows cannot be marked as exported");
         StoreError { kind: Kind::Rule, message }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join;
+use futures_util::future::{join, try_join};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, Timestamp, doc};
@@ -75,7 +75,10 @@ impl Snapshot {
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
-        let (scan, at) = match DueScan::start(&self.store, session, cutoff).await {
+        let (started, may_mark) =
+            join(DueScan::start(&self.store, session, cutoff), self.store.check_rows_can_be_marked()).await;
+        may_mark?;
+        let (scan, at) = match started {
             Err(error) => return Err(self.store.why_no_snapshot(error).await),
             Ok(started) => started,
         };

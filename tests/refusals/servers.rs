@@ -54,10 +54,35 @@ fn time_series_in_place_of_the_queue_are_named() {
     let row = doc! { "scheduledFor": due, "status": "queued", "exportPath": "scheduled", "entryId": ObjectId::new() };
     day.db.insert_many("series", vec![row]);
     let of_series = |name| day.command(name).env("BATCH_EXPORT_QUEUE_COLLECTION", "series");
-    let told = told(&of_series("run").date(DATE).run().expect_code(30).json()["error"]);
-    assert!(told.contains("series is a time-series collection"), "{told}");
+    let sentence = told(&of_series("run").date(DATE).run().expect_code(30).json()["error"]);
+    assert!(sentence.contains("series is a time-series collection"), "{sentence}");
     let doctor = of_series("doctor").run().expect_code(34).stdout;
     assert!(doctor.contains("series is a time-series collection") && !doctor.contains("lacks"), "{doctor}");
+    let refused = |name| {
+        let sentence = told(&of_series(name).run().expect_code(30).json()["error"]);
+        assert!(sentence.contains("series is a time-series collection"), "{sentence}");
+    };
+    refused("init");
+    // The rest of the database is ready, so that the rows are read.
+    day.command("init").run().expect_code(0);
+    let run = |more: &[&str]| of_series("run").date(DATE).args(more).run().expect_code(30).json();
+    for result in [run(&["--now"]), run(&["--dry-run"])] {
+        let sentence = told(&result["error"]);
+        assert!(sentence.contains("series is a time-series collection") && result["error"]["stage"] == "generate", "{result}");
+    }
+    assert!(day.live_files().is_empty(), "nothing was stored for rows that cannot be marked");
+}
+
+/// They are read by their ids alone.
+#[test]
+fn entries_that_are_time_series_are_no_finding() {
+    let day = Day::in_directory();
+    day.db.command(doc! { "create": ENTRIES, "timeseries": { "timeField": "createdAt" } });
+    seed_day(&day.db, DATE, 3);
+    day.command("init").run().expect_code(0);
+    let doctor = day.command("doctor").run().stdout;
+    assert!(!doctor.contains("time-series"), "{doctor}");
+    day.run().run().expect_code(0);
 }
 
 /// The queries of a collection have its collation, and so has an index that is made in it.

@@ -64,10 +64,8 @@ impl Store {
             if self.is_capped(collection).await {
                 return Err(StoreError::capped(collection.name()));
             }
-            if self.is_time_series(collection).await {
-                return Err(StoreError::time_series(collection.name()));
-            }
         }
+        self.check_rows_can_be_marked().await?;
         let ledger = self.ledger_now().await?;
         let queued = self.queued().await?;
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
