@@ -2,6 +2,7 @@
 
 mod copy;
 mod indexes;
+mod rows;
 
 use std::time::Duration;
 
@@ -340,19 +341,6 @@ fn a_log_that_is_missing_double_or_different_is_found() {
 }
 
 #[test]
-fn rows_that_are_not_those_of_the_file_are_found() {
-    let day = Day::in_directory();
-    let seeded = exported(&day);
-    let row = doc! { "_id": seeded.rows[3] };
-    day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "status": "queued" } });
-    assert_only(&day, "rows", "\"queued\"");
-    day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "metadata": Bson::Null } });
-    let found = problems(&day);
-    assert!(found.iter().all(|(kind, _)| kind == "removed_rows") && found.len() == 1, "{found:?}");
-    assert!(found.iter().any(|(_, message)| message.contains(&seeded.entries[3].to_hex())), "{found:?}");
-}
-
-#[test]
 fn gaps_in_the_numbers_and_breaks_of_the_chain_are_found_whatever_batch_is_looked_at() {
     let day = Day::in_directory();
     exported(&day);
@@ -387,16 +375,6 @@ fn without_its_file_a_batch_with_stored_settings_is_not_blamed_on_settings() {
     let kinds: Vec<_> = found.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, ["missing_file", "content"]);
     assert!(found[1].1.contains("at least one was edited") && !found[1].1.contains("--format"), "{found:?}");
-}
-
-#[test]
-fn a_queue_without_its_old_rows_is_one_finding_that_can_be_accepted() {
-    let day = Day::in_directory();
-    exported(&day);
-    day.db.delete_many(QUEUE, doc! {});
-    assert_only(&day, "removed_rows", "12 entries of the file have no marked row any more");
-    let accepted = day.command("verify").arg("--allow-removed-rows").run().expect_code(0).json();
-    assert_eq!(accepted["problem_count"], 0);
 }
 
 #[test]

@@ -12,17 +12,21 @@ use std::fmt;
 
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, doc, oid::ObjectId, rawdoc};
+use mongodb::bson::raw::CStr;
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
-use super::Store;
 use super::commit::chunks;
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
+use super::{RowKey, Store};
 use crate::batch::BatchId;
 use crate::id::Id;
 
 /// Documents per command: the server is fastest with few large commands.
 pub(super) const ENTRIES_PER_COMMAND: usize = 10_000;
+/// The `_id` of the row that was marked for the entry; batches of earlier versions have none.
+const ROW: &CStr = cstr!("row");
+
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportedIn {
@@ -83,6 +87,26 @@ impl Store {
         Ok(numbers.into_iter().map(|(entry, number)| (entry, named(number))).collect())
     }
 
+    /// The rows that were marked for these entries under this number, as far as they are recorded.
+    pub(super) async fn rows_recorded(
+        &self,
+        session: &mut ClientSession,
+        number: i64,
+        entries: &[Id],
+    ) -> Result<Vec<Id>, StoreError> {
+        let mut rows = Vec::new();
+        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
+            let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
+            let find =
+                self.exported.find(doc! { "_id": { "$in": ids }, "n": number }).projection(doc! { ROW.as_str(): 1 });
+            let mut cursor = find.session(&mut *session).await?;
+            while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
+                rows.extend(entry.get_object_id(ROW.as_str()).map(|row| Id(row.bytes())));
+            }
+        }
+        Ok(rows)
+    }
+
     /// Those of these entries that are not written down under this number, apart from the ones that were moved from it to another one
     /// because somebody allowed to export them again. `None` in a database that has no such collection yet.
     pub(super) async fn misplaced(
@@ -140,18 +164,19 @@ impl Store {
         Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
     }
 
-    /// Records that a batch exported these entries, inside the transaction that marks their rows.
+    /// Records that a batch exported the entries of these rows, inside the transaction that marks them. The row is recorded too, so that it
+    /// is found whatever the application changes in it.
     pub(super) async fn insert_exported(
         &self,
         session: &mut ClientSession,
-        entries: impl Iterator<Item = Id>,
+        rows: impl Iterator<Item = &RowKey>,
         number: i64,
         again: Again,
     ) -> Result<(), StoreError> {
-        for entries in chunks(entries, ENTRIES_PER_COMMAND) {
+        for rows in chunks(rows, ENTRIES_PER_COMMAND) {
             let command = match again {
-                Again::Refuse => insert_command(self.exported.name(), &entries, number),
-                Again::Move => upsert_command(self.exported.name(), &entries, number),
+                Again::Refuse => insert_command(self.exported.name(), &rows, number),
+                Again::Move => upsert_command(self.exported.name(), &rows, number),
             };
             let answer = self.db.run_raw_command(command).session(&mut *session).await;
             let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.exported.name()))?;
@@ -170,25 +195,33 @@ impl Store {
     }
 }
 
-fn insert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentBuf {
+fn insert_command(collection: &str, rows: &[&RowKey], number: i64) -> RawDocumentBuf {
     let mut documents = RawArrayBuf::new();
-    for entry in entries {
-        documents.push(rawdoc! { "_id": ObjectId::from_bytes(entry.0), "n": number });
+    for key in rows {
+        let mut document = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0), "n": number };
+        if key.row != Id::ABSENT {
+            document.append(ROW, ObjectId::from_bytes(key.row.0));
+        }
+        documents.push(document);
     }
     rawdoc! { "insert": collection, "documents": documents }
 }
 
 /// The number that an entry had is kept, so that `verify` knows that it is in two files because somebody allowed it.
-fn upsert_command(collection: &str, entries: &[Id], number: i64) -> RawDocumentBuf {
+fn upsert_command(collection: &str, rows: &[&RowKey], number: i64) -> RawDocumentBuf {
     let is_moved = rawdoc! { "$not": [{ "$in": [{ "$ifNull": ["$n", null] }, [number, null]] }] };
     let with_it = rawdoc! { "$concatArrays": [{ "$ifNull": ["$before", []] }, ["$n"]] };
     let as_it_is = rawdoc! { "$ifNull": ["$before", "$$REMOVE"] };
     let before = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
-    let set = rawdoc! { "$set": { "before": before, "n": number } };
     let mut updates = RawArrayBuf::new();
-    for entry in entries {
-        let same = rawdoc! { "_id": ObjectId::from_bytes(entry.0) };
-        updates.push(rawdoc! { "q": same, "u": [set.clone()], "upsert": true });
+    for key in rows {
+        let same = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0) };
+        let mut set = rawdoc! { "before": before.clone(), "n": number };
+        match key.row {
+            Id::ABSENT => set.append(ROW, "$$REMOVE"),
+            row => set.append(ROW, ObjectId::from_bytes(row.0)),
+        }
+        updates.push(rawdoc! { "q": same, "u": [{ "$set": set }], "upsert": true });
     }
     rawdoc! { "update": collection, "updates": updates }
 }

@@ -117,7 +117,7 @@ impl Store {
             found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
         // This scans the whole queue once, because no index of the application serves it.
         let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
-        let wanted = doc! { "_id": 0, "entryId": 1, "metadata.batchId": 1 };
+        let wanted = doc! { "entryId": 1, "metadata.batchId": 1 };
         let mut rows = self.queue.find(marked).projection(wanted).await?;
         let mut added = 0;
         let mut documents = Vec::with_capacity(ENTRIES_PER_COMMAND);
@@ -125,7 +125,7 @@ impl Store {
             let batch = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "batchId"));
             let number = batch.and_then(|batch| numbers.get(&batch).copied());
             if let (Some(number), Ok(entry)) = (number, row.get_object_id("entryId")) {
-                documents.push(doc! { "_id": entry, "n": number });
+                documents.push(doc! { "_id": entry, "n": number, "row": row.get_object_id("_id").ok() });
             }
             if documents.len() == ENTRIES_PER_COMMAND {
                 added += self.add_missing(target, &std::mem::take(&mut documents)).await?;

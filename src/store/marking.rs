@@ -111,7 +111,7 @@ impl Store {
             self.batches.update_one(doc! { "_id": batch.id }, list).session(&mut *session).await?;
         }
         let number = batch.number.unwrap_or(0);
-        self.insert_exported(session, rows.iter().map(|key| key.entry), number, again).await?;
+        self.insert_exported(session, rows.iter(), number, again).await?;
         Ok(Some(rows.len() as u64))
     }
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Bson, Document, RawDocument, doc};
+use mongodb::bson::{Bson, Document, doc};
 
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, due_row, row_fields};
@@ -23,6 +23,10 @@ use crate::layout::quoted;
 /// For a batch that is not committed: how long before its cut-off to look for rows that carry its id although they
 /// should not.
 const UNCOMMITTED: TimeDelta = TimeDelta::days(7);
+/// Most rows of a batch are due within its day.
+const ONE_DAY: TimeDelta = TimeDelta::days(1);
+/// What the application makes of a row before it is completed.
+const OPEN: [&str; 3] = ["queued", "processing", "failed"];
 
 /// An entry of the export log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct MarkedRows {
     pub rows: Vec<MarkedRow>,
     /// Marked rows that are not what the commit made of them, as `_id` and what is wrong.
     pub odd: Vec<(Id, String)>,
+    /// Marked rows with a status that is neither open nor completed, as `_id` and status: the application put them aside.
+    pub retired: Vec<(Id, String)>,
     /// Rows that were changed after the commit and do not carry the batch's id: pointed at another entry, emptied or removed.
     pub away: u64,
 }
@@ -61,6 +67,18 @@ pub struct MarkedRow {
     pub key: RowKey,
     /// Whether it carries the batch's id and is due when rows of the batch were: else its place may be another one by now.
     pub in_order: bool,
+}
+
+impl MarkedRows {
+    /// Sorts them, each once.
+    fn finish(&mut self) {
+        self.rows.sort_unstable();
+        self.rows.dedup();
+        for list in [&mut self.odd, &mut self.retired] {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
 }
 
 impl Snapshot {
@@ -123,37 +141,68 @@ impl Snapshot {
         Ok(batches)
     }
 
-    /// The rows that a batch exported, found by when they were due, which the index of the application serves, whatever
-    /// happened to the rest of the queue. Only when some are missing there, rows are looked for that are not completed
-    /// any more.
-    pub async fn marked_rows(&mut self, batch: &Batch) -> Result<MarkedRows, StoreError> {
-        let entries = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
-        let mut marked = MarkedRows { rows: Vec::with_capacity(entries), odd: Vec::new(), away: 0 };
+    /// The rows that a batch exported. Those of its last day are found by when they were due, which the index of the application serves. Others
+    /// of the `entries` in its file are found by their ids: rows that an earlier day left behind, and rows that the application changed since.
+    /// Where the entries or their rows are not on record, all rows are read that were due like the batch's, or that are open.
+    pub async fn marked_rows(&mut self, batch: &Batch, entries: Option<&[Id]>) -> Result<MarkedRows, StoreError> {
+        let expected = batch.file.as_ref().map_or(0, |file| file.entries);
+        let mut marked = MarkedRows { rows: Vec::with_capacity(expected as usize), ..MarkedRows::default() };
         let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
-        let ids: Vec<Bson> = changed.iter().copied().map(Bson::from).collect();
-        for ids in ids.chunks(CHUNK_ROWS) {
-            let none = BTreeSet::new();
-            self.read_marked(doc! { "_id": { "$in": ids } }, batch, &none, &mut marked).await?;
-        }
+        let ids: Vec<Id> = changed.iter().copied().collect();
+        self.read_by_id(&ids, batch, &mut marked).await?;
         marked.away = (changed.len() - marked.rows.len()) as u64;
         // A row that the application took back after the commit carries the batch's id and has a status of its own.
-        marked.odd.clear();
-        let of_batch = |condition: Document| {
-            let mut filter = doc! { "exportPath": "scheduled", "metadata.batchId": batch.id };
-            filter.extend(condition);
-            filter
-        };
-        let completed = doc! { "status": "completed", "scheduledFor": scheduled(batch) };
-        self.read_marked(of_batch(completed), batch, &changed, &mut marked).await?;
-        if marked.rows.len() as u64 + marked.away < entries as u64 {
-            let open = of_batch(doc! { "status": { "$in": ["queued", "processing", "failed"] } });
-            self.read_marked(open, batch, &changed, &mut marked).await?;
+        (marked.odd, marked.retired) = (Vec::new(), Vec::new());
+        let is_short = |marked: &MarkedRows| marked.rows.len() as u64 + marked.away < expected;
+        let completed =
+            |since| of_batch(batch, doc! { "status": "completed", "scheduledFor": scheduled(batch, since) });
+        let mut are_on_record = false;
+        if let Some(entries) = entries {
+            self.read_marked(completed(Some(batch.cutoff - ONE_DAY)), batch, &changed, &mut marked).await?;
+            if is_short(&marked) {
+                are_on_record = self.read_recorded(entries, batch, &changed, &mut marked).await?;
+            }
         }
-        marked.rows.sort_unstable();
+        if !are_on_record && is_short(&marked) {
+            self.read_marked(completed(None), batch, &changed, &mut marked).await?;
+            marked.finish();
+            if is_short(&marked) {
+                let open = of_batch(batch, doc! { "status": { "$in": &OPEN[..] } });
+                self.read_marked(open, batch, &changed, &mut marked).await?;
+            }
+        }
+        marked.finish();
         Ok(marked)
     }
 
-    /// Adds the rows that match a filter, but for these.
+    /// Adds the rows on record of those entries that have none yet. Returns whether each of these entries has one on record.
+    async fn read_recorded(
+        &mut self,
+        entries: &[Id],
+        batch: &Batch,
+        but: &BTreeSet<Id>,
+        marked: &mut MarkedRows,
+    ) -> Result<bool, StoreError> {
+        let with_row: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
+        let missing: Vec<Id> = entries.iter().filter(|entry| !with_row.contains(entry)).copied().collect();
+        drop(with_row);
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut rows = self.store.rows_recorded(&mut session, batch.number.unwrap_or(0), &missing).await?;
+        let are_on_record = rows.len() == missing.len();
+        rows.retain(|row| !but.contains(row));
+        self.read_by_id(&rows, batch, marked).await?;
+        Ok(are_on_record)
+    }
+
+    async fn read_by_id(&mut self, rows: &[Id], batch: &Batch, marked: &mut MarkedRows) -> Result<(), StoreError> {
+        for rows in rows.chunks(CHUNK_ROWS) {
+            let ids: Vec<Bson> = rows.iter().copied().map(Bson::from).collect();
+            self.read_marked(doc! { "_id": { "$in": ids } }, batch, &BTreeSet::new(), marked).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows that match a filter and carry the batch's id, but for these.
     async fn read_marked(
         &mut self,
         filter: Document,
@@ -177,8 +226,15 @@ impl Snapshot {
                     (span.first.timestamp_millis()..=span.last.timestamp_millis()).contains(&due.scheduled_ms)
                 });
                 marked.rows.push(MarkedRow { scheduled_ms: due.scheduled_ms, key: due.key, in_order: within });
-                if let Some(reason) = oddity(row) {
-                    marked.odd.push((due.key.row, reason));
+                let status = row.get_str("status").unwrap_or_default();
+                match status {
+                    "completed" if row.get_bool("named").unwrap_or(false) => {}
+                    "completed" => marked.odd.push((due.key.row, "it names another file than the batch".to_owned())),
+                    open if OPEN.contains(&open) => {
+                        let reason = format!("it is marked as exported and its status is {}", quoted(open));
+                        marked.odd.push((due.key.row, reason));
+                    }
+                    other => marked.retired.push((due.key.row, quoted(other))),
                 }
             }
         }
@@ -196,13 +252,24 @@ impl Snapshot {
     }
 }
 
-/// When the exported rows of a batch were due, as a condition. Batches of earlier versions do not tell the first one, and what is not
-/// committed has none: of that, the days before the cut-off are looked at.
-fn scheduled(batch: &Batch) -> Document {
-    match batch.exported {
-        Some(span) => doc! { "$gte": bson_date(span.first), "$lte": bson_date(span.last) },
-        None if batch.state.is_committed() => doc! { "$lte": bson_date(batch.cutoff) },
-        None => doc! { "$gte": bson_date(batch.cutoff - UNCOMMITTED), "$lte": bson_date(batch.cutoff) },
+/// Rows that carry the batch's id, under a condition.
+fn of_batch(batch: &Batch, condition: Document) -> Document {
+    let mut filter = doc! { "exportPath": "scheduled", "metadata.batchId": batch.id };
+    filter.extend(condition);
+    filter
+}
+
+/// When the exported rows of a batch were due, as a condition; `since` leaves out those before. Batches of earlier versions do not tell the
+/// first one, and what is not committed has none: of that, the days before the cut-off are looked at.
+fn scheduled(batch: &Batch, since: Option<DateTime<Utc>>) -> Document {
+    let (first, last) = match batch.exported {
+        Some(span) => (Some(span.first), span.last),
+        None if batch.state.is_committed() => (None, batch.cutoff),
+        None => (Some(batch.cutoff - UNCOMMITTED), batch.cutoff),
+    };
+    match first.max(since) {
+        Some(first) => doc! { "$gte": bson_date(first), "$lte": bson_date(last) },
+        None => doc! { "$lte": bson_date(last) },
     }
 }
 
@@ -219,15 +286,6 @@ fn marked_fields(batch: &Batch) -> Document {
     let named = [names_file("googleDriveFileId", Some(file.id)), names_file("googleDriveUrl", file.link)];
     fields.insert("named", doc! { "$and": &named[..] });
     fields
-}
-
-fn oddity(row: &RawDocument) -> Option<String> {
-    let status = row.get_str("status").unwrap_or_default();
-    if status != "completed" {
-        return Some(format!("it is marked as exported and its status is {}", quoted(status)));
-    }
-    let named = row.get_bool("named").unwrap_or(false);
-    (!named).then(|| "it names another file than the batch".to_owned())
 }
 
 fn log_facts(entry: &Document) -> LogFacts {

@@ -77,7 +77,7 @@ impl Places {
 }
 
 impl Verification<'_> {
-    /// The entries of a file, by the ids in it, else by the marked rows, and where these were changed by what the entries give now.
+    /// The entries of a file: those that it names, else by the marked rows, and where these were changed by what the entries give now.
     pub(super) async fn places(
         &self,
         snapshot: &Snapshot,
@@ -85,9 +85,10 @@ impl Verification<'_> {
         file: &FileFacts,
         marked: &MarkedRows,
         content: Option<&Spool>,
+        named: Option<Vec<Id>>,
     ) -> Result<Places, Failure> {
-        if let Some(ids) = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten() {
-            return Ok(Places::of(ids));
+        if let Some(named) = named {
+            return Ok(Places::of(named));
         }
         let number = batch.number.unwrap_or_default();
         let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();

@@ -222,15 +222,15 @@ impl Verification<'_> {
         };
         findings.checked.push(checked(&batch));
         let log = snapshot.log(Some(id)).await?;
-        let marked = snapshot.marked_rows(&batch).await?;
         let official = batch.file.as_ref().filter(|_| batch.state.is_committed());
         self.check_copies(&batch, official, snapshot.ledger().installation.as_deref(), findings).await?;
         let Some(file) = official else {
             for _ in &log {
                 findings.add(id, Kind::Log, format!("an ExportLog exists and the batch is {}", batch.state.name()));
             }
-            if !marked.rows.is_empty() {
-                let message = format!("{} rows are marked and the batch is {}", marked.rows.len(), batch.state.name());
+            let marked = snapshot.marked_rows(&batch, None).await?.rows.len();
+            if marked > 0 {
+                let message = format!("{marked} rows are marked and the batch is {}", batch.state.name());
                 findings.add(id, Kind::Rows, message);
             }
             return Ok(());
@@ -242,7 +242,7 @@ impl Verification<'_> {
         let content = self.check_file(&batch, file, findings).await?;
         // A batch whose rows are still being marked has fewer of them: that is no fault.
         if batch.state == State::Completed {
-            self.check_rows(&snapshot, &batch, file, marked, content.as_ref(), findings).await?;
+            self.check_rows(&mut snapshot, &batch, file, content.as_ref(), findings).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::quoted_against;
 use crate::spool::Spool;
-use crate::store::{ExportedIn, MarkedRows, Misplaced, Snapshot};
+use crate::store::{ExportedIn, Misplaced, Snapshot};
 
 /// Ids that a message names.
 const NAMED: usize = 10;
@@ -23,21 +23,25 @@ const REVERSAL: &str = "the exported line no longer stands: decide which side is
 impl Verification<'_> {
     pub(super) async fn check_rows(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &mut Snapshot,
         batch: &Batch,
         file: &FileFacts,
-        marked: MarkedRows,
         content: Option<&Spool>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
+        let named = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
+        let marked = snapshot.marked_rows(batch, named.as_deref()).await?;
         for (row, reason) in &marked.odd {
             findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
+        }
+        if let Some(message) = retired(&marked.retired) {
+            findings.add(batch.id, Kind::RemovedRows, message);
         }
         if batch.marked as u64 != file.entries {
             let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
             findings.add(batch.id, Kind::Rows, message);
         }
-        let places = self.places(snapshot, batch, file, &marked, content).await?;
+        let places = self.places(snapshot, batch, file, &marked, content, named).await?;
         let away = marked.away;
         let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
         drop(marked);
@@ -113,6 +117,21 @@ impl Verification<'_> {
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
         entry_ids(file, &self.options(batch)?.layout).map_err(|reason| Failure::new(Exit::Unexpected, reason))
     }
+}
+
+/// Rows that the application put aside: they are not open, so no run takes them again.
+fn retired(rows: &[(Id, String)]) -> Option<String> {
+    let named: Vec<String> = rows.iter().take(NAMED).map(|(row, status)| format!("{row} ({status})")).collect();
+    let more = rows.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!rows.is_empty()).then(|| {
+        format!(
+            "{} marked rows have a status that is neither completed nor open: {}{more}; the entries stay exported; accept it with \
+             --allow-removed-rows",
+            rows.len(),
+            named.join(", ")
+        )
+    })
 }
 
 /// Checks that the file and the rows name the same entries. So many of the rows may be `away`, which the batch document lists.

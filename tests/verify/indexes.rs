@@ -8,8 +8,12 @@ use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, s
 
 /// What the server did for queue and entries while a command ran: each operation's plan and how many documents it looked at.
 fn profiled(day: &Day, command: &str, words: &[&str]) -> Vec<(String, String, i64)> {
+    profiled_as(day, command, words, 0)
+}
+
+fn profiled_as(day: &Day, command: &str, words: &[&str], code: i32) -> Vec<(String, String, i64)> {
     day.db.command(doc! { "profile": 2 });
-    day.command(command).args(words).run().expect_code(0);
+    day.command(command).args(words).run().expect_code(code);
     day.db.command(doc! { "profile": 0 });
     let named = |collection: &str| format!("{}.{collection}", day.db.name());
     let watched = doc! { "ns": { "$in": [named(QUEUE), named(ENTRIES)] } };
@@ -59,6 +63,30 @@ fn no_collection_is_scanned_and_nothing_is_read_beside_the_rows_and_the_entries(
             assert_eq!(examined, expected, "{command} {words:?}: documents of {collection}");
         }
     }
+}
+
+/// A row that was left behind for months, a row of another status, and a row that is gone: not one document more is read, neither of the
+/// months between nor of the rows that are open.
+#[test]
+fn rows_out_of_the_day_are_read_by_their_ids() {
+    let day = three_days_of_many();
+    let date = "2026-01-19";
+    let mut entries: Vec<Entry> = (200..210).map(|number| Entry::numbered(date, number)).collect();
+    entries[0] = entries[0].clone().set("createdAt", instant("2025-06-01", 0));
+    let seeded = seed(&day.db, &entries);
+    day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+    let open = |number: u32| Entry::numbered("2026-02-11", number).row();
+    day.db.insert_many(QUEUE, (20_000..21_000).map(open).collect());
+    let examined = |code: i32| -> i64 {
+        let operations = profiled_as(&day, "verify", &["--date", date], code);
+        assert!(operations.iter().all(|(_, plan, _)| !plan.contains("COLLSCAN")), "{operations:?}");
+        operations.iter().filter(|(ns, ..)| ns.ends_with(QUEUE)).map(|(.., n)| n).sum()
+    };
+    assert_eq!(examined(0), 10);
+    day.db.update_one(QUEUE, doc! { "_id": seeded.rows[3] }, doc! { "$set": { "status": "failed" } });
+    assert_eq!(examined(34), 10);
+    day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[5] });
+    assert_eq!(examined(34), 9);
 }
 
 #[test]

@@ -158,8 +158,7 @@ impl Store {
                 return Err(Stopped::Conflict(reason));
             }
             let again = if self.settings.allow_reexport { Again::Move } else { Again::Refuse };
-            let entries = request.exported().map(|key| key.entry);
-            self.insert_exported(session, entries, request.ledger.number + 1, again).await?;
+            self.insert_exported(session, request.exported(), request.ledger.number + 1, again).await?;
         }
         self.hold_rows(session, request).await
     }
