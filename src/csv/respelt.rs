@@ -90,6 +90,7 @@ pub(super) fn change(holds: Holds, order: Option<Order>, official: &str, copy: &
     Some(match holds {
         Holds::Amount => match (satang(official), satang(copy)) {
             (Some(official), Some(copy)) => (Change::Amount, official == copy),
+            (Some(_), None) if is_rounded(official, copy) => (Change::Digits, false),
             _ => (Change::Text, false),
         },
         Holds::Date(format) => {
@@ -149,16 +150,24 @@ fn of_code(official: &str, copy: &str) -> Change {
         }
         return Change::Text;
     }
-    let number = |text: &str| text.replace(',', ".").parse::<f64>().ok();
     match (number(official), number(copy)) {
         (Some(before), Some(after)) if before == after => Change::Digits,
-        // Near is enough: a number in scientific notation has lost its last digits.
-        (Some(before), Some(after)) if copy.contains('E') && (before - after).abs() <= before.abs() * 1e-4 => {
-            Change::Digits
-        }
+        _ if is_rounded(official, copy) => Change::Digits,
         _ if readings(official).is_empty() && (!readings(copy).is_empty() || is_month_and_number(copy)) => Change::Date,
         _ => Change::Text,
     }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.replace(',', ".").parse().ok()
+}
+
+/// Whether the copy is the official number in scientific notation, as in `1.23E+06`: rounded to the digits that it shows.
+fn is_rounded(official: &str, copy: &str) -> bool {
+    let Some((digits, _)) = copy.split_once(['E', 'e']) else { return false };
+    let decimals = digits.split_once(['.', ',']).map_or(0, |(_, decimals)| decimals.len());
+    let (Some(before), Some(after)) = (number(official), number(copy)) else { return false };
+    decimals <= 15 && number(&format!("{before:.decimals$e}")) == Some(after)
 }
 
 /// An amount in satang, with whatever marks a spreadsheet writes it; nothing and a dash are zero.
@@ -181,10 +190,28 @@ fn satang(text: &str) -> Option<i128> {
     Some(if negative { -satang } else { satang })
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+/// The months as a spreadsheet names them, in the two languages of its users: how their names begin, in any case.
+const MONTHS: [[&str; 3]; 12] = [
+    ["jan", "ม.ค.", "มกราคม"],
+    ["feb", "ก.พ.", "กุมภาพันธ์"],
+    ["mar", "มี.ค.", "มีนาคม"],
+    ["apr", "เม.ย.", "เมษายน"],
+    ["may", "พ.ค.", "พฤษภาคม"],
+    ["jun", "มิ.ย.", "มิถุนายน"],
+    ["jul", "ก.ค.", "กรกฎาคม"],
+    ["aug", "ส.ค.", "สิงหาคม"],
+    ["sep", "ก.ย.", "กันยายน"],
+    ["oct", "ต.ค.", "ตุลาคม"],
+    ["nov", "พ.ย.", "พฤศจิกายน"],
+    ["dec", "ธ.ค.", "ธันวาคม"],
+];
+
+/// How the names of the days of the week begin.
+const WEEKDAYS: [&str; 8] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat", "วัน"];
 
 fn month(text: &str) -> Option<u32> {
-    let known = MONTHS.iter().position(|name| text.to_ascii_lowercase().starts_with(name));
+    let text = text.to_ascii_lowercase();
+    let known = MONTHS.iter().position(|names| names.iter().any(|name| text.starts_with(name)));
     known.map(|at| at as u32 + 1)
 }
 
@@ -233,7 +260,26 @@ fn readings(text: &str) -> Vec<Reading> {
             let date = first.zip(number(only)).and_then(|(first, days)| first.checked_add_days(Days::new(days.into())));
             plain(date.into_iter().collect()).collect()
         }
-        _ => Vec::new(),
+        _ => in_words(text)
+            .map_or_else(Vec::new, |(year, month, day)| plain(dates(year, Some(month), number(day))).collect()),
+    }
+}
+
+/// Year, month and day of a date that names its month: `Sunday, January 18, 2026`, `18 ม.ค. 69`. Nothing else may stand beside them.
+fn in_words(text: &str) -> Option<(&str, u32, &str)> {
+    let words = text.split([' ', ',', '-', '/', '\u{a0}']).filter(|word| !word.is_empty());
+    let (numbers, names): (Vec<&str>, Vec<&str>) =
+        words.partition(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_weekday = |name: &&&str| WEEKDAYS.iter().any(|day| name.to_ascii_lowercase().starts_with(day));
+    let months: Vec<u32> = names.iter().filter_map(|name| month(name)).collect();
+    let ([month], 0..=1) = (&months[..], names.iter().filter(is_weekday).count()) else { return None };
+    if names.len() > 1 + names.iter().filter(is_weekday).count() {
+        return None;
+    }
+    match numbers[..] {
+        [year, day] if year.len() == 4 => Some((year, *month, day)),
+        [day, year] => Some((year, *month, day)),
+        _ => None,
     }
 }
 
@@ -252,6 +298,8 @@ mod tests {
             (Other, "510", "00510", Some((Change::Text, false))),
             (Other, "0", "00", Some((Change::LeadingZeros, false))),
             (Other, "123456789012", "1.23457E+11", Some((Change::Digits, false))),
+            (Other, "123456789012", "1.2E+11", Some((Change::Digits, false))),
+            (Other, "123456789012", "1.24E+11", Some((Change::Text, false))),
             (Other, "1234567890123456", "1234567890123450", Some((Change::Digits, false))),
             (Other, "1.10", "1.1", Some((Change::Digits, false))),
             (Other, "5101.01", "5101.02", Some((Change::Text, false))),
@@ -273,6 +321,16 @@ mod tests {
             (date("dd/mm/bbbb"), "03/02/2569", "2026-02-03", Some((Change::Date, true))),
             (date("yyyymmdd"), "20260203", "03/02/2026", Some((Change::Date, true))),
             (iso, "2026-01-18", "46040", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18 January 2026", Some((Change::Date, true))),
+            (iso, "2026-01-18", "Sunday, January 18, 2026", Some((Change::Date, true))),
+            (iso, "2026-01-18", "2026 Jan 18", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18 ม.ค. 69", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18-ม.ค.-69", Some((Change::Date, true))),
+            (iso, "2026-01-18", "วันอาทิตย์ที่ 18 มกราคม 2569", Some((Change::Date, true))),
+            (iso, "2026-01-18", "18 มีนาคม 2569", Some((Change::Date, false))),
+            (iso, "2026-01-18", "19 January 2026", Some((Change::Date, false))),
+            (iso, "2026-01-18", "paid 18 January 2026", Some((Change::Text, false))),
+            (iso, "2026-01-18", "18 January or 18 March 2026", Some((Change::Text, false))),
             (iso, "2026-01-18", "2026-01-19", Some((Change::Date, false))),
             (iso, "2026-01-18", "####", Some((Change::Text, false))),
             (Amount, "1234.50", "1,234.50", Some((Change::Amount, true))),
@@ -284,6 +342,11 @@ mod tests {
             (Amount, "1234.50", "1234.05", Some((Change::Amount, false))),
             (Amount, "1234.50", "1234.505", Some((Change::Amount, false))),
             (Amount, "1234.50", "#VALUE!", Some((Change::Text, false))),
+            (Amount, "1234567.89", "1.23E+06", Some((Change::Digits, false))),
+            (Amount, "1234567.89", "1,235E+06", Some((Change::Digits, false))),
+            (Amount, "-1234567.89", "-1E+06", Some((Change::Digits, false))),
+            (Amount, "1234567.89", "1.24E+06", Some((Change::Text, false))),
+            (Amount, "1234567.89", "1.23E+07", Some((Change::Text, false))),
         ] {
             assert_eq!(change(holds, None, official, copy), expected, "{official} -> {copy}");
         }

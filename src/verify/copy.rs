@@ -5,6 +5,7 @@
 //! compared with the record. Risk: a path that leads to a named pipe, whose opening waits for ever; so
 //! only regular files are opened. Both files are read off the runtime's threads.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -31,6 +32,11 @@ const SHOWN: u64 = 125;
 
 /// Characters of a cell that are shown.
 const CELL_CHARS: usize = 500;
+
+/// Columns of a kind of difference that a message names.
+const COLUMNS: usize = 8;
+/// Columns and kinds that are counted apart.
+const COLUMNS_MAX: usize = 1_000;
 
 /// How much of the beginning of a copy is searched for ids.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -74,9 +80,9 @@ pub struct Copy {
     pub changed: u64,
     /// The voided file that it is.
     pub voided: Option<Voided>,
-    /// How many differ in each way.
+    /// How many differ in each way, by column.
     #[serde(skip)]
-    counts: [u64; KINDS.len()],
+    counts: Counts,
 }
 
 impl Verification<'_> {
@@ -106,7 +112,7 @@ impl Verification<'_> {
             differing: 0,
             changed: 0,
             voided: None,
-            counts: [0; KINDS.len()],
+            counts: Counts::default(),
         };
         let found = match batch {
             Some(id) => Snapshot::open(self.store).await?.batch(id).await?,
@@ -190,11 +196,11 @@ impl Verification<'_> {
             Failure::new(Exit::Configuration, format!("--file \"{}\" cannot be compared: {error}", copy.path))
                 .next("give --file the CSV file that was imported")
         })?;
-        (copy.rewritten, copy.counts) = (otherwise, kept.counts);
-        copy.differing = kept.counts.iter().sum();
+        copy.rewritten = otherwise;
+        copy.differing = kept.counts.0.values().sum();
         // The last kind is written otherwise, and no more.
-        copy.changed = copy.differing - kept.counts[KINDS.len() - 1];
-        copy.differences = kept.differences;
+        copy.changed = copy.differing - kept.counts.of(KINDS.len() - 1);
+        (copy.differences, copy.counts) = (kept.differences, kept.counts);
         if copy.rewritten.is_empty() && copy.differing == 0 {
             copy.rewritten.push("its quotes, line breaks or empty lines are written otherwise".to_owned());
         }
@@ -214,32 +220,70 @@ impl Copy {
             CopyVerdict::Rewritten => {
                 let cells = match self.differing {
                     0 => "every cell is the official one".to_owned(),
-                    _ => format!("every value is the official one: {}", self.counted()),
+                    _ => format!("every value is the official one: {}", self.counts.told()),
                 };
                 (Kind::RewrittenCopy, format!("{anew}; {cells}"))
             }
             CopyVerdict::Different => {
-                let anew = if self.rewritten.is_empty() { String::new() } else { format!("; {anew}") };
-                (Kind::DifferentCopy, format!("{}{anew}", self.counted()))
+                let is_anew = !self.rewritten.is_empty() || self.counts.are_of_spreadsheet();
+                let anew = if is_anew { format!("; {anew}") } else { String::new() };
+                (Kind::DifferentCopy, format!("{}{anew}", self.counts.told()))
             }
         };
         Some(super::Problem { batch: batch.id.to_string(), kind, message })
     }
+}
 
-    /// All differences by their kinds.
-    fn counted(&self) -> String {
-        let kinds = KINDS.iter().zip(self.counts).filter_map(|((one, many, _), count)| match count {
-            0 => None,
-            1 => Some((*one).to_owned()),
-            count => Some(format!("{count} {many}")),
-        });
-        kinds.collect::<Vec<_>>().join(", ")
+/// How many differences there are of each of [`KINDS`], by column.
+#[derive(Clone, Debug, Default)]
+struct Counts(BTreeMap<(usize, Option<String>), u64>);
+
+impl Counts {
+    fn of(&self, kind: usize) -> u64 {
+        self.columns(kind).map(|(_, count)| count).sum()
+    }
+
+    fn columns(&self, kind: usize) -> impl Iterator<Item = (Option<&str>, u64)> {
+        let of_kind = self.0.iter().filter(move |((of, _), _)| *of == kind);
+        of_kind.map(|((_, column), count)| (column.as_deref(), *count))
+    }
+
+    /// What nobody types by hand.
+    fn are_of_spreadsheet(&self) -> bool {
+        [0, 1, KINDS.len() - 1].into_iter().any(|kind| self.of(kind) > 0)
+    }
+
+    /// Every kind that there is, with its columns: most of one first.
+    fn told(&self) -> String {
+        let mut kinds = Vec::new();
+        for (kind, (one, many, _)) in KINDS.iter().enumerate() {
+            let count = match self.of(kind) {
+                0 => continue,
+                1 => (*one).to_owned(),
+                count => format!("{count} {many}"),
+            };
+            let mut columns: Vec<(&str, u64)> =
+                self.columns(kind).filter_map(|(column, count)| Some((column?, count))).collect();
+            columns.sort_by_key(|(_, count)| Reverse(*count));
+            let named = match &columns[..] {
+                [] => String::new(),
+                [(column, _)] => format!(" ({column})"),
+                several => {
+                    let named = several.iter().take(COLUMNS).map(|(column, count)| format!("{column} {count}"));
+                    let more = several.len().saturating_sub(COLUMNS);
+                    let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+                    format!(" ({}{more})", named.collect::<Vec<_>>().join(", "))
+                }
+            };
+            kinds.push(count + &named);
+        }
+        kinds.join(", ")
     }
 }
 
 type Belongs = fn(&Difference) -> bool;
 
-/// The kinds of differences, one and many of them; each difference is of one kind.
+/// The kinds of differences, one and many of them; each difference is of one kind. The first two and the last one are what a spreadsheet does.
 const KINDS: [(&str, &str, Belongs); 8] = [
     ("1 code lost leading zeros", "codes lost leading zeros", |d| d.change == Change::LeadingZeros),
     ("1 number lost digits", "numbers lost digits", |d| d.change == Change::Digits),
@@ -255,15 +299,21 @@ const KINDS: [(&str, &str, Belongs); 8] = [
 /// each code: so no kind takes the room of another one.
 #[derive(Default)]
 struct Kept {
-    counts: [u64; KINDS.len()],
+    counts: Counts,
+    /// Of each kind, how many are kept.
+    shown: [u64; KINDS.len()],
     differences: Vec<Difference>,
 }
 
 impl Kept {
     fn add(&mut self, difference: Difference) {
         let Some(kind) = KINDS.iter().position(|(_, _, belongs)| belongs(&difference)) else { return };
-        self.counts[kind] += 1;
-        if self.counts[kind] <= SHOWN {
+        let of_column = (kind, difference.column.clone());
+        // A line of a broken copy may have a million columns.
+        let has_room = self.counts.0.len() < COLUMNS_MAX || self.counts.0.contains_key(&of_column);
+        *self.counts.0.entry(if has_room { of_column } else { (kind, None) }).or_default() += 1;
+        self.shown[kind] += 1;
+        if self.shown[kind] <= SHOWN {
             let (official, copy) = (difference.official.map(cut), difference.copy.map(cut));
             self.differences.push(Difference { official, copy, ..difference });
         }

@@ -117,6 +117,29 @@ fn a_changed_removed_or_added_line_is_told_by_its_line_and_column() {
     assert!(shown.contains("line 7 of the copy: official nothing, copy \"1 | 2"), "{shown}");
 }
 
+/// What was only written otherwise is summed up by column, and what was lost by it stands out.
+#[test]
+fn dates_in_words_and_rounded_amounts_are_told_as_the_work_of_a_spreadsheet() {
+    let entries = (0..60).map(|number| Entry::numbered(DATE, number).amount(123_456_789).kind("debit"));
+    let desk = Desk::with(&entries.collect::<Vec<_>>(), &[]);
+    for date in ["18 January 2026", "18 ม.ค. 69"] {
+        let finished = desk.verify(desk.changed(|text| text.replace("2026-01-18", date))).expect_code(34);
+        assert_eq!(verdict(&finished), ("rewritten".to_owned(), vec!["rewritten_copy".to_owned()]));
+        let message = text(&finished.json()["problems"][0]["message"]);
+        assert!(message.contains("60 amounts or dates are only written otherwise (Date)"), "{message}");
+        assert!(message.contains("a spreadsheet has saved it again"), "{message}");
+    }
+    let rounded = desk.changed(|text| text.replace("2026-01-18", "18 January 2026").replace("1234567.89", "1.23E+06"));
+    let finished = desk.verify(rounded).expect_code(34);
+    assert_eq!(verdict(&finished).0, "different");
+    let message = text(&finished.json()["problems"][0]["message"]);
+    let counted = "60 numbers lost digits (Debit), 60 amounts or dates are only written otherwise (Date)";
+    assert!(message.contains(counted) && message.contains("a spreadsheet has saved it again"), "{message}");
+    let amounts = desk.changed(|text| text.replace("0.00", "-").replace("2026-01-18", "18/1/2026"));
+    let message = text(&desk.verify(amounts).expect_code(34).json()["problems"][0]["message"]);
+    assert!(message.contains("(Credit 60, Date 60)"), "{message}");
+}
+
 #[test]
 fn a_file_that_a_spreadsheet_saved_is_told_with_the_values_that_it_changed() {
     let desk = Desk::journal();
