@@ -202,10 +202,27 @@ fn an_edit_that_is_acknowledged_while_the_commit_is_under_way_is_reported() {
 }
 
 #[test]
+fn each_entry_is_recorded_with_its_row_and_its_place_in_the_file() {
+    for rows in ["10000", "3"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 10);
+        day.run().args(&["--transaction-rows", rows]).run().expect_code(0);
+        let recorded = day.db.find_all(EXPORTED, doc! {});
+        let of = |entry: &ObjectId| recorded.iter().find(|found| found.get_object_id("_id").ok() == Some(*entry));
+        for (place, (row, entry)) in seeded.rows.iter().zip(&seeded.entries).enumerate() {
+            let expected = doc! { "_id": entry, "n": 1_i64, "row": row, "place": place as i32 };
+            assert_eq!(of(entry), Some(&expected));
+        }
+    }
+}
+
+#[test]
 fn init_writes_down_the_entries_of_earlier_batches_and_a_run_without_that_names_it() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 5);
     day.run().run().expect_code(0);
+    // Which line it was is known to the commit alone.
+    day.db.update_many(EXPORTED, doc! {}, doc! { "$unset": { "place": 1 } });
     let written = day.db.find_all(EXPORTED, doc! {});
     // As a version that knew nothing of it left the database.
     day.db.block(day.db.collection(EXPORTED).drop()).expect("to drop the collection");

@@ -26,6 +26,8 @@ use crate::id::Id;
 pub(super) const ENTRIES_PER_COMMAND: usize = 10_000;
 /// The `_id` of the row that was marked for the entry; batches of earlier versions have none.
 const ROW: &CStr = cstr!("row");
+/// Which entry of its file it is, from 0; batches of earlier versions have none.
+const PLACE: &CStr = cstr!("place");
 
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,15 @@ impl fmt::Display for ExportedIn {
         }
         f.write_str("; reverse it there, or allow a second export with --allow-reexport")
     }
+}
+
+/// What is recorded of an entry of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The entry, and the row that was marked for it; [`Id::ABSENT`] where the row is not recorded.
+    pub key: RowKey,
+    /// Which entry of the file it is, from 0.
+    pub place: Option<usize>,
 }
 
 /// An entry of a file that is not written down under the number of that file.
@@ -87,73 +98,60 @@ impl Store {
         Ok(numbers.into_iter().map(|(entry, number)| (entry, named(number))).collect())
     }
 
-    /// The rows that were marked for these entries under this number, as far as they are recorded.
-    pub(super) async fn rows_recorded(
-        &self,
-        session: &mut ClientSession,
-        number: i64,
-        entries: &[Id],
-    ) -> Result<Vec<Id>, StoreError> {
-        let mut rows = Vec::new();
-        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
-            let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
-            let find =
-                self.exported.find(doc! { "_id": { "$in": ids }, "n": number }).projection(doc! { ROW.as_str(): 1 });
-            let mut cursor = find.session(&mut *session).await?;
-            while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
-                rows.extend(entry.get_object_id(ROW.as_str()).map(|row| Id(row.bytes())));
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Those of these entries that are not written down under this number, apart from the ones that were moved from it to another one
-    /// because somebody allowed to export them again. `None` in a database that has no such collection yet.
-    pub(super) async fn misplaced(
-        &self,
-        session: &mut ClientSession,
-        number: i64,
-        entries: &[Id],
-    ) -> Result<Option<Vec<Misplaced>>, StoreError> {
-        if !self.has_exported().await? {
-            return Ok(None);
-        }
-        let mut misplaced = Vec::new();
-        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
-            let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
-            let own = doc! { "_id": { "$in": ids }, "$or": [{ "n": number }, { "before": number }] };
-            let find = self.exported.find(own).projection(doc! { "_id": 1 });
-            let mut cursor = find.session(&mut *session).await?;
-            let mut found = BTreeSet::new();
-            while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
-                found.extend(entry.get_object_id("_id").map(|id| Id(id.bytes())));
-            }
-            let missing: Vec<Id> = entries.iter().filter(|entry| !found.contains(entry)).copied().collect();
-            let ids: Vec<Bson> = missing.iter().map(|entry| ObjectId::from_bytes(entry.0).into()).collect();
-            let elsewhere = if ids.is_empty() { BTreeMap::new() } else { self.exported(session, &ids).await? };
-            misplaced
-                .extend(missing.into_iter().map(|entry| Misplaced { entry, under: elsewhere.get(&entry).copied() }));
-        }
-        Ok(Some(misplaced))
-    }
-
-    /// Every entry that is or was written down under this number, sorted. `None` in a database that has no such collection yet.
+    /// What is recorded of these entries of the file with this number, sorted by entry, and the entries that are not written down under it.
+    /// Entries that moved from it to another number, because somebody allowed to export them again, count as written down. Both are empty in
+    /// a database that has no such collection yet.
     pub(super) async fn recorded(
         &self,
         session: &mut ClientSession,
         number: i64,
-    ) -> Result<Option<Vec<Id>>, StoreError> {
+        entries: &[Id],
+    ) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
+        let (mut records, mut misplaced) = (Vec::with_capacity(entries.len()), Vec::new());
         if !self.has_exported().await? {
-            return Ok(None);
+            return Ok((records, misplaced));
         }
+        for entries in entries.chunks(ENTRIES_PER_COMMAND) {
+            let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
+            let found = self.read_recorded(&mut *session, number, doc! { "_id": { "$in": ids } }).await?;
+            let missing: Vec<Id> = entries
+                .iter()
+                .filter(|entry| found.binary_search_by_key(*entry, |record| record.key.entry).is_err())
+                .copied()
+                .collect();
+            let ids: Vec<Bson> = missing.iter().copied().map(Bson::from).collect();
+            let elsewhere = if ids.is_empty() { BTreeMap::new() } else { self.exported(session, &ids).await? };
+            misplaced
+                .extend(missing.into_iter().map(|entry| Misplaced { entry, under: elsewhere.get(&entry).copied() }));
+            records.extend(found);
+        }
+        records.sort_unstable_by_key(|record| record.key);
+        Ok((records, misplaced))
+    }
+
+    /// What is recorded under this number, sorted by entry: of all entries, or of those that match.
+    pub(super) async fn read_recorded(
+        &self,
+        session: &mut ClientSession,
+        number: i64,
+        which: Document,
+    ) -> Result<Vec<Record>, StoreError> {
         let own = doc! { "$or": [{ "n": number }, { "before": number }] };
-        let mut cursor = self.exported.find(own).projection(doc! { "_id": 1 }).session(&mut *session).await?;
-        let mut recorded = Vec::new();
-        while let Some(entry) = cursor.next(&mut *session).await.transpose()? {
-            recorded.extend(entry.get_object_id("_id").map(|id| Id(id.bytes())));
+        let mut cursor = self.exported.find(doc! { "$and": [which, own] }).session(&mut *session).await?;
+        let mut records = Vec::new();
+        while let Some(found) = cursor.next(&mut *session).await.transpose()? {
+            let Ok(entry) = found.get_object_id("_id") else { continue };
+            // Row and place are those of the last file.
+            let is_last = int(&found, "n") == Some(number);
+            let row = found.get_object_id(ROW.as_str()).ok().filter(|_| is_last);
+            let place = int(&found, PLACE.as_str()).filter(|_| is_last);
+            records.push(Record {
+                key: RowKey { row: row.map_or(Id::ABSENT, |row| Id(row.bytes())), entry: Id(entry.bytes()) },
+                place: place.and_then(|place| usize::try_from(place).ok()),
+            });
         }
-        recorded.sort_unstable();
-        Ok(Some(recorded))
+        records.sort_unstable_by_key(|record| record.key.entry);
+        Ok(records)
     }
 
     async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
@@ -164,12 +162,12 @@ impl Store {
         Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
     }
 
-    /// Records that a batch exported the entries of these rows, inside the transaction that marks them. The row is recorded too, so that it
-    /// is found whatever the application changes in it.
+    /// Records that a batch exported the entries of these rows, inside the transaction that marks them. The row and the place in the file are
+    /// recorded too, so that both are known whatever the application changes in the row.
     pub(super) async fn insert_exported(
         &self,
         session: &mut ClientSession,
-        rows: impl Iterator<Item = &RowKey>,
+        rows: impl Iterator<Item = (&RowKey, Option<u32>)>,
         number: i64,
         again: Again,
     ) -> Result<(), StoreError> {
@@ -195,12 +193,15 @@ impl Store {
     }
 }
 
-fn insert_command(collection: &str, rows: &[&RowKey], number: i64) -> RawDocumentBuf {
+fn insert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64) -> RawDocumentBuf {
     let mut documents = RawArrayBuf::new();
-    for key in rows {
+    for (key, place) in rows {
         let mut document = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0), "n": number };
         if key.row != Id::ABSENT {
             document.append(ROW, ObjectId::from_bytes(key.row.0));
+        }
+        if let Some(place) = place {
+            document.append(PLACE, *place as i32);
         }
         documents.push(document);
     }
@@ -208,18 +209,22 @@ fn insert_command(collection: &str, rows: &[&RowKey], number: i64) -> RawDocumen
 }
 
 /// The number that an entry had is kept, so that `verify` knows that it is in two files because somebody allowed it.
-fn upsert_command(collection: &str, rows: &[&RowKey], number: i64) -> RawDocumentBuf {
+fn upsert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64) -> RawDocumentBuf {
     let is_moved = rawdoc! { "$not": [{ "$in": [{ "$ifNull": ["$n", null] }, [number, null]] }] };
     let with_it = rawdoc! { "$concatArrays": [{ "$ifNull": ["$before", []] }, ["$n"]] };
     let as_it_is = rawdoc! { "$ifNull": ["$before", "$$REMOVE"] };
     let before = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
     let mut updates = RawArrayBuf::new();
-    for key in rows {
+    for (key, place) in rows {
         let same = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0) };
         let mut set = rawdoc! { "before": before.clone(), "n": number };
         match key.row {
             Id::ABSENT => set.append(ROW, "$$REMOVE"),
             row => set.append(ROW, ObjectId::from_bytes(row.0)),
+        }
+        match place {
+            None => set.append(PLACE, "$$REMOVE"),
+            Some(place) => set.append(PLACE, *place as i32),
         }
         updates.push(rawdoc! { "q": same, "u": [{ "$set": set }], "upsert": true });
     }

@@ -22,6 +22,7 @@ use super::document::batch_id;
 use super::due::{RowKey, by_id, rows_of_ids};
 use super::error::{Kind, StoreError};
 use super::exported::Again;
+use super::row_list::Piece;
 use super::{LEDGER, Store, Teller};
 use crate::batch::{Batch, Event, State};
 use crate::id::Id;
@@ -84,8 +85,8 @@ impl Store {
         again: Again,
     ) -> Result<Option<u64>, StoreError> {
         // The piece is removed first: of two processes one stops here, before the work is done twice.
-        let rows = match self.take_piece(session, piece).await {
-            Ok(Some(rows)) => rows,
+        let Piece { rows, places } = match self.take_piece(session, piece).await {
+            Ok(Some(piece)) => piece,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == Kind::WriteConflict => return Ok(None),
             Err(error) => return Err(error),
@@ -111,7 +112,8 @@ impl Store {
             self.batches.update_one(doc! { "_id": batch.id }, list).session(&mut *session).await?;
         }
         let number = batch.number.unwrap_or(0);
-        self.insert_exported(session, rows.iter(), number, again).await?;
+        let mut places = places.into_iter();
+        self.insert_exported(session, rows.iter().map(|key| (key, places.next())), number, again).await?;
         Ok(Some(rows.len() as u64))
     }
 

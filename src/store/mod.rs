@@ -54,7 +54,7 @@ pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, DueScan, NO_DATE, RowKey, ScanError, in_chunks, of_entries};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
-pub use exported::{ExportedIn, Misplaced};
+pub use exported::{ExportedIn, Misplaced, Record};
 pub use filling::{Filling, Short};
 pub use indexes::Initialized;
 pub use ledger::{Records, already_logged};

@@ -13,6 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, due_row, row_fields};
 use super::error::StoreError;
+use super::exported::Record;
 use super::expressions::literal;
 use super::snapshot::{Snapshot, snapshot_session};
 use super::{LEDGER, RowKey};
@@ -54,6 +55,8 @@ pub struct MarkedRows {
     pub odd: Vec<(Id, String)>,
     /// Marked rows with a status that is neither open nor completed, as `_id` and status: the application put them aside.
     pub retired: Vec<(Id, String)>,
+    /// The entries of the file, in its order; [`Id::ABSENT`] where it is not known. `None` where nothing tells.
+    pub entries: Option<Vec<Id>>,
     /// Rows that were changed after the commit and do not carry the batch's id: pointed at another entry, emptied or removed.
     pub away: u64,
 }
@@ -141,31 +144,35 @@ impl Snapshot {
         Ok(batches)
     }
 
-    /// The rows that a batch exported. Those of its last day are found by when they were due, which the index of the application serves. Others
-    /// of the `entries` in its file are found by their ids: rows that an earlier day left behind, and rows that the application changed since.
-    /// Where the entries or their rows are not on record, all rows are read that were due like the batch's, or that are open.
-    pub async fn marked_rows(&mut self, batch: &Batch, entries: Option<&[Id]>) -> Result<MarkedRows, StoreError> {
-        let expected = batch.file.as_ref().map_or(0, |file| file.entries);
-        let mut marked = MarkedRows { rows: Vec::with_capacity(expected as usize), ..MarkedRows::default() };
+    /// The rows that a batch exported, and the entries of its file: those that it names, else as far as they are recorded.
+    ///
+    /// Rows of the batch's last day are found by when they were due, which the index of the application serves. Others are found by their ids:
+    /// rows that an earlier day left behind, and rows that the application changed since. Where entries or rows are not on record, all rows are
+    /// read that were due like the batch's, or that are open.
+    pub async fn marked_rows(&mut self, batch: &Batch, named: Option<Vec<Id>>) -> Result<MarkedRows, StoreError> {
+        let expected = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
+        let mut marked = MarkedRows { rows: Vec::with_capacity(expected), ..MarkedRows::default() };
         let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
         let ids: Vec<Id> = changed.iter().copied().collect();
         self.read_by_id(&ids, batch, &mut marked).await?;
         marked.away = (changed.len() - marked.rows.len()) as u64;
         // A row that the application took back after the commit carries the batch's id and has a status of its own.
         (marked.odd, marked.retired) = (Vec::new(), Vec::new());
-        let is_short = |marked: &MarkedRows| marked.rows.len() as u64 + marked.away < expected;
+        let is_short = |marked: &MarkedRows| marked.rows.len() + (marked.away as usize) < expected;
         let completed =
             |since| of_batch(batch, doc! { "status": "completed", "scheduledFor": scheduled(batch, since) });
-        let mut are_on_record = false;
-        if let Some(entries) = entries {
-            self.read_marked(completed(Some(batch.cutoff - ONE_DAY)), batch, &changed, &mut marked).await?;
-            if is_short(&marked) {
-                are_on_record = self.read_recorded(entries, batch, &changed, &mut marked).await?;
-            }
-        }
+        let since = named.as_ref().map(|_| batch.cutoff - ONE_DAY);
+        self.read_marked(completed(since), batch, &changed, &mut marked).await?;
+        marked.entries = match (named, batch.number.filter(|_| batch.state == State::Completed)) {
+            (None, Some(number)) => self.recorded_entries(number, expected, &marked).await?,
+            (named, _) => named,
+        };
+        let are_on_record = self.read_recorded(batch, &changed, &mut marked).await?;
         if !are_on_record && is_short(&marked) {
-            self.read_marked(completed(None), batch, &changed, &mut marked).await?;
-            marked.finish();
+            if since.is_some() {
+                self.read_marked(completed(None), batch, &changed, &mut marked).await?;
+                marked.finish();
+            }
             if is_short(&marked) {
                 let open = of_batch(batch, doc! { "status": { "$in": &OPEN[..] } });
                 self.read_marked(open, batch, &changed, &mut marked).await?;
@@ -175,21 +182,59 @@ impl Snapshot {
         Ok(marked)
     }
 
+    /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where one moved to another file. `None` of a batch of an earlier
+    /// version. No index finds them by number: they are found by the entries of the rows, and only when some are missing then, all of the
+    /// collection is read.
+    async fn recorded_entries(
+        &mut self,
+        number: i64,
+        expected: usize,
+        marked: &MarkedRows,
+    ) -> Result<Option<Vec<Id>>, StoreError> {
+        let mut entries = vec![Id::ABSENT; expected];
+        let mut left = expected;
+        let mut place = |records: Vec<Record>| {
+            for Record { key, place } in records {
+                if let Some(entry) =
+                    place.and_then(|place| entries.get_mut(place)).filter(|entry| **entry == Id::ABSENT)
+                {
+                    *entry = key.entry;
+                    left -= 1;
+                }
+            }
+            left
+        };
+        let of_rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
+        let mut session = snapshot_session(&self.store, self.at).await?;
+        let (records, _) = self.store.recorded(&mut session, number, &of_rows).await?;
+        let are_placed = records.iter().any(|record| record.place.is_some());
+        if place(records) > 0 && (are_placed || of_rows.is_empty()) {
+            let all = self.store.read_recorded(&mut session, number, doc! {}).await?;
+            place(all);
+        }
+        Ok((left < expected).then_some(entries))
+    }
+
     /// Adds the rows on record of those entries that have none yet. Returns whether each of these entries has one on record.
     async fn read_recorded(
         &mut self,
-        entries: &[Id],
         batch: &Batch,
         but: &BTreeSet<Id>,
         marked: &mut MarkedRows,
     ) -> Result<bool, StoreError> {
+        let Some(entries) = &marked.entries else { return Ok(false) };
         let with_row: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
         let missing: Vec<Id> = entries.iter().filter(|entry| !with_row.contains(entry)).copied().collect();
         drop(with_row);
+        if missing.is_empty() {
+            return Ok(true);
+        }
         let mut session = snapshot_session(&self.store, self.at).await?;
-        let mut rows = self.store.rows_recorded(&mut session, batch.number.unwrap_or(0), &missing).await?;
+        let (records, _) = self.store.recorded(&mut session, batch.number.unwrap_or(0), &missing).await?;
+        let seen: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.row).collect();
+        let mut rows: Vec<Id> = records.iter().map(|record| record.key.row).filter(|row| *row != Id::ABSENT).collect();
         let are_on_record = rows.len() == missing.len();
-        rows.retain(|row| !but.contains(row));
+        rows.retain(|row| !but.contains(row) && !seen.contains(row));
         self.read_by_id(&rows, batch, marked).await?;
         Ok(are_on_record)
     }

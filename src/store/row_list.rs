@@ -1,9 +1,9 @@
 //! The row list of a large batch: which rows its file holds, for the marking after the commit point.
 //!
 //! The list is stored before the commit, in pieces that one transaction each can mark, so that a run after a crash
-//! marks exactly the rows of the committed file without generating it again. It has 24 bytes per row: the ids of the
-//! row and its entry. The pieces are sorted by row id: the order of marking does not matter, and neighbouring rows are
-//! marked faster.
+//! marks exactly the rows of the committed file without generating it again. It has 28 bytes per row: the ids of the
+//! row and its entry, and the entry's place in the file. The pieces are sorted by row id: the order of marking does not
+//! matter, and neighbouring rows are marked faster.
 //!
 //! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces
 //! left from a list that was lost.
@@ -31,6 +31,14 @@ const ROWS_PER_TRANSACTION: usize = 200_000;
 /// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
 
+/// The rows of a piece.
+pub(super) struct Piece {
+    /// In the order of their ids.
+    pub(super) rows: Vec<RowKey>,
+    /// The place of each one's entry in the file, from 0; empty in a list that was made again.
+    pub(super) places: Vec<u32>,
+}
+
 /// Pieces that one transaction stores.
 struct Part<'a> {
     /// Matches the batch document as long as the list may be stored.
@@ -42,17 +50,22 @@ struct Part<'a> {
 }
 
 impl Store {
-    /// Stores the list of these rows in place of every list of this fence and earlier ones. `false` when the claim is lost.
+    /// Stores the list of these rows, which are in the order of the file, in place of every list of this fence and earlier ones. `false` when
+    /// the claim is lost.
     ///
     /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the
     /// batch was completed, and nobody would remove it.
     pub(super) async fn store_row_list(
         &self,
         claim: &Claim,
-        rows: Vec<&RowKey>,
+        rows: &[&RowKey],
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
-        self.store_pieces(claim.batch, claim.fence, claim.filter(), rows, piece_rows).await
+        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+        order.sort_unstable_by_key(|place| rows[*place as usize]);
+        let pieces = order.chunks(piece_length(piece_rows));
+        let pieces = pieces.map(|places| (places.iter().map(|place| rows[*place as usize]).collect(), places));
+        self.store_pieces(claim.batch, claim.fence, claim.filter(), pieces, piece_rows).await
     }
 
     /// Stores a list again that was lost while the batch was marking. `false`: the batch is not marking any more.
@@ -63,22 +76,23 @@ impl Store {
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
         let marking = doc! { "_id": batch, "state": State::Marking.name() };
-        self.store_pieces(batch, 0, marking, rows.iter().collect(), piece_rows).await
+        let mut rows: Vec<&RowKey> = rows.iter().collect();
+        rows.sort_unstable();
+        let pieces = rows.chunks(piece_length(piece_rows)).map(|rows| (rows.to_vec(), &[][..]));
+        self.store_pieces(batch, 0, marking, pieces, piece_rows).await
     }
 
-    async fn store_pieces(
+    async fn store_pieces<'a>(
         &self,
         batch: BatchId,
         fence: i64,
         holds: Document,
-        mut rows: Vec<&RowKey>,
+        pieces: impl Iterator<Item = (Vec<&'a RowKey>, &'a [u32])>,
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
-        rows.sort_unstable();
-        let piece_rows = piece_rows.clamp(1, PIECE_ROWS_MAX);
-        let parts = (ROWS_PER_TRANSACTION / piece_rows).max(1);
-        let pieces = rows.chunks(piece_rows).enumerate();
-        let pieces = pieces.map(|(number, rows)| piece_document(batch, fence, number, rows));
+        let parts = (ROWS_PER_TRANSACTION / piece_length(piece_rows)).max(1);
+        let pieces = pieces.enumerate();
+        let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, places));
         let head = head_document(batch, fence);
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
             // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.
@@ -161,7 +175,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         piece: &str,
-    ) -> Result<Option<Vec<RowKey>>, StoreError> {
+    ) -> Result<Option<Piece>, StoreError> {
         let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await?;
         let Some(found) = found else { return Ok(None) };
         if found.contains_key("ids") {
@@ -176,10 +190,10 @@ impl Store {
             return Err(malformed());
         }
         let half = |bytes: &[u8]| bytes.try_into().map(Id).map_err(|_| malformed());
-        rows.iter()
-            .map(|row| Ok(RowKey { row: half(&row[..12])?, entry: half(&row[12..])? }))
-            .collect::<Result<_, _>>()
-            .map(Some)
+        let rows = rows.iter().map(|row| Ok(RowKey { row: half(&row[..12])?, entry: half(&row[12..])? }));
+        let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+        let places = found.get_binary_generic("places").map(|bytes| bytes.as_chunks().0).unwrap_or_default();
+        Ok(Some(Piece { rows, places: places.iter().copied().map(u32::from_le_bytes).collect() }))
     }
 
     /// Whether a piece is left, inside the transaction that completes the batch.
@@ -222,20 +236,27 @@ fn head_id(batch: BatchId) -> String {
 /// The documents of a list of one piece.
 pub(super) fn whole_list(batch: BatchId, fence: i64, rows: &[RowKey]) -> [Document; 2] {
     let rows: Vec<&RowKey> = rows.iter().collect();
-    [head_document(batch, fence), piece_document(batch, fence, 0, &rows)]
+    let places: Vec<u32> = (0..rows.len() as u32).collect();
+    [head_document(batch, fence), piece_document(batch, fence, 0, &rows, &places)]
 }
 
 fn head_document(batch: BatchId, fence: i64) -> Document {
     doc! { "_id": head_id(batch), "fence": fence }
 }
 
-fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey]) -> Document {
-    let bytes: Vec<u8> = rows.iter().flat_map(|key| key.row.0.into_iter().chain(key.entry.0)).collect();
+fn piece_length(piece_rows: usize) -> usize {
+    piece_rows.clamp(1, PIECE_ROWS_MAX)
+}
+
+fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey], places: &[u32]) -> Document {
+    let binary = |bytes: Vec<u8>| Binary { subtype: BinarySubtype::Generic, bytes };
+    let keys = rows.iter().flat_map(|key| key.row.0.into_iter().chain(key.entry.0)).collect();
     doc! {
         "_id": format!("{batch}/{fence:010}/{piece:06}"),
         "batch": Bson::from(batch),
         "fence": fence,
         "piece": piece as i64,
-        "rows": Binary { subtype: BinarySubtype::Generic, bytes },
+        "rows": binary(keys),
+        "places": binary(places.iter().flat_map(|place| place.to_le_bytes()).collect()),
     }
 }

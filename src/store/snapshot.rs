@@ -17,7 +17,7 @@ use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, DueScan, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
-use super::exported::{ExportedIn, Misplaced};
+use super::exported::{ExportedIn, Misplaced, Record};
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
 use crate::entry::FieldList;
@@ -182,17 +182,10 @@ impl Snapshot {
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
     }
 
-    /// Every entry that is written down under this number, sorted; `None` where nothing is written down yet. It scans the collection, because
-    /// no other question needs an index by number: for batches whose rows the application changed, and whose file names no entries.
-    pub async fn recorded(&self, number: i64) -> Result<Option<Vec<Id>>, StoreError> {
+    /// What is recorded of these entries of a file under its number, sorted by entry, and those that are not written down under it.
+    pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
-        self.store.recorded(&mut session, number).await
-    }
-
-    /// Those of these entries of a file that are not written down under its number; `None` where nothing is written down yet.
-    pub async fn misplaced(&self, number: i64, entries: &[Id]) -> Result<Option<Vec<Misplaced>>, StoreError> {
-        let mut session = snapshot_session(&self.store, self.at).await?;
-        self.store.misplaced(&mut session, number, entries).await
+        self.store.recorded(&mut session, number, entries).await
     }
 }
 

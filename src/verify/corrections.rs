@@ -210,9 +210,11 @@ impl Verification<'_> {
             let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
             return Ok(Err((Kind::Rows, message.to_owned())));
         }
-        let named = self.ids_of(batch, &content)?;
-        let marked = if named.is_some() { MarkedRows::default() } else { snapshot.marked_rows(batch, None).await? };
-        let places = self.places(snapshot, batch, file, &marked, Some(&content), named).await?;
+        let mut marked = match self.ids_of(batch, &content)? {
+            None => snapshot.marked_rows(batch, None).await?,
+            entries => MarkedRows { entries, ..MarkedRows::default() },
+        };
+        let places = self.places(snapshot, batch, file, &mut marked, true).await?;
         drop(marked);
         let compared = self.compare(snapshot, batch, &places.entries, Some(&content), |change| {
             draft.entries += 1;

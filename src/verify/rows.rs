@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::quoted_against;
 use crate::spool::Spool;
-use crate::store::{ExportedIn, Misplaced, Snapshot};
+use crate::store::{ExportedIn, Misplaced, Record, RowKey, Snapshot};
 
 /// Ids that a message names.
 const NAMED: usize = 10;
@@ -30,7 +30,7 @@ impl Verification<'_> {
         findings: &mut Findings,
     ) -> Result<(), Failure> {
         let named = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
-        let marked = snapshot.marked_rows(batch, named.as_deref()).await?;
+        let mut marked = snapshot.marked_rows(batch, named).await?;
         for (row, reason) in &marked.odd {
             findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
         }
@@ -41,13 +41,14 @@ impl Verification<'_> {
             let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
             findings.add(batch.id, Kind::Rows, message);
         }
-        let places = self.places(snapshot, batch, file, &marked, content, named).await?;
-        let away = marked.away;
-        let rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
+        let places = self.places(snapshot, batch, file, &mut marked, content.is_some()).await?;
+        let (away, rows) = (marked.away, marked.rows.iter().map(|row| row.key).collect());
         drop(marked);
         let known = places.known();
-        check_ids(batch, file, rows, away, &known, findings);
-        self.check_numbers(snapshot, batch, &known, findings).await?;
+        let (records, misplaced) = snapshot.recorded(batch.number.unwrap_or_default(), &known).await?;
+        check_ids(batch, file, rows, away, &known, &records, findings);
+        drop(records);
+        check_numbers(batch, misplaced, findings);
         let options = self.options(batch)?;
         if let Some(message) = places.open(&options.layout) {
             findings.add(batch.id, Kind::Rows, message);
@@ -58,7 +59,7 @@ impl Verification<'_> {
             Ok(())
         });
         let Compared { sha256, changes } = compared.await?;
-        let is_whole = places.in_order && places.unplaced.is_empty() && known.len() as u64 == file.entries;
+        let is_whole = places.in_order && known.len() as u64 == file.entries;
         if sha256 == file.sha256 || changes > 0 || !is_whole {
             return Ok(());
         }
@@ -80,42 +81,35 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// Each entry of the file is written down under its number: that keeps it out of every other file.
-    async fn check_numbers(
-        &self,
-        snapshot: &Snapshot,
-        batch: &Batch,
-        entries: &[Id],
-        findings: &mut Findings,
-    ) -> Result<(), Failure> {
-        let number = batch.number.unwrap_or_default();
-        for Misplaced { entry, under } in snapshot.misplaced(number, entries).await?.unwrap_or_default() {
-            let (kind, message) = match under {
-                Some(ExportedIn { number: other, batch: in_batch }) => {
-                    let in_batch = in_batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
-                    let message = format!(
-                        "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}: if it is in \
-                         both files, reverse one of them in the accounting package"
-                    );
-                    (Kind::TwoFiles, message)
-                }
-                None => {
-                    let message = format!(
-                        "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there, with the same \
-                         --destination from the file itself"
-                    );
-                    (Kind::Unrecorded, message)
-                }
-            };
-            findings.add(batch.id, kind, message);
-        }
-        Ok(())
-    }
-
     /// The entries that the official file names, where its layout shows them.
     pub(super) fn ids_of(&self, batch: &Batch, content: &Spool) -> Result<Option<Vec<Id>>, Failure> {
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
         entry_ids(file, &self.options(batch)?.layout).map_err(|reason| Failure::new(Exit::Unexpected, reason))
+    }
+}
+
+/// Each entry of the file is written down under its number: that keeps it out of every other file.
+fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findings) {
+    let number = batch.number.unwrap_or_default();
+    for Misplaced { entry, under } in misplaced {
+        let (kind, message) = match under {
+            Some(ExportedIn { number: other, batch: in_batch }) => {
+                let in_batch = in_batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
+                let message = format!(
+                    "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}: if it is in \
+                     both files, reverse one of them in the accounting package"
+                );
+                (Kind::TwoFiles, message)
+            }
+            None => {
+                let message = format!(
+                    "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there, with the same \
+                     --destination from the file itself"
+                );
+                (Kind::Unrecorded, message)
+            }
+        };
+        findings.add(batch.id, kind, message);
     }
 }
 
@@ -126,39 +120,85 @@ fn retired(rows: &[(Id, String)]) -> Option<String> {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!rows.is_empty()).then(|| {
         format!(
-            "{} marked rows have a status that is neither completed nor open: {}{more}; the entries stay exported; accept it with \
-             --allow-removed-rows",
-            rows.len(),
+            "{} a status that is neither completed nor open: {}{more}; the entries stay exported; accept it with --allow-removed-rows",
+            counted(rows.len(), "marked row has", "marked rows have"),
             named.join(", ")
         )
     })
 }
 
-/// Checks that the file and the rows name the same entries. So many of the rows may be `away`, which the batch document lists.
-fn check_ids(batch: &Batch, file: &FileFacts, mut rows: Vec<Id>, away: u64, known: &[Id], findings: &mut Findings) {
-    let mut ids = known.to_vec();
-    ids.sort_unstable();
-    let marked = rows.len() as u64;
-    rows.sort_unstable();
-    let (missing, strange) = (without(&ids, &rows), without(&rows, &ids));
-    let is_short = marked + away < file.entries;
-    if is_short && missing.len() as u64 > away {
+/// Checks that the file and the rows name the same entries, each by the row that was exported for it. So many of the rows may be `away`, which
+/// the batch document lists.
+fn check_ids(
+    batch: &Batch,
+    file: &FileFacts,
+    mut rows: Vec<RowKey>,
+    away: u64,
+    known: &[Id],
+    records: &[Record],
+    findings: &mut Findings,
+) {
+    let mut of_row: Vec<RowKey> = records.iter().map(|record| record.key).filter(|key| key.row != Id::ABSENT).collect();
+    of_row.sort_unstable();
+    let recorded = |row: &Id| of_row.binary_search_by_key(row, |key| key.row).ok().map(|at| of_row[at].entry);
+    // Entries whose row names another one now.
+    let mut left = Vec::new();
+    let mut foreign = Vec::new();
+    rows.retain(|key| match recorded(&key.row) {
+        Some(entry) if entry != key.entry => {
+            let named = if key.entry == Id::ABSENT { "no entry".to_owned() } else { format!("entry {}", key.entry) };
+            let message = format!("queue row {} was exported for entry {entry} and names {named} now", key.row);
+            findings.add(batch.id, Kind::Rows, message);
+            left.push(entry);
+            false
+        }
+        Some(_) => true,
+        None if of_row.len() == known.len() && known.len() as u64 == file.entries => {
+            foreign.push(key.row);
+            false
+        }
+        None => true,
+    });
+    let sorted = |mut ids: Vec<Id>| {
+        ids.sort_unstable();
+        ids
+    };
+    let (ids, left) = (sorted(known.to_vec()), sorted(left));
+    let marked = (rows.len() + left.len() + foreign.len()) as u64;
+    let rows = sorted(rows.into_iter().map(|key| key.entry).collect());
+    let (missing, strange) = (without(&without(&ids, &rows), &left), without(&rows, &ids));
+    if missing.len() as u64 > away {
         let message = format!(
-            "{} entries of the file have no marked row any more, so the application removed or emptied these rows: {}; the entries stay \
-             exported; accept it with --allow-removed-rows",
-            missing.len(),
+            "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported; accept it with \
+             --allow-removed-rows",
+            counted(missing.len(), "entry of the file has", "entries of the file have"),
             some(&missing)
         );
         findings.add(batch.id, Kind::RemovedRows, message);
-    } else if marked + away != file.entries {
+    } else if marked + away != file.entries && foreign.is_empty() {
         let message = format!("{marked} rows are marked, {} entries are in the file", file.entries);
         findings.add(batch.id, Kind::Rows, message);
     }
-    if !strange.is_empty() {
-        let message =
-            format!("{} entries are marked as exported and not in the file: {}", strange.len(), some(&strange));
+    if !foreign.is_empty() {
+        let message = format!(
+            "{} the mark of this batch and did not export an entry of it: {}",
+            counted(foreign.len(), "queue row carries", "queue rows carry"),
+            some(&foreign)
+        );
         findings.add(batch.id, Kind::Rows, message);
     }
+    if !strange.is_empty() {
+        let message = format!(
+            "{} marked as exported and not in the file: {}",
+            counted(strange.len(), "entry is", "entries are"),
+            some(&strange)
+        );
+        findings.add(batch.id, Kind::Rows, message);
+    }
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The first of these ids, and how many more there are.

@@ -3,10 +3,10 @@
 use mongodb::bson::{Document, doc};
 
 use super::{exported, problems, set_entry};
-use crate::support::day::{BATCH, BATCHES, Day};
+use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, seed, seed_day};
 
-/// What the server did for queue and entries while a command ran: each operation's plan and how many documents it looked at.
+/// What the server did for queue, entries and the record of exported entries while a command ran: each operation's plan and how many documents it looked at.
 fn profiled(day: &Day, command: &str, words: &[&str]) -> Vec<(String, String, i64)> {
     profiled_as(day, command, words, 0)
 }
@@ -16,7 +16,7 @@ fn profiled_as(day: &Day, command: &str, words: &[&str], code: i32) -> Vec<(Stri
     day.command(command).args(words).run().expect_code(code);
     day.db.command(doc! { "profile": 0 });
     let named = |collection: &str| format!("{}.{collection}", day.db.name());
-    let watched = doc! { "ns": { "$in": [named(QUEUE), named(ENTRIES)] } };
+    let watched = doc! { "ns": { "$in": [named(QUEUE), named(ENTRIES), named(EXPORTED)] } };
     let read = |found: &Document| {
         let text = |key: &str| found.get_str(key).unwrap_or_default().to_owned();
         let examined = found.get("docsExamined").and_then(|n| n.as_i32().map(i64::from).or(n.as_i64()));
@@ -62,6 +62,22 @@ fn no_collection_is_scanned_and_nothing_is_read_beside_the_rows_and_the_entries(
             let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(collection)).map(|(.., n)| n).sum();
             assert_eq!(examined, expected, "{command} {words:?}: documents of {collection}");
         }
+    }
+}
+
+/// A file that names no entries: its rows lead to what is recorded of them.
+#[test]
+fn nothing_is_scanned_either_where_the_file_names_no_entries() {
+    let day = three_days_of_many();
+    let date = "2026-01-19";
+    seed_day(&day.db, date, 20);
+    let run = day.command("run").date(date).now(&format!("{date}T18:00:05+07:00"));
+    run.args(&["--format", "express", "--contra-account", "1101-00"]).run().expect_code(0);
+    for command in ["verify", "corrections"] {
+        let operations = profiled(&day, command, &["--date", date]);
+        assert!(operations.iter().all(|(_, plan, _)| !plan.contains("COLLSCAN")), "{command}: {operations:?}");
+        let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(QUEUE)).map(|(.., n)| n).sum();
+        assert_eq!(examined, 20, "{command}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The marked rows after the commit: what the application did with them is told as what it is.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
 
 use super::{assert_only, exported, problems};
@@ -37,6 +38,33 @@ fn marked_rows_are_found_whatever_the_application_changed_in_them() {
     // A row that is open again is a fault, wherever it is.
     day.db.update_one(QUEUE, doc! { "_id": seeded.rows[1] }, doc! { "$set": { "status": "processing" } });
     assert_only(&day, "rows", "its status is \"processing\"");
+}
+
+#[test]
+fn rows_that_name_another_entry_of_the_file_are_told_by_row_and_entry() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let point = |row: usize, entry: usize| {
+        let named = doc! { "$set": { "entryId": seeded.entries[entry] } };
+        day.db.update_one(QUEUE, doc! { "_id": seeded.rows[row] }, named);
+    };
+    let (row, entries) = (seeded.rows[3], [seeded.entries[3], seeded.entries[4]]);
+    let says = format!("queue row {row} was exported for entry {} and names entry {} now", entries[0], entries[1]);
+    point(3, 4);
+    assert_only(&day, "rows", &says);
+    point(4, 3);
+    let found = problems(&day);
+    assert!(found.len() == 2 && found.iter().all(|problem| problem.0 == "rows"), "{found:?}");
+    point(3, 3);
+    point(4, 4);
+    // A copy of a row hides no row that is gone.
+    let mut copy = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[4] }).expect("a row");
+    copy.insert("_id", ObjectId::new());
+    day.db.insert_many(QUEUE, vec![copy]);
+    assert_only(&day, "rows", "1 queue row carries the mark of this batch and did not export an entry of it");
+    day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[5] });
+    let kinds: Vec<String> = problems(&day).into_iter().map(|problem| problem.0).collect();
+    assert_eq!(kinds, ["removed_rows", "rows"]);
 }
 
 #[test]

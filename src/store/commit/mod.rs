@@ -122,7 +122,11 @@ impl Store {
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
             let rows: Vec<&RowKey> = request.exported().collect();
-            if !self.store_row_list(request.claim, rows, request.transaction_rows).await.map_err(CommitError::Failed)? {
+            if !self
+                .store_row_list(request.claim, &rows, request.transaction_rows)
+                .await
+                .map_err(CommitError::Failed)?
+            {
                 return Err(CommitError::LeaseLost);
             }
         }

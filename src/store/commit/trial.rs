@@ -107,7 +107,7 @@ impl Store {
             let insert = self.log.insert_one(log).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
-            self.insert_exported(session, nobody.iter(), number, self.again()).await?;
+            self.insert_exported(session, nobody.iter().zip([0, 1].map(Some)), number, self.again()).await?;
             let list = whole_list(batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(on(&self.row_lists))?;

@@ -158,7 +158,8 @@ impl Store {
                 return Err(Stopped::Conflict(reason));
             }
             let again = if self.settings.allow_reexport { Again::Move } else { Again::Refuse };
-            self.insert_exported(session, request.exported(), request.ledger.number + 1, again).await?;
+            self.insert_exported(session, request.exported().zip((0..).map(Some)), request.ledger.number + 1, again)
+                .await?;
         }
         self.hold_rows(session, request).await
     }
