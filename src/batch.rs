@@ -14,6 +14,7 @@ use crate::clock;
 use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
+use crate::named::named;
 use crate::schema;
 use crate::trace;
 
@@ -89,45 +90,25 @@ impl serde::Serialize for BatchId {
 #[error("it is no batch id like batch_2026-01-18")]
 pub struct NotABatchId;
 
-/// Where a batch stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// A run holds it, or held it when it crashed.
-    Running,
-    /// The last attempt failed or was interrupted; due again at `nextRetryAt`.
-    Failed,
-    /// All retries used; a person has to act.
-    Exhausted,
-    /// Committed; some of its rows are not marked yet.
-    Marking,
-    /// Committed, every row marked.
-    Completed,
-    /// Nothing was due.
-    Empty,
+named! {
+    /// Where a batch stands.
+    pub enum State {
+        /// A run holds it, or held it when it crashed.
+        Running = "running",
+        /// The last attempt failed or was interrupted; due again at `nextRetryAt`.
+        Failed = "failed",
+        /// All retries used; a person has to act.
+        Exhausted = "exhausted",
+        /// Committed; some of its rows are not marked yet.
+        Marking = "marking",
+        /// Committed, every row marked.
+        Completed = "completed",
+        /// Nothing was due.
+        Empty = "empty",
+    }
 }
 
 impl State {
-    /// Every state.
-    pub const ALL: [State; 6] =
-        [State::Running, State::Failed, State::Exhausted, State::Marking, State::Completed, State::Empty];
-
-    /// The stored name.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Running => "running",
-            State::Failed => "failed",
-            State::Exhausted => "exhausted",
-            State::Marking => "marking",
-            State::Completed => "completed",
-            State::Empty => "empty",
-        }
-    }
-
-    /// The state of a stored name.
-    pub fn from_name(name: &str) -> Option<State> {
-        State::ALL.into_iter().find(|state| state.name() == name)
-    }
-
     /// Whether the commit point is passed: the file is official.
     pub fn is_committed(self) -> bool {
         matches!(self, State::Marking | State::Completed)
@@ -222,76 +203,35 @@ pub struct Voided {
     pub trashed: bool,
 }
 
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Its file is official and every row is marked.
-    Completed,
-    /// Nothing was due.
-    Empty,
-    /// It failed, with a class.
-    Failed,
-    /// It was told to stop.
-    Interrupted,
-    /// Its lease ran out.
-    Crashed,
-    /// A person took the batch away from it.
-    Unlocked,
-}
-
-impl Ending {
-    /// Every ending.
-    pub const ALL: [Ending; 6] =
-        [Ending::Completed, Ending::Empty, Ending::Failed, Ending::Interrupted, Ending::Crashed, Ending::Unlocked];
-
-    /// The stored name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Ending::Completed => "completed",
-            Ending::Empty => "empty",
-            Ending::Failed => "failed",
-            Ending::Interrupted => "interrupted",
-            Ending::Crashed => "crashed",
-            Ending::Unlocked => "unlocked",
-        }
-    }
-
-    /// The ending of a stored name.
-    pub fn from_name(name: &str) -> Option<Ending> {
-        Ending::ALL.into_iter().find(|ending| ending.name() == name)
+named! {
+    /// How an attempt ended.
+    pub enum Ending {
+        /// Its file is official and every row is marked.
+        Completed = "completed",
+        /// Nothing was due.
+        Empty = "empty",
+        /// It failed, with a class.
+        Failed = "failed",
+        /// It was told to stop.
+        Interrupted = "interrupted",
+        /// Its lease ran out.
+        Crashed = "crashed",
+        /// A person took the batch away from it.
+        Unlocked = "unlocked",
     }
 }
 
-/// Something about a batch that people are notified of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Its file is official and every row is marked.
-    Completed,
-    /// An attempt failed; it is retried.
-    Failed,
-    /// The last retry failed; a person has to act.
-    Exhausted,
-    /// An attempt was told to stop.
-    Interrupted,
-}
-
-impl Event {
-    /// Every event.
-    pub const ALL: [Event; 4] = [Event::Completed, Event::Failed, Event::Exhausted, Event::Interrupted];
-
-    /// The name in messages and documents.
-    pub fn name(self) -> &'static str {
-        match self {
-            Event::Completed => "completed",
-            Event::Failed => "failed",
-            Event::Exhausted => "exhausted",
-            Event::Interrupted => "interrupted",
-        }
-    }
-
-    /// The event of a stored name.
-    pub fn from_name(name: &str) -> Option<Event> {
-        Event::ALL.into_iter().find(|event| event.name() == name)
+named! {
+    /// Something about a batch that people are notified of.
+    pub enum Event {
+        /// Its file is official and every row is marked.
+        Completed = "completed",
+        /// An attempt failed; it is retried.
+        Failed = "failed",
+        /// The last retry failed; a person has to act.
+        Exhausted = "exhausted",
+        /// An attempt was told to stop.
+        Interrupted = "interrupted",
     }
 }
 
@@ -488,13 +428,5 @@ mod tests {
         for other in ["ledger", "batch_", "batch_2026-1-18", "batch_2026-02-30", "batch_2026-01-18.csv", "2026-01-18"] {
             assert_eq!(other.parse::<BatchId>(), Err(NotABatchId), "{other}");
         }
-    }
-
-    #[test]
-    fn states_and_endings_are_found_by_their_names() {
-        assert!(State::ALL.iter().all(|state| State::from_name(state.name()) == Some(*state)));
-        assert_eq!(State::from_name("done"), None);
-        assert!(Event::ALL.iter().all(|event| Event::from_name(event.name()) == Some(*event)));
-        assert!(Ending::ALL.iter().all(|ending| Ending::from_name(ending.name()) == Some(*ending)));
     }
 }

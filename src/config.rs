@@ -9,24 +9,16 @@ use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::layout::{Encoding, Layout};
+use crate::named::named;
 use crate::secret::Secret;
 
-/// What to do with entries that must not be exported as they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InvalidPolicy {
-    /// Export nothing, list them.
-    Fail,
-    /// Export the others, mark these as failed.
-    Hold,
-}
-
-impl InvalidPolicy {
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            InvalidPolicy::Fail => "fail",
-            InvalidPolicy::Hold => "hold",
-        }
+named! {
+    /// What to do with entries that must not be exported as they are.
+    pub enum InvalidPolicy {
+        /// Export nothing, list them.
+        Fail = "fail",
+        /// Export the others, mark these as failed.
+        Hold = "hold",
     }
 }
 
@@ -206,54 +198,29 @@ pub struct HealthCheck {
     pub kind: PingKind,
 }
 
-/// The message format of a webhook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotifyKind {
-    /// Discord's embeds.
-    Discord,
-    /// Slack's blocks.
-    Slack,
-    /// The result as plain JSON.
-    Json,
-    /// `{"text": ...}`: Mattermost, Rocket.Chat, and your own relay.
-    Text,
-    /// A space of Google Chat.
-    GoogleChat,
-    /// An Adaptive Card for the Workflows of Teams.
-    Teams,
-    /// A bot of Telegram.
-    Telegram,
-    /// A push message of LINE's Messaging API.
-    Line,
+named! {
+    /// The message format of a webhook.
+    pub enum NotifyKind {
+        /// Discord's embeds.
+        Discord = "discord",
+        /// Slack's blocks.
+        Slack = "slack",
+        /// The result as plain JSON.
+        Json = "json",
+        /// `{"text": ...}`: Mattermost, Rocket.Chat, and your own relay.
+        Text = "text",
+        /// A space of Google Chat.
+        GoogleChat = "google-chat",
+        /// An Adaptive Card for the Workflows of Teams.
+        Teams = "teams",
+        /// A bot of Telegram.
+        Telegram = "telegram",
+        /// A push message of LINE's Messaging API.
+        Line = "line",
+    }
 }
 
 impl NotifyKind {
-    /// Every kind.
-    pub const ALL: [NotifyKind; 8] = [
-        NotifyKind::Discord,
-        NotifyKind::Slack,
-        NotifyKind::Json,
-        NotifyKind::Text,
-        NotifyKind::GoogleChat,
-        NotifyKind::Teams,
-        NotifyKind::Telegram,
-        NotifyKind::Line,
-    ];
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            NotifyKind::Discord => "discord",
-            NotifyKind::Slack => "slack",
-            NotifyKind::Json => "json",
-            NotifyKind::Text => "text",
-            NotifyKind::GoogleChat => "google-chat",
-            NotifyKind::Teams => "teams",
-            NotifyKind::Telegram => "telegram",
-            NotifyKind::Line => "line",
-        }
-    }
-
     /// The hosts that belong to this kind, with their subdomains.
     fn hosts(self) -> &'static [&'static str] {
         match self {
@@ -289,28 +256,15 @@ impl NotifyKind {
     }
 }
 
-/// The protocol of a health check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PingKind {
-    /// `URL/start`, then `URL/<exit code>`, paired by a run id.
-    Healthchecks,
-    /// A GET after each success, and nothing else.
-    Plain,
-    /// A push monitor of Uptime Kuma: `status` and `msg` in the query, nothing at the start.
-    Kuma,
-}
-
-impl PingKind {
-    /// Every kind.
-    pub const ALL: [PingKind; 3] = [PingKind::Healthchecks, PingKind::Plain, PingKind::Kuma];
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            PingKind::Healthchecks => "healthchecks",
-            PingKind::Plain => "plain",
-            PingKind::Kuma => "kuma",
-        }
+named! {
+    /// The protocol of a health check.
+    pub enum PingKind {
+        /// `URL/start`, then `URL/<exit code>`, paired by a run id.
+        Healthchecks = "healthchecks",
+        /// A GET after each success, and nothing else.
+        Plain = "plain",
+        /// A push monitor of Uptime Kuma: `status` and `msg` in the query, nothing at the start.
+        Kuma = "kuma",
     }
 }
 

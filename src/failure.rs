@@ -15,39 +15,22 @@
 use std::fmt;
 
 use crate::exit::Exit;
+use crate::named::named;
 use crate::secret::redact;
 
-/// The stages of a pass, as they are named in results, documents and logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Acquiring the batch document.
-    Lock,
-    /// Reading the entries and writing the spool file.
-    Generate,
-    /// Storing the spool file at the destination.
-    Upload,
-    /// The commit transaction, and the marking of remaining rows after it.
-    Commit,
-}
-
-impl Stage {
-    /// Every stage, in the order of a pass.
-    pub const ALL: [Stage; 4] = [Stage::Lock, Stage::Generate, Stage::Upload, Stage::Commit];
-
-    /// The stage of a stored name.
-    pub fn from_name(name: &str) -> Option<Stage> {
-        Stage::ALL.into_iter().find(|stage| stage.name() == name)
-    }
-
-    /// The name in results, documents and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::Lock => "lock",
-            Stage::Generate => "generate",
-            Stage::Upload => "upload",
-            Stage::Commit => "commit",
-        }
+named! {
+    /// The stages of a pass, as they are named in results, documents and logs.
+    #[derive(serde::Serialize, schemars::JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Stage {
+        /// Acquiring the batch document.
+        Lock = "lock",
+        /// Reading the entries and writing the spool file.
+        Generate = "generate",
+        /// Storing the spool file at the destination.
+        Upload = "upload",
+        /// The commit transaction, and the marking of remaining rows after it.
+        Commit = "commit",
     }
 }
 

@@ -124,6 +124,7 @@ pub mod http;
 pub mod id;
 pub mod layout;
 pub mod money;
+mod named;
 pub mod notify;
 pub mod outcome;
 pub mod pass;

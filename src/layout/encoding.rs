@@ -9,32 +9,22 @@ use std::str::FromStr;
 
 use encoding_rs::{EncoderResult, WINDOWS_874};
 
+use crate::named::named;
 use crate::plausible::shown_word;
 
-/// The encodings of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// UTF-8 without a mark.
-    Utf8,
-    /// UTF-8 with a byte order mark; without it Excel reads a file in the machine's code page.
-    Utf8Bom,
-    /// The Thai code page, one byte per character.
-    Windows874,
+named! {
+    /// The encodings of a file.
+    pub enum Encoding {
+        /// UTF-8 without a mark.
+        Utf8 = "utf-8",
+        /// UTF-8 with a byte order mark; without it Excel reads a file in the machine's code page.
+        Utf8Bom = "utf-8-bom",
+        /// The Thai code page, one byte per character.
+        Windows874 = "windows-874",
+    }
 }
 
 impl Encoding {
-    /// Every encoding.
-    pub const ALL: [Encoding; 3] = [Encoding::Utf8, Encoding::Utf8Bom, Encoding::Windows874];
-
-    /// The name in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Encoding::Utf8 => "utf-8",
-            Encoding::Utf8Bom => "utf-8-bom",
-            Encoding::Windows874 => "windows-874",
-        }
-    }
-
     /// The bytes before the header.
     pub(crate) fn mark(self) -> &'static [u8] {
         match self {
@@ -73,8 +63,7 @@ impl FromStr for Encoding {
 
     fn from_str(text: &str) -> Result<Encoding, String> {
         let names = || Encoding::ALL.map(Encoding::name).join(" or ");
-        let found = Encoding::ALL.into_iter().find(|encoding| encoding.name() == text);
-        found.ok_or_else(|| format!("{} is not an encoding; write {}", shown_word(text), names()))
+        Encoding::from_name(text).ok_or_else(|| format!("{} is not an encoding; write {}", shown_word(text), names()))
     }
 }
 

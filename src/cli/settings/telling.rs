@@ -54,13 +54,13 @@ pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, F
 }
 
 fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
-    let found = NotifyKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
+    let found = NotifyKind::from_name(typed.text);
     let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
     found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }
 
 fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
-    let found = PingKind::ALL.into_iter().find(|kind| kind.name() == typed.text);
+    let found = PingKind::from_name(typed.text);
     let names = PingKind::ALL.map(PingKind::name).join(", ");
     found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
 }

@@ -1,0 +1,52 @@
+//! Enums whose values have names: in documents, settings, results and messages.
+//!
+//! Risk: a value that some list forgot. So the names stand beside the values, once.
+
+/// Makes an enum with `ALL`, `name` and `from_name`.
+macro_rules! named {
+    ($(#[$about:meta])* pub enum $Name:ident { $($(#[$doc:meta])* $Value:ident = $name:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $Name {
+            $($(#[$doc])* $Value,)+
+        }
+
+        impl $Name {
+            /// Every value.
+            pub const ALL: [$Name; [$($name),+].len()] = [$($Name::$Value),+];
+
+            /// The name of a value, wherever it is written.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($Name::$Value => $name,)+
+                }
+            }
+
+            /// The value of a name.
+            pub fn from_name(name: &str) -> Option<$Name> {
+                $Name::ALL.into_iter().find(|value| value.name() == name)
+            }
+        }
+    };
+}
+
+pub(crate) use named;
+
+#[cfg(test)]
+mod tests {
+    named! {
+        /// Of the test.
+        pub enum Colour {
+            /// Like grass.
+            Green = "green",
+            /// Like the sky.
+            Blue = "sky-blue",
+        }
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_name_and_by_no_other() {
+        assert_eq!(Colour::ALL.map(|colour| Colour::from_name(colour.name())), Colour::ALL.map(Some));
+        assert_eq!((Colour::Blue.name(), Colour::from_name("Blue")), ("sky-blue", None));
+    }
+}
