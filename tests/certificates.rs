@@ -7,7 +7,7 @@ use crate::support::fake_drive::FakeDrive;
 use crate::support::mongod::Mongod;
 use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, create_index, seed_day};
-use crate::support::way_out::{AUTHORITY, TlsFront};
+use crate::support::way_out::{AUTHORITY, OWN_AUTHORITY, TlsFront};
 
 fn front_of(port: u16) -> TlsFront {
     TlsFront::before(([127, 0, 0, 1], port).into())
@@ -51,6 +51,15 @@ fn a_certificate_of_an_unknown_authority_is_a_setting_and_no_server_that_is_down
         }
         assert!(!text.contains("server runs"), "{text}");
     }
+}
+
+#[test]
+fn a_server_that_is_its_own_authority_is_told_to_get_a_certificate_of_it() {
+    let front = TlsFront::of_an_authority(([127, 0, 0, 1], Mongod::shared().port()).into());
+    let day = Day::in_directory();
+    let run = by_tls(&day, &front, "run", &format!("tls=true&tlsCAFile={OWN_AUTHORITY}"));
+    let refused = told(&run.run().expect_code(30).json()["error"]);
+    assert!(refused.contains("CaUsedAsEndEntity") && refused.contains("this authority signs"), "{refused}");
 }
 
 #[test]

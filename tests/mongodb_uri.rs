@@ -1,7 +1,8 @@
 //! The connection string as people have it: usually the application's own, and written for another driver.
 
-use crate::support::command::BatchExport;
+use crate::support::command::{BatchExport, told};
 use crate::support::day::Day;
+use crate::support::mongod::Mongod;
 use crate::support::seed::{DATE, seed_day};
 
 #[test]
@@ -23,6 +24,33 @@ fn options_of_other_drivers_are_left_out_with_one_warning() {
         assert!(warnings[0].contains(option.trim()), "{option}: {}", warnings[0]);
     }
     day.check_converged();
+}
+
+#[test]
+fn an_option_of_another_driver_hides_no_cause() {
+    let port = Mongod::shared().port();
+    for more in ["", "&useNewUrlParser=true", "&compressors=zlib", "&"] {
+        for (options, code, words) in [
+            ("replicaSet=wrong", 30, "MONGODB_URI asks for \"wrong\""),
+            ("directConnection=true&tls=true", 20, "remove tls=true"),
+        ] {
+            let uri = format!("mongodb://localhost:{port}/x?serverSelectionTimeoutMS=2000&{options}{more}");
+            let ended = BatchExport::command("status").arg("--output").arg("json").mongodb(&uri).run();
+            let sentence = told(&ended.expect_code(code).json()["error"]);
+            assert!(sentence.contains(words), "{options}{more}: {sentence}");
+        }
+    }
+}
+
+#[test]
+fn a_search_that_may_take_no_time_is_the_cause_that_is_named() {
+    let port = Mongod::shared().port();
+    for limit in ["0", "1"] {
+        let uri = format!("mongodb://localhost:{port}/x?serverSelectionTimeoutMS={limit}");
+        let command = |name| BatchExport::command(name).args(&["--output", "json"]).mongodb(&uri);
+        let sentence = told(&command("status").run().expect_code(30).json()["error"]);
+        assert!(sentence.contains("serverSelectionTimeoutMS") && !sentence.contains("no primary"), "{sentence}");
+    }
 }
 
 #[test]

@@ -26,6 +26,13 @@ const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 const UNTRUSTED: &str = "this machine does not trust the server's certificate: name the authority that signed it, such as your company's CA, \
     in a file with tlsCAFile in MONGODB_URI or with SSL_CERT_FILE; if it is the name that is not valid, use a host name of the certificate";
 
+/// After a certificate of an authority in the place of a server's own.
+const OF_AN_AUTHORITY: &str = "the server's certificate is itself one of an authority (CA:TRUE), and must not be the server's: make the server \
+    one that this authority signs (CA:FALSE, for its host name), and name the authority with tlsCAFile in MONGODB_URI";
+
+/// Too short a time to find a server that answers.
+const SELECTION_MIN: Duration = Duration::from_secs(1);
+
 /// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deployment {
@@ -107,21 +114,30 @@ impl Store {
         }
         // The driver tells it as one of the ways in which no server is found.
         if is_untrusted(&failure.message) {
-            return Failure::configuration(failure.message).next(UNTRUSTED);
+            let next = if failure.message.contains("CaUsedAsEndEntity") { OF_AN_AUTHORITY } else { UNTRUSTED };
+            return Failure::configuration(failure.message).next(next);
         }
-        let Ok(options) = ClientOptions::parse(self.settings.uri.expose()).await else { return failure };
-        let asked = join_all(options.hosts.iter().map(|host| ask(&options, host))).await;
-        let mut answers = asked.into_iter().flatten().peekable();
-        // A host that knows its set shows that the set exists but has no primary.
-        let first = answers.peek().map(Deployment::of);
-        if first.is_some() && answers.all(|hello| Deployment::of(&hello) == Deployment::Uninitiated) {
+        let options = &*self.options;
+        let asked = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
+        let answers: Vec<Document> = asked.into_iter().flatten().collect();
+        let first = answers.first().map(Deployment::of);
+        if first.is_some() && answers.iter().all(|hello| Deployment::of(hello) == Deployment::Uninitiated) {
             return Deployment::Uninitiated.check().err().unwrap_or(failure);
         }
-        match (first, options.repl_set_name) {
-            (Some(Deployment::ReplicaSet(name)), Some(wanted)) if name != wanted => Failure::configuration(format!(
+        let accepts_writes = answers.iter().any(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false));
+        match (first, &options.repl_set_name) {
+            (Some(Deployment::ReplicaSet(name)), Some(wanted)) if name != *wanted => Failure::configuration(format!(
                 "the replica set is called {name:?}, and MONGODB_URI asks for {wanted:?}"
             ))
             .next(format!("write replicaSet={name} in MONGODB_URI")),
+            (Some(_), _) if accepts_writes && options.server_selection_timeout.is_some_and(|limit| limit < SELECTION_MIN) => {
+                Failure::configuration("serverSelectionTimeoutMS in MONGODB_URI leaves no time to find the server, which answers")
+                    .next("remove serverSelectionTimeoutMS from MONGODB_URI, or set it to 15000")
+            }
+            (Some(Deployment::ReplicaSet(_)), _) if accepts_writes => failure.next(
+                "the primary answers under the name in MONGODB_URI: check that this machine reaches it under its name in rs.conf() too",
+            ),
+            // A host that knows its set shows that the set exists.
             (Some(Deployment::ReplicaSet(_)), _) => {
                 failure.next("check rs.status(): the replica set answers, but has no primary")
             }

@@ -24,6 +24,7 @@ mod exported;
 mod expressions;
 mod filling;
 mod indexes;
+mod kinds;
 mod ledger;
 mod marking;
 mod portion;
@@ -35,6 +36,7 @@ mod untold;
 mod uri;
 mod validation;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -102,6 +104,8 @@ pub struct StoreSettings {
 #[derive(Clone)]
 pub struct Store {
     client: Client,
+    /// What the client was made from.
+    options: Arc<ClientOptions>,
     db: Database,
     queue: Collection<Document>,
     entries: Collection<Document>,
@@ -193,7 +197,7 @@ impl Store {
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let name = settings.database.clone().or_else(|| options.default_database.clone());
-        let client = Client::with_options(options).map_err(bad)?;
+        let client = Client::with_options(options.clone()).map_err(bad)?;
         let db = client.database(name.as_deref().unwrap_or(DATABASE_DEFAULT));
         let names = &settings.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
@@ -208,6 +212,7 @@ impl Store {
             exported: db.collection("exportbatchentries"),
             entry_size: EntrySize::unknown(),
             client,
+            options: Arc::new(options),
             db,
             settings,
         })

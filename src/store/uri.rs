@@ -52,8 +52,9 @@ const KNOWN: [&str; 36] = [
 ];
 
 /// Options of other drivers that do not change which server is reached, as which user, or how securely.
-const OF_OTHERS: [&str; 70] = [
+const OF_OTHERS: [&str; 79] = [
     "auto_reconnect",
+    "autocreate",
     "autoindex",
     "autoreconnect",
     "autoselectfamily",
@@ -63,6 +64,7 @@ const OF_OTHERS: [&str; 70] = [
     "checkkeys",
     "compressors",
     "connect",
+    "connecttimeout",
     "connectwithnoprimary",
     "datetime_conversion",
     "document_class",
@@ -74,10 +76,13 @@ const OF_OTHERS: [&str; 70] = [
     "fsync",
     "gssapiservicename",
     "guidrepresentation",
+    "guids",
     "ha",
     "hainterval",
     "heartbeatconnecttimeoutms",
+    "heartbeatinterval",
     "ignoreundefined",
+    "ipv6",
     "j",
     "keepalive",
     "keepaliveinitialdelay",
@@ -101,9 +106,12 @@ const OF_OTHERS: [&str; 70] = [
     "safe",
     "secondaryacceptablelatencyms",
     "serializefunctions",
+    "serverselectiontimeout",
     "serverselectiontryonce",
     "slaveok",
+    "sockettimeout",
     "sockettimeoutms",
+    "streamtype",
     "strictquery",
     "timeoutms",
     "tlsallowinvalidhostnames",
@@ -121,9 +129,40 @@ const OF_OTHERS: [&str; 70] = [
     "uuidrepresentation",
     "validateoptions",
     "waitqueuemultiple",
+    "waitqueuesize",
     "wtimeout",
     "zlibcompressionlevel",
 ];
+
+/// What Studio 3T adds begins so.
+const OF_STUDIO_3T: &str = "3t.";
+
+/// Options that exist and that this program does not support, and what to use instead.
+const UNSUPPORTED: [(&str, &str); 12] = [
+    (
+        "tlscertificatekeyfilepassword",
+        "write the key without its password into a file that only this user can read, name that one with tlsCertificateKeyFile, and \
+         remove this option",
+    ),
+    (
+        "tlscrlfile",
+        "remove the option: revoked certificates are not looked up; a server's short-lived certificate does without",
+    ),
+    ("sslvalidate", CHECKED),
+    ("ssl_cert_reqs", CHECKED),
+    ("ssl_match_hostname", CHECKED),
+    ("sslca", AUTHORITY),
+    ("ssl_ca_certs", AUTHORITY),
+    ("sslcertificateauthorityfile", AUTHORITY),
+    ("sslcert", OWN_CERTIFICATE),
+    ("sslkey", OWN_CERTIFICATE),
+    ("ssl_certfile", OWN_CERTIFICATE),
+    ("ssl_keyfile", OWN_CERTIFICATE),
+];
+const CHECKED: &str = "remove the option: the server's certificate is checked always; for tests alone there is tlsAllowInvalidCertificates=true";
+const AUTHORITY: &str = "write tlsCAFile= and the path of that PEM file in its place";
+const OWN_CERTIFICATE: &str =
+    "write tlsCertificateKeyFile= and the path of one PEM file with both the certificate and its key in its place";
 
 /// The only option that may be there more than once.
 const TAGS: &str = "readpreferencetags";
@@ -165,9 +204,16 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let small = name.to_ascii_lowercase();
-        if OF_OTHERS.contains(&small.as_str()) {
+        if OF_OTHERS.contains(&small.as_str()) || small.starts_with(OF_STUDIO_3T) {
             dropped.push(name.to_owned());
             continue;
+        }
+        // Elsewhere it means a pool without a limit, and this program opens few connections.
+        if small == "maxpoolsize" && value == "0" {
+            continue;
+        }
+        if let Some((_, instead)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == small) {
+            return Err(wrong(format!("it has the option {name}, which this program does not support"), instead));
         }
         if small.starts_with("proxy") {
             return Err(wrong(
@@ -287,6 +333,33 @@ mod tests {
         assert_eq!(understood.uri, "mongodb://db/app?replicaSet=rs0&w=1");
         assert_eq!(understood.dropped, ["useNewUrlParser", "uuidRepresentation", "compressors", "socketTimeoutMS"]);
         assert_eq!(understand("mongodb://db/app?family=4").unwrap().uri, "mongodb://db/app");
+    }
+
+    #[test]
+    fn what_other_programs_add_and_harmless_options_are_left_out() {
+        let uri = "mongodb://db/app?3t.uriVersion=3&3t.connection.name=x&3t.databases=a,b&autoCreate=true&ipv6=true&guids=Standard&\
+                   connectTimeout=5s&socketTimeout=5s&serverSelectionTimeout=5s&waitQueueSize=9&heartbeatInterval=5s&streamType=netty";
+        let understood = understand(uri).unwrap();
+        assert_eq!((understood.uri.as_str(), understood.dropped.len()), ("mongodb://db/app", 12));
+        let unlimited = understand("mongodb://db/app?maxPoolSize=0&w=1").unwrap();
+        assert_eq!((unlimited.uri.as_str(), unlimited.dropped.len()), ("mongodb://db/app?w=1", 0));
+        assert_eq!(understand("mongodb://db/app?maxPoolSize=5").unwrap().uri, "mongodb://db/app?maxPoolSize=5");
+    }
+
+    #[test]
+    fn an_option_that_exists_and_is_not_supported_says_what_to_use() {
+        for (option, instead) in [
+            ("tlsCertificateKeyFilePassword=Hunter2", "without its password"),
+            ("tlsCRLFile=/etc/crl.pem", "revoked"),
+            ("sslValidate=Hunter2", "checked always"),
+            ("sslCA=/etc/ca.pem", "tlsCAFile="),
+            ("ssl_ca_certs=/etc/ca.pem", "tlsCAFile="),
+        ] {
+            let told = refused(&format!("mongodb://db/app?{option}"));
+            let (name, value) = option.split_once('=').unwrap();
+            assert!(told.contains(name) && told.contains("does not support") && told.contains(instead), "{told}");
+            assert!(!told.contains(value), "{told}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ use super::block;
 /// The authority that signed the front's certificate, for `SSL_CERT_FILE`.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tunnel/authority.pem");
 
+/// The certificate of a front that is its own authority.
+pub const OWN_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tunnel/own_authority.pem");
+
 /// More than any request for a tunnel takes.
 const HEAD_MAX_BYTES: usize = 8192;
 
@@ -34,9 +37,22 @@ pub struct TlsFront {
 impl TlsFront {
     /// Before this server.
     pub fn before(server: SocketAddr) -> TlsFront {
-        let certificates = CertificateDer::pem_slice_iter(include_bytes!("tunnel/server.pem"));
+        TlsFront::with(server, include_bytes!("tunnel/server.pem"), include_bytes!("tunnel/server.key.pem"))
+    }
+
+    /// Before this server, with the certificate of an authority as its own.
+    pub fn of_an_authority(server: SocketAddr) -> TlsFront {
+        TlsFront::with(
+            server,
+            include_bytes!("tunnel/own_authority.pem"),
+            include_bytes!("tunnel/own_authority.key.pem"),
+        )
+    }
+
+    fn with(server: SocketAddr, certificates: &[u8], key: &[u8]) -> TlsFront {
+        let certificates = CertificateDer::pem_slice_iter(certificates);
         let certificates = certificates.collect::<Result<_, _>>().expect("the front's certificate");
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tunnel/server.key.pem")).expect("the front's key");
+        let key = PrivateKeyDer::from_pem_slice(key).expect("the front's key");
         let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
         let tls = TlsAcceptor::from(Arc::new(tls.expect("TLS for the front")));
         let arrived = Arc::new(AtomicUsize::new(0));
