@@ -29,10 +29,6 @@ impl BatchId {
     /// The last batch that an id can name: years have four digits.
     pub const LAST: BatchId = BatchId(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
 
-    /// The batches of two days long ago, which `doctor` tries and never stores.
-    pub const TRIED: [BatchId; 2] =
-        [BatchId(NaiveDate::from_ymd_opt(2001, 1, 1).unwrap()), BatchId(NaiveDate::from_ymd_opt(2001, 1, 2).unwrap())];
-
     /// The batch of a business date.
     pub fn new(date: NaiveDate) -> BatchId {
         BatchId(date)

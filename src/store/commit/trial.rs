@@ -4,7 +4,7 @@
 //! refuse it in a pass, too, and one that allows them is no finding. Two batches of different days are tried, because a
 //! unique index refuses only the second one.
 //!
-//! Risk: the trial disturbs others. The batches are those of two days long ago, which no pass has. The ledger and the
+//! Risk: the trial disturbs others. The batches are those of two days to come, which no pass has yet. The ledger and the
 //! queued rows are needed by the next pass, and whoever writes one of them meanwhile waits for the abort: so they are
 //! written last, and the rows are not many. A conflict with somebody else ends the trial without a finding.
 
@@ -16,14 +16,14 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
+use super::tried_rows::{From, TriedRows, new_id};
 use super::writes::{Stopped, log_entry};
 use super::{CommitRequest, abort};
-use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
+use crate::batch::{BatchId, ExportSettings, FileFacts};
 use crate::entry::FieldList;
 use crate::host::host_name;
-use crate::id::Id;
 use crate::store::batches::{Claim, file_changes};
-use crate::store::document::{self, date};
+use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
 use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
@@ -31,14 +31,11 @@ use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
 use crate::store::{Acquisition, Store};
 
-/// Queued rows that are marked. A unique index may refuse any of them; all of a large queue would take too long.
-const ROWS_MAX: i64 = 1_000;
-
 /// What two passes would store.
 #[derive(Clone, Debug)]
 pub struct Trial<'a> {
-    /// The files of [`BatchId::TRIED`].
-    pub files: [FileFacts; 2],
+    /// The batches of two days, and the file of each.
+    pub batches: [(BatchId, FileFacts); 2],
     /// The settings that decide the bytes.
     pub settings: &'a ExportSettings,
     /// The fields of the layout.
@@ -47,42 +44,54 @@ pub struct Trial<'a> {
     pub holds: bool,
 }
 
-/// The queued rows that are marked.
-struct Queued {
-    rows: Vec<RowKey>,
-    /// The earliest and the latest `scheduledFor`.
-    span: Span,
-}
-
 impl Store {
-    /// Tries every kind of read and write of two passes, and undoes them.
+    /// The next two batches after this one that are not in the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2], StoreError> {
+        let later = self.batches.find(doc! { "_id": { "$gt": after } }).projection(doc! { "_id": 1 });
+        let later = self.bounded(later.into_future()).await?;
+        let later: Vec<Document> = self.bounded(later.try_collect()).await?;
+        let taken: BTreeSet<BatchId> = later.iter().filter_map(|found| text(found, "_id")?.parse().ok()).collect();
+        let mut free = after.date().iter_days().skip(1).map(BatchId::new).filter(|batch| !taken.contains(batch));
+        match (free.next(), free.next()) {
+            (Some(first), Some(second)) => Ok([first, second]),
+            (_, _) => Err(StoreError::failing(format!("no day is left after {after}"))),
+        }
+    }
+
+    /// Tries every kind of read and write of two passes, and undoes them. Returns whether rows could be marked: none may be queued, and none may
+    /// be made.
     ///
     /// # Errors
     /// When one of them is refused, with the collection's name.
-    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<(), StoreError> {
-        for collection in [&self.queue, &self.entries] {
-            if self.is_capped(collection).await {
-                return Err(StoreError::capped(collection.name()));
-            }
-        }
-        self.check_rows_can_be_marked().await?;
+    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<bool, StoreError> {
+        self.check_kinds().await?;
         let ledger = self.ledger_now().await?;
-        let queued = self.queued().await?;
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        let [(batch, file), _] = &trial.batches;
+        let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
+        let are_marked = !matches!(queued.from, From::Nowhere);
         self.bounded(session.start_transaction().into_future()).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
         finding(tried)?;
         if !trial.holds {
-            return Ok(());
+            return Ok(are_marked);
         }
         self.bounded(session.start_transaction().into_future()).await?;
         let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
-        let claim = Claim { batch: BatchId::TRIED[0], fence: 1, attempt: 1 };
-        let request = request(&claim, &trial.files[0], trial, &ledger, &queued, &[], &held);
-        let tried = self.hold_rows(&mut session, &request).await;
+        let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
+        let request = request(&claim, file, trial, &ledger, &queued, &[], &held);
+        let tried = async {
+            self.place(&mut session, &queued).await?;
+            self.hold_rows(&mut session, &request).await
+        };
+        let tried = tried.await;
         abort(&mut session).await;
-        finding(tried)
+        finding(tried)?;
+        Ok(are_marked)
     }
 
     /// What a pass writes alone comes first, then what it shares with others.
@@ -91,12 +100,12 @@ impl Store {
         session: &mut ClientSession,
         trial: &Trial<'_>,
         ledger: &Ledger,
-        queued: &Queued,
+        queued: &TriedRows,
     ) -> Result<(), Stopped> {
         let mut claims = Vec::new();
         let mut previous = ledger.last_sha256.clone();
-        for (day, (batch, file)) in BatchId::TRIED.into_iter().zip(&trial.files).enumerate() {
-            let (claim, now) = self.try_lock(session, batch, trial).await?;
+        for (day, (batch, file)) in trial.batches.iter().enumerate() {
+            let (claim, now) = self.try_lock(session, *batch, trial).await?;
             let filter = claim.filter();
             let changes = file_changes(file, trial.settings);
             let update = self.batches.update_one(filter, vec![changes]).session(&mut *session);
@@ -108,7 +117,7 @@ impl Store {
             self.bounded(insert.into_future()).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
             self.insert_exported(session, nobody.iter().zip([0, 1].map(Some)), number, self.again()).await?;
-            let list = whole_list(batch, claim.fence, &nobody);
+            let list = whole_list(*batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(on(&self.row_lists))?;
             let ids: Vec<Bson> = list.iter().filter_map(|one| one.get("_id").cloned()).collect();
@@ -136,7 +145,7 @@ impl Store {
             host: host_name(),
             command: "run",
             timezone: trial.settings.timezone.clone(),
-            cutoff: batch.date().and_hms_opt(11, 0, 0).unwrap_or_default().and_utc(),
+            cutoff: cutoff_of(batch),
             begins: true,
             early: false,
             ignore_back_off: false,
@@ -158,55 +167,26 @@ impl Store {
         session: &mut ClientSession,
         trial: &Trial<'_>,
         ledger: &Ledger,
-        queued: &Queued,
+        queued: &TriedRows,
         claims: &[Claim],
     ) -> Result<(), Stopped> {
         let update = self.first_ledger().session(&mut *session);
         self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
-        // Two rows of one batch show a unique index on what the rows of a batch have in common.
-        let (first, second) = queued.rows.split_at((queued.rows.len() / 2).max(2).min(queued.rows.len()));
+        self.place(session, queued).await?;
+        // Two rows of one batch show a unique index on what the rows of a batch have in common. A row that is nowhere ends the trial.
+        let first = match queued.from {
+            From::Nowhere => 0,
+            From::Queue | From::Change(_) | From::Insert(_) => (queued.rows.len() / 2).max(2).min(queued.rows.len()),
+        };
+        let (first, second) = queued.rows.split_at(first);
         let mut ledger = ledger.clone();
-        for ((claim, file), rows) in claims.iter().zip(&trial.files).zip([first, second]) {
+        for ((claim, (_, file)), rows) in claims.iter().zip(&trial.batches).zip([first, second]) {
             let request = request(claim, file, trial, &ledger, queued, rows, &[]);
             self.advance(session, &request).await?;
             self.mark(session, &request).await?;
             ledger.number += 1;
         }
         Ok(())
-    }
-
-    /// Queued rows as a pass would take them: one for an entry, and none whose entry is exported already.
-    async fn queued(&self) -> Result<Queued, StoreError> {
-        let filter = doc! {
-            "exportPath": "scheduled",
-            "status": "queued",
-            "scheduledFor": { "$type": "date", "$not": { "$type": "array" } },
-            "metadata": { "$not": { "$type": "array" } },
-            "$or": [{ "metadata": null }, { "metadata": { "$type": "object" } }],
-        };
-        let find = self.queue.find(filter).projection(doc! { "entryId": 1, "scheduledFor": 1 }).limit(ROWS_MAX);
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
-        let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
-        let entries: Vec<Bson> = found.iter().filter_map(|row| row.get("entryId").cloned()).collect();
-        let mut session = self.bounded(self.client.start_session().into_future()).await?;
-        let exported = self.exported(&mut session, &entries).await?;
-        let mut seen = BTreeSet::new();
-        let mut queued =
-            Queued { rows: Vec::new(), span: Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH } };
-        for row in &found {
-            let (Some(key), Some(entry), Some(due)) = (id(row, "_id"), id(row, "entryId"), date(row, "scheduledFor"))
-            else {
-                continue;
-            };
-            if !exported.contains_key(&entry) && seen.insert(entry) {
-                let is_first = queued.rows.is_empty();
-                queued.span.first = if is_first { due } else { queued.span.first.min(due) };
-                queued.span.last = if is_first { due } else { queued.span.last.max(due) };
-                queued.rows.push(RowKey { row: key, entry });
-            }
-        }
-        Ok(queued)
     }
 
     fn again(&self) -> Again {
@@ -219,7 +199,7 @@ fn request<'a>(
     file: &'a FileFacts,
     trial: &'a Trial<'_>,
     ledger: &'a Ledger,
-    queued: &Queued,
+    queued: &TriedRows,
     rows: &'a [RowKey],
     held: &'a [(RowKey, String)],
 ) -> CommitRequest<'a> {
@@ -241,8 +221,12 @@ fn request<'a>(
 
 /// A key that nobody has.
 fn new_key() -> RowKey {
-    let new = || Id(mongodb::bson::oid::ObjectId::new().bytes());
-    RowKey { row: new(), entry: new() }
+    RowKey { row: new_id(), entry: new_id() }
+}
+
+/// The cut-off of most installations.
+fn cutoff_of(batch: BatchId) -> DateTime<Utc> {
+    batch.date().and_hms_opt(11, 0, 0).unwrap_or_default().and_utc()
 }
 
 fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {

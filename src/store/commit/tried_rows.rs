@@ -1,0 +1,150 @@
+//! The rows that the trial marks: queued ones; where there are none, a row that the trial makes a queued one inside its transaction.
+//!
+//! Risk: a false alarm. A made row may break rules that a queued one keeps, such as a required field. So a row that is there is changed rather
+//! than one inserted, and where none can be made, its marks are not tried, and that is told.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use mongodb::ClientSession;
+use mongodb::bson::{Bson, Document, doc};
+
+use super::abort;
+use crate::batch::Span;
+use crate::id::Id;
+use crate::store::Store;
+use crate::store::document::{bson_date, date};
+use crate::store::due::RowKey;
+use crate::store::error::{Kind, StoreError};
+
+/// Queued rows that are marked. A unique index may refuse any of them; all of a large queue would take too long.
+const ROWS_MAX: i64 = 1_000;
+
+/// The rows to mark.
+pub(super) struct TriedRows {
+    pub(super) rows: Vec<RowKey>,
+    /// The earliest and the latest `scheduledFor`.
+    pub(super) span: Span,
+    pub(super) from: From,
+}
+
+/// Where the rows come from.
+pub(super) enum From {
+    /// They are queued.
+    Queue,
+    /// A row of any state is made a queued one by this update.
+    Change(Document),
+    /// This row is inserted.
+    Insert(Document),
+    /// There is no such row: its update matches nothing, and shows only whether it is allowed.
+    Nowhere,
+}
+
+impl Store {
+    /// Queued rows, or one that can be made to be due at this time.
+    ///
+    /// # Errors
+    /// When the database fails, or the user may not update rows.
+    pub(super) async fn rows_to_try(
+        &self,
+        session: &mut ClientSession,
+        at: DateTime<Utc>,
+    ) -> Result<TriedRows, StoreError> {
+        let queued = self.queued().await?;
+        if !queued.rows.is_empty() {
+            return Ok(queued);
+        }
+        let entry = new_id();
+        let mut due =
+            doc! { "entryId": entry, "exportPath": "scheduled", "status": "queued", "scheduledFor": bson_date(at) };
+        let mut any = with_metadata();
+        any.insert("_id", doc! { "$type": "objectId" });
+        let newest = self.queue.find_one(any).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 });
+        let newest = self.bounded(newest.into_future()).await?;
+        let (row, from) = match newest.and_then(|row| row.get_object_id("_id").ok()) {
+            Some(id) => (Id(id.bytes()), From::Change(due)),
+            None => {
+                let row = new_id();
+                due.insert("_id", row);
+                due.extend(doc! { "metadata": {}, "createdAt": bson_date(at), "updatedAt": bson_date(at) });
+                (row, From::Insert(due))
+            }
+        };
+        let mut made = TriedRows { rows: vec![RowKey { row, entry }], span: Span { first: at, last: at }, from };
+        self.bounded(session.start_transaction().into_future()).await?;
+        let placed = self.place(session, &made).await;
+        abort(session).await;
+        match (placed, &made.from) {
+            (Ok(()), _) => return Ok(made),
+            (Err(error), From::Change(_)) if error.kind == Kind::Denied => return Err(error),
+            (Err(error), _) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
+            // A rule or a right that no pass needs.
+            (Err(_), _) => {}
+        }
+        made.rows = vec![RowKey { row: new_id(), entry }];
+        made.from = From::Nowhere;
+        Ok(made)
+    }
+
+    /// Makes the row that is to be marked, inside a transaction.
+    pub(super) async fn place(&self, session: &mut ClientSession, tried: &TriedRows) -> Result<(), StoreError> {
+        let done = match (&tried.from, tried.rows.first()) {
+            (From::Change(due), Some(key)) => {
+                let update = self.queue.update_one(doc! { "_id": key.row }, doc! { "$set": due });
+                self.bounded(update.session(session).into_future()).await.map(drop)
+            }
+            (From::Insert(row), _) => {
+                self.bounded(self.queue.insert_one(row).session(session).into_future()).await.map(drop)
+            }
+            (From::Change(_) | From::Queue | From::Nowhere, _) => Ok(()),
+        };
+        done.map_err(|error| error.in_collection(self.queue.name()))
+    }
+
+    /// Queued rows as a pass would take them: one for an entry, and none whose entry is exported already.
+    async fn queued(&self) -> Result<TriedRows, StoreError> {
+        let mut filter = with_metadata();
+        filter.extend(doc! {
+            "exportPath": "scheduled",
+            "status": "queued",
+            "scheduledFor": { "$type": "date", "$not": { "$type": "array" } },
+        });
+        let find = self.queue.find(filter).projection(doc! { "entryId": 1, "scheduledFor": 1 }).limit(ROWS_MAX);
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
+        let entries: Vec<Bson> = found.iter().filter_map(|row| row.get("entryId").cloned()).collect();
+        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        let exported = self.exported(&mut session, &entries).await?;
+        let mut seen = BTreeSet::new();
+        let span = Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH };
+        let mut queued = TriedRows { rows: Vec::new(), span, from: From::Queue };
+        for row in &found {
+            let (Some(key), Some(entry), Some(due)) = (id(row, "_id"), id(row, "entryId"), date(row, "scheduledFor"))
+            else {
+                continue;
+            };
+            if !exported.contains_key(&entry) && seen.insert(entry) {
+                let is_first = queued.rows.is_empty();
+                queued.span.first = if is_first { due } else { queued.span.first.min(due) };
+                queued.span.last = if is_first { due } else { queued.span.last.max(due) };
+                queued.rows.push(RowKey { row: key, entry });
+            }
+        }
+        Ok(queued)
+    }
+}
+
+/// Matches the rows whose `metadata` can take the marks.
+fn with_metadata() -> Document {
+    doc! {
+        "metadata": { "$not": { "$type": "array" } },
+        "$or": [{ "metadata": null }, { "metadata": { "$type": "object" } }],
+    }
+}
+
+/// An id that nobody has.
+pub(super) fn new_id() -> Id {
+    Id(mongodb::bson::oid::ObjectId::new().bytes())
+}
