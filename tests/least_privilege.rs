@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::command::{BatchExport, Finished, told};
 use crate::support::day::Day;
-use crate::support::seed::{DATE, create_index, seed_day};
+use crate::support::seed::{DATE, QUEUE, create_index, seed_day};
 
 const README: &str = include_str!("../README.md");
 const NEXT_DATE: &str = "2026-01-19";
@@ -76,6 +76,38 @@ fn everything_runs_under_the_role_of_the_readme() {
     }
     assert_eq!(day.log().len(), 2);
     assert_eq!(day.rows_with_status("completed"), 8);
+}
+
+#[test]
+fn time_series_in_place_of_the_queue_are_named_under_the_role_of_the_readme() {
+    let day = day_of_a_user_with(&privileges());
+    let row = day.db.find_all(QUEUE, doc! {}).remove(0);
+    day.db.command(doc! { "drop": QUEUE });
+    day.db.command(doc! { "create": QUEUE, "timeseries": { "timeField": "scheduledFor" } });
+    day.db.insert_many(QUEUE, vec![row]);
+    let words = format!("{QUEUE} is a time-series collection");
+    let ended = day.command("run").now(EVENING).date(DATE).run().expect_code(30);
+    assert!(report(&ended).contains(&words), "{}", report(&ended));
+    assert!(day.live_files().is_empty(), "nothing was stored for rows that cannot be marked");
+    let doctor = day.command("doctor").run().expect_code(34).stdout;
+    assert!(doctor.contains(&words), "{doctor}");
+}
+
+#[test]
+fn an_empty_queue_is_no_finding_and_a_missing_right_to_it_is_one() {
+    let rights_of_doctor = |privileges: &[Value]| {
+        let day = day_of_a_user_with(privileges);
+        day.db.command(doc! { "delete": QUEUE, "deletes": [{ "q": {}, "limit": 0 }] });
+        let result = day.command("doctor").now(EVENING).run().json();
+        result["checks"].as_array().unwrap().iter().find(|check| check["name"] == "rights").unwrap().clone()
+    };
+    let mut all = privileges();
+    let rights = rights_of_doctor(&all);
+    assert!(rights["verdict"] == "ok" && rights.to_string().contains("marks of rows were not tried"), "{rights}");
+    let queue = all.iter_mut().find(|privilege| privilege["resource"]["collection"] == QUEUE).expect("the queue");
+    queue["actions"] = serde_json::json!(["find"]);
+    let rights = rights_of_doctor(&all);
+    assert!(rights["verdict"] == "bad" && rights.to_string().contains(QUEUE), "{rights}");
 }
 
 #[test]

@@ -6,9 +6,7 @@
 //! at several times. So the results are checked: a snapshot read returns its time, and an aborted transaction leaves no document.
 
 use futures_util::future::join3;
-use mongodb::Collection;
-use mongodb::bson::{Document, doc};
-use mongodb::options::CursorType;
+use mongodb::bson::doc;
 
 use super::Store;
 use super::due::by_id;
@@ -26,6 +24,10 @@ impl Store {
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
         let mut missing = Vec::new();
         for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
+            let tried = match tried {
+                Err(error) => Err(self.cause_of(error).await),
+                Ok(()) => Ok(()),
+            };
             match tried {
                 Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
                 Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
@@ -36,12 +38,12 @@ impl Store {
         Ok(missing)
     }
 
-    /// Refuses a server that lacks one of the abilities, and a queue whose rows cannot be marked.
+    /// Refuses a server that lacks one of the abilities, and a collection of a kind that no run can use.
     ///
     /// # Errors
     /// `configuration`, with what is missing; or when the database fails otherwise.
     pub async fn check_abilities(&self) -> Result<(), Failure> {
-        self.check_rows_can_be_marked().await?;
+        self.check_kinds().await?;
         let missing = self.missing_abilities().await?;
         if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
     }
@@ -62,42 +64,13 @@ impl Store {
 
     /// Turns an error of a command that every run needs into a failure. For an unknown command it lists all missing abilities.
     pub async fn refusal(&self, error: StoreError) -> Failure {
+        let error = self.cause_of(error).await;
         if error.kind != Kind::Unsupported {
             return error.into();
         }
         match self.missing_abilities().await {
             Ok(missing) if !missing.is_empty() => lacks(&missing),
             Ok(_) | Err(_) => error.into(),
-        }
-    }
-
-    /// The error of a read at a snapshot; when the collection is capped, that is the cause, and no later snapshot will do.
-    pub(super) async fn why_no_snapshot(&self, error: StoreError) -> StoreError {
-        if error.kind == Kind::Snapshot {
-            for collection in [&self.queue, &self.entries, &self.exported] {
-                if self.is_capped(collection).await {
-                    return StoreError::capped(collection.name());
-                }
-            }
-        }
-        error
-    }
-
-    /// Whether the collection is capped: only such a one has tailable cursors. It needs no right but to read.
-    pub(super) async fn is_capped(&self, collection: &Collection<Document>) -> bool {
-        let first =
-            collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
-        // The server says nothing against one of a collection that does not exist.
-        self.has_collection(collection).await.unwrap_or(false) && self.bounded(first.into_future()).await.is_ok()
-    }
-
-    /// Refuses a queue of time series, as far as this user may know: its rows can be read, and never marked.
-    pub(super) async fn check_rows_can_be_marked(&self) -> Result<(), StoreError> {
-        let list = self.db.list_collection_names().authorized_collections(true);
-        let names = list.filter(doc! { "name": self.queue.name(), "type": "timeseries" });
-        match self.bounded(names.into_future()).await {
-            Ok(names) if !names.is_empty() => Err(StoreError::time_series(self.queue.name())),
-            Ok(_) | Err(_) => Ok(()),
         }
     }
 
@@ -113,13 +86,7 @@ impl Store {
         let mut session = snapshot_session(self, None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists tells the time.
-        let found = match self.bounded(read.into_future()).await {
-            Err(error) if error.kind == Kind::Unsupported => {
-                self.check_rows_can_be_marked().await?;
-                return Err(error);
-            }
-            found => found?,
-        };
+        let found = self.bounded(read.into_future()).await?;
         match found.is_some() && session.snapshot_time().is_none() {
             true => Err(ignored("a snapshot read tells no time")),
             false => Ok(()),

@@ -36,8 +36,10 @@ pub enum Kind {
     UnknownCommit,
     /// The snapshot is too old or not available yet; a new one will do.
     Snapshot,
-    /// A rule of the collection forbids the write: a validator, a unique index, a capped or time-series collection, a view.
+    /// A rule of the collection forbids the write: a validator, a unique index.
     Rule,
+    /// The kind of the collection forbids it: a capped collection, a time series, a view.
+    Unfit,
     /// The server does not know the command, or a part of it.
     Unsupported,
     /// A document with that key exists.
@@ -68,6 +70,7 @@ impl Kind {
             Kind::Denied
             | Kind::Snapshot
             | Kind::Rule
+            | Kind::Unfit
             | Kind::Unsupported
             | Kind::DuplicateKey
             | Kind::PathNotViable
@@ -128,24 +131,16 @@ impl StoreError {
     pub(super) fn in_write_error(error: &Document) -> StoreError {
         let code = error.get_i32("code").unwrap_or_default();
         let message = error.get_str("errmsg").unwrap_or("a write was refused");
-        let is_foreign = error.get_document("keyPattern").is_ok_and(|keys| !keys.contains_key("_id"));
         let kind = match kind_of_code(code) {
-            Kind::DuplicateKey if is_foreign => Kind::Rule,
+            Kind::DuplicateKey if is_foreign(error) => Kind::Rule,
             kind => kind,
         };
         StoreError { kind, message: with_rules(message, error.get_document("errInfo").ok()) }
     }
 
-    /// A collection without snapshot reads and without transactions.
-    pub(super) fn capped(name: &str) -> StoreError {
-        let message = format!("{name} is a capped collection, which has neither snapshot reads nor transactions");
-        StoreError { kind: Kind::Rule, message }
-    }
-
-    /// A collection without updates of single documents.
-    pub(super) fn time_series(name: &str) -> StoreError {
-        let message = format!("{name} is a time-series collection, whose rows cannot be marked as exported");
-        StoreError { kind: Kind::Rule, message }
+    /// A collection of a kind that no run can use.
+    pub(super) fn unfit(name: &str, kind: &str) -> StoreError {
+        StoreError { kind: Kind::Unfit, message: format!("{name} is {kind}") }
     }
 }
 
@@ -182,8 +177,11 @@ impl From<StoreError> for Failure {
                  db.adminCommand({ setUserWriteBlockMode: 1, global: false }), or use the server to which the data was moved",
             ),
             Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
-                "change the named rule (validator, index, kind of collection) so that it allows the writes of a run; \
-                 `batch-export doctor` checks it",
+                "change the named rule (validator, index) so that it allows the writes of a run; `batch-export doctor` checks it",
+            ),
+            Kind::Unfit => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+                "recreate it as a plain collection with the same documents, or, for a view, name the collection behind it \
+                 (--queue-collection, --log-collection, --batch-collection); `batch-export doctor` checks it",
             ),
             Kind::WriteConflict => {
                 let message = format!("other programs keep writing the same documents: {}", error.message);
@@ -212,7 +210,7 @@ pub(super) fn describe(error: &Error) -> String {
             format!("{} ({})", cut(what.trim_end()), command.code_name)
         }
         ErrorKind::Command(command) => {
-            let answer = error.server_response().and_then(|answer| Document::try_from(answer.as_ref()).ok());
+            let answer = answer_of(error);
             let info = answer.as_ref().and_then(|answer| answer.get_document("errInfo").ok());
             format!("{} ({})", with_rules(&command.message, info), command.code_name)
         }
@@ -281,7 +279,20 @@ fn kind(error: &Error) -> Kind {
     if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
         return Kind::Denied;
     }
-    code(error).map_or(Kind::Unavailable, kind_of_code)
+    match code(error).map_or(Kind::Unavailable, kind_of_code) {
+        Kind::DuplicateKey if answer_of(error).is_some_and(|answer| is_foreign(&answer)) => Kind::Rule,
+        kind => kind,
+    }
+}
+
+/// The server's answer to a command that failed.
+fn answer_of(error: &Error) -> Option<Document> {
+    error.server_response().and_then(|answer| Document::try_from(answer.as_ref()).ok())
+}
+
+/// Whether a duplicate key is one of another index than `_id`: a unique index of somebody else.
+fn is_foreign(refused: &Document) -> bool {
+    refused.get_document("keyPattern").is_ok_and(|keys| !keys.contains_key("_id"))
 }
 
 fn kind_of_code(code: i32) -> Kind {
@@ -290,8 +301,10 @@ fn kind_of_code(code: i32) -> Kind {
         13 | 18 => Kind::Denied,
         // SnapshotTooOld, SnapshotUnavailable.
         239 | 246 => Kind::Snapshot,
-        // DocumentValidationFailure, CommandNotSupportedOnView, OperationNotSupportedInTransaction (capped, time series).
-        121 | 166 | 263 => Kind::Rule,
+        // DocumentValidationFailure.
+        121 => Kind::Rule,
+        // CommandNotSupportedOnView, OperationNotSupportedInTransaction (capped, time series).
+        166 | 263 => Kind::Unfit,
         // BadValue, FailedToParse, TypeMismatch, IllegalOperation, CommandNotFound, InvalidOptions, CommandNotSupported, NotAReplicaSet,
         // InvalidPipelineOperator, NotImplemented, and what other servers say: a feature, a stage, a variable that they do not know.
         2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,

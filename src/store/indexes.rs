@@ -96,7 +96,7 @@ impl Store {
         for (collection, needed) in &needed {
             let indexes = match self.indexes(collection).await {
                 // A view deletes nothing.
-                Err(error) if error.kind == Kind::Rule => continue,
+                Err(error) if error.kind == Kind::Unfit => continue,
                 indexes => indexes?,
             };
             let expiring = indexes.iter().filter(|index| expires(index, needed));

@@ -230,7 +230,8 @@ impl Snapshot {
             return Ok(true);
         }
         let mut session = snapshot_session(&self.store, self.at).await?;
-        let (records, _) = self.store.recorded(&mut session, batch.number.unwrap_or(0), &missing).await?;
+        let recorded = self.store.recorded(&mut session, batch.number.unwrap_or(0), &missing).await;
+        let (records, _) = self.store.with_cause(recorded).await?;
         let seen: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.row).collect();
         let mut rows: Vec<Id> = records.iter().map(|record| record.key.row).filter(|row| *row != Id::ABSENT).collect();
         let are_on_record = rows.len() == missing.len();
@@ -257,7 +258,7 @@ impl Snapshot {
     ) -> Result<(), StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
         let find = self.store.queue.find(filter).projection(marked_fields(batch)).batch_size(CHUNK_ROWS as u32);
-        let mut cursor = find.session(&mut session).batch().await?;
+        let mut cursor = self.store.with_cause(find.session(&mut session).batch().await).await?;
         let mut answers = cursor.stream(&mut session);
         while let Some(answer) = answers.try_next().await? {
             for row in answer.doc_slices()? {
@@ -290,7 +291,7 @@ impl Snapshot {
 
     async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>, StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
-        let mut cursor = from.find(filter).session(&mut session).await?;
+        let mut cursor = self.store.with_cause(from.find(filter).session(&mut session).await).await?;
         let found = cursor.stream(&mut session).try_collect().await?;
         self.at = session.snapshot_time().or(self.at);
         Ok(found)

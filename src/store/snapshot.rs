@@ -55,7 +55,7 @@ impl Snapshot {
     pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
         let mut session = snapshot_session(store, None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
-        let found = store.bounded(find.into_future()).await?;
+        let found = store.with_cause(store.bounded(find.into_future()).await).await?;
         let at = session.snapshot_time();
         let ledger = found.as_ref().map(ledger).transpose()?.unwrap_or_default();
         Ok(Snapshot { store: store.clone(), at, ledger, looks_up_exported: false })
@@ -78,10 +78,7 @@ impl Snapshot {
         let (started, may_mark) =
             join(DueScan::start(&self.store, session, cutoff), self.store.check_rows_can_be_marked()).await;
         may_mark?;
-        let (scan, at) = match started {
-            Err(error) => return Err(self.store.why_no_snapshot(error).await),
-            Ok(started) => started,
-        };
+        let (scan, at) = self.store.with_cause(started).await?;
         self.at = at;
         Ok(scan)
     }
@@ -153,10 +150,7 @@ impl Snapshot {
         let mut session = snapshot_session(&self.store, self.at).await?;
         let ids = entry_ids(rows.iter().map(|row| &row.key));
         let entries = fetch(&self.store, &mut session, &ids, fields);
-        let (entries, exported) = match try_join(entries, self.exported(&ids)).await {
-            Err(error) => return Err(self.store.why_no_snapshot(error).await),
-            Ok(fetched) => fetched,
-        };
+        let (entries, exported) = self.store.with_cause(try_join(entries, self.exported(&ids)).await).await?;
         Ok(entries.map(|mut entries| {
             entries.exported = exported;
             entries.fingerprint.rows = fingerprint(rows.iter());
@@ -178,14 +172,14 @@ impl Snapshot {
     pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
         let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
         let mut session = snapshot_session(&self.store, self.at).await?;
-        let found = self.store.exported(&mut session, &ids).await?;
+        let found = self.store.with_cause(self.store.exported(&mut session, &ids).await).await?;
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
     }
 
     /// What is recorded of these entries of a file under its number, sorted by entry, and those that are not written down under it.
     pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
-        self.store.recorded(&mut session, number, entries).await
+        self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await
     }
 }
 

@@ -62,6 +62,46 @@ fn rules_that_two_days_of_exports_keep_are_no_finding() {
     assert_eq!((day.log().len(), day.rows_with_status("completed")), (2, 10));
 }
 
+#[test]
+fn rules_that_only_real_days_keep_are_no_finding() {
+    let day = Day::in_directory();
+    let log = doc! { "metadata.batchDate": { "$gte": "2020-01-01" }, "metadata.filename": { "$regex": "^batch_202" } };
+    day.db.command(doc! { "create": LOG, "validator": log });
+    let since = mongodb::bson::DateTime::from_millis(1_577_836_800_000);
+    let recent = doc! { "$or": [{ "_id": "ledger" }, { "window.cutoff": { "$gte": since } }] };
+    day.db.command(doc! { "create": BATCHES, "validator": recent });
+    // A batch of tomorrow, as versions before this one could make, is in nobody's way.
+    day.db.insert_many(BATCHES, vec![doc! { "_id": "batch_2026-01-19", "window": { "cutoff": since } }]);
+    create_index(&day.db);
+    seed_day(&day.db, DATE, 3);
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok", "{}", rights(day.command("doctor")));
+    day.run().run().expect_code(0);
+}
+
+#[test]
+fn a_rule_of_the_queue_is_found_while_no_row_is_queued() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    validator(&day, QUEUE, doc! { "properties": { "status": { "enum": ["queued", "failed"] } } });
+    doctor_says(&day, &["exportqueues", "status: enum"]);
+    validator(
+        &day,
+        QUEUE,
+        doc! { "required": ["tenant"], "properties": { "status": { "enum": ["queued", "failed"] } } },
+    );
+    let untried = rights(day.command("doctor"));
+    assert!(untried["verdict"] == "ok" && untried.to_string().contains("marks of rows were not tried"), "{untried}");
+    assert_eq!(day.db.count(QUEUE, doc! {}), 0, "doctor left a row");
+    let row = doc! { "tenant": "a", "status": "failed", "entryId": mongodb::bson::oid::ObjectId::new() };
+    day.db.insert_many(QUEUE, vec![row]);
+    let before = day.db.find_all(QUEUE, doc! {});
+    doctor_says(&day, &["exportqueues", "status: enum"]);
+    assert_eq!(day.db.find_all(QUEUE, doc! {}), before, "doctor touched a row");
+    validator(&day, QUEUE, doc! { "required": ["tenant"] });
+    let tried = rights(day.command("doctor"));
+    assert!(tried["verdict"] == "ok" && !tried.to_string().contains("not tried"), "{tried}");
+}
+
 /// `doctor` names what the run then names.
 #[track_caller]
 fn found(day: &Day, run: BatchExport, words: &[&str]) {
@@ -137,4 +177,23 @@ fn a_rule_of_our_own_collections_is_named() {
     create_index(&day.db);
     validator(&day, BATCHES, doc! { "required": ["owner"] });
     found(&day, day.run(), &[BATCHES, "owner"]);
+}
+
+#[test]
+fn a_unique_index_of_the_batches_is_named_by_the_run_that_it_stops() {
+    for (key, sparse) in [("attempt", true), ("number", true), ("number", false), ("holder.host", false)] {
+        let day = Day::in_directory();
+        let index = doc! { "key": { key: 1 }, "name": "only_one", "unique": true, "sparse": sparse };
+        day.db.command(doc! { "createIndexes": BATCHES, "indexes": [index] });
+        create_index(&day.db);
+        seed_day(&day.db, DATE, 3);
+        doctor_says(&day, &[BATCHES, "only_one"]);
+        let first = day.run().run();
+        let ended = match first.code {
+            0 => day.command("run").now("2026-01-19T18:30:00+07:00").run(),
+            _ => first,
+        };
+        let sentence = told(&ended.expect_code(30).json()["error"]);
+        assert!(sentence.contains("exportbatches") && sentence.contains("only_one"), "{key}: {sentence}");
+    }
 }

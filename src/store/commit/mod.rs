@@ -12,6 +12,7 @@
 
 mod content;
 mod trial;
+mod tried_rows;
 mod writes;
 
 use std::time::{Duration, Instant};
@@ -116,6 +117,17 @@ impl Store {
     /// # Errors
     /// Nothing was committed, except perhaps with [`CommitError::Unknown`].
     pub async fn commit(
+        &self,
+        request: &CommitRequest<'_>,
+        stopping: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Committed, CommitError> {
+        match self.try_commit(request, stopping).await {
+            Err(CommitError::Failed(error)) => Err(CommitError::Failed(self.cause_of(error).await)),
+            ended => ended,
+        }
+    }
+
+    async fn try_commit(
         &self,
         request: &CommitRequest<'_>,
         stopping: &(dyn Fn() -> bool + Sync),
@@ -235,6 +247,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         | Kind::UnknownCommit
         | Kind::Snapshot
         | Kind::Rule
+        | Kind::Unfit
         | Kind::Unsupported
         | Kind::DuplicateKey
         | Kind::PathNotViable

@@ -50,6 +50,7 @@ impl From<StoreError> for Stopped {
             | Kind::UnknownCommit
             | Kind::Snapshot
             | Kind::Rule
+            | Kind::Unfit
             | Kind::Unsupported
             | Kind::PathNotViable
             | Kind::BadName

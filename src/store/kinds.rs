@@ -1,0 +1,122 @@
+//! The kinds of collections that a run cannot use: capped collections, time series and views.
+//!
+//! Risk: what the server says of them is no help. A capped collection has no snapshot, as if a later one would do, and a time series does not
+//! know a command, as if the server were too old. So after such an error the kinds are looked up, and the collection is named.
+
+use futures_util::future::join_all;
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
+use mongodb::options::CursorType;
+
+use super::Store;
+use super::document::text;
+use super::error::{Kind, StoreError};
+
+/// The types of a collection, as the server lists them.
+const TIME_SERIES: &str = "timeseries";
+const VIEW: &str = "view";
+
+impl Store {
+    /// Refuses a collection whose kind forbids what a run does with it, as far as this user may know.
+    ///
+    /// # Errors
+    /// `Kind::Unfit`, with the collection's name.
+    pub(super) async fn check_kinds(&self) -> Result<(), StoreError> {
+        let changed = [&self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
+        self.check_changed(&changed).await?;
+        // Entries are only read: time series and views will do.
+        match self.types_of(&[&self.entries]).await[..] {
+            [Some(ref of_type)] if of_type != TIME_SERIES && of_type != VIEW => self.check_capped(&self.entries).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a queue whose rows can be read, and never marked.
+    pub(super) async fn check_rows_can_be_marked(&self) -> Result<(), StoreError> {
+        let types = self.types_of(&[&self.queue]).await;
+        refuse_type(&self.queue, types.first().and_then(Option::as_deref))
+    }
+
+    /// The cause of an error, where it is the kind of a collection.
+    pub(super) async fn cause_of(&self, error: StoreError) -> StoreError {
+        match error.kind {
+            Kind::Snapshot | Kind::Unsupported | Kind::Unfit => self.check_kinds().await.err().unwrap_or(error),
+            Kind::Denied
+            | Kind::TransientTransaction
+            | Kind::WriteConflict
+            | Kind::UnknownCommit
+            | Kind::Rule
+            | Kind::DuplicateKey
+            | Kind::PathNotViable
+            | Kind::BadName
+            | Kind::IndexConflict
+            | Kind::Malformed
+            | Kind::WritesBlocked
+            | Kind::EarlierVersion
+            | Kind::Unanswered
+            | Kind::Unavailable => error,
+        }
+    }
+
+    /// A result whose error names its cause.
+    pub(super) async fn with_cause<T>(&self, result: Result<T, impl Into<StoreError>>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.cause_of(error.into()).await),
+        }
+    }
+
+    async fn check_changed(&self, collections: &[&Collection<Document>]) -> Result<(), StoreError> {
+        let types = self.types_of(collections).await;
+        for (collection, of_type) in collections.iter().zip(&types) {
+            refuse_type(collection, of_type.as_deref())?;
+        }
+        let existing = collections.iter().zip(types).filter_map(|(collection, of_type)| of_type.map(|_| collection));
+        let checked = join_all(existing.map(|collection| self.check_capped(collection))).await;
+        checked.into_iter().collect()
+    }
+
+    /// The type of each collection; `None` for one that does not exist, or when the server does not tell. Names and types are told without the
+    /// right to list all collections.
+    async fn types_of(&self, collections: &[&Collection<Document>]) -> Vec<Option<String>> {
+        let names: Vec<&str> = collections.iter().map(|collection| collection.name()).collect();
+        let list = doc! {
+            "listCollections": 1,
+            "nameOnly": true,
+            "authorizedCollections": true,
+            "filter": { "name": { "$in": &names } },
+        };
+        // The next command reports why the server does not answer.
+        let answer = self.bounded(self.db.run_command(list).into_future()).await.unwrap_or_default();
+        let listed = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+        let listed: Vec<&Document> = listed.into_iter().flatten().filter_map(|one| one.as_document()).collect();
+        let type_of = |name: &&str| {
+            text(listed.iter().find(|one| one.get_str("name").is_ok_and(|found| found == *name))?, "type")
+        };
+        names.iter().map(type_of).collect()
+    }
+
+    /// Refuses a capped collection among those that exist: only such a one has tailable cursors. It needs no right but to read.
+    async fn check_capped(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
+        let first =
+            collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
+        match self.bounded(first.into_future()).await {
+            Ok(_) => Err(StoreError::unfit(
+                collection.name(),
+                "a capped collection, which has neither snapshot reads nor transactions",
+            )),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+fn refuse_type(collection: &Collection<Document>, of_type: Option<&str>) -> Result<(), StoreError> {
+    match of_type {
+        Some(TIME_SERIES) => Err(StoreError::unfit(
+            collection.name(),
+            "a time-series collection, whose documents cannot be updated one by one",
+        )),
+        Some(VIEW) => Err(StoreError::unfit(collection.name(), "a view, which cannot be written")),
+        Some(_) | None => Ok(()),
+    }
+}
