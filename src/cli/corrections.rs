@@ -20,11 +20,11 @@ use crate::csv::List;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::notify::{ChangedBatch, tell_corrections};
+use crate::notify::{LookedAt, Obstacle, tell_corrections};
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::verify::{Compared, Correction, CorrectionList, Corrections, Problem, Verification};
+use crate::verify::{Compared, Correction, CorrectionList, Corrections, Kind, Problem, Verification};
 
 /// Corrections that the text shows; all of them are in JSON and CSV.
 const LISTED: usize = 100;
@@ -189,39 +189,50 @@ async fn tell(
     batches: &[Compared],
     problems: &[Problem],
 ) -> Telling {
-    let known = |compared: &Compared| compared.told.as_ref().and_then(|told| told.sha256.clone());
-    let reason = |compared: &Compared| {
-        let batch = compared.batch.to_string();
-        problems.iter().find(|problem| problem.batch == batch).map(|problem| problem.message.clone())
-    };
-    let changed: Vec<ChangedBatch> = batches
+    let looked: Vec<LookedAt> = batches
         .iter()
-        .filter(|compared| compared.list_sha256 != known(compared))
-        .map(|compared| ChangedBatch {
-            batch: compared.batch,
-            number: compared.number.unwrap_or_default(),
-            entries: compared.corrections.unwrap_or_default(),
-            unchecked: reason(compared),
-            list_sha256: compared.list_sha256.clone(),
-            told_at: compared.told.as_ref().and_then(|told| told.at),
+        .map(|compared| {
+            let known = compared.told.as_ref().and_then(|told| told.sha256.as_ref());
+            LookedAt {
+                batch: compared.batch,
+                number: compared.number.unwrap_or_default(),
+                entries: compared.corrections.unwrap_or_default(),
+                unchecked: obstacle(compared, problems),
+                list_sha256: compared.list_sha256.clone(),
+                is_news: compared.list_sha256.as_ref() != known,
+                told_at: compared.told.as_ref().and_then(|told| told.at),
+            }
         })
         .collect();
-    if changed.is_empty() {
+    if !looked.iter().any(|looked| looked.is_news) {
         // A batch that is not recorded has no document to note anything in, so nobody was ever told of it.
         let known = problems.iter().all(|problem| batches.iter().any(|batch| batch.batch.to_string() == problem.batch));
         return if known { Telling::Unchanged } else { Telling::Nothing };
     }
-    if let Err(reason) = tell_corrections(config, webhook, &changed).await {
+    if let Err(reason) = tell_corrections(config, webhook, &looked).await {
         tracing::warn!("the webhook was not notified: {reason}");
         return Telling::Failed;
     }
-    for changed in &changed {
-        if let Err(error) = store.note_corrections(changed.batch, changed.list_sha256.as_deref()).await {
-            let batch = changed.batch;
+    for LookedAt { batch, list_sha256, .. } in looked.iter().filter(|looked| looked.is_news) {
+        if let Err(error) = store.note_corrections(*batch, list_sha256.as_deref()).await {
             tracing::warn!("what people were told of {batch} could not be noted: {error}; they will hear it again");
         }
     }
     Telling::Sent
+}
+
+/// Why nothing, or not everything, can be said of a batch.
+fn obstacle(compared: &Compared, problems: &[Problem]) -> Option<(Obstacle, String)> {
+    let batch = compared.batch.to_string();
+    let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == batch)?;
+    let obstacle = if matches!(kind, Kind::MissingFile | Kind::Content) {
+        Obstacle::File
+    } else if compared.corrections.is_some() {
+        Obstacle::Lines
+    } else {
+        Obstacle::Other
+    };
+    Some((obstacle, message.clone()))
 }
 
 /// The list for a spreadsheet.

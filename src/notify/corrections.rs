@@ -1,5 +1,7 @@
 //! Exported entries that were changed since, told as a summary: the list itself is for `batch-export corrections`.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
@@ -12,84 +14,122 @@ use crate::config::{Config, Webhook};
 /// Batches that a message names; the others are counted.
 const NAMED: usize = 10;
 
-/// The next step for a file that cannot be compared.
-const REPAIR: &str = "Operator: put the official file back where it was stored, or correct what is named; until then nobody sees which \
-                      of its entries were edited since.";
+/// Why a batch cannot be compared, and what helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Obstacle {
+    /// The official file is not there, or is not the committed one.
+    File,
+    /// Some of its lines cannot be matched to entries.
+    Lines,
+    /// Anything else; its reason says what helps.
+    Other,
+}
 
-/// A batch whose list is another one than people were told last.
+impl Obstacle {
+    fn next(self) -> &'static str {
+        match self {
+            Obstacle::File => {
+                "Operator: put the official file back where it was stored; until then nobody sees which of its entries were edited since."
+            }
+            Obstacle::Lines => {
+                "Operator: compare the named lines with the named entries by hand; the file is in order, and the other lines were compared."
+            }
+            Obstacle::Other => {
+                "Operator: do what the reason of the batch says; until then nobody sees which of its entries were edited since."
+            }
+        }
+    }
+}
+
+/// A batch that was looked at.
 #[derive(Clone, Debug)]
-pub struct ChangedBatch {
+pub struct LookedAt {
     /// The batch.
     pub batch: BatchId,
     /// Its number.
     pub number: i64,
-    /// Exported entries that have to be corrected; 0 when none has to any more.
+    /// Exported entries that have to be corrected; 0 when none has to.
     pub entries: u64,
     /// Why it cannot be compared, for a person.
-    pub unchecked: Option<String>,
+    pub unchecked: Option<(Obstacle, String)>,
     /// Checksum of its part of the list, or of the reason why there is none; `None` when the list is empty.
     pub list_sha256: Option<String>,
+    /// Whether its list is another one than people were told last.
+    pub is_news: bool,
     /// When people were told of it before.
     pub told_at: Option<DateTime<Utc>>,
 }
 
-/// Tells people of these batches, in one message.
+/// Tells people what is new in these batches, in one message. Its title and its next step go by all of them: whoever reads that nothing has
+/// to be corrected must not be wrong because of a batch that was told before.
 ///
 /// # Errors
 /// Why the receiver did not take it, for a person.
-pub async fn tell_corrections(config: &Config, webhook: &Webhook, changed: &[ChangedBatch]) -> Result<(), String> {
+pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt]) -> Result<(), String> {
     let sender = Sender::new(&config.proxies)?;
-    sender.send(&webhook::call(webhook, &message(changed, Origin::of(config)))).await.map(drop)
+    sender.send(&webhook::call(webhook, &message(batches, Origin::of(config)))).await.map(drop)
 }
 
-fn message(changed: &[ChangedBatch], origin: Origin) -> Message<'static> {
-    let entries: u64 = changed.iter().map(|changed| changed.entries).sum();
-    let unchecked = changed.iter().filter(|changed| changed.unchecked.is_some()).count();
-    let not_checked = match unchecked {
-        1 => "1 exported file cannot be checked for corrections".to_owned(),
-        files => format!("{files} exported files cannot be checked for corrections"),
+fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
+    let (news, known): (Vec<&LookedAt>, Vec<&LookedAt>) = batches.iter().partition(|looked| looked.is_news);
+    let entries: u64 = batches.iter().map(|looked| looked.entries).sum();
+    let obstacles = batches.iter().filter_map(|looked| looked.unchecked.as_ref());
+    let not_checked = match obstacles.clone().count() {
+        0 => None,
+        1 => Some("1 exported file cannot be checked for corrections".to_owned()),
+        files => Some(format!("{files} exported files cannot be checked for corrections")),
     };
-    let title = match (entries, unchecked) {
-        (0, 0) => "No exported entry has to be corrected any more".to_owned(),
-        (0, _) => not_checked,
-        (_, 0) => to_correct(entries),
-        (_, _) => format!("{}; {not_checked}", to_correct(entries)),
+    let title = match (entries, not_checked) {
+        (0, None) => "No exported entry has to be corrected any more".to_owned(),
+        (0, Some(not_checked)) => not_checked,
+        (_, None) => to_correct(entries),
+        (_, Some(not_checked)) => format!("{}; {not_checked}", to_correct(entries)),
     };
-    let fact = |changed: &ChangedBatch| {
-        let entries = match (&changed.unchecked, changed.entries) {
-            (Some(reason), 0) => format!("cannot be checked: {reason}"),
-            (Some(reason), entries) => format!("{entries} to correct, and more cannot be checked: {reason}"),
-            (None, 0) => "nothing to correct any more".to_owned(),
-            (None, 1) => "1 entry".to_owned(),
-            (None, entries) => format!("{entries} entries"),
-        };
-        ("Batch", format!("{} (number {}): {entries}", changed.batch, changed.number))
-    };
-    let mut facts: Vec<_> = changed.iter().take(NAMED).map(fact).collect();
-    if let Some(more) = changed.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        facts.push(("And", format!("{more} more batches")));
+    let mut facts: Vec<_> = news.iter().take(NAMED).map(|looked| ("Batch", fact(looked))).collect();
+    match news.len().saturating_sub(NAMED) {
+        0 => {}
+        1 => facts.push(("And", "1 more batch".to_owned())),
+        more => facts.push(("And", format!("{more} more batches"))),
     }
+    let standing: Vec<_> =
+        known.into_iter().filter(|looked| looked.entries > 0 || looked.unchecked.is_some()).collect();
+    facts.extend(standing.iter().take(NAMED).map(|looked| ("Told before", fact(looked))));
+    if let Some(more) = standing.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        facts.push(("Told before", format!("and of {more} more")));
+    }
+    facts.push((
+        "Looked at",
+        if batches.len() == 1 { "1 batch".to_owned() } else { format!("{} batches", batches.len()) },
+    ));
     facts.extend(origin.facts());
-    let dates = match changed {
-        [first, .., last] => format!("--from {} --to {}", first.batch.date(), last.batch.date()),
-        [only] => format!("--date {}", only.batch.date()),
-        [] => String::new(),
+    let listed: Vec<BatchId> = batches.iter().filter(|looked| looked.entries > 0).map(|looked| looked.batch).collect();
+    let list = match listed[..] {
+        [first, .., last] => Some(list_of(&format!("--from {} --to {}", first.date(), last.date()))),
+        [only] => Some(list_of(&format!("--date {}", only.date()))),
+        [] => None,
     };
-    let next = match (entries, unchecked) {
-        (0, 0) => "Nothing to do.".to_owned(),
-        (0, _) => REPAIR.to_owned(),
-        (_, 0) => list_of(&dates),
-        (_, _) => format!("{} {REPAIR}", list_of(&dates)),
-    };
+    let helps: BTreeSet<Obstacle> = obstacles.map(|(obstacle, _)| *obstacle).collect();
+    let steps: Vec<String> = list.into_iter().chain(helps.into_iter().map(|helps| helps.next().to_owned())).collect();
     Message {
         topic: Topic::Corrections,
-        id: format!("corrections/{}", digest(changed)),
+        id: format!("corrections/{}", digest(&news)),
         origin,
         title,
         facts,
-        next,
+        next: if steps.is_empty() { "Nothing to do.".to_owned() } else { steps.join(" ") },
         result: None,
     }
+}
+
+fn fact(looked: &LookedAt) -> String {
+    let entries = match (&looked.unchecked, looked.entries) {
+        (Some((_, reason)), 0) => format!("cannot be checked: {reason}"),
+        (Some((_, reason)), entries) => format!("{entries} to correct, and more cannot be checked: {reason}"),
+        (None, 0) => "nothing to correct any more".to_owned(),
+        (None, 1) => "1 entry".to_owned(),
+        (None, entries) => format!("{entries} entries"),
+    };
+    format!("{} (number {}): {entries}", looked.batch, looked.number)
 }
 
 fn to_correct(entries: u64) -> String {
@@ -108,12 +148,12 @@ fn list_of(dates: &str) -> String {
 }
 
 /// The same whenever the same message is sent again; another one when a list comes back that was told before the last one.
-fn digest(changed: &[ChangedBatch]) -> String {
+fn digest(news: &[&LookedAt]) -> String {
     let mut digest = Sha256::new();
-    for changed in changed {
-        let since = changed.told_at.map_or(0, |at| at.timestamp_millis());
-        let list = changed.list_sha256.as_deref().unwrap_or_default();
-        digest.update(format!("{} {list} {since}\n", changed.batch));
+    for looked in news {
+        let since = looked.told_at.map_or(0, |at| at.timestamp_millis());
+        let list = looked.list_sha256.as_deref().unwrap_or_default();
+        digest.update(format!("{} {list} {since}\n", looked.batch));
     }
     hex::encode(digest.finalize())
 }

@@ -37,7 +37,7 @@ use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
 use crate::stuck;
-pub use corrections::{ChangedBatch, tell_corrections};
+pub use corrections::{LookedAt, Obstacle, tell_corrections};
 use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};

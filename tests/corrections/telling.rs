@@ -2,11 +2,11 @@
 
 use mongodb::bson::doc;
 
-use super::{change, exported};
+use super::{change, exported, in_express};
 use crate::support::command::{BatchExport, Finished};
-use crate::support::day::{Day, FILE};
+use crate::support::day::{BATCH, BATCHES, Day, FILE};
 use crate::support::receiver::{Receiver, Reply};
-use crate::support::seed::seed_day;
+use crate::support::seed::{ENTRIES, QUEUE, Seeded, seed_day};
 
 fn tell(day: &Day, people: &Receiver) -> Finished {
     let command: BatchExport = day.command("corrections").arg("--tell");
@@ -127,6 +127,60 @@ fn when_the_file_is_back_its_corrections_are_told() {
     let absent = day.command("corrections").args(&["--tell", "--date", "2026-01-02"]);
     let absent = absent.env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook")).run().expect_code(34);
     assert_eq!((&absent.json()["told"], people.messages().len()), (&"nothing".into(), 2));
+}
+
+/// Exports a second day, of which two entries are exported.
+fn second_day(day: &Day) -> Seeded {
+    let seeded = seed_day(&day.db, "2026-01-19", 2);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    seeded
+}
+
+#[test]
+fn what_still_has_to_be_corrected_is_not_forgotten_because_it_was_told_before() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    let (first, second) = (exported(&day), second_day(&day));
+    change(&day, &first, 3, doc! { "status": "cancelled" });
+    let both = |status: &str| {
+        day.db.update_many(ENTRIES, doc! { "_id": { "$in": &second.entries } }, doc! { "$set": { "status": status } });
+    };
+    both("draft");
+    tell(&day, &people).expect_code(34);
+    both("approved");
+    let text = tell_as(&day, &people, "text").expect_code(34).stdout;
+    assert!(text.contains("batch_2026-01-19  number 2  2 entries  as exported"), "{text}");
+    let told = people.messages();
+    assert_eq!((told.len(), &told[0]["title"]), (2, &"3 exported entries have to be corrected".into()));
+    assert_eq!(told[1]["title"], "1 exported entry has to be corrected");
+    let (facts, next) = (told[1]["facts"].to_string(), told[1]["next"].to_string());
+    assert!(facts.contains("batch_2026-01-19 (number 2): nothing to correct any more"), "{facts}");
+    assert!(facts.contains("Told before") && facts.contains("batch_2026-01-18 (number 1): 1 entry"), "{facts}");
+    assert!(next.contains("batch-export corrections --date 2026-01-18 "), "{next}");
+    // News of one batch: the title counts both, and so does the list that is named.
+    change(&day, &second, 1, doc! { "status": "draft" });
+    tell(&day, &people).expect_code(34);
+    let told = people.messages();
+    assert_eq!(told[2]["title"], "2 exported entries have to be corrected");
+    assert!(told[2]["next"].to_string().contains("--from 2026-01-18 --to 2026-01-19"), "{told:?}");
+}
+
+#[test]
+fn the_step_fits_the_reason_why_a_batch_cannot_be_compared() {
+    let (day, people) = (Day::in_directory(), Receiver::start(Some(200)));
+    let seeded = in_express(&day);
+    day.db.delete_many(QUEUE, doc! { "_id": { "$in": [seeded.rows[4], seeded.rows[5]] } });
+    day.db.delete_many(ENTRIES, doc! { "_id": { "$in": [seeded.entries[4], seeded.entries[5]] } });
+    let next = |at: usize| people.messages()[at]["next"].as_str().expect("a step").to_owned();
+    assert_eq!(tell(&day, &people).expect_code(34).json()["told"], "sent");
+    assert!(next(0).contains("by hand") && !next(0).contains("put the official file back"), "{}", next(0));
+    let (path, aside) = (day.directory().join(FILE), day.directory().with_extension("aside"));
+    std::fs::rename(&path, &aside).unwrap();
+    tell(&day, &people).expect_code(34);
+    assert!(next(1).contains("put the official file back") && !next(1).contains("by hand"), "{}", next(1));
+    std::fs::rename(&aside, &path).unwrap();
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "settings.layout": "name = \"other\"" } });
+    tell(&day, &people).expect_code(34);
+    assert!(next(2).contains("the reason") && !next(2).contains("official file back"), "{}", next(2));
 }
 
 #[test]
