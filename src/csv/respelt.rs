@@ -270,15 +270,15 @@ fn in_words(text: &str) -> Option<(&str, u32, &str)> {
     let words = text.split([' ', ',', '-', '/', '\u{a0}']).filter(|word| !word.is_empty());
     let (numbers, names): (Vec<&str>, Vec<&str>) =
         words.partition(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
-    let is_weekday = |name: &&&str| WEEKDAYS.iter().any(|day| name.to_ascii_lowercase().starts_with(day));
-    let months: Vec<u32> = names.iter().filter_map(|name| month(name)).collect();
-    let ([month], 0..=1) = (&months[..], names.iter().filter(is_weekday).count()) else { return None };
-    if names.len() > 1 + names.iter().filter(is_weekday).count() {
-        return None;
-    }
+    let is_weekday = |name: &str| WEEKDAYS.iter().any(|day| name.to_ascii_lowercase().starts_with(day));
+    let month = match names[..] {
+        [name] => month(name)?,
+        [day, name] | [name, day] if is_weekday(day) => month(name)?,
+        _ => return None,
+    };
     match numbers[..] {
-        [year, day] if year.len() == 4 => Some((year, *month, day)),
-        [day, year] => Some((year, *month, day)),
+        [year, day] if year.len() == 4 => Some((year, month, day)),
+        [day, year] => Some((year, month, day)),
         _ => None,
     }
 }

@@ -32,7 +32,7 @@ impl Obstacle {
                 "Operator: put the official file back where it was stored; until then nobody sees which of its entries were edited since."
             }
             Obstacle::Lines => {
-                "Operator: compare the named lines with the named entries by hand; the file is in order, and the other lines were compared."
+                "Operator: compare the named lines by hand with the entries in the application; the file is in order, and the other lines were compared."
             }
             Obstacle::Other => {
                 "Operator: do what the reason of the batch says; until then nobody sees which of its entries were edited since."

@@ -24,11 +24,7 @@ impl Store {
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
         let mut missing = Vec::new();
         for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
-            let tried = match tried {
-                Err(error) => Err(self.cause_of(error).await),
-                Ok(()) => Ok(()),
-            };
-            match tried {
+            match self.with_cause(tried).await {
                 Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
                 Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
                 // The server knows the command. Another step reports why it failed now, or for this user.

@@ -98,7 +98,7 @@ impl Store {
         Ok(numbers.into_iter().map(|(entry, number)| (entry, named(number))).collect())
     }
 
-    /// What is recorded of these entries of the file with this number, sorted by entry, and the entries that are not written down under it.
+    /// What is recorded of these entries of the file with this number, and the entries that are not written down under it.
     /// Entries that moved from it to another number, because somebody allowed to export them again, count as written down. Both are empty in
     /// a database that has no such collection yet.
     pub(super) async fn recorded(
@@ -113,7 +113,7 @@ impl Store {
         }
         for entries in entries.chunks(ENTRIES_PER_COMMAND) {
             let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
-            let found = self.read_recorded(&mut *session, number, doc! { "_id": { "$in": ids } }).await?;
+            let found = self.find_recorded(&mut *session, number, doc! { "_id": { "$in": ids } }).await?;
             let missing: Vec<Id> = entries
                 .iter()
                 .filter(|entry| found.binary_search_by_key(*entry, |record| record.key.entry).is_err())
@@ -125,12 +125,11 @@ impl Store {
                 .extend(missing.into_iter().map(|entry| Misplaced { entry, under: elsewhere.get(&entry).copied() }));
             records.extend(found);
         }
-        records.sort_unstable_by_key(|record| record.key);
         Ok((records, misplaced))
     }
 
     /// What is recorded under this number, sorted by entry: of all entries, or of those that match.
-    pub(super) async fn read_recorded(
+    pub(super) async fn find_recorded(
         &self,
         session: &mut ClientSession,
         number: i64,

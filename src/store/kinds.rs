@@ -13,6 +13,7 @@ use super::document::text;
 use super::error::{Kind, StoreError};
 
 /// The types of a collection, as the server lists them.
+const PLAIN: &str = "collection";
 const TIME_SERIES: &str = "timeseries";
 const VIEW: &str = "view";
 
@@ -22,13 +23,15 @@ impl Store {
     /// # Errors
     /// `Kind::Unfit`, with the collection's name.
     pub(super) async fn check_kinds(&self) -> Result<(), StoreError> {
-        let changed = [&self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
-        self.check_changed(&changed).await?;
+        let collections = [&self.entries, &self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
+        let types = self.types_of(&collections).await;
         // Entries are only read: time series and views will do.
-        match self.types_of(&[&self.entries]).await[..] {
-            [Some(ref of_type)] if of_type != TIME_SERIES && of_type != VIEW => self.check_capped(&self.entries).await,
-            _ => Ok(()),
+        for (collection, of_type) in collections.iter().zip(&types).skip(1) {
+            refuse_type(collection, of_type.as_deref())?;
         }
+        let plain = collections.iter().zip(&types).filter(|(_, of_type)| of_type.as_deref() == Some(PLAIN));
+        let checked = join_all(plain.map(|(collection, _)| self.check_capped(collection))).await;
+        checked.into_iter().collect()
     }
 
     /// Refuses a queue whose rows can be read, and never marked.
@@ -39,22 +42,10 @@ impl Store {
 
     /// The cause of an error, where it is the kind of a collection.
     pub(super) async fn cause_of(&self, error: StoreError) -> StoreError {
-        match error.kind {
-            Kind::Snapshot | Kind::Unsupported | Kind::Unfit => self.check_kinds().await.err().unwrap_or(error),
-            Kind::Denied
-            | Kind::TransientTransaction
-            | Kind::WriteConflict
-            | Kind::UnknownCommit
-            | Kind::Rule
-            | Kind::DuplicateKey
-            | Kind::PathNotViable
-            | Kind::BadName
-            | Kind::IndexConflict
-            | Kind::Malformed
-            | Kind::WritesBlocked
-            | Kind::EarlierVersion
-            | Kind::Unanswered
-            | Kind::Unavailable => error,
+        if matches!(error.kind, Kind::Snapshot | Kind::Unsupported | Kind::Unfit) {
+            self.check_kinds().await.err().unwrap_or(error)
+        } else {
+            error
         }
     }
 
@@ -64,16 +55,6 @@ impl Store {
             Ok(value) => Ok(value),
             Err(error) => Err(self.cause_of(error.into()).await),
         }
-    }
-
-    async fn check_changed(&self, collections: &[&Collection<Document>]) -> Result<(), StoreError> {
-        let types = self.types_of(collections).await;
-        for (collection, of_type) in collections.iter().zip(&types) {
-            refuse_type(collection, of_type.as_deref())?;
-        }
-        let existing = collections.iter().zip(types).filter_map(|(collection, of_type)| of_type.map(|_| collection));
-        let checked = join_all(existing.map(|collection| self.check_capped(collection))).await;
-        checked.into_iter().collect()
     }
 
     /// The type of each collection; `None` for one that does not exist, or when the server does not tell. Names and types are told without the

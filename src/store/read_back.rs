@@ -167,7 +167,7 @@ impl Snapshot {
             (None, Some(number)) => self.recorded_entries(number, expected, &marked).await?,
             (named, _) => named,
         };
-        let are_on_record = self.read_recorded(batch, &changed, &mut marked).await?;
+        let are_on_record = self.read_missing(batch, &changed, &mut marked).await?;
         if !are_on_record && is_short(&marked) {
             if since.is_some() {
                 self.read_marked(completed(None), batch, &changed, &mut marked).await?;
@@ -186,14 +186,14 @@ impl Snapshot {
     /// version. No index finds them by number: they are found by the entries of the rows, and only when some are missing then, all of the
     /// collection is read.
     async fn recorded_entries(
-        &mut self,
+        &self,
         number: i64,
         expected: usize,
         marked: &MarkedRows,
     ) -> Result<Option<Vec<Id>>, StoreError> {
         let mut entries = vec![Id::ABSENT; expected];
         let mut left = expected;
-        let mut place = |records: Vec<Record>| {
+        let mut fill = |records: Vec<Record>| {
             for Record { key, place } in records {
                 if let Some(entry) =
                     place.and_then(|place| entries.get_mut(place)).filter(|entry| **entry == Id::ABSENT)
@@ -205,18 +205,17 @@ impl Snapshot {
             left
         };
         let of_rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
-        let mut session = snapshot_session(&self.store, self.at).await?;
-        let (records, _) = self.store.recorded(&mut session, number, &of_rows).await?;
+        let (records, _) = self.recorded(number, &of_rows).await?;
         let are_placed = records.iter().any(|record| record.place.is_some());
-        if place(records) > 0 && (are_placed || of_rows.is_empty()) {
-            let all = self.store.read_recorded(&mut session, number, doc! {}).await?;
-            place(all);
+        if fill(records) > 0 && (are_placed || of_rows.is_empty()) {
+            let mut session = snapshot_session(&self.store, self.at).await?;
+            fill(self.store.with_cause(self.store.find_recorded(&mut session, number, doc! {}).await).await?);
         }
         Ok((left < expected).then_some(entries))
     }
 
     /// Adds the rows on record of those entries that have none yet. Returns whether each of these entries has one on record.
-    async fn read_recorded(
+    async fn read_missing(
         &mut self,
         batch: &Batch,
         but: &BTreeSet<Id>,
@@ -229,9 +228,7 @@ impl Snapshot {
         if missing.is_empty() {
             return Ok(true);
         }
-        let mut session = snapshot_session(&self.store, self.at).await?;
-        let recorded = self.store.recorded(&mut session, batch.number.unwrap_or(0), &missing).await;
-        let (records, _) = self.store.with_cause(recorded).await?;
+        let (records, _) = self.recorded(batch.number.unwrap_or(0), &missing).await?;
         let seen: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.row).collect();
         let mut rows: Vec<Id> = records.iter().map(|record| record.key.row).filter(|row| *row != Id::ABSENT).collect();
         let are_on_record = rows.len() == missing.len();

@@ -75,6 +75,7 @@ impl Snapshot {
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
+        // A file of rows that cannot be marked would be stored before the commit notices it.
         let (started, may_mark) =
             join(DueScan::start(&self.store, session, cutoff), self.store.check_rows_can_be_marked()).await;
         may_mark?;
@@ -176,7 +177,7 @@ impl Snapshot {
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
     }
 
-    /// What is recorded of these entries of a file under its number, sorted by entry, and those that are not written down under it.
+    /// What is recorded of these entries of a file under its number, and those that are not written down under it.
     pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
         let mut session = snapshot_session(&self.store, self.at).await?;
         self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await

@@ -271,7 +271,7 @@ impl Counts {
                 several => {
                     let named = several.iter().take(COLUMNS).map(|(column, count)| format!("{column} {count}"));
                     let more = several.len().saturating_sub(COLUMNS);
-                    let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+                    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                     format!(" ({}{more})", named.collect::<Vec<_>>().join(", "))
                 }
             };

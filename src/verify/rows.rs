@@ -140,6 +140,7 @@ fn check_ids(
 ) {
     let mut of_row: Vec<RowKey> = records.iter().map(|record| record.key).filter(|key| key.row != Id::ABSENT).collect();
     of_row.sort_unstable();
+    let is_whole = of_row.len() == known.len() && known.len() as u64 == file.entries;
     let recorded = |row: &Id| of_row.binary_search_by_key(row, |key| key.row).ok().map(|at| of_row[at].entry);
     // Entries whose row names another one now.
     let mut left = Vec::new();
@@ -147,13 +148,18 @@ fn check_ids(
     rows.retain(|key| match recorded(&key.row) {
         Some(entry) if entry != key.entry => {
             let named = if key.entry == Id::ABSENT { "no entry".to_owned() } else { format!("entry {}", key.entry) };
-            let message = format!("queue row {} was exported for entry {entry} and names {named} now", key.row);
+            let message = format!(
+                "queue row {} was exported for entry {entry} and names {named} now: entry {entry} stays exported, so put its id back into \
+                 the row",
+                key.row
+            );
             findings.add(batch.id, Kind::Rows, message);
             left.push(entry);
             false
         }
         Some(_) => true,
-        None if of_row.len() == known.len() && known.len() as u64 == file.entries => {
+        // Every row of the file is on record, and this is none of them.
+        None if is_whole => {
             foreign.push(key.row);
             false
         }
@@ -181,7 +187,7 @@ fn check_ids(
     }
     if !foreign.is_empty() {
         let message = format!(
-            "{} the mark of this batch and did not export an entry of it: {}",
+            "{} the mark of this batch and did not export an entry of it: {}; find out who wrote the mark there",
             counted(foreign.len(), "queue row carries", "queue rows carry"),
             some(&foreign)
         );

@@ -1,7 +1,6 @@
 //! Kinds of collections that a run cannot use: each command names the collection, and what to do.
 
 use mongodb::bson::doc;
-use mongodb::bson::oid::ObjectId;
 
 use super::doctor_says;
 use crate::support::command::told;
@@ -78,17 +77,4 @@ fn a_collection_that_was_capped_afterwards_is_named_by_what_reads_back() {
             named(&day, command, collection, "capped collection");
         }
     }
-}
-
-#[test]
-fn rows_in_a_time_series_are_named_before_a_file_is_made() {
-    let day = Day::in_directory();
-    day.command("init").run().expect_code(0);
-    day.db.command(doc! { "drop": QUEUE });
-    day.db.command(doc! { "create": QUEUE, "timeseries": { "timeField": "scheduledFor" } });
-    let due = mongodb::bson::DateTime::from_millis(1_768_698_000_000);
-    let row = doc! { "scheduledFor": due, "status": "queued", "exportPath": "scheduled", "entryId": ObjectId::new() };
-    day.db.insert_many(QUEUE, vec![row]);
-    named(&day, "run", QUEUE, "time-series collection");
-    assert!(day.live_files().is_empty(), "nothing was stored for rows that cannot be marked");
 }

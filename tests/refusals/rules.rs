@@ -70,7 +70,7 @@ fn rules_that_only_real_days_keep_are_no_finding() {
     let since = mongodb::bson::DateTime::from_millis(1_577_836_800_000);
     let recent = doc! { "$or": [{ "_id": "ledger" }, { "window.cutoff": { "$gte": since } }] };
     day.db.command(doc! { "create": BATCHES, "validator": recent });
-    // A batch of tomorrow, as versions before this one could make, is in nobody's way.
+    // A batch of a later day is in nobody's way.
     day.db.insert_many(BATCHES, vec![doc! { "_id": "batch_2026-01-19", "window": { "cutoff": since } }]);
     create_index(&day.db);
     seed_day(&day.db, DATE, 3);

@@ -68,10 +68,9 @@ fn time_series_in_place_of_the_queue_are_named() {
     let run = |more: &[&str]| of_series("run").date(DATE).args(more).run().expect_code(30).json();
     for result in [run(&["--now"]), run(&["--dry-run"])] {
         let sentence = told(&result["error"]);
-        assert!(
-            sentence.contains("series is a time-series collection") && result["error"]["stage"] == "generate",
-            "{result}"
-        );
+        assert!(sentence.contains("series is a time-series collection"), "{result}");
+        assert!(sentence.contains("recreate it as a plain collection"), "{result}");
+        assert_eq!(result["error"]["stage"], "generate");
     }
     assert!(day.live_files().is_empty(), "nothing was stored for rows that cannot be marked");
 }

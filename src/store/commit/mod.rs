@@ -134,11 +134,8 @@ impl Store {
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
             let rows: Vec<&RowKey> = request.exported().collect();
-            if !self
-                .store_row_list(request.claim, &rows, request.transaction_rows)
-                .await
-                .map_err(CommitError::Failed)?
-            {
+            let stored = self.store_row_list(request.claim, &rows, request.transaction_rows).await;
+            if !stored.map_err(CommitError::Failed)? {
                 return Err(CommitError::LeaseLost);
             }
         }

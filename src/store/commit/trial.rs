@@ -16,7 +16,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
-use super::tried_rows::{From, TriedRows, new_id};
+use super::tried_rows::{Source, TriedRows, new_id};
 use super::writes::{Stopped, log_entry};
 use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts};
@@ -72,7 +72,7 @@ impl Store {
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
         let [(batch, file), _] = &trial.batches;
         let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
-        let are_marked = !matches!(queued.from, From::Nowhere);
+        let are_marked = !matches!(queued.source, Source::Nowhere);
         self.bounded(session.start_transaction().into_future()).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
@@ -85,10 +85,10 @@ impl Store {
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
         let request = request(&claim, file, trial, &ledger, &queued, &[], &held);
         let tried = async {
-            self.place(&mut session, &queued).await?;
+            self.prepare(&mut session, &queued).await?;
             self.hold_rows(&mut session, &request).await
-        };
-        let tried = tried.await;
+        }
+        .await;
         abort(&mut session).await;
         finding(tried)?;
         Ok(are_marked)
@@ -172,11 +172,13 @@ impl Store {
     ) -> Result<(), Stopped> {
         let update = self.first_ledger().session(&mut *session);
         self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
-        self.place(session, queued).await?;
+        self.prepare(session, queued).await?;
         // Two rows of one batch show a unique index on what the rows of a batch have in common. A row that is nowhere ends the trial.
-        let first = match queued.from {
-            From::Nowhere => 0,
-            From::Queue | From::Change(_) | From::Insert(_) => (queued.rows.len() / 2).max(2).min(queued.rows.len()),
+        let first = match queued.source {
+            Source::Nowhere => 0,
+            Source::Queue | Source::Change(_) | Source::Insert(_) => {
+                (queued.rows.len() / 2).max(2).min(queued.rows.len())
+            }
         };
         let (first, second) = queued.rows.split_at(first);
         let mut ledger = ledger.clone();
