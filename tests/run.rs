@@ -132,8 +132,8 @@ fn ten_thousand_entries_stay_far_below_100_mb() {
     seed_day(&day.db, DATE, 10_000);
     let run = day.run().run().expect_code(0);
     assert_eq!(run.json()["entries"], 10_000);
-    // Some 10 MiB of it are the code of a program that is compiled for tests.
-    assert!(run.peak_memory_kib < 36 * 1024, "peak memory {} KiB", run.peak_memory_kib);
+    // 34 to 36 MiB are usual, some 10 of them the code of a program that is compiled for tests; the rest of the room is for a busy machine.
+    assert!(run.peak_memory_kib < 48 * 1024, "peak memory {} KiB", run.peak_memory_kib);
     day.check_converged();
 }
 
