@@ -1,5 +1,6 @@
 //! `batch-export corrections`: what the accountant has in the books and the entries no longer give, told cell by cell, never by guess.
 
+mod shown;
 mod telling;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,6 @@ use std::collections::BTreeSet;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
-use crate::support::command::Finished;
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE, LOG};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
 
@@ -376,34 +376,6 @@ fn the_days_are_those_that_were_asked_for() {
         &["--date", DATE, "--from", DATE, "--to", DATE],
     ] {
         day.command("corrections").args(wrong).run().expect_code(2);
-    }
-}
-
-fn as_csv(day: &Day) -> Finished {
-    day.command("corrections").args(&["--output", "csv"]).run()
-}
-
-#[test]
-fn the_csv_can_be_opened_in_a_spreadsheet_as_it_is() {
-    let day = Day::in_directory();
-    let header = "\u{feff}Business date,Batch number,File,Line,Entry,What happened,Column,Exported value,Present value,Reason\r\n";
-    let seeded = exported(&day);
-    assert_eq!(as_csv(&day).expect_code(0).stdout, header);
-    change(&day, &seeded, 0, doc! { "description": "=HYPERLINK(\"x\"), \"ค่า\"" });
-    change(&day, &seeded, 1, doc! { "accountCode": "-1" });
-    day.db.delete_many(ENTRIES, doc! { "_id": seeded.entries[2] });
-    let csv = as_csv(&day).expect_code(34).stdout;
-    let lines: Vec<&str> = csv.split_terminator("\r\n").collect();
-    assert_eq!(lines.len(), 4, "{csv}");
-    let id = seeded.entries[0].to_hex();
-    assert!(lines[1].starts_with(&format!("{DATE},1,{FILE},2,{id},edited,Description,")), "{csv}");
-    assert!(lines[1].ends_with(",\"'=HYPERLINK(\"\"x\"\"), \"\"ค่า\"\"\","), "{csv}");
-    assert!(lines[2].ends_with(",-1,"), "a figure is no formula: {csv}");
-    assert!(lines[3].contains(",4,") && lines[3].contains("deleted,,"), "{csv}");
-    assert_eq!(csv.matches('\n').count(), 4);
-    for other in ["verify", "status", "run", "retry"] {
-        let finished = day.command(other).args(&["--output", "csv"]).run().expect_code(2);
-        assert!(finished.stdout.contains("corrections"), "{}", finished.report());
     }
 }
 

@@ -119,7 +119,8 @@ pub enum Command {
     /// List exported entries that were edited, cancelled or deleted since
     ///
     /// Compares each line of the official files with what its entry would give now, cell by cell: batch number, line, column, exported and
-    /// present value. --output csv is a list for the accountant, who opens it in a spreadsheet. With --tell, --notify-url hears of it when the
+    /// present value. --output csv is a list for the accountant: import it into a spreadsheet as text (Data > From Text/CSV, every column as
+    /// text), because a double click makes 1215 of account 001215. With --tell, --notify-url hears of it when the
     /// list is another one than was told last. Changes no entry and no file; ends with 34 when there is anything to correct. How to correct
     /// it: put a mistaken edit back in the application, or reverse and re-book there; README, "How to correct an exported entry".
     Corrections(CorrectionsArgs),

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
-use super::{Chosen, TODAYS_SETTINGS, ids_oldest_first, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, counted, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::csv::List;
@@ -30,8 +30,13 @@ use crate::verify::{Compared, Correction, CorrectionList, Corrections, Kind, Pro
 const LISTED: usize = 100;
 /// Characters of a cell in the text.
 const CELL_CHARS: usize = 40;
+/// Characters of a whole line in the text.
+const LINE_CHARS: usize = 100;
 /// Batches that one command looks at.
 const BATCHES_MAX: i64 = 10_000;
+
+/// What the CSV says of a batch that could not be compared, or not all of it, where it names what happened to a line otherwise.
+const NOT_COMPARED: &str = "not_compared";
 
 /// The header of the CSV.
 const HEADER: [&str; 10] = [
@@ -153,7 +158,7 @@ pub async fn execute(
             for problem in &result.problems {
                 tracing::error!("{}: {}", problem.batch, problem.message);
             }
-            render::write_masked(|out| csv(&result.corrections, out))
+            render::write_masked(|out| csv(&result, out))
         }
     };
     printed.map_err(|error| {
@@ -235,10 +240,16 @@ fn obstacle(compared: &Compared, problems: &[Problem]) -> Option<(Obstacle, Stri
     Some((obstacle, message.clone()))
 }
 
-/// The list for a spreadsheet.
-fn csv(list: &CorrectionList, out: &mut dyn Write) -> io::Result<()> {
+/// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
+fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
     let mut lines = List::new(out, &HEADER)?;
-    for correction in list.read()? {
+    for problem in &result.problems {
+        let found = result.batches.iter().find(|batch| batch.batch.to_string() == problem.batch);
+        let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
+        let date = problem.batch.strip_prefix(BatchId::PREFIX).unwrap_or(&problem.batch);
+        lines.push([date, &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message])?;
+    }
+    for correction in result.corrections.read()? {
         let correction = correction?;
         let (number, line) = (correction.number.to_string(), correction.line.to_string());
         lines.push([
@@ -264,11 +275,10 @@ impl Render for CorrectionsResult {
             let verdict = match batch.corrections {
                 None => "not compared".to_owned(),
                 Some(0) => "as exported".to_owned(),
-                Some(1) => "1 entry to correct".to_owned(),
-                Some(entries) => format!("{entries} entries to correct"),
+                Some(entries) => format!("{} to correct", counted(entries, "entry", "entries")),
             };
-            let (number, entries) = (batch.number.unwrap_or_default(), batch.entries);
-            let _ = writeln!(text, "{}  number {number}  {entries} entries  {verdict}", batch.batch);
+            let (number, entries) = (batch.number.unwrap_or_default(), counted(batch.entries, "entry", "entries"));
+            let _ = writeln!(text, "{}  number {number}  {entries}  {verdict}", batch.batch);
             if batch.settings == "today" {
                 let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
             }
@@ -276,7 +286,11 @@ impl Render for CorrectionsResult {
         // Cut at once: a cell may have megabytes.
         let cut = |correction: io::Result<Correction>| {
             let correction = correction?;
-            let (exported, present) = (short(&correction.exported), correction.present.as_deref().map(short));
+            let exported = match &correction.column {
+                Some(_) => short(&correction.exported),
+                None => recognisable(&correction),
+            };
+            let present = correction.present.as_deref().map(short);
             Ok(Correction { exported, present, ..correction })
         };
         let listed =
@@ -301,14 +315,22 @@ impl Render for CorrectionsResult {
             }
         }
         text.push_str(&left_alone(self.older_batches));
-        let (batches, lines) = (self.batches.len(), self.corrections.count);
+        let compared = self.batches.iter().filter(|batch| batch.corrections.is_some()).count();
+        let missing = self.problems.iter().filter(|problem| problem.kind == Kind::MissingBatch).count();
+        let not_compared = match self.batches.len() - compared + missing {
+            0 => String::new(),
+            some => format!(", not compared: {some}"),
+        };
+        let lines = self.corrections.count;
         let entries: u64 = self.batches.iter().filter_map(|batch| batch.corrections).sum();
-        let of = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let corrections = match lines {
             0 => "0".to_owned(),
-            lines => format!("{} in {}", of(lines, "line or cell", "lines or cells"), of(entries, "entry", "entries")),
+            lines => {
+                let entries = counted(entries, "entry", "entries");
+                format!("{} in {entries}", counted(lines, "line or cell", "lines or cells"))
+            }
         };
-        let _ = writeln!(text, "batches compared: {batches}, corrections: {corrections}");
+        let _ = writeln!(text, "batches compared: {compared}{not_compared}, corrections: {corrections}");
         if lines > 0 {
             text.push_str(
                 "next: decide for each entry which side is right; README, \"How to correct an exported entry\"\n",
@@ -341,6 +363,15 @@ fn table(text: &mut String, corrections: &[Correction]) {
     }
 }
 
+/// A whole line, so that a person knows which one it is: without the id of the entry, which has its own column, and without nothings.
+fn recognisable(correction: &Correction) -> String {
+    let cells = correction.exported.split(" | ");
+    let says =
+        |cell: &&str| *cell != correction.entry_id && !cell.bytes().all(|byte| matches!(byte, b'0' | b'.' | b','));
+    cut(cells.filter(says).map(short).collect::<Vec<_>>().join(" | "), LINE_CHARS)
+}
+
+/// The cells of a correction, whose exported value was cut before.
 fn row(correction: &Correction) -> [String; 7] {
     let now = correction.present.as_deref().unwrap_or("-");
     [
@@ -349,7 +380,7 @@ fn row(correction: &Correction) -> [String; 7] {
         correction.entry_id.clone(),
         name_of(correction.kind),
         short(correction.column.as_deref().unwrap_or("(all)")),
-        short(&correction.exported),
+        correction.exported.clone(),
         short(now),
     ]
 }
@@ -359,9 +390,12 @@ fn clean(text: &str) -> String {
 }
 
 fn short(cell: &str) -> String {
-    let cell = clean(cell);
-    match cell.char_indices().nth(CELL_CHARS) {
-        None => cell,
-        Some(_) => cell.chars().take(CELL_CHARS - 1).chain(['…']).collect(),
+    cut(clean(cell), CELL_CHARS)
+}
+
+fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text,
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
-use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, counted, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::Config;
 use crate::csv::Difference;
@@ -58,8 +58,12 @@ impl Render for VerifyResult {
             let number = batch.number.map_or("-".to_owned(), |number| number.to_string());
             let _ = writeln!(
                 text,
-                "{}  {:9}  number {number}  {} entries  debit {}  credit {}  {verdict}",
-                batch.batch, batch.state, batch.entries, batch.total_debit, batch.total_credit
+                "{}  {:9}  number {number}  {}  debit {}  credit {}  {verdict}",
+                batch.batch,
+                batch.state,
+                counted(batch.entries, "entry", "entries"),
+                batch.total_debit,
+                batch.total_credit
             );
             for note in &batch.notes {
                 let _ = writeln!(text, "  {}  {note}", batch.batch);
@@ -161,6 +165,8 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     if args.allow_removed_rows {
         found.accept(Kind::RemovedRows, "rows of its entries were removed, which is accepted");
     }
+    // Two findings of a batch that are accepted for the same reason are one note.
+    found.checked.iter_mut().for_each(|batch| batch.notes.dedup());
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
         command: "verify",

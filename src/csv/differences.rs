@@ -15,8 +15,10 @@ use serde::Serialize;
 
 use super::SheetOptions;
 use super::align::{NONE, Pairs};
+use super::amounts::Marks;
 use super::copy::{Records, Shelf};
-use super::respelt::{Change, Holds, Order, change, essence, order_of};
+use super::dates::Order;
+use super::respelt::{Change, Holds, change, essence, order_of};
 use crate::id::Id;
 use crate::layout::Value;
 
@@ -59,6 +61,7 @@ pub fn differences(
         entry: layout.columns.iter().position(|column| column.value == Value::EntryId),
         voucher: layout.columns.iter().position(|column| column.value == Value::Voucher),
         orders: vec![None; layout.columns.len()],
+        marks: Marks::new(layout.decimal_mark),
     };
     let (mut again, mut shelf) = (official.try_clone().map_err(unreadable)?, Shelf::new(scratch));
     let mut ours = Keys::default();
@@ -70,6 +73,7 @@ pub fn differences(
     let (mut copied, mut otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
     while let Some((line, record)) = copied.next()? {
         theirs.add(&columns, &record);
+        columns.learn(&record);
         shelf.put(line, &record).map_err(unreadable)?;
     }
     let mut pairs = Pairs::of(&ours.contents, &theirs.contents);
@@ -153,6 +157,8 @@ struct Columns {
     voucher: Option<usize>,
     /// In which order the copy writes day and month, by column, as far as its dates told.
     orders: Vec<Option<Order>>,
+    /// Which marks the copy uses for decimals.
+    marks: Marks,
 }
 
 impl Columns {
@@ -161,11 +167,20 @@ impl Columns {
         (0..ours.len().max(theirs.len())).map(move |column| (column, cell(ours, column), cell(theirs, column)))
     }
 
+    /// Reads what a line of the copy tells of its marks.
+    fn learn(&mut self, record: &StringRecord) {
+        for (holds, cell) in self.holds.iter().zip(record) {
+            if *holds == Holds::Amount {
+                self.marks.learn(cell);
+            }
+        }
+    }
+
     fn compare(&mut self, ours: &Line, theirs: &Line, each: &mut impl FnMut(Difference)) {
         for (column, official, copy) in Columns::cells(&ours.1, &theirs.1) {
             let holds = self.holds.get(column).copied().unwrap_or(Holds::Other);
             let order = self.orders.get(column).copied().flatten();
-            let Some((change, same_value)) = change(holds, order, official, copy) else { continue };
+            let Some((change, same_value)) = change(holds, order, self.marks, official, copy) else { continue };
             if let (Holds::Date(format), None, Some(known)) = (holds, order, self.orders.get_mut(column)) {
                 *known = order_of(format, order, official, copy);
             }

@@ -1,4 +1,7 @@
-//! A list for a person who opens it in a spreadsheet: UTF-8 behind a byte order mark, CRLF, and no cell that is taken for a formula.
+//! A list for a person who imports it into a spreadsheet: UTF-8 behind a byte order mark, CRLF, and no cell that is taken for a formula.
+//!
+//! Risk: a code that loses its zeros where the list is opened instead. No CSV can prevent that, except by formulas in place of texts, which
+//! other readers would take literally; so help and README say how to import it.
 
 use std::io::{self, Write};
 

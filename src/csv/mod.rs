@@ -14,9 +14,11 @@
 //! where the layout shows sides.
 
 mod align;
+mod amounts;
 mod cells;
 mod compare;
 mod copy;
+mod dates;
 mod differences;
 mod list;
 mod plan;

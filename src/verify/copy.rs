@@ -51,9 +51,9 @@ pub enum CopyVerdict {
     Same,
     /// Other bytes, the same values.
     Rewritten,
-    /// Lines that are not those of the official file.
+    /// Lines that are not those of the official file, or the official file of another batch.
     Different,
-    /// A file of the batch that was voided.
+    /// A file that was voided.
     Voided,
     /// There is no official file to compare it with.
     Unknown,
@@ -114,10 +114,21 @@ impl Verification<'_> {
             voided: None,
             counts: Counts::default(),
         };
-        let found = match batch {
-            Some(id) => Snapshot::open(self.store).await?.batch(id).await?,
-            None => self.batch_of(path, &head, &copy.sha256).await?,
+        let mut snapshot = Snapshot::open(self.store).await?;
+        let same = snapshot.batches_of_file(&copy.sha256).await?;
+        let owner = same.iter().find(|batch| official_sha256(batch) == Some(&copy.sha256)).or(same.first());
+        let found = match (batch, owner) {
+            (Some(id), _) => snapshot.batch(id).await?,
+            (None, Some(owner)) => Some(owner.clone()),
+            (None, None) => batch_of(&mut snapshot, path, &head).await?,
         };
+        if let (Some(id), Some(owner)) = (batch, owner)
+            && same.iter().all(|batch| batch.id != id)
+        {
+            findings.checked.extend(found.as_ref().map(checked));
+            copy.is_of_another(id, owner, &mut findings);
+            return Ok((findings, copy));
+        }
         let Some(batch) = found else {
             let message = match batch {
                 Some(_) => "there is no batch to compare the file with",
@@ -131,7 +142,7 @@ impl Verification<'_> {
         };
         findings.checked.push(checked(&batch));
         if let Some(voided) = voided(&batch, &copy.sha256) {
-            findings.add(batch.id, Kind::VoidedCopy, told(&batch, voided));
+            findings.add(batch.id, Kind::VoidedCopy, told(&batch, voided, "the same batch"));
             (copy.verdict, copy.voided) = (CopyVerdict::Voided, Some(voided.clone()));
             return Ok((findings, copy));
         }
@@ -149,31 +160,6 @@ impl Verification<'_> {
             }
         }
         Ok((findings, copy))
-    }
-
-    /// The batch that a file belongs to: by its checksum, by the entries that its beginning names, by its name. `None` when nothing tells.
-    async fn batch_of(&self, path: &str, head: &[u8], sha256: &str) -> Result<Option<Batch>, Failure> {
-        let mut snapshot = Snapshot::open(self.store).await?;
-        let same = snapshot.batches_of_file(sha256).await?;
-        let official = same.iter().find(|batch| official_sha256(batch) == Some(sha256));
-        if let Some(batch) = official.or(same.first()) {
-            return Ok(Some(batch.clone()));
-        }
-        let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
-        for exported in snapshot.exported_in(&ids_in(head)).await? {
-            *named.entry(exported).or_default() += 1;
-        }
-        if let Some((id, _)) = named.into_iter().max_by_key(|(_, count)| *count) {
-            return Ok(snapshot.batch(id).await?);
-        }
-        let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if let [batch] = &snapshot.batches_of_name(&name).await?[..] {
-            return Ok(Some(batch.clone()));
-        }
-        match date_in(&name) {
-            Some(date) => Ok(snapshot.batch(BatchId::new(date)).await?),
-            None => Ok(None),
-        }
     }
 
     async fn compare_copy(
@@ -209,7 +195,40 @@ impl Verification<'_> {
     }
 }
 
+/// The batch that a file belongs to: by the entries that its beginning names, by its name. `None` when nothing tells.
+async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Batch>, Failure> {
+    let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
+    for exported in snapshot.exported_in(&ids_in(head)).await? {
+        *named.entry(exported).or_default() += 1;
+    }
+    if let Some((id, _)) = named.into_iter().max_by_key(|(_, count)| *count) {
+        return Ok(snapshot.batch(id).await?);
+    }
+    let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if let [batch] = &snapshot.batches_of_name(&name).await?[..] {
+        return Ok(Some(batch.clone()));
+    }
+    match date_in(&name) {
+        Some(date) => Ok(snapshot.batch(BatchId::new(date)).await?),
+        None => Ok(None),
+    }
+}
+
 impl Copy {
+    /// Its checksum is that of a file of another batch than the one that was asked for: its lines have nothing to do with that one.
+    fn is_of_another(&mut self, asked: BatchId, owner: &Batch, findings: &mut Findings) {
+        let number = owner.number.map_or(String::new(), |number| format!(" (number {number})"));
+        let name = format!("{}{number}", owner.id);
+        if let Some(voided) = voided(owner, &self.sha256) {
+            findings.add(asked, Kind::VoidedCopy, told(owner, voided, &format!("{name}, not of {asked}")));
+            (self.verdict, self.voided) = (CopyVerdict::Voided, Some(voided.clone()));
+        } else {
+            let message = format!("this is the official file of {name}, not of {asked}");
+            findings.add(asked, Kind::DifferentCopy, message);
+            self.verdict = CopyVerdict::Different;
+        }
+    }
+
     fn problem(&self, batch: &Batch) -> Option<super::Problem> {
         let anew = match &self.rewritten[..] {
             [] => "a spreadsheet has saved it again".to_owned(),
@@ -338,7 +357,8 @@ fn voided<'a>(batch: &'a Batch, sha256: &str) -> Option<&'a Voided> {
     batch.voided.iter().rev().find(of_copy).filter(|_| official_sha256(batch) != Some(sha256))
 }
 
-fn told(batch: &Batch, voided: &Voided) -> String {
+/// What is to be said of a voided file of a batch, which the text calls `name`.
+fn told(batch: &Batch, voided: &Voided, name: &str) -> String {
     let zone: Tz = batch.timezone.parse().unwrap_or(Tz::UTC);
     let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive().to_string();
     let on = voided.at.map_or("an unknown day".to_owned(), day);
@@ -351,7 +371,7 @@ fn told(batch: &Batch, voided: &Voided) -> String {
         }
         Some(_) | None => "there is no official file yet".to_owned(),
     };
-    format!("this is file {} of the same batch, which was voided on {on} because {}; {next}", voided.id, voided.reason)
+    format!("this is file {} of {name}, which was voided on {on} because {}; {next}", voided.id, voided.reason)
 }
 
 /// A path of a person may be a link; what it leads to must be a regular file.

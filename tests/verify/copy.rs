@@ -1,5 +1,7 @@
 //! `verify --file`: a copy of the file, such as the accountant has, against the official one.
 
+mod another_day;
+
 use std::path::PathBuf;
 
 use mongodb::bson::{DateTime, doc};
@@ -122,7 +124,8 @@ fn a_changed_removed_or_added_line_is_told_by_its_line_and_column() {
 fn dates_in_words_and_rounded_amounts_are_told_as_the_work_of_a_spreadsheet() {
     let entries = (0..60).map(|number| Entry::numbered(DATE, number).amount(123_456_789).kind("debit"));
     let desk = Desk::with(&entries.collect::<Vec<_>>(), &[]);
-    for date in ["18 January 2026", "18 ม.ค. 69"] {
+    for date in ["18 January 2026", "18 ม.ค. 69", "อา. 18 ม.ค. 69", "๑๘/๐๑/๒๕๖๙", "2026-01-18T00:00:00"]
+    {
         let finished = desk.verify(desk.changed(|text| text.replace("2026-01-18", date))).expect_code(34);
         assert_eq!(verdict(&finished), ("rewritten".to_owned(), vec!["rewritten_copy".to_owned()]));
         let message = text(&finished.json()["problems"][0]["message"]);
@@ -138,6 +141,22 @@ fn dates_in_words_and_rounded_amounts_are_told_as_the_work_of_a_spreadsheet() {
     let amounts = desk.changed(|text| text.replace("0.00", "-").replace("2026-01-18", "18/1/2026"));
     let message = text(&desk.verify(amounts).expect_code(34).json()["problems"][0]["message"]);
     assert!(message.contains("(Credit 60, Date 60)"), "{message}");
+}
+
+#[test]
+fn a_thousandth_of_an_amount_is_not_the_same_where_the_copy_has_decimal_points() {
+    let entry = |number| Entry::numbered(DATE, number).amount([123_400, 50, 725][number as usize]).kind("debit");
+    let desk = Desk::with(&[0, 1, 2].map(entry), &[]);
+    let found = |copy: &str| {
+        let finished = desk.verify(desk.changed(|text| text.replace("1234.00", copy))).expect_code(34);
+        let result = finished.json();
+        (verdict(&finished).0, result["file"]["differences"][0]["same_value"] == true)
+    };
+    // The line comes before those that show the mark.
+    assert_eq!(found("1.234"), ("different".to_owned(), false));
+    for same in ["\"1,234\"", "\"THB 1,234.00\"", "๑๒๓๔.๐๐ บาท"] {
+        assert_eq!(found(same), ("rewritten".to_owned(), true), "{same}");
+    }
 }
 
 #[test]
