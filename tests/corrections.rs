@@ -260,6 +260,29 @@ fn lines_that_nothing_matches_to_entries_are_left_to_a_person() {
     let message = result["problems"][0]["message"].as_str().unwrap();
     assert!(message.contains("nothing tells which ones these lines belong to"), "{message}");
     assert!(message.contains(": 2, 4, 6, 8, 10, 12; compare them by hand"), "{message}");
+    let compared = &result["batches"][0];
+    assert_eq!((&compared["corrections"], &compared["not_compared"]), (&Value::Null, &6.into()), "{result}");
+    assert_eq!((&result["outcome"], &result["exit_code"]), (&"check_failed".into(), &34.into()));
+}
+
+#[test]
+fn a_batch_with_a_line_of_an_unknown_entry_is_not_said_to_be_as_exported() {
+    let day = Day::in_directory();
+    let seeded = in_express(&day);
+    day.db.delete_many(EXPORTED, doc! { "_id": seeded.entries[2] });
+    let found = |code: i32| {
+        let result = day.command("corrections").run().expect_code(code).json();
+        let compared = result["batches"][0].clone();
+        let text = day.command("corrections").args(&["--output", "text"]).run().expect_code(code).stdout;
+        (compared["corrections"].clone(), compared["not_compared"].clone(), text)
+    };
+    let (corrections, not_compared, text) = found(34);
+    assert_eq!((corrections, not_compared), (0.into(), 1.into()));
+    assert!(text.contains("6 entries  0 entries to correct, 1 not compared\n"), "{text}");
+    change(&day, &seeded, 4, doc! { "amount": 7_i64 });
+    let (corrections, not_compared, text) = found(34);
+    assert_eq!((corrections, not_compared), (1.into(), 1.into()));
+    assert!(text.contains("6 entries  1 entry to correct, 1 not compared\n"), "{text}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
 use super::{Chosen, TODAYS_SETTINGS, counted, ids_oldest_first, left_alone, open_store_to_look};
-use crate::batch::BatchId;
+use crate::batch::{BatchId, State};
 use crate::config::{Config, Webhook};
 use crate::csv::List;
 use crate::destination::Destination;
@@ -232,7 +232,7 @@ fn obstacle(compared: &Compared, problems: &[Problem]) -> Option<(Obstacle, Stri
     let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == batch)?;
     let obstacle = if matches!(kind, Kind::MissingFile | Kind::Content) {
         Obstacle::File
-    } else if compared.corrections.is_some() {
+    } else if *kind == Kind::Rows && compared.state == State::Completed.name() {
         Obstacle::Lines
     } else {
         Obstacle::Other
@@ -274,8 +274,14 @@ impl Render for CorrectionsResult {
         for batch in self.batches.iter().filter(|batch| batch.number.is_some()) {
             let verdict = match batch.corrections {
                 None => "not compared".to_owned(),
-                Some(0) => "as exported".to_owned(),
-                Some(entries) => format!("{} to correct", counted(entries, "entry", "entries")),
+                Some(0) if batch.not_compared == 0 => "as exported".to_owned(),
+                Some(entries) => {
+                    let corrections = format!("{} to correct", counted(entries, "entry", "entries"));
+                    match batch.not_compared {
+                        0 => corrections,
+                        others => format!("{corrections}, {others} not compared"),
+                    }
+                }
             };
             let (number, entries) = (batch.number.unwrap_or_default(), counted(batch.entries, "entry", "entries"));
             let _ = writeln!(text, "{}  number {number}  {entries}  {verdict}", batch.batch);

@@ -46,7 +46,7 @@ impl Marks {
 struct Amount {
     /// In millionths of a baht; thousands are taken as grouped where that is possible.
     micro: i128,
-    /// The mark that certainly stands before the decimals.
+    /// The mark that certainly stands before decimals wherever amounts are written in this way.
     decimal: Option<char>,
     /// The only mark, where three digits follow it: it stands before thousands or before decimals.
     open: Option<char>,
@@ -85,16 +85,13 @@ fn read(text: &str) -> Option<Amount> {
         return Some(Amount { micro: sign * number(digits, "")?, decimal: None, open: None });
     };
     let (before, after) = (&digits[..at], &digits[at + 1..]);
-    let is_grouping = after.len() == 3;
+    let (is_grouping, other) = (after.len() == 3, if mark == '.' { ',' } else { '.' });
     let amount = match before.find([',', '.']) {
-        Some(other) if before[other..].starts_with(mark) => {
-            // The same mark twice groups thousands.
-            Amount { micro: number(&ungrouped(digits, mark)?, "")?, decimal: None, open: None }
+        // The same mark twice groups thousands.
+        Some(first) if before[first..].starts_with(mark) => {
+            Amount { micro: number(&ungrouped(digits, mark)?, "")?, decimal: Some(other), open: None }
         }
-        Some(_) => {
-            let other = if mark == '.' { ',' } else { '.' };
-            Amount { micro: number(&ungrouped(before, other)?, after)?, decimal: Some(mark), open: None }
-        }
+        Some(_) => Amount { micro: number(&ungrouped(before, other)?, after)?, decimal: Some(mark), open: None },
         None if is_grouping && (1..=3).contains(&before.len()) && !before.starts_with('0') => {
             Amount { micro: number(&format!("{before}{after}"), "")?, decimal: None, open: Some(mark) }
         }
@@ -134,6 +131,7 @@ mod tests {
     fn a_lone_mark_before_three_digits_means_thousands_only_where_it_cannot_mean_decimals() {
         let (point, comma) = (learned(&["0.50", "7.25"]), learned(&["0,50"]));
         let (silent, both) = (learned(&["5", "1.234", "1,234"]), learned(&["0.50", "0,50"]));
+        assert_eq!(learned(&["1.234.567"]), comma, "what groups thousands is no decimal mark");
         for (marks, copy, same) in [
             (point, "1.234", false),
             (point, "1,234", true),

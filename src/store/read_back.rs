@@ -183,8 +183,8 @@ impl Snapshot {
     }
 
     /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where one moved to another file. `None` of a batch of an earlier
-    /// version. No index finds them by number: they are found by the entries of the rows, and only when some are missing then, all of the
-    /// collection is read.
+    /// version. No index finds them by number: they are found by the entries of the rows. Where some are missing then, their ids mostly lie
+    /// between those of the others, which the index of the ids serves; all of the collection is read last.
     async fn recorded_entries(
         &self,
         number: i64,
@@ -207,9 +207,15 @@ impl Snapshot {
         let of_rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
         let (records, _) = self.recorded(number, &of_rows).await?;
         let are_placed = records.iter().any(|record| record.place.is_some());
-        if fill(records) > 0 && (are_placed || of_rows.is_empty()) {
-            let mut session = snapshot_session(&self.store, self.at).await?;
-            fill(self.store.with_cause(self.store.find_recorded(&mut session, number, doc! {}).await).await?);
+        let mut are_missing = fill(records) > 0 && (are_placed || of_rows.is_empty());
+        let between = of_rows.iter().min().zip(of_rows.iter().max());
+        let between = between.map(|(first, last)| doc! { "_id": { "$gte": *first, "$lte": *last } });
+        for which in between.into_iter().chain([doc! {}]) {
+            if are_missing {
+                let mut session = snapshot_session(&self.store, self.at).await?;
+                let found = self.store.find_recorded(&mut session, number, which).await;
+                are_missing = fill(self.store.with_cause(found).await?) > 0;
+            }
         }
         Ok((left < expected).then_some(entries))
     }

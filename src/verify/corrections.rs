@@ -70,8 +70,10 @@ pub struct Compared {
     pub number: Option<i64>,
     /// Exported entries.
     pub entries: u64,
-    /// Entries among them that have to be corrected; `None` when that cannot be told, for one of the problems.
+    /// Entries among them that have to be corrected; `None` when none of them was compared, for one of the problems.
     pub corrections: Option<u64>,
+    /// Entries among them that were not compared, for one of the problems: they are right or not, nobody knows.
+    pub not_compared: u64,
     /// Whose layout was taken: `stored` with the batch, or that of `today`, because it was exported by an earlier version.
     pub settings: &'static str,
     /// Checksum of the batch's part of the list, or of the reason why there is none; `None` when the list is empty.
@@ -160,6 +162,7 @@ impl Verification<'_> {
                 number: batch.number,
                 entries: file.as_ref().map_or(0, |file| file.entries),
                 corrections: Some(0),
+                not_compared: 0,
                 settings: if matches!(SheetOptions::of(&batch), Some(Ok(_))) { "stored" } else { "today" },
                 list_sha256: None,
                 told: batch.corrections_told.clone(),
@@ -167,18 +170,21 @@ impl Verification<'_> {
             if let Some(file) = file {
                 match self.correct(&mut snapshot, &batch, &file, &mut draft).await? {
                     Ok(open) => {
-                        if let Some(message) = open {
+                        if let Some((entries, message)) = open {
                             draft.digest.update(&message);
                             draft.is_open = true;
+                            compared.not_compared = entries;
                             findings.add(id, Kind::Rows, message);
                         }
                         let (entries, sha256) = draft.end_batch();
-                        (compared.corrections, compared.list_sha256) = (Some(entries), sha256);
+                        let is_any = compared.not_compared == 0 || compared.not_compared < compared.entries;
+                        compared.corrections = is_any.then_some(entries);
+                        compared.list_sha256 = sha256;
                     }
                     Err((kind, message)) => {
                         let reason = format!("{}: {message}", name_of(kind));
                         compared.list_sha256 = Some(hex::encode(Sha256::digest(reason)));
-                        compared.corrections = None;
+                        (compared.corrections, compared.not_compared) = (None, compared.entries);
                         findings.add(id, kind, message);
                     }
                 }
@@ -196,7 +202,7 @@ impl Verification<'_> {
         batch: &Batch,
         file: &FileFacts,
         draft: &mut Draft,
-    ) -> Result<Result<Option<String>, Unclear>, Failure> {
+    ) -> Result<Result<Option<(u64, String)>, Unclear>, Failure> {
         let content = match self.official(batch, file).await? {
             Ok(content) => content,
             Err(unclear) => return Ok(Err(unclear)),

@@ -26,8 +26,8 @@ impl Places {
         self.entries.iter().filter(|entry| **entry != Id::ABSENT).copied().collect()
     }
 
-    /// What a person is told when lines could not be matched.
-    pub(super) fn open(&self, layout: &Layout) -> Option<String> {
+    /// How many entries of the file are not known, and what a person is told of their lines.
+    pub(super) fn open(&self, layout: &Layout) -> Option<(u64, String)> {
         let rows = layout.rows_per_entry();
         let unknown = self.entries.iter().zip(0_u64..).filter(|(entry, _)| **entry == Id::ABSENT);
         let lines: Vec<String> =
@@ -37,10 +37,11 @@ impl Places {
             1..=10 => lines.join(", "),
             more => format!("{} and {} more", lines[..10].join(", "), more - 10),
         };
-        Some(format!(
+        let message = format!(
             "the file names no entries, and nothing tells which ones these lines belong to (the rows were changed, or the entries were \
              exported again): {some}; compare them by hand"
-        ))
+        );
+        Some((lines.len() as u64, message))
     }
 }
 

@@ -50,7 +50,7 @@ impl Verification<'_> {
         drop(records);
         check_numbers(batch, misplaced, findings);
         let options = self.options(batch)?;
-        if let Some(message) = places.open(&options.layout) {
+        if let Some((_, message)) = places.open(&options.layout) {
             findings.add(batch.id, Kind::Rows, message);
         }
         let lines = content.filter(|_| places.in_order);

@@ -79,6 +79,15 @@ fn nothing_is_scanned_either_where_the_file_names_no_entries() {
         let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(QUEUE)).map(|(.., n)| n).sum();
         assert_eq!(examined, 20, "{command}");
     }
+    // A row that is gone tells nothing of its entry, whose id lies between those of the others.
+    let row = day.db.find_one(QUEUE, doc! { "entryId": Entry::numbered(date, 127).id() }).expect("a row");
+    day.db.delete_many(QUEUE, doc! { "_id": row.get_object_id("_id").expect("an id") });
+    for (command, code) in [("verify", 34), ("corrections", 0)] {
+        let operations = profiled_as(&day, command, &["--date", date], code);
+        assert!(operations.iter().all(|(_, plan, _)| !plan.contains("COLLSCAN")), "{command}: {operations:?}");
+        let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(EXPORTED)).map(|(.., n)| n).sum();
+        assert!(examined < 3 * 20 + 5, "{command}: {operations:?}");
+    }
 }
 
 /// A row that was left behind for months, a row of another status, and a row that is gone: not one document more is read, neither of the
