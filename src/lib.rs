@@ -80,7 +80,8 @@
 //! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O. Entry point of the folder:
 //!   [`layout::parse`]
 //! - [`csv`]: the file, written by a layout; the only user of the csv crate. Entry point: [`csv::Sheet`]
-//! - [`files`], [`spool`], [`stop`], [`stuck`], [`host`]: the local disk, the signals, the name of this machine
+//! - [`streams`], [`files`], [`spool`], [`stop`], [`stuck`], [`host`]: stdout and stderr, the local disk, the signals, the name of this
+//!   machine
 //! - [`config`]: the settings after validation
 //! - [`http`]: the one HTTP client, and the proxies. Entry point: [`http::Http`]
 //! - [`store`]: the database; the only user of the mongodb crate. Entry point: [`store::Store::connect`]
@@ -134,8 +135,10 @@ pub mod reader;
 pub mod schema;
 pub mod secret;
 pub mod spool;
+
 pub mod stop;
 pub mod store;
+pub mod streams;
 pub mod stuck;
 pub mod telemetry;
 pub mod totals;

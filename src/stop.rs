@@ -12,12 +12,13 @@ use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::streams::STDERR;
 
 /// How long a signal may be without effect: longer than a commit that is under way, and than its record.
 const LAST_RESORT: Duration = Duration::from_secs(100);
 
-/// How long the last words may take.
-const SAYING: Duration = Duration::from_millis(500);
+/// How long the last words may take when the process has to end.
+pub const SAYING: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether a commit has ended.
 const COMMIT_POLL: Duration = Duration::from_millis(200);
@@ -90,7 +91,7 @@ impl Stop {
                 _ = terminate.recv() => Signal::Terminate,
                 Some(_) = async { hang_up.as_mut()?.recv().await } => Signal::HangUp,
             };
-            say(move || tracing::warn!("{} received, stopping", signal.name())).await;
+            tracing::warn!("{} received, stopping", signal.name());
             sender.send_replace(Some(signal));
             // The channel stays open, so that a late listener still sees the value. A second signal ends the process at
             // once and leaves what a crash leaves.
@@ -101,7 +102,8 @@ impl Stop {
                 _ = terminate.recv() => Signal::Terminate,
                 () = sender.closed() => return,
             };
-            say(move || tracing::warn!("{} received, ending at once", second.name())).await;
+            tracing::warn!("{} received, ending at once", second.name());
+            STDERR.flush(SAYING);
             std::process::exit(i32::from(second.exit().code()));
         });
         Ok(Stop { signal: receiver, commits: Arc::default() })
@@ -176,11 +178,6 @@ impl Stop {
             None => std::future::pending().await,
         }
     }
-}
-
-/// Says something, and goes on when nobody takes it: stdout and stderr may be pipes whose reader is stopped.
-pub async fn say(words: impl FnOnce() + Send + 'static) {
-    let _ = tokio::time::timeout(SAYING, tokio::task::spawn_blocking(words)).await;
 }
 
 /// Whether SIGHUP is ignored already: the first bit of the mask that the kernel shows.

@@ -13,7 +13,8 @@ use tracing::Instrument as _;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::stop::say;
+use crate::stop::SAYING;
+use crate::streams::STDERR;
 
 /// How much later than its limit, or than a signal, work may end by itself.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -48,15 +49,11 @@ pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
     let ending = async {
         let failure = end.await;
         let exit = i32::from(failure.exit.code());
-        let span = tracing::Span::current();
-        say(move || {
-            // The result is awaited more than the log.
-            if let Some(print) = PRINT.get() {
-                print(&failure);
-            }
-            span.in_scope(|| tracing::error!("{}", failure.message));
-        })
-        .await;
+        tracing::error!("{}", failure.message);
+        STDERR.flush(SAYING);
+        // Stdout may be a pipe whose reader is stopped, too.
+        let print = move || PRINT.get().map(|print| print(&failure));
+        let _ = tokio::time::timeout(SAYING, tokio::task::spawn_blocking(print)).await;
         std::process::exit(exit);
     };
     Guard(tokio::spawn(ending.in_current_span()).abort_handle())
@@ -66,7 +63,8 @@ pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
 pub fn guard_the_rest(limit: Duration, exit: Exit) -> Guard {
     let ending = async move {
         tokio::time::sleep(limit).await;
-        say(|| tracing::error!("a file operation still waits in the kernel: a file system does not answer")).await;
+        tracing::error!("a file operation still waits in the kernel: a file system does not answer");
+        STDERR.flush(SAYING);
         std::process::exit(i32::from(exit.code()));
     };
     Guard(tokio::spawn(ending).abort_handle())

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use schemars::JsonSchema;
 use tracing::level_filters::LevelFilter;
@@ -16,6 +15,7 @@ use tracing_subscriber::prelude::*;
 use crate::batch::BatchId;
 use crate::failure::Stage;
 use crate::schema::{FORMAT_VERSION, FormatVersion};
+use crate::streams;
 use crate::trace;
 
 /// How much is logged.
@@ -61,19 +61,6 @@ pub fn start(level: Level, json: bool, colour: bool) {
         // People read the lines in order, and one pass at a time.
         registry.with(layer.with_ansi(colour).with_filter(filter_fn(|metadata| metadata.is_event()))).init();
     }
-}
-
-/// A progress bar below the log on the terminal, which moves out of the way while a log line is written.
-pub trait Footer: Send + Sync {
-    /// Calls `write` once, while the bar is hidden.
-    fn make_way(&self, write: &mut dyn FnMut());
-}
-
-static FOOTER: RwLock<Option<Arc<dyn Footer>>> = RwLock::new(None);
-
-/// Sets the bar below the log; `None` removes it.
-pub fn set_footer(footer: Option<Arc<dyn Footer>>) {
-    *FOOTER.write().unwrap_or_else(PoisonError::into_inner) = footer;
 }
 
 /// A line of the JSON log. Readers may rely on these fields; an event adds fields of its own.
@@ -149,17 +136,11 @@ impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let text = self.completed(crate::secret::redact(&text), trace::current());
-        let mut written = Ok(());
-        let mut write = || written = io::stderr().lock().write_all(text.as_bytes());
-        let footer = FOOTER.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match footer {
-            Some(footer) => footer.make_way(&mut write),
-            None => write(),
-        }
-        written.map(|()| bytes.len())
+        streams::write_stderr(text.into_owned());
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
-use rustix::process::Signal;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::{Day, FILE};
@@ -116,33 +115,4 @@ fn what_took_the_name_of_a_committed_file_is_not_the_file() {
     assert_eq!(result["problems"][0]["kind"], "missing_file", "{result}");
     let result = day.command("corrections").spawn().wait(Duration::from_secs(60)).expect_code(34).json();
     assert!(result["problems"].to_string().contains("not at the destination"), "{result}");
-}
-
-/// A log collector that hangs, or a pager that was stopped.
-#[test]
-fn a_signal_ends_a_command_whose_words_nobody_reads() {
-    let day = Day::in_directory();
-    seed_day(&day.db, DATE, 3);
-    let folder = tempfile::tempdir().unwrap();
-    let full = folder.path().join("full");
-    make_fifo(&full);
-    let pipe = rustix::fs::open(&full, OFlags::RDWR | OFlags::NONBLOCK, Mode::empty()).expect("both ends");
-    while rustix::io::write(&pipe, &[b'x'; 4096]).is_ok() {}
-    while rustix::io::write(&pipe, b"x").is_ok() {}
-    let program = env!("CARGO_BIN_EXE_batch-export");
-    // The last one is refused at once, the one before when the signal comes.
-    let refused = "status --timezone Nowhere/X >";
-    let waiting = "status --mongodb-uri 'mongodb://127.0.0.1:1/x?replicaSet=x' >";
-    let commands: Vec<_> = ["run --date 2026-01-18 -vv 2>", "status >", "run --date 2026-01-18 >", waiting, refused]
-        .into_iter()
-        .map(|line| {
-            let line = format!("exec {program} {line}{}", full.display());
-            day.run().in_place_of_the_binary("sh", &["-c", &line]).spawn()
-        })
-        .collect();
-    std::thread::sleep(Duration::from_secs(3));
-    commands.iter().for_each(|command| command.signal(Signal::TERM));
-    for command in commands {
-        command.wait(Duration::from_secs(60)).expect_code(143);
-    }
 }

@@ -55,5 +55,6 @@ mod terminal;
 mod tidy;
 mod unanswered;
 mod unlock;
+mod unread;
 mod upgrade;
 mod verify;

@@ -4,7 +4,7 @@
 //! account's key), atomically, and this is checked before the person is asked. The port is open to every program of
 //! this machine: an answer without our `state` is refused, and the wait continues.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -27,6 +27,7 @@ use crate::plausible::{Misplaced, check_path, shown_word};
 use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
 use crate::stop::Stop;
+use crate::streams;
 
 /// The credentials file when no setting names one.
 const DEFAULT_FILE: &str = "credentials.json";
@@ -96,11 +97,10 @@ async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path:
     })?;
     let question = client.question(port);
     // Not through the log, because `--quiet` would hide it.
-    let _ = writeln!(
-        io::stderr(),
-        "Open this address in a browser, and allow access to Google Drive:\n\n{}\n",
+    streams::write_stderr(format!(
+        "Open this address in a browser, and allow access to Google Drive:\n\n{}\n\n",
         question.address
-    );
+    ));
     if !args.no_browser {
         open_browser(&question.address);
     }

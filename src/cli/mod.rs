@@ -26,7 +26,7 @@ mod unlock;
 mod verify;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -42,6 +42,7 @@ use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreSettings};
+use crate::streams::{self, LAST_LINES, STDERR};
 use crate::stuck;
 use crate::telemetry::{self, Level};
 use crate::trace;
@@ -51,13 +52,19 @@ use settings::Settings;
 
 /// The stack of the thread that does the work: as large as a main thread's.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
-/// How long after a signal a command may go on: ten seconds, with a little left for the end of the process.
-const SIGNAL_LIMIT: Duration = Duration::from_secs(9);
+/// How long after a signal a command may go on: ten seconds, less the time of the last lines.
+const SIGNAL_LIMIT: Duration = Duration::from_secs(8);
 
 /// Parses the command line and runs the command.
 ///
 /// Never panics over bad input, and prints exactly one result.
 pub fn main(arguments: Vec<OsString>) -> Exit {
+    let exit = carry_out(arguments);
+    STDERR.flush(LAST_LINES);
+    exit
+}
+
+fn carry_out(arguments: Vec<OsString>) -> Exit {
     settings::conceal_secrets(&arguments);
     if let Some(parent) = environment::text("TRACEPARENT") {
         trace::join(&parent);
@@ -295,7 +302,7 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     } else {
         let rendered = error.render();
         let text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
-        let _ = std::io::stderr().write_all(redact(&text).as_bytes());
+        streams::write_stderr(redact(&text).into_owned());
     }
     Exit::Usage
 }

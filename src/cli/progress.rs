@@ -1,19 +1,18 @@
 //! Shows progress on stderr: a bar on a terminal, else a log line every few seconds. Never on stdout.
 //!
-//! It reads the counters in a task of its own, so a slow terminal does not slow the pass. It draws without colours.
-//! Risk: two writers on one line of the terminal. So the log writes above the bar through [`Footer`], and one lock
-//! protects drawing and clearing.
+//! It reads the counters in a task of its own, and [`STDERR`] draws, so a slow terminal does not slow the pass. It draws without colours.
 
 use std::io::IsTerminal;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::failure::Stage;
 use crate::progress::Progress;
-use crate::telemetry::{self, Footer};
+use crate::streams::{Below, STDERR};
 
 /// The wait between two updates of a bar.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -27,26 +26,25 @@ const TO_AND_FRO: [&str; 8] =
 /// Reports until it is dropped.
 pub struct Reporter {
     task: JoinHandle<()>,
-    screen: Option<Arc<Screen>>,
+    /// What is drawn after its end is not shown: a task that is aborted may still finish its drawing.
+    open: Option<Arc<()>>,
 }
 
 /// Begins to report.
 pub fn report(progress: &Arc<Progress>) -> Reporter {
     let progress = Arc::clone(progress);
     if !takes_bars() {
-        return Reporter { task: tokio::spawn(log(progress)), screen: None };
+        return Reporter { task: tokio::spawn(log(progress)), open: None };
     }
-    let screen = Arc::new(Screen { below: Mutex::new(Below::Nothing) });
-    telemetry::set_footer(Some(screen.clone()));
-    Reporter { task: tokio::spawn(draw(progress, screen.clone())), screen: Some(screen) }
+    let open = Arc::new(());
+    Reporter { task: tokio::spawn(draw(progress, Arc::downgrade(&open))), open: Some(open) }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.task.abort();
-        if let Some(screen) = &self.screen {
-            telemetry::set_footer(None);
-            screen.close();
+        if self.open.take().is_some() {
+            STDERR.in_turn(clear);
         }
     }
 }
@@ -56,72 +54,9 @@ fn takes_bars() -> bool {
     std::io::stderr().is_terminal() && !ProgressDrawTarget::stderr().is_hidden()
 }
 
-/// The line below the log.
-struct Screen {
-    below: Mutex<Below>,
-}
-
-enum Below {
-    Nothing,
-    /// What it shows: stage, done, total.
-    Bar((Stage, u64, u64), ProgressBar),
-    /// The reporter was dropped. A drawing task that is aborted may still finish its drawing, so the screen stays
-    /// closed.
-    Closed,
-}
-
-impl Screen {
-    fn lock(&self) -> MutexGuard<'_, Below> {
-        self.below.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn show(&self, now: (Stage, u64, u64)) {
-        let (stage, done, total) = now;
-        let mut below = self.lock();
-        let bar = match &*below {
-            Below::Closed => return,
-            Below::Bar(shown, _) if *shown == now => return,
-            Below::Bar(shown, bar) if shown.0 == stage && (shown.2 == 0) == (total == 0) => bar.clone(),
-            Below::Bar(..) | Below::Nothing => {
-                below.clear();
-                new_bar(stage, total)
-            }
-        };
-        bar.set_length(total.max(done));
-        bar.set_position(done);
-        bar.tick();
-        *below = Below::Bar(now, bar);
-    }
-
-    fn clear(&self) {
-        let mut below = self.lock();
-        below.clear();
-        if let Below::Bar(..) = *below {
-            *below = Below::Nothing;
-        }
-    }
-
-    fn close(&self) {
-        let mut below = self.lock();
-        below.clear();
-        *below = Below::Closed;
-    }
-}
-
-impl Below {
-    fn clear(&self) {
-        if let Below::Bar(_, bar) = self {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Footer for Screen {
-    fn make_way(&self, write: &mut dyn FnMut()) {
-        match &*self.lock() {
-            Below::Bar(_, bar) => bar.suspend(write),
-            Below::Nothing | Below::Closed => write(),
-        }
+fn clear(below: &mut Below) {
+    if let Some(bar) = below.take() {
+        bar.finish_and_clear();
     }
 }
 
@@ -139,13 +74,32 @@ fn new_bar(stage: Stage, total: u64) -> ProgressBar {
         .with_prefix(stage.name())
 }
 
-async fn draw(progress: Arc<Progress>, screen: Arc<Screen>) {
+async fn draw(progress: Arc<Progress>, open: Weak<()>) {
+    let mut shown = None;
     loop {
         tokio::time::sleep(REDRAW).await;
-        match progress.read() {
-            Some(now) if now.1 > 0 || now.2 > 0 => screen.show(now),
-            Some(_) | None => screen.clear(),
+        let now = progress.read().filter(|(_, done, total)| done + total > 0);
+        if now == shown {
+            continue;
         }
+        let kind = |(stage, _, total): (Stage, u64, u64)| (stage, total == 0);
+        let other = now.map(kind) != shown.map(kind);
+        shown = now;
+        let (open, (drawn, is_drawn)) = (open.clone(), oneshot::channel());
+        STDERR.in_turn(move |below| {
+            if other {
+                clear(below);
+            }
+            if let Some((stage, done, total)) = now.filter(|_| open.strong_count() > 0) {
+                let bar = below.get_or_insert_with(|| new_bar(stage, total));
+                bar.set_length(total.max(done));
+                bar.set_position(done);
+                bar.tick();
+            }
+            let _ = drawn.send(());
+        });
+        // One at a time: a terminal that is held takes no more.
+        let _ = is_drawn.await;
     }
 }
 

@@ -1,8 +1,9 @@
 //! Prints the result on stdout: one JSON object, or a few lines for people. Nothing else writes to stdout.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,10 +14,16 @@ use crate::failure::{Failure, Invalid};
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
 use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
+use crate::streams::{LAST_LINES, STDERR, STDOUT};
 use crate::trace;
 
 /// Entries that a table on the terminal shows; all of them are in the JSON.
 const LISTED: usize = 100;
+
+/// How long nobody may take a piece of the result.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is printed at once: what the smallest pipe takes.
+const PIECE_BYTES: usize = 4096;
 
 /// Whether the result began to be printed.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -109,19 +116,15 @@ pub fn write_masked(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io:
     write_as(str::to_owned, write)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 fn write_as(form: fn(&str) -> String, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    BEGUN.store(true, Ordering::SeqCst);
-    let mut out = Masked { out: io::stdout().lock(), form, text: Vec::new() };
+    let mut out = Masked { form, text: Vec::new() };
     write(&mut out)?;
     out.pass(out.text.len());
-    let _ = out.out.flush();
     Ok(())
 }
 
 /// Masks what passes through. It is cut at quotes and line ends only, which no secret contains.
-struct Masked<W> {
-    out: W,
+struct Masked {
     /// What else is done to the text.
     form: fn(&str) -> String,
     text: Vec<u8>,
@@ -130,16 +133,14 @@ struct Masked<W> {
 /// Bytes that are gathered before they are passed on.
 const GATHERED_BYTES: usize = 64 * 1024;
 
-impl<W: Write> Masked<W> {
+impl Masked {
     fn pass(&mut self, bytes: usize) {
-        let text = String::from_utf8_lossy(&self.text[..bytes]);
-        // A reader that is gone changes nothing.
-        let _ = self.out.write_all((self.form)(&redact(&text)).as_bytes());
+        print_text(&(self.form)(&String::from_utf8_lossy(&self.text[..bytes])));
         self.text.drain(..bytes);
     }
 }
 
-impl<W: Write> Write for Masked<W> {
+impl Write for Masked {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.text.extend_from_slice(bytes);
         if self.text.len() > GATHERED_BYTES
@@ -155,12 +156,27 @@ impl<W: Write> Write for Masked<W> {
     }
 }
 
-/// Prints a text that is the result itself: a completion script or a man page.
-#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
+/// Prints a text that is the result itself, or a part of it. A reader that is gone changes nothing, and one that takes nothing more is not
+/// waited for; but a person at the keyboard may look at a pager for an hour.
 pub fn print_text(text: &str) {
+    // The log, and the bar below it, come first.
+    STDERR.flush(LAST_LINES);
     BEGUN.store(true, Ordering::SeqCst);
+    let patience = if io::stdin().is_terminal() { Duration::MAX } else { PATIENCE };
+    for piece in redact(text).as_bytes().chunks(PIECE_BYTES) {
+        let piece = piece.to_vec();
+        STDOUT.in_turn(move |_| write(&piece));
+        if !STDOUT.flush(patience) {
+            tracing::error!("nobody reads stdout: the result was not printed to its end");
+            return;
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
+fn write(piece: &[u8]) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(redact(text).as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout.write_all(piece).and_then(|()| stdout.flush());
 }
 
 /// A command that ended before it had a result of its own.
