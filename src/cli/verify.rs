@@ -84,8 +84,10 @@ impl Render for VerifyResult {
             );
         }
         if let Some(file) = &self.file {
-            if file.verdict == CopyVerdict::Same {
-                let _ = writeln!(text, "the copy is the official file, byte for byte");
+            match file.verdict {
+                CopyVerdict::Same => text.push_str("the copy is the official file, byte for byte\n"),
+                CopyVerdict::Unknown => text.push_str("the copy was not compared\n"),
+                CopyVerdict::Rewritten | CopyVerdict::Different | CopyVerdict::Voided => {}
             }
             text.push_str(&differing(file));
         }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use csv::{Reader, ReaderBuilder, StringRecord};
 use encoding_rs::{CoderResult, Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874};
 
-use crate::layout::{Encoding, Layout, LineEnd};
+use crate::layout::{Column, Encoding, Layout, LineEnd};
 
 /// How much of its beginning tells how a copy is written.
 const HEAD_BYTES: u64 = 64 * 1024;
@@ -25,13 +25,15 @@ const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1
 pub(super) struct Records {
     reader: Reader<Decoded>,
     line: u64,
+    /// Of a copy whose header names the columns at other places: where each official one is.
+    places: Option<Vec<Option<usize>>>,
 }
 
 impl Records {
     /// Of a file as the layout writes it.
     pub(super) fn official(file: File, layout: &Layout, encoding: Encoding) -> Records {
         let decoder = decoder(encoding);
-        Records::of(file, decoder, layout.delimiter)
+        Records::of(file, decoder, layout.delimiter, None)
     }
 
     /// Of a copy, and in what it is not written as the layout writes it, as clauses for a person.
@@ -64,17 +66,32 @@ impl Records {
         if let Some(found) = first.line_end.filter(|found| *found != expected) {
             otherwise.push(format!("its lines end in {found}, not {expected}"));
         }
-        Ok((Records::of(file, encoding_of(&head, official).1, first.delimiter), otherwise))
+        let places = layout.header.then(|| places(&text, first.delimiter, layout)).flatten();
+        if let Some(places) = &places {
+            let lacking = layout.columns.iter().zip(places).filter(|(_, place)| place.is_none());
+            let lacking: Vec<&str> = lacking.map(|(column, _)| &*column.header).collect();
+            otherwise.push(match lacking.is_empty() {
+                true => "its columns are at other places".to_owned(),
+                false => format!("its columns are at other places, and it has no column {}", lacking.join(", ")),
+            });
+        }
+        Ok((Records::of(file, encoding_of(&head, official).1, first.delimiter, places), otherwise))
     }
 
-    fn of(file: File, decoder: Decoder, delimiter: u8) -> Records {
+    fn of(file: File, decoder: Decoder, delimiter: u8, places: Option<Vec<Option<usize>>>) -> Records {
         let file = BufReader::with_capacity(64 * 1024, file);
         let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0 };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
-        Records { reader, line: 0 }
+        Records { reader, line: 0, places }
     }
 
-    /// The next record that is not empty, and its line: records are counted from 1, the header too.
+    /// Whether the copy has this column of the official file.
+    pub(super) fn has(&self, column: usize) -> bool {
+        self.places.as_ref().is_none_or(|places| places.get(column).is_some_and(Option::is_some))
+    }
+
+    /// The next record that is not empty, with its cells in the official columns and what else it has behind them, and its line: records are
+    /// counted from 1, the header too.
     pub(super) fn next(&mut self) -> Result<Option<(u64, StringRecord)>, String> {
         let mut record = StringRecord::new();
         loop {
@@ -86,10 +103,29 @@ impl Records {
             }
             self.line = line;
             if record.iter().any(|cell| !cell.is_empty()) {
-                return Ok(Some((self.line, record)));
+                let Some(places) = &self.places else { return Ok(Some((self.line, record))) };
+                let official = places.iter().map(|place| place.and_then(|place| record.get(place)).unwrap_or_default());
+                let others = record.iter().enumerate().filter(|(place, _)| !places.contains(&Some(*place)));
+                return Ok(Some((self.line, official.chain(others.map(|(_, cell)| cell)).collect())));
             }
         }
     }
+}
+
+/// Where the official columns are in a copy, by its header; `None` where each is in its own place, or where the first line is no such header.
+fn places(head: &str, delimiter: u8, layout: &Layout) -> Option<Vec<Option<usize>>> {
+    let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(head.as_bytes());
+    let header = reader.records().next()?.ok()?;
+    let columns = &layout.columns;
+    let is_own = |place: usize| columns.get(place).is_some_and(|column| header.get(place) == Some(&*column.header));
+    let place = |(own, column): (usize, &Column)| match is_own(own) {
+        true => Some(own),
+        false => (0..header.len()).find(|place| header[*place] == *column.header && !is_own(*place)),
+    };
+    let places: Vec<Option<usize>> = columns.iter().enumerate().map(place).collect();
+    let is_moved = places.iter().enumerate().any(|(own, place)| place.is_some_and(|place| place != own));
+    let known = places.iter().flatten().count();
+    (is_moved && 2 * known > columns.len()).then_some(places)
 }
 
 fn shown(delimiter: u8) -> String {

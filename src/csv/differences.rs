@@ -62,15 +62,16 @@ pub fn differences(
         voucher: layout.columns.iter().position(|column| column.value == Value::Voucher),
         orders: vec![None; layout.columns.len()],
         marks: Marks::new(layout.decimal_mark),
+        are_there: Vec::new(),
     };
     let (mut again, mut shelf) = (official.try_clone().map_err(unreadable)?, Shelf::new(scratch));
-    let mut ours = Keys::default();
+    let (mut ours, mut theirs) = (Keys::default(), Keys::default());
+    let (mut copied, mut otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
+    columns.are_there = (0..layout.columns.len()).map(|column| copied.has(column)).collect();
     let mut records = Records::official(official, layout, encoding);
     while let Some((_, record)) = records.next()? {
         ours.add(&columns, &record);
     }
-    let mut theirs = Keys::default();
-    let (mut copied, mut otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
     while let Some((line, record)) = copied.next()? {
         theirs.add(&columns, &record);
         columns.learn(&record);
@@ -130,7 +131,8 @@ impl Keys {
         let mut content = DefaultHasher::new();
         for (column, cell) in record.iter().enumerate() {
             let holds = columns.holds.get(column).copied().unwrap_or(Holds::Other);
-            if let Some(essence) = essence(holds, cell) {
+            let is_there = columns.are_there.get(column).is_none_or(|is_there| *is_there);
+            if let Some(essence) = essence(holds, cell).filter(|_| is_there) {
                 (column, essence).hash(&mut content);
             }
         }
@@ -159,6 +161,8 @@ struct Columns {
     orders: Vec<Option<Order>>,
     /// Which marks the copy uses for decimals.
     marks: Marks,
+    /// Which columns the copy has.
+    are_there: Vec<bool>,
 }
 
 impl Columns {

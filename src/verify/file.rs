@@ -9,6 +9,7 @@ use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::Destination;
 use crate::destination::drive::Listed;
 use crate::failure::Failure;
+use crate::money::Baht;
 use crate::spool::{Spool, SpoolWriter};
 
 impl Verification<'_> {
@@ -87,15 +88,18 @@ impl Verification<'_> {
                 return Ok(None);
             }
             Ok(Recount { totals, has_sums }) => {
-                let sums = |debit, credit| if has_sums { (debit, credit) } else { (0, 0) };
-                let recounted = (totals.entries, totals.rows, sums(totals.total_debit, totals.total_credit));
-                let (debit, credit) = (i128::from(file.total_debit), i128::from(file.total_credit));
-                let recorded = (file.entries, file.rows, sums(debit, credit));
+                let told = |entries, rows, debit, credit| match has_sums {
+                    true => format!(
+                        "{entries} entries in {rows} rows, debit {}, credit {}",
+                        Baht::new(debit),
+                        Baht::new(credit)
+                    ),
+                    false => format!("{entries} entries in {rows} rows"),
+                };
+                let recounted = told(totals.entries, totals.rows, totals.total_debit, totals.total_credit);
+                let recorded = told(file.entries, file.rows, file.total_debit.into(), file.total_credit.into());
                 if recounted != recorded {
-                    let message = format!(
-                        "a recount of the file gives (entries, rows, debit and credit in satang) {recounted:?}, \
-                         the record says {recorded:?}"
-                    );
+                    let message = format!("a recount of the file gives {recounted}; the record says {recorded}");
                     findings.add(batch.id, Kind::Totals, message);
                 }
             }

@@ -1,6 +1,7 @@
 //! `verify --file`: a copy of the file, such as the accountant has, against the official one.
 
 mod another_day;
+mod columns;
 mod decimal_commas;
 
 use std::path::PathBuf;
