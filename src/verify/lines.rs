@@ -38,8 +38,8 @@ impl Places {
             more => format!("{} and {} more", lines[..10].join(", "), more - 10),
         };
         let message = format!(
-            "the file names no entries, and nothing tells which ones these lines belong to (the rows were changed, or the entries were \
-             exported again): {some}; compare them by hand"
+            "the file names no entries, and nothing tells which ones these lines belong to (the rows were changed, the entries were \
+             exported again, or their records were removed from exportbatchentries: restore those): {some}; compare them by hand"
         );
         Some((lines.len() as u64, message))
     }
