@@ -72,10 +72,10 @@ fn without_currency(text: &str) -> &str {
 
 /// Nothing and a dash are zero.
 fn read(text: &str) -> Option<Amount> {
-    let kept: String = text.chars().map(arabic).filter(|c| !c.is_whitespace() && *c != '\'').collect();
+    let kept: String = text.chars().map(arabic).filter(|c| !c.is_whitespace() && !matches!(c, '\'' | '’')).collect();
     let kept = without_currency(&kept);
     let bracketed = kept.strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
-    let (sign, digits) = match (bracketed, kept.strip_prefix('-')) {
+    let (sign, digits) = match (bracketed, kept.strip_prefix(['-', '−'])) {
         (Some(digits), _) | (None, Some(digits)) => (-1, digits),
         (None, None) => (1, kept),
     };
@@ -161,7 +161,7 @@ mod tests {
         {
             assert_eq!(is_same("1234.50", copy, marks), Some(true), "{copy}");
         }
-        for copy in ["THB -1,234.50", "-THB 1,234.50", "(1,234.50 บาท)"] {
+        for copy in ["THB -1,234.50", "-THB 1,234.50", "(1,234.50 บาท)", "−1\u{202f}234,50", "-1’234.50"] {
             assert_eq!(is_same("-1234.50", copy, marks), Some(true), "{copy}");
         }
         for copy in ["USD 1,234.50", "1,234.50 baht each", "12,34.50", "1.2.34", "1,234.5.0", "๑x"] {

@@ -175,8 +175,8 @@ fn check_ids(
     let (missing, strange) = (without(&without(&ids, &rows), &left), without(&rows, &ids));
     if missing.len() as u64 > away {
         let message = format!(
-            "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported; accept it with \
-             --allow-removed-rows",
+            "{} no marked row any more, so the application removed or emptied these rows, or exported them again: {}; the entries stay \
+             exported; accept it with --allow-removed-rows",
             counted(missing.len(), "entry of the file has", "entries of the file have"),
             some(&missing)
         );
