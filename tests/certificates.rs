@@ -63,6 +63,29 @@ fn a_server_that_is_its_own_authority_is_told_to_get_a_certificate_of_it() {
 }
 
 #[test]
+fn drive_and_a_webhook_that_are_their_own_authority_are_told_the_same() {
+    let people = Receiver::start(Some(200));
+    let port = people.url("").rsplit(':').next().unwrap().parse().unwrap();
+    let webhook = TlsFront::of_an_authority(([127, 0, 0, 1], port).into());
+    let mut front = None;
+    let drive = FakeDrive::known_as(|address| front.insert(TlsFront::of_an_authority(address)).url("localhost"));
+    let day = Day::on(drive);
+    let front = front.expect("a front before the fake");
+    seed_day(&day.db, DATE, 3);
+    let command = |name: &str| {
+        let command = day.command(name).env("BATCH_EXPORT_DRIVE_URL", &front.url("localhost"));
+        let command = command.env("BATCH_EXPORT_NOTIFY_URL", &format!("{}/hook", webhook.url("localhost")));
+        command.env("BATCH_EXPORT_NOTIFY_KIND", "json").env("SSL_CERT_FILE", OWN_AUTHORITY)
+    };
+    let refused = told(&command("run").date(DATE).run().json()["error"]);
+    assert!(refused.contains("CaUsedAsEndEntity") && refused.contains("this authority signs"), "{refused}");
+    let doctor = command("doctor").arg("--send").run().expect_code(34).json();
+    let webhook =
+        doctor["checks"].as_array().unwrap().iter().find(|check| check.to_string().contains("did not arrive"));
+    assert!(webhook.is_some_and(|check| check.to_string().contains("this authority signs")), "{doctor:#}");
+}
+
+#[test]
 fn drive_and_a_webhook_are_reached_when_their_authority_is_named() {
     let people = Receiver::start(Some(200));
     let port = people.url("").rsplit(':').next().unwrap().parse().unwrap();

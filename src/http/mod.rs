@@ -20,13 +20,20 @@ use proxy::Proxies;
 /// How long it may take to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What to do about a certificate that this machine does not trust.
-pub const UNTRUSTED: &str = "this machine does not trust that certificate. Behind a proxy that inspects TLS, add your company's CA \
-    to the system's certificates, or set SSL_CERT_FILE to a file with that CA and the usual ones";
+/// After a certificate that was refused.
+const UNTRUSTED: &str = "this machine does not trust that certificate: name the authority that signed it, such as your company's CA or that of \
+    a proxy that inspects TLS, with SSL_CERT_FILE, in a file that holds the usual ones too (for the database alone with tlsCAFile in \
+    MONGODB_URI); if it is the name that is not valid, use a host name of the certificate";
 
-/// Whether a connection failed because of such a certificate. The TLS library tells that in no other form than in its words.
-pub fn is_untrusted(reason: &str) -> bool {
-    reason.contains("invalid peer certificate")
+/// After a certificate of an authority in the place of a server's own.
+const OF_AN_AUTHORITY: &str = "the server's certificate is itself one of an authority (CA:TRUE), and must not be the server's: make the server \
+    one that this authority signs (CA:FALSE, for its host name), and name the authority with SSL_CERT_FILE, or for the database alone with \
+    tlsCAFile in MONGODB_URI";
+
+/// What to do about a certificate, when a connection failed because of it. The TLS library tells that in no other form than in its words.
+pub fn about_certificate(reason: &str) -> Option<&'static str> {
+    let next = if reason.contains("CaUsedAsEndEntity") { OF_AN_AUTHORITY } else { UNTRUSTED };
+    reason.contains("invalid peer certificate").then_some(next)
 }
 
 /// The client for every request of this program, and the proxies that it uses.

@@ -17,18 +17,10 @@ use super::Store;
 use super::document::{date, text};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::http::is_untrusted;
+use crate::http::about_certificate;
 
 /// How long a direct question to a host may take.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// After a certificate that was refused.
-const UNTRUSTED: &str = "this machine does not trust the server's certificate: name the authority that signed it, such as your company's CA, \
-    in a file with tlsCAFile in MONGODB_URI or with SSL_CERT_FILE; if it is the name that is not valid, use a host name of the certificate";
-
-/// After a certificate of an authority in the place of a server's own.
-const OF_AN_AUTHORITY: &str = "the server's certificate is itself one of an authority (CA:TRUE), and must not be the server's: make the server \
-    one that this authority signs (CA:FALSE, for its host name), and name the authority with tlsCAFile in MONGODB_URI";
 
 /// In less time no server is found, even when all is well. More may be too short for a failover, which passes.
 const SELECTION_MIN: Duration = Duration::from_millis(100);
@@ -113,8 +105,7 @@ impl Store {
             return failure;
         }
         // The driver tells it as one of the ways in which no server is found.
-        if is_untrusted(&failure.message) {
-            let next = if failure.message.contains("CaUsedAsEndEntity") { OF_AN_AUTHORITY } else { UNTRUSTED };
+        if let Some(next) = about_certificate(&failure.message) {
             return Failure::configuration(failure.message).next(next);
         }
         let options = &*self.options;

@@ -5,7 +5,7 @@
 
 use super::Check;
 use crate::config::Config;
-use crate::http::{UNTRUSTED, is_untrusted};
+use crate::http::about_certificate;
 use crate::notify::{self, Answer};
 use crate::secret::Secret;
 
@@ -59,10 +59,8 @@ impl Receiver<'_> {
                 Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
             }
             Some(Err(reason)) => {
-                let fix = match is_untrusted(&reason) {
-                    true => UNTRUSTED.to_owned(),
-                    false => format!("correct {settings}, or the network"),
-                };
+                let fix = about_certificate(&reason).map(str::to_owned);
+                let fix = fix.unwrap_or_else(|| format!("correct {settings}, or the network"));
                 let fix = format!("{fix}; then run `batch-export doctor --send`");
                 Check::bad(name, format!("to {host} ({kind}): {test} did not arrive: {reason}"), fix)
             }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::advice;
 use super::credentials::Identity;
 use crate::destination::DestinationError;
-use crate::http::{UNTRUSTED, is_untrusted};
+use crate::http::about_certificate;
 use crate::secret::{quoted_line, redact};
 
 /// How much of a server's text is quoted, in characters.
@@ -58,7 +58,7 @@ impl Fault {
     /// A temporary fault, for which no server named a delay.
     pub(super) fn passing(reason: impl Into<String>) -> Fault {
         let reason = redact(&reason.into()).into_owned();
-        Fault::Passing { next: is_untrusted(&reason).then_some(UNTRUSTED), reason, retry_after: None }
+        Fault::Passing { next: about_certificate(&reason), reason, retry_after: None }
     }
 
     /// A failure on this side, or a fault whose retries are used.
