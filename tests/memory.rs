@@ -3,10 +3,12 @@
 //! Risk: a test that passes because the server happened to answer in small pieces. Each day here holds far more bytes than the limit,
 //! and more than one answer of a server takes.
 
+use mongodb::bson::{Document, doc};
+
 use crate::support::day::{Day, entry_ids};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::Proxy;
-use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant};
 
 /// What any run may take, in KiB: 64 MiB, and 8 for the code of a program that is compiled for tests.
 const LIMIT_KIB: u64 = (64 + 8) * 1024;
@@ -20,10 +22,14 @@ fn entries_of(first: u32, count: u32, characters: usize) -> Vec<Entry> {
 
 /// Stores entries and their rows, in pieces that one command takes.
 fn store(day: &Day, entries: &[Entry]) {
+    store_with_rows(day, entries, Entry::row);
+}
+
+fn store_with_rows(day: &Day, entries: &[Entry], row: impl Fn(&Entry) -> Document) {
     for some in entries.chunks(500) {
         day.db.insert_many(ENTRIES, some.iter().map(Entry::document).collect());
+        day.db.insert_many(QUEUE, some.iter().map(&row).collect());
     }
-    day.db.insert_many(QUEUE, entries.iter().map(Entry::row).collect());
 }
 
 fn run_within(limit_kib: u64, day: &Day, entries: usize) {
@@ -69,4 +75,27 @@ fn thousands_of_large_entries_after_thousands_of_small_ones_take_three_full_answ
     store(&day, &entries_of(11_050, 1_000, 30));
     run_within(LIMIT_KIB + 32 * 1024, &day, 12_050);
     day.check_converged();
+}
+
+/// The type of `metadata` decides whether a row can be marked. What is in it may be as large as it likes, at once or after many small ones.
+#[test]
+fn rows_with_20_kb_of_metadata_stay_within_64_mb() {
+    let row = |entry: &Entry| {
+        let mut row = entry.row();
+        row.insert("metadata", doc! { "scan": "x".repeat(20_000) });
+        row
+    };
+    for small in [0, 11_000] {
+        let day = Day::in_directory();
+        create_index(&day.db);
+        store(&day, &entries_of(0, small, 30));
+        // Due after the small ones.
+        store_with_rows(&day, &entries_of(small, 1_000, 30), |entry| {
+            let mut row = row(entry);
+            row.insert("scheduledFor", instant(DATE, 18 * 3_600 - 1));
+            row
+        });
+        run_within(LIMIT_KIB, &day, small as usize + 1_000);
+        day.check_converged();
+    }
 }

@@ -8,8 +8,10 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::support::command::BatchExport;
 use crate::support::day::{BATCH, BATCHES, Day, entry_ids};
 use crate::support::mongod::Mongod;
-use crate::support::proxy::{Command, Proxy};
+use crate::support::proxy::{Command, On, Proxy};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The commands of a run over the proxy, by name.
 fn commands(proxy: &Proxy) -> Vec<String> {
@@ -35,12 +37,13 @@ fn ten_thousand_entries_cost_a_bounded_number_of_commands() {
     let (proxy, day) = undisturbed_run(10_000);
     let sent = commands(&proxy);
     let times = |name: &str| sent.iter().filter(|sent| *sent == name).count();
-    // Two fetches to read the entries, two to see in the commit that they are still what was read, and two to see it once more after it.
-    assert_eq!(entry_fetches(&proxy), 6);
+    // Three fetches to read the entries, two to see in the commit that they are still what was read, and two to see it once more after it.
+    // And one or two that found out that the entries do not lie together in the order of the file.
+    assert!((8..=9).contains(&entry_fetches(&proxy)), "{}", entry_fetches(&proxy));
     assert_eq!(times("commitTransaction"), 1);
     // Among them the collections of a first run, its looks whether the server has snapshots and whether a ledger was lost, and the note that
     // the file is sealed.
-    assert!(sent.len() <= 37, "{} commands: {sent:?}", sent.len());
+    assert!(sent.len() <= 42, "{} commands: {sent:?}", sent.len());
     day.check_converged();
 }
 
@@ -136,6 +139,44 @@ fn rows_that_were_queued_against_the_order_of_their_ids_come_out_in_order() {
     assert_eq!(ids.len(), 20_000);
     assert!(ids.is_sorted(), "where `scheduledFor` is the same, `_id` decides");
     day.check_converged();
+}
+
+/// Entries and rows are read by ranges of ids. Whatever else lies in a range is not exported, not marked, and may change at any time.
+#[test]
+fn strangers_between_the_entries_and_rows_of_a_day_are_left_alone() {
+    for (of, strangers) in [(20, "few"), (2, "many")] {
+        let proxy = Proxy::before(Mongod::shared());
+        let day = Day::in_directory().through(&proxy);
+        create_index(&day.db);
+        let all: Vec<Entry> = (0..12_000).map(|number| Entry::numbered(DATE, number)).collect();
+        // One of so many is a draft, or was queued for another way of export.
+        let (drafts, ours): (Vec<(usize, &Entry)>, Vec<_>) = all.iter().enumerate().partition(|(at, _)| at % of == 0);
+        let by_hand = |(_, entry): &(usize, &Entry)| {
+            let mut row = entry.row();
+            row.insert("exportPath", "manual");
+            row
+        };
+        day.db.insert_many(ENTRIES, all.iter().map(Entry::document).collect());
+        day.db.insert_many(QUEUE, ours.iter().map(|(_, entry)| entry.row()).collect());
+        day.db.insert_many(QUEUE, drafts.iter().map(by_hand).collect());
+        let before = day.db.find_all(QUEUE, doc! { "exportPath": "manual" });
+        let draft = drafts[1].1.id();
+        let stop = proxy.hold(On::command("update").collection(BATCHES));
+        let running = day.run().args(&["--transaction-rows", "5000"]).spawn();
+        stop.wait_until_reached(PATIENCE);
+        day.db.update_one(ENTRIES, doc! { "_id": draft }, doc! { "$set": { "description": "edited" } });
+        stop.release();
+        let result = running.wait(PATIENCE).expect_code(0).json();
+        assert_eq!(
+            (result["entries"].as_u64(), &result["attempt"]),
+            (Some(ours.len() as u64), &1.into()),
+            "{strangers}"
+        );
+        let ids = entry_ids(&day.live_files()[0].bytes);
+        assert!(ids.len() == ours.len() && !ids.contains(&draft.to_hex()), "{strangers}");
+        assert_eq!(day.db.find_all(QUEUE, doc! { "exportPath": "manual" }), before, "{strangers}");
+        assert_eq!(day.rows_with_status("completed"), ours.len() as u64, "{strangers}");
+    }
 }
 
 #[test]

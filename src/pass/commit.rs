@@ -50,7 +50,7 @@ impl Pass<'_> {
             file,
             ledger: &generated.ledger,
             rows: &generated.rows,
-            fingerprints: &generated.fingerprints,
+            fingerprint: generated.fingerprint,
             settings: &self.export_settings(claim.batch)?,
             fields: &FieldList::of(&self.config.format()?.layout),
             held: &generated.held,

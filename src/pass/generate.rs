@@ -97,9 +97,9 @@ impl Pass<'_> {
 
     fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
         self.check_balance(&generated.tally.totals)?;
-        let Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported } = generated;
+        let Generated { file, ledger, rows, fingerprint, held, tally, carried_over, exported } = generated;
         let file = file.into_spool().map_err(|error| self.spool_failed(&error))?;
-        Ok(Generated { file, ledger, rows, fingerprints, held, tally, carried_over, exported })
+        Ok(Generated { file, ledger, rows, fingerprint, held, tally, carried_over, exported })
     }
 
     fn spool_failed(&self, error: &io::Error) -> Failure {
@@ -136,8 +136,8 @@ pub(super) struct Generated<F> {
     pub(super) ledger: Ledger,
     /// Every due row, in order.
     pub(super) rows: Vec<RowKey>,
-    /// Fingerprints of each chunk of rows and entries, which the commit compares.
-    pub(super) fingerprints: Vec<Fingerprint>,
+    /// The fingerprint of the rows and their entries, which the commit compares.
+    pub(super) fingerprint: Fingerprint,
     /// Rows that are held back, in order, with the reason.
     pub(super) held: Vec<(RowKey, String)>,
     /// Control totals of the file, and the counts of changed cells.
@@ -243,7 +243,7 @@ impl Generation<'_> {
         let mut written = Written {
             sheet: Sheet::new(out, &options, &fields).map_err(write_failed)?,
             rows: Vec::new(),
-            fingerprints: Vec::new(),
+            fingerprint: Fingerprint::default(),
             bad: Vec::new(),
             carried_over: 0,
             exported: None,
@@ -264,7 +264,7 @@ impl Generation<'_> {
         written: Written<W>,
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
-        let Written { sheet, rows, fingerprints, bad, carried_over, exported } = written;
+        let Written { sheet, rows, fingerprint, bad, carried_over, exported } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         let next = match self.policy {
@@ -281,7 +281,7 @@ impl Generation<'_> {
         tally.totals.as_int64().map_err(|reason| Failure::new(Exit::InvalidEntries, reason))?;
         let ledger = snapshot.ledger().clone();
         let exported = exported.and_then(|(first, last)| span(first, last));
-        Ok(Generated { file, ledger, rows, fingerprints, held: bad, tally, carried_over, exported })
+        Ok(Generated { file, ledger, rows, fingerprint, held: bad, tally, carried_over, exported })
     }
 }
 
@@ -309,7 +309,7 @@ async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Resul
 struct Written<W: Write> {
     sheet: Sheet<W>,
     rows: Vec<RowKey>,
-    fingerprints: Vec<Fingerprint>,
+    fingerprint: Fingerprint,
     bad: Vec<(RowKey, String)>,
     carried_over: u64,
     /// `scheduledFor` of the first and of the last row in it, milliseconds since 1970 UTC.
@@ -329,7 +329,7 @@ impl<W: Write> Written<W> {
         twice: &[Id],
         previous: DateTime<Utc>,
     ) -> Result<(), Failure> {
-        chunk.fingerprint.add_to(&mut self.fingerprints, self.rows.len());
+        self.fingerprint += chunk.fingerprint;
         let mut fields = EntryFields::default();
         for row in rows {
             let DueRow { scheduled_ms, key, .. } = row;

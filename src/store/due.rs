@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use super::Store;
 use super::document::bson_date;
 use super::error::StoreError;
+use super::neighbours::{Ranges, each};
 use super::snapshot::snapshot_session;
 use crate::failure::Invalid;
 use crate::id::Id;
@@ -32,8 +33,12 @@ pub(super) const CHUNK_ROWS: usize = 5_000;
 const ANSWER_ROWS: u32 = 5_000;
 /// Answers that wait while entries are fetched.
 const ANSWERS_AHEAD: usize = 3;
-/// Rows that wait in the window, because an earlier row may follow.
-const WINDOW_ROWS: usize = 5_000;
+/// Rows that are handed out at first: fewer, so that the size of an entry is soon known.
+const FIRST_ROWS: usize = 1_000;
+/// Rows that wait in the window, because an earlier row may follow. With the first rows, they are one answer.
+const WINDOW_ROWS: usize = ANSWER_ROWS as usize - FIRST_ROWS;
+/// The bytes that a row may have for its `metadata` to be fetched as it is; usual are some 120.
+const ROW_BYTES: usize = 400;
 
 /// The ids of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +89,36 @@ pub struct DueRows {
     pub unaddressable: Vec<String>,
 }
 
+/// How the type of a row's `metadata` becomes known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metadata {
+    /// By the whole value. The server is faster when it computes nothing; but the value can be large.
+    Whole,
+    /// By its type alone, which the server tells.
+    Type,
+}
+
+impl Metadata {
+    /// What a [`DueRow`] is made of.
+    pub(super) fn row_fields(self) -> Document {
+        let metadata = match self {
+            Metadata::Whole => Bson::Int32(1),
+            Metadata::Type => doc! { "$type": "$metadata" }.into(),
+        };
+        doc! { "entryId": 1, "scheduledFor": 1, "metadata": metadata }
+    }
+
+    /// Whether a mark can be written below this value, or in place of it.
+    fn takes_a_mark(self, value: Option<RawBsonRef<'_>>) -> bool {
+        match self {
+            Metadata::Whole => {
+                matches!(value, Some(RawBsonRef::Document(_) | RawBsonRef::Null | RawBsonRef::Undefined))
+            }
+            Metadata::Type => matches!(value, Some(RawBsonRef::String("object" | "missing" | "null" | "undefined"))),
+        }
+    }
+}
+
 /// A search for due rows that runs in the background. Dropping it ends it.
 pub struct DueScan {
     /// Rows whose `scheduledFor` is no Date, which are searched for beside.
@@ -93,7 +128,7 @@ pub struct DueScan {
 }
 
 /// Rows, or `None` at the end. A search that stops without `None` is an error, not the end.
-type Answer = Result<Option<DueRows>, StoreError>;
+type Answer = Result<Option<DueRows>, ScanError>;
 
 impl Drop for DueScan {
     fn drop(&mut self) {
@@ -106,26 +141,21 @@ impl DueScan {
     /// Sends the query; returns the instant at which it reads, too.
     pub(super) async fn start(
         store: &Store,
-        mut session: ClientSession,
+        session: ClientSession,
         cutoff: DateTime<Utc>,
+        metadata: Metadata,
     ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
-        let queue = &store.queue;
-        let cursor = queue
-            .find(due_filter(cutoff))
-            .projection(row_fields())
-            .batch_size(ANSWER_ROWS)
-            .session(&mut session)
-            .batch()
-            .await?;
-        let at = session.snapshot_time();
+        let mut search = Search { store: store.clone(), session, cutoff, metadata };
+        let cursor = search.begin().await?;
+        let at = search.session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
-        let task = tokio::spawn(read_on(cursor, session, sender));
-        let undated = tokio::spawn(read_undated(queue.clone(), snapshot_session(store, at).await?));
+        let task = tokio::spawn(search.read_on(cursor, sender));
+        let undated = tokio::spawn(read_undated(store.queue.clone(), snapshot_session(store, at).await?));
         Ok((DueScan { undated, answers, task }, at))
     }
 
     async fn next(&mut self) -> Answer {
-        let ended = || Err(StoreError::failing("the search for due rows stopped before its end"));
+        let ended = || Err(StoreError::failing("the search for due rows stopped before its end").into());
         self.answers.recv().await.unwrap_or_else(ended)
     }
 
@@ -134,10 +164,14 @@ impl DueScan {
         (&mut self.undated).await.map_err(stopped)?
     }
 
-    /// All due rows, sorted.
+    /// All due rows, sorted. The search must be one by types, which takes rows of any size.
     pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
         let mut due = self.undated().await?;
-        while let Some(answer) = self.next().await? {
+        let failed = |error| match error {
+            ScanError::Failed(error) => error,
+            ScanError::Irregular => StoreError::failing("the search for due rows met rows that are too large for it"),
+        };
+        while let Some(answer) = self.next().await.map_err(failed)? {
             due.extend(answer);
         }
         due.rows.sort_unstable();
@@ -147,7 +181,7 @@ impl DueScan {
     /// The due rows in the order of the file, 5,000 at a time, as soon as it is likely that no earlier one follows.
     /// `all_found` gets the number of rows once it is known.
     pub fn in_order(self, all_found: impl Fn(u64)) -> impl Stream<Item = Result<Vec<DueRow>, ScanError>> {
-        let in_order = InOrder::new(self, WINDOW_ROWS, CHUNK_ROWS, all_found);
+        let in_order = InOrder::new(self, WINDOW_ROWS, [FIRST_ROWS, CHUNK_ROWS], all_found);
         stream::try_unfold(
             in_order,
             |mut in_order| async move { Ok(in_order.next().await?.map(|chunk| (chunk, in_order))) },
@@ -176,7 +210,7 @@ pub fn of_entries(ids: &[Id]) -> impl Stream<Item = Result<Vec<DueRow>, StoreErr
 /// Why the rows cannot be had in order.
 #[derive(Clone, Debug)]
 pub enum ScanError {
-    /// A row came too late for the window that sorts the rows, or a row has no ObjectId as `_id`.
+    /// A row came too late for the window that sorts the rows, has no ObjectId as `_id`, or has a large `metadata` after many small ones.
     Irregular,
     /// The database fails.
     Failed(StoreError),
@@ -192,6 +226,7 @@ impl From<StoreError> for ScanError {
 struct InOrder<F> {
     scan: DueScan,
     window_rows: usize,
+    first_rows: usize,
     chunk_rows: usize,
     /// Sorted.
     window: Vec<DueRow>,
@@ -203,12 +238,14 @@ struct InOrder<F> {
 }
 
 impl<F: Fn(u64)> InOrder<F> {
-    fn new(scan: DueScan, window_rows: usize, chunk_rows: usize, all_found: F) -> InOrder<F> {
-        InOrder { scan, window_rows, chunk_rows, window: Vec::new(), given: None, found: 0, ended: false, all_found }
+    fn new(scan: DueScan, window_rows: usize, [first_rows, chunk_rows]: [usize; 2], all_found: F) -> InOrder<F> {
+        let window = Vec::new();
+        InOrder { scan, window_rows, first_rows, chunk_rows, window, given: None, found: 0, ended: false, all_found }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<DueRow>>, ScanError> {
-        while !self.ended && self.window.len() < self.window_rows + self.chunk_rows {
+        let mut length = if self.given.is_none() { self.first_rows } else { self.chunk_rows };
+        while !self.ended && self.window.len() < self.window_rows + length {
             match self.scan.next().await? {
                 Some(answer) => self.take_in(answer)?,
                 None => {
@@ -217,7 +254,11 @@ impl<F: Fn(u64)> InOrder<F> {
                 }
             }
         }
-        let chunk: Vec<DueRow> = self.window.drain(..self.window.len().min(self.chunk_rows)).collect();
+        // A small day is one chunk.
+        if self.ended && self.window.len() <= self.chunk_rows {
+            length = self.window.len();
+        }
+        let chunk: Vec<DueRow> = self.window.drain(..self.window.len().min(length)).collect();
         self.given = chunk.last().copied().or(self.given);
         if !chunk.is_empty() {
             return Ok(Some(chunk));
@@ -243,35 +284,72 @@ impl<F: Fn(u64)> InOrder<F> {
 
 async fn read_undated(queue: Collection<Document>, mut session: ClientSession) -> Result<DueRows, StoreError> {
     let mut undated = DueRows::default();
-    let mut cursor = queue.find(undated_filter()).projection(row_fields()).session(&mut session).batch().await?;
+    let by_type = Metadata::Type;
+    let find = queue.find(undated_filter()).projection(by_type.row_fields());
+    let mut cursor = find.session(&mut session).batch().await?;
     let mut batches = cursor.stream(&mut session);
     while let Some(batch) = batches.try_next().await? {
-        undated.extend(rows_of(&batch)?);
+        undated.extend(rows_of(&batch, by_type)?);
     }
     Ok(undated)
 }
 
-/// Reads until the end, as far ahead as the receiver allows.
-async fn read_on(mut cursor: SessionRawBatchCursor, mut session: ClientSession, answers: mpsc::Sender<Answer>) {
-    let mut batches = cursor.stream(&mut session);
-    loop {
-        let answer = match batches.try_next().await {
-            Ok(Some(batch)) => rows_of(&batch).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.into()),
-        };
-        let goes_on = matches!(answer, Ok(Some(_)));
-        if answers.send(answer).await.is_err() || !goes_on {
-            return;
+/// The search itself.
+struct Search {
+    store: Store,
+    session: ClientSession,
+    cutoff: DateTime<Utc>,
+    metadata: Metadata,
+}
+
+impl Search {
+    async fn begin(&mut self) -> mongodb::error::Result<SessionRawBatchCursor> {
+        let find = self.store.queue.find(due_filter(self.cutoff)).projection(self.metadata.row_fields());
+        find.batch_size(ANSWER_ROWS).session(&mut self.session).batch().await
+    }
+
+    /// Reads until the end, as far ahead as the receiver allows. Rows that turn out to be large at once are searched for again by their types.
+    async fn read_on(mut self, mut cursor: SessionRawBatchCursor, answers: mpsc::Sender<Answer>) {
+        let mut is_first = true;
+        loop {
+            let found = cursor.stream(&mut self.session).try_next().await;
+            let answer = match found {
+                Ok(Some(batch)) if self.is_large(&batch) && is_first => {
+                    self.metadata = Metadata::Type;
+                    drop((batch, cursor));
+                    match self.begin().await {
+                        Ok(again) => cursor = again,
+                        Err(error) => return drop(answers.send(Err(StoreError::from(error).into())).await),
+                    }
+                    continue;
+                }
+                Ok(Some(batch)) if self.is_large(&batch) => Err(ScanError::Irregular),
+                Ok(Some(batch)) => rows_of(&batch, self.metadata).map(Some).map_err(ScanError::Failed),
+                Ok(None) => Ok(None),
+                Err(error) => Err(StoreError::from(error).into()),
+            };
+            is_first = false;
+            let goes_on = matches!(answer, Ok(Some(_)));
+            if answers.send(answer).await.is_err() || !goes_on {
+                return;
+            }
         }
+    }
+
+    /// Whether an answer has more bytes than one of so many rows should have.
+    fn is_large(&self, batch: &RawBatch) -> bool {
+        let is_large = self.metadata == Metadata::Whole
+            && batch.as_raw_document().as_bytes().len() > ANSWER_ROWS as usize * ROW_BYTES;
+        self.store.near_rows.expect(self.metadata == Metadata::Whole && !is_large);
+        is_large
     }
 }
 
-fn rows_of(batch: &RawBatch) -> Result<DueRows, StoreError> {
+fn rows_of(batch: &RawBatch, metadata: Metadata) -> Result<DueRows, StoreError> {
     let mut due = DueRows::default();
     for row in batch.doc_slices()? {
         let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
-        match due_row(row)? {
+        match due_row(row, metadata)? {
             Ok(row) => due.rows.push(row),
             Err(id) => due.unaddressable.push(id),
         }
@@ -279,27 +357,53 @@ fn rows_of(batch: &RawBatch) -> Result<DueRows, StoreError> {
     Ok(due)
 }
 
-/// What a [`DueRow`] is made of.
-pub(super) fn row_fields() -> Document {
-    doc! { "entryId": 1, "scheduledFor": 1, "metadata": { "$type": "$metadata" } }
-}
-
 /// The rows of these ids that match a filter, in no order.
 pub(super) async fn rows_of_ids(
     queue: &Collection<Document>,
     session: &mut ClientSession,
-    rows: impl Iterator<Item = &RowKey>,
+    rows: &[Id],
     mut filter: Document,
 ) -> Result<Vec<DueRow>, StoreError> {
-    let ids: Vec<Bson> = rows.map(|key| key.row.into()).collect();
-    let batch_size = ids.len() as u32 + 1;
-    filter.insert("_id", doc! { "$in": ids });
-    let find = queue.find(filter).projection(row_fields()).hint(by_id()).batch_size(batch_size);
+    filter.extend(each(rows));
+    let by_type = Metadata::Type;
+    let find = queue.find(filter).projection(by_type.row_fields()).hint(by_id()).batch_size(rows.len() as u32 + 1);
     let mut cursor = find.session(&mut *session).batch().await?;
     let mut batches = cursor.stream(session);
     let mut found = Vec::new();
     while let Some(batch) = batches.try_next().await? {
-        found.extend(rows_of(&batch)?.rows);
+        found.extend(rows_of(&batch, by_type)?.rows);
+    }
+    Ok(found)
+}
+
+/// Queued rows of these ids, which are sorted, in no order, as far as they can be read by ranges. A row that is queued in an unusual way, with a
+/// list in place of a text, is not among them: whoever misses a row asks for it by its id.
+pub(super) async fn queued_neighbours(
+    store: &Store,
+    session: &mut ClientSession,
+    rows: &[Id],
+) -> Result<Vec<DueRow>, StoreError> {
+    let Some(Ranges { filter, limit }) = store.near_rows.ranges(rows) else { return Ok(Vec::new()) };
+    let whole = Metadata::Whole;
+    let mut fields = whole.row_fields();
+    fields.extend(doc! { "status": 1, "exportPath": 1 });
+    // The rows are looked at here and not by a filter, so that the server reads no more of them than the limit.
+    let find = store.queue.find(filter).projection(fields).limit(limit as i64).batch_size(limit as u32);
+    let mut cursor = find.session(&mut *session).batch().await?;
+    let mut batches = cursor.stream(session);
+    let (mut found, mut read) = (Vec::with_capacity(rows.len()), 0);
+    while let Some(batch) = batches.try_next().await? {
+        for row in batch.doc_slices()? {
+            let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
+            read += 1;
+            let is_queued =
+                matches!(row.get_str("status"), Ok("queued")) && matches!(row.get_str("exportPath"), Ok("scheduled"));
+            let due = if is_queued { due_row(row, whole)?.ok() } else { None };
+            found.extend(due.filter(|due| rows.binary_search(&due.key.row).is_ok()));
+        }
+    }
+    if read >= limit {
+        store.near_rows.expect(false);
     }
     Ok(found)
 }
@@ -352,7 +456,7 @@ pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
 }
 
 /// A row in memory, or its `_id` as text when that is no ObjectId.
-pub(super) fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, StoreError> {
+pub(super) fn due_row(row: &RawDocument, metadata: Metadata) -> Result<Result<DueRow, String>, StoreError> {
     let mut due = DueRow { scheduled_ms: NO_DATE, ..DueRow::default() };
     for element in row.iter_elements() {
         let element = element?;
@@ -363,8 +467,7 @@ pub(super) fn due_row(row: &RawDocument) -> Result<Result<DueRow, String>, Store
             ("_id", Err(_)) => return Ok(Err("a text that is not UTF-8".to_owned())),
             ("entryId", Ok(RawBsonRef::ObjectId(id))) => due.key.entry = Id(id.bytes()),
             ("scheduledFor", Ok(RawBsonRef::DateTime(date))) => due.scheduled_ms = date.timestamp_millis(),
-            ("metadata", Ok(RawBsonRef::String("object" | "missing" | "null" | "undefined"))) => {}
-            ("metadata", _) => due.unmarkable = true,
+            ("metadata", value) => due.unmarkable = !metadata.takes_a_mark(value.ok()),
             _ => {}
         }
     }
@@ -378,6 +481,7 @@ mod tests {
     use super::*;
 
     const WINDOW: usize = 6;
+    const FIRST: usize = 2;
     const CHUNK: usize = 3;
 
     fn row(number: usize) -> DueRow {
@@ -399,8 +503,12 @@ mod tests {
                     let _ = sender.send(Ok(answer)).await;
                 }
             });
-            let mut in_order =
-                InOrder::new(DueScan { undated: none_undated(), answers: receiver, task }, WINDOW, CHUNK, |_| ());
+            let mut in_order = InOrder::new(
+                DueScan { undated: none_undated(), answers: receiver, task },
+                WINDOW,
+                [FIRST, CHUNK],
+                |_| (),
+            );
             let mut chunks = Vec::new();
             loop {
                 match in_order.next().await {
@@ -442,7 +550,8 @@ mod tests {
         ) {
             let found: Vec<DueRow> = order.into_iter().map(row).collect();
             if let Some(chunks) = ordered(in_answers(&found, length)) {
-                prop_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == CHUNK));
+                prop_assert_eq!(chunks[0].len(), FIRST);
+                prop_assert!(chunks[1..].iter().rev().skip(1).all(|chunk| chunk.len() == CHUNK));
                 prop_assert_eq!(chunks.concat(), (0..40).map(row).collect::<Vec<_>>());
             }
         }

@@ -5,17 +5,19 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::AddAssign;
 
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::spec::ElementType;
-use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
+use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument};
 use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 
 use super::Store;
-use super::due::{CHUNK_ROWS, RowKey};
+use super::due::RowKey;
 use super::error::StoreError;
 use super::exported::ExportedIn;
+use super::neighbours::{Neighbours, Ranges, each};
 use super::portion::EntrySize;
 use crate::entry::{EntryFields, FieldList, PathNode, Stored};
 use crate::id::Id;
@@ -45,13 +47,10 @@ pub struct Fingerprint {
     pub(super) entries: u64,
 }
 
-impl Fingerprint {
-    /// Adds a portion of rows to the sums of the chunks of 5,000 rows, given the number of rows before it. No portion lies in two chunks.
-    pub fn add_to(self, chunks: &mut Vec<Fingerprint>, rows_before: usize) {
-        let chunk = rows_before / CHUNK_ROWS;
-        chunks.resize(chunks.len().max(chunk + 1), Fingerprint::default());
-        chunks[chunk].rows = chunks[chunk].rows.wrapping_add(self.rows);
-        chunks[chunk].entries = chunks[chunk].entries.wrapping_add(self.entries);
+impl AddAssign for Fingerprint {
+    fn add_assign(&mut self, other: Fingerprint) {
+        self.rows = self.rows.wrapping_add(other.rows);
+        self.entries = self.entries.wrapping_add(other.entries);
     }
 }
 
@@ -94,9 +93,11 @@ impl EntryChunk {
     }
 }
 
-/// The ids of the entries of these rows.
-pub(super) fn entry_ids<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Bson> {
-    keys.map(|key| key.entry.into()).collect()
+/// The ids of the entries of these rows, sorted.
+pub(super) fn entry_ids<'a>(keys: impl Iterator<Item = &'a RowKey>) -> Vec<Id> {
+    let mut ids: Vec<Id> = keys.map(|key| key.entry).collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// The entries of these ids, in the given session: at a snapshot, or as they are now.
@@ -104,72 +105,93 @@ struct Fetch<'a> {
     cursor: SessionRawBatchCursor,
     session: &'a mut ClientSession,
     size: &'a EntrySize,
+    /// Sorted.
+    ids: &'a [Id],
 }
 
 impl<'a> Fetch<'a> {
     async fn start(
         store: &'a Store,
         session: &'a mut ClientSession,
-        ids: &[Bson],
+        ids: &'a [Id],
         fields: &FieldList,
-        batch_size: usize,
+        ranges: Option<Ranges>,
     ) -> Result<Fetch<'a>, StoreError> {
         // Exactly the fields that the file depends on: the fingerprint covers what comes. `_id` comes always.
         let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
         let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
         let wanted: Document = wanted.collect();
-        let find = store.entries.find(doc! { "_id": { "$in": ids } }).projection(wanted).batch_size(batch_size as u32);
-        let cursor = find.session(&mut *session).batch().await?;
-        Ok(Fetch { cursor, session, size: &store.entry_size })
+        let find = match ranges {
+            Some(Ranges { filter, limit }) => store.entries.find(filter).limit(limit as i64).batch_size(limit as u32),
+            None => store.entries.find(each(ids)).batch_size(ids.len() as u32 + 1),
+        };
+        let cursor = find.projection(wanted).session(&mut *session).batch().await?;
+        Ok(Fetch { cursor, session, size: &store.entry_size, ids })
     }
 
-    /// The next answer, and where the entries lie in it.
-    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>)>, StoreError> {
+    /// The next answer, where the wanted entries lie in it, and the number of all that it holds.
+    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>, usize)>, StoreError> {
         let Some(answer) = self.cursor.stream(self.session).try_next().await? else { return Ok(None) };
-        let places = places(&answer)?;
-        self.size.observe(answer.as_raw_document().as_bytes().len(), places.len());
-        Ok(Some((answer, places)))
+        let (places, count) = places(&answer, self.ids)?;
+        self.size.observe(answer.as_raw_document().as_bytes().len(), count);
+        Ok(Some((answer, places, count)))
     }
 }
 
-/// The entries of these ids, by one answer in the given session; `None` when they are more than an answer takes.
+/// The entries of these ids, which are sorted, by one answer in the given session; `None` when they are more than an answer takes.
 pub(super) async fn fetch(
     store: &Store,
     session: &mut ClientSession,
-    ids: &[Bson],
+    ids: &[Id],
     fields: &FieldList,
 ) -> Result<Option<EntryChunk>, StoreError> {
-    let mut fetch = Fetch::start(store, session, ids, fields, ids.len() + 1).await?;
-    let (answer, mut places) = match fetch.next().await? {
-        Some((answer, _)) if goes_on(&answer)? => return Ok(None),
-        Some((answer, places)) => (Some(answer), places),
-        None => {
-            store.entry_size.observe(0, 0);
-            (None, Vec::new())
-        }
-    };
-    // They come in the order of the ids already; a sorted run costs one pass.
-    places.sort_unstable_by_key(|(id, _)| *id);
-    let entries = places.iter().fold(0, |sum: u64, (_, place)| sum.wrapping_add(place.hash));
-    let fingerprint = Fingerprint { rows: 0, entries };
-    Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }))
+    let mut ranges = store.near_entries.ranges(ids);
+    loop {
+        let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
+        let mut fetch = Fetch::start(store, session, ids, fields, ranges.take()).await?;
+        let (answer, mut places) = match fetch.next().await? {
+            Some((answer, ..)) if goes_on(&answer)? => return Ok(None),
+            Some((.., count)) if count >= limit => {
+                store.near_entries.expect(false);
+                continue;
+            }
+            Some((answer, places, _)) => (Some(answer), places),
+            None => {
+                store.entry_size.observe(0, 0);
+                (None, Vec::new())
+            }
+        };
+        // They come in the order of the ids already; a sorted run costs one pass.
+        places.sort_unstable_by_key(|(id, _)| *id);
+        let entries = places.iter().fold(0, |sum: u64, (_, place)| sum.wrapping_add(place.hash));
+        let fingerprint = Fingerprint { rows: 0, entries };
+        return Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }));
+    }
 }
 
-/// Hashes of the present entries of these ids, by id. The entries are not kept.
+/// Hashes of the present entries of these ids, which are sorted: by id. The entries are not kept.
 pub(super) async fn hashes(
     store: &Store,
     session: &mut ClientSession,
-    ids: &[Bson],
+    ids: &[Id],
     fields: &FieldList,
+    near: &Neighbours,
 ) -> Result<Vec<(Id, u64)>, StoreError> {
-    let at_once = store.entry_size.per_command().min(ids.len()) + 1;
-    let mut fetch = Fetch::start(store, session, ids, fields, at_once).await?;
-    let mut hashes = Vec::with_capacity(ids.len());
-    while let Some((_, places)) = fetch.next().await? {
-        hashes.extend(places.into_iter().map(|(id, place)| (id, place.hash)));
+    let mut ranges = near.ranges(ids);
+    loop {
+        let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
+        let mut fetch = Fetch::start(store, session, ids, fields, ranges.take()).await?;
+        let (mut hashes, mut read) = (Vec::with_capacity(ids.len()), 0);
+        while let Some((_, places, count)) = fetch.next().await? {
+            hashes.extend(places.into_iter().map(|(id, place)| (id, place.hash)));
+            read += count;
+        }
+        if read < limit {
+            hashes.sort_unstable();
+            return Ok(hashes);
+        }
+        near.expect(false);
     }
-    hashes.sort_unstable();
-    Ok(hashes)
 }
 
 fn goes_on(answer: &RawBatch) -> Result<bool, StoreError> {
@@ -177,19 +199,24 @@ fn goes_on(answer: &RawBatch) -> Result<bool, StoreError> {
     Ok(cursor.get_i64("id").map_err(StoreError::from)? != 0)
 }
 
-fn places(answer: &RawBatch) -> Result<Vec<(Id, Place)>, StoreError> {
+/// Where the entries of these ids lie, and the number of all entries in the answer.
+fn places(answer: &RawBatch, ids: &[Id]) -> Result<(Vec<(Id, Place)>, usize), StoreError> {
     let start = answer.as_raw_document().as_bytes().as_ptr() as usize;
-    let mut places = Vec::new();
+    let (mut places, mut count) = (Vec::with_capacity(ids.len()), 0);
     for entry in answer.doc_slices()? {
         let entry = entry?.as_document().ok_or_else(|| StoreError::malformed("an entry is no document"))?;
+        count += 1;
+        let id = Id(entry.get_object_id("_id").map_err(StoreError::from)?.bytes());
+        if ids.binary_search(&id).is_err() {
+            continue;
+        }
         let bytes = entry.as_bytes();
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);
         let offset = (bytes.as_ptr() as usize - start) as u32;
-        let id = entry.get_object_id("_id").map_err(StoreError::from)?;
-        places.push((Id(id.bytes()), Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
+        places.push((id, Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
     }
-    Ok(places)
+    Ok((places, count))
 }
 
 /// Reads each element of the document once. A value that cannot be read is no failure of the database: the entry is

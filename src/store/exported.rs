@@ -13,11 +13,12 @@ use std::fmt;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::raw::CStr;
-use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
+use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
 use super::commit::chunks;
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
+use super::neighbours::each;
 use super::{RowKey, Store};
 use crate::batch::BatchId;
 use crate::id::Id;
@@ -76,20 +77,32 @@ pub(super) enum Again {
 }
 
 impl Store {
-    /// The entries of this list that are in a committed file, with the file's batch; read in the given session.
+    /// The entries of this sorted list that are in a committed file, with the file's batch; read in the given session.
     pub(super) async fn exported(
         &self,
         session: &mut ClientSession,
-        entries: &[Bson],
+        entries: &[Id],
     ) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
-        let batch_size = entries.len() as u32 + 1;
-        let find = self.exported.find(doc! { "_id": { "$in": entries } }).batch_size(batch_size);
-        let mut cursor = find.session(&mut *session).await?;
-        let found: Vec<Document> = cursor.stream(session).try_collect().await?;
-        let numbers: BTreeMap<Id, i64> = found
-            .iter()
-            .filter_map(|entry| Some((Id(entry.get_object_id("_id").ok()?.bytes()), int(entry, "n").unwrap_or(0))))
-            .collect();
+        let mut ranges = self.near_exported.ranges(entries);
+        let numbers = loop {
+            // Hardly ever is one of them in a file already, so more than a few in the ranges are strangers.
+            let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit - entries.len());
+            let find = match ranges.take() {
+                Some(ranges) => self.exported.find(ranges.filter).limit(limit as i64).batch_size(limit as u32),
+                None => self.exported.find(each(entries)).batch_size(entries.len() as u32 + 1),
+            };
+            let mut cursor = find.projection(doc! { "n": 1 }).session(&mut *session).await?;
+            let found: Vec<Document> = cursor.stream(&mut *session).try_collect().await?;
+            if found.len() < limit {
+                let wanted = found.iter().filter_map(|entry| {
+                    let id = Id(entry.get_object_id("_id").ok()?.bytes());
+                    entries.binary_search(&id).ok()?;
+                    Some((id, int(entry, "n").unwrap_or(0)))
+                });
+                break wanted.collect::<BTreeMap<Id, i64>>();
+            }
+            self.near_exported.expect(false);
+        };
         if numbers.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -112,14 +125,14 @@ impl Store {
             return Ok((records, misplaced));
         }
         for entries in entries.chunks(ENTRIES_PER_COMMAND) {
-            let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
-            let found = self.find_recorded(&mut *session, number, doc! { "_id": { "$in": ids } }).await?;
+            let found = self.find_recorded(&mut *session, number, each(entries)).await?;
             let missing: Vec<Id> = entries
                 .iter()
                 .filter(|entry| found.binary_search_by_key(*entry, |record| record.key.entry).is_err())
                 .copied()
                 .collect();
-            let ids: Vec<Bson> = missing.iter().copied().map(Bson::from).collect();
+            let mut ids = missing.clone();
+            ids.sort_unstable();
             let elsewhere = if ids.is_empty() { BTreeMap::new() } else { self.exported(session, &ids).await? };
             misplaced
                 .extend(missing.into_iter().map(|entry| Misplaced { entry, under: elsewhere.get(&entry).copied() }));

@@ -17,11 +17,12 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::commit::{abort, completed, ids, marks, send_commit, transaction_options};
+use super::commit::{abort, completed, marks, send_commit, transaction_options};
 use super::document::batch_id;
-use super::due::{RowKey, by_id, rows_of_ids};
+use super::due::{RowKey, by_id, queued_neighbours, rows_of_ids};
 use super::error::{Kind, StoreError};
 use super::exported::Again;
+use super::neighbours::each;
 use super::row_list::Piece;
 use super::{LEDGER, Store, Teller};
 use crate::batch::{Batch, Event, State};
@@ -91,19 +92,21 @@ impl Store {
             Err(error) if error.kind == Kind::WriteConflict => return Ok(None),
             Err(error) => return Err(error),
         };
-        let queued = doc! { "exportPath": "scheduled", "status": "queued" };
-        let queued = as_listed(&rows, rows_of_ids(&self.queue, session, rows.iter(), queued).await?);
+        let ids = row_ids(&rows);
+        let mut queued = as_listed(&rows, queued_neighbours(self, session, &ids).await?);
+        if queued.len() < rows.len() {
+            let filter = doc! { "exportPath": "scheduled", "status": "queued" };
+            queued = as_listed(&rows, rows_of_ids(&self.queue, session, &ids, filter).await?);
+        }
         let file = batch.file.clone().unwrap_or_default();
         let marks = marks(batch.id.into(), &file);
-        let mark = |rows: &[Id], update: Document| {
-            self.queue.update_many(doc! { "_id": ids(rows) }, vec![update]).hint(by_id())
-        };
+        let mark = |rows: &[Id], update: Document| self.queue.update_many(each(rows), vec![update]).hint(by_id());
         let refused = |error: mongodb::error::Error| StoreError::from(error).in_collection(self.queue.name());
         mark(&queued, completed(&marks)).session(&mut *session).await.map_err(refused)?;
         if queued.len() < rows.len() {
             let done: std::collections::BTreeSet<&Id> = queued.iter().collect();
             let changed: Vec<RowKey> = rows.iter().filter(|key| !done.contains(&key.row)).copied().collect();
-            let found = rows_of_ids(&self.queue, session, changed.iter(), doc! {}).await?;
+            let found = rows_of_ids(&self.queue, session, &row_ids(&changed), doc! {}).await?;
             let taken_back = as_listed(&changed, found);
             mark(&taken_back, doc! { "$set": &marks }).session(&mut *session).await.map_err(refused)?;
             let listed: Vec<Bson> =
@@ -214,6 +217,10 @@ impl Store {
         let rows: Vec<RowKey> = left.into_iter().map(|(entry, row)| RowKey { row, entry }).collect();
         self.store_row_list_again(batch.id, &rows, piece_rows).await
     }
+}
+
+fn row_ids(rows: &[RowKey]) -> Vec<Id> {
+    rows.iter().map(|key| key.row).collect()
 }
 
 /// The rows that still name the entry in the list, and whose `metadata` can take a mark. The list is sorted.

@@ -27,6 +27,7 @@ mod indexes;
 mod kinds;
 mod ledger;
 mod marking;
+mod neighbours;
 mod portion;
 mod queue;
 mod read_back;
@@ -61,6 +62,7 @@ pub use filling::{Filling, Short};
 pub use indexes::Initialized;
 pub use ledger::{Records, already_logged};
 pub use marking::Marked;
+use neighbours::Neighbours;
 use portion::EntrySize;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRow, MarkedRows};
@@ -119,6 +121,11 @@ pub struct Store {
     exported: Collection<Document>,
     /// How large an entry is at the moment.
     entry_size: EntrySize,
+    /// Of the entries that follow each other in a file.
+    near_entries: Neighbours,
+    near_exported: Neighbours,
+    /// Rows of which `metadata` is small, too: a read by ranges fetches it whole.
+    near_rows: Neighbours,
     settings: StoreSettings,
 }
 
@@ -211,6 +218,9 @@ impl Store {
             clock: None,
             exported: db.collection("exportbatchentries"),
             entry_size: EntrySize::unknown(),
+            near_entries: Neighbours::expected(true),
+            near_exported: Neighbours::expected(true),
+            near_rows: Neighbours::expected(false),
             client,
             options: Arc::new(options),
             db,

@@ -26,8 +26,8 @@ use crate::id::Id;
 
 /// The largest piece: 4.8 MB.
 const PIECE_ROWS_MAX: usize = 200_000;
-/// Rows that are stored by one transaction, in whole pieces.
-const ROWS_PER_TRANSACTION: usize = 200_000;
+/// Rows that are stored by one transaction, in whole pieces: 1.1 MB, which is in memory three times on its way to the server.
+const ROWS_PER_TRANSACTION: usize = 40_000;
 /// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
 

@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
 
 use super::document::{batch_id, int, text};
-use super::due::{DueRow, DueRows, DueScan, fingerprint};
+use super::due::{DueRow, DueRows, DueScan, Metadata, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
 use super::exported::{ExportedIn, Misplaced, Record};
@@ -74,10 +74,14 @@ impl Snapshot {
 
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
+        self.search(cutoff, Metadata::Whole).await
+    }
+
+    async fn search(&mut self, cutoff: DateTime<Utc>, metadata: Metadata) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
         // A file of rows that cannot be marked would be stored before the commit notices it.
         let (started, may_mark) =
-            join(DueScan::start(&self.store, session, cutoff), self.store.check_rows_can_be_marked()).await;
+            join(DueScan::start(&self.store, session, cutoff, metadata), self.store.check_rows_can_be_marked()).await;
         may_mark?;
         let (scan, at) = self.store.with_cause(started).await?;
         self.at = at;
@@ -86,7 +90,7 @@ impl Snapshot {
 
     /// All rows due by the cut-off, sorted.
     pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
-        self.scan_due(cutoff).await?.all().await
+        self.search(cutoff, Metadata::Type).await?.all().await
     }
 
     /// The entries of these rows, in portions that are bounded in bytes. The next ones are fetched while the caller looks at one.
@@ -161,7 +165,7 @@ impl Snapshot {
 
     /// Read at the same instant, so that an entry of a large batch is found here exactly when its row is seen as
     /// marked.
-    async fn exported(&self, entries: &[Bson]) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
+    async fn exported(&self, entries: &[Id]) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
         if !self.looks_up_exported {
             return Ok(BTreeMap::new());
         }
@@ -171,7 +175,8 @@ impl Snapshot {
 
     /// For each of these entries that a batch exported, the batch.
     pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
-        let ids: Vec<Bson> = entries.iter().copied().map(Bson::from).collect();
+        let mut ids = entries.to_vec();
+        ids.sort_unstable();
         let mut session = snapshot_session(&self.store, self.at).await?;
         let found = self.store.with_cause(self.store.exported(&mut session, &ids).await).await?;
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())

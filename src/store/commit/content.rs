@@ -9,49 +9,36 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join3;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use mongodb::bson::{Bson, doc};
 
 use super::{CommitRequest, Stopped};
 use crate::entry::FieldList;
 use crate::id::Id;
 use crate::store::Store;
-use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, rows_of_ids};
-use crate::store::entries::{Fingerprint, entry_ids, hashes};
+use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, queued_neighbours, rows_of_ids};
+use crate::store::entries::hashes;
 use crate::store::error::StoreError;
+use crate::store::neighbours::Neighbours;
 
-/// Chunks that are compared at a time.
-const CHUNKS_IN_FLIGHT: usize = 2;
+/// Commands of each kind that are under way at a time.
+const IN_FLIGHT: usize = 2;
 
 impl Store {
-    /// Compares every row and entry with the fingerprints of the file. Returns a hash of each row's entry.
+    /// Compares every row and entry with the fingerprint of the file. Returns a hash of each row's entry, in the order of the entries' ids.
+    ///
+    /// Rows and entries are read in the order of their ids, whatever the order of the file: so the server reads its disk from one end to the
+    /// other.
     pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, Stopped> {
-        let chunks = request.rows.chunks(CHUNK_ROWS).zip(request.fingerprints);
-        let compared = stream::iter(chunks).map(|(rows, expected)| self.compare_chunk(request, rows, expected));
-        let mut compared = compared.buffered(CHUNKS_IN_FLIGHT);
-        let mut contents = Vec::with_capacity(request.rows.len());
-        while let Some(chunk) = compared.try_next().await? {
-            contents.extend(chunk);
-        }
-        Ok(contents)
-    }
-
-    async fn compare_chunk(
-        &self,
-        request: &CommitRequest<'_>,
-        rows: &[RowKey],
-        expected: &Fingerprint,
-    ) -> Result<Vec<u32>, Stopped> {
-        let (now, contents, exported) = try_join3(
-            self.rows_now(request, rows),
-            self.contents(rows, request.fields),
-            self.exported_before(request, rows),
+        let entries = sorted(request.rows, |key| key.entry);
+        let (rows, (sum, contents), exported) = try_join3(
+            self.rows_now(request),
+            self.contents(request.rows, &entries, request.fields),
+            self.exported_before(request, &entries),
         )
         .await?;
-        let (entries, contents) = contents;
-        if now != expected.rows {
+        if rows != request.fingerprint.rows {
             return Err(Stopped::Conflict("rows were taken back or changed since they were read".to_owned()));
         }
-        if entries != expected.entries {
+        if sum != request.fingerprint.entries {
             return Err(Stopped::Conflict("entries were edited since they were read".to_owned()));
         }
         if exported > 0 {
@@ -60,48 +47,91 @@ impl Store {
         Ok(contents)
     }
 
-    /// The rows of a chunk that are still due.
-    async fn rows_now(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
-        let mut session = self.client.start_session().await?;
-        let due = rows_of_ids(&self.queue, &mut session, rows.iter(), open_filter(request.cutoff)).await?;
-        Ok(fingerprint(due.iter()))
+    /// The sum over the rows that are still due.
+    async fn rows_now(&self, request: &CommitRequest<'_>) -> Result<u64, StoreError> {
+        let order = sorted(request.rows, |key| key.row);
+        let sums = stream::iter(order.chunks(CHUNK_ROWS)).map(|order| async move {
+            let rows: Vec<Id> = order.iter().map(|at| request.rows[*at as usize].row).collect();
+            let mut session = self.client.start_session().await?;
+            let near = queued_neighbours(self, &mut session, &rows).await?;
+            if near.len() == rows.len() {
+                return Ok(fingerprint(near.iter()));
+            }
+            let due = rows_of_ids(&self.queue, &mut session, &rows, open_filter(request.cutoff)).await?;
+            Ok(fingerprint(due.iter()))
+        });
+        sums.buffered(IN_FLIGHT).try_fold(0, async |sum: u64, more| Ok(sum.wrapping_add(more))).await
     }
 
-    /// The sum over the entries of these rows, and a hash of each entry; 0 for a missing one.
-    async fn contents(&self, rows: &[RowKey], fields: &FieldList) -> Result<(u64, Vec<u32>), StoreError> {
-        let mut session = self.client.start_session().await?;
-        let hashes = hashes(self, &mut session, &entry_ids(rows.iter()), fields).await?;
-        let sum = hashes.iter().fold(0, |sum: u64, (_, hash)| sum.wrapping_add(*hash));
-        // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
-        let of =
-            |key: &RowKey| hashes.binary_search_by_key(&key.entry, |(id, _)| *id).map_or(0, |at| hashes[at].1 as u32);
-        Ok((sum, rows.iter().map(of).collect()))
+    /// The sum over the entries of these rows, and a hash of each entry; 0 for a missing one. `order` sorts the rows by their entries.
+    async fn contents(
+        &self,
+        rows: &[RowKey],
+        order: &[u32],
+        fields: &FieldList,
+    ) -> Result<(u64, Vec<u32>), StoreError> {
+        // In the order of their ids they may be neighbours, also where they were none in the order of the file.
+        let near = &Neighbours::expected(true);
+        let parts = order.chunks(self.entry_size.per_command()).map(|order| entries_of(rows, order));
+        let mut parts = stream::iter(parts)
+            .map(|entries| async move {
+                let mut session = self.client.start_session().await?;
+                let hashes = hashes(self, &mut session, &entries, fields, near).await?;
+                Ok::<_, StoreError>((entries, hashes))
+            })
+            .buffered(IN_FLIGHT);
+        let (mut sum, mut contents) = (0_u64, Vec::with_capacity(rows.len()));
+        while let Some((entries, hashes)) = parts.try_next().await? {
+            sum = hashes.iter().fold(sum, |sum, (_, hash)| sum.wrapping_add(*hash));
+            // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
+            let of = |entry: &Id| hashes.binary_search_by_key(entry, |(id, _)| *id).map_or(0, |at| hashes[at].1 as u32);
+            contents.extend(entries.iter().map(of));
+        }
+        Ok((sum, contents))
     }
 
     /// Counts entries that are in another committed file. Needed only for a large batch, whose entries are recorded
     /// after the commit; otherwise the unique `_id` refuses them in the transaction.
-    async fn exported_before(&self, request: &CommitRequest<'_>, rows: &[RowKey]) -> Result<u64, StoreError> {
+    async fn exported_before(&self, request: &CommitRequest<'_>, order: &[u32]) -> Result<usize, StoreError> {
         if !request.in_pieces() || self.settings.allow_reexport {
             return Ok(0);
         }
-        let held: BTreeSet<&RowKey> = request.held.iter().map(|(key, _)| key).collect();
-        let entries: Vec<Bson> = rows.iter().filter(|key| !held.contains(key)).map(|key| key.entry.into()).collect();
-        self.bounded(self.exported.count_documents(doc! { "_id": { "$in": entries } }).into_future()).await
+        let held = held(request);
+        let mut count = 0;
+        let mut session = self.client.start_session().await?;
+        for order in order.chunks(CHUNK_ROWS) {
+            let mut entries = entries_of(request.rows, order);
+            entries.retain(|entry| !held.contains(entry));
+            count += self.exported(&mut session, &entries).await?.len();
+        }
+        Ok(count)
     }
 
     /// The exported entries that changed since the commit compared them.
     pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>, StoreError> {
-        let chunks = request.rows.chunks(CHUNK_ROWS).zip(contents.chunks(CHUNK_ROWS));
-        let mut held = request.held.iter().map(|(key, _)| key).peekable();
-        let mut edited = Vec::new();
-        for (rows, before) in chunks {
-            let (_, now) = self.contents(rows, request.fields).await?;
-            for ((key, before), now) in rows.iter().zip(before).zip(now) {
-                if held.next_if_eq(&key).is_none() && *before != now {
-                    edited.push(key.entry);
-                }
-            }
-        }
-        Ok(edited)
+        let order = sorted(request.rows, |key| key.entry);
+        let held = held(request);
+        let (_, now) = self.contents(request.rows, &order, request.fields).await?;
+        let entries = order.iter().map(|at| request.rows[*at as usize].entry);
+        let edited = entries
+            .zip(contents.iter().zip(now))
+            .filter(|(entry, (before, now))| *before != now && !held.contains(entry));
+        Ok(edited.map(|(entry, _)| entry).collect())
     }
+}
+
+/// The entries that are held back.
+fn held(request: &CommitRequest<'_>) -> BTreeSet<Id> {
+    request.held.iter().map(|(key, _)| key.entry).collect()
+}
+
+/// Where the rows are, in the order of one of their ids. A batch may have a million of them, so it is four bytes each.
+fn sorted(rows: &[RowKey], by: impl Fn(&RowKey) -> Id) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows.len() as u32).collect();
+    order.sort_unstable_by_key(|at| by(&rows[*at as usize]));
+    order
+}
+
+fn entries_of(rows: &[RowKey], order: &[u32]) -> Vec<Id> {
+    order.iter().map(|at| rows[*at as usize].entry).collect()
 }

@@ -22,7 +22,7 @@ use mongodb::ClientSession;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 pub use trial::Trial;
 use writes::Stopped;
-pub(super) use writes::{chunks, completed, ids, marks};
+pub(super) use writes::{chunks, completed, marks};
 
 use super::Store;
 use super::batches::Claim;
@@ -54,8 +54,8 @@ pub struct CommitRequest<'a> {
     pub ledger: &'a Ledger,
     /// Every row that was due at the snapshot, in order.
     pub rows: &'a [RowKey],
-    /// A fingerprint of each 5,000 rows and their entries.
-    pub fingerprints: &'a [Fingerprint],
+    /// The fingerprint of these rows and their entries.
+    pub fingerprint: Fingerprint,
     /// The settings that decided the bytes of the file.
     pub settings: &'a ExportSettings,
     /// The fields that the fingerprints cover.
@@ -92,7 +92,7 @@ pub struct Committed {
     pub number: i64,
     /// Whether the rows are still to be marked.
     pub marking: bool,
-    /// A hash of each row's entry, for the comparison after the commit.
+    /// A hash of each row's entry, in the order of the entries' ids, for the comparison after the commit.
     pub contents: Vec<u32>,
 }
 

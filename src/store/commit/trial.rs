@@ -25,6 +25,7 @@ use crate::host::host_name;
 use crate::store::batches::{Claim, file_changes};
 use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
+use crate::store::entries::Fingerprint;
 use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::row_list::whole_list;
@@ -210,7 +211,7 @@ fn request<'a>(
         file,
         ledger,
         rows,
-        fingerprints: &[],
+        fingerprint: Fingerprint::default(),
         settings: trial.settings,
         fields: trial.fields,
         held,

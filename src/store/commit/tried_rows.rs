@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use super::abort;
 use crate::batch::Span;
@@ -114,7 +114,8 @@ impl Store {
         let cursor = self.bounded(find.into_future()).await?;
         let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
         let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
-        let entries: Vec<Bson> = found.iter().filter_map(|row| row.get("entryId").cloned()).collect();
+        let mut entries: Vec<Id> = found.iter().filter_map(|row| id(row, "entryId")).collect();
+        entries.sort_unstable();
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
         let exported = self.exported(&mut session, &entries).await?;
         let mut seen = BTreeSet::new();

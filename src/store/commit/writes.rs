@@ -17,6 +17,7 @@ use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
 use crate::store::ledger::log_number;
+use crate::store::neighbours::each;
 use crate::store::untold::Teller;
 use crate::store::{LEDGER, Store};
 
@@ -147,7 +148,7 @@ impl Store {
             let mut marked = 0;
             for rows in rows.chunks(ROWS_PER_COMMAND) {
                 let mut filter = due_filter(request.cutoff);
-                filter.insert("_id", ids(rows));
+                filter.extend(each(rows));
                 let update = self.queue.update_many(filter, vec![completed(&marks)]).hint(by_id());
                 let updated = update.session(&mut *session).await;
                 let updated = updated.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?;
@@ -240,11 +241,6 @@ pub(in crate::store) fn completed(marks: &Document) -> Document {
     let mut changes = doc! { "status": "completed", "completedAt": "$$NOW", "updatedAt": "$$NOW" };
     changes.extend(marks.clone());
     doc! { "$set": changes }
-}
-
-/// Matches these ids.
-pub(in crate::store) fn ids(rows: &[Id]) -> Document {
-    doc! { "$in": rows.iter().copied().map(Bson::from).collect::<Vec<_>>() }
 }
 
 /// Cut into pieces, the last one shorter.
