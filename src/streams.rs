@@ -134,14 +134,24 @@ mod tests {
         let stream: &'static Stream = Box::leak(Box::new(Stream::new()));
         let (go_on, held) = mpsc::channel::<()>();
         let (said, heard) = mpsc::channel();
-        stream.put(Box::new(move |_| drop(held.recv())), 3);
+        stream.put(
+            Box::new(move |_| {
+                let _ = held.recv();
+            }),
+            3,
+        );
         // Until the thread has begun with it, it takes a place.
         while !stream.lock().waiting.is_empty() {
             std::thread::yield_now();
         }
         for number in 0..5 {
             let said = said.clone();
-            stream.put(Box::new(move |_| drop(said.send(number))), 3);
+            stream.put(
+                Box::new(move |_| {
+                    let _ = said.send(number);
+                }),
+                3,
+            );
         }
         assert!(!stream.flush(Duration::from_millis(10)), "it is held");
         drop((go_on, said));
