@@ -9,7 +9,7 @@ use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE, LOG};
-use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, instant, seed, seed_day};
 
 /// Twelve exported entries; even ones are debits.
 fn exported(day: &Day) -> Seeded {
@@ -244,6 +244,36 @@ fn rows_that_change_places_are_no_edits_of_their_entries() {
 
 fn point(day: &Day, row: mongodb::bson::oid::ObjectId, entry: mongodb::bson::oid::ObjectId) {
     day.db.update_one(QUEUE, doc! { "_id": row }, doc! { "$set": { "entryId": entry } });
+}
+
+/// The record of an entry that was exported again tells its place in the later file alone.
+#[test]
+fn an_entry_that_was_exported_again_still_has_its_line_in_the_first_file() {
+    for (again, has_new_rows) in [(&[2][..], true), (&[2], false), (&[1, 4], true)] {
+        let day = Day::in_directory();
+        let seeded = in_express(&day);
+        for at in again {
+            let mut row = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[*at] }).expect("a row");
+            row.extend(doc! { "status": "queued", "metadata": Bson::Null });
+            row.insert("scheduledFor", instant("2026-01-19", 36_000));
+            if has_new_rows {
+                row.insert("_id", mongodb::bson::oid::ObjectId::new());
+            } else {
+                day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[*at] });
+            }
+            day.db.insert_many(QUEUE, vec![row]);
+        }
+        let run = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").arg("--allow-reexport");
+        run.run().expect_code(0);
+        assert_eq!(lines(&corrections(&day, &["--date", DATE])), [], "{again:?}");
+        let found = day.command("verify").date(DATE).run().expect_code(if has_new_rows { 0 } else { 34 }).json();
+        let kinds: Vec<&Value> = list(&found, "problems").iter().map(|problem| &problem["kind"]).collect();
+        assert!(kinds.is_empty() || (!has_new_rows && kinds == ["removed_rows"]), "{found}");
+        change(&day, &seeded, again[0], doc! { "accountCode": "9999" });
+        let found = lines(&corrections(&day, &["--date", DATE]));
+        let line = 2 + 2 * again[0] as u64;
+        assert_eq!(found.iter().map(|found| found.0).collect::<Vec<_>>(), [line], "{again:?}");
+    }
 }
 
 /// The files of earlier versions have no places on record: the rows tell them, as long as nobody touched one.

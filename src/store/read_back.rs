@@ -182,7 +182,7 @@ impl Snapshot {
         Ok(marked)
     }
 
-    /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where one moved to another file. `None` of a batch of an earlier
+    /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where nothing tells the entry. `None` of a batch of an earlier
     /// version. No index finds them by number: they are found by the entries of the rows. Where some are missing then, their ids mostly lie
     /// between those of the others, which the index of the ids serves; all of the collection is read last.
     async fn recorded_entries(
@@ -192,14 +192,16 @@ impl Snapshot {
         marked: &MarkedRows,
     ) -> Result<Option<Vec<Id>>, StoreError> {
         let mut entries = vec![Id::ABSENT; expected];
-        let mut left = expected;
+        let (mut left, mut unplaced) = (expected, BTreeSet::new());
         let mut fill = |records: Vec<Record>| {
             for Record { key, place } in records {
-                if let Some(entry) =
-                    place.and_then(|place| entries.get_mut(place)).filter(|entry| **entry == Id::ABSENT)
-                {
-                    *entry = key.entry;
-                    left -= 1;
+                match place.map(|place| entries.get_mut(place).filter(|entry| **entry == Id::ABSENT)) {
+                    Some(Some(entry)) => {
+                        *entry = key.entry;
+                        left -= 1;
+                    }
+                    Some(None) => {}
+                    None => drop(unplaced.insert(key.entry)),
                 }
             }
             left
@@ -217,7 +219,13 @@ impl Snapshot {
                 are_missing = fill(self.store.with_cause(found).await?) > 0;
             }
         }
-        Ok((left < expected).then_some(entries))
+        if left == expected {
+            return Ok(None);
+        }
+        if left == unplaced.len() {
+            place(&mut entries, unplaced, marked);
+        }
+        Ok(Some(entries))
     }
 
     /// Adds the rows on record of those entries that have none yet. Returns whether each of these entries has one on record.
@@ -298,6 +306,25 @@ impl Snapshot {
         let found = cursor.stream(&mut session).try_collect().await?;
         self.at = session.snapshot_time().or(self.at);
         Ok(found)
+    }
+}
+
+/// Puts entries of the file on the lines that are left, as many as these: an entry that was exported again has its place in the later file on
+/// record. One of them is on the one line; several are in the order of the rows, while that is the order of all other lines.
+fn place(entries: &mut [Id], unplaced: BTreeSet<Id>, marked: &MarkedRows) {
+    let mut rows = marked.rows.clone();
+    rows.sort_unstable();
+    let rows: Vec<Id> = rows.iter().map(|row| row.key.entry).collect();
+    let fits = |(entry, row): (&Id, &Id)| entry == row || (*entry == Id::ABSENT && unplaced.contains(row));
+    if unplaced.len() > 1 && !(rows.len() == entries.len() && entries.iter().zip(&rows).all(fits)) {
+        return;
+    }
+    let in_order: Vec<Id> = match unplaced.len() {
+        1 => unplaced.into_iter().collect(),
+        _ => rows.into_iter().filter(|row| unplaced.contains(row)).collect(),
+    };
+    for (entry, unplaced) in entries.iter_mut().filter(|entry| **entry == Id::ABSENT).zip(in_order) {
+        *entry = unplaced;
     }
 }
 
