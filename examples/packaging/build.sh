@@ -10,6 +10,8 @@
 #
 # Risk: a package that installs and does not run. So trial.sh beside this file installs, upgrades, removes and purges it on a bare machine.
 set -euo pipefail
+# dpkg-deb refuses folders that only their owner can read.
+umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=examples/packaging
 
@@ -19,6 +21,11 @@ if [ "${1-}" = --flags ]; then
     printf '%s\n' "$flags"
     exit
 fi
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+    SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null) ||
+        { echo "build: no commit here to take the time of the files from: set SOURCE_DATE_EPOCH, in seconds since 1970" >&2 && exit 1; }
+fi
+export SOURCE_DATE_EPOCH
 sh examples/needs.sh trial package
 
 mkdir -p "${1:-target/dist}"
@@ -26,7 +33,6 @@ out=$(cd "${1:-target/dist}" && pwd)
 mkdir -p "${CARGO_TARGET_DIR:-target}"
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export CARGO_TARGET_DIR=$target
-export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 architecture=$(dpkg --print-architecture)
 
@@ -48,13 +54,17 @@ root=$scratch/batch-export-$version
 put() {
     install -D -m "${3:-644}" "$1" "$root/$2"
 }
+# For systemd, to the folder $2: the package brings a user of its own, whose name stays that of the files it has exported; and its places
+# are Debian's.
+put_for_systemd() {
+    sed -e 's#/usr/local/bin/#/usr/bin/#; s#/etc/batch-export/env#/etc/default/batch-export#; /^DynamicUser=/d' "$1" >"$scratch/unit"
+    put "$scratch/unit" "$2/$(basename "$1")"
+}
 stage() {
     local unit page shell
     put "$program" usr/bin/batch-export 755
     for unit in examples/systemd/batch-export*.service examples/systemd/batch-export*.timer; do
-        # The package brings a user of its own, whose name stays that of the files it has exported; and its places are Debian's.
-        sed -e 's#/usr/local/bin/#/usr/bin/#; s#/etc/batch-export/env#/etc/default/batch-export#; /^DynamicUser=/d' "$unit" >"$scratch/unit"
-        put "$scratch/unit" "usr/lib/systemd/system/$(basename "$unit")"
+        put_for_systemd "$unit" usr/lib/systemd/system
     done
     put $here/default etc/default/batch-export
     install -d -m 700 "$root/etc/batch-export"
@@ -74,8 +84,11 @@ stage() {
     put README.md $doc/README.md
     put crontab.example $doc/crontab.example
     # What the README names, as far as it is to be copied.
-    for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/systemd/directory.conf examples/load_test/capacity.svg; do
+    for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/load_test/capacity.svg; do
         [ ! -f "$page" ] || put "$page" "$doc/$page"
+    done
+    for unit in examples/systemd/*.conf; do
+        put_for_systemd "$unit" $doc/examples/systemd
     done
     python3 $here/components.py licences >"$scratch/copyright"
     put "$scratch/copyright" $doc/copyright
