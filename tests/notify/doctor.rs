@@ -107,3 +107,21 @@ fn a_pushgateway_gets_a_push_without_metrics() {
         assert_eq!((pushed.len(), pushed[0].target.as_str(), pushed[0].body.as_str()), (1, target.as_str(), ""));
     }
 }
+
+#[test]
+fn a_metrics_file_that_cannot_be_written_is_found_before_a_run_warns_of_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, code, verdict, says) in [
+        ("batch.prom", 0, "ok", "can be written"),
+        ("missing/batch.prom", 34, "bad", "No such file"),
+        ("", 34, "bad", "is a directory"),
+    ] {
+        let path = folder.path().join(name);
+        let command = doctor(&day).args(&["--metrics-file", path.to_str().unwrap()]);
+        let (is, found) = check(&command.run().expect_code(code).json(), "metrics file");
+        assert!(is == verdict && found.contains(says), "{found}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something is left behind");
+    }
+}

@@ -1,4 +1,4 @@
-//! The checks of this machine: the next cut-off, the layout, room and rights for the spool file.
+//! The checks of this machine: the next cut-off, the layout, room and rights for the spool file and the metrics file.
 
 use std::io::Write;
 use std::path::Path;
@@ -40,13 +40,13 @@ pub(super) fn layout(config: &Config) -> Check {
     }
 }
 
-/// How long the spool folder may take.
-const SPOOL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a folder may take.
+const FOLDER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// [`spool`], on a thread that may wait for a file system without end.
 pub(super) async fn spool_in_time(folder: &Path) -> (Vec<Check>, Option<Spool>) {
     let owned = folder.to_owned();
-    match tokio::time::timeout(SPOOL_TIMEOUT, tokio::task::spawn_blocking(move || spool(&owned))).await {
+    match tokio::time::timeout(FOLDER_TIMEOUT, tokio::task::spawn_blocking(move || spool(&owned))).await {
         Ok(Ok(checked)) => checked,
         Ok(Err(_)) | Err(_) => {
             let found = format!("{}: the file system does not answer", folder.display());
@@ -79,6 +79,24 @@ fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
         Err(error) => Check::warning("spool", format!("{} is writable, but: {error}", folder.display()), fix),
     };
     (vec![check], Some(probe))
+}
+
+/// Whether the metrics file can be written: a run makes it under another name in the same folder, and renames it.
+pub(super) async fn metrics_file(path: &Path) -> Check {
+    const NAME: &str = "metrics file";
+    let (shown, path) = (path.display().to_string(), path.to_owned());
+    let probe = tokio::task::spawn_blocking(move || match path.parent() {
+        _ if path.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        Some(folder) if folder != Path::new("") => make_probe(folder).map(drop),
+        Some(_) | None => make_probe(Path::new(".")).map(drop),
+    });
+    let reason = match tokio::time::timeout(FOLDER_TIMEOUT, probe).await {
+        Ok(Ok(Ok(()))) => return Check::ok(NAME, format!("{shown} can be written")),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(_)) | Err(_) => "the file system does not answer".to_owned(),
+    };
+    let fix = "give --metrics-file the path of a file in a folder that this user may write to";
+    Check::bad(NAME, format!("{shown}: {reason}"), fix)
 }
 
 fn make_probe(folder: &Path) -> std::io::Result<Spool> {

@@ -113,6 +113,9 @@ async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     checks.extend(destination::checks_in_time(config, probe).await);
     checks.extend(spool);
     checks.extend(telling::checks(config, args.send).await);
+    if let Some(path) = &config.metrics_file {
+        checks.push(machine::metrics_file(path).await);
+    }
     checks
 }
 
