@@ -66,6 +66,7 @@ stage() {
     for unit in examples/systemd/batch-export*.service examples/systemd/batch-export*.timer; do
         put_for_systemd "$unit" usr/lib/systemd/system
     done
+    put examples/systemd/by-hand.sh usr/sbin/batch-export-by-hand 755
     put $here/default etc/default/batch-export
     install -d -m 700 "$root/etc/batch-export"
     mkdir "$scratch/man"

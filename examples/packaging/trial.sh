@@ -44,6 +44,7 @@ is 'its user' "$(getent passwd batch-export | cut -d: -f6,7)" /nonexistent:/usr/
 is 'the folder of the secrets' "$(stat -c '%U %a' /etc/batch-export)" 'root 700'
 is 'words about the units' "$(systemd-analyze verify --man=no /usr/lib/systemd/system/batch-export*.{service,timer} 2>&1)" ''
 is 'timers that the installation started' "$(find /etc/systemd/system -name 'batch-export*')" ''
+sh -n "$(command -v batch-export-by-hand)"
 for command in run retry status verify corrections doctor init; do
     zcat "/usr/share/man/man1/batch-export-$command.1.gz" | grep -q "batch-export" || give_up "no manual page of $command"
 done
