@@ -29,6 +29,7 @@ tests|a Pushgateway|command -v prometheus-pushgateway|prometheus-pushgateway
 tests|systemd-analyze|command -v systemd-analyze|systemd
 tests|hledger|command -v hledger|hledger
 rehearsal|systemd|test -x /lib/systemd/systemd|systemd
+rehearsal|the D-Bus of the system|command -v dbus-daemon|dbus
 rehearsal|cron|command -v cron|cron
 rehearsal|faketime|command -v faketime|faketime
 rehearsal|unshare and nsenter|command -v unshare && command -v nsenter|util-linux

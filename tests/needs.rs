@@ -89,7 +89,7 @@ fn root_gets_what_is_missing_and_is_told_before() {
 #[test]
 fn what_is_there_already_costs_no_word() {
     let machine = Machine::new(0, true);
-    for program in ["cron", "faketime", "unshare", "nsenter"] {
+    for program in ["dbus-daemon", "cron", "faketime", "unshare", "nsenter"] {
         machine.program(program, "exit 1");
     }
     let finished = machine.needs("rehearsal").expect_code(0);

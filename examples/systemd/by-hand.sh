@@ -23,6 +23,14 @@ of_the_unit() {
 places=$(systemctl cat "$unit" | awk -F= '
     /^(LoadCredential|EnvironmentFile)=/ { if ($2 == "") all[$1] = ""; else all[$1] = all[$1] " --property=" $0 }
     END { for (name in all) print all[name] }')
+# Of a missing one systemd tells the journal alone.
+for place in $places; do
+    case $place in
+        --property=LoadCredential=*)
+            [ -e "${place#*:}" ] || { echo "by-hand: ${place#*:} is missing, or this is not root" >&2 && exit 30; }
+            ;;
+    esac
+done
 # The secrets of the other service are in a folder of that name.
 variables=$(of_the_unit Environment | sed "s#/run/credentials/$unit/#/run/credentials/$own/#g; s#^#--setenv=#; s# # --setenv=#g")
 

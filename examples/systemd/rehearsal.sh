@@ -5,7 +5,8 @@
 # 1. the destination is missing when the timer fires: the service fails with code 31; started again before the back-off has passed it
 #    waits, which is no failure (code 11); `retry` of the other timer finishes the day;
 # 2. started once more it does nothing, and that is a success;
-# 3. `systemctl stop` in the middle of a run: it ends cleanly with code 143, and `retry` takes it up at once.
+# 3. a command by hand has the settings, the secrets and the user of the service;
+# 4. `systemctl stop` in the middle of a run: it ends cleanly with code 143, and `retry` takes it up at once.
 # Any other result ends the script with a message and a code.
 #
 # Differences from a real machine, and why:
@@ -169,6 +170,13 @@ say 'Started once more, it does nothing'
 operator 'systemctl start batch-export'
 expect "batch_$day  already_completed"
 service_has Result success
+
+say 'By hand, a command has the settings, the secrets and the user of the service'
+operator 'systemctl start dbus'
+operator "examples/systemd/by-hand.sh verify --date $day"
+code=0
+operator 'mv /etc/batch-export/mongodb-uri /etc/away && examples/systemd/by-hand.sh doctor' || code=$?
+[ "$code" = 30 ] || give_up "without its secret the command should end with 30, and not $code"
 
 operator 'systemctl stop batch-export-retry.timer'
 operator 'install -d -g accounting -m 2770 /srv/accounting/second'
