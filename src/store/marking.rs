@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::commit::{abort, completed, marks, send_commit, transaction_options};
+use super::commit::{completed, marks};
 use super::document::batch_id;
 use super::due::{RowKey, by_id, queued_neighbours, rows_of_ids};
 use super::error::{Kind, StoreError};
@@ -60,22 +60,8 @@ impl Store {
     }
 
     async fn try_mark_piece(&self, batch: &Batch, piece: &str, again: Again) -> Result<Marked, StoreError> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().with_options(transaction_options()).await?;
-        match self.write_piece(&mut session, batch, piece, again).await {
-            Ok(Some(rows)) => {
-                send_commit(&mut session).await?;
-                Ok(Marked::Done(rows))
-            }
-            Ok(None) => {
-                abort(&mut session).await;
-                Ok(Marked::ByOthers)
-            }
-            Err(error) => {
-                abort(&mut session).await;
-                Err(error)
-            }
-        }
+        let written = self.in_transaction(async |session| self.write_piece(session, batch, piece, again).await).await?;
+        Ok(written.map_or(Marked::ByOthers, Marked::Done))
     }
 
     async fn write_piece(
@@ -133,23 +119,8 @@ impl Store {
     }
 
     async fn try_complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().with_options(transaction_options()).await?;
-        let written = self.write_completion(&mut session, batch, teller).await;
-        match written {
-            Ok(true) => {
-                send_commit(&mut session).await?;
-                Ok(Marked::Done(1))
-            }
-            Ok(false) => {
-                abort(&mut session).await;
-                Ok(Marked::ByOthers)
-            }
-            Err(error) => {
-                abort(&mut session).await;
-                Err(error)
-            }
-        }
+        let written = self.in_transaction(async |session| self.write_completion(session, batch, teller).await).await?;
+        Ok(written.map_or(Marked::ByOthers, |()| Marked::Done(1)))
     }
 
     async fn write_completion(
@@ -157,7 +128,7 @@ impl Store {
         session: &mut ClientSession,
         batch: &Batch,
         teller: Teller,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<()>, StoreError> {
         let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
         let changes = doc! { "$set": {
             "state": State::Completed.name(),
@@ -168,12 +139,12 @@ impl Store {
         }};
         let update = self.batches.update_one(marking, vec![changes]).session(&mut *session).await?;
         if update.matched_count == 0 || self.has_piece(session, batch.id).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let free = doc! { "$set": { "marking": null } };
         self.batches.update_one(doc! { "_id": LEDGER, "marking": batch.id }, free).session(&mut *session).await?;
         self.delete_head(session, batch.id).await?;
-        Ok(true)
+        Ok(Some(()))
     }
 
     /// Makes the lost row list of a batch again from the entries in its file: the rows that name these entries, without

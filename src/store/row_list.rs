@@ -16,7 +16,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
-use super::commit::{abort, chunks, send_commit};
+use super::commit::chunks;
 use super::document::text;
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
@@ -123,33 +123,21 @@ impl Store {
     }
 
     async fn try_store_part(&self, part: &Part<'_>) -> Result<bool, StoreError> {
-        let mut session = self.client.start_session().await?;
-        session.start_transaction().await?;
-        let stored = async {
+        let store = async |session: &mut ClientSession| {
             let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
-            let held = self.batches.update_one(part.holds.clone(), touch).session(&mut session).await?;
+            let held = self.batches.update_one(part.holds.clone(), touch).session(&mut *session).await?;
             if held.matched_count == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            self.row_lists.delete_many(part.replaced.clone()).session(&mut session).await?;
-            let insert = self.row_lists.insert_many(&part.documents).session(&mut session);
+            self.row_lists.delete_many(part.replaced.clone()).session(&mut *session).await?;
+            let insert = self.row_lists.insert_many(&part.documents).session(session);
             insert.await.map_err(|error| match StoreError::from(error) {
                 error if error.kind == Kind::DuplicateKey => error,
                 error => error.in_collection(self.row_lists.name()),
             })?;
-            Ok::<_, StoreError>(true)
+            Ok(Some(()))
         };
-        match stored.await {
-            Ok(true) => send_commit(&mut session).await.map(|()| true),
-            Ok(false) => {
-                abort(&mut session).await;
-                Ok(false)
-            }
-            Err(error) => {
-                abort(&mut session).await;
-                Err(error)
-            }
-        }
+        Ok(self.in_transaction(store).await?.is_some())
     }
 
     /// The pieces of a batch that are still to be marked; `None` when there is no list at all.

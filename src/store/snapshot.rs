@@ -14,10 +14,11 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
 
 use super::document::{batch_id, int, text};
-use super::due::{DueRow, DueRows, DueScan, Metadata, fingerprint};
+use super::due::{DueRow, DueRows, Metadata, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
 use super::exported::{ExportedIn, Misplaced, Record};
+use super::scan::DueScan;
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
 use crate::entry::FieldList;

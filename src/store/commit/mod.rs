@@ -213,13 +213,30 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Runs these writes in a transaction of their own. `None`: they found that it is not for them, and nothing is written.
+    pub(super) async fn in_transaction<T>(
+        &self,
+        writes: impl AsyncFnOnce(&mut ClientSession) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut session = self.client.start_session().await?;
+        session.start_transaction().with_options(transaction_options()).await?;
+        let written = writes(&mut session).await;
+        match written {
+            Ok(Some(_)) => send_commit(&mut session).await?,
+            Ok(None) | Err(_) => abort(&mut session).await,
+        }
+        written
+    }
+}
+
 /// Best effort: the server ends an abandoned transaction by itself.
-pub(super) async fn abort(session: &mut ClientSession) {
+async fn abort(session: &mut ClientSession) {
     let _ = tokio::time::timeout(Duration::from_secs(2), session.abort_transaction()).await;
 }
 
 /// Sends the commit until it is answered, [`COMMIT_TRIES`] times at most.
-pub(super) async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
+async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -258,7 +275,7 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
     })
 }
 
-pub(super) fn transaction_options() -> TransactionOptions {
+fn transaction_options() -> TransactionOptions {
     TransactionOptions::builder()
         .read_concern(ReadConcern::snapshot())
         .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).build())
