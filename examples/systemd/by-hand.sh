@@ -34,6 +34,7 @@ done
 # The secrets of the other service are in a folder of that name.
 variables=$(of_the_unit Environment | sed "s#/run/credentials/$unit/#/run/credentials/$own/#g; s#^#--setenv=#; s# # --setenv=#g")
 
+# Words of the unit, none with a blank inside, so they are split.
 # shellcheck disable=SC2086
 exec systemd-run --quiet --pipe --wait --collect --unit="$own" $places $variables \
     --property="User=$(of_the_unit User)" --property="DynamicUser=$(of_the_unit DynamicUser)" \
