@@ -56,6 +56,19 @@ fn a_row_that_cannot_be_addressed_is_not_held_and_holding_is_not_the_advice() {
 }
 
 #[test]
+fn holding_is_not_the_advice_when_no_entry_would_be_left() {
+    for (good, holding) in [(0, false), (1, true)] {
+        let day = Day::in_directory();
+        let bad = |n| Entry::numbered(DATE, n).set("status", "draft");
+        let good = (2..2 + good).map(|n| Entry::numbered(DATE, n));
+        seed(&day.db, &[bad(0), bad(1)].into_iter().chain(good).collect::<Vec<_>>());
+        let refused = day.run().run().expect_code(32).json();
+        let next = refused["error"]["next"].as_str().unwrap();
+        assert_eq!((next.contains("--invalid hold"), next.contains("--format")), (holding, !holding), "{next}");
+    }
+}
+
+#[test]
 fn held_rows_fail_in_the_commit_and_not_before_it() {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory().through(&proxy);

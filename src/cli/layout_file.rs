@@ -4,7 +4,7 @@
 //! path, and a message quotes only short words of the file.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
     }
     let is = format!("neither a built-in layout ({}) nor a layout file", BUILT_IN.map(|(name, _)| name).join(" or "));
     let next = format!("give {setting} a built-in layout or the path of a layout file");
-    read(setting, text, &is, &next)?.map_err(|errors| malformed(text, &errors))
+    read(setting, text, &is, "", &next)?.map_err(|errors| malformed(text, &errors))
 }
 
 /// The layout in the file that `layout check` is given, or every error of the file.
@@ -29,29 +29,56 @@ pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
 /// # Errors
 /// `configuration`: the file cannot be read.
 pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
-    let next = "give FILE the path of a layout file; `batch-export layout show NAME` prints a built-in layout";
-    read("FILE", path, "not a layout file", next)
+    let built_in = "; `batch-export layout show NAME` prints a built-in layout";
+    let next = format!("give FILE the path of a layout file{built_in}");
+    read("FILE", path, "not a layout file", built_in, &next)
 }
 
-/// `argument` names `path` on the command line, `is` says what an unreadable path is.
-fn read(argument: &str, path: &str, is: &str, next: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+/// `argument` names `path` on the command line, `is` says what an unreadable path is, `otherwise` what to do when there
+/// should be no such file, and `next` what to give instead.
+fn read(
+    argument: &str,
+    path: &str,
+    is: &str,
+    otherwise: &str,
+    next: &str,
+) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
     check_path(path).map_err(|Misplaced { what, next }| {
         Failure::configuration(format!("{argument} is wrong: it {what}")).next(next)
     })?;
-    let text = content(Path::new(path))
-        .map_err(|reason| Failure::configuration(format!("{argument} \"{path}\" is {is}: {reason}")).next(next))?;
+    let unreadable = |error: io::Error| {
+        let next = match error.kind() {
+            ErrorKind::NotFound => format!("this file does not exist: check the path{otherwise}"),
+            ErrorKind::PermissionDenied => "give the user of this command the right to read the file".to_owned(),
+            _ => next.to_owned(),
+        };
+        Failure::configuration(format!("{argument} \"{path}\" is {is}: {error}")).next(next)
+    };
+    let bytes = content(Path::new(path)).map_err(unreadable)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        // Such a file is refused for its length, and the cut may have split its last character.
+        Err(error) if error.as_bytes().len() > LONGEST_FILE_BYTES => {
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        }
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            return Err(Failure::configuration(format!("{path}, line {line}: not UTF-8"))
+                .next("save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding"));
+        }
+    };
     Ok(parse(&text))
 }
 
-fn content(path: &Path) -> Result<String, String> {
+fn content(path: &Path) -> io::Result<Vec<u8>> {
     // Checked before the file is opened: opening a named pipe would wait for a writer.
-    if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
-        return Err("it is not a regular file".to_owned());
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(LONGEST_FILE_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+    fs::File::open(path)?.take(LONGEST_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn malformed(path: &str, errors: &[LayoutError]) -> Failure {

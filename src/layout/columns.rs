@@ -5,6 +5,7 @@ use super::parse::{self, column_tables, date_format};
 use super::table::{Errors, Found, Table, kind, word};
 use super::text::{characters, lacking, quoted};
 use super::{Column, FieldKind, Layout, Value, Zero};
+use crate::calendar::Day;
 use toml::de::DeValue;
 
 /// Most columns.
@@ -142,11 +143,17 @@ fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>)
     }
 }
 
-/// Checks the length of the words of a side, and of what the unused side shows. Both may be left out, so the error stands at `max_chars`.
+/// Checks that the shortest cell, or each word of a side, fits. The file may not name these texts, so the error stands at `max_chars`.
 fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
+    let written;
     let shown: [&str; 2] = match value {
         Value::Side([debit, credit]) => [debit, credit],
-        Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) => ["0.00"; 2],
+        Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) | Value::Amount | Value::SignedAmount => ["0.00"; 2],
+        Value::EntryId => ["696c6b010000000000000001"; 2],
+        Value::Date(format) | Value::BusinessDate(format) => {
+            written = format.write(Day { year: 2026, month: 1, day: 18 });
+            [std::str::from_utf8(written.as_bytes()).unwrap_or_default(); 2]
+        }
         _ => return,
     };
     if let Some(long) = shown.into_iter().find(|text| text.chars().count() > most) {
@@ -306,9 +313,13 @@ fn side_words(table: &Table<'_, '_>, layout: &Layout) -> Option<[String; 2]> {
 
 fn path(table: &Table<'_, '_>) -> Option<String> {
     let found = table.text("field")?;
-    let part = |part: &str| !part.is_empty() && !part.starts_with('$') && !part.contains(char::is_control);
+    // A blank at an end of a name is never meant, and the field would be missing in every entry.
+    let part = |part: &str| {
+        !part.is_empty() && part.trim() == part && !part.starts_with('$') && !part.contains(char::is_control)
+    };
     if found.text.len() > PATH_MAX || !found.text.split('.').all(part) {
-        let message = "expected the path of a field, such as \"metadata.department\"";
+        let message =
+            "expected the path of a field, such as \"metadata.department\", without blanks at its points and ends";
         table.error(found.at, format!("field is {}; {message}", word(found.text)));
         return None;
     }

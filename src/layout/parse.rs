@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::table::{Errors, Found, Table, kind, word};
+use super::table::{Errors, Found, Table, kind, shown, word};
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
 
 /// Characters of the longest name, prefix and ending.
@@ -38,7 +38,7 @@ pub(super) const KEYS: [&str; 15] = [
 /// Every error of the text, in the order of its lines; at least one.
 pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
     if text.len() > LONGEST_FILE_BYTES {
-        let message = format!("the file has {} bytes; expected a layout of at most {LONGEST_FILE_BYTES}", text.len());
+        let message = format!("the file is too long; expected a layout of at most {LONGEST_FILE_BYTES} bytes");
         return Err(vec![LayoutError { line: 1, message }]);
     }
     parse_stored(text)
@@ -73,7 +73,9 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
 fn not_toml(said: &str, at: &str) -> String {
     match said {
         "duplicate key" if !at.is_empty() => {
-            format!("this is not TOML: the key {} stands here a second time; expected it once", word(at.trim()))
+            let key =
+                shown(at.trim()).map_or("a key that is not shown here".to_owned(), |key| format!("the key {key}"));
+            format!("this is not TOML: {key} stands here a second time; expected it once")
         }
         _ if said.starts_with("string values must be quoted") => {
             "this is not TOML: expected a text in quotes, a whole number, true or false after =".to_owned()

@@ -10,10 +10,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
 use super::text::quoted;
-use crate::plausible::has_only_words;
+use crate::plausible::{has_only_words, is_likely_name};
 
-/// Characters of an unknown word that a message quotes.
-const WORD_MAX: usize = 32;
+/// Characters of unknown words that a message quotes.
+const WORDS_MAX: usize = 32;
+/// Characters of one unknown word with digits, or of another script, that a message quotes: a key is longer.
+const WORD_MAX: usize = 16;
 /// How much of two words must agree for one to be taken for the other, misspelt.
 const LIKE_PERCENT: u32 = 60;
 /// From how many characters on the beginning of a word means the word.
@@ -81,11 +83,13 @@ impl<'a, 'i> Table<'a, 'i> {
             if known.contains(&name) {
                 continue;
             }
+            let unknown = shown(name)
+                .map_or("unknown key that is not shown here".to_owned(), |name| format!("unknown key {name}"));
             let message = match (nearest(name, known), nearest(name, others)) {
                 _ if others.contains(&name) => format!("{name} belongs {place}"),
-                (Some(near), _) => format!("unknown key {}; did you mean {near}?", word(name)),
-                (None, Some(near)) => format!("unknown key {}; did you mean {near}, {place}?", word(name)),
-                (None, None) => format!("unknown key {}; expected one of {}", word(name), known.join(", ")),
+                (Some(near), _) => format!("{unknown}; did you mean {near}?"),
+                (None, Some(near)) => format!("{unknown}; did you mean {near}, {place}?"),
+                (None, None) => format!("{unknown}; expected one of {}", known.join(", ")),
             };
             self.error(key.span().start, message);
         }
@@ -176,12 +180,19 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 
 /// A word of the file in quotes, when it looks like a word.
 pub(super) fn word(text: &str) -> String {
+    shown(text).unwrap_or_else(|| "a text that is not shown here".to_owned())
+}
+
+/// As [`word`]; `None`: it may be a secret.
+pub(super) fn shown(text: &str) -> Option<String> {
+    let length = text.chars().count();
     let plain = |character: char| character == ' ' || character.is_ascii_graphic();
-    if text.chars().count() <= WORD_MAX && text.chars().all(plain) && has_only_words(text, 20) {
-        quoted(text)
-    } else {
-        "a text of another form".to_owned()
-    }
+    // The tone marks of Thai are no letters of Unicode.
+    let of_a_word =
+        |character: char| character.is_alphanumeric() || matches!(character, '\u{e01}'..='\u{e4e}' | '-' | '_' | '.');
+    let words = length <= WORDS_MAX && text.chars().all(plain) && has_only_words(text, 20);
+    let one_word = length <= WORD_MAX && text.chars().all(of_a_word) && is_likely_name(text);
+    (words || one_word).then(|| quoted(text))
 }
 
 /// The known word that was probably meant.

@@ -269,6 +269,10 @@ impl Generation<'_> {
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         let next = match self.policy {
             _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported or held",
+            InvalidPolicy::Fail if bad.len() == rows.len() => {
+                "correct them, no other entry is due; when all have the same fault, a setting may ask for what they \
+                 lack: check --format, --encoding and --contra-account"
+            }
             InvalidPolicy::Fail => "correct them, or export the others with --invalid hold",
             InvalidPolicy::Hold => "correct the entries, or the application that made them: so many are not held",
         };

@@ -26,7 +26,7 @@ fn layout(arguments: &[&str]) -> BatchExport {
     BatchExport::command("layout").args(arguments)
 }
 
-fn written(text: &str) -> (tempfile::TempDir, String) {
+fn written(text: impl AsRef<[u8]>) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("own.toml");
     std::fs::write(&path, text).unwrap();
@@ -68,8 +68,8 @@ fn check_says_when_samples_cannot_be_written() {
     let column = |keys: &str| format!("name = \"own\"\n[[columns]]\nheader = \"A\"\n{keys}\n");
     for (keys, says) in [
         (
-            "value = \"entry-id\"\nmax_chars = 5",
-            "It refuses each of the three sample entries:\nthe debit entry \"ค่าเช่าสำนักงาน เดือนมกราคม 2569\" is not written: A has 24 characters",
+            "value = \"account\"\nmax_chars = 5",
+            "It refuses each of the three sample entries:\nthe debit entry \"ค่าเช่าสำนักงาน เดือนมกราคม 2569\" is not written: accountCode has 7 characters",
         ),
         ("value = \"description\"\nmax_chars = 32", "2 of three sample entries as the file would have them:\n\nA\n"),
         ("value = \"account\"", "Three sample entries as the file would have them:\n\nA\n5101-00\n"),
@@ -95,6 +95,36 @@ fn check_names_what_it_was_given() {
     );
     let missing = layout(&["check", "/tmp/ไม่มีที่นี่.toml", "--output", "json"]).run().expect_code(30).json();
     assert!(told(&missing["error"]).starts_with("FILE \"/tmp/ไม่มีที่นี่.toml\" is not a layout file"), "{missing}");
+}
+
+#[test]
+fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing() {
+    let next = |ended: &serde_json::Value| ended["error"]["next"].as_str().unwrap().to_owned();
+    let thai = b"name = \"own\"\n[[columns]]\nheader = \"\xc7\xd1\xb9\xb7\xd5\xe8\"\nvalue = \"date\"\n".to_vec();
+    let utf_16: Vec<u8> = "\u{feff}name = \"own\"\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, line) in [(thai, 3), (utf_16, 1)] {
+        let (_folder, path) = written(bytes);
+        for command in
+            [layout(&["check", &path, "--output", "json"]), Day::in_directory().run().args(&["--format", &path])]
+        {
+            let ended = command.run().expect_code(30).json();
+            let message = ended["error"]["message"].as_str().unwrap();
+            assert_eq!(message, format!("{path}, line {line}: not UTF-8"));
+            assert!(next(&ended).starts_with("save it as UTF-8"), "{ended}");
+        }
+    }
+    // The cut of a file that is too long splits a character.
+    let (_folder, path) = written("#".to_owned() + &"ก".repeat(30_000));
+    let long = layout(&["check", &path]).run().expect_code(30).stdout;
+    assert!(long.contains("line 1: the file is too long; expected a layout of at most 65536 bytes"), "{long}");
+    for command in [
+        layout(&["check", "/nowhere/own.toml", "--output", "json"]),
+        Day::in_directory().run().args(&["--format", "/nowhere/own.toml"]),
+    ] {
+        let ended = command.run().expect_code(30).json();
+        assert!(next(&ended).starts_with("this file does not exist: check the path"), "{ended}");
+        assert!(!next(&ended).contains("the path of a layout file"), "{ended}");
+    }
 }
 
 #[test]

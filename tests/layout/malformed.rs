@@ -10,13 +10,18 @@ use super::options;
 const GOOD: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"account\"\n";
 
 /// A layout with further keys, and a column with further keys: lines of the file, the number of the first one, the message.
-const WRONG_KEYS: [(&str, &str); 31] = [
+const WRONG_KEYS: [(&str, &str); 36] = [
     ("value = \"date\"", "value belongs below a [[columns]]"),
     ("feild = \"x\"", "unknown key \"feild\"; did you mean field, below a [[columns]]?"),
     ("foo = 1", "unknown key \"foo\"; expected one of name, encoding, delimiter"),
     ("ENCODING = \"utf-8\"", "unknown key \"ENCODING\"; did you mean encoding?"),
     ("delimeter = \";\"", "unknown key \"delimeter\"; did you mean delimiter?"),
     ("Encoding = \"utf-8\"", "unknown key \"Encoding\"; did you mean encoding?"),
+    ("\"ค่าเช่า\" = 1", "unknown key \"ค่าเช่า\"; expected one of name"),
+    ("encoding = \"win874thai\"", "encoding is \"win874thai\"; expected one of \"utf-8\""),
+    ("encoding = \"Hunter2Ndl\"", "encoding is a text that is not shown here; expected one of \"utf-8\""),
+    ("x9f86d081884c7d65 = 1", "unknown key that is not shown here; expected one of name"),
+    ("\"a1!b2\" = 1", "unknown key that is not shown here; expected one of name"),
     ("colums = 1", "unknown key \"colums\"; did you mean columns?"),
     ("encoding = \"tis-620\"", "encoding is \"tis-620\"; expected one of \"utf-8\", \"utf-8-bom\", \"windows-874\""),
     ("encoding = \"windows-847\"", "did you mean \"windows-874\"?"),
@@ -47,7 +52,7 @@ const WRONG_KEYS: [(&str, &str); 31] = [
     ("ending = \"a/b\"", "ending is \"a/b\"; expected the ending"),
 ];
 
-const WRONG_COLUMNS: [(&str, &str); 41] = [
+const WRONG_COLUMNS: [(&str, &str); 47] = [
     ("header = \"B\"\nvalue = \"date\"\ndelimiter = \";\"", "delimiter belongs above the first [[columns]]"),
     (
         "header = \"B\"\nvalue = \"date\"\ndelimeter = \";\"",
@@ -69,6 +74,12 @@ const WRONG_COLUMNS: [(&str, &str); 41] = [
         "max_chars is 5, less than the characters of \"เดบิตx\"",
     ),
     ("header = \"B\"\nvalue = \"debit\"\nmax_chars = 3", "max_chars is 3, less than the characters of \"0.00\""),
+    ("header = \"B\"\nvalue = \"entry-id\"\nmax_chars = 23", "max_chars is 23, less than the characters of \"696c6b"),
+    ("header = \"B\"\nvalue = \"date\"\nmax_chars = 9", "max_chars is 9, less than the characters of \"2026-01-18\""),
+    (
+        "header = \"B\"\nvalue = \"business-date\"\ndate_format = \"dd/mm/yy\"\nmax_chars = 7",
+        "max_chars is 7, less than the characters of \"18/01/26\"",
+    ),
     ("header = \"B\"\nvalue = \"credit\"\nzero = \"0.00\"\nmax_chars = 3", "max_chars is 3, less than"),
     ("header = \"B\"\nvalue = \"description\"\nempty = \"none\"\nmax_chars = 3", "empty is longer than max_chars"),
     ("value = \"date\"", "header is missing; expected the column's name"),
@@ -106,6 +117,12 @@ const WRONG_COLUMNS: [(&str, &str); 41] = [
         "kind is \"number\"; expected one of \"text\", \"code\", \"integer\"",
     ),
     ("header = \"B\"\nfield = \"metadata..x\"", "field is \"metadata..x\"; expected the path of a field"),
+    (
+        "header = \"B\"\nfield = \"metadata.department \"",
+        "field is \"metadata.department \"; expected the path of a field",
+    ),
+    ("header = \"B\"\nfield = \" metadata.x\"", "without blanks at its points and ends"),
+    ("header = \"B\"\nfield = \"metadata. x\"", "field is \"metadata. x\"; expected the path of a field"),
     ("header = \"B\"\nfield = \"$where\"", "field is \"$where\"; expected the path of a field"),
     ("header = \"B\"\nfield = \"\"", "field is \"\"; expected the path of a field"),
     ("header = \"B\"\nvalue = \"date\"\nmax_chars = 0", "max_chars is 0; expected a whole number, 1 to 1000000"),
@@ -175,6 +192,20 @@ fn a_file_that_is_no_layout_is_refused_without_being_shown() {
     }
     let long = format!("{GOOD}{}", "# ".repeat(40_000));
     assert!(messages(&long)[0].message.contains("expected a layout of at most 65536"));
+}
+
+#[test]
+fn a_cell_may_be_as_long_as_it_always_is() {
+    for column in [
+        "value = \"entry-id\"\nmax_chars = 24",
+        "value = \"date\"\nmax_chars = 10",
+        "value = \"business-date\"\ndate_format = \"ddmmyy\"\nmax_chars = 6",
+        "value = \"signed-amount\"\nmax_chars = 4",
+        "field = \"metadata.cost centre\"",
+    ] {
+        let text = format!("{GOOD}[[columns]]\nheader = \"B\"\n{column}\n");
+        assert!(parse(&text).is_ok(), "{column}: {:?}", parse(&text));
+    }
 }
 
 #[test]

@@ -57,6 +57,9 @@ impl OwnColumn {
             "constant" => 7,
             "side" => self.words().map_or(1, |words| words.map(|word| word.chars().count()).into_iter().max().unwrap()),
             "debit" | "credit" if !self.hides_zero => 4,
+            "amount" | "signed-amount" => 4,
+            "entry-id" => 24,
+            "date" | "business-date" => 10,
             _ => 0,
         };
         let empty = self.empty.filter(|_| may_be_missing(self.content)).map_or(0, |empty| empty.chars().count());
