@@ -191,6 +191,30 @@ fn a_misspelt_collection_is_told_because_its_days_would_all_be_empty() {
     assert!(told.contains("nothing at all is in journalentry") && told.contains("--entries-collection"), "{told}");
 }
 
+/// A run would end with 30 and the same words.
+#[test]
+fn records_of_earlier_batches_that_are_lost_are_told_with_the_way_out() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    assert_eq!(check(&doctor(&day).run().json(), "collections")["verdict"], "ok");
+    let lost = |date: &str, what: &str, way_out: &str| {
+        assert_bad(&doctor(&day).run().expect_code(34).json(), "collections", what);
+        assert!(check(&doctor(&day).run().json(), "collections")["fix"].as_str().unwrap().contains(way_out));
+        let run = day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(30);
+        let error = &run.json()["error"];
+        assert!(error["message"].as_str().unwrap().contains(what), "{error}");
+    };
+    day.db.block(day.db.collection("exportbatchentries").drop()).expect("to drop the collection");
+    lost(
+        "2026-01-19",
+        "exportbatchentries is missing, and the batches up to number 1 were exported",
+        "batch-export init",
+    );
+    day.db.delete_many(BATCHES, doc! { "_id": "ledger" });
+    lost("2026-01-20", "their ledger in exportbatches is lost", "batch-export init --adopt");
+}
+
 #[test]
 fn a_user_without_rights_and_a_missing_majority_are_found() {
     let proxy = Proxy::before(Mongod::shared());

@@ -4,7 +4,7 @@
 //! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
 //! the pass before anything is generated, with a next step.
 
-use futures_util::future::{join3, try_join3, try_join4};
+use futures_util::future::{join3, try_join, try_join3, try_join4};
 use mongodb::IndexModel;
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
@@ -69,12 +69,7 @@ impl Store {
             });
         }
         match records.ledger {
-            Some(ledger) if ledger.number > 0 && !records.has_exported => Err(Failure::configuration(format!(
-                "the collection {} is missing, and {} batches were exported before: their entries could be exported again",
-                self.exported.name(),
-                ledger.number
-            ))
-            .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")),
+            Some(ledger) if ledger.number > 0 && !records.has_exported => Err(self.entries_forgotten(&ledger)),
             Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
                 let looks = join3(self.refuse_second_beginning(), self.check_snapshot(), self.warn_without_init());
@@ -82,6 +77,27 @@ impl Store {
                 refused.and(able)?;
                 Ok(self.create_ledger().await?)
             }
+        }
+    }
+
+    fn entries_forgotten(&self, ledger: &Ledger) -> Failure {
+        Failure::configuration(format!(
+            "the collection {} is missing, and the batches up to number {} were exported before: their entries could be exported again",
+            self.exported.name(),
+            ledger.number
+        ))
+        .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")
+    }
+
+    /// Finds out whether the records of earlier batches let a further one begin.
+    ///
+    /// # Errors
+    /// `configuration` when a run would refuse to go on from them, or when the database fails.
+    pub async fn check_records(&self) -> Result<(), Failure> {
+        match try_join(self.find_ledger(), self.has_exported()).await? {
+            (Some(ledger), false) if ledger.number > 0 => Err(self.entries_forgotten(&ledger)),
+            (Some(_), _) => Ok(()),
+            (None, _) => self.refuse_second_beginning().await,
         }
     }
 

@@ -217,6 +217,9 @@ fn not_listed(name: &'static str, error: StoreError) -> Check {
 /// A misspelt name causes no error: every day is simply empty.
 async fn collections(store: &Store) -> Check {
     const NAME: &str = "collections";
+    if let Err(lost) = store.check_records().await {
+        return Check::failed(NAME, lost, "look at the server's log");
+    }
     match store.empty_collections().await {
         Ok(empty) if empty.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
         Ok(empty) => Check::warning(
