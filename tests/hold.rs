@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use mongodb::bson::doc;
+use mongodb::bson::{doc, oid::ObjectId};
 
 use crate::support::command::told;
 use crate::support::day::{Day, entry_ids};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
-use crate::support::seed::{DATE, Entry, QUEUE, seed};
+use crate::support::seed::{DATE, Entry, QUEUE, instant, seed, seed_day};
 
 #[test]
 fn the_others_are_exported_and_held_rows_fail_with_their_reason() {
@@ -39,6 +39,22 @@ fn the_others_are_exported_and_held_rows_fail_with_their_reason() {
     assert!(text.contains("already_completed"), "{text}");
     day.check_converged();
     day.command("verify").run().expect_code(0);
+}
+
+/// The commit compares them with what was read, however far apart in the file the rows of one entry are.
+#[test]
+fn two_rows_of_one_entry_that_are_far_apart_are_both_held() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 12_000);
+    let mut second = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[0] }).expect("the first row");
+    second.insert("_id", ObjectId::new());
+    second.insert("scheduledFor", instant(DATE, 18 * 3_600 - 1));
+    day.db.insert_many(QUEUE, vec![second]);
+    let result = day.run().args(&["--invalid", "hold"]).run().expect_code(0).json();
+    assert_eq!((result["entries"].as_u64(), &result["attempt"]), (Some(11_999), &1.into()), "{}", result["error"]);
+    let held = result["held"].as_array().expect("a list");
+    assert_eq!(held.len(), 2, "{held:?}");
+    assert!(held.iter().all(|held| held["reason"].as_str().unwrap().contains("queued more than once")), "{held:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub struct EntryChunk {
 pub struct Fingerprint {
     /// Of the rows.
     pub(super) rows: u64,
-    /// Of the fields of the entries that are exported.
+    /// Of the exported fields of each row's entry.
     pub(super) entries: u64,
 }
 
@@ -163,7 +163,9 @@ pub(super) async fn fetch(
         };
         // They come in the order of the ids already; a sorted run costs one pass.
         places.sort_unstable_by_key(|(id, _)| *id);
-        let entries = places.iter().fold(0, |sum: u64, (_, place)| sum.wrapping_add(place.hash));
+        // One hash for each row, also where two rows name one entry: how they are cut into portions must not count.
+        let of = |id: &Id| places.binary_search_by_key(id, |(id, _)| *id).map_or(0, |at| places[at].1.hash);
+        let entries = ids.iter().fold(0, |sum: u64, id| sum.wrapping_add(of(id)));
         let fingerprint = Fingerprint { rows: 0, entries };
         return Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }));
     }

@@ -74,7 +74,7 @@ fn check_says_when_samples_cannot_be_written() {
         ("value = \"description\"\nmax_chars = 32", "2 of three sample entries as the file would have them:\n\nA\n"),
         ("value = \"account\"", "Three sample entries as the file would have them:\n\nA\n5101-00\n"),
     ] {
-        let (_folder, path) = written(&column(keys));
+        let (_folder, path) = written(column(keys));
         let text = layout(&["check", &path]).run().expect_code(0).stdout;
         assert!(text.starts_with(&format!("{path} is the layout own. ")) && text.contains(says), "{text}");
     }

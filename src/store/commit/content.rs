@@ -82,10 +82,12 @@ impl Store {
             .buffered(IN_FLIGHT);
         let (mut sum, mut contents) = (0_u64, Vec::with_capacity(rows.len()));
         while let Some((entries, hashes)) = parts.try_next().await? {
-            sum = hashes.iter().fold(sum, |sum, (_, hash)| sum.wrapping_add(*hash));
-            // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
-            let of = |entry: &Id| hashes.binary_search_by_key(entry, |(id, _)| *id).map_or(0, |at| hashes[at].1 as u32);
-            contents.extend(entries.iter().map(of));
+            for entry in entries {
+                let hash = hashes.binary_search_by_key(&entry, |(id, _)| *id).map_or(0, |at| hashes[at].1);
+                sum = sum.wrapping_add(hash);
+                // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
+                contents.push(hash as u32);
+            }
         }
         Ok((sum, contents))
     }
