@@ -201,15 +201,25 @@ impl Day {
     /// Everything that must hold at any time, whatever was killed, paused or started twice.
     #[track_caller]
     pub fn check_guarantees(&self) {
-        let batches = self.db.find_all(BATCHES, doc! { "_id": { "$ne": "ledger" } });
-        let logs = self.log();
-        let live = self.live_files();
+        let find_batches = || self.db.find_all(BATCHES, doc! { "_id": { "$ne": "ledger" } });
+        let find_marked = |batch: &Document| {
+            self.db.find_all(QUEUE, doc! { "metadata.batchId": batch.get_str("_id").expect("an id") })
+        };
+        // The last command of a killed program may still be under way at the server: then it is looked at again.
+        let (batches, logs, live, marked) = loop {
+            let (batches, logs, live) = (find_batches(), self.log(), self.live_files());
+            let marked: Vec<Vec<Document>> = batches.iter().map(find_marked).collect();
+            if (find_batches(), self.log()) == (batches.clone(), logs.clone())
+                && batches.iter().map(find_marked).eq(marked.iter().cloned())
+            {
+                break (batches, logs, live, marked);
+            }
+        };
         let mut exported: BTreeMap<String, String> = BTreeMap::new();
         let mut numbers: Vec<(i64, String)> = Vec::new();
-        for batch in &batches {
+        for (batch, marked) in batches.iter().zip(&marked) {
             let id = batch.get_str("_id").expect("an id");
             let own_logs: Vec<_> = logs.iter().filter(|log| in_metadata(log, "batchId") == Some(id)).collect();
-            let marked = self.db.find_all(QUEUE, doc! { "metadata.batchId": id });
             assert!(batch.get_i32("attempt").expect("an attempt") <= 4, "more than 1 + 3 attempts: {batch}");
             if !matches!(batch.get_str("state"), Ok("completed" | "marking")) {
                 assert!(own_logs.is_empty(), "{id} is not committed and has a log: {own_logs:?}");
@@ -224,7 +234,7 @@ impl Day {
                     panic!("entry {entry} is in the files of {other} and {id}");
                 }
             }
-            self.check_rows(batch, &marked, &file);
+            self.check_rows(batch, marked, &file);
         }
         self.check_chain(numbers, &logs);
     }
