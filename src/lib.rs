@@ -135,7 +135,6 @@ pub mod reader;
 pub mod schema;
 pub mod secret;
 pub mod spool;
-
 pub mod stop;
 pub mod store;
 pub mod streams;

@@ -1,4 +1,5 @@
-//! Times as the person reads them who looks at a result: in the batch's zone, without fractions, with the distance where that helps.
+//! Times and numbers of things as the person reads them who looks at a result: times in the batch's zone, without fractions, with the
+//! distance where that helps.
 //!
 //! Programs get RFC 3339 in UTC instead.
 
@@ -72,7 +73,12 @@ fn distance(time: chrono::Duration) -> String {
         3600..172_800 => (seconds.div_ceil(3600), "hour"),
         _ => (seconds.div_ceil(86_400), "day"),
     };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    counted(count, unit, &format!("{unit}s"))
+}
+
+/// A number of things: `1 entry`, `2 entries`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]

@@ -155,6 +155,19 @@ fn a_result_that_nobody_takes_does_not_hold_the_command_for_ever() {
     day.check_converged();
 }
 
+/// A list that was cut short would pass for a whole one.
+#[test]
+fn a_result_that_finds_no_room_is_an_error_in_the_log() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    for arguments in ["status", "corrections --output csv", "layout show journal"] {
+        let line = format!("exec {} {arguments} >/dev/full", env!("CARGO_BIN_EXE_batch-export"));
+        let ended = day.command("status").in_place_of_the_binary("sh", &["-c", &line]).run().expect_code(0);
+        assert_eq!(ended.stderr.matches("the result was not printed to its end").count(), 1, "{}", ended.stderr);
+    }
+}
+
 #[test]
 fn a_signal_ends_a_command_whose_words_nobody_reads() {
     let day = Day::in_directory();

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Render};
-use super::{Chosen, TODAYS_SETTINGS, counted, ids_oldest_first, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::{BatchId, State};
 use crate::config::{Config, Webhook};
 use crate::csv::List;
@@ -21,6 +21,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{LookedAt, Obstacle, tell_corrections};
+use crate::reader::counted;
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::store::Store;

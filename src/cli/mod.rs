@@ -411,11 +411,6 @@ impl Chosen {
 /// Said of a batch without settings of its own.
 const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings were taken";
 
-/// A number of things: `1 entry`, `2 entries`.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Says that a command left batches alone: nothing is known of them.
 fn left_alone(older: Option<u64>) -> String {
     match older {

@@ -1,7 +1,7 @@
 //! Prints the result on stdout: one JSON object, or a few lines for people. Nothing else writes to stdout.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ const LISTED: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is printed at once: what the smallest pipe takes.
 const PIECE_BYTES: usize = 4096;
+
+/// Whether stdout refused a piece. What follows would leave a hole.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the result began to be printed.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -157,13 +160,16 @@ impl Write for Masked {
 }
 
 /// Prints a text that is the result itself, or a part of it. A reader that is gone changes nothing, and one that takes nothing more is not
-/// waited for; but a person at the keyboard may look at a pager for an hour.
+/// waited for; but a person at the keyboard may look at a pager for an hour. A disk that is full is said, and changes nothing of what was done.
 pub fn print_text(text: &str) {
     // The log, and the bar below it, come first.
     STDERR.flush(LAST_LINES);
     BEGUN.store(true, Ordering::SeqCst);
     let patience = if io::stdin().is_terminal() { Duration::MAX } else { PATIENCE };
     for piece in redact(text).as_bytes().chunks(PIECE_BYTES) {
+        if REFUSED.load(Ordering::SeqCst) {
+            return;
+        }
         let piece = piece.to_vec();
         STDOUT.in_turn(move |_| write(&piece));
         if !STDOUT.flush(patience) {
@@ -176,7 +182,14 @@ pub fn print_text(text: &str) {
 #[expect(clippy::disallowed_methods, reason = "the only writer of stdout")]
 fn write(piece: &[u8]) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(piece).and_then(|()| stdout.flush());
+    if let Err(error) = stdout.write_all(piece).and_then(|()| stdout.flush()) {
+        REFUSED.store(true, Ordering::SeqCst);
+        if error.kind() != ErrorKind::BrokenPipe {
+            tracing::error!(
+                "the result was not printed to its end, because stdout takes no more: {error}; print it again to another place"
+            );
+        }
+    }
 }
 
 /// A command that ended before it had a result of its own.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Render};
-use super::{Chosen, TODAYS_SETTINGS, counted, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::config::Config;
 use crate::csv::Difference;
@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::quoted_against;
 use crate::plausible::{Misplaced, check_path};
+use crate::reader::counted;
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::verify::{Checked, Copy, CopyVerdict, Kind, Problem, Verification};

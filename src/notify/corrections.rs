@@ -10,6 +10,7 @@ use super::sender::Sender;
 use super::webhook;
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
+use crate::reader::counted;
 
 /// Batches that a message names; the others are counted.
 const NAMED: usize = 10;
@@ -97,10 +98,7 @@ fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
     if let Some(more) = standing.len().checked_sub(NAMED).filter(|more| *more > 0) {
         facts.push(("Told before", format!("and of {more} more")));
     }
-    facts.push((
-        "Looked at",
-        if batches.len() == 1 { "1 batch".to_owned() } else { format!("{} batches", batches.len()) },
-    ));
+    facts.push(("Looked at", counted(batches.len() as u64, "batch", "batches")));
     facts.extend(origin.facts());
     let listed: Vec<BatchId> = batches.iter().filter(|looked| looked.entries > 0).map(|looked| looked.batch).collect();
     let list = match listed[..] {

@@ -24,7 +24,7 @@ use super::{COMMAND_TIMEOUT, Store};
 use crate::batch::{BatchId, State};
 use crate::id::Id;
 
-/// The largest piece: 4.8 MB.
+/// The largest piece: 5.6 MB.
 const PIECE_ROWS_MAX: usize = 200_000;
 /// Rows that are stored by one transaction, in whole pieces: 1.1 MB, which is in memory three times on its way to the server.
 const ROWS_PER_TRANSACTION: usize = 40_000;

@@ -223,7 +223,10 @@ impl Copy {
             findings.add(asked, Kind::VoidedCopy, told(owner, voided, &format!("{name}, not of {asked}")));
             (self.verdict, self.voided) = (CopyVerdict::Voided, Some(voided.clone()));
         } else {
-            let message = format!("this is the official file of {name}, not of {asked}");
+            let message = format!(
+                "this is the official file of {name}, not of {asked}; if it was imported for that one, the file of {asked} is still to be \
+                 imported"
+            );
             findings.add(asked, Kind::DifferentCopy, message);
             self.verdict = CopyVerdict::Different;
         }
@@ -365,8 +368,8 @@ fn told(batch: &Batch, voided: &Voided, name: &str) -> String {
     let next = match &batch.file {
         Some(file) if batch.state.is_committed() => {
             format!(
-                "the official file is {}: if the voided one was imported, reverse that and import this one",
-                file.id
+                "the official file is {}: if the voided one was imported, reverse that and import the official one",
+                file.name
             )
         }
         Some(_) | None => "there is no official file yet".to_owned(),

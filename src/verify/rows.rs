@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::quoted_against;
+use crate::reader::counted;
 use crate::spool::Spool;
 use crate::store::{ExportedIn, Misplaced, Record, RowKey, Snapshot};
 
@@ -121,7 +122,7 @@ fn retired(rows: &[(Id, String)]) -> Option<String> {
     (!rows.is_empty()).then(|| {
         format!(
             "{} a status that is neither completed nor open: {}{more}; the entries stay exported; accept it with --allow-removed-rows",
-            counted(rows.len(), "marked row has", "marked rows have"),
+            counted(rows.len() as u64, "marked row has", "marked rows have"),
             named.join(", ")
         )
     })
@@ -177,7 +178,7 @@ fn check_ids(
         let message = format!(
             "{} no marked row any more, so the application removed or emptied these rows, or exported them again: {}; the entries stay \
              exported; accept it with --allow-removed-rows",
-            counted(missing.len(), "entry of the file has", "entries of the file have"),
+            counted(missing.len() as u64, "entry of the file has", "entries of the file have"),
             some(&missing)
         );
         findings.add(batch.id, Kind::RemovedRows, message);
@@ -188,7 +189,7 @@ fn check_ids(
     if !foreign.is_empty() {
         let message = format!(
             "{} the mark of this batch and did not export an entry of it: {}; find out who wrote the mark there",
-            counted(foreign.len(), "queue row carries", "queue rows carry"),
+            counted(foreign.len() as u64, "queue row carries", "queue rows carry"),
             some(&foreign)
         );
         findings.add(batch.id, Kind::Rows, message);
@@ -196,15 +197,11 @@ fn check_ids(
     if !strange.is_empty() {
         let message = format!(
             "{} marked as exported and not in the file: {}",
-            counted(strange.len(), "entry is", "entries are"),
+            counted(strange.len() as u64, "entry is", "entries are"),
             some(&strange)
         );
         findings.add(batch.id, Kind::Rows, message);
     }
-}
-
-fn counted(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The first of these ids, and how many more there are.

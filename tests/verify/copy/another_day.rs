@@ -29,7 +29,10 @@ fn a_file_of_another_day_than_the_asked_one_is_told_in_one_finding() {
     };
     // The second date has no batch.
     for asked in [other, "2026-01-17"] {
-        let message = format!("this is the official file of {BATCH} (number 1), not of batch_{asked}");
+        let message = format!(
+            "this is the official file of {BATCH} (number 1), not of batch_{asked}; if it was imported for that one, the file of \
+             batch_{asked} is still to be imported"
+        );
         assert_eq!(told(asked, &desk.official), ("different".into(), "different_copy".into(), message));
     }
     let given_up = desk.changed(|text| text.replace("rent", "old rent"));
