@@ -236,6 +236,41 @@ fn init_writes_down_the_entries_of_earlier_batches_and_a_run_without_that_names_
     day.check_converged();
 }
 
+/// Nothing but the list told which rows are meant, so a person has to; and none of these entries may be exported again.
+#[test]
+fn a_lost_row_list_of_a_file_without_ids_is_made_good_by_the_steps_that_are_named() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    let seeded = seed_day(&day.db, DATE, 9);
+    let express = ["--format", "express", "--transaction-rows", "3"];
+    let stop = proxy.hold(On::command("findAndModify").collection("exportbatchrows").nth(2));
+    let running = day.run().args(&express).spawn();
+    stop.wait_until_reached(PATIENCE);
+    running.kill();
+    stop.cut();
+    day.db.abort_abandoned_transactions();
+    day.let_time_pass();
+    day.db.delete_many("exportbatchrows", doc! {});
+    let refused = day.retry().args(&express).run().expect_code(30).json();
+    let next = refused["error"]["next"].as_str().or(refused["batches"][0]["error"]["next"].as_str()).expect("a step");
+    for step in
+        ["metadata the batchId", "`marked`", "`batch-export init`", "`marking` to null", "`batch-export verify`"]
+    {
+        assert!(next.contains(step), "{step}: {next}");
+    }
+    let file = day.batch().get_document("file").unwrap().clone();
+    let marks = doc! { "status": "completed", "metadata.batchId": BATCH, "metadata.googleDriveFileId": file.get("id"), "metadata.googleDriveUrl": file.get("link") };
+    day.db.update_many(QUEUE, doc! { "_id": { "$in": &seeded.rows } }, doc! { "$set": marks });
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "state": "completed", "marked": 9_i64 } });
+    day.command("init").run().expect_code(0);
+    day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$set": { "marking": null } });
+    assert_eq!(day.db.count(EXPORTED, doc! {}), 9);
+    queue_again(&day, seeded.entries[7]);
+    seed_day(&day.db, NEXT_DATE, 1);
+    let again = next_run(&day).args(&express).run().expect_code(32).json();
+    assert_eq!(again["invalid"][0]["entry_id"], seeded.entries[7].to_hex(), "{again}");
+}
+
 #[test]
 fn a_lost_ledger_stops_the_next_run_and_init_rebuilds_it_from_the_log() {
     let day = Day::in_directory();

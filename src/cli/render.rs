@@ -12,6 +12,7 @@ use super::args::OutputFormat;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
+use crate::reader::counted;
 use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
 use crate::streams::{LAST_LINES, STDERR, STDOUT};
@@ -280,8 +281,8 @@ impl Render for BatchResult {
         if self.changed_after_commit > 0 {
             let _ = writeln!(
                 text,
-                "  {} rows were changed after the commit; their entries are in the file",
-                self.changed_after_commit
+                "  {} changed after the commit; their entries are in the file",
+                counted(self.changed_after_commit, "row was", "rows were")
             );
         }
         if let Some(first) = self.edited_after_read.first() {

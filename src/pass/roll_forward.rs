@@ -34,6 +34,9 @@ impl Pass<'_> {
         let ours = self.finish_marking(batch, Teller::ThisRun).await?;
         let batch = self.store.batch(batch).await?.ok_or_else(|| gone(batch))?;
         report.result.describe_batch(&batch);
+        if ours {
+            warn_of_changes(&batch);
+        }
         Ok(if ours { Outcome::Completed } else { Outcome::AlreadyCompleted })
     }
 
@@ -59,19 +62,12 @@ impl Pass<'_> {
                 return Err(still_marking(other));
             }
             tracing::info!(%other, "finishing the marking of another batch first");
-            if self.finish_marking(other, Teller::NextRetry).await? {
-                self.warn_of_changes(other).await?;
+            if self.finish_marking(other, Teller::NextRetry).await?
+                && let Some(other) = self.store.batch(other).await?
+            {
+                warn_of_changes(&other);
             }
         }
-    }
-
-    /// Logs rows that changed after the commit of the other batch, because the result of this pass does not show them.
-    async fn warn_of_changes(&self, other: BatchId) -> Result<(), Failure> {
-        let changed = self.store.batch(other).await?.map_or(0, |batch| batch.changed_after_commit.len());
-        if changed > 0 {
-            tracing::warn!(%other, changed, "rows were changed after its commit; their entries are in its file");
-        }
-        Ok(())
     }
 
     /// Marks the pieces that are left, and completes the batch. `false` when another run completed it.
@@ -163,8 +159,11 @@ impl Pass<'_> {
             return Err(match why {
                 Why::Old => failure,
                 Why::Lost => failure.next(
-                    "compare the file with the queue, and set the rows of its entries to completed by hand; then set `state` to completed \
-                     in the batch document and `marking` to null in the ledger, and run `batch-export verify`",
+                    "restore exportbatchrows from a backup and run `batch-export retry`. Without a backup, compare the file with the queue, \
+                     and mark the rows of its entries by hand: status completed, and below metadata the batchId, and googleDriveFileId and \
+                     googleDriveUrl as `file.id` and `file.link` of the batch document have them. Set its `state` to completed and its `marked` \
+                     to the number of entries. Then run `batch-export init`, which records these entries, set `marking` to null in the \
+                     ledger, and run `batch-export verify`",
                 ),
             });
         };
@@ -173,6 +172,14 @@ impl Pass<'_> {
         }
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
         Ok(())
+    }
+}
+
+/// Rows that changed after the commit are no failure, but nobody looks for them without being told.
+fn warn_of_changes(batch: &Batch) {
+    let changed = batch.changed_after_commit.len();
+    if changed > 0 {
+        tracing::warn!(batch = %batch.id, changed, "rows were changed after its commit; their entries are in its file, see changedAfterCommit");
     }
 }
 

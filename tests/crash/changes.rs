@@ -108,8 +108,9 @@ fn rows_that_change_after_the_commit_point_keep_their_status_and_are_listed() {
     let row = doc! { "_id": seeded.rows[6] };
     day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "status": "cancelled" } });
     stop.release();
-    let result = run.wait(PATIENCE).expect_code(0).json();
-    assert_eq!(result["changed_after_commit"], 1);
+    let ended = run.wait(PATIENCE).expect_code(0);
+    assert_eq!(ended.json()["changed_after_commit"], 1);
+    assert_eq!(ended.stderr.matches("rows were changed after its commit").count(), 1, "{}", ended.stderr);
     assert_eq!(day.db.find_one(QUEUE, row).unwrap().get_str("status").ok(), Some("cancelled"));
     let listed = day.batch().get_array("changedAfterCommit").unwrap().clone();
     assert_eq!(listed, vec![seeded.rows[6].into()]);
