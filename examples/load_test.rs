@@ -64,7 +64,7 @@ struct Arguments {
     /// Let a round trip to the server take so many milliseconds more
     #[arg(long, default_value = "0")]
     rtt_ms: u64,
-    /// Queue everything for one instant, in no order
+    /// Queue in another order than that of the file
     #[arg(long)]
     no_order: bool,
     /// Draw time and memory over the number of entries into this file (SVG)
@@ -151,6 +151,7 @@ async fn measure(
             let peer = peer::find(arguments.mongoexport.as_deref());
             let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;
             let job = program.job(&uri, to, arguments)?;
+            job.init()?;
             let before = server.counts().await?;
             let ran = job.run()?;
             let after = server.counts().await?;

@@ -122,6 +122,11 @@ impl Program {
 }
 
 impl Job<'_> {
+    /// Makes the collections and indexes, as is done once, before the first run.
+    pub fn init(&self) -> Result<Ran> {
+        measure(&mut self.bare("init"))
+    }
+
     /// Exports the day.
     pub fn run(&self) -> Result<Ran> {
         let mut command = self.command("run");
@@ -134,14 +139,21 @@ impl Job<'_> {
         measure(&mut self.command("retry"))
     }
 
-    fn command(&self, name: &str) -> Command {
+    /// A command with the database, which every command needs.
+    fn bare(&self, name: &str) -> Command {
         let mut command = Command::new(&self.program.path);
         command
-            .args([name, "--output", "json", "-q", "--format", &self.arguments.format])
-            .args(["--contra-account", "1102-00"])
+            .args([name, "--output", "json", "-q"])
             .env_clear()
             .env("TMPDIR", self.scratch.path())
-            .env("MONGODB_URI", &self.uri)
+            .env("MONGODB_URI", &self.uri);
+        command
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = self.bare(name);
+        command
+            .args(["--format", &self.arguments.format, "--contra-account", "1102-00"])
             .env("BATCH_EXPORT_NOW", format!("{DATE}T18:00:05+07:00"))
             // The largest days are there to be measured, not to be stopped.
             .env("BATCH_EXPORT_GENERATE_TIMEOUT", "10m");

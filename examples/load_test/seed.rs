@@ -26,8 +26,8 @@ pub async fn entries(database: &Database, count: u32) -> Result<()> {
     insert(database, ENTRIES, count, entry).await
 }
 
-/// Queues all entries, and forgets every earlier export. In no order: all of them are due at one instant, and neither their rows nor their
-/// entries lie on the disk in the order of the file.
+/// Queues all entries, and forgets every earlier export. In no order: neither the rows nor their entries lie on the disk in the order of the
+/// file, and the entries lie in another order than the rows, too.
 pub async fn queue(database: &Database, count: u32, in_no_order: bool) -> Result<()> {
     for name in database.list_collection_names().await? {
         if name != ENTRIES {
@@ -109,13 +109,14 @@ fn row(number: u32) -> Document {
     }
 }
 
-/// A stride without a common divisor with any round number of rows, so that every row has its turn once.
+/// Row after row is due at another time and names another entry. A stride without a common divisor with any round number of rows, so that
+/// every entry has its turn once.
 fn shuffled_row(number: u32, count: u32) -> Document {
     const STRIDE: u64 = 7_368_787;
-    let mixed = (u64::from(number) * STRIDE % u64::from(count)) as u32;
-    let mut document = row(mixed);
-    document.insert("entryId", id(1, (u64::from(mixed) * STRIDE % u64::from(count)) as u32));
-    document.insert("scheduledFor", DateTime::from_millis(MORNING_MS));
+    let mixed = |number: u32| (u64::from(number) * STRIDE % u64::from(count)) as u32;
+    let mut document = row(number);
+    document.insert("scheduledFor", approved_at(mixed(number)));
+    document.insert("entryId", id(1, mixed(mixed(number))));
     document
 }
 

@@ -50,21 +50,24 @@ struct Part<'a> {
 }
 
 impl Store {
-    /// Stores the list of these rows, which are in the order of the file, in place of every list of this fence and earlier ones. `false` when
-    /// the claim is lost.
+    /// Stores the list of these rows, which are in the order of the file, without those at the places in `held`, in place of every list of this
+    /// fence and earlier ones. `false` when the claim is lost.
     ///
     /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the
     /// batch was completed, and nobody would remove it.
     pub(super) async fn store_row_list(
         &self,
         claim: &Claim,
-        rows: &[&RowKey],
+        rows: &[RowKey],
+        held: &[u32],
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
-        let mut order: Vec<u32> = (0..rows.len() as u32).collect();
-        order.sort_unstable_by_key(|place| rows[*place as usize]);
-        let pieces = order.chunks(piece_length(piece_rows));
-        let pieces = pieces.map(|places| (places.iter().map(|place| rows[*place as usize]).collect(), places));
+        let mut order: Vec<u32> = (0..rows.len() as u32).filter(|at| held.binary_search(at).is_err()).collect();
+        order.sort_unstable_by_key(|at| rows[*at as usize]);
+        let in_file = |at: &u32| at - held.partition_point(|held| held < at) as u32;
+        let pieces = order
+            .chunks(piece_length(piece_rows))
+            .map(|piece| (piece.iter().map(|at| &rows[*at as usize]).collect(), piece.iter().map(in_file).collect()));
         self.store_pieces(claim.batch, claim.fence, claim.filter(), pieces, piece_rows).await
     }
 
@@ -78,7 +81,7 @@ impl Store {
         let marking = doc! { "_id": batch, "state": State::Marking.name() };
         let mut rows: Vec<&RowKey> = rows.iter().collect();
         rows.sort_unstable();
-        let pieces = rows.chunks(piece_length(piece_rows)).map(|rows| (rows.to_vec(), &[][..]));
+        let pieces = rows.chunks(piece_length(piece_rows)).map(|rows| (rows.to_vec(), Vec::new()));
         self.store_pieces(batch, 0, marking, pieces, piece_rows).await
     }
 
@@ -87,12 +90,12 @@ impl Store {
         batch: BatchId,
         fence: i64,
         holds: Document,
-        pieces: impl Iterator<Item = (Vec<&'a RowKey>, &'a [u32])>,
+        pieces: impl Iterator<Item = (Vec<&'a RowKey>, Vec<u32>)>,
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
         let parts = (ROWS_PER_TRANSACTION / piece_length(piece_rows)).max(1);
         let pieces = pieces.enumerate();
-        let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, places));
+        let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, &places));
         let head = head_document(batch, fence);
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
             // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.

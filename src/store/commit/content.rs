@@ -11,7 +11,6 @@ use futures_util::future::try_join3;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::{CommitRequest, Stopped};
-use crate::entry::FieldList;
 use crate::id::Id;
 use crate::store::Store;
 use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, queued_neighbours, rows_of_ids};
@@ -29,9 +28,14 @@ impl Store {
     /// other.
     pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, Stopped> {
         let entries = sorted(request.rows, |key| key.entry);
-        let (rows, (sum, contents), exported) = try_join3(
+        let (mut sum, mut contents) = (0_u64, Vec::with_capacity(request.rows.len()));
+        let note = |_, hash| {
+            sum = sum.wrapping_add(hash);
+            contents.push(short(hash));
+        };
+        let (rows, (), exported) = try_join3(
             self.rows_now(request),
-            self.contents(request.rows, &entries, request.fields),
+            self.contents(request, &entries, note),
             self.exported_before(request, &entries),
         )
         .await?;
@@ -63,33 +67,30 @@ impl Store {
         sums.buffered(IN_FLIGHT).try_fold(0, async |sum: u64, more| Ok(sum.wrapping_add(more))).await
     }
 
-    /// The sum over the entries of these rows, and a hash of each entry; 0 for a missing one. `order` sorts the rows by their entries.
+    /// Calls `note` with each entry of the file and a hash of its content as it is now, 0 for a missing one. `order` sorts the rows by their
+    /// entries.
     async fn contents(
         &self,
-        rows: &[RowKey],
+        request: &CommitRequest<'_>,
         order: &[u32],
-        fields: &FieldList,
-    ) -> Result<(u64, Vec<u32>), StoreError> {
+        mut note: impl FnMut(Id, u64),
+    ) -> Result<(), StoreError> {
         // In the order of their ids they may be neighbours, also where they were none in the order of the file.
         let near = &Neighbours::expected(true);
-        let parts = order.chunks(self.entry_size.per_command()).map(|order| entries_of(rows, order));
+        let parts = order.chunks(self.entry_size.per_command()).map(|order| entries_of(request.rows, order));
         let mut parts = stream::iter(parts)
             .map(|entries| async move {
                 let mut session = self.client.start_session().await?;
-                let hashes = hashes(self, &mut session, &entries, fields, near).await?;
+                let hashes = hashes(self, &mut session, &entries, request.fields, near).await?;
                 Ok::<_, StoreError>((entries, hashes))
             })
             .buffered(IN_FLIGHT);
-        let (mut sum, mut contents) = (0_u64, Vec::with_capacity(rows.len()));
         while let Some((entries, hashes)) = parts.try_next().await? {
             for entry in entries {
-                let hash = hashes.binary_search_by_key(&entry, |(id, _)| *id).map_or(0, |at| hashes[at].1);
-                sum = sum.wrapping_add(hash);
-                // Half of each hash is kept for every row: enough to tell two contents of one entry apart.
-                contents.push(hash as u32);
+                note(entry, hashes.binary_search_by_key(&entry, |(id, _)| *id).map_or(0, |at| hashes[at].1));
             }
         }
-        Ok((sum, contents))
+        Ok(())
     }
 
     /// Counts entries that are in another committed file. Needed only for a large batch, whose entries are recorded
@@ -113,13 +114,20 @@ impl Store {
     pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>, StoreError> {
         let order = sorted(request.rows, |key| key.entry);
         let held = held(request);
-        let (_, now) = self.contents(request.rows, &order, request.fields).await?;
-        let entries = order.iter().map(|at| request.rows[*at as usize].entry);
-        let edited = entries
-            .zip(contents.iter().zip(now))
-            .filter(|(entry, (before, now))| *before != now && !held.contains(entry));
-        Ok(edited.map(|(entry, _)| entry).collect())
+        let (mut edited, mut before) = (Vec::new(), contents.iter());
+        let compare = |entry, hash| {
+            if before.next() != Some(&short(hash)) && !held.contains(&entry) {
+                edited.push(entry);
+            }
+        };
+        self.contents(request, &order, compare).await?;
+        Ok(edited)
     }
+}
+
+/// What is kept of each entry's hash until the comparison after the commit: enough to tell two contents of one entry apart.
+fn short(hash: u64) -> u32 {
+    hash as u32
 }
 
 /// The entries that are held back.

@@ -79,6 +79,12 @@ impl<'a> CommitRequest<'a> {
         self.rows.iter().filter(move |key| held.next_if_eq(key).is_none())
     }
 
+    /// Where the held rows are among all rows.
+    fn places_of_held(&self) -> Vec<u32> {
+        let mut held = self.held.iter().map(|(key, _)| key).peekable();
+        (0..).zip(self.rows).filter(|(_, key)| held.next_if_eq(key).is_some()).map(|(at, _)| at).collect()
+    }
+
     /// Whether the rows are marked after the commit, piece by piece.
     fn in_pieces(&self) -> bool {
         self.rows.len() - self.held.len() > self.transaction_rows
@@ -133,8 +139,8 @@ impl Store {
         stopping: &(dyn Fn() -> bool + Sync),
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
-            let rows: Vec<&RowKey> = request.exported().collect();
-            let stored = self.store_row_list(request.claim, &rows, request.transaction_rows).await;
+            let held = request.places_of_held();
+            let stored = self.store_row_list(request.claim, request.rows, &held, request.transaction_rows).await;
             if !stored.map_err(CommitError::Failed)? {
                 return Err(CommitError::LeaseLost);
             }
