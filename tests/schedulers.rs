@@ -15,6 +15,7 @@ use chrono::{NaiveDate, TimeZone, Utc};
 use serde_json::Value;
 
 use crate::support::command::BatchExport;
+use crate::support::target;
 
 const CRONTAB: &str = include_str!("../crontab.example");
 
@@ -321,7 +322,7 @@ fn yaml(name: &str) -> Vec<Value> {
 
 /// Python with the validator of Kubernetes' schemas, which is installed once, into target/.
 fn python() -> Command {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder inside of target");
+    let target = target();
     let folder = target.join(KUBERNETES_VALIDATE.replace("==", "-"));
     let _turn = lock(&target.join("kubernetes-validate.lock"));
     if !folder.exists() {

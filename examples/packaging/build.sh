@@ -26,7 +26,7 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
         { echo "build: no commit here to take the time of the files from: set SOURCE_DATE_EPOCH, in seconds since 1970" >&2 && exit 1; }
 fi
 export SOURCE_DATE_EPOCH
-sh examples/needs.sh trial package
+sh examples/needs.sh package
 
 mkdir -p "${1:-target/dist}"
 out=$(cd "${1:-target/dist}" && pwd)

@@ -24,6 +24,7 @@ pub mod terminal;
 pub mod way_out;
 
 use std::future::IntoFuture;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use tokio::runtime::Runtime;
@@ -40,4 +41,9 @@ pub fn block<A: IntoFuture>(action: A) -> A::Output {
             .expect("a tokio runtime for the tests")
     });
     runtime.block_on(action.into_future())
+}
+
+/// The folder of cargo's output, in which tests keep what was fetched once.
+pub fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder inside of target")
 }

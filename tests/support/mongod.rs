@@ -18,7 +18,7 @@ use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::block;
+use super::{block, target};
 
 /// A small machine can be slow when every core is busy with the other tests.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -344,10 +344,9 @@ fn command_line(port: u16, folder: &Path, arguments: &[&str]) -> Vec<String> {
 pub fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder inside of target");
         let output = Command::new("sh")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/find-mongod.sh"))
-            .env("CARGO_TARGET_DIR", target)
+            .env("CARGO_TARGET_DIR", target())
             .stderr(Stdio::inherit())
             .output()
             .expect("sh, to run examples/find-mongod.sh");

@@ -1,10 +1,12 @@
 //! What the tests need from the machine: asked of `examples/needs.sh` once, before the first test begins.
 //!
-//! The script installs what is missing where it may. Where it may not, it has printed one line to paste; then the whole binary ends here,
-//! because the same complaint from each of the tests would hide that line.
+//! The script installs what is missing where it may, and fetches a mongod where there is none. Where it may not, it has printed one line to
+//! paste; then the whole binary ends here, because the same complaint from each of the tests would hide that line.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
+
+use super::target;
 
 /// What the harness goes by.
 const THREADS: &str = "RUST_TEST_THREADS";
@@ -30,7 +32,8 @@ ctor::declarative::ctor! {
         }
         more_at_once();
         let mut script = Command::new("sh");
-        let met = script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh")).args(["trial", "tests"]).status();
+        let script = script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh")).args(["trial", "tests"]);
+        let met = script.env("CARGO_TARGET_DIR", target()).status();
         if !met.is_ok_and(|status| status.success()) {
             exit(1);
         }
