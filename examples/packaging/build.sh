@@ -82,15 +82,19 @@ stage() {
     put "$scratch/zsh" usr/share/zsh/vendor-completions/_batch-export
     put "$scratch/fish" usr/share/fish/vendor_completions.d/batch-export.fish
     local doc=usr/share/doc/batch-export
-    put README.md $doc/README.md
+    # Without what only somebody with the sources can use.
+    sed '/^<!-- sources -->$/,/^<!-- end of sources -->$/d' README.md | cat -s >"$scratch/README.md"
+    put "$scratch/README.md" $doc/README.md
     put crontab.example $doc/crontab.example
-    # What the README names, as far as it is to be copied.
+    # What the README then names: each path leads somewhere from its own folder.
     for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/load_test/capacity.svg; do
         [ ! -f "$page" ] || put "$page" "$doc/$page"
     done
     for unit in examples/systemd/*.conf; do
         put_for_systemd "$unit" $doc/examples/systemd
     done
+    ln -sr "$root"/usr/lib/systemd/system/* "$root/$doc/examples/systemd"
+    ln -sr "$root/usr/sbin/batch-export-by-hand" "$root/$doc/examples/systemd/by-hand.sh"
     python3 $here/components.py licences >"$scratch/copyright"
     put "$scratch/copyright" $doc/copyright
 }

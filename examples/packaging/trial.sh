@@ -49,9 +49,14 @@ for command in run retry status verify corrections doctor init; do
     zcat "/usr/share/man/man1/batch-export-$command.1.gz" | grep -q "batch-export" || give_up "no manual page of $command"
 done
 bash -n /usr/share/bash-completion/completions/batch-export
-for file in $(grep -o 'examples/[a-z/_-]*\.\(yaml\|conf\|toml\)' /usr/share/doc/batch-export/README.md | sort -u); do
-    [ -e "/usr/share/doc/batch-export/$file" ] || give_up "the README names $file, which the package lacks"
-done
+cd /usr/share/doc/batch-export
+grep -oE '(examples|src|tests|target)/[A-Za-z0-9_./*-]*|crontab\.example|\]\([a-zA-Z][^)]*' README.md | sed 's/^\](//' | sort -u >/tmp/named
+[ "$(wc -l </tmp/named)" -ge 8 ] || give_up 'the README names hardly any file'
+while read -r file; do
+    # A pattern is one of files that are there.
+    compgen -G "${file%.}" >/dev/null || give_up "the README names $file, which the package lacks"
+done </tmp/named
+cd - >/dev/null
 grep -q '^MIT License' /usr/share/doc/batch-export/copyright || give_up 'the licence is missing'
 # With nothing set it says what is missing, as the user of the services.
 code=0

@@ -128,15 +128,15 @@ fn install(walk: &mut Walk) {
     step(&walk.next("cargo install"), Some("--locked"));
     let shown = Desk::new().line(&walk.next("batch-export --version")).run().expect_code(0).stdout;
     assert_eq!(shown, concat!("batch-export ", env!("CARGO_PKG_VERSION"), "\n"));
-    let completions = walk.next("batch-export completions");
-    let (command, target) = completions.split_once(" > ").expect("a file for the script");
-    assert!(target.starts_with("/etc/bash_completion.d/"), "bash looks for it elsewhere: {target}");
-    assert!(Desk::new().line(command).run().expect_code(0).stdout.contains("complete -F _batch__export"));
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the pages");
-    let pages = walk.next("batch-export man");
-    let pages = pages.replace("/usr/local/share/man/man1", &folder.path().display().to_string());
-    Desk::new().line(&pages).run().expect_code(0);
-    assert!(folder.path().join("batch-export-run.1").exists(), "no page for run");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder in the place of the system's");
+    for beginning in ["install -d", "batch-export completions", "batch-export man"] {
+        let line = walk.next(beginning).replace("/usr/local/share", &folder.path().display().to_string());
+        Desk::new().line(&line).run().expect_code(0);
+    }
+    // bash-completion looks there.
+    let completions = fs::read_to_string(folder.path().join("bash-completion/completions/batch-export")).unwrap();
+    assert!(completions.contains("complete -F _batch__export"), "{completions}");
+    assert!(folder.path().join("man/man1/batch-export-run.1").exists(), "no page for run");
 }
 
 fn capacity(walk: &mut Walk) {
