@@ -6,125 +6,65 @@
 
 use std::process::ExitCode;
 
-/// The outcome of an invocation, as its exit status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Exit {
-    /// Committed, already committed, an empty day recorded, or nothing due.
-    Ok = 0,
-    /// A bug.
-    Unexpected = 1,
-    /// Bad command line.
-    Usage = 2,
-    /// A live run holds this batch.
-    LockHeld = 10,
-    /// The cut-off or the back-off is not reached.
-    NotDue = 11,
-    /// MongoDB is unreachable or failing.
-    DatabaseUnavailable = 20,
-    /// Generation passed its limit.
-    GenerateTimeout = 21,
-    /// Network, 5xx, rate limit, checksum mismatch.
-    UploadFailed = 22,
-    /// Rows kept changing under the batch.
-    CommitConflict = 23,
-    /// The outcome of the commit is not known yet.
-    CommitUnknown = 24,
-    /// Another run took over, or the database was away longer than the lease.
-    LeaseLost = 25,
-    /// Missing or wrong setting, a server or collection that cannot be used, unreadable credentials, a wrong clock.
-    Configuration = 30,
-    /// The destination refuses: credentials, permission, quota, missing folder, a name that is taken.
-    DriveRejected = 31,
-    /// Entries that must not be exported as they are.
-    InvalidEntries = 32,
-    /// All retries used.
-    Exhausted = 33,
-    /// `status --check`, `verify`, `corrections` or `doctor` found something.
-    CheckFailed = 34,
-    /// SIGINT, stopped cleanly.
-    InterruptedInt = 130,
-    /// SIGTERM, or SIGHUP when the terminal is closed; stopped cleanly.
-    InterruptedTerm = 143,
+/// Makes the enum, with the name and the meaning of each code.
+macro_rules! exits {
+    ($($Name:ident = $code:literal $name:literal $meaning:literal;)+) => {
+        /// The outcome of an invocation, as its exit status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum Exit {
+            $(#[doc = $meaning] $Name = $code,)+
+        }
+
+        impl Exit {
+            /// Every code, in ascending order.
+            pub const ALL: [Exit; [$($code),+].len()] = [$(Exit::$Name),+];
+
+            /// The name used in JSON results (`error.class`, `outcome`), documents and tables.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Exit::$Name => $name,)+
+                }
+            }
+
+            /// What the code means, in one clause.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Exit::$Name => $meaning,)+
+                }
+            }
+        }
+    };
+}
+
+exits! {
+    Ok = 0 "ok" "committed, already committed, empty day recorded, or nothing due";
+    Unexpected = 1 "unexpected" "a bug";
+    Usage = 2 "usage" "bad command line";
+    LockHeld = 10 "lock_held" "a live run holds this batch (who, where, since when)";
+    NotDue = 11 "not_due" "cut-off or back-off not reached (when)";
+    DatabaseUnavailable = 20 "database_unavailable" "MongoDB unreachable or failing";
+    GenerateTimeout = 21 "generate_timeout" "generation passed its limit";
+    UploadFailed = 22 "upload_failed" "network, 5xx, rate limit, checksum mismatch";
+    CommitConflict = 23 "commit_conflict" "rows kept changing under the batch";
+    CommitUnknown = 24 "commit_unknown" "outcome of the commit not known yet";
+    LeaseLost = 25 "lease_lost" "another run took over, or the database was away longer than the lease";
+    Configuration = 30 "configuration"
+        "missing or wrong setting, a server or collection that cannot be used, unreadable credentials, a wrong clock";
+    DriveRejected = 31 "drive_rejected"
+        "the destination refuses: credentials, permission, quota, missing folder, a name that is taken";
+    InvalidEntries = 32 "invalid_entries" "entries that must not be exported as they are";
+    Exhausted = 33 "exhausted" "all retries used";
+    CheckFailed = 34 "check_failed" "`status --check`, `verify`, `corrections` or `doctor` found something";
+    InterruptedInt = 130 "interrupted" "SIGINT, stopped cleanly";
+    // SIGHUP too, when the terminal is closed.
+    InterruptedTerm = 143 "interrupted" "SIGTERM, stopped cleanly";
 }
 
 impl Exit {
-    /// Every code, in ascending order.
-    pub const ALL: [Exit; 18] = [
-        Exit::Ok,
-        Exit::Unexpected,
-        Exit::Usage,
-        Exit::LockHeld,
-        Exit::NotDue,
-        Exit::DatabaseUnavailable,
-        Exit::GenerateTimeout,
-        Exit::UploadFailed,
-        Exit::CommitConflict,
-        Exit::CommitUnknown,
-        Exit::LeaseLost,
-        Exit::Configuration,
-        Exit::DriveRejected,
-        Exit::InvalidEntries,
-        Exit::Exhausted,
-        Exit::CheckFailed,
-        Exit::InterruptedInt,
-        Exit::InterruptedTerm,
-    ];
-
     /// The number that the shell sees.
     pub fn code(self) -> u8 {
         self as u8
-    }
-
-    /// The name used in JSON results (`error.class`, `outcome`), documents and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Exit::Ok => "ok",
-            Exit::Unexpected => "unexpected",
-            Exit::Usage => "usage",
-            Exit::LockHeld => "lock_held",
-            Exit::NotDue => "not_due",
-            Exit::DatabaseUnavailable => "database_unavailable",
-            Exit::GenerateTimeout => "generate_timeout",
-            Exit::UploadFailed => "upload_failed",
-            Exit::CommitConflict => "commit_conflict",
-            Exit::CommitUnknown => "commit_unknown",
-            Exit::LeaseLost => "lease_lost",
-            Exit::Configuration => "configuration",
-            Exit::DriveRejected => "drive_rejected",
-            Exit::InvalidEntries => "invalid_entries",
-            Exit::Exhausted => "exhausted",
-            Exit::CheckFailed => "check_failed",
-            Exit::InterruptedInt | Exit::InterruptedTerm => "interrupted",
-        }
-    }
-
-    /// What the code means, in one clause.
-    pub fn meaning(self) -> &'static str {
-        match self {
-            Exit::Ok => "committed, already committed, empty day recorded, or nothing due",
-            Exit::Unexpected => "a bug",
-            Exit::Usage => "bad command line",
-            Exit::LockHeld => "a live run holds this batch (who, where, since when)",
-            Exit::NotDue => "cut-off or back-off not reached (when)",
-            Exit::DatabaseUnavailable => "MongoDB unreachable or failing",
-            Exit::GenerateTimeout => "generation passed its limit",
-            Exit::UploadFailed => "network, 5xx, rate limit, checksum mismatch",
-            Exit::CommitConflict => "rows kept changing under the batch",
-            Exit::CommitUnknown => "outcome of the commit not known yet",
-            Exit::LeaseLost => "another run took over, or the database was away longer than the lease",
-            Exit::Configuration => {
-                "missing or wrong setting, a server or collection that cannot be used, unreadable credentials, a wrong clock"
-            }
-            Exit::DriveRejected => {
-                "the destination refuses: credentials, permission, quota, missing folder, a name that is taken"
-            }
-            Exit::InvalidEntries => "entries that must not be exported as they are",
-            Exit::Exhausted => "all retries used",
-            Exit::CheckFailed => "`status --check`, `verify`, `corrections` or `doctor` found something",
-            Exit::InterruptedInt => "SIGINT, stopped cleanly",
-            Exit::InterruptedTerm => "SIGTERM, stopped cleanly",
-        }
     }
 
     /// What happens next, or who has to act, in a few words for the table of exit codes.

@@ -16,7 +16,7 @@ macro_rules! named {
             pub const ALL: [$Name; [$($name),+].len()] = [$($Name::$Value),+];
 
             /// The name of a value, wherever it is written.
-            pub fn name(self) -> &'static str {
+            pub const fn name(self) -> &'static str {
                 match self {
                     $($Name::$Value => $name,)+
                 }

@@ -68,7 +68,7 @@ fn the_commands_are_listed_in_the_order_of_use() {
     let (listed, _) = listed.split_once("\n\n").expect("their end");
     let names =
         listed.lines().filter(|line| !line.starts_with("    ")).filter_map(|line| line.split_whitespace().next());
-    let in_order_of_use = Name::ALL.iter().map(|name| name.text()).chain(["help"]);
+    let in_order_of_use = Name::ALL.iter().map(|name| name.name()).chain(["help"]);
     assert_eq!(names.collect::<Vec<_>>(), in_order_of_use.collect::<Vec<_>>());
 }
 

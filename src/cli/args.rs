@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Settings, duration_of};
 use crate::calendar::parse_date;
+use crate::named::named;
 
 /// Exports the day's due journal entries from MongoDB into one CSV, exactly once
 ///
@@ -170,35 +171,36 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// The name of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name {
-    /// [`Command::Run`].
-    Run,
-    /// [`Command::Retry`].
-    Retry,
-    /// [`Command::Status`].
-    Status,
-    /// [`Command::Verify`].
-    Verify,
-    /// [`Command::Corrections`].
-    Corrections,
-    /// [`Command::Doctor`].
-    Doctor,
-    /// [`Command::Init`].
-    Init,
-    /// [`Command::Auth`].
-    Auth,
-    /// [`Command::Backfill`].
-    Backfill,
-    /// [`Command::Unlock`].
-    Unlock,
-    /// [`Command::Layout`].
-    Layout,
-    /// [`Command::Completions`].
-    Completions,
-    /// [`Command::Man`].
-    Man,
+named! {
+    /// The name of a command, as it is typed, and as results name it; in the order of the help.
+    pub enum Name {
+        /// [`Command::Run`].
+        Run = "run",
+        /// [`Command::Retry`].
+        Retry = "retry",
+        /// [`Command::Status`].
+        Status = "status",
+        /// [`Command::Verify`].
+        Verify = "verify",
+        /// [`Command::Corrections`].
+        Corrections = "corrections",
+        /// [`Command::Doctor`].
+        Doctor = "doctor",
+        /// [`Command::Init`].
+        Init = "init",
+        /// [`Command::Auth`].
+        Auth = "auth",
+        /// [`Command::Backfill`].
+        Backfill = "backfill",
+        /// [`Command::Unlock`].
+        Unlock = "unlock",
+        /// [`Command::Layout`].
+        Layout = "layout",
+        /// [`Command::Completions`].
+        Completions = "completions",
+        /// [`Command::Man`].
+        Man = "man",
+    }
 }
 
 impl Command {
@@ -218,44 +220,6 @@ impl Command {
             Command::Layout(_) => Name::Layout,
             Command::Completions(_) => Name::Completions,
             Command::Man(_) => Name::Man,
-        }
-    }
-}
-
-impl Name {
-    /// Every command, in the order of the help.
-    pub const ALL: [Name; 13] = [
-        Name::Run,
-        Name::Retry,
-        Name::Status,
-        Name::Verify,
-        Name::Corrections,
-        Name::Doctor,
-        Name::Init,
-        Name::Auth,
-        Name::Backfill,
-        Name::Unlock,
-        Name::Layout,
-        Name::Completions,
-        Name::Man,
-    ];
-
-    /// As it is typed, and as results name it.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Name::Run => "run",
-            Name::Retry => "retry",
-            Name::Status => "status",
-            Name::Verify => "verify",
-            Name::Corrections => "corrections",
-            Name::Doctor => "doctor",
-            Name::Init => "init",
-            Name::Auth => "auth",
-            Name::Backfill => "backfill",
-            Name::Unlock => "unlock",
-            Name::Layout => "layout",
-            Name::Completions => "completions",
-            Name::Man => "man",
         }
     }
 }

@@ -18,7 +18,7 @@ pub fn command(detail: Detail) -> clap::Command {
     let is_full = detail == Detail::Full;
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
     Name::ALL.into_iter().fold(program, |program, name| {
-        program.mut_subcommand(name.text(), |command| {
+        program.mut_subcommand(name.name(), |command| {
             let command = settings::add_to(command, &settings::read_by(name), detail);
             command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
         })
@@ -51,7 +51,7 @@ fn change_args(command: clap::Command, change: impl Fn(clap::Arg) -> clap::Arg) 
     let program = command.mut_args(&change);
     Name::ALL
         .into_iter()
-        .fold(program, |program, name| program.mut_subcommand(name.text(), |own| own.mut_args(&change)))
+        .fold(program, |program, name| program.mut_subcommand(name.name(), |own| own.mut_args(&change)))
 }
 
 /// Puts the long description of each command above its usage, or leaves it out. Without a long description clap prints
@@ -62,14 +62,14 @@ fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
         None => command,
     };
     let told = |command: clap::Command| told(command).long_about(None::<&'static str>);
-    Name::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.text(), told))
+    Name::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.name(), told))
 }
 
 /// clap's own template, with the long description in place of the first line.
 const TEMPLATE: &str = "{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// The commands that are made for packagers.
-const PACKAGING: [&str; 2] = [Name::Completions.text(), Name::Man.text()];
+const PACKAGING: [&str; 2] = [Name::Completions.name(), Name::Man.name()];
 
 /// Codes on a line of the summary.
 const NAMED_PER_LINE: usize = 4;

@@ -79,7 +79,7 @@ fn carry_out(arguments: Vec<OsString>) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let (name, output) = (cli.command.name().text(), of_failures(cli.output.result));
+            let (name, output) = (cli.command.name().name(), of_failures(cli.output.result));
             stuck::set_last_words(move |failure| render::print_instead(name, failure, output));
             let handle = runtime.handle().clone();
             let exit = on_its_own_thread(name, output, move || handle.block_on(dispatch(cli)));
@@ -161,7 +161,7 @@ async fn execute(
     stop: &Stop,
 ) -> Result<Exit, Failure> {
     if wanted == ResultFormat::Csv && !matches!(command, Command::Corrections(_)) {
-        let message = format!("--output csv is for corrections; {} prints text or json", command.name().text());
+        let message = format!("--output csv is for corrections; {} prints text or json", command.name().name());
         return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
     }
     let output = of_failures(wanted);
@@ -284,7 +284,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         | Command::Layout(_)
         | Command::Completions(_)
         | Command::Man(_) => {
-            render::print(&Refused::new(command.name().text(), &failure.clone().again()), output);
+            render::print(&Refused::new(command.name().name(), &failure.clone().again()), output);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::telemetry::LogLine;
 /// Name and schema of every kind of JSON object: the commands by their names, then `error` (a command line that was not understood), `log`
 /// (a line of the log) and `message` (what a webhook of the kind `json` is sent).
 pub fn all() -> Vec<(&'static str, Schema)> {
-    let commands = Name::ALL.into_iter().map(|name| (name.text(), of_command(name)));
+    let commands = Name::ALL.into_iter().map(|name| (name.name(), of_command(name)));
     let error = described("what is printed when the command line is not understood", subschema::<Printed<'_, Refused>>);
     let log = described("a line of the log with `--log-format json`", subschema::<LogLine>);
     let message = described("what a webhook of the kind `json` is sent", notify::message_schema);
@@ -42,7 +42,7 @@ fn of_command(name: Name) -> Schema {
 
 /// The result of a command, or what it says when it ended before it had one.
 fn result_of<R: JsonSchema>(name: Name) -> Schema {
-    described(&format!("what `batch-export {} --output json` prints", name.text()), |generator| {
+    described(&format!("what `batch-export {} --output json` prints", name.name()), |generator| {
         let own = subschema::<Printed<'_, R>>(generator);
         let refused = subschema::<Printed<'_, Refused>>(generator);
         if own == refused { own } else { json_schema!({ "anyOf": [own, refused] }) }

@@ -54,7 +54,7 @@ impl Settings {
     /// Those that `init` reads in any case; the way to the files is read only when entries are missing.
     #[must_use]
     pub fn of_the_database(self) -> Settings {
-        self.only(&[GROUPS[0].1, &[&table::TIMEZONE, &table::CUTOFF]].concat())
+        self.only(&[table::DATABASE_SETTINGS, &[&table::TIMEZONE, &table::CUTOFF]].concat())
     }
 
     /// These settings; the others have their defaults.
@@ -94,7 +94,6 @@ pub enum Detail {
 /// The settings that a command reads, in the order of the table.
 pub fn read_by(command: Name) -> Vec<&'static Setting> {
     use table::*;
-    const DATABASE_SETTINGS: &[&Setting] = GROUPS[0].1;
     let own: &[&[&Setting]] = match command {
         // `doctor` tells today what a run would refuse at the cut-off.
         Name::Run | Name::Retry | Name::Backfill | Name::Doctor => return all().collect(),
