@@ -48,9 +48,6 @@ pub fn rfc3339(instant: DateTime<Utc>) -> String {
 }
 
 /// Writes an instant into JSON as [`rfc3339`] does.
-///
-/// # Errors
-/// The serializer's error.
 pub fn serialize<S: serde::Serializer>(instant: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     serde::Serialize::serialize(&instant.map(rfc3339), serializer)
 }

@@ -13,7 +13,7 @@ use crate::support::command::BatchExport;
 const SCREEN_LINES: usize = 40;
 
 fn help(command: Name, flag: &str) -> String {
-    BatchExport::command(command.text()).arg(flag).run().expect_code(0).stdout
+    BatchExport::command(command.name()).arg(flag).run().expect_code(0).stdout
 }
 
 #[test]

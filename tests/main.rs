@@ -1,9 +1,11 @@
 //! The integration tests: the real binary against a real mongod and a fake Drive on the wire.
 
+mod amounts;
 mod auth;
 mod backfill;
 mod behind_a_proxy;
 mod blocking_files;
+mod calendar;
 mod certificates;
 mod completions;
 mod corrected;

@@ -16,10 +16,13 @@ fn options_of_other_drivers_are_left_out_with_one_warning() {
                   document_class=dict&connect=false&unicode_decode_error_handler=ignore&forceServerObjectId=true&\
                   pkFactory=x&checkKeys=true&bsonRegExp=true&useBigInt64=true&secondaryAcceptableLatencyMS=15&\
                   auto_reconnect=true&promiseLibrary=x&wtimeout=1000&guidRepresentation=standard&\
-                  gssapiServiceName=mongodb&strictQuery=true&readConcern=majority";
-    let ended = day.run().mongodb(&format!("{uri}{joined}{others}")).run().expect_code(0);
+                  gssapiServiceName=mongodb&strictQuery=true&readConcern=majority&3t.uriVersion=3&3t.databases=a,b&\
+                  autoCreate=true&ipv6=true&guids=Standard&connectTimeout=5s&waitQueueSize=9&streamType=netty";
+    // A pool without a limit is what other drivers mean by the last one.
+    let ended = day.run().mongodb(&format!("{uri}{joined}{others}&maxPoolSize=0")).run().expect_code(0);
     let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("other drivers")).collect();
     assert_eq!(warnings.len(), 1, "{}", ended.report());
+    assert!(!warnings[0].contains("maxPoolSize"), "{}", warnings[0]);
     for option in others.split('&').filter_map(|option| option.split('=').next()) {
         assert!(warnings[0].contains(option.trim()), "{option}: {}", warnings[0]);
     }
@@ -65,6 +68,9 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     for (uri, words) in [
         ("mongodb://clerk:Hunter2Secret?@db1,db2/app".to_owned(), "%3F"),
         ("mongodb://clerk:Hunter2Secret@more@db1/app".to_owned(), "%40"),
+        ("mongodb://clerk:Hunter2Secret/more@db1,db2/app".to_owned(), "%2F"),
+        ("mongodb://clerk:Hunter2Secret#more@db1,db2/app".to_owned(), "%23"),
+        ("mongodb://clerk:Hunter2Secret:more@db1,db2/app".to_owned(), "%3A"),
         ("mongodb://db1:port/app?Hunter2Secret=1".to_owned(), "option that does not exist"),
         ("mongodb://db1/app?replicaSte=Hunter2Secret".to_owned(), "replicaSte"),
         (
@@ -72,7 +78,14 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
             "someVeryLongOptionNameOfSomebody",
         ),
         ("mongodb://db1/app?appName=a&appname=Hunter2Secret".to_owned(), "the option appname twice"),
+        ("mongodb://db1/app?tlsCertificateKeyFilePassword=Hunter2Secret".to_owned(), "without its password"),
+        ("mongodb://db1/app?tlsCRLFile=Hunter2Secret".to_owned(), "revoked"),
+        ("mongodb://db1/app?sslValidate=Hunter2Secret".to_owned(), "checked always"),
+        ("mongodb://db1/app?sslCA=Hunter2Secret".to_owned(), "write tlsCAFile="),
+        ("mongodb://db1/app?sslKey=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
+        ("mongodb://db1/app?proxyHost=Hunter2Secret".to_owned(), "SOCKS"),
         ("mongodb://db1/app?tls=true&tlsCAFile=".to_owned(), "tlsCAFile is empty"),
+        ("mongodb://db1/app?tlsCAFile=-----BEGIN%20CERTIFICATE-----Hunter2Secret".to_owned(), "content of a key"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={garbled}"), "no certificate in PEM form"),
         ("mongodb://db1/app?maxPoolSize=Hunter2Secret".to_owned(), "values of maxPoolSize"),
         ("mongodb://db1:Hunter2Secret/app".to_owned(), "hosts"),

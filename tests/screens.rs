@@ -50,8 +50,8 @@ fn shows(name: &str, finished: &Finished) {
 fn the_help_of_each_command() {
     for command in Name::ALL {
         for (flag, kind) in [("--help", "help"), ("-h", "summary")] {
-            let help = BatchExport::command(command.text()).arg(flag).run().expect_code(0);
-            screen(&format!("{kind}-{}", command.text()), &help.stdout);
+            let help = BatchExport::command(command.name()).arg(flag).run().expect_code(0);
+            screen(&format!("{kind}-{}", command.name()), &help.stdout);
         }
     }
     screen("help", &BatchExport::new().arg("--help").run().expect_code(0).stdout);

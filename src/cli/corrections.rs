@@ -104,9 +104,6 @@ fn streamed<S: Serializer>(list: &CorrectionList, serializer: S) -> Result<S::Ok
 }
 
 /// Compares what was asked for and prints what is to be corrected.
-///
-/// # Errors
-/// When the settings, the database or the destination do not allow a comparison.
 pub async fn execute(
     args: &CorrectionsArgs,
     config: &Config,

@@ -91,9 +91,6 @@ impl Render for InitResult {
 }
 
 /// Creates what is missing. `whole` reads the settings of the destination too.
-///
-/// # Errors
-/// When the database fails or refuses, or the destination fails for a time.
 pub async fn execute(
     args: &InitArgs,
     config: &Config,

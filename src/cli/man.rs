@@ -36,9 +36,6 @@ impl Render for ManResult {
 }
 
 /// Writes a page per command into a folder, or prints the page of the program.
-///
-/// # Errors
-/// When the folder cannot be written to.
 pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
     let Some(folder) = &args.dir else {
         let mut page = Vec::new();

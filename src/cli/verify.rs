@@ -138,9 +138,6 @@ fn differing(file: &Copy) -> String {
 }
 
 /// Checks the chosen batches, or compares a copy, and prints the problems.
-///
-/// # Errors
-/// When the settings, the database or the destination do not allow a check.
 pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     if let Some(path) = &args.file {
         check_path(path)

@@ -123,9 +123,6 @@ impl Directory {
     }
 
     /// The file with this name, unless the batch document knows its content; and the files that a later state of this database committed.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
     pub async fn named(
         &self,
         name: &str,

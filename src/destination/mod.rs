@@ -204,9 +204,6 @@ impl Destination {
     }
 
     /// An id for a new file, not used by any other.
-    ///
-    /// # Errors
-    /// When the destination cannot be reached.
     pub async fn new_id(&self, name: &str) -> Result<String, DestinationError> {
         match self {
             Destination::Directory(directory) => Ok(directory.new_id(name)),
@@ -257,9 +254,6 @@ impl Destination {
     }
 
     /// The owner of the file of an id; `None` when there is no such file.
-    ///
-    /// # Errors
-    /// When it cannot be told.
     pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
         match self {
             Destination::Directory(directory) => directory.owner(id),
@@ -340,9 +334,6 @@ impl Destination {
     }
 
     /// Where a file is, wherever people brought it; `None` when that is not known: in a directory it is there or not.
-    ///
-    /// # Errors
-    /// When it cannot be told.
     pub async fn whereabouts(&self, id: &str) -> Result<Option<drive::Whereabouts>, DestinationError> {
         match self {
             Destination::Directory(_) => Ok(None),

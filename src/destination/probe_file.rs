@@ -27,9 +27,6 @@ fn is_probe_name(name: &str) -> bool {
 impl Destination {
     /// Removes leftover probe files and returns how many. `own` is the id of the probe file that was just stored and is
     /// still there. The caller holds the lock on a directory.
-    ///
-    /// # Errors
-    /// When the destination fails or refuses.
     pub async fn sweep_probes(&self, own: &str) -> Result<usize, DestinationError> {
         match self {
             Destination::Directory(directory) => sweep_directory(directory, own),

@@ -80,9 +80,6 @@ impl Destination {
 
     /// The files of a batch: on Drive by its mark or name, including those in the trash; in a directory by the
     /// beginning of the name, which also finds copies made by file managers.
-    ///
-    /// # Errors
-    /// When the destination cannot be read.
     pub async fn files_of(&self, batch: BatchId, name: &str) -> Result<Vec<Listed>, DestinationError> {
         match self {
             Destination::Drive(drive) => drive.list_batch(&batch.to_string(), name).await,

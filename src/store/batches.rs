@@ -217,26 +217,17 @@ impl Store {
     }
 
     /// The batch of an id.
-    ///
-    /// # Errors
-    /// When the database fails, or the document makes no sense.
     pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>, StoreError> {
         let found = self.bounded(self.batches.find_one(doc! { "_id": id }).into_future()).await?;
         found.as_ref().map(document::batch).transpose()
     }
 
     /// Batches of a range of business dates (both ends included), newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>, StoreError> {
         self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await
     }
 
     /// The latest batches, newest first, at most `limit`.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn latest_batches(&self, limit: i64) -> Result<Vec<Overview>, StoreError> {
         self.overview(doc! {}, limit).await
     }
@@ -248,9 +239,6 @@ impl Store {
     }
 
     /// The earliest batch; `None` before the first one.
-    ///
-    /// # Errors
-    /// When the database fails, or the id makes no sense.
     pub async fn earliest_batch(&self) -> Result<Option<BatchId>, StoreError> {
         let find = self.batches.find_one(doc! { "_id": ids_of_batches() });
         let find = find.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
@@ -260,9 +248,6 @@ impl Store {
 
     /// The batches that may need work: unfinished ones, those with a voided file that is not in the trash, with an
     /// official file that is not sealed or with an event that was not notified, and the batch `latest`.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Overview>, StoreError> {
         let unfinished = [State::Failed, State::Running, State::Marking, State::Exhausted].map(State::name);
         let filter = doc! { "$or": [

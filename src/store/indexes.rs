@@ -26,9 +26,6 @@ pub struct Initialized {
 impl Store {
     /// Creates what is missing: our collections, their indexes, the ledger, and an index on the queue when none serves the query for due rows.
     /// The entries of earlier batches are recorded before it ([`begin_filling`](Store::begin_filling)).
-    ///
-    /// # Errors
-    /// When the database fails or refuses.
     pub async fn initialize(&self) -> Result<Initialized, StoreError> {
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
             self.create_collection(collection).await?;

@@ -98,9 +98,6 @@ impl Snapshot {
     }
 
     /// The batches that have a number, by number.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
         let committed = [State::Marking.name(), State::Completed.name()];
         let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": &committed[..] } };
@@ -112,26 +109,17 @@ impl Snapshot {
     }
 
     /// A batch as it was at this instant.
-    ///
-    /// # Errors
-    /// When the database fails, or the document makes no sense.
     pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>, StoreError> {
         let collection = self.store.ledger_at_snapshot.clone();
         self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
     }
 
     /// The batches with a file of this checksum, official or voided, newest first.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn batches_of_file(&mut self, sha256: &str) -> Result<Vec<Batch>, StoreError> {
         self.batches_with(doc! { "$or": [{ "file.sha256": sha256 }, { "voided.sha256": sha256 }] }).await
     }
 
     /// The batches with a file of this name, newest first.
-    ///
-    /// # Errors
-    /// When the database fails, or a document makes no sense.
     pub async fn batches_of_name(&mut self, name: &str) -> Result<Vec<Batch>, StoreError> {
         self.batches_with(doc! { "file.name": name }).await
     }

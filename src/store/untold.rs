@@ -65,9 +65,6 @@ impl Store {
 
     /// Takes the event of a batch, so that only one machine delivers it. `None` when there is none, or another machine
     /// has taken it.
-    ///
-    /// # Errors
-    /// When the database fails, or the document makes no sense.
     pub async fn take_untold(&self, batch: BatchId) -> Result<Option<Batch>, StoreError> {
         let free = doc! { "$lte": ["$untold.triedAt", { "$subtract": ["$$NOW", TAKEN_MS] }] };
         let filter = doc! { "_id": batch, "untold": { "$type": "object" }, "$expr": free };

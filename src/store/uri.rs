@@ -11,128 +11,31 @@ use percent_encoding::percent_decode_str;
 use crate::files::{holds_certificate, read_named};
 use crate::plausible::check_path;
 
-/// Options that the driver knows, in small letters.
-const KNOWN: [&str; 36] = [
-    "appname",
-    "authmechanism",
-    "authmechanismproperties",
-    "authsource",
-    "connecttimeoutms",
-    "directconnection",
-    "heartbeatfrequencyms",
-    "journal",
-    "loadbalanced",
-    "localthresholdms",
-    "maxadaptiveretries",
-    "maxconnecting",
-    "maxidletimems",
-    "maxpoolsize",
-    "maxstalenessseconds",
-    "minpoolsize",
-    "readconcernlevel",
-    "readpreference",
-    "readpreferencetags",
-    "replicaset",
-    "retryreads",
-    "retrywrites",
-    "servermonitoringmode",
-    "serverselectiontimeoutms",
-    "srvmaxhosts",
-    "srvservicename",
-    "ssl",
-    "tls",
-    "tlsallowinvalidcertificates",
-    "tlscafile",
-    "tlscertificatekeyfile",
-    "tlsinsecure",
-    "w",
-    "waitqueuetimeoutms",
-    "wtimeoutms",
-    "enableoverloadretargeting",
-];
+/// Options that the driver knows, in small letters, with spaces between them.
+const KNOWN: &str = "
+    appname authmechanism authmechanismproperties authsource connecttimeoutms directconnection heartbeatfrequencyms
+    journal loadbalanced localthresholdms maxadaptiveretries maxconnecting maxidletimems maxpoolsize
+    maxstalenessseconds minpoolsize readconcernlevel readpreference readpreferencetags replicaset retryreads
+    retrywrites servermonitoringmode serverselectiontimeoutms srvmaxhosts srvservicename ssl tls
+    tlsallowinvalidcertificates tlscafile tlscertificatekeyfile tlsinsecure w waitqueuetimeoutms wtimeoutms
+    enableoverloadretargeting
+";
 
 /// Options of other drivers that do not change which server is reached, as which user, or how securely.
-const OF_OTHERS: [&str; 79] = [
-    "auto_reconnect",
-    "autocreate",
-    "autoindex",
-    "autoreconnect",
-    "autoselectfamily",
-    "bsonregexp",
-    "buffercommands",
-    "buffermaxentries",
-    "checkkeys",
-    "compressors",
-    "connect",
-    "connecttimeout",
-    "connectwithnoprimary",
-    "datetime_conversion",
-    "document_class",
-    "domainsenabled",
-    "enableutf8validation",
-    "family",
-    "fieldsasraw",
-    "forceserverobjectid",
-    "fsync",
-    "gssapiservicename",
-    "guidrepresentation",
-    "guids",
-    "ha",
-    "hainterval",
-    "heartbeatconnecttimeoutms",
-    "heartbeatinterval",
-    "ignoreundefined",
-    "ipv6",
-    "j",
-    "keepalive",
-    "keepaliveinitialdelay",
-    "loggerlevel",
-    "maxlifetimems",
-    "maxtimems",
-    "minheartbeatfrequencyms",
-    "monitorcommands",
-    "nodelay",
-    "numberofretries",
-    "pkfactory",
-    "poolsize",
-    "promiselibrary",
-    "promotebuffers",
-    "promotelongs",
-    "promotevalues",
-    "raw",
-    "readconcern",
-    "reconnectinterval",
-    "reconnecttries",
-    "safe",
-    "secondaryacceptablelatencyms",
-    "serializefunctions",
-    "serverselectiontimeout",
-    "serverselectiontryonce",
-    "slaveok",
-    "sockettimeout",
-    "sockettimeoutms",
-    "streamtype",
-    "strictquery",
-    "timeoutms",
-    "tlsallowinvalidhostnames",
-    "tlsdisablecertificaterevocationcheck",
-    "tlsdisableocspendpointcheck",
-    "tz_aware",
-    "tzaware",
-    "tzinfo",
-    "unicode_decode_error_handler",
-    "usebigint64",
-    "usecreateindex",
-    "usefindandmodify",
-    "usenewurlparser",
-    "useunifiedtopology",
-    "uuidrepresentation",
-    "validateoptions",
-    "waitqueuemultiple",
-    "waitqueuesize",
-    "wtimeout",
-    "zlibcompressionlevel",
-];
+const OF_OTHERS: &str = "
+    auto_reconnect autocreate autoindex autoreconnect autoselectfamily bsonregexp buffercommands buffermaxentries
+    checkkeys compressors connect connecttimeout connectwithnoprimary datetime_conversion document_class
+    domainsenabled enableutf8validation family fieldsasraw forceserverobjectid fsync gssapiservicename
+    guidrepresentation guids ha hainterval heartbeatconnecttimeoutms heartbeatinterval ignoreundefined ipv6 j
+    keepalive keepaliveinitialdelay loggerlevel maxlifetimems maxtimems minheartbeatfrequencyms monitorcommands
+    nodelay numberofretries pkfactory poolsize promiselibrary promotebuffers promotelongs promotevalues raw
+    readconcern reconnectinterval reconnecttries safe secondaryacceptablelatencyms serializefunctions
+    serverselectiontimeout serverselectiontryonce slaveok sockettimeout sockettimeoutms streamtype strictquery
+    timeoutms tlsallowinvalidhostnames tlsdisablecertificaterevocationcheck tlsdisableocspendpointcheck tz_aware
+    tzaware tzinfo unicode_decode_error_handler usebigint64 usecreateindex usefindandmodify usenewurlparser
+    useunifiedtopology uuidrepresentation validateoptions waitqueuemultiple waitqueuesize wtimeout
+    zlibcompressionlevel
+";
 
 /// What Studio 3T adds begins so.
 const OF_STUDIO_3T: &str = "3t.";
@@ -204,7 +107,7 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let small = name.to_ascii_lowercase();
-        if OF_OTHERS.contains(&small.as_str()) || small.starts_with(OF_STUDIO_3T) {
+        if is_among(OF_OTHERS, &small) || small.starts_with(OF_STUDIO_3T) {
             dropped.push(name.to_owned());
             continue;
         }
@@ -221,7 +124,7 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
                 "remove the proxy options",
             ));
         }
-        if !KNOWN.contains(&small.as_str()) {
+        if !is_among(KNOWN, &small) {
             let next = "correct or remove the option; what an application's own driver adds may be left out";
             return Err(wrong(format!("it has an option that does not exist: {}", shown_option(name)), next));
         }
@@ -234,6 +137,10 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
     }
     let uri = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
     Ok(Understood { uri, dropped, options })
+}
+
+fn is_among(options: &str, name: &str) -> bool {
+    options.split_whitespace().any(|option| option == name)
 }
 
 /// The name of an option when it has the form of one: words of letters, with `_` or `.` between them and a number at the end at most. What
@@ -321,85 +228,15 @@ pub(super) fn system_certificates() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn refused(uri: &str) -> String {
-        let Wrong { what, next } = understand(uri).unwrap_err();
-        format!("{what}; {next}")
-    }
-
     #[test]
-    fn options_of_other_drivers_are_left_out() {
-        let uri = "mongodb://db/app?replicaSet=rs0&useNewUrlParser=true&uuidRepresentation=standard&compressors=zstd&w=1&socketTimeoutMS=1";
-        let understood = understand(uri).unwrap();
-        assert_eq!(understood.uri, "mongodb://db/app?replicaSet=rs0&w=1");
-        assert_eq!(understood.dropped, ["useNewUrlParser", "uuidRepresentation", "compressors", "socketTimeoutMS"]);
-        assert_eq!(understand("mongodb://db/app?family=4").unwrap().uri, "mongodb://db/app");
-    }
-
-    #[test]
-    fn what_other_programs_add_and_harmless_options_are_left_out() {
-        let uri = "mongodb://db/app?3t.uriVersion=3&3t.connection.name=x&3t.databases=a,b&autoCreate=true&ipv6=true&guids=Standard&\
-                   connectTimeout=5s&socketTimeout=5s&serverSelectionTimeout=5s&waitQueueSize=9&heartbeatInterval=5s&streamType=netty";
-        let understood = understand(uri).unwrap();
-        assert_eq!((understood.uri.as_str(), understood.dropped.len()), ("mongodb://db/app", 12));
-        let unlimited = understand("mongodb://db/app?maxPoolSize=0&w=1").unwrap();
-        assert_eq!((unlimited.uri.as_str(), unlimited.dropped.len()), ("mongodb://db/app?w=1", 0));
-        assert_eq!(understand("mongodb://db/app?maxPoolSize=5").unwrap().uri, "mongodb://db/app?maxPoolSize=5");
-    }
-
-    #[test]
-    fn an_option_that_exists_and_is_not_supported_says_what_to_use() {
-        for (option, instead) in [
-            ("tlsCertificateKeyFilePassword=Hunter2", "without its password"),
-            ("tlsCRLFile=/etc/crl.pem", "revoked"),
-            ("sslValidate=Hunter2", "checked always"),
-            ("sslCA=/etc/ca.pem", "tlsCAFile="),
-            ("ssl_ca_certs=/etc/ca.pem", "tlsCAFile="),
-        ] {
-            let told = refused(&format!("mongodb://db/app?{option}"));
-            let (name, value) = option.split_once('=').unwrap();
-            assert!(told.contains(name) && told.contains("does not support") && told.contains(instead), "{told}");
-            assert!(!told.contains(value), "{told}");
-        }
-    }
-
-    #[test]
-    fn an_option_that_nobody_knows_is_named_and_a_secret_in_its_place_is_not() {
-        assert!(refused("mongodb://db/?replicaSte=rs0").contains("\"replicaSte\""));
-        assert!(!refused("mongodb://db/?Hunter2Secret!x=1").contains("Hunter2"));
-        assert!(refused("mongodb://db/?proxyHost=x").contains("SOCKS"));
-    }
-
-    #[test]
-    fn a_password_that_must_be_encoded_is_told_and_not_shown() {
-        for password in ["Hunter2Secret?", "Hunter2/Secret", "Hunter2#Secret", "Hunter2@Secret", "Hunter2:Secret"] {
-            let told = refused(&format!("mongodb://user:{password}@db1,db2/app"));
-            assert!(
-                told.contains("percent-encoded") && !told.contains("Hunter2") && !told.contains("Secret"),
-                "{told}"
-            );
-        }
+    fn a_sign_that_is_encoded_or_in_an_option_is_none_of_the_password() {
         for fine in [
             "mongodb://user:Hunter2%40Secret@db1:27017,db2/app",
             "mongodb://db1,db2:27018/app?appName=a@b",
             "mongodb://u:p@db/app?appName=a@b",
             "mongodb://[::1]:27017/?appName=a@b",
         ] {
-            assert!(understand(fine).is_ok(), "{fine}");
+            assert_eq!(understand(fine).map(|understood| understood.uri), Ok(fine.to_owned()));
         }
-    }
-
-    #[test]
-    fn a_file_of_certificates_that_is_none_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        let uri = format!("mongodb://db/?tls=true&tlsCAFile={}", path.display());
-        assert!(refused(&uri).contains("cannot be read"));
-        std::fs::write(&path, "no certificate").unwrap();
-        assert!(refused(&uri).contains("no certificate in PEM form"));
-        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nR0FSQkxFRA==\n-----END CERTIFICATE-----\n").unwrap();
-        assert!(refused(&uri).contains("no certificate in PEM form"));
-        std::fs::write(&path, include_str!("../../tests/support/tunnel/authority.pem")).unwrap();
-        assert!(understand(&uri).is_ok());
-        assert!(refused("mongodb://db/?tlsCAFile=-----BEGIN CERTIFICATE-----\nAAAA").contains("content of a key"));
     }
 }

@@ -87,9 +87,6 @@ pub struct Copy {
 
 impl Verification<'_> {
     /// Compares a copy with the official file of this batch, else of the one that it tells by its checksum, its entries or its name.
-    ///
-    /// # Errors
-    /// When the copy, the database, the destination or the spool folder fails.
     pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy), Failure> {
         let name = PathBuf::from(path);
         let (opened, head, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {

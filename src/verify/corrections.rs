@@ -103,9 +103,6 @@ pub struct CorrectionList {
 
 impl CorrectionList {
     /// Reads them from the beginning.
-    ///
-    /// # Errors
-    /// When the spool file cannot be read.
     pub fn read(&self) -> io::Result<impl Iterator<Item = io::Result<Correction>> + use<>> {
         let lines = BufReader::new(self.spool.open()?).lines();
         Ok(lines.map(|line| serde_json::from_str(&line?).map_err(io::Error::other)))
@@ -142,9 +139,6 @@ impl Draft {
 
 impl Verification<'_> {
     /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there.
-    ///
-    /// # Errors
-    /// When the database, the destination or the spool folder fails.
     pub async fn corrections(&self, batches: &[BatchId]) -> Result<Corrections, Failure> {
         let out = BufWriter::new(self.spool()?);
         let mut draft = Draft { out, count: 0, digest: Sha256::default(), entries: 0, is_open: false };

@@ -15,9 +15,6 @@ type Untold = (String, String);
 
 impl Verification<'_> {
     /// The entries that the official file of a batch names; or why it does not tell them.
-    ///
-    /// # Errors
-    /// When the destination or the spool folder fails for a time.
     pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Untold>, Failure> {
         let file = batch.file.clone().unwrap_or_default();
         let name = &file.name;

@@ -202,9 +202,6 @@ pub struct Verification<'a> {
 
 impl Verification<'_> {
     /// Checks these batches, and the numbers and the chain of all batches.
-    ///
-    /// # Errors
-    /// When the database, the destination or the spool folder fails.
     pub async fn check(&self, batches: &[BatchId]) -> Result<Findings, Failure> {
         let mut findings = Findings::default();
         for &batch in batches {

@@ -1,5 +1,6 @@
 //! The kinds of credentials, what each may do, and the message for what it may not do.
 
+use base64::Engine;
 use batch_export::destination::DestinationError;
 use batch_export::destination::drive::{Drive, DriveSettings, FolderState};
 use batch_export::exit::Exit;
@@ -85,12 +86,17 @@ fn ended_consents_keys_and_storage_are_told_apart() {
     key.fake.revoke_key();
     let stranger =
         bench(FakeDrive::service_account, |settings, _| settings.subject = Some("eve@example.com".to_owned()));
+    let unknown =
+        bench(FakeDrive::service_account, |settings, _| settings.subject = Some("ann@example.com".to_owned()));
+    let nobody = Answer::token_error(400, "invalid_grant", "Invalid email or User ID");
+    unknown.fake.plan(On::every(Operation::Token), Fault::answer(nobody));
     let full = bench(FakeDrive::authorized_user, my_drive);
     full.fake.fill_quota();
     for (bench, words) in [
         (consent, "dies after 7 days"),
         (key, "new JSON key"),
         (stranger, "Domain-wide delegation"),
+        (unknown, "--drive-subject ann@example.com"),
         (full, "free some"),
     ] {
         let landed = bench.land();
@@ -172,17 +178,56 @@ fn what_is_stored_is_listed_and_can_be_read_back() {
 }
 
 #[test]
-fn unusable_credentials_are_a_configuration_failure() {
+fn unusable_credentials_are_a_configuration_failure_that_tells_each_form_apart_and_quotes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("key.json");
-    let key = r#"{"type":"service_account","client_email":"a@b","private_key":"-----BEGIN PRIVATE KEY-----\nAAAAAAAA\n-----END PRIVATE KEY-----\n"}"#;
-    for (content, words) in [(None, "cannot read"), (Some("{"), "not JSON"), (Some(key), "key cannot be used")] {
+    let refused = |content: Option<&[u8]>, words: &str| {
         if let Some(content) = content {
             std::fs::write(&path, content).expect("the file");
         }
         let failure = Drive::new(DriveSettings::new("folder", &path)).err().expect("a failure");
         assert_eq!(failure.exit, Exit::Configuration);
-        assert!(failure.message.contains(words) && failure.next.is_some(), "{failure:?}");
-        assert!(!format!("{failure:?}").contains("AAAAAAAA"));
+        let told = format!("{}; {}", failure.message, failure.next.as_deref().expect("a next step"));
+        assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{words}: {told}");
+    };
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    let key = r#"{"type":"service_account","client_email":"a@b","private_key":"-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n"}"#;
+    let twice = key.replace("\\n", "\\\\n");
+    let marked = [b"\xff\xfe".to_vec(), utf16(key)].concat();
+    refused(None, "cannot read");
+    for (content, words) in [
+        (utf16(key), "save the file as UTF-8"),
+        (base64(&marked).into_bytes(), "base64 -d"),
+        (marked, "save the file as UTF-8"),
+        (b"\x30\x82\x0a\x00hush\x02\x01\x03".to_vec(), "a P12 or DER file"),
+        (b"hush\x00".to_vec(), "give --credentials the JSON key"),
+        (b"\xffhush".to_vec(), "UTF-8"),
+    ] {
+        refused(Some(&content), words);
+    }
+    let user = r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":["hush"]}"#;
+    let elsewhere = r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"not an address"}"#;
+    for (content, words) in [
+        (key, "key cannot be used"),
+        // A byte order mark is no mistake.
+        (&format!("\u{feff}{key}"), "key cannot be used"),
+        (&base64(key.as_bytes()), "base64 -d"),
+        (&format!("'{}'\n", base64(key.as_bytes())), "base64 -d"),
+        (&base64(format!("\u{feff}{key}").as_bytes()), "base64 -d"),
+        (&format!("'{key}'"), "remove the quotes"),
+        (&twice, "copy it as it is"),
+        (&twice.replace("hush\\\\n", "hush\\n"), "copy it as it is"),
+        ("-----BEGIN PRIVATE KEY-----\nhush\n", "a private key alone"),
+        (r#"{"type":"Hunter2Secret"}"#, "an unknown type"),
+        (r#"{"type": tru"#, "not JSON (line 1"),
+        (r#"{"type":"external_account"}"#, "external_account"),
+        (r#"{"installed":{"client_id":"x"}}"#, "run `batch-export auth` with this client"),
+        (r#"{"web":{"client_id":"x"}}"#, "create an OAuth client of the type \"Desktop app\""),
+        (r#"{"a":1}"#, "\"type\""),
+        (user, "refresh_token"),
+        (elsewhere, "token_uri"),
+    ] {
+        refused(Some(content.as_bytes()), words);
     }
 }

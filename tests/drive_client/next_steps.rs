@@ -53,6 +53,10 @@ fn each_refusal_asks_for_the_act_that_ends_it() {
         (ROBOT, Start, Answer::error(403, "myDriveHierarchyDepthLimitExceeded"), "move it up"),
         (ROBOT, Start, Answer::error(403, "activeItemCreationLimitExceeded"), "another account"),
         (ROBOT, Start, Answer::error(403, "teamDriveFileLimitExceeded"), "another folder"),
+        (ROBOT, Start, Answer::error(403, "dailyLimitExceeded"), "daily limit"),
+        (ROBOT, Start, Answer::error(403, "somethingNew"), "check what the service account"),
+        (PERSON, Start, Answer::error(403, "appNotAuthorizedToFile"), "drive.file"),
+        (PERSON, Start, detailed(403, "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "m"), "the consent covers too little"),
         (ROBOT, GenerateIds, deleted(), "was deleted: restore it"),
         (ROBOT, GenerateIds, detailed(403, "CONSUMER_SUSPENDED", "Permission denied"), "is suspended"),
         (
@@ -88,6 +92,7 @@ fn each_refusal_asks_for_the_act_that_ends_it() {
         ),
         (PERSON, Token, token("invalid_grant", "Bad Request", "invalid_rapt"), "session control"),
         (PERSON, Token, token("invalid_grant", "Token has been expired or revoked.", ""), "dies after 7 days"),
+        (PERSON, Token, token("admin_policy_enforced", "", ""), "administrator"),
         (PERSON, Token, token("restricted_client", "Unregistered scope(s)", ""), "Data access"),
         (
             ROBOT,

@@ -129,7 +129,7 @@ fn unread<'a>(scene: &Scene, words: &[String], secret: &'a SecretValue) -> Throw
 }
 
 pub fn reads(command: &str, setting: &Setting) -> bool {
-    let name = Name::ALL.into_iter().find(|name| name.text() == command).expect("a command");
+    let name = Name::ALL.into_iter().find(|name| name.name() == command).expect("a command");
     read_by(name).iter().any(|read| read.flag == setting.flag)
 }
 

@@ -193,7 +193,7 @@ impl BatchExport {
     /// Which command of the real binary this is.
     fn name(&self) -> Option<Name> {
         let is_ours = self.program == env!("CARGO_BIN_EXE_batch-export");
-        let named = |argument: &String| Name::ALL.into_iter().find(|name| name.text() == argument);
+        let named = |argument: &String| Name::ALL.into_iter().find(|name| name.name() == argument);
         self.arguments.iter().find_map(named).filter(|_| is_ours)
     }
 

@@ -217,70 +217,10 @@ fn token_uri(text: &str) -> Result<(String, Url), Wrong> {
 mod tests {
     use super::*;
 
-    fn told(wrong: &Wrong) -> String {
-        format!("{}; {}", wrong.what, wrong.next.unwrap_or(NEXT_FILE))
-    }
-
-    fn refusal(text: &str) -> String {
-        parse(text.as_bytes()).err().map(|wrong| told(&wrong)).unwrap_or_default()
-    }
-
     #[test]
-    fn the_type_decides() {
-        let user = r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":"1//r"}"#;
-        let Ok(Credentials::AuthorizedUser(user)) = parse(user.as_bytes()) else { panic!("not a user") };
+    fn a_consent_that_names_no_other_address_is_refreshed_at_google() {
+        let consent = r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":"1//r"}"#;
+        let Ok(Credentials::AuthorizedUser(user)) = parse(consent.as_bytes()) else { panic!("not a consent") };
         assert_eq!(user.token_uri.as_str(), GOOGLE_TOKEN_URI);
-        let key =
-            r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"http://127.0.0.1:1/t"}"#;
-        let Ok(Credentials::ServiceAccount(key)) = parse(key.as_bytes()) else { panic!("not a service account") };
-        assert_eq!(key.token_uri, "http://127.0.0.1:1/t");
-    }
-
-    #[test]
-    fn each_form_that_a_key_file_may_have_is_told_apart() {
-        let key =
-            r#"{"type":"service_account","client_email":"a@b","private_key":"-----BEGIN PRIVATE KEY-----\nhush\n"}"#;
-        assert!(parse(format!("\u{feff}{key}").as_bytes()).is_ok(), "a byte order mark is no mistake");
-        let utf16: Vec<u8> = key.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let marked = [b"\xff\xfe".to_vec(), utf16.clone()].concat();
-        use base64::Engine;
-        let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
-        let encoded = encode(key.as_bytes());
-        let twice = key.replace("\\n", "\\\\n");
-        let partly = twice.replace("hush\\\\n", "hush\\n");
-        for (file, words) in [
-            (utf16.clone(), "save the file as UTF-8"),
-            (marked.clone(), "save the file as UTF-8"),
-            (encode(format!("\u{feff}{key}").as_bytes()).into_bytes(), "base64 -d"),
-            (encode(&marked).into_bytes(), "base64 -d"),
-            (format!("'{encoded}'\n").into_bytes(), "base64 -d"),
-            (encoded.into_bytes(), "base64 -d"),
-            (format!("'{key}'").into_bytes(), "remove the quotes"),
-            (b"\x30\x82\x0a\x00hush\x02\x01\x03".to_vec(), "a P12 or DER file"),
-            (b"hush\x00".to_vec(), "give --credentials the JSON key"),
-            (partly.into_bytes(), "copy it as it is"),
-            (twice.into_bytes(), "copy it as it is"),
-            (b"-----BEGIN PRIVATE KEY-----\nhush\n".to_vec(), "a private key alone"),
-            (b"{\"type\":\"Hunter2Secret\"}".to_vec(), "an unknown type"),
-            (b"\xffhush".to_vec(), "UTF-8"),
-        ] {
-            let wrong = parse(&file).err().expect("a file that cannot be used");
-            let told = told(&wrong);
-            assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{told}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_without_quoting_a_value() {
-        assert!(refusal("{\"type\": tru").contains("not JSON (line 1"));
-        assert!(refusal(r#"{"type":"external_account"}"#).contains("external_account"));
-        assert!(refusal(r#"{"installed":{"client_id":"x"}}"#).contains("run `batch-export auth` with this client"));
-        assert!(refusal(r#"{"web":{"client_id":"x"}}"#).contains("create an OAuth client of the type \"Desktop app\""));
-        assert!(refusal(r#"{"a":1}"#).contains("\"type\""));
-        let refused =
-            refusal(r#"{"type":"authorized_user","client_id":"c","client_secret":"s3","refresh_token":["hush"]}"#);
-        assert!(refused.contains("refresh_token") && !refused.contains("hush"), "{refused}");
-        let key = r#"{"type":"service_account","client_email":"a@b","private_key":"k","token_uri":"not an address"}"#;
-        assert!(refusal(key).contains("token_uri"));
     }
 }

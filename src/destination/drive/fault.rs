@@ -241,80 +241,6 @@ fn without_tags(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() }
-    }
-
-    fn refusal(status: u16, reason: &str, message: &str) -> Answer {
-        let body = serde_json::json!({"error": {"code": status, "message": message, "errors": [{"reason": reason}]}});
-        answer(status, &body.to_string())
-    }
-
-    fn robot() -> Identity {
-        Identity::ServiceAccount { email: "robot@example.com".to_owned() }
-    }
-
-    /// The kind of an error, and all its words.
-    fn told(fault: Fault, identity: &Identity) -> (&'static str, String) {
-        match fault.give_up(identity) {
-            DestinationError::Failed(message) => ("failed", message),
-            DestinationError::Passing { message, next } => ("failed", format!("{message}; {next}")),
-            DestinationError::Rejected { message, next } => ("rejected", format!("{message}; {next}")),
-        }
-    }
-
-    #[test]
-    fn load_and_server_errors_are_temporary_and_keep_the_servers_delay() {
-        let wish = Some(Duration::from_secs(7));
-        for status in [408, 429, 500, 502, 503, 504] {
-            let answer = Answer { retry_after: wish, ..answer(status, "") };
-            let fault = judge("trying", &answer, &robot());
-            assert!(matches!(fault, Fault::Passing { retry_after, .. } if retry_after == wish), "{status}");
-        }
-        for reason in ["rateLimitExceeded", "userRateLimitExceeded"] {
-            assert!(matches!(judge("trying", &refusal(403, reason, ""), &robot()), Fault::Passing { .. }));
-        }
-    }
-
-    #[test]
-    fn each_refusal_has_its_own_next_step() {
-        let person = Identity::Consent;
-        for (identity, reason, message, next) in [
-            (
-                &robot(),
-                "storageQuotaExceeded",
-                "Service Accounts do not have storage quota.",
-                "shared drive, or act as",
-            ),
-            (&person, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.", "free some"),
-            (
-                &robot(),
-                "insufficientFilePermissions",
-                "",
-                "share the folder with the service account robot@example.com",
-            ),
-            (&person, "insufficientPermissions", "", "batch-export auth"),
-            (&person, "appNotAuthorizedToFile", "", "drive.file"),
-            (&robot(), "domainPolicy", "", "administrator"),
-            (&robot(), "teamDriveFileLimitExceeded", "", "limit of items"),
-            (&robot(), "dailyLimitExceeded", "", "daily limit"),
-            (&robot(), "accessNotConfigured", "", "enable the Google Drive API"),
-            (&robot(), "somethingNew", "", "check what the service account"),
-        ] {
-            let (kind, words) = told(judge("creating", &refusal(403, reason, message), identity), identity);
-            assert_eq!(kind, "rejected", "{reason}");
-            assert!(words.contains(reason) && words.contains(message) && words.contains(next), "{words}");
-        }
-    }
-
-    #[test]
-    fn a_scope_that_is_too_small_is_named_by_the_detail_only() {
-        let body = r#"{"error":{"code":403,"message":"m","errors":[{"reason":"forbidden"}],
-            "details":[{"reason":"ACCESS_TOKEN_SCOPE_INSUFFICIENT"}]}}"#;
-        let (_, words) = told(judge("creating", &answer(403, body), &Identity::Consent), &Identity::Consent);
-        assert!(words.contains("the consent covers too little"), "{words}");
-    }
-
     #[test]
     fn any_body_becomes_one_line() {
         let quoted = |body: &str| words(body.as_bytes()).message;
@@ -324,25 +250,5 @@ mod tests {
         assert_eq!(quoted("<html><head><title>Error 411\n(x)</title></head><p>more"), "Error 411 (x)");
         assert_eq!(quoted("<p>Not <b>found</b></p>"), "Not found");
         assert_eq!(quoted(&"x".repeat(9999)).len(), MAX_QUOTE + 3);
-    }
-
-    #[test]
-    fn a_refused_token_is_permanent_by_its_code_alone() {
-        let jwt = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.";
-        let subject =
-            Identity::Delegated { email: "robot@example.com".to_owned(), subject: "ann@example.com".to_owned() };
-        for (identity, error, description, next) in [
-            (&robot(), "invalid_grant", jwt, "clock"),
-            (&robot(), "invalid_grant", "Invalid JWT Signature.", "new JSON key"),
-            (&subject, "invalid_grant", "Invalid email or User ID", "--drive-subject ann@example.com"),
-            (&subject, "unauthorized_client", "", "Domain-wide delegation"),
-            (&Identity::Consent, "invalid_grant", "Token has been expired or revoked.", "7 days"),
-            (&Identity::Consent, "invalid_client", "", "batch-export auth"),
-            (&Identity::Consent, "admin_policy_enforced", "", "administrator"),
-        ] {
-            let (kind, words) = told(judge_token(error, description, identity), identity);
-            assert!(kind == "rejected" && words.contains(next), "{error}: {words}");
-        }
-        assert!(matches!(judge_token("internal_failure", "", &robot()), Fault::Passing { .. }));
     }
 }

@@ -277,9 +277,6 @@ impl Drive {
     }
 
     /// The facts about the folder and the account that uses it.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached, or refuses the account.
     pub async fn folder_facts(&self) -> Result<FolderFacts, DestinationError> {
         folder::facts(&self.api, &self.folder).await.map_err(|fault| self.error(fault))
     }

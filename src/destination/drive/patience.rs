@@ -63,14 +63,6 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_after_some_tries_without_progress() {
-        let mut patience = patience();
-        let waits: Vec<Duration> = std::iter::from_fn(|| patience.strike(None)).collect();
-        assert_eq!(waits.len(), 5);
-        assert!(waits.windows(2).all(|pair| pair[0] < pair[1]));
-    }
-
-    #[test]
     fn progress_renews_it_but_not_for_ever() {
         let mut patience = patience();
         let mut tries = 0;

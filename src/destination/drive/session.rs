@@ -268,65 +268,8 @@ mod tests {
         Heard::Fault(Fault::passing("no answer"))
     }
 
-    fn send(first: u64, end: u64) -> Step {
-        Step::Send { uri: uri(), first, end }
-    }
-
     fn ask() -> Step {
         Step::Ask { uri: uri() }
-    }
-
-    #[test]
-    fn chunks_follow_the_servers_count() {
-        let mut session = opened();
-        for (step, stored) in [(send(0, 100), 100), (send(100, 200), 164), (send(164, 250), 200), (send(200, 250), 220)]
-        {
-            assert_eq!(session.step(), step);
-            assert!(matches!(session.heard(Heard::Stored(stored)), Then::Go));
-        }
-        session.step();
-        assert!(matches!(session.heard(Heard::Complete(None)), Then::End(Ending::Complete(None))));
-    }
-
-    #[test]
-    fn after_a_failure_it_asks_and_goes_on_from_the_answer() {
-        let mut session = opened();
-        session.step();
-        assert!(matches!(session.heard(failure()), Then::Wait(..)));
-        assert_eq!(session.step(), ask());
-        assert!(matches!(session.heard(Heard::Stored(64)), Then::Go));
-        assert_eq!(session.step(), send(64, 164));
-    }
-
-    #[test]
-    fn a_question_may_find_the_file_complete_or_the_id_taken() {
-        for (heard, complete) in [(Heard::Complete(None), true), (Heard::Fault(Fault::Taken), false)] {
-            let mut session = opened();
-            session.step();
-            session.heard(failure());
-            assert_eq!(session.step(), ask());
-            let Then::End(ending) = session.heard(heard) else { panic!("it goes on") };
-            assert_eq!(matches!(ending, Ending::Complete(_)), complete);
-            assert_eq!(matches!(ending, Ending::Taken), !complete);
-        }
-    }
-
-    #[test]
-    fn the_count_may_go_back_and_is_believed() {
-        let mut session = opened();
-        session.step();
-        session.heard(Heard::Stored(100));
-        session.step();
-        assert!(matches!(session.heard(Heard::Stored(50)), Then::Wait(..)));
-        assert_eq!(session.step(), send(50, 150));
-    }
-
-    #[test]
-    fn a_count_of_bytes_never_sent_is_not_believed() {
-        let mut session = opened();
-        session.step();
-        assert!(matches!(session.heard(Heard::Stored(101)), Then::Wait(..)));
-        assert_eq!(session.step(), ask());
     }
 
     #[test]
@@ -361,30 +304,6 @@ mod tests {
             });
             assert!(matches!(end, Some(Ending::Gave(_))), "answers of kind {which}");
         }
-    }
-
-    #[test]
-    fn a_lost_session_starts_again_only_when_there_is_no_file_and_not_for_ever() {
-        let gone = || Heard::Fault(Fault::Missing { reason: "404".to_owned(), on_drive: false });
-        let mut session = opened();
-        session.step();
-        session.heard(gone());
-        assert_eq!(session.step(), Step::Look);
-        assert!(matches!(session.heard(Heard::Exists(true)), Then::End(Ending::Taken)));
-
-        let mut session = opened();
-        for _ in 0..MAX_RESTARTS {
-            session.step();
-            session.heard(gone());
-            assert_eq!(session.step(), Step::Look);
-            assert!(matches!(session.heard(Heard::Exists(false)), Then::Go));
-            assert_eq!(session.step(), Step::Start);
-            session.heard(Heard::Opened(uri()));
-            assert_eq!(session.step(), send(0, 100));
-        }
-        session.heard(gone());
-        session.step();
-        assert!(matches!(session.heard(Heard::Exists(false)), Then::End(Ending::Gave(_))));
     }
 
     #[test]

@@ -47,9 +47,6 @@ pub struct Trial<'a> {
 
 impl Store {
     /// The next two batches after this one that are not in the database.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2], StoreError> {
         let later = self.batches.find(doc! { "_id": { "$gt": after } }).projection(doc! { "_id": 1 });
         let later = self.bounded(later.into_future()).await?;
