@@ -45,9 +45,7 @@ impl Outcome {
             Outcome::Failed(exit) => exit.name(),
         }
     }
-}
 
-impl Outcome {
     /// Whether the batch takes no more rows after this outcome.
     pub fn closes_day(self) -> bool {
         match self {
@@ -168,6 +166,13 @@ pub struct FileResult {
     pub link: Option<String>,
 }
 
+impl FileResult {
+    /// The file of these facts.
+    pub fn of(file: &FileFacts) -> FileResult {
+        FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() }
+    }
+}
+
 /// What went wrong, in a result.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorResult {
@@ -281,7 +286,7 @@ impl BatchResult {
         self.sha256 = Some(file.sha256.clone());
         self.total_debit = Baht::new(i128::from(file.total_debit)).to_string();
         self.total_credit = Baht::new(i128::from(file.total_credit)).to_string();
-        self.file = Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() });
+        self.file = Some(FileResult::of(file));
     }
 
     /// Takes over the counts of changed cells.

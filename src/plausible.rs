@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use crate::failure::Failure;
 use crate::secret::{conceal, holds_a_key, is_a_token};
 
 /// The longest text that is taken for a path, in bytes: no file system takes a longer name, and a key is longer.
@@ -19,6 +20,13 @@ pub struct Misplaced {
     pub what: &'static str,
     /// The next step.
     pub next: &'static str,
+}
+
+impl Misplaced {
+    /// The failure of a setting or an argument whose name begins the sentence.
+    pub fn failure(self, name: &str) -> Failure {
+        Failure::configuration(format!("{name} {}", self.what)).next(self.next)
+    }
 }
 
 const KEY: Misplaced = Misplaced {

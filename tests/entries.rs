@@ -100,6 +100,39 @@ fn entries_of_every_kind() -> Vec<Case> {
                 "date",
             ]),
         ),
+        entry(
+            "nothing at all",
+            doc! {
+                "amount": Bson::Undefined, "accountCode": Bson::Undefined, "type": Bson::Undefined, "status": Bson::Undefined,
+                "date": Bson::Undefined,
+            },
+            Invalid(&[
+                "status is missing, not approved; amount is missing; type is missing, not debit or credit; accountCode is missing; date is \
+                 missing or not a date",
+            ]),
+        ),
+        entry(
+            "a status in capitals",
+            doc! { "status": "Approved" },
+            Invalid(&["status is \"Approved\", not approved"]),
+        ),
+        entry(
+            "a status that is long and steers a terminal",
+            doc! { "status": format!("\u{1b}[31m{}", "ก".repeat(500)) },
+            Invalid(&["status is \"\\u{1b}[31mกกกก", "กก\"..., not approved"]),
+        ),
+        entry(
+            "a list as amount",
+            doc! { "amount": [1] },
+            Invalid(&["amount is a value of another type, not a number"]),
+        ),
+        entry("half a satang", doc! { "amount": 0.5 }, Invalid(&["amount 0.5 is a fraction of a satang"])),
+        entry("no date but a text", doc! { "date": "2026-01-18" }, Invalid(&["date is missing or not a date"])),
+        entry("a code that nobody sees", doc! { "accountCode": "\u{200b}" }, Invalid(&["accountCode is empty"])),
+        entry("a code of blanks", doc! { "accountCode": "\u{a0}\t" }, Invalid(&["accountCode is empty"])),
+        entry("a formula behind nothing", doc! { "accountCode": "\u{200b} @x" }, Invalid(&["accountCode is \"@x\""])),
+        entry("a byte order mark before a code", doc! { "accountCode": "\u{feff}6000\u{2003}" }, Exported(",6000,")),
+        entry("a wide blank before a code", doc! { "accountCode": "\u{3000}7000" }, Exported(",7000,")),
         entry("blanks around a code", doc! { "accountCode": " 1000 " }, Exported(",1000,")),
         entry("a code that ends with nothing", doc! { "accountCode": "2000\u{200b}" }, Exported(",2000,")),
         entry("a code in no-break spaces", doc! { "accountCode": "\u{a0}3000\u{a0}" }, Exported(",3000,")),

@@ -28,6 +28,7 @@ mod init;
 mod layout;
 mod least_privilege;
 mod man;
+mod masks;
 mod memory;
 mod money;
 mod mongodb_uri;

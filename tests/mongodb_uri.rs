@@ -64,6 +64,10 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     let garbled = folder.path().join("garbled.pem");
     std::fs::write(&garbled, "-----BEGIN CERTIFICATE-----\nR0FSQkxFRA==\n-----END CERTIFICATE-----\n").expect("a file");
     let garbled = garbled.display().to_string();
+    let authority = include_str!("support/tunnel/authority.pem");
+    let cut = folder.path().join("cut.pem").display().to_string();
+    let lines: Vec<&str> = authority.lines().filter(|line| !line.starts_with("MII")).collect();
+    std::fs::write(&cut, lines.join("\n")).expect("a file");
     let (missing, empty) = (folder.path().join("no.pem").display().to_string(), empty.display().to_string());
     for (uri, words) in [
         ("mongodb://clerk:Hunter2Secret?@db1,db2/app".to_owned(), "%3F"),
@@ -87,6 +91,7 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         ("mongodb://db1/app?tls=true&tlsCAFile=".to_owned(), "tlsCAFile is empty"),
         ("mongodb://db1/app?tlsCAFile=-----BEGIN%20CERTIFICATE-----Hunter2Secret".to_owned(), "content of a key"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={garbled}"), "no certificate in PEM form"),
+        (format!("mongodb://db1/app?tls=true&tlsCAFile={cut}"), "no certificate in PEM form"),
         ("mongodb://db1/app?maxPoolSize=Hunter2Secret".to_owned(), "values of maxPoolSize"),
         ("mongodb://db1:Hunter2Secret/app".to_owned(), "hosts"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={missing}"), "cannot be read"),

@@ -23,7 +23,7 @@ use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::{open_folder, read_named};
-use crate::plausible::{Misplaced, check_path, shown_word};
+use crate::plausible::{check_path, shown_word};
 use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
 use crate::stop::Stop;
@@ -74,9 +74,7 @@ impl Render for AuthResult {
 /// too small.
 pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let path = config.credentials.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let client = args.client.to_string_lossy();
-    check_path(&client)
-        .map_err(|Misplaced { what, next }| Failure::configuration(format!("--client {what}")).next(next))?;
+    check_path(&args.client.to_string_lossy()).map_err(|misplaced| misplaced.failure("--client"))?;
     let client = ConsentClient::read(&args.client)?;
     refuse_other_file(&path)?;
     stop.until_signal(consent(args, config, &client, &path)).await?;

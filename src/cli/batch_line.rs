@@ -79,66 +79,37 @@ pub struct BatchLine {
 }
 
 impl BatchLine {
-    /// A date without a batch.
-    pub fn missing(date: NaiveDate) -> BatchLine {
+    /// What the document of a business date says, if there is one.
+    pub fn of(date: NaiveDate, seen: Option<&Overview>) -> BatchLine {
+        let batch = seen.map(|seen| &seen.batch);
+        let committed = batch.filter(|batch| batch.state.is_committed()).and_then(|batch| batch.file.as_ref());
+        let unfinished = batch.filter(|batch| !matches!(batch.state, State::Completed | State::Empty));
+        let baht = |satang: i64| Baht::new(i128::from(satang)).to_string();
         BatchLine {
             batch: BatchId::new(date),
             date,
-            state: "missing",
-            number: None,
-            attempt: 0,
-            entries: None,
-            total_debit: None,
-            total_credit: None,
-            file: None,
-            sha256: None,
-            early: false,
-            late: 0,
-            due: false,
-            holder: None,
-            lease_expires_at: None,
-            next_retry_at: None,
-            last_class: None,
-            marked: 0,
-            changed_after_commit: 0,
-            untold: None,
-            void_files: 0,
-            completed_at: None,
-            is_ahead: false,
-            reader: Reader::default(),
-        }
-    }
-
-    /// What the document says.
-    pub fn of(seen: &Overview) -> BatchLine {
-        let batch = &seen.batch;
-        let committed = batch.file.as_ref().filter(|_| batch.state.is_committed());
-        let baht = |satang: i64| Baht::new(i128::from(satang)).to_string();
-        let unfinished = !matches!(batch.state, State::Completed | State::Empty);
-        BatchLine {
-            batch: batch.id,
-            state: batch.state.name(),
-            number: batch.number,
-            attempt: batch.attempt,
+            state: batch.map_or("missing", |batch| batch.state.name()),
+            number: batch.and_then(|batch| batch.number),
+            attempt: batch.map_or(0, |batch| batch.attempt),
             entries: committed.map(|file| file.entries),
             total_debit: committed.map(|file| baht(file.total_debit)),
             total_credit: committed.map(|file| baht(file.total_credit)),
-            file: file_of(batch),
+            file: batch.and_then(file_of),
             sha256: committed.map(|file| file.sha256.clone()),
-            early: batch.early,
-            due: seen.due,
-            holder: batch.holder.clone(),
-            lease_expires_at: batch.lease_expires_at,
-            next_retry_at: batch.next_retry_at,
-            last_class: batch.history.last().filter(|_| unfinished).and_then(|attempt| attempt.class.clone()),
-            marked: batch.marked,
-            changed_after_commit: batch.changed_after_commit.len() as u64,
-            untold: batch.untold.map(|untold| untold.event.name()),
-            void_files: batch.voided.iter().filter(|voided| !voided.trashed).count() as u64,
-            completed_at: batch.completed_at,
-            is_ahead: seen.is_ahead(),
-            reader: Reader::of(seen),
-            ..BatchLine::missing(batch.id.date())
+            early: batch.is_some_and(|batch| batch.early),
+            late: 0,
+            due: seen.is_some_and(|seen| seen.due),
+            holder: batch.and_then(|batch| batch.holder.clone()),
+            lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
+            next_retry_at: batch.and_then(|batch| batch.next_retry_at),
+            last_class: unfinished.and_then(|batch| batch.history.last()?.class.clone()),
+            marked: batch.map_or(0, |batch| batch.marked),
+            changed_after_commit: batch.map_or(0, |batch| batch.changed_after_commit.len() as u64),
+            untold: batch.and_then(|batch| batch.untold).map(|untold| untold.event.name()),
+            void_files: batch.map_or(0, |batch| batch.voided.iter().filter(|voided| !voided.trashed).count() as u64),
+            completed_at: batch.and_then(|batch| batch.completed_at),
+            is_ahead: seen.is_some_and(Overview::is_ahead),
+            reader: seen.map(Reader::of).unwrap_or_default(),
         }
     }
 
@@ -192,6 +163,5 @@ impl BatchLine {
 
 /// The file of the document, committed or not.
 pub fn file_of(batch: &Batch) -> Option<FileResult> {
-    let file = batch.file.as_ref().filter(|file| !file.id.is_empty())?;
-    Some(FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() })
+    batch.file.as_ref().filter(|file| !file.id.is_empty()).map(FileResult::of)
 }

@@ -33,7 +33,7 @@ const SAMPLES: [(&str, &str, &str); 3] = [
 ];
 
 /// The result of `layout`.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct LayoutResult {
     #[schemars(extend("const" = "layout"))]
     command: &'static str,
@@ -83,14 +83,7 @@ impl LayoutResult {
             action,
             outcome: "completed",
             exit_code: Exit::Ok.code(),
-            layouts: Vec::new(),
-            name: None,
-            text: None,
-            file: None,
-            errors: Vec::new(),
-            sample: None,
-            refused: Vec::new(),
-            format_version: FormatVersion,
+            ..LayoutResult::default()
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, parse};
-use crate::plausible::{Misplaced, check_path};
+use crate::plausible::check_path;
 
 /// The layout that a setting names; `setting` is the setting as people typed it.
 ///
@@ -43,9 +43,7 @@ fn read(
     otherwise: &str,
     next: &str,
 ) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
-    check_path(path).map_err(|Misplaced { what, next }| {
-        Failure::configuration(format!("{argument} is wrong: it {what}")).next(next)
-    })?;
+    check_path(path).map_err(|misplaced| misplaced.failure(&format!("{argument} is wrong: it")))?;
     let unreadable = |error: io::Error| {
         let next = match error.kind() {
             ErrorKind::NotFound => format!("this file does not exist: check the path{otherwise}"),

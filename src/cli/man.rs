@@ -11,7 +11,7 @@ use super::render::{self, Render};
 use super::settings::Detail;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plausible::{Misplaced, check_path};
+use crate::plausible::check_path;
 use crate::schema::{self, FormatVersion};
 
 /// The result of `man`.
@@ -44,8 +44,7 @@ pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
         render::print_text(&String::from_utf8_lossy(&page));
         return Ok(Exit::Ok);
     };
-    check_path(&folder.to_string_lossy())
-        .map_err(|Misplaced { what, next }| Failure::configuration(format!("--dir {what}")).next(next))?;
+    check_path(&folder.to_string_lossy()).map_err(|misplaced| misplaced.failure("--dir"))?;
     let pages = write(folder).map_err(|error| {
         Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
             .next("name a folder that exists and may be written to")

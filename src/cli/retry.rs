@@ -51,7 +51,8 @@ async fn all_due<'a>(
 ) -> Result<Vec<BatchResult>, Failure> {
     let destination = Destination::open(config)?;
     let store = open_store(config, stop).await?;
-    let found = scan(&store, stop, args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()))).await?;
+    let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()));
+    let found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
     let progress = Arc::new(Progress::default());
     let mut batches = Vec::new();
     let mut dates = due_dates(args, &found);
@@ -131,10 +132,6 @@ async fn notify_undelivered<'a>(
             tracing::warn!("its removal could not be recorded: {error}");
         }
     }
-}
-
-async fn scan(store: &Store, stop: &Stop, latest: NaiveDate) -> Result<Vec<Overview>, Failure> {
-    stop.until_signal(store.unfinished(BatchId::new(latest))).await
 }
 
 /// The latest business date, when it has no batch, or was recorded as empty and rows are due for it now. A day before

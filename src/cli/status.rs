@@ -34,7 +34,7 @@ const READ_MAX: i64 = 11_000;
 const NAMED: usize = 5;
 
 /// What `status` found.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct StatusResult {
     #[schemars(extend("const" = "status"))]
     command: &'static str,
@@ -92,17 +92,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let calendar = &config.calendar;
     let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
     let latest = calendar.latest_due(judge.now);
-    let mut result = StatusResult {
-        command: "status",
-        outcome: Exit::Ok.name(),
-        exit_code: Exit::Ok.code(),
-        batches: Vec::new(),
-        problems: Vec::new(),
-        history: None,
-        voided: None,
-        format_version: FormatVersion,
-        one_line: false,
-    };
+    let mut result = StatusResult { command: "status", ..StatusResult::default() };
     if let Some(date) = args.date {
         let id = BatchId::new(date);
         let found = store.batch_range(id..=id, 1).await?.pop();
@@ -110,7 +100,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         result.problems.extend(found.as_ref().and_then(|found| judge.untold(found)));
         result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
         result.voided = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.voided.clone()));
-        let mut only = row(date, found.as_ref());
+        let mut only = BatchLine::of(date, found.as_ref());
         if let Some(found) = found.filter(is_closed) {
             only.late = store.due_count(found.batch.cutoff).await?;
             result.problems.extend(judge.late_rows(&only, &found));
@@ -127,7 +117,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
     let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
-    result.batches = dates.iter().rev().map(|date| row(*date, found.get(date))).collect();
+    result.batches = dates.iter().rev().map(|date| BatchLine::of(*date, found.get(date))).collect();
     let mut late = Vec::new();
     let mut is_newest = true;
     for shown in &mut result.batches {
@@ -160,10 +150,6 @@ fn is_closed(found: &Overview) -> bool {
 
 fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
     found.into_iter().map(|found| (found.batch.id.date(), found)).collect()
-}
-
-fn row(date: NaiveDate, found: Option<&Overview>) -> BatchLine {
-    found.map_or_else(|| BatchLine::missing(date), BatchLine::of)
 }
 
 /// Separates batches that need attention from batches in progress.
@@ -199,7 +185,7 @@ impl Judge<'_> {
         match found {
             None => problem("missing", format!("{id} is missing: run `batch-export run --date {date}`")),
             Some(found) => {
-                let note = row(date, Some(found)).note();
+                let note = BatchLine::of(date, Some(found)).note();
                 problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()))
             }
         }

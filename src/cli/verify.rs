@@ -15,7 +15,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::quoted_against;
-use crate::plausible::{Misplaced, check_path};
+use crate::plausible::check_path;
 use crate::reader::counted;
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
@@ -140,8 +140,7 @@ fn differing(file: &Copy) -> String {
 /// Checks the chosen batches, or compares a copy, and prints the problems.
 pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     if let Some(path) = &args.file {
-        check_path(path)
-            .map_err(|Misplaced { what, next }| Failure::configuration(format!("--file {what}")).next(next))?;
+        check_path(path).map_err(|misplaced| misplaced.failure("--file"))?;
     }
     let destination = Destination::open(config)?;
     let store = open_store_to_look(config, stop, args.date).await?;

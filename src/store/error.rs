@@ -112,9 +112,7 @@ impl StoreError {
     pub(super) fn malformed(what: impl Into<String>) -> StoreError {
         StoreError { kind: Kind::Malformed, message: what.into() }
     }
-}
 
-impl StoreError {
     /// The same error with the collection named. A duplicate key counts as a rule of the collection here, because only
     /// inserts into our own collections expect one.
     pub(super) fn in_collection(self, name: &str) -> StoreError {
@@ -158,28 +156,25 @@ impl From<mongodb::bson::error::Error> for StoreError {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
+        let refused = |next| Failure::configuration(format!("MongoDB refused: {}", error.message)).next(next);
         match error.kind {
-            Kind::Denied => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
-            Kind::BadName => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("correct --database or the collection's name"),
-            Kind::IndexConflict => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("unhide or drop that index, then run `batch-export init` again"),
-            Kind::Unsupported => Failure::configuration(format!("MongoDB refused: {}", error.message))
-                .next("see with `batch-export doctor` whether the server can do what a run needs"),
+            Kind::Denied => refused("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
+            Kind::BadName => refused("correct --database or the collection's name"),
+            Kind::IndexConflict => refused("unhide or drop that index, then run `batch-export init` again"),
+            Kind::Unsupported => refused("see with `batch-export doctor` whether the server can do what a run needs"),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
             ),
             Kind::Malformed => Failure::configuration(format!("a record in MongoDB makes no sense: {}", error.message))
                 .next("correct that document, or restore it from a backup"),
-            Kind::WritesBlocked => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+            Kind::WritesBlocked => refused(
                 "the server was told to refuse all writes, as during a migration: let an administrator end that with \
                  db.adminCommand({ setUserWriteBlockMode: 1, global: false }), or use the server to which the data was moved",
             ),
-            Kind::Rule | Kind::DuplicateKey => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+            Kind::Rule | Kind::DuplicateKey => refused(
                 "change the named rule (validator, index) so that it allows the writes of a run; `batch-export doctor` checks it",
             ),
-            Kind::Unfit => Failure::configuration(format!("MongoDB refused: {}", error.message)).next(
+            Kind::Unfit => refused(
                 "recreate it as a plain collection with the same documents, or, for a view, name the collection behind it \
                  (--queue-collection, --log-collection, --batch-collection); `batch-export doctor` checks it",
             ),

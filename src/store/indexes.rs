@@ -177,31 +177,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_that_deletes_only_what_nobody_needs_is_none_that_expires() {
-        let needed = doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null };
-        let ttl = |keys: Document, filter: Option<Document>| {
-            let expiry = IndexOptions::builder().expire_after(std::time::Duration::from_secs(60));
-            IndexModel::builder().keys(keys).options(expiry.partial_filter_expression(filter).build()).build()
-        };
-        let created = || doc! { "createdAt": 1 };
-        for filter in [
-            doc! { "status": "completed" },
-            doc! { "status": { "$in": ["completed", "failed"] } },
-            doc! { "exportPath": { "$eq": "manual" } },
-            doc! { "completedAt": { "$exists": true } },
-        ] {
-            assert!(!expires(&ttl(created(), Some(filter.clone())), &needed), "{filter}");
-        }
-        for filter in
-            [doc! { "status": "queued" }, doc! { "status": { "$in": ["queued", "failed"] } }, doc! { "clientId": "x" }]
-        {
-            assert!(expires(&ttl(created(), Some(filter.clone())), &needed), "{filter}");
-        }
-        assert!(expires(&ttl(created(), None), &needed) && !expires(&ttl(doc! { "completedAt": 1 }, None), &needed));
-        assert!(!expires(&IndexModel::builder().keys(created()).build(), &needed));
-    }
-
-    #[test]
     fn only_an_index_that_leads_to_the_due_rows_serves() {
         let index = |keys: Document| IndexModel::builder().keys(keys).build();
         let serves = |index: &IndexModel| super::serves(index, None);

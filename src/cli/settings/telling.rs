@@ -15,7 +15,7 @@ use crate::secret::{Secret, holds_a_key};
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     let typed = settings.get(&table::NOTIFY_URL);
     let url = typed.map(secret_address).transpose()?;
-    let kind = settings.get(&table::NOTIFY_KIND).map(notify_kind).transpose()?;
+    let kind = named(settings, &table::NOTIFY_KIND, NotifyKind::from_name, &NotifyKind::ALL.map(NotifyKind::name))?;
     let token = settings.get(&table::NOTIFY_TOKEN).map(token).transpose()?;
     let to = settings.get(&table::NOTIFY_TO).map(|typed| typed.text.to_owned());
     let Some(url) = url else { return Ok(None) };
@@ -45,7 +45,7 @@ fn missing(setting: &'static Setting, reason: &str) -> Failure {
 /// The health check of the settings.
 pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, Failure> {
     let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
-    let kind = settings.get(&table::PING_KIND).map(ping_kind).transpose()?;
+    let kind = named(settings, &table::PING_KIND, PingKind::from_name, &PingKind::ALL.map(PingKind::name))?;
     Ok(url.map(|url| {
         let is_push = url.expose().contains("/api/push/");
         let known = if is_push { PingKind::Kuma } else { PingKind::Healthchecks };
@@ -53,16 +53,16 @@ pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, F
     }))
 }
 
-fn notify_kind(typed: Typed<'_>) -> Result<NotifyKind, Failure> {
-    let found = NotifyKind::from_name(typed.text);
-    let names = NotifyKind::ALL.map(NotifyKind::name).join(", ");
-    found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
-}
-
-fn ping_kind(typed: Typed<'_>) -> Result<PingKind, Failure> {
-    let found = PingKind::from_name(typed.text);
-    let names = PingKind::ALL.map(PingKind::name).join(", ");
-    found.ok_or_else(|| typed.wrong(format!("{} is none of {names}", shown_word(typed.text))))
+/// The value of a setting that is one of these names.
+fn named<T>(
+    settings: &Settings,
+    setting: &'static Setting,
+    of: fn(&str) -> Option<T>,
+    names: &[&str],
+) -> Result<Option<T>, Failure> {
+    let Some(typed) = settings.get(setting) else { return Ok(None) };
+    let none = || typed.wrong(format!("{} is none of {}", shown_word(typed.text), names.join(", ")));
+    of(typed.text).map(Some).ok_or_else(none)
 }
 
 /// The token of the webhook, of the characters of a bearer token (RFC 6750). A password or an address has others.

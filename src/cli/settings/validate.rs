@@ -117,8 +117,8 @@ impl<'a> Typed<'a> {
         Failure::configuration(format!("{} is wrong: {reason}", self.name_typed())).next(next)
     }
 
-    fn misplaced(self, Misplaced { what, next }: Misplaced) -> Failure {
-        Failure::configuration(format!("{} is wrong: it {what}", self.name_typed())).next(next)
+    fn misplaced(self, misplaced: Misplaced) -> Failure {
+        misplaced.failure(&format!("{} is wrong: it", self.name_typed()))
     }
 
     /// The setting as it was typed.

@@ -1,4 +1,4 @@
-//! The message formats of the services: one file per format, and their limits in one table.
+//! The message formats of the services: one file per format that is more than a text, and their limits in one table.
 //!
 //! Risk: a service refuses a message that is one character too long or has an unknown key, and then nobody is notified.
 //! So each format cuts long texts (facts, before the title and the next step) to the limits that the services document:
@@ -17,17 +17,14 @@
 //! Lengths of texts are in UTF-16 code units, as the strictest of them count.
 
 mod discord;
-mod google_chat;
 mod json;
-mod line;
 mod plain;
 mod slack;
 mod teams;
 mod telegram;
-mod text;
 
 use schemars::{Schema, SchemaGenerator};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::message::Message;
 use crate::config::NotifyKind;
@@ -43,11 +40,15 @@ pub(super) fn body(kind: NotifyKind, message: &Message<'_>, to: &str) -> Value {
         NotifyKind::Discord => discord::body(message),
         NotifyKind::Slack => slack::body(message),
         NotifyKind::Json => json::body(message),
-        NotifyKind::Text => text::body(message),
-        NotifyKind::GoogleChat => google_chat::body(message),
+        // Mattermost, Rocket.Chat and most relays take it.
+        NotifyKind::Text => json!({ "text": plain::text(message, TEXT) }),
+        NotifyKind::GoogleChat => json!({ "text": plain::text(message, GOOGLE_CHAT) }),
         NotifyKind::Teams => teams::body(message),
         NotifyKind::Telegram => telegram::body(message, to),
-        NotifyKind::Line => line::body(message, to),
+        // A push message of the Messaging API: a bearer token is in the header.
+        NotifyKind::Line => {
+            json!({ "to": to, "messages": [{ "type": "text", "text": plain::text(message, LINE) }] })
+        }
     }
 }
 

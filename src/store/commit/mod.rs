@@ -217,9 +217,7 @@ impl Store {
         }
         commit_session(&mut session).await
     }
-}
 
-impl Store {
     /// Runs these writes in a transaction of their own. `None`: they found that it is not for them, and nothing is written.
     pub(super) async fn in_transaction<T>(
         &self,
@@ -260,24 +258,10 @@ async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
 }
 
 async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
-    send_commit(session).await.map_err(|error| match error.kind {
+    send_commit(session).await.map_err(|error| {
         // The server says that it rolled the transaction back.
-        Kind::TransientTransaction | Kind::WriteConflict => Stopped::Error(error),
-        Kind::Denied
-        | Kind::UnknownCommit
-        | Kind::Snapshot
-        | Kind::Rule
-        | Kind::Unfit
-        | Kind::Unsupported
-        | Kind::DuplicateKey
-        | Kind::PathNotViable
-        | Kind::BadName
-        | Kind::IndexConflict
-        | Kind::Malformed
-        | Kind::WritesBlocked
-        | Kind::EarlierVersion
-        | Kind::Unanswered
-        | Kind::Unavailable => Stopped::Unanswered(error),
+        let is_rolled_back = error.kind.may_run_again() && error.kind != Kind::UnknownCommit;
+        if is_rolled_back { Stopped::Error(error) } else { Stopped::Unanswered(error) }
     })
 }
 

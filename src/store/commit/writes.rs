@@ -43,24 +43,9 @@ impl From<Error> for Stopped {
 
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Stopped {
-        match error.kind {
-            Kind::DuplicateKey => Stopped::Conflict("an entry was exported since it was read".to_owned()),
-            Kind::Denied
-            | Kind::TransientTransaction
-            | Kind::WriteConflict
-            | Kind::UnknownCommit
-            | Kind::Snapshot
-            | Kind::Rule
-            | Kind::Unfit
-            | Kind::Unsupported
-            | Kind::PathNotViable
-            | Kind::BadName
-            | Kind::IndexConflict
-            | Kind::Malformed
-            | Kind::WritesBlocked
-            | Kind::EarlierVersion
-            | Kind::Unanswered
-            | Kind::Unavailable => Stopped::Error(error),
+        match error.kind == Kind::DuplicateKey {
+            true => Stopped::Conflict("an entry was exported since it was read".to_owned()),
+            false => Stopped::Error(error),
         }
     }
 }
