@@ -244,14 +244,13 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
     for problem in &result.problems {
         let found = result.batches.iter().find(|batch| batch.batch.to_string() == problem.batch);
         let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
-        let date = problem.batch.strip_prefix(BatchId::PREFIX).unwrap_or(&problem.batch);
-        lines.push([date, &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message])?;
+        lines.push([&*date_of(&problem.batch), &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message])?;
     }
     for correction in result.corrections.read()? {
         let correction = correction?;
         let (number, line) = (correction.number.to_string(), correction.line.to_string());
         lines.push([
-            correction.batch.strip_prefix(BatchId::PREFIX).unwrap_or(&correction.batch),
+            &*date_of(&correction.batch),
             &number,
             &correction.file,
             &line,
@@ -264,6 +263,11 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
         ])?;
     }
     lines.finish()
+}
+
+/// The business date of a batch; what is no id of one stays as it is.
+fn date_of(batch: &str) -> String {
+    batch.parse::<BatchId>().map_or_else(|_| batch.to_owned(), |id| id.date().to_string())
 }
 
 impl Render for CorrectionsResult {

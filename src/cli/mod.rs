@@ -39,6 +39,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
 use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
+use crate::reader::counted;
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreSettings};
@@ -415,8 +416,9 @@ const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings 
 fn left_alone(older: Option<u64>) -> String {
     match older {
         None | Some(0) => String::new(),
-        Some(1) => "1 older batch was not looked at; --last takes more of them\n".to_owned(),
-        Some(older) => format!("{older} older batches were not looked at; --last takes more of them\n"),
+        Some(older) => {
+            counted(older, "older batch was", "older batches were") + " not looked at; --last takes more of them\n"
+        }
     }
 }
 

@@ -205,23 +205,17 @@ impl Columns {
 impl Difference {
     fn missing((line, record): &Line) -> Difference {
         let official = Some(whole(record));
-        let (copy_line, column, copy) = (None, None, None);
-        Difference {
-            line: Some(*line),
-            copy_line,
-            column,
-            change: Change::MissingLine,
-            same_value: false,
-            official,
-            copy,
-        }
+        Difference { line: Some(*line), official, ..Difference::of_line(Change::MissingLine) }
     }
 
     fn added((line, record): &Line) -> Difference {
         let copy = Some(whole(record));
-        let (column, official) = (None, None);
-        let change = Change::AddedLine;
-        Difference { line: None, copy_line: Some(*line), column, change, same_value: false, official, copy }
+        Difference { copy_line: Some(*line), copy, ..Difference::of_line(Change::AddedLine) }
+    }
+
+    fn of_line(change: Change) -> Difference {
+        let (line, copy_line, column, official, copy) = (None, None, None, None, None);
+        Difference { line, copy_line, column, change, same_value: false, official, copy }
     }
 }
 

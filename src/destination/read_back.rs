@@ -96,13 +96,9 @@ impl Destination {
                     if name.starts_with(stem) {
                         found.push(Listed {
                             id: name.clone(),
-                            name: name.clone(),
-                            trashed: false,
-                            sha256: None,
-                            bytes: None,
-                            link: None,
-                            created: None,
                             owner: directory.owner_of(&name).ok().flatten().unwrap_or_default(),
+                            name,
+                            ..Listed::default()
                         });
                     }
                 }

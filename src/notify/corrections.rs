@@ -75,10 +75,9 @@ fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
     let (news, known): (Vec<&LookedAt>, Vec<&LookedAt>) = batches.iter().partition(|looked| looked.is_news);
     let entries: u64 = batches.iter().map(|looked| looked.entries).sum();
     let obstacles = batches.iter().filter_map(|looked| looked.unchecked.as_ref());
-    let not_checked = match obstacles.clone().count() {
+    let not_checked = match obstacles.clone().count() as u64 {
         0 => None,
-        1 => Some("1 exported file cannot be checked for corrections".to_owned()),
-        files => Some(format!("{files} exported files cannot be checked for corrections")),
+        files => Some(counted(files, "exported file", "exported files") + " cannot be checked for corrections"),
     };
     let title = match (entries, not_checked) {
         (0, None) => "No exported entry has to be corrected any more".to_owned(),
@@ -87,10 +86,8 @@ fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
         (_, Some(not_checked)) => format!("{}; {not_checked}", to_correct(entries)),
     };
     let mut facts: Vec<_> = news.iter().take(NAMED).map(|looked| ("Batch", fact(looked))).collect();
-    match news.len().saturating_sub(NAMED) {
-        0 => {}
-        1 => facts.push(("And", "1 more batch".to_owned())),
-        more => facts.push(("And", format!("{more} more batches"))),
+    if let Some(more) = news.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        facts.push(("And", counted(more as u64, "more batch", "more batches")));
     }
     let standing: Vec<_> =
         known.into_iter().filter(|looked| looked.entries > 0 || looked.unchecked.is_some()).collect();
@@ -124,17 +121,13 @@ fn fact(looked: &LookedAt) -> String {
         (Some((_, reason)), 0) => format!("cannot be checked: {reason}"),
         (Some((_, reason)), entries) => format!("{entries} to correct, and more cannot be checked: {reason}"),
         (None, 0) => "nothing to correct any more".to_owned(),
-        (None, 1) => "1 entry".to_owned(),
-        (None, entries) => format!("{entries} entries"),
+        (None, entries) => counted(entries, "entry", "entries"),
     };
     format!("{} (number {}): {entries}", looked.batch, looked.number)
 }
 
 fn to_correct(entries: u64) -> String {
-    match entries {
-        1 => "1 exported entry has to be corrected".to_owned(),
-        entries => format!("{entries} exported entries have to be corrected"),
-    }
+    counted(entries, "exported entry has", "exported entries have") + " to be corrected"
 }
 
 fn list_of(dates: &str) -> String {

@@ -177,29 +177,13 @@ pub(super) fn by_id() -> Hint {
 /// the index: a negation would read every queued row. (A list of dates matches by its dates. Lists of lists are no
 /// range of it; `never_due` counts them.)
 pub(super) fn undated_filter() -> Document {
-    let types = [
-        "double",
-        "string",
-        "object",
-        "binData",
-        "objectId",
-        "bool",
-        "regex",
-        "javascript",
-        "javascriptWithScope",
-        "symbol",
-        "dbPointer",
-        "int",
-        "timestamp",
-        "long",
-        "decimal",
-        "minKey",
-        "maxKey",
-    ];
+    let types = "double string object binData objectId bool regex javascript javascriptWithScope symbol dbPointer int \
+                 timestamp long decimal minKey maxKey";
+    let types: Vec<&str> = types.split(' ').collect();
     let queued = |condition: Document| {
         doc! { "exportPath": "scheduled", "status": "queued", "scheduledFor": condition }
     };
-    doc! { "$or": [queued(doc! { "$in": [null, []] }), queued(doc! { "$type": &types[..] })] }
+    doc! { "$or": [queued(doc! { "$in": [null, []] }), queued(doc! { "$type": types })] }
 }
 
 /// What a row of the file must still be at the commit: due, or, when it is held back, without a date.

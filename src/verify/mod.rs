@@ -243,9 +243,7 @@ impl Verification<'_> {
         }
         Ok(())
     }
-}
 
-impl Verification<'_> {
     /// What decided the bytes of the file: as stored with the batch, else as set today.
     fn options(&self, batch: &Batch) -> Result<SheetOptions, Failure> {
         if let Some(Ok(stored)) = SheetOptions::of(batch) {

@@ -115,7 +115,7 @@ pub struct Whereabouts {
 }
 
 /// A file of a batch, as the list of the folder shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
     /// Its id.
     pub id: String,
@@ -169,8 +169,7 @@ impl Drive {
     /// # Errors
     /// When Drive fails, refuses, or reports no checksum.
     pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
-        let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
-        let Some(metadata) = asked? else { return Ok(Look::Absent) };
+        let Some(metadata) = self.metadata(id).await? else { return Ok(Look::Absent) };
         let owner = metadata.owner();
         match metadata.compare(digests) {
             Compared::Same(stored) => Ok(Look::Same(stored, owner)),
@@ -241,8 +240,7 @@ impl Drive {
 
     /// When a file was stored, by Drive's clock.
     pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>, DestinationError> {
-        let asked = self.api.metadata(id).await.map_err(|fault| self.error(fault));
-        Ok(asked?.and_then(|metadata| metadata.created()))
+        Ok(self.metadata(id).await?.and_then(|metadata| metadata.created()))
     }
 
     async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {

@@ -201,7 +201,7 @@ impl Drive {
         Ok(sealed.map(|metadata| metadata.is_restricted()))
     }
 
-    async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
+    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
         self.api.metadata(id).await.map_err(|fault| self.error(fault))
     }
 
