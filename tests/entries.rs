@@ -128,6 +128,15 @@ fn entries_of_every_kind() -> Vec<Case> {
         ),
         entry("half a satang", doc! { "amount": 0.5 }, Invalid(&["amount 0.5 is a fraction of a satang"])),
         entry("no date but a text", doc! { "date": "2026-01-18" }, Invalid(&["date is missing or not a date"])),
+        entry("minus zero", doc! { "amount": -0.0 }, Invalid(&["amount"])),
+        entry("NaN", doc! { "amount": f64::NAN }, Invalid(&["amount is NaN"])),
+        entry("1E3", doc! { "amount": decimal("1E3") }, Exported(",10.00,")),
+    ]
+}
+
+fn codes_of_every_kind() -> Vec<Case> {
+    let entry = |name, entry, expected| (name, doc! {}, entry, expected);
+    vec![
         entry("a code that nobody sees", doc! { "accountCode": "\u{200b}" }, Invalid(&["accountCode is empty"])),
         entry("a code of blanks", doc! { "accountCode": "\u{a0}\t" }, Invalid(&["accountCode is empty"])),
         entry("a formula behind nothing", doc! { "accountCode": "\u{200b} @x" }, Invalid(&["accountCode is \"@x\""])),
@@ -170,9 +179,6 @@ fn entries_of_every_kind() -> Vec<Case> {
             Invalid(&["U+0000 NUL", "takes for a formula", "U+200B ZERO WIDTH SPACE"]),
         ),
         entry("a number as code", doc! { "accountCode": 1000 }, Invalid(&["accountCode is not text but a number"])),
-        entry("minus zero", doc! { "amount": -0.0 }, Invalid(&["amount"])),
-        entry("NaN", doc! { "amount": f64::NAN }, Invalid(&["amount is NaN"])),
-        entry("1E3", doc! { "amount": decimal("1E3") }, Exported(",10.00,")),
     ]
 }
 
@@ -321,6 +327,7 @@ fn check(format: &str, cases: &[Case]) {
 fn each_kind_of_row_is_refused_by_name_or_exported() {
     let mut cases = rows_of_every_kind();
     cases.extend(entries_of_every_kind());
+    cases.extend(codes_of_every_kind());
     check("journal", &cases);
 }
 
