@@ -1,5 +1,6 @@
 //! Layouts: the files that describe the accountant's columns, and the engine that writes by them.
 
+mod allocations;
 mod bytes;
 mod command;
 mod examples;

@@ -42,6 +42,7 @@ pub(super) struct Cells {
     invisible: Invisible,
     decimal_comma: bool,
     text: String,
+    kept: String,
     bytes: Vec<u8>,
 }
 
@@ -56,6 +57,7 @@ impl Cells {
             invisible: plan.invisible,
             decimal_comma: plan.decimal_comma,
             text: String::new(),
+            kept: String::new(),
             bytes: Vec::new(),
         }
     }
@@ -159,7 +161,6 @@ impl Cells {
 
     /// `field` names the text in reasons.
     fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, kind: Kind, faults: &mut Faults) {
-        let is_refused = |character: char| kind == Kind::Code && is_hidden(character);
         let is_clean = kind == Kind::Text || text.is_ascii() || !text.contains(is_hidden);
         if is_clean && let Ok(encoded) = self.encoder.encode(text) {
             if column.begins_file && encoded.starts_with(BYTE_ORDER_MARK) {
@@ -172,15 +173,32 @@ impl Cells {
             put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard);
             return;
         }
-        let kept: String = text.chars().filter(|character| !self.drops(*character)).collect();
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.clear();
+        kept.extend(text.chars().filter(|character| !self.drops(*character)));
+        self.without_dropped(column, field, text, &kept, kind, faults);
+        self.kept = kept;
+    }
+
+    /// As [`Cells::encoded`], of a text that has characters to drop, or others that the cell must not hold.
+    fn without_dropped(
+        &mut self,
+        column: &PlannedColumn,
+        field: &str,
+        text: &str,
+        kept: &str,
+        kind: Kind,
+        faults: &mut Faults,
+    ) {
+        let is_refused = |character: char| kind == Kind::Code && is_hidden(character);
         let encoder = &self.encoder;
-        let hidden = characters(&kept, is_refused);
+        let hidden = characters(kept, is_refused);
         // A control character of a code is among the faults already.
         let is_told = |character: char| is_refused(character) || (kind == Kind::Code && character.is_control());
-        let lacking = characters(&kept, |character| !is_told(character) && encoder.lacks(character));
+        let lacking = characters(kept, |character| !is_told(character) && encoder.lacks(character));
         if kept.len() < text.len() && hidden.is_empty() && lacking.is_empty() {
             self.row().counts.dropped_characters += (text.chars().count() - kept.chars().count()) as u64;
-            return self.encoded(column, field, &kept, kind, faults);
+            return self.encoded(column, field, kept, kind, faults);
         }
         if !hidden.is_empty() {
             faults.add(format!("{field} has {hidden}, which nobody sees in a code"));

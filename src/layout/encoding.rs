@@ -100,27 +100,31 @@ impl Encoder {
             Encoding::Utf8 | Encoding::Utf8Bom => Ok(text.as_bytes()),
             // Account codes, and descriptions in English.
             Encoding::Windows874 if text.is_ascii() => Ok(text.as_bytes()),
-            Encoding::Windows874 => self.windows_874(text),
+            Encoding::Windows874 => {
+                self.buffer.clear();
+                self.buffer.resize(text.len(), 0);
+                windows_874(text, &mut self.buffer)
+            }
         }
     }
 
     /// Whether the encoding has no such character.
     pub(crate) fn lacks(&self, character: char) -> bool {
-        let mut bytes = [0; 4];
-        Encoder::new(self.encoding).encode(character.encode_utf8(&mut bytes)).is_err()
-    }
-
-    fn windows_874(&mut self, text: &str) -> Result<&[u8], Lacking> {
-        self.buffer.clear();
-        // One byte per character at most.
-        self.buffer.resize(text.len(), 0);
-        let mut encoder = WINDOWS_874.new_encoder();
-        let (result, _, written) = encoder.encode_from_utf8_without_replacement(text, &mut self.buffer, true);
-        let bytes = &self.buffer[..written];
-        // The control characters that encoding_rs lets through.
-        match result {
-            EncoderResult::InputEmpty if !bytes.iter().any(|&byte| is_undefined(byte)) => Ok(bytes),
-            EncoderResult::InputEmpty | EncoderResult::Unmappable(_) | EncoderResult::OutputFull => Err(Lacking),
+        match self.encoding {
+            Encoding::Utf8 | Encoding::Utf8Bom => false,
+            Encoding::Windows874 => windows_874(character.encode_utf8(&mut [0; 4]), &mut [0; 4]).is_err(),
         }
+    }
+}
+
+/// Encodes a text into a buffer of its length: one byte per character at most.
+fn windows_874<'a>(text: &str, buffer: &'a mut [u8]) -> Result<&'a [u8], Lacking> {
+    let mut encoder = WINDOWS_874.new_encoder();
+    let (result, _, written) = encoder.encode_from_utf8_without_replacement(text, buffer, true);
+    let bytes = &buffer[..written];
+    // The control characters that encoding_rs lets through.
+    match result {
+        EncoderResult::InputEmpty if !bytes.iter().any(|&byte| is_undefined(byte)) => Ok(bytes),
+        EncoderResult::InputEmpty | EncoderResult::Unmappable(_) | EncoderResult::OutputFull => Err(Lacking),
     }
 }
