@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, parse};
 use crate::plausible::check_path;
+use crate::secret::is_utf16;
 
 /// The layout that a setting names; `setting` is the setting as people typed it.
 ///
@@ -53,20 +54,26 @@ fn read(
         Failure::configuration(format!("{argument} \"{path}\" is {is}: {error}")).next(next)
     };
     let bytes = content(Path::new(path)).map_err(unreadable)?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        // Such a file is refused for its length, and the cut may have split its last character.
-        Err(error) if error.as_bytes().len() > LONGEST_FILE_BYTES => {
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        }
-        Err(error) => {
-            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-            return Err(Failure::configuration(format!("{path}, line {line}: not UTF-8"))
-                .next("save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding"));
-        }
-    };
-    Ok(parse(&text))
+    if let Some((at, what)) = not_utf8(&bytes) {
+        let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
+        return Err(Failure::configuration(format!("{path}, line {line}: {what}"))
+            .next("save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding"));
+    }
+    Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Where the content is no text in UTF-8, and what it is instead.
+fn not_utf8(bytes: &[u8]) -> Option<(usize, &'static str)> {
+    // Such a file is refused for its length, and the cut may have split its last character.
+    if bytes.len() > LONGEST_FILE_BYTES {
+        return None;
+    }
+    let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    match bytes[..valid].iter().position(|byte| *byte == 0) {
+        _ if is_utf16(bytes) => Some((0, "UTF-16, not UTF-8")),
+        Some(at) => Some((at, "not a text: it has NUL bytes")),
+        None => (valid < bytes.len()).then_some((valid, "not UTF-8")),
+    }
 }
 
 fn content(path: &Path) -> io::Result<Vec<u8>> {
@@ -85,6 +92,7 @@ fn malformed(path: &str, errors: &[LayoutError]) -> Failure {
         0 | 1 => String::new(),
         count => format!(" (and {} more)", count - 1),
     };
+    let word = if path.contains(' ') { format!("\"{path}\"") } else { path.to_owned() };
     Failure::configuration(format!("the layout file {path} is malformed, {first}{others}"))
-        .next(format!("correct it; `batch-export layout check {path}` shows all of it"))
+        .next(format!("correct it; `batch-export layout check {word}` shows all of it"))
 }

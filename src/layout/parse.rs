@@ -7,6 +7,7 @@ use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
 use super::table::{Errors, Found, Table, kind, shown, word};
+use super::text::quoted;
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
 
 /// Characters of the longest name, prefix and ending.
@@ -76,6 +77,11 @@ fn not_toml(said: &str, at: &str) -> String {
             let key =
                 shown(at.trim()).map_or("a key that is not shown here".to_owned(), |key| format!("the key {key}"));
             format!("this is not TOML: {key} stands here a second time; expected it once")
+        }
+        _ if said.starts_with("string values must be quoted")
+            && at.starts_with(['“', '”', '„', '‘', '’', '«', '»']) =>
+        {
+            "this is not TOML: typographic quotation marks; expected the straight ones, \", around a text".to_owned()
         }
         _ if said.starts_with("string values must be quoted") => {
             "this is not TOML: expected a text in quotes, a whole number, true or false after =".to_owned()
@@ -162,7 +168,12 @@ pub(super) fn date_format(table: &Table<'_, '_>) -> Option<DateFormat> {
         .text
         .parse()
         .map_err(|expected| {
-            table.error(found.at, format!("date_format is {}; expected {expected}", word(found.text)));
+            let lower = found.text.to_lowercase();
+            let hint = match lower.parse::<DateFormat>() {
+                Ok(_) => format!("; did you mean {}?", quoted(&lower)),
+                Err(_) => String::new(),
+            };
+            table.error(found.at, format!("date_format is {}; expected {expected}{hint}", word(found.text)));
         })
         .ok()
 }

@@ -43,6 +43,8 @@ impl<'a> Errors<'a> {
     pub(super) fn into_sorted(self) -> Vec<LayoutError> {
         let mut errors = self.found.into_inner();
         errors.sort_by_key(|error| error.line);
+        // The same twice on one line would help nobody: a file with the line ends of an old Mac is one line.
+        errors.dedup();
         errors
     }
 }

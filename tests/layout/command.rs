@@ -101,15 +101,22 @@ fn check_names_what_it_was_given() {
 fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing() {
     let next = |ended: &serde_json::Value| ended["error"]["next"].as_str().unwrap().to_owned();
     let thai = b"name = \"own\"\n[[columns]]\nheader = \"\xc7\xd1\xb9\xb7\xd5\xe8\"\nvalue = \"date\"\n".to_vec();
-    let utf_16: Vec<u8> = "\u{feff}name = \"own\"\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    for (bytes, line) in [(thai, 3), (utf_16, 1)] {
+    let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let is_utf_16 = "UTF-16, not UTF-8";
+    for (bytes, line, is) in [
+        (thai, 3, "not UTF-8"),
+        (utf_16("\u{feff}name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
+        (utf_16("name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
+        (utf_16("# ค่าเช่า\r\nname = \"own\"\r\n", u16::to_be_bytes), 1, is_utf_16),
+        (b"name = \"own\"\n\0\n".to_vec(), 2, "not a text: it has NUL bytes"),
+    ] {
         let (_folder, path) = written(bytes);
         for command in
             [layout(&["check", &path, "--output", "json"]), Day::in_directory().run().args(&["--format", &path])]
         {
             let ended = command.run().expect_code(30).json();
             let message = ended["error"]["message"].as_str().unwrap();
-            assert_eq!(message, format!("{path}, line {line}: not UTF-8"));
+            assert_eq!(message, format!("{path}, line {line}: {is}"));
             assert!(next(&ended).starts_with("save it as UTF-8"), "{ended}");
         }
     }

@@ -10,7 +10,7 @@ use super::options;
 const GOOD: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"account\"\n";
 
 /// A layout with further keys, and a column with further keys: lines of the file, the number of the first one, the message.
-const WRONG_KEYS: [(&str, &str); 36] = [
+const WRONG_KEYS: [(&str, &str); 37] = [
     ("value = \"date\"", "value belongs below a [[columns]]"),
     ("feild = \"x\"", "unknown key \"feild\"; did you mean field, below a [[columns]]?"),
     ("foo = 1", "unknown key \"foo\"; expected one of name, encoding, delimiter"),
@@ -39,6 +39,7 @@ const WRONG_KEYS: [(&str, &str); 36] = [
         "date_format is \"dd/mm\"; expected a year (yyyy, yy or bbbb), a month (mm) and a day (dd)",
     ),
     ("date_format = \"%Y-%m-%d\"", "date_format is \"%Y-%m-%d\"; expected a year"),
+    ("date_format = \"DD/MM/YYYY\"", "with -, /, . or nothing between; did you mean \"dd/mm/yyyy\"?"),
     ("date_format = 2026-01-18", "date_format is a date; expected a text in quotes"),
     ("rows_per_entry = 3", "rows_per_entry is 3; expected a whole number, 1 or 2"),
     ("rows_per_entry = 1.5", "rows_per_entry is a fraction; expected a whole number, 1 or 2"),
@@ -129,7 +130,7 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
     ("header = \"B\"\nvalue = \"date\"\nmax_chars = \"9\"", "max_chars is a text; expected a whole number"),
 ];
 
-const WRONG_FILES: [(&str, usize, &str); 13] = [
+const WRONG_FILES: [(&str, usize, &str); 14] = [
     ("", 1, "name is missing; expected a name of a-z, 0-9 and -"),
     ("", 1, "columns are missing; expected at least one [[columns]]"),
     ("name = \"a\"\ncolumns = []\n", 2, "columns are not a list of tables; expected at least one [[columns]]"),
@@ -148,6 +149,11 @@ const WRONG_FILES: [(&str, usize, &str); 13] = [
         "this is not TOML: expected a text in quotes, a whole number, true or false after =",
     ),
     ("name = \"a\"\n[[columns]\n", 2, "this is not TOML"),
+    (
+        "name = \"a\"\nquote = “always”\n",
+        2,
+        "this is not TOML: typographic quotation marks; expected the straight ones, \", around a text",
+    ),
     ("name = 'a\n", 1, "this is not TOML"),
     ("Entry ID,Date\r\n1,2\r\n", 1, "this is not TOML"),
     ("{\"type\": \"service_account\", \"private_key\": \"secret-in-a-wrong-place\"}", 1, "this is not TOML"),
@@ -190,6 +196,8 @@ fn a_file_that_is_no_layout_is_refused_without_being_shown() {
         assert!(errors.iter().any(|error| error.line == line && error.message.contains(message)), "{text}: {errors:?}");
         assert!(!errors.iter().any(|error| error.message.contains("secret")), "{errors:?}");
     }
+    let old_mac = messages(&GOOD.replace('\n', "\r"));
+    assert!(old_mac.len() == 1 && old_mac[0].message.contains("carriage return"), "{old_mac:?}");
     let long = format!("{GOOD}{}", "# ".repeat(40_000));
     assert!(messages(&long)[0].message.contains("expected a layout of at most 65536"));
 }
