@@ -52,6 +52,8 @@ pub struct Collections {
 pub struct Format {
     /// Layout of the file.
     pub layout: Arc<Layout>,
+    /// Path of the layout's file; `None` for a built-in layout.
+    pub layout_file: Option<String>,
     /// Its encoding; `None` for the layout's own.
     pub encoding: Option<Encoding>,
     /// Contra account of entries that name none.

@@ -70,12 +70,15 @@ pub struct Failure {
     pub next: Option<String>,
     /// The refused entries, when that is the reason.
     pub invalid: Vec<Invalid>,
+    /// Whether the message says what is wrong with all of them, so that people need no list.
+    pub is_common: bool,
 }
 
 impl Failure {
     /// A failure of a kind.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: redact(&message.into()).into_owned(), next: None, invalid: Vec::new() }
+        let message = redact(&message.into()).into_owned();
+        Failure { exit, message, next: None, invalid: Vec::new(), is_common: false }
     }
 
     /// A setting that is missing or wrong.

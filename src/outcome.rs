@@ -113,6 +113,9 @@ pub struct BatchResult {
     pub late: u64,
     /// Entries because of which nothing was exported.
     pub invalid: Vec<Invalid>,
+    /// Whether the error says what is wrong with all of them.
+    #[serde(skip)]
+    pub is_common: bool,
     /// Entries that were held back while the others were exported.
     pub held: Vec<Invalid>,
     /// Text cells that got a leading `'`.
@@ -244,6 +247,7 @@ impl BatchResult {
             carried_over: 0,
             late: 0,
             invalid: Vec::new(),
+            is_common: false,
             held: Vec::new(),
             guarded_cells: 0,
             trimmed_cells: 0,
@@ -274,7 +278,7 @@ impl BatchResult {
     pub fn fail(&mut self, failure: &Failure, stage: Option<Stage>) {
         self.exit_code = failure.exit;
         self.outcome = Outcome::Failed(failure.exit);
-        self.invalid = failure.invalid.clone();
+        (self.invalid, self.is_common) = (failure.invalid.clone(), failure.is_common);
         self.error = Some(ErrorResult::of(failure, stage));
     }
 

@@ -1,6 +1,7 @@
 //! Layouts: the files that describe the accountant's columns, and the engine that writes by them.
 
 mod allocations;
+mod asked;
 mod bytes;
 mod command;
 mod examples;

@@ -293,7 +293,9 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  edited during the commit, the file lacks the edit: entry {first}{more}");
         }
         list(&mut text, "held back", &self.held);
-        list(&mut text, "not to be exported", &self.invalid);
+        if !self.is_common {
+            list(&mut text, "not to be exported", &self.invalid);
+        }
         if let Some(error) = &self.error {
             let stage = error.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
             let _ = writeln!(text, "  {}{stage}: {} (exit {})", error.class, error.message, self.exit_code.code());

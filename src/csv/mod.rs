@@ -25,6 +25,7 @@ mod plan;
 mod recount;
 mod respelt;
 mod row;
+mod unmet;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -46,6 +47,7 @@ use plan::Plan;
 pub use recount::{Recount, recount};
 pub use respelt::Change;
 use row::Stage;
+pub use unmet::{Ask, Unmet};
 
 /// The options that, with the entries and their order, decide the bytes of a file.
 #[derive(Clone, Debug)]
@@ -224,6 +226,11 @@ impl<W: Write> Sheet<W> {
         }
         self.tally.totals.entries += 1;
         Ok(())
+    }
+
+    /// The columns that asked every entry so far for something in vain.
+    pub fn unmet(&self) -> Vec<Unmet> {
+        self.stage.unmet()
     }
 
     /// What has been written so far.

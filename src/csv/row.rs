@@ -10,6 +10,7 @@ use chrono::{Datelike, Months, NaiveDate};
 
 use super::cells::{Cells, Row};
 use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
+use super::unmet::{Ask, Asks, Unmet};
 use crate::calendar::{Day, DayFinder};
 use crate::entry::{Code, Core, EntryFields, Faults, Side, Stored, check, not_text};
 use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
@@ -26,6 +27,7 @@ pub(super) struct Stage {
     cells: Cells,
     days: DayFinder,
     faults: Faults,
+    asks: Asks,
     voucher: String,
 }
 
@@ -50,7 +52,12 @@ enum Contra<'a> {
 impl Stage {
     pub(super) fn new(plan: Plan) -> Stage {
         let (cells, days) = (Cells::new(&plan), DayFinder::new(plan.zone));
-        Stage { plan, cells, days, faults: Faults::default(), voucher: String::new() }
+        Stage { plan, cells, days, faults: Faults::default(), asks: Asks::default(), voucher: String::new() }
+    }
+
+    /// The columns that asked every entry so far for something in vain.
+    pub(super) fn unmet(&self) -> Vec<Unmet> {
+        self.asks.of_all()
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -69,8 +76,9 @@ impl Stage {
     /// Makes the rows of an entry. `position` is the entry's place in the file, `row` the place of its first row, both
     /// from 1.
     pub(super) fn fill(&mut self, entry: &EntryFields<'_>, position: u64, row: u64) -> Result<(), String> {
-        let Stage { plan, cells, days, faults, voucher } = self;
+        let Stage { plan, cells, days, faults, asks, voucher } = self;
         faults.clear();
+        asks.next_entry();
         let core = check(entry, faults);
         let day = core.date_ms.and_then(|date_ms| date_of_entry(days, date_ms, plan.business_date, faults));
         let own_voucher = match &plan.voucher {
@@ -86,7 +94,8 @@ impl Stage {
             let sides = [Some(Side::Debit), Some(Side::Credit)];
             let sides = if plan.two_rows { &sides[..] } else { &[core.side][..] };
             for (line, side) in (row + plan.header_lines..).zip(sides) {
-                let mut walk = Walk { plan, cells, days, faults, entry, known: &known, line, side: *side };
+                let known = &known;
+                let mut walk = Walk { plan, cells, days, faults, asks, entry, known, line, side: *side, column: 0 };
                 walk.row(own_voucher, voucher);
             }
         };
@@ -203,11 +212,14 @@ struct Walk<'s, 'e> {
     cells: &'s mut Cells,
     days: &'s mut DayFinder,
     faults: &'s mut Faults,
+    asks: &'s mut Asks,
     entry: &'s EntryFields<'e>,
     known: &'s Known<'s>,
     line: u64,
     /// `None` when the entry's own is not known.
     side: Option<Side>,
+    /// The place of the present column.
+    column: usize,
 }
 
 impl Walk<'_, '_> {
@@ -219,6 +231,7 @@ impl Walk<'_, '_> {
         };
         self.cells.begin(debit, credit);
         for (number, column) in self.plan.columns.iter().enumerate() {
+            self.column = number;
             match (&column.content, own_voucher) {
                 (Content::Voucher, Some(code)) => self.cells.code(column, code, self.faults),
                 (Content::Voucher, None) => self.cells.plain(column, generated.as_bytes(), self.faults),
@@ -281,7 +294,8 @@ impl Walk<'_, '_> {
             (Contra::Code(code), _) => self.cells.code(column, code, self.faults),
             (Contra::Missing(_), Some(empty)) => self.cells.own(empty),
             (Contra::Missing(field), None) => {
-                self.faults.add(format!("no contra account: {field} is empty and --contra-account is not set"));
+                let reason = format!("no contra account: {field} is empty and --contra-account is not set");
+                self.lacks(Ask::ContraAccount, reason);
             }
             (Contra::Unknown, _) => {}
         }
@@ -292,38 +306,48 @@ impl Walk<'_, '_> {
         let Walk { cells, days, faults, .. } = self;
         let name = &column.name;
         let stored = self.entry.values[slot];
-        match (&column.content, stored) {
-            (_, Stored::Missing) => self.missing(column),
-            (_, Stored::Text(text)) if cells.is_blank(text) => self.missing(column),
-            (Content::Text(_), Stored::Text(text)) => cells.text(column, text, faults),
-            (Content::Code(_), Stored::Text(text)) => match Code::trim(name, text) {
-                Some(code) => cells.code(column, code.checked(faults), faults),
-                None => self.missing(column),
-            },
-            (Content::Text(_) | Content::Code(_), Stored::Id(id)) => cells.plain(column, &id.hex(), faults),
+        let unlike = match (&column.content, stored) {
+            (_, Stored::Missing) => return self.missing(column),
+            (_, Stored::Text(text)) if cells.is_blank(text) => return self.missing(column),
+            (Content::Text(_), Stored::Text(text)) => return cells.text(column, text, faults),
+            (Content::Code(_), Stored::Text(text)) => {
+                return match Code::trim(name, text) {
+                    Some(code) => cells.code(column, code.checked(faults), faults),
+                    None => self.missing(column),
+                };
+            }
+            (Content::Text(_) | Content::Code(_), Stored::Id(id)) => return cells.plain(column, &id.hex(), faults),
             (Content::DateField(_, format), Stored::Date(date_ms)) => {
                 let latest = (FIELD_YEARS, "a hundred years");
                 if let Some(day) = plausible_day(days, name, date_ms, self.plan.business_date, latest, faults) {
                     cells.plain(column, format.write(day).as_bytes(), faults);
                 }
+                return;
             }
-            (Content::DateField(..), _) => faults.add(format!("{name} is not a date")),
             (Content::Integer(_) | Content::Money(_), Stored::Number(number)) => {
-                match (money::whole_number(number), &column.content) {
+                return match (money::whole_number(number), &column.content) {
                     (Some(satang), Content::Money(_)) => cells.money(column, satang, faults),
                     (Some(number), _) => cells.number(column, number, faults),
                     (None, _) => faults.add(format!("{name} is not a whole number up to 2^53")),
-                }
+                };
             }
-            (Content::Integer(_) | Content::Money(_), _) => faults.add(format!("{name} is not a number")),
-            (_, other) => faults.add(not_text(name, other)),
-        }
+            (Content::DateField(..), _) => format!("{name} is not a date"),
+            (Content::Integer(_) | Content::Money(_), _) => format!("{name} is not a number"),
+            (_, other) => not_text(name, other),
+        };
+        self.lacks(Ask::Kind, unlike);
     }
 
     fn missing(&mut self, column: &PlannedColumn) {
         match &column.empty {
             Some(empty) => self.cells.own(empty),
-            None => self.faults.add(format!("{} is missing", column.name)),
+            None => self.lacks(Ask::Field, format!("{} is missing", column.name)),
         }
+    }
+
+    /// A fault of the entry, or of the layout when every entry has it.
+    fn lacks(&mut self, ask: Ask, reason: String) {
+        self.asks.add(self.column, ask, &reason);
+        self.faults.add(reason);
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::Pass;
-use super::generate::{Generation, Window, passed_limit, sheet_options};
+use super::generate::{Generation, passed_limit};
 use crate::batch::Batch;
 use crate::config::InvalidPolicy;
 use crate::exit::Exit;
@@ -22,10 +22,8 @@ impl Pass<'_> {
             return Ok(false);
         }
         let is_refused = |invalid: &Invalid| batch.refused.iter().any(|refused| refused == invalid.id());
-        let calendar = &self.config.calendar;
-        let window = Window { cutoff: batch.cutoff, previous: calendar.previous_cutoff(batch.id.date()) };
-        let options = sheet_options(self.config, batch.id.date())?;
-        let generation = Generation { window, options, policy: InvalidPolicy::Fail, progress: self.progress };
+        let mut generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;
+        generation.policy = InvalidPolicy::Fail;
         let limit = self.config.generate_timeout;
         let look = async {
             let ledger = self.store.ledger_now().await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tracing::Instrument as _;
 
-use super::generate::{Generation, Window, passed_limit, sheet_options};
+use super::generate::{Generation, passed_limit};
 use super::lock::A_DAY;
 use super::{Pass, Report, Request};
 use crate::batch::BatchId;
@@ -32,11 +32,9 @@ impl Pass<'_> {
         let calendar = &self.config.calendar;
         self.check_clock(self.config.clock.now(), A_DAY)?;
         let cutoff = calendar.cutoff(request.date);
-        let window = Window { cutoff, previous: calendar.previous_cutoff(request.date) };
         let began: Instant = report.enter(Stage::Generate);
         let limit = self.config.generate_timeout;
-        let options = sheet_options(self.config, request.date)?;
-        let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
+        let generation = Generation::new(self.config, BatchId::new(request.date), cutoff, self.progress)?;
         let ledger = self.stop.until_signal(self.store.ledger_now()).await?;
         let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
         let generated = self

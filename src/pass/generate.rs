@@ -12,14 +12,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
 
 use super::lease::Lease;
-use super::{Pass, Report};
+use super::{Pass, Report, asked};
 use crate::batch::{Batch, BatchId, ExportSettings, Span};
-use crate::config::{Config, InvalidPolicy};
+use crate::config::{Config, Format, InvalidPolicy};
 use crate::csv::{Sheet, SheetOptions, Tally};
 use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
 use crate::exit::Exit;
@@ -56,12 +56,10 @@ impl Pass<'_> {
         let began = report.enter(Stage::Generate);
         let ledger = self.free_ledger(lease, claim, records).await?;
         report.result.installation.clone_from(&ledger.installation);
-        let options = sheet_options(self.config, batch.id.date())?;
-        let window = Window { cutoff: batch.cutoff, previous: self.config.calendar.previous_cutoff(batch.id.date()) };
+        let generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;
         let limit = self.config.generate_timeout;
         let _guard = self.guard(lease, claim, Stage::Generate, limit, passed_limit(limit));
         let spool = || SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error));
-        let generation = Generation { window, options, policy: self.config.invalid, progress: self.progress };
         let work = async {
             match tokio::time::timeout(limit, generation.generate(self.store, ledger, spool)).await {
                 Ok(generated) => generated,
@@ -160,19 +158,15 @@ impl<F> Generated<F> {
     }
 }
 
-/// What to generate.
-pub(super) struct Window {
-    pub(super) cutoff: DateTime<Utc>,
-    /// The previous day's cut-off: rows that were due by it are carried over.
-    pub(super) previous: DateTime<Utc>,
-}
-
 /// A generation, whatever writer it writes to.
 pub(super) struct Generation<'a> {
-    pub(super) window: Window,
-    pub(super) options: SheetOptions,
+    cutoff: DateTime<Utc>,
+    /// The previous day's cut-off: rows that were due by it are carried over.
+    previous: DateTime<Utc>,
+    format: &'a Format,
+    options: SheetOptions,
     pub(super) policy: InvalidPolicy,
-    pub(super) progress: &'a Progress,
+    progress: &'a Progress,
 }
 
 /// Why the generation starts again, this time with all rows read before the first is written.
@@ -203,7 +197,24 @@ impl From<Failure> for Stopped {
     }
 }
 
-impl Generation<'_> {
+impl<'a> Generation<'a> {
+    /// The generation of everything that is due by the cut-off.
+    pub(super) fn new(
+        config: &'a Config,
+        batch: BatchId,
+        cutoff: DateTime<Utc>,
+        progress: &'a Progress,
+    ) -> Result<Generation<'a>, Failure> {
+        Ok(Generation {
+            cutoff,
+            previous: config.calendar.previous_cutoff(batch.date()),
+            format: config.format()?,
+            options: sheet_options(config, batch.date())?,
+            policy: config.invalid,
+            progress,
+        })
+    }
+
     /// Generates from a new snapshot into the writer that `out` makes. The ledger must have been read before the snapshot.
     ///
     /// When the rows come out of order, the file is generated again at the same snapshot, from all the rows.
@@ -214,7 +225,7 @@ impl Generation<'_> {
         out: impl Fn() -> Result<W, Failure>,
     ) -> Result<Generated<W>, Failure> {
         self.progress.enter(Stage::Generate, 0);
-        let (mut snapshot, scan) = scan_due(store, ledger, self.window.cutoff).await?;
+        let (mut snapshot, scan) = scan_due(store, ledger, self.cutoff).await?;
         let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(Stopped::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
@@ -223,7 +234,7 @@ impl Generation<'_> {
             Ok(_) | Err(Stopped::Irregular) => {}
             Err(Stopped::Failed(failure)) => return Err(failure),
         }
-        let DueRows { rows, unaddressable } = snapshot.due_rows(self.window.cutoff).await?;
+        let DueRows { rows, unaddressable } = snapshot.due_rows(self.cutoff).await?;
         let twice = queued_twice(rows.iter().map(|row| &row.key));
         self.progress.enter(Stage::Generate, rows.len() as u64);
         let written = self.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &twice, out()?).await?;
@@ -247,14 +258,20 @@ impl Generation<'_> {
             bad: Vec::new(),
             carried_over: 0,
             exported: None,
+            read: 0,
         };
         let mut chunks = std::pin::pin!(snapshot.join(rows, &fields));
         while let Some((rows, chunk)) = chunks.try_next().await? {
-            written.push_all(&rows, &chunk, &fields, twice, self.window.previous)?;
+            written.push_all(&rows, &chunk, &fields, twice, self.previous)?;
             self.progress.add(rows.len() as u64);
             written.rows.extend(rows.iter().map(|row| row.key));
         }
         Ok(written)
+    }
+
+    /// The failure of a layout that asks every entry for something in vain.
+    fn asked_in_vain<W: Write>(&self, written: &Written<W>) -> Option<Failure> {
+        asked::asked_in_vain(self.format, &written.sheet.unmet(), written.read)
     }
 
     /// Decides whether the written file may be uploaded, or its invalid entries end the attempt.
@@ -264,9 +281,15 @@ impl Generation<'_> {
         written: Written<W>,
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
-        let Written { sheet, rows, fingerprint, bad, carried_over, exported } = written;
+        let asked = self.asked_in_vain(&written);
+        let Written { sheet, rows, fingerprint, bad, carried_over, exported, read: _ } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
+        // To hold every entry of the day would help nobody.
+        if let Some(failure) = asked.filter(|_| refused.is_empty()) {
+            let invalid = bad.iter().map(|(key, reason)| key.invalid(reason.clone())).collect();
+            return Err(Failure { invalid, is_common: true, ..failure });
+        }
         let next = match self.policy {
             _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported or held",
             InvalidPolicy::Fail if bad.len() == rows.len() => {
@@ -286,6 +309,29 @@ impl Generation<'_> {
         let ledger = snapshot.ledger().clone();
         let exported = exported.and_then(|(first, last)| span(first, last));
         Ok(Generated { file, ledger, rows, fingerprint, held: bad, tally, carried_over, exported })
+    }
+}
+
+/// How many due entries are enough to tell a fault of the layout from a fault of an entry.
+const SAMPLE_ROWS: usize = 1_000;
+
+/// Compares the first entries that are due by the next cut-off with the layout, and writes nothing: how many they are, and
+/// the failure of a run when the layout asks all of them for something in vain.
+pub async fn compare_due(config: &Config, store: &Store) -> Result<(usize, Option<Failure>), Failure> {
+    let calendar = &config.calendar;
+    let date = calendar.latest_due(config.clock.now()) + Days::new(1);
+    let progress = Progress::default();
+    let generation = Generation::new(config, BatchId::new(date), calendar.cutoff(date), &progress)?;
+    let look = async {
+        let mut snapshot = Snapshot::of_new_file(store, store.ledger_now().await?);
+        let mut rows = snapshot.due_rows(generation.cutoff).await?.rows;
+        rows.truncate(SAMPLE_ROWS);
+        let written = generation.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &[], io::sink()).await?;
+        Ok((rows.len(), generation.asked_in_vain(&written)))
+    };
+    match tokio::time::timeout(config.generate_timeout, look).await {
+        Ok(compared) => compared,
+        Err(_) => Err(passed_limit(config.generate_timeout)),
     }
 }
 
@@ -318,6 +364,8 @@ struct Written<W: Write> {
     carried_over: u64,
     /// `scheduledFor` of the first and of the last row in it, milliseconds since 1970 UTC.
     exported: Option<(i64, i64)>,
+    /// Rows whose entry was there.
+    read: usize,
 }
 
 fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
@@ -338,6 +386,7 @@ impl<W: Write> Written<W> {
         for row in rows {
             let DueRow { scheduled_ms, key, .. } = row;
             let found = chunk.read(key.entry, list, &mut fields)?;
+            self.read += usize::from(found);
             let exported = chunk.exported(&key.entry);
             let twice = twice.binary_search(&key.entry).is_ok();
             let pushed = match (found, row_faults(row, found, twice, exported)) {

@@ -9,6 +9,7 @@
 //!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
 //! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]).
 
+mod asked;
 mod commit;
 mod corrected;
 mod dry_run;
@@ -39,7 +40,7 @@ use crate::stop::Stop;
 use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
-pub use generate::sheet_options;
+pub use generate::{compare_due, sheet_options};
 pub use lock::way_on;
 pub use voided::clear_up;
 

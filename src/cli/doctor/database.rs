@@ -10,7 +10,7 @@ use crate::cli::store_settings;
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
-use crate::pass::sheet_options;
+use crate::pass::{compare_due, sheet_options};
 use crate::store::{Deployment, Kind, ServerFacts, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
@@ -20,10 +20,23 @@ const CLOCK_BAD_S: i64 = 60;
 /// The check that `batch-export init` fixes.
 pub(super) const INDEX: &str = "index";
 /// The checks that need a server.
-const AFTER_REACHABLE: [&str; 10] =
-    ["replica set", "version", ABILITIES, "rights", "majority", INDEX, "row expiry", "collections", "queue", "clock"];
+const AFTER_REACHABLE: [&str; 11] = [
+    "replica set",
+    "version",
+    ABILITIES,
+    "rights",
+    "majority",
+    DUE,
+    INDEX,
+    "row expiry",
+    "collections",
+    "queue",
+    "clock",
+];
 /// The checks that need a replica set.
-const AFTER_REPLICA_SET: [&str; 3] = [ABILITIES, "rights", "majority"];
+const AFTER_REPLICA_SET: [&str; 4] = [ABILITIES, "rights", "majority", DUE];
+/// The comparison of entries with the layout.
+const DUE: &str = "due entries";
 /// What the server has to know.
 const ABILITIES: &str = "abilities";
 /// The versions of MongoDB that all tests ran with.
@@ -61,7 +74,11 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
                 None => rights(&store, config).await,
                 Some(fault) => Check::skipped("rights", fault),
             };
-            checks.extend([able, rights, majority(&store).await]);
+            let due = match fault {
+                None => due_entries(&store, config).await,
+                Some(fault) => Check::skipped(DUE, fault),
+            };
+            checks.extend([able, rights, majority(&store).await, due]);
         }
         Err(failure) => {
             checks.extend([Check::failed("replica set", failure, "connect to a replica set or mongos"), version]);
@@ -177,6 +194,18 @@ async fn majority(store: &Store) -> Check {
         Ok(true) => Check::ok("majority", "a majority of the members confirms writes"),
         Ok(false) => Check::bad("majority", "no majority of the members confirms writes in time", fix),
         Err(error) => Check::failed("majority", error.into(), fix),
+    }
+}
+
+/// Whether the layout asks for what no due entry has: then the run would refuse all of them.
+async fn due_entries(store: &Store, config: &Config) -> Check {
+    match compare_due(config, store).await {
+        Ok((_, Some(failure))) => Check::failed(DUE, failure, "correct the layout"),
+        Ok((0, None)) => Check::ok(DUE, "none so far, so the layout was compared with no entry"),
+        Ok((rows, None)) => {
+            Check::ok(DUE, format!("compared with the layout: {rows}; it asks for nothing that all of them lack"))
+        }
+        Err(failure) => Check::skipped(DUE, &failure.message),
     }
 }
 

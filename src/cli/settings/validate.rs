@@ -178,9 +178,10 @@ impl<'a> Typed<'a> {
 fn format(settings: &Settings) -> Result<Format, Failure> {
     let typed = settings.get(&table::FORMAT).unwrap_or(Typed::absent(&table::FORMAT));
     let layout = Arc::new(layout_file::named(&typed.name_typed(), typed.text)?);
+    let layout_file = Layout::built_in(typed.text).is_none().then(|| typed.text.to_owned());
     let encoding = settings.get(&table::ENCODING).map(|typed| encoding(typed, &layout)).transpose()?;
     let contra_account = settings.get(&table::CONTRA_ACCOUNT).map(account).transpose()?;
-    Ok(Format { layout, encoding, contra_account })
+    Ok(Format { layout, layout_file, encoding, contra_account })
 }
 
 /// A duration as people write it, zero included.

@@ -1,0 +1,136 @@
+//! A layout that asks every due entry for something in vain: one failure that names the layout, and not one per entry.
+
+use mongodb::bson::doc;
+
+use crate::support::command::told;
+use crate::support::day::Day;
+use crate::support::seed::{DATE, Entry, seed};
+
+/// A layout file with one column for departments.
+fn own(column: &str) -> (tempfile::TempDir, String) {
+    let text = format!(
+        "name = \"own\"\n[[columns]]\nheader = \"Entry\"\nvalue = \"entry-id\"\n[[columns]]\nheader = \"Department\"\n{column}\n"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+/// So many entries of a department.
+fn seeded(count: u32) -> Day {
+    let day = Day::in_directory();
+    let of = |n| Entry::numbered(DATE, n).set("metadata", doc! { "department": "D-7" });
+    seed(&day.db, &(0..count).map(of).collect::<Vec<_>>());
+    day
+}
+
+#[test]
+fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout_and_nothing_is_held() {
+    let day = seeded(3);
+    let (_folder, path) = own("field = \"metadata.departmnt\"");
+    let says = format!(
+        "all 3 due entries lack what the layout own ({path}) asks for: column \"Department\": metadata.departmnt is missing"
+    );
+    let next =
+        format!("give the column `empty = \"...\"` or correct the path of its field in {path}; or correct the entries");
+    for policy in ["fail", "hold"] {
+        for dry in [&["--dry-run"][..], &[]] {
+            let run = day.run().args(&["--now", "--format", &path, "--invalid", policy]).args(dry);
+            let refused = run.run().expect_code(32).json();
+            let error = &refused["error"];
+            assert_eq!((error["message"].as_str(), error["next"].as_str()), (Some(&*says), Some(&*next)), "{refused}");
+            assert_eq!(refused["invalid"].as_array().map(Vec::len), Some(3));
+        }
+        assert_eq!((day.rows_with_status("queued"), day.live_files().len()), (3, 0), "{policy}");
+    }
+    let shown = day.run().args(&["--dry-run", "--format", &path, "--output", "text"]).run().expect_code(32).stdout;
+    assert!(shown.contains(&says) && shown.contains(&next), "{shown}");
+    assert_eq!(shown.matches("metadata.departmnt").count(), 1, "no complaint about each entry: {shown}");
+    let (_folder, path) = own("field = \"metadata.department\"");
+    day.let_time_pass();
+    assert_eq!(day.retry().args(&["--format", &path]).run().expect_code(0).json()["batches"][0]["entries"], 3);
+}
+
+#[test]
+fn what_one_entry_has_is_lacking_in_the_others() {
+    let day = seeded(3);
+    let with = doc! { "department": "D-7", "floor": "2" };
+    day.db.update_one(
+        "journalentries",
+        doc! { "_id": Entry::numbered(DATE, 1).id() },
+        doc! { "$set": { "metadata": with } },
+    );
+    let (_folder, path) = own("field = \"metadata.floor\"");
+    let refused = day.run().args(&["--format", &path]).run().expect_code(32).json();
+    let message = told(&refused["error"]);
+    assert!(message.contains("2 entries must not be exported") && !message.contains("the layout own"), "{message}");
+    let held = day.run().args(&["--now", "--format", &path, "--invalid", "hold"]).run().expect_code(0).json();
+    assert_eq!((held["entries"].as_u64(), held["held"].as_array().map(Vec::len)), (Some(1), Some(2)));
+}
+
+#[test]
+fn each_thing_that_a_layout_asks_for_in_vain_has_its_next_step() {
+    let without = |field: &str| Entry::numbered(DATE, 0).set(field, mongodb::bson::Bson::Null);
+    let (_one, kind) = own("field = \"category\"\nkind = \"date\"");
+    let (_other, client) = own("value = \"client\"");
+    let correct = |path: &str| format!("correct the column's kind or path in {path}; or correct the entries");
+    for (entry, format, says, next) in [
+        (Entry::numbered(DATE, 0), &*kind, "column \"Department\": category is not a date", correct(&kind)),
+        (
+            without("clientId"),
+            &*client,
+            "column \"Department\": clientId is missing",
+            "give the column `empty".to_owned(),
+        ),
+        (
+            without("metadata"),
+            "express",
+            "the layout express asks for: column \"Account\": no contra account: metadata.crAccount is empty",
+            "set --contra-account; or correct the entries".to_owned(),
+        ),
+        (
+            without("description").set("description", 7),
+            "journal",
+            "the layout journal asks for: column \"Description\": description is not text but a number",
+            "use a layout of your own: `batch-export layout show NAME` prints".to_owned(),
+        ),
+    ] {
+        let day = Day::in_directory();
+        seed(&day.db, &[entry.kind("debit")]);
+        let refused = day.run().args(&["--format", format]).run().expect_code(32).json();
+        let (message, found) =
+            (refused["error"]["message"].as_str().unwrap(), refused["error"]["next"].as_str().unwrap());
+        assert!(
+            message.starts_with("the only due entry lacks what the layout ") && message.contains(says),
+            "{message}"
+        );
+        assert!(found.starts_with(&next), "{found}");
+    }
+}
+
+#[test]
+fn doctor_compares_due_entries_with_the_layout_before_the_day() {
+    let day = seeded(2);
+    let (_one, wrong) = own("field = \"metadata.departmnt\"");
+    let (_other, right) = own("field = \"metadata.department\"");
+    let doctor = |format: &str| {
+        let found =
+            day.command("doctor").now(&chrono::Utc::now().to_rfc3339()).args(&["--format", format]).run().json();
+        let due = |check: &&serde_json::Value| check["name"] == "due entries";
+        found["checks"].as_array().unwrap().iter().find(due).unwrap().clone()
+    };
+    let bad = doctor(&wrong);
+    assert_eq!(bad["verdict"], "bad", "{bad}");
+    assert!(bad["found"].as_str().unwrap().starts_with("all 2 due entries lack what the layout own ("), "{bad}");
+    assert!(bad["fix"].as_str().unwrap().contains(&wrong), "{bad}");
+    let ok = doctor(&right);
+    assert_eq!(
+        (&ok["verdict"], &ok["found"]),
+        (&"ok".into(), &"compared with the layout: 2; it asks for nothing that all of them lack".into())
+    );
+    day.run().args(&["--format", &right]).run().expect_code(0);
+    assert_eq!(doctor(&wrong)["found"], "none so far, so the layout was compared with no entry");
+    assert_eq!(doctor("/nowhere/own.toml")["verdict"], "skipped");
+}
