@@ -6,6 +6,7 @@ mod bytes;
 mod command;
 mod examples;
 pub mod fields;
+mod lost;
 mod malformed;
 mod mixed;
 mod naive;

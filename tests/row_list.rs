@@ -20,7 +20,7 @@ fn next_run(day: &Day) -> BatchExport {
 }
 
 /// A batch of 8 rows in 3 pieces that is official, and whose run was killed before it marked the n-th of them.
-fn killed_before_piece(nth: u32, arguments: &[&str]) -> Day {
+pub fn killed_before_piece(nth: u32, arguments: &[&str]) -> Day {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 8);
     let proxy = Proxy::before(Mongod::shared());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::args::{BackfillArgs, OutputFormat};
 use super::render::{self, RetryResult};
-use super::{open_store, progress};
+use super::{could_not_begin_for, open_store, progress};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -28,8 +28,11 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
     // A dry run notifies nobody, nor does a bad command line.
     let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config, stop));
     let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
-        Ok(batches) => RetryResult::new("backfill", batches),
-        Err(failure) => (RetryResult::could_not_begin("backfill", &failure), failure.exit),
+        Ok(batches) => RetryResult::new("backfill", batches, None),
+        Err(failure) => {
+            let failure = could_not_begin_for(config, failure);
+            (RetryResult::could_not_begin("backfill", &failure), failure.exit)
+        }
     };
     render::print(&result, output);
     if let Some(listeners) = listeners {

@@ -175,9 +175,6 @@ async fn execute(
     let config = || {
         let config = valid(settings)?;
         refuse_dates(command, &config)?;
-        if matches!(command, Command::Run(_) | Command::Retry(_) | Command::Backfill(_)) {
-            config.format()?;
-        }
         Ok::<_, Failure>(config)
     };
     match command {
@@ -348,6 +345,13 @@ fn start_log(output: &OutputArgs) {
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
     telemetry::start(level, output.log == OutputFormat::Json, colour);
+}
+
+/// What a command reports that could not begin. A layout that a person has to correct is not hidden by a database that is
+/// away for a time.
+fn could_not_begin_for(config: &Config, failure: Failure) -> Failure {
+    let is_away = failure.exit == Exit::DatabaseUnavailable;
+    config.format().err().filter(|_| is_away).unwrap_or(failure)
 }
 
 /// Opens the database of the settings; can be stopped while it waits for a server.

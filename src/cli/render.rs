@@ -342,48 +342,33 @@ pub struct RetryResult {
 }
 
 impl RetryResult {
-    /// The result of several batches.
-    pub fn new(command: &'static str, batches: Vec<BatchResult>) -> (RetryResult, Exit) {
-        let exit = batches.iter().fold(Exit::Ok, |worst, batch| worst.worse(batch.exit_code));
-        let decisive = batches.iter().find(|batch| batch.exit_code == exit);
-        let outcome = decisive.map_or(Outcome::NothingDue, |batch| batch.outcome);
-        (
-            RetryResult {
-                command,
-                outcome,
-                exit_code: exit.code(),
-                error: None,
-                batches,
-                format_version: FormatVersion,
-            },
-            exit,
-        )
+    /// The result of several batches, and of what went wrong outside of them.
+    pub fn new(command: &'static str, batches: Vec<BatchResult>, failure: Option<&Failure>) -> (RetryResult, Exit) {
+        let exits = batches.iter().map(|batch| batch.exit_code).chain(failure.map(|failure| failure.exit));
+        let exit = exits.fold(Exit::Ok, Exit::worse);
+        let outcome = match batches.iter().find(|batch| batch.exit_code == exit) {
+            Some(decisive) => decisive.outcome,
+            None if exit == Exit::Ok => Outcome::NothingDue,
+            None => Outcome::Failed(exit),
+        };
+        let (exit_code, error) = (exit.code(), failure.map(|failure| ErrorResult::of(failure, None)));
+        (RetryResult { command, outcome, exit_code, error, batches, format_version: FormatVersion }, exit)
     }
 
     /// The result when no pass could begin.
     pub fn could_not_begin(command: &'static str, failure: &Failure) -> RetryResult {
-        let error = ErrorResult::of(failure, None);
-        let (outcome, exit_code) = (Outcome::Failed(failure.exit), failure.exit.code());
-        RetryResult {
-            command,
-            outcome,
-            exit_code,
-            error: Some(error),
-            batches: Vec::new(),
-            format_version: FormatVersion,
-        }
+        RetryResult::new(command, Vec::new(), Some(failure)).0
     }
 }
 
 impl Render for RetryResult {
     fn text(&self) -> String {
-        if let Some(error) = &self.error {
-            let (outcome, message, next) = (self.outcome.name(), &error.message, &error.next);
-            return format!("{outcome}: {message} (exit {})\nnext: {next}\n", self.exit_code);
+        let mut text: String = self.batches.iter().map(Render::text).collect();
+        if let Some(ErrorResult { class, message, next, .. }) = &self.error {
+            let _ = writeln!(text, "{class}: {message} (exit {})\nnext: {next}", self.exit_code);
+        } else if text.is_empty() {
+            text.push_str("nothing due\n");
         }
-        match &self.batches[..] {
-            [] => "nothing due\n".to_owned(),
-            batches => batches.iter().map(Render::text).collect(),
-        }
+        text
     }
 }

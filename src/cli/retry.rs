@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
-use super::{open_store, progress};
+use super::{could_not_begin_for, open_store, progress};
 use crate::batch::{BatchId, State};
 use crate::config::Config;
 use crate::destination::Destination;
@@ -28,8 +28,17 @@ use crate::store::{Overview, Store};
 pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
     let mut listeners = None;
     let (result, exit) = match all_due(args, config, stop, &mut listeners).await {
-        Ok(batches) => RetryResult::new("retry", batches),
+        Ok(batches) => {
+            // A layout that cannot be read is told also while no batch needs it.
+            let told = batches.iter().any(|batch| batch.exit_code == Exit::Configuration);
+            let unknown = config.format().err().filter(|_| !told);
+            if unknown.is_some() {
+                listeners.get_or_insert_with(|| Listeners::begin(config, stop));
+            }
+            RetryResult::new("retry", batches, unknown.as_ref())
+        }
         Err(failure) => {
+            let failure = could_not_begin_for(config, failure);
             // No pass began; the health check hears that the job could not begin.
             listeners.get_or_insert_with(|| Listeners::begin(config, stop));
             (RetryResult::could_not_begin("retry", &failure), failure.exit)

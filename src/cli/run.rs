@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RunArgs};
-use super::{open_store, progress, render};
+use super::{could_not_begin_for, open_store, progress, render};
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -25,6 +25,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let (destination, store) = match opened.await {
         Ok(opened) => opened,
         Err(failure) => {
+            let failure = could_not_begin_for(config, failure);
             let result = could_not_begin(date, &failure);
             render::print(&result, output);
             tell(listeners, &result).await;

@@ -40,6 +40,9 @@ impl Pass<'_> {
     pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
         let began = report.enter(Stage::Lock);
         let mut acquisition = self.acquisition(request)?;
+        if let Err(failure) = self.config.format() {
+            return self.without_layout(acquisition.batch, failure, report).await;
+        }
         if (acquisition.early || !acquisition.begins) && self.nothing_yet(&acquisition).await? {
             report.result.succeed(Outcome::NothingDue);
             return Ok(Locked::Done);
@@ -67,12 +70,18 @@ impl Pass<'_> {
                 tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch, records?))
             }
-            Acquired::Refused(refusal) => {
-                if let Refusal::Completed(batch) = &refusal {
-                    report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
-                }
-                self.refused(refusal, report)
+            Acquired::Refused(refusal) => self.refused(refusal, report).await,
+        }
+    }
+
+    /// Nothing is acquired while the layout is unknown. But a committed batch needs no layout: its marking goes on.
+    async fn without_layout(&self, batch: BatchId, failure: Failure, report: &mut Report) -> Result<Locked, Failure> {
+        match self.stop.until_signal(self.store.batch(batch)).await? {
+            Some(batch) if batch.state.is_committed() => {
+                tracing::warn!(batch = %batch.id, "{failure}; the file of this batch is official and needs no layout");
+                self.refused(Refusal::of(batch), report).await
             }
+            Some(_) | None => Err(failure),
         }
     }
 
@@ -162,9 +171,10 @@ impl Pass<'_> {
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
 
-    fn refused(&self, refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
+    async fn refused(&self, refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
         let failure = match refusal {
             Refusal::Completed(batch) => {
+                report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
                 report.result.describe_batch(&batch);
                 report.result.succeed(Outcome::AlreadyCompleted);
                 return Ok(Locked::Done);

@@ -67,6 +67,21 @@ pub enum Refusal {
     NotBegun,
 }
 
+impl Refusal {
+    /// Of a batch that is in another's hands, or in nobody's.
+    pub fn of(batch: Batch) -> Refusal {
+        let batch = Box::new(batch);
+        match batch.state {
+            State::Running => Refusal::Held(batch),
+            State::Marking => Refusal::Marking(batch),
+            State::Completed => Refusal::Completed(batch),
+            State::Empty => Refusal::NotBegun,
+            State::Failed => Refusal::BackOff(batch),
+            State::Exhausted => Refusal::Exhausted(batch),
+        }
+    }
+}
+
 impl Store {
     /// Acquires a batch, or says why not.
     pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
@@ -78,15 +93,7 @@ impl Store {
             let claim = Claim { batch: batch.id, fence: batch.fence, attempt: batch.attempt };
             return Ok(Acquired::Ours(claim, Box::new(batch)));
         }
-        let batch = Box::new(batch);
-        Ok(Acquired::Refused(match batch.state {
-            State::Running => Refusal::Held(batch),
-            State::Marking => Refusal::Marking(batch),
-            State::Completed => Refusal::Completed(batch),
-            State::Empty => Refusal::NotBegun,
-            State::Failed => Refusal::BackOff(batch),
-            State::Exhausted => Refusal::Exhausted(batch),
-        }))
+        Ok(Acquired::Refused(Refusal::of(batch)))
     }
 
     async fn find_and_acquire(&self, request: &Acquisition) -> Result<Option<Document>, StoreError> {

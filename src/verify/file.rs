@@ -127,9 +127,13 @@ impl Verification<'_> {
         let own = batch.file.as_ref();
         let location = own.and_then(|file| file.destination.as_deref());
         let Some(place) = self.destination.reach(location) else { return Ok(()) };
-        let name = match own {
-            Some(file) => file.name.clone(),
-            None => batch.id.file_name(self.config.file_name.as_deref(), &self.config.format()?.layout.ending),
+        let name = match (own, self.config.format()) {
+            (Some(file), _) => file.name.clone(),
+            (None, Ok(format)) => batch.id.file_name(self.config.file_name.as_deref(), &format.layout.ending),
+            (None, Err(failure)) => {
+                findings.note(format!("no file of this day was looked for, because its name is not known: {failure}"));
+                return Ok(());
+            }
         };
         let listed = place.files_of(batch.id, &name).await?;
         // Before the commit, the attempt's own file is where it belongs.
