@@ -70,7 +70,7 @@ struct Arguments {
     /// Draw time and memory over the number of entries into this file (SVG)
     #[arg(long, value_name = "FILE")]
     picture: Option<std::path::PathBuf>,
-    /// `--format` of the program
+    /// `--format` of the program: a built-in layout, or the path of a layout file such as examples/layouts/xero.toml
     #[arg(long, default_value = "journal")]
     format: String,
     /// The program to measure [default: the one beside this example, built first]
