@@ -2,7 +2,7 @@
 //!
 //! Risk: a value that some list forgot. So the names stand beside the values, once.
 
-/// Makes an enum with `ALL`, `name` and `from_name`.
+/// Makes an enum with `ALL`, `NAMED`, `name` and `from_name`.
 macro_rules! named {
     ($(#[$about:meta])* pub enum $Name:ident { $($(#[$doc:meta])* $Value:ident = $name:literal,)+ }) => {
         $(#[$about])*
@@ -14,6 +14,9 @@ macro_rules! named {
         impl $Name {
             /// Every value.
             pub const ALL: [$Name; [$($name),+].len()] = [$($Name::$Value),+];
+
+            /// Every value behind its name.
+            pub const NAMED: [(&'static str, $Name); [$($name),+].len()] = [$(($name, $Name::$Value)),+];
 
             /// The name of a value, wherever it is written.
             pub const fn name(self) -> &'static str {
@@ -48,5 +51,6 @@ mod tests {
     fn a_value_is_found_by_its_name_and_by_no_other() {
         assert_eq!(Colour::ALL.map(|colour| Colour::from_name(colour.name())), Colour::ALL.map(Some));
         assert_eq!((Colour::Blue.name(), Colour::from_name("Blue")), ("sky-blue", None));
+        assert_eq!(Colour::NAMED, [("green", Colour::Green), ("sky-blue", Colour::Blue)]);
     }
 }

@@ -241,7 +241,7 @@ fn forms(table: &Table<'_, '_>, layout: &Layout) {
 }
 
 fn zero(table: &Table<'_, '_>) -> Option<Zero> {
-    table.choice("zero", &[("0.00", Zero::Amount), ("", Zero::Empty)])
+    table.choice("zero", &Zero::NAMED)
 }
 
 /// Refuses options that have no effect in a column.

@@ -24,6 +24,8 @@ pub(crate) use text::{characters, is_control, is_zero_width, quoted, quoted_agai
 
 use std::fmt;
 
+use crate::named::named;
+
 /// The layouts that are compiled in, the default first: name and TOML text.
 pub const BUILT_IN: [(&str, &str); 2] =
     [("journal", include_str!("builtin/journal.toml")), ("express", include_str!("builtin/express.toml"))];
@@ -81,22 +83,24 @@ pub struct Layout {
     pub columns: Vec<Column>,
 }
 
-/// Which cells are quoted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quote {
-    /// Only cells that could not be read back without quotes.
-    Needed,
-    /// All cells, including the header's.
-    Always,
+named! {
+    /// Which cells are quoted.
+    pub enum Quote {
+        /// Only cells that could not be read back without quotes.
+        Needed = "needed",
+        /// All cells, including the header's.
+        Always = "always",
+    }
 }
 
-/// What ends a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineEnd {
-    /// CR LF.
-    CrLf,
-    /// LF.
-    Lf,
+named! {
+    /// What ends a line.
+    pub enum LineEnd {
+        /// CR LF.
+        CrLf = "crlf",
+        /// LF.
+        Lf = "lf",
+    }
 }
 
 impl LineEnd {
@@ -109,22 +113,24 @@ impl LineEnd {
     }
 }
 
-/// What becomes of line breaks in text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineBreaks {
-    /// They stay, in quotes.
-    Keep,
-    /// Each becomes one blank.
-    Space,
+named! {
+    /// What becomes of line breaks in text.
+    pub enum LineBreaks {
+        /// They stay, in quotes.
+        Keep = "keep",
+        /// Each becomes one blank.
+        Space = "space",
+    }
 }
 
-/// What becomes of zero-width characters that the encoding lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Invisible {
-    /// The entry is invalid.
-    Refuse,
-    /// They are left out and counted.
-    Drop,
+named! {
+    /// What becomes of zero-width characters that the encoding lacks.
+    pub enum Invisible {
+        /// The entry is invalid.
+        Refuse = "refuse",
+        /// They are left out and counted.
+        Drop = "drop",
+    }
 }
 
 /// A column.
@@ -183,13 +189,14 @@ pub enum Value {
     Field(String, FieldKind),
 }
 
-/// What the unused one of a debit and a credit cell shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zero {
-    /// The amount zero.
-    Amount,
-    /// Nothing.
-    Empty,
+named! {
+    /// What the unused one of a debit and a credit cell shows.
+    pub enum Zero {
+        /// The amount zero.
+        Amount = "0.00",
+        /// Nothing.
+        Empty = "",
+    }
 }
 
 /// How the content of a field is understood.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Column, FieldKind, Invisible, Layout, LineBreaks, LineEnd, Quote, Value, Zero};
+use super::{Column, FieldKind, Layout, Value, Zero};
 
 impl Layout {
     /// The text of which the batch keeps a copy and a checksum. [`parse_stored`](super::parse_stored) reads it back.
@@ -12,38 +12,14 @@ impl Layout {
         out.text("encoding", self.encoding.name());
         out.text("delimiter", &char::from(self.delimiter).to_string());
         out.text("decimal_mark", &char::from(self.decimal_mark).to_string());
-        out.text(
-            "quote",
-            match self.quote {
-                Quote::Needed => "needed",
-                Quote::Always => "always",
-            },
-        );
-        out.text(
-            "line_end",
-            match self.line_end {
-                LineEnd::CrLf => "crlf",
-                LineEnd::Lf => "lf",
-            },
-        );
+        out.text("quote", self.quote.name());
+        out.text("line_end", self.line_end.name());
         out.line("header", self.header);
         out.text("date_format", &self.date_format.to_string());
         out.line("rows_per_entry", self.rows_per_entry());
         out.line("formula_guard", self.formula_guard);
-        out.text(
-            "line_breaks",
-            match self.line_breaks {
-                LineBreaks::Keep => "keep",
-                LineBreaks::Space => "space",
-            },
-        );
-        out.text(
-            "invisible",
-            match self.invisible {
-                Invisible::Refuse => "refuse",
-                Invisible::Drop => "drop",
-            },
-        );
+        out.text("line_breaks", self.line_breaks.name());
+        out.text("invisible", self.invisible.name());
         out.text("voucher_prefix", &self.voucher_prefix);
         out.text("ending", &self.ending);
         for column in &self.columns {
@@ -110,13 +86,7 @@ impl Text {
 
     fn side(&mut self, value: &str, zero: Zero) {
         self.text("value", value);
-        self.text(
-            "zero",
-            match zero {
-                Zero::Amount => "0.00",
-                Zero::Empty => "",
-            },
-        );
+        self.text("zero", zero.name());
     }
 
     fn field(&mut self, path: &str, kind: FieldKind) {

@@ -94,7 +94,7 @@ fn not_toml(said: &str, at: &str) -> String {
 fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
     table.allow(&KEYS, &columns::KEYS, "below a [[columns]]");
     let name = name(table);
-    let encoding = table.choice("encoding", &Encoding::ALL.map(|encoding| (encoding.name(), encoding)));
+    let encoding = table.choice("encoding", &Encoding::NAMED);
     let encoding = encoding.unwrap_or(Encoding::Utf8);
     let date_format = date_format(table).unwrap_or(DateFormat::ISO);
     let two_rows = table.number("rows_per_entry", 1, 2) == Some(2);
@@ -103,18 +103,14 @@ fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
         encoding,
         delimiter: table.choice("delimiter", &[(",", b','), (";", b';'), ("|", b'|'), ("\t", b'\t')]).unwrap_or(b','),
         decimal_mark: table.choice("decimal_mark", &[(".", b'.'), (",", b',')]).unwrap_or(b'.'),
-        quote: table.choice("quote", &[("needed", Quote::Needed), ("always", Quote::Always)]).unwrap_or(Quote::Needed),
-        line_end: table.choice("line_end", &[("crlf", LineEnd::CrLf), ("lf", LineEnd::Lf)]).unwrap_or(LineEnd::CrLf),
+        quote: table.choice("quote", &Quote::NAMED).unwrap_or(Quote::Needed),
+        line_end: table.choice("line_end", &LineEnd::NAMED).unwrap_or(LineEnd::CrLf),
         header: table.flag("header").unwrap_or(true),
         date_format,
         two_rows,
         formula_guard: table.flag("formula_guard").unwrap_or(true),
-        line_breaks: table
-            .choice("line_breaks", &[("keep", LineBreaks::Keep), ("space", LineBreaks::Space)])
-            .unwrap_or(LineBreaks::Keep),
-        invisible: table
-            .choice("invisible", &[("refuse", Invisible::Refuse), ("drop", Invisible::Drop)])
-            .unwrap_or(Invisible::Refuse),
+        line_breaks: table.choice("line_breaks", &LineBreaks::NAMED).unwrap_or(LineBreaks::Keep),
+        invisible: table.choice("invisible", &Invisible::NAMED).unwrap_or(Invisible::Refuse),
         voucher_prefix: voucher_prefix(table).unwrap_or_else(|| "JV".to_owned()),
         ending: ending(table).unwrap_or_else(|| "csv".to_owned()),
         columns: Vec::new(),
