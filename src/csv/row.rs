@@ -325,11 +325,11 @@ impl Walk<'_, '_> {
                 return;
             }
             (Content::Integer(_) | Content::Money(_), Stored::Number(number)) => {
-                return match (money::whole_number(number), &column.content) {
-                    (Some(satang), Content::Money(_)) => cells.money(column, satang, faults),
-                    (Some(number), _) => cells.number(column, number, faults),
-                    (None, _) => faults.add(format!("{name} is not a whole number up to 2^53")),
-                };
+                match (money::whole_number(number), &column.content) {
+                    (Some(satang), Content::Money(_)) => return cells.money(column, satang, faults),
+                    (Some(number), _) => return cells.number(column, number, faults),
+                    (None, _) => format!("{name} is not a whole number up to 2^53"),
+                }
             }
             (Content::DateField(..), _) => format!("{name} is not a date"),
             (Content::Integer(_) | Content::Money(_), _) => format!("{name} is not a number"),

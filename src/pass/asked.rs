@@ -5,6 +5,7 @@
 
 use crate::config::Format;
 use crate::csv::{Ask, Unmet};
+use crate::entry::Faults;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -25,6 +26,15 @@ pub(super) fn asked_in_vain(format: &Format, unmet: &[Unmet], entries: usize) ->
     let columns: Vec<String> = unmet.iter().map(|unmet| column(format, unmet)).collect();
     let message = format!("{who} what the layout {layout} asks for: {}", columns.join("; "));
     Some(Failure::new(Exit::InvalidEntries, message).next(next(format, unmet)))
+}
+
+/// Whether nothing else is wrong with any of the entries that were refused for these reasons.
+pub(super) fn are_all<'a>(unmet: &[Unmet], mut reasons: impl Iterator<Item = &'a str>) -> bool {
+    // Two columns of one field are one fault.
+    let mut common = Faults::default();
+    unmet.iter().for_each(|unmet| common.add(unmet.reason.clone()));
+    let common = common.joined();
+    reasons.all(|reason| reason == common)
 }
 
 fn column(format: &Format, unmet: &Unmet) -> String {

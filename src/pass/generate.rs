@@ -271,7 +271,10 @@ impl<'a> Generation<'a> {
 
     /// The failure of a layout that asks every entry for something in vain.
     fn asked_in_vain<W: Write>(&self, written: &Written<W>) -> Option<Failure> {
-        asked::asked_in_vain(self.format, &written.sheet.unmet(), written.read)
+        let unmet = written.sheet.unmet();
+        let is_common = asked::are_all(&unmet, written.bad.iter().map(|(_, reason)| &**reason));
+        let failure = asked::asked_in_vain(self.format, &unmet, written.read)?;
+        Some(Failure { is_common, ..failure })
     }
 
     /// Decides whether the written file may be uploaded, or its invalid entries end the attempt.
@@ -288,7 +291,7 @@ impl<'a> Generation<'a> {
         // To hold every entry of the day would help nobody.
         if let Some(failure) = asked.filter(|_| refused.is_empty()) {
             let invalid = bad.iter().map(|(key, reason)| key.invalid(reason.clone())).collect();
-            return Err(Failure { invalid, is_common: true, ..failure });
+            return Err(Failure { invalid, ..failure });
         }
         let next = match self.policy {
             _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported or held",

@@ -54,6 +54,20 @@ fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout_and_nothing_is_
 }
 
 #[test]
+fn what_else_is_wrong_with_an_entry_is_still_listed() {
+    let day = seeded(2);
+    day.db.update_one(
+        "journalentries",
+        doc! { "_id": Entry::numbered(DATE, 1).id() },
+        doc! { "$set": { "amount": 0.5 } },
+    );
+    let (_folder, path) = own("field = \"metadata.departmnt\"");
+    let shown = day.run().args(&["--dry-run", "--format", &path, "--output", "text"]).run().expect_code(32).stdout;
+    assert!(shown.contains("all 2 due entries lack") && shown.contains("2 not to be exported:"), "{shown}");
+    assert!(shown.contains("amount 0.5 is a fraction of a satang; metadata.departmnt is missing"), "{shown}");
+}
+
+#[test]
 fn what_one_entry_has_is_lacking_in_the_others() {
     let day = seeded(3);
     let with = doc! { "department": "D-7", "floor": "2" };
@@ -75,9 +89,16 @@ fn each_thing_that_a_layout_asks_for_in_vain_has_its_next_step() {
     let without = |field: &str| Entry::numbered(DATE, 0).set(field, mongodb::bson::Bson::Null);
     let (_one, kind) = own("field = \"category\"\nkind = \"date\"");
     let (_other, client) = own("value = \"client\"");
+    let (_third, baht) = own("field = \"vatAmount\"\nkind = \"money\"");
     let correct = |path: &str| format!("correct the column's kind or path in {path}; or correct the entries");
     for (entry, format, says, next) in [
         (Entry::numbered(DATE, 0), &*kind, "column \"Department\": category is not a date", correct(&kind)),
+        (
+            Entry::numbered(DATE, 0).set("vatAmount", 7.5),
+            &*baht,
+            "column \"Department\": vatAmount is not a whole number",
+            correct(&baht),
+        ),
         (
             without("clientId"),
             &*client,
