@@ -49,6 +49,23 @@ fn an_index_that_deletes_what_a_run_needs_is_told_and_one_that_deletes_the_rest_
         (ENTRIES, "createdAt", None, "warning"),
         (BATCHES, "createdAt", None, "warning"),
         (LOG, "createdAt", None, "warning"),
+        (QUEUE, "updatedAt", partial(doc! { "$and": [{ "status": "completed" }, { "attempts": { "$gt": 3 } }] }), "ok"),
+        (QUEUE, "updatedAt", partial(doc! { "completedAt": { "$type": "date" } }), "ok"),
+        (QUEUE, "updatedAt", partial(doc! { "status": { "$gt": "queued" } }), "ok"),
+        (QUEUE, "updatedAt", partial(doc! { "status": { "$type": "string", "$gte": "queued" } }), "warning"),
+        (
+            QUEUE,
+            "updatedAt",
+            partial(doc! { "$and": [{ "status": "queued" }, { "attempts": { "$gt": 3 } }] }),
+            "warning",
+        ),
+        (QUEUE, "updatedAt", partial(doc! { "$or": [{ "status": "completed" }, { "status": "failed" }] }), "ok"),
+        (
+            QUEUE,
+            "updatedAt",
+            partial(doc! { "$or": [{ "status": "completed" }, { "exportPath": "scheduled" }] }),
+            "warning",
+        ),
         (LOG, "createdAt", partial(doc! { "action": "login" }), "ok"),
         ("exportbatchentries", "at", None, "warning"),
     ] {
@@ -96,14 +113,15 @@ fn verdicts(finished: &Finished) -> Vec<(String, String)> {
 fn all_is_well_and_nothing_is_left() {
     for day in [Day::on_drive(), Day::in_directory()] {
         seed_day(&day.db, DATE, 5);
-        create_index(&day.db);
+        day.command("init").run().expect_code(0);
+        let batches = day.db.find_all(BATCHES, doc! {});
         let (rows, entries) = (day.db.find_all(QUEUE, doc! {}), day.db.find_all(ENTRIES, doc! {}));
         let finished = doctor(&day).run().expect_code(0);
         assert!(verdicts(&finished).iter().all(|(_, verdict)| verdict == "ok"), "{}", finished.report());
         assert_eq!(finished.json()["outcome"], "ok");
         assert!(finished.spool_is_empty());
         assert_eq!(day.live_files(), []);
-        assert_eq!((day.db.count(BATCHES, doc! {}), day.db.count(LOG, doc! {})), (0, 0));
+        assert_eq!((day.db.find_all(BATCHES, doc! {}), day.db.count(LOG, doc! {})), (batches, 0));
         assert_eq!(day.db.count("exportbatchrows", doc! {}), 0);
         assert_eq!((day.db.find_all(QUEUE, doc! {}), day.db.find_all(ENTRIES, doc! {})), (rows, entries));
         let text = doctor(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
@@ -169,6 +187,31 @@ fn a_replica_set_that_is_not_initiated_is_no_standalone_server() {
         }
         assert_eq!(check(&result, "probe file")["verdict"], "ok");
     }
+}
+
+#[test]
+fn what_init_makes_is_missed_before_it_and_after_a_first_run_without_it() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let collections = ["exportlogs", "exportbatches", "exportbatchrows", "exportbatchentries", "the ledger"];
+    let indexes = ["state of exportbatches", "voided_to_trash of exportbatches"];
+    let look = |verdict: &str, missing: &[&str]| {
+        let result = doctor(&day).run().expect_code(0).json();
+        let index = check(&result, "index");
+        assert_eq!(index["verdict"], verdict, "{index}");
+        for name in missing {
+            assert!(index["found"].as_str().unwrap().contains(name), "{name} is not in {index}");
+        }
+        (index["found"].as_str().unwrap().to_owned(), result["next"].as_str().unwrap().to_owned())
+    };
+    let (_, next) = look("warning", &[&collections[..], &["batch_export of exportlogs"], &indexes[..]].concat());
+    assert_eq!(next, "batch-export init");
+    let first = day.run().run().expect_code(0);
+    assert!(indexes.iter().all(|index| first.stderr.contains(index)), "{}", first.report());
+    let (found, _) = look("warning", &indexes);
+    assert!(!collections.iter().any(|name| found.contains(&format!("collection {name}"))), "{found}");
+    day.command("init").run().expect_code(0);
+    assert_eq!(look("ok", &[]).1, "batch-export run --dry-run");
 }
 
 #[test]

@@ -44,6 +44,32 @@ fn an_index_in_the_way_is_a_matter_for_a_person_and_no_failure_of_the_database()
 }
 
 #[test]
+fn a_hidden_index_is_unhidden_and_one_with_a_collation_makes_room() {
+    let made_with = |options: Document| {
+        let day = Day::in_directory();
+        let mut index = doc! { "key": { "status": 1, "scheduledFor": 1 }, "name": "status_1_scheduledFor_1" };
+        index.extend(options);
+        day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+        day
+    };
+    let index_of = |day: &Day| {
+        let result = day.command("doctor").run().json();
+        result["checks"].as_array().unwrap().iter().find(|check| check["name"] == "index").unwrap().clone()
+    };
+    let hidden = made_with(doc! { "hidden": true });
+    let found = index_of(&hidden);
+    let fix = found["fix"].as_str().unwrap();
+    assert!(found["verdict"] == "bad" && fix.contains("unhideIndex") && !fix.contains("batch-export init"), "{found}");
+    let unhide = doc! { "name": "status_1_scheduledFor_1", "hidden": false };
+    hidden.db.command(doc! { "collMod": QUEUE, "index": unhide });
+    hidden.command("init").run().expect_code(0);
+    assert_eq!(index_of(&hidden)["verdict"], "ok");
+    let collated = made_with(doc! { "collation": { "locale": "th" } });
+    let message = told(&collated.command("init").run().expect_code(30).json()["error"]);
+    assert!(message.contains("drop that index") && !message.contains("unhide"), "{message}");
+}
+
+#[test]
 fn a_first_run_without_init_does_its_work_and_says_what_it_missed() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 5);

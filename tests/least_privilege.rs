@@ -26,6 +26,11 @@ fn day_of_a_user_with(privileges: &[Value]) -> Day {
     let day = Day::on_secured_server();
     create_index(&day.db);
     day.command("init").run().expect_code(0);
+    seed_day(&day.db, DATE, 5);
+    for_a_user_with(privileges, day)
+}
+
+fn for_a_user_with(privileges: &[Value], day: Day) -> Day {
     let name = day.db.name().to_owned();
     let privileges = privileges.iter().map(|privilege| {
         let mut privilege: Document = bson::serialize_to_document(privilege).expect("BSON");
@@ -35,7 +40,6 @@ fn day_of_a_user_with(privileges: &[Value]) -> Day {
     let privileges: Vec<Document> = privileges.collect();
     day.db.command(doc! { "createRole": "batchExport", "privileges": privileges, "roles": [] });
     day.db.command(doc! { "createUser": "batchExport", "pwd": "of-the-test", "roles": ["batchExport"] });
-    seed_day(&day.db, DATE, 5);
     day.with_login("batchExport:of-the-test", &name)
 }
 
@@ -76,6 +80,67 @@ fn everything_runs_under_the_role_of_the_readme() {
     }
     assert_eq!(day.log().len(), 2);
     assert_eq!(day.rows_with_status("completed"), 8);
+}
+
+#[test]
+fn before_init_the_role_of_the_readme_is_told_who_has_to_run_it() {
+    let day = Day::on_secured_server();
+    seed_day(&day.db, DATE, 5);
+    let day = for_a_user_with(&privileges(), day);
+    let now = chrono::Utc::now().to_rfc3339();
+    let found = || day.command("doctor").now(&now).run().json();
+    let index = |result: &Value| {
+        result["checks"].as_array().unwrap().iter().find(|check| check["name"] == "index").unwrap().clone()
+    };
+    // The second time some of it is there.
+    for _ in 0..2 {
+        let result = found();
+        let index = index(&result);
+        assert!(index["verdict"] == "bad" && index["found"].as_str().unwrap().contains("ledger"), "{index}");
+        assert!(index["fix"].as_str().unwrap().contains("`batch-export init` as an administrator"), "{index}");
+        assert_eq!(result["next"], "batch-export init");
+        let ended = day.run().args(&["--now"]).run().expect_code(30);
+        assert!(report(&ended).contains("let an administrator run `batch-export init`"), "{}", report(&ended));
+    }
+    let name = day.db.name().to_owned();
+    let day = day.with_login("admin:admin", "admin");
+    day.command("init").run().expect_code(0);
+    let day = day.with_login("batchExport:of-the-test", &name);
+    assert_ne!(index(&day.command("doctor").now(&now).run().expect_code(0).json())["verdict"], "bad");
+    day.run().args(&["--now"]).run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn doctor_looks_at_the_indexes_of_a_user_who_may_list_them() {
+    let verdicts = |privileges: &[Value]| {
+        let result = day_of_a_user_with(privileges).command("doctor").now(EVENING).run().json();
+        let of = |name| {
+            result["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()["verdict"].clone()
+        };
+        [of("index"), of("row expiry")]
+    };
+    let mut all = privileges();
+    assert_eq!(verdicts(&all), ["skipped", "skipped"]);
+    for privilege in &mut all {
+        privilege["actions"].as_array_mut().unwrap().push("listIndexes".into());
+    }
+    assert_eq!(verdicts(&all), ["ok", "ok"]);
+}
+
+#[test]
+fn a_second_export_needs_the_one_right_that_the_readme_adds_for_it() {
+    let mut all = privileges();
+    for (code, action) in [(30, "find"), (0, "update")] {
+        let recorded = all.iter_mut().find(|one| one["resource"]["collection"] == "exportbatchentries").unwrap();
+        recorded["actions"].as_array_mut().unwrap().push(action.into());
+        let day = day_of_a_user_with(&all);
+        day.run().run().expect_code(0);
+        let queued = doc! { "$set": { "status": "queued", "metadata": null } };
+        day.db.update_one(QUEUE, doc! { "status": "completed" }, queued);
+        let again = day.command("run").date(NEXT_DATE).now(EVENING).arg("--allow-reexport");
+        again.run().expect_code(code);
+    }
 }
 
 #[test]

@@ -19,10 +19,11 @@ fn options_of_other_drivers_are_left_out_with_one_warning() {
                   gssapiServiceName=mongodb&strictQuery=true&readConcern=majority&3t.uriVersion=3&3t.databases=a,b&\
                   autoCreate=true&ipv6=true&guids=Standard&connectTimeout=5s&waitQueueSize=9&streamType=netty";
     // A pool without a limit is what other drivers mean by the last one.
-    let ended = day.run().mongodb(&format!("{uri}{joined}{others}&maxPoolSize=0")).run().expect_code(0);
+    let ended = day.run().mongodb(&format!("{uri}{joined}{others}&family=6&maxPoolSize=0")).run().expect_code(0);
     let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("other drivers")).collect();
     assert_eq!(warnings.len(), 1, "{}", ended.report());
     assert!(!warnings[0].contains("maxPoolSize"), "{}", warnings[0]);
+    assert_eq!(warnings[0].matches("family").count(), 1, "{}", warnings[0]);
     for option in others.split('&').filter_map(|option| option.split('=').next()) {
         assert!(warnings[0].contains(option.trim()), "{option}: {}", warnings[0]);
     }

@@ -7,6 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::support::command::BatchExport;
 use crate::support::day::{BATCH, BATCHES, Day, entry_ids};
+use crate::support::db::TestDb;
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{Command, On, Proxy};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant, seed_day};
@@ -193,6 +194,31 @@ fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
     assert!(day.db.find_one(BATCHES, doc! {"_id": "ledger", "marking": null}).is_some());
     assert_eq!(day.batch().get_str("_id").ok(), Some(BATCH));
     day.check_converged();
+}
+
+/// A server holds what a transaction changes in its cache, and refuses one that is larger.
+#[test]
+fn rows_that_are_too_large_for_the_servers_cache_are_marked_a_few_at_a_time() {
+    let server: &'static Mongod = Box::leak(Box::new(Mongod::start_with(&[])));
+    server.admin(doc! { "setParameter": 1, "wiredTigerEngineRuntimeConfig": "cache_size=64M" });
+    // In the commit, and in the marking after it.
+    for transaction_rows in ["10000", "30"] {
+        let day = Day::on_drive_with(TestDb::on(server));
+        create_index(&day.db);
+        let entries: Vec<Entry> = (0..60).map(|number| Entry::numbered(DATE, number)).collect();
+        day.db.insert_many(ENTRIES, entries.iter().map(Entry::document).collect());
+        for entry in &entries {
+            let mut row = entry.row();
+            row.insert("metadata", doc! { "scan": "x".repeat(1_000_000) });
+            day.db.insert_many(QUEUE, vec![row]);
+        }
+        let run = day.run().args(&["--transaction-rows", transaction_rows]).run().expect_code(0);
+        assert_eq!(run.json()["outcome"], "completed");
+        assert_eq!(day.batch().get_i64("marked").ok(), Some(60), "{}", run.report());
+        assert_eq!(day.db.count("exportbatchrows", doc! {}), 0);
+        day.check_converged();
+    }
+    server.stop();
 }
 
 fn entry_fetches(proxy: &Proxy) -> usize {

@@ -61,6 +61,7 @@ fn the_help_of_each_command() {
 fn a_day_that_succeeds() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 5);
+    day.command("init").run().expect_code(0);
     let text = |command: BatchExport| command.args(&["--output", "text"]);
     shows("run-completed", &text(day.run()).run().expect_code(0));
     shows("run-already-completed", &text(day.run()).run().expect_code(0));
@@ -143,6 +144,7 @@ fn entries_that_are_refused_and_a_folder_that_is_gone() {
     shows("run-dry-run-refused", &text(day.run().arg("--dry-run")).run().expect_code(32));
     shows("run-refused", &text(day.run()).run().expect_code(32));
     shows("run-held", &text(day.run().args(&["--now", "--invalid", "hold"])).run().expect_code(0));
+    day.command("init").run().expect_code(0);
     let now = chrono::Utc::now().to_rfc3339();
     let gone = day.command("doctor").destination("file:///nowhere/at/all").now(&now);
     shows("doctor-bad", &text(gone).run().expect_code(34));

@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
-use crate::store::{Filling, Kind, Short, Store, StoreError};
+use crate::store::{Filling, Short, Store, StoreError};
 use crate::verify::Verification;
 
 /// The result of `init`.
@@ -104,7 +104,7 @@ pub async fn execute(
     let (adopted, ledger_rebuilt) =
         if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
     let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
-    let made = stop.until_signal(async { store.initialize().await.map_err(for_administrators) }).await?;
+    let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
     let result = InitResult {
         command: "init",
         outcome: "completed",
@@ -125,7 +125,7 @@ pub async fn execute(
 
 /// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
 async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<(u64, Vec<Unfilled>), Failure> {
-    let mut filling = store.begin_filling().await.map_err(for_administrators)?;
+    let mut filling = store.begin_filling().await.map_err(StoreError::for_administrators)?;
     let short = store.short_batches(&filling).await?;
     let mut unfilled = Vec::new();
     if !short.is_empty() {
@@ -153,7 +153,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> R
     for Unfilled { batch, missing, reason, .. } in &unfilled {
         tracing::warn!(%batch, missing, "entries could not be recorded under its number: {reason}");
     }
-    let added = store.end_filling(filling).await.map_err(for_administrators)?;
+    let added = store.end_filling(filling).await.map_err(StoreError::for_administrators)?;
     Ok((added, unfilled))
 }
 
@@ -176,16 +176,6 @@ async fn record_file(
             let next = format!("`batch-export verify --date {}` names them", batch.id.date());
             Ok(left(elsewhere, "they are recorded under another number".to_owned(), next))
         }
-    }
-}
-
-/// The role that the README shows is enough for everything but this.
-fn for_administrators(error: StoreError) -> Failure {
-    let is_denied = error.kind == Kind::Denied;
-    let failure = Failure::from(error);
-    match is_denied {
-        true => failure.next("let an administrator run `batch-export init`: it creates collections and indexes"),
-        false => failure,
     }
 }
 

@@ -97,7 +97,8 @@ impl Pass<'_> {
                 }
                 None => return Ok(false),
             };
-            if pieces.len() < moved.1 {
+            // One that does not fit into the server's cache becomes several.
+            if pieces.len() != moved.1 {
                 moved = (Instant::now(), pieces.len());
             } else if moved.0.elapsed() > MARKING_WAIT {
                 return Err(still_marking(id));

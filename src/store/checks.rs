@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::deployment::Deployment;
@@ -57,6 +57,27 @@ impl Store {
             is_new_enough: hello.get_i32("maxWireVersion").unwrap_or(0) >= WIRE_VERSION_5_0,
             now: date(&hello, "localTime"),
         })
+    }
+
+    /// Whether this user may make the indexes that `init` makes. Where no login is needed, everybody may.
+    pub async fn may_create_indexes(&self) -> bool {
+        let status = doc! { "connectionStatus": 1, "showPrivileges": true };
+        // A server that does not tell is asked by `init` itself.
+        let answer = self.bounded(self.db.run_command(status).into_future()).await.unwrap_or_default();
+        let Ok(login) = answer.get_document("authInfo") else { return true };
+        let list = |key: &str| login.get_array(key).map(Vec::as_slice).unwrap_or_default();
+        let covers = |privilege: &Document| {
+            let resource = privilege.get_document("resource").cloned().unwrap_or_default();
+            let names =
+                |key: &str, name: &str| matches!(resource.get_str(key), Ok(found) if found.is_empty() || found == name);
+            let all = resource.get_bool("anyResource").unwrap_or(false);
+            all || (names("db", self.db.name()) && names("collection", self.log.name()))
+        };
+        let creates = |privilege: &Document| {
+            privilege.get_array("actions").is_ok_and(|actions| actions.contains(&"createIndex".into()))
+        };
+        let privileges = list("authenticatedUserPrivileges").iter().filter_map(Bson::as_document);
+        list("authenticatedUsers").is_empty() || privileges.into_iter().any(|one| covers(one) && creates(one))
     }
 
     /// The application's collections that are empty.

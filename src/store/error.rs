@@ -1,4 +1,4 @@
-//! Errors of the database, in kinds. The kind is decided here, once, from codes and labels, never from text.
+//! Errors of the database, in kinds. The kind is decided here, once, from codes and labels. From text only where a server has no code for it.
 //!
 //! Risk: a message that nobody can read at night. The driver reports a server that does not answer as a dump of its own
 //! state, and a server may echo a whole command. So the messages are written here: which host, and why, once; the rest
@@ -20,8 +20,11 @@ const WORDS_MAX: usize = 400;
 /// Error code of a missing right.
 const UNAUTHORIZED: i32 = 13;
 
-/// Error code of a write that conflicted with another one.
+/// Error code of a write that conflicted with another one, or that found no room in the cache.
 const WRITE_CONFLICT: i32 = 112;
+
+/// What a server says of a write conflict that is none: its cache is full. Older servers have no other sign of it.
+const CACHE_WORDS: [&str; 2] = ["Cache full", "rolled back for eviction"];
 
 /// Kinds of database errors that the program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub enum Kind {
     TransientTransaction,
     /// Another write of the same document came in between; the whole transaction may be run again.
     WriteConflict,
+    /// The server's cache has no room for the writes of the transaction; a smaller one may fit.
+    CacheFull,
     /// It is not known whether the transaction was committed.
     UnknownCommit,
     /// The snapshot is too old or not available yet; a new one will do.
@@ -50,6 +55,8 @@ pub enum Kind {
     BadName,
     /// An index of that name or of those keys exists and is of another kind.
     IndexConflict,
+    /// The index that would serve is hidden.
+    HiddenIndex,
     /// A stored document of ours makes no sense: somebody edited it.
     Malformed,
     /// The server refuses writes of all users: it is being migrated.
@@ -66,7 +73,7 @@ impl Kind {
     /// Whether a transaction that checks the fence, or its own progress, may be run again.
     pub(super) fn may_run_again(self) -> bool {
         match self {
-            Kind::TransientTransaction | Kind::WriteConflict | Kind::UnknownCommit => true,
+            Kind::TransientTransaction | Kind::WriteConflict | Kind::CacheFull | Kind::UnknownCommit => true,
             Kind::Denied
             | Kind::Snapshot
             | Kind::Rule
@@ -76,6 +83,7 @@ impl Kind {
             | Kind::PathNotViable
             | Kind::BadName
             | Kind::IndexConflict
+            | Kind::HiddenIndex
             | Kind::Malformed
             | Kind::WritesBlocked
             | Kind::EarlierVersion
@@ -136,6 +144,16 @@ impl StoreError {
         StoreError { kind, message: with_rules(message, error.get_document("errInfo").ok()) }
     }
 
+    /// The failure of a write that the role in the README does not allow: it is enough for everything else.
+    pub fn for_administrators(self) -> Failure {
+        let is_denied = self.kind == Kind::Denied;
+        let failure = Failure::from(self);
+        match is_denied {
+            true => failure.next("let an administrator run `batch-export init`: it creates collections and indexes"),
+            false => failure,
+        }
+    }
+
     /// A collection of a kind that no run can use.
     pub(super) fn unfit(name: &str, kind: &str) -> StoreError {
         StoreError { kind: Kind::Unfit, message: format!("{name} is {kind}") }
@@ -160,7 +178,10 @@ impl From<StoreError> for Failure {
         match error.kind {
             Kind::Denied => refused("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
             Kind::BadName => refused("correct --database or the collection's name"),
-            Kind::IndexConflict => refused("unhide or drop that index, then run `batch-export init` again"),
+            Kind::IndexConflict => refused("drop that index, or create it anew under another name; then run `batch-export init` again"),
+            Kind::HiddenIndex => Failure::configuration(error.message).next(
+                "unhide it in mongosh with unhideIndex, after which it serves; or drop that index and run `batch-export init` again",
+            ),
             Kind::Unsupported => refused("see with `batch-export doctor` whether the server can do what a run needs"),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
@@ -181,6 +202,13 @@ impl From<StoreError> for Failure {
             Kind::WriteConflict => {
                 let message = format!("other programs keep writing the same documents: {}", error.message);
                 Failure::new(Exit::CommitConflict, message)
+            }
+            Kind::CacheFull => {
+                let message = format!("the cache of the MongoDB server is too small for one transaction: {}", error.message);
+                Failure::new(Exit::DatabaseUnavailable, message).next(
+                    "give the server more cache (storage.wiredTiger.engineConfig.cacheSizeGB), or see what else fills it; `batch-export retry` \
+                     goes on",
+                )
             }
             Kind::Unanswered => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
                 "look at rs.status() (is a majority of the members up?) and at db.currentOp() (are writes locked by fsyncLock, does a \
@@ -269,7 +297,12 @@ fn kind(error: &Error) -> Kind {
         return Kind::UnknownCommit;
     }
     if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
-        return if code(error) == Some(WRITE_CONFLICT) { Kind::WriteConflict } else { Kind::TransientTransaction };
+        return match code(error) {
+            Some(WRITE_CONFLICT) if CACHE_WORDS.iter().any(|words| describe(error).contains(words)) => Kind::CacheFull,
+            Some(WRITE_CONFLICT) => Kind::WriteConflict,
+            Some(code) if kind_of_code(code) == Kind::CacheFull => Kind::CacheFull,
+            Some(_) | None => Kind::TransientTransaction,
+        };
     }
     if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
         return Kind::Denied;
@@ -305,6 +338,8 @@ fn kind_of_code(code: i32) -> Kind {
         2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,
         11000 => Kind::DuplicateKey,
         28 => Kind::PathNotViable,
+        // TransactionTooLarge, TemporarilyUnavailable, TransactionTooLargeForCache.
+        257 | 365 | 388 => Kind::CacheFull,
         // UserWritesBlocked.
         371 => Kind::WritesBlocked,
         // InvalidNamespace.

@@ -12,6 +12,17 @@ use super::error::{Kind, StoreError};
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
 
+/// How the query for due rows is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueIndex {
+    /// By the index of this name.
+    Serves(String),
+    /// By the index of this name, once somebody unhides it.
+    Hidden(String),
+    /// By none: it reads the whole collection.
+    Missing,
+}
+
 /// The result of `init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Initialized {
@@ -32,43 +43,87 @@ impl Store {
         }
         self.create_log_index().await?;
         self.begin().await?;
-        let partial = IndexOptions::builder()
-            .name("voided_to_trash".to_owned())
-            .partial_filter_expression(doc! { "voided.trashed": false })
-            .build();
-        let indexes = [
-            IndexModel::builder()
-                .keys(doc! { "state": 1, "_id": 1 })
-                .options(IndexOptions::builder().name("state".to_owned()).build())
-                .build(),
-            IndexModel::builder().keys(doc! { "voided.trashed": 1 }).options(partial).build(),
-        ];
-        let created = self.bounded(self.batches.create_indexes(indexes).into_future()).await?;
-        let (queue_index, queue_index_created) = match self.serving_index().await? {
-            Some(name) => (name, false),
-            None => {
+        let created = self.bounded(self.batches.create_indexes(batch_indexes()).into_future()).await?;
+        let (queue_index, queue_index_created) = match self.queue_index().await? {
+            QueueIndex::Serves(name) => (name, false),
+            // The server would answer with success, and create nothing.
+            QueueIndex::Hidden(name) => {
+                let message = format!("the index {name} of {} is hidden, so no query uses it", self.queue.name());
+                return Err(StoreError { kind: Kind::HiddenIndex, message });
+            }
+            QueueIndex::Missing => {
                 let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 }).build();
                 // No time limit: building the index on a large queue takes long.
-                let name = self.queue.create_index(index).await?.index_name;
-                // When a hidden index with these keys exists, the server answers with success and creates nothing.
-                if self.serving_index().await?.is_none() {
-                    let message =
-                        format!("the index {name} is hidden, or has a collation of its own, so no query uses it");
-                    return Err(StoreError { kind: Kind::IndexConflict, message });
-                }
-                (name, true)
+                (self.queue.create_index(index).await?.index_name, true)
             }
         };
         Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
     }
 
-    /// Name of an index of the queue that serves the query for due rows.
-    pub async fn serving_index(&self) -> Result<Option<String>, StoreError> {
+    /// The index that finds a batch in the log: the application may write much else there.
+    pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
+        self.bounded(self.log.create_index(log_index()).into_future()).await?;
+        Ok(())
+    }
+
+    /// What `init` makes besides indexes, and this database lacks.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn missing_collections(&self) -> Result<Vec<String>, StoreError> {
+        let mut missing = Vec::new();
+        for collection in [&self.queue, &self.log, &self.batches, &self.row_lists, &self.exported] {
+            if !self.has_collection(collection).await? {
+                missing.push(format!("the collection {}", collection.name()));
+            }
+        }
+        if !self.has_begun().await? {
+            missing.push(format!("the ledger in {}", self.batches.name()));
+        }
+        Ok(missing)
+    }
+
+    /// The indexes that `init` makes, and this database lacks, without that of the queue.
+    ///
+    /// # Errors
+    /// When the database fails, or this user may not list them.
+    pub async fn missing_indexes(&self) -> Result<Vec<String>, StoreError> {
+        let mut missing = self.missing_of(&self.log, &[log_index()]).await?;
+        missing.extend(self.missing_batch_indexes().await?);
+        Ok(missing)
+    }
+
+    /// Those of the batches among them, which a first run does not make.
+    pub(super) async fn missing_batch_indexes(&self) -> Result<Vec<String>, StoreError> {
+        self.missing_of(&self.batches, &batch_indexes()).await
+    }
+
+    async fn missing_of(
+        &self,
+        collection: &Collection<Document>,
+        wanted: &[IndexModel],
+    ) -> Result<Vec<String>, StoreError> {
+        let found = self.indexes(collection).await?;
+        let absent = wanted.iter().filter(|index| !found.iter().any(|other| other.keys == index.keys));
+        Ok(absent.map(|index| format!("the index {} of {}", name_of(index), collection.name())).collect())
+    }
+
+    /// Which index of the queue serves the query for due rows.
+    ///
+    /// # Errors
+    /// When the database fails, or this user may not list them.
+    pub async fn queue_index(&self) -> Result<QueueIndex, StoreError> {
         let indexes = self.indexes(&self.queue).await?;
         let has_collation =
             indexes.iter().any(|index| index.options.as_ref().is_some_and(|one| one.collation.is_some()));
         let inherited = if has_collation { self.collation_of_queue().await } else { None };
-        Ok(indexes.iter().find(|index| serves(index, inherited.as_ref())).map(name_of))
+        let (hidden, shown): (Vec<&IndexModel>, Vec<&IndexModel>) =
+            indexes.iter().filter(|index| serves(index, inherited.as_ref())).partition(|index| is_hidden(index));
+        Ok(match (shown.first(), hidden.first()) {
+            (Some(index), _) => QueueIndex::Serves(name_of(index)),
+            (None, Some(index)) => QueueIndex::Hidden(name_of(index)),
+            (None, None) => QueueIndex::Missing,
+        })
     }
 
     /// The collation that queries of the queue have without asking for one. A user who may not list collections is told none.
@@ -127,6 +182,26 @@ impl Store {
     }
 }
 
+fn log_index() -> IndexModel {
+    named("batch_export", doc! { "metadata.batchId": 1 }, Some(doc! { "action": "csv_generated" }))
+}
+
+fn batch_indexes() -> [IndexModel; 2] {
+    [
+        named("state", doc! { "state": 1, "_id": 1 }, None),
+        named("voided_to_trash", doc! { "voided.trashed": 1 }, Some(doc! { "voided.trashed": false })),
+    ]
+}
+
+fn named(name: &str, keys: Document, only: Option<Document>) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).partial_filter_expression(only).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+fn is_hidden(index: &IndexModel) -> bool {
+    index.options.as_ref().is_some_and(|options| options.hidden == Some(true))
+}
+
 fn name_of(index: &IndexModel) -> String {
     let name = index.options.as_ref().and_then(|options| options.name.clone());
     name.unwrap_or_else(|| index.keys.to_string())
@@ -137,29 +212,50 @@ fn expires(index: &IndexModel, needed: &Document) -> bool {
     let Some(options) = index.options.as_ref().filter(|options| options.expire_after.is_some()) else { return false };
     let is_absent = |key: &String| needed.get(key) == Some(&Bson::Null);
     let filter = options.partial_filter_expression.as_ref();
-    let excluded = needed
-        .iter()
-        .any(|(field, value)| filter.and_then(|filter| filter.get(field)).is_some_and(|rule| excludes(rule, value)));
-    !excluded && !index.keys.keys().any(is_absent)
+    !filter.is_some_and(|filter| excludes(filter, needed)) && !index.keys.keys().any(is_absent)
 }
 
-/// Whether a document with this value is outside of a partial index with this rule, as far as the rule is a plain one.
-fn excludes(rule: &Bson, value: &Bson) -> bool {
+/// Whether documents with these values are outside of a partial index with this filter, as far as the filter tells.
+fn excludes(filter: &Document, needed: &Document) -> bool {
+    filter.iter().any(|(field, rule)| match (field.as_str(), needed.get(field)) {
+        ("$and", _) => branches(rule).any(|branch| excludes(branch, needed)),
+        ("$or", _) => branches(rule).all(|branch| excludes(branch, needed)),
+        (_, Some(value)) => refuses(rule, value),
+        (_, None) => false,
+    })
+}
+
+fn branches(rule: &Bson) -> impl Iterator<Item = &Document> {
+    rule.as_array().into_iter().flatten().filter_map(Bson::as_document)
+}
+
+/// Whether a value breaks a rule of a filter. A missing value is null.
+fn refuses(rule: &Bson, value: &Bson) -> bool {
     let Bson::Document(rule) = rule else { return rule != value };
-    match (rule.get("$eq"), rule.get_array("$in"), rule.get("$exists")) {
-        (Some(other), _, _) => other != value,
-        (None, Ok(others), _) => !others.contains(value),
-        (None, Err(_), Some(exists)) => *value == Bson::Null && *exists != Bson::Boolean(false),
-        (None, Err(_), None) => false,
-    }
+    rule.iter().any(|(operator, other)| match (operator.as_str(), other, value.as_str()) {
+        ("$eq", _, _) => other != value,
+        ("$in", Bson::Array(others), _) => !others.contains(value),
+        ("$exists", _, None) => !matches!(other, Bson::Boolean(false) | Bson::Int32(0)),
+        // A missing value has no type, and is neither larger nor smaller than another one.
+        ("$type", _, None) => true,
+        ("$type", Bson::String(name), Some(_)) => name != "string",
+        ("$gt", Bson::String(other), Some(value)) => value <= other.as_str(),
+        ("$gte", Bson::String(other), Some(value)) => value < other.as_str(),
+        ("$lt", Bson::String(other), Some(value)) => value >= other.as_str(),
+        ("$lte", Bson::String(other), Some(value)) => value > other.as_str(),
+        ("$gt" | "$gte" | "$lt" | "$lte", _, _) => *other != Bson::Null || value.as_str().is_some(),
+        _ => false,
+    })
 }
 
 /// Whether the index serves the query for due rows: its keys begin with `status` (and `exportPath`, in any order) and
 /// continue with `scheduledFor`; it is neither partial nor sparse; and its collation is the one that the query inherits from its collection.
+/// It may be hidden.
 fn serves(index: &IndexModel, inherited: Option<&Collation>) -> bool {
-    let partial = index.options.as_ref().is_some_and(|options| {
-        options.partial_filter_expression.is_some() || options.sparse == Some(true) || options.hidden == Some(true)
-    });
+    let partial = index
+        .options
+        .as_ref()
+        .is_some_and(|options| options.partial_filter_expression.is_some() || options.sparse == Some(true));
     let collation = index.options.as_ref().and_then(|options| options.collation.as_ref());
     let mut keys = index.keys.keys().map(String::as_str).skip_while(|key| matches!(*key, "status" | "exportPath"));
     let begins = index.keys.keys().next().is_some_and(|key| matches!(key.as_str(), "status" | "exportPath"));

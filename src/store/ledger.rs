@@ -4,15 +4,15 @@
 //! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
 //! the pass before anything is generated, with a next step.
 
-use futures_util::future::{join3, try_join, try_join3, try_join4};
-use mongodb::IndexModel;
+use futures_util::future::{join, try_join, try_join3};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{IndexOptions, ReturnDocument};
+use mongodb::options::ReturnDocument;
 
 use super::batches::Claim;
 use super::document::int;
 use super::error::StoreError;
+use super::indexes::QueueIndex;
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
@@ -72,10 +72,11 @@ impl Store {
             Some(ledger) if ledger.number > 0 && !records.has_exported => Err(self.entries_forgotten(&ledger)),
             Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
-                let looks = join3(self.refuse_second_beginning(), self.check_snapshot(), self.warn_without_init());
-                let (refused, able, ()) = looks.await;
+                let (refused, able) = join(self.refuse_second_beginning(), self.check_snapshot()).await;
                 refused.and(able)?;
-                Ok(self.create_ledger().await?)
+                let made = self.create_ledger().await.map_err(StoreError::for_administrators)?;
+                self.warn_without_init().await;
+                Ok(made)
             }
         }
     }
@@ -103,17 +104,24 @@ impl Store {
 
     /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
     async fn warn_without_init(&self) {
-        if let Ok(None) = self.serving_index().await {
-            tracing::warn!(
-                "no index of the queue serves the query for due rows, so the whole queue is read: run `batch-export init` once"
-            );
+        let (missing, of_queue) = join(self.missing_batch_indexes(), self.queue_index()).await;
+        let mut missing = missing.unwrap_or_default();
+        if let Ok(QueueIndex::Missing) = of_queue {
+            missing.push(format!("an index of {} for due rows, so that all of it is read", self.queue.name()));
         }
+        if !missing.is_empty() {
+            tracing::warn!("run `batch-export init` once, because this database lacks {}", missing.join(", "));
+        }
+    }
+
+    /// Whether there is a whole ledger.
+    pub(super) async fn has_begun(&self) -> Result<bool, StoreError> {
+        Ok(self.find_ledger().await?.is_some_and(|ledger| ledger.installation.is_some()))
     }
 
     /// Makes the ledger before the first run, so that a run needs no right to create anything. Where it was lost, that is for a run to tell.
     pub(super) async fn begin(&self) -> Result<(), StoreError> {
-        let known = self.find_ledger().await?.is_some_and(|ledger| ledger.installation.is_some());
-        if !known && self.refuse_second_beginning().await.is_ok() {
+        if !self.has_begun().await? && self.refuse_second_beginning().await.is_ok() {
             self.create_ledger().await?;
         }
         Ok(())
@@ -165,15 +173,15 @@ impl Store {
     }
 
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
-    /// transaction is fragile. A ledger of an earlier version gets its installation here.
+    /// transaction is fragile. A ledger of an earlier version gets its installation here. The ledger comes last: it says that the rest is there.
     async fn create_ledger(&self) -> Result<Ledger, StoreError> {
-        let (made, (), (), ()) = try_join4(
-            self.bounded(self.first_ledger().into_future()),
+        try_join3(
             self.create_collection(&self.row_lists),
             self.create_collection(&self.exported),
             self.create_log_index(),
         )
         .await?;
+        let made = self.bounded(self.first_ledger().into_future()).await?;
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 
@@ -188,17 +196,6 @@ impl Store {
         }}];
         let upsert = self.batches.find_one_and_update(doc! { "_id": LEDGER }, first).upsert(true);
         upsert.return_document(ReturnDocument::After)
-    }
-
-    /// The index that finds a batch in the log: the application may write much else there.
-    pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
-        let options = IndexOptions::builder()
-            .name("batch_export".to_owned())
-            .partial_filter_expression(doc! { "action": "csv_generated" })
-            .build();
-        let index = IndexModel::builder().keys(doc! { "metadata.batchId": 1 }).options(options).build();
-        self.bounded(self.log.create_index(index).into_future()).await?;
-        Ok(())
     }
 }
 

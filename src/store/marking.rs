@@ -11,6 +11,7 @@
 //! cannot take a mark, stays as it is. Both kinds are listed in the batch document.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -52,6 +53,12 @@ impl Store {
                 // The entry is in another batch's file. Exporting it again was allowed before the commit, so it moves
                 // to this batch.
                 Err(error) if error.kind == Kind::DuplicateKey && again == Again::Refuse => again = Again::Move,
+                Err(error) if error.kind == Kind::CacheFull && tries < TRIES => match self.split_piece(piece).await {
+                    Ok(true) => return Ok(Marked::Done(0)),
+                    Ok(false) => pause(tries, &error).await,
+                    Err(error) if error.kind.may_run_again() => pause(tries, &error).await,
+                    Err(error) => return Err(error),
+                },
                 Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
                 result => return result,
             }
@@ -72,17 +79,35 @@ impl Store {
         again: Again,
     ) -> Result<Option<u64>, StoreError> {
         // The piece is removed first: of two processes one stops here, before the work is done twice.
-        let Piece { rows, places } = match self.take_piece(session, piece).await {
+        let piece = match self.take_piece(session, piece).await {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok(None),
             Err(error) if error.kind == Kind::WriteConflict => return Ok(None),
             Err(error) => return Err(error),
         };
-        let ids = row_ids(&rows);
-        let mut queued = as_listed(&rows, queued_neighbours(self, session, &ids).await?);
+        let ids = row_ids(&piece.rows);
+        if ids.len() > self.fitting_rows.load(Ordering::Relaxed) {
+            let message = "an earlier piece of this size did not fit".to_owned();
+            return Err(StoreError { kind: Kind::CacheFull, message });
+        }
+        match self.write_rows(session, batch, &ids, piece, again).await {
+            Ok(()) => Ok(Some(ids.len() as u64)),
+            Err(error) => Err(self.by_size(error, &ids).await),
+        }
+    }
+
+    async fn write_rows(
+        &self,
+        session: &mut ClientSession,
+        batch: &Batch,
+        ids: &[Id],
+        Piece { rows, places }: Piece,
+        again: Again,
+    ) -> Result<(), StoreError> {
+        let mut queued = as_listed(&rows, queued_neighbours(self, session, ids).await?);
         if queued.len() < rows.len() {
             let filter = doc! { "exportPath": "scheduled", "status": "queued" };
-            queued = as_listed(&rows, rows_of_ids(&self.queue, session, &ids, filter).await?);
+            queued = as_listed(&rows, rows_of_ids(&self.queue, session, ids, filter).await?);
         }
         let file = batch.file.clone().unwrap_or_default();
         let marks = marks(batch.id.into(), &file);
@@ -102,8 +127,7 @@ impl Store {
         }
         let number = batch.number.unwrap_or(0);
         let mut places = places.into_iter();
-        self.insert_exported(session, rows.iter().map(|key| (key, places.next())), number, again).await?;
-        Ok(Some(rows.len() as u64))
+        self.insert_exported(session, rows.iter().map(|key| (key, places.next())), number, again).await
     }
 
     /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed

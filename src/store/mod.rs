@@ -39,6 +39,7 @@ mod uri;
 mod validation;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -60,7 +61,7 @@ pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
 pub use exported::{ExportedIn, Misplaced, Record};
 pub use filling::{Filling, Short};
-pub use indexes::Initialized;
+pub use indexes::{Initialized, QueueIndex};
 pub use ledger::{Records, already_logged};
 pub use marking::Marked;
 use neighbours::Neighbours;
@@ -128,6 +129,8 @@ pub struct Store {
     near_exported: Neighbours,
     /// Rows of which `metadata` is small, too: a read by ranges fetches it whole.
     near_rows: Neighbours,
+    /// Rows of one piece that the server's cache can hold, as far as that is known.
+    fitting_rows: Arc<AtomicUsize>,
     settings: StoreSettings,
 }
 
@@ -223,6 +226,7 @@ impl Store {
             near_entries: Neighbours::expected(true),
             near_exported: Neighbours::expected(true),
             near_rows: Neighbours::expected(false),
+            fitting_rows: Arc::new(AtomicUsize::new(usize::MAX)),
             client,
             options: Arc::new(options),
             db,

@@ -8,6 +8,7 @@
 //! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces
 //! left from a list that was lost.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -16,7 +17,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
-use super::commit::chunks;
+use super::commit::{chunks, smaller};
 use super::document::text;
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
@@ -30,6 +31,10 @@ const PIECE_ROWS_MAX: usize = 200_000;
 const ROWS_PER_TRANSACTION: usize = 40_000;
 /// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
+
+/// Bytes of the ids of a row and its entry in a piece, and of the entry's place in the file.
+const ROW_BYTES: usize = 24;
+const PLACE_BYTES: usize = 4;
 
 /// The rows of a piece.
 pub(super) struct Piece {
@@ -176,7 +181,7 @@ impl Store {
         }
         let malformed = || StoreError::malformed(format!("{piece} in exportbatchrows has no list of rows"));
         let bytes = found.get_binary_generic("rows").map_err(|_| malformed())?;
-        let (rows, rest) = bytes.as_chunks::<24>();
+        let (rows, rest) = bytes.as_chunks::<ROW_BYTES>();
         if !rest.is_empty() {
             return Err(malformed());
         }
@@ -185,6 +190,34 @@ impl Store {
         let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
         let places = found.get_binary_generic("places").map(|bytes| bytes.as_chunks().0).unwrap_or_default();
         Ok(Some(Piece { rows, places: places.iter().copied().map(u32::from_le_bytes).collect() }))
+    }
+
+    /// Puts smaller pieces in place of one that the server's cache cannot hold. `false` when it has only one row.
+    pub(super) async fn split_piece(&self, piece: &str) -> Result<bool, StoreError> {
+        let split = async |session: &mut ClientSession| {
+            let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(&mut *session).await?;
+            // Another process marked it or split it.
+            let Some(found) = found else { return Ok(Some(())) };
+            let bytes = |key: &str| found.get_binary_generic(key).map_or(&[][..], Vec::as_slice);
+            let (rows, places) = (bytes("rows").chunks(ROW_BYTES), bytes("places"));
+            if rows.len() < 2 {
+                return Ok(None);
+            }
+            let fitting = smaller(rows.len());
+            let fitting = self.fitting_rows.fetch_min(fitting, Ordering::Relaxed).min(fitting);
+            let places = places.chunks(fitting * PLACE_BYTES).map(<[u8]>::to_vec).chain(std::iter::repeat(Vec::new()));
+            let parts =
+                bytes("rows").chunks(fitting * ROW_BYTES).zip(places).enumerate().map(|(part, (rows, places))| {
+                    let mut smaller = found.clone();
+                    smaller.insert("_id", format!("{piece}/{part:06}"));
+                    smaller.insert("rows", binary(rows.to_vec()));
+                    smaller.insert("places", binary(places));
+                    smaller
+                });
+            self.row_lists.insert_many(parts).session(session).await?;
+            Ok(Some(()))
+        };
+        Ok(self.in_transaction(split).await?.is_some())
     }
 
     /// Whether a piece is left, inside the transaction that completes the batch.
@@ -239,8 +272,11 @@ fn piece_length(piece_rows: usize) -> usize {
     piece_rows.clamp(1, PIECE_ROWS_MAX)
 }
 
+fn binary(bytes: Vec<u8>) -> Binary {
+    Binary { subtype: BinarySubtype::Generic, bytes }
+}
+
 fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey], places: &[u32]) -> Document {
-    let binary = |bytes: Vec<u8>| Binary { subtype: BinarySubtype::Generic, bytes };
     let keys = rows.iter().flat_map(|key| key.row.0.into_iter().chain(key.entry.0)).collect();
     doc! {
         "_id": format!("{batch}/{fence:010}/{piece:06}"),

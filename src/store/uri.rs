@@ -108,7 +108,9 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let small = name.to_ascii_lowercase();
         if is_among(OF_OTHERS, &small) || small.starts_with(OF_STUDIO_3T) {
-            dropped.push(name.to_owned());
+            if !dropped.iter().any(|other: &String| other == name) {
+                dropped.push(name.to_owned());
+            }
             continue;
         }
         // Elsewhere it means a pool without a limit, and this program opens few connections.

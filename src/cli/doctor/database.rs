@@ -1,8 +1,9 @@
 //! The checks of the database: reachable, with transactions, writable, and with the same time.
 
-use chrono::{DateTime, Utc};
-
 use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 
 use super::Check;
 use crate::batch::{BatchId, FileFacts};
@@ -11,14 +12,14 @@ use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
 use crate::pass::{compare_due, sheet_options};
-use crate::store::{Deployment, Kind, ServerFacts, Store, StoreError, Trial, lacks};
+use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
 /// A clock difference from which the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
-/// The check that `batch-export init` fixes.
-pub(super) const INDEX: &str = "index";
+/// How the fix begins of what `batch-export init` makes.
+pub(super) const BY_INIT: &str = "run `batch-export init`";
 /// The checks that need a server.
 const AFTER_REACHABLE: [&str; 11] = [
     "replica set",
@@ -27,7 +28,7 @@ const AFTER_REACHABLE: [&str; 11] = [
     "rights",
     "majority",
     DUE,
-    INDEX,
+    "index",
     "row expiry",
     "collections",
     "queue",
@@ -88,12 +89,12 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
     // A server that is not initiated refuses even reads.
     checks.extend(match facts.deployment {
         Deployment::ReplicaSet(_) | Deployment::Mongos | Deployment::Standalone => [
-            index(&store).await,
+            prepared(&store).await,
             expiry(&store).await,
             collections(&store).await,
             queue(&store, facts.now, config).await,
         ],
-        Deployment::Uninitiated => [INDEX, "row expiry", "collections", "queue"].map(without),
+        Deployment::Uninitiated => ["index", "row expiry", "collections", "queue"].map(without),
     });
     checks.push(clock);
     checks
@@ -209,15 +210,42 @@ async fn due_entries(store: &Store, config: &Config) -> Check {
     }
 }
 
-async fn index(store: &Store) -> Check {
-    match store.serving_index().await {
-        Ok(Some(name)) => Check::ok(INDEX, format!("{name} serves the query for due rows")),
-        Ok(None) => Check::bad(
-            INDEX,
-            "no index of the queue serves the query for due rows: it would read the whole collection",
-            "run `batch-export init`",
-        ),
-        Err(error) => not_listed(INDEX, error),
+/// What `init` makes. A first run makes what it cannot do without, where its user may.
+async fn prepared(store: &Store) -> Check {
+    const NAME: &str = "index";
+    let mut missing = match store.missing_collections().await {
+        Ok(missing) => missing,
+        Err(error) => return Check::failed(NAME, error.into(), "look at the server's log"),
+    };
+    let may_create = store.may_create_indexes().await;
+    let mut is_bad = !missing.is_empty() && !may_create;
+    let serving = match try_join(store.missing_indexes(), store.queue_index()).await {
+        Ok((_, QueueIndex::Hidden(name))) => {
+            let found =
+                format!("{name} would serve the query for due rows, and is hidden: the whole queue would be read");
+            return Check::bad(NAME, found, format!("unhide it in mongosh: unhideIndex({name:?}) of the queue"));
+        }
+        Ok((indexes, QueueIndex::Missing)) => {
+            is_bad = true;
+            missing.extend(indexes);
+            missing.push("an index that serves the query for due rows: the whole queue would be read".to_owned());
+            String::new()
+        }
+        Ok((indexes, QueueIndex::Serves(name))) => {
+            missing.extend(indexes);
+            format!("{name} serves the query for due rows")
+        }
+        Err(error) if error.kind == Kind::Denied && !missing.is_empty() => String::new(),
+        Err(error) => return not_listed(NAME, error),
+    };
+    let fix = match may_create {
+        true => BY_INIT.to_owned(),
+        false => format!("{BY_INIT} as an administrator: the user of MONGODB_URI may create no indexes"),
+    };
+    match missing.join(", ") {
+        none if none.is_empty() => Check::ok(NAME, serving),
+        missing if is_bad => Check::bad(NAME, format!("missing: {missing}"), fix),
+        missing => Check::warning(NAME, format!("missing: {missing}"), fix),
     }
 }
 

@@ -93,11 +93,13 @@ pub(super) struct DoctorResult {
 /// Only after a signal: faults are findings, not errors.
 pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let checks = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
-    let bad: Vec<&str> = checks.iter().filter(|check| check.verdict == Verdict::Bad).map(|check| check.name).collect();
-    let (exit, next) = match bad[..] {
-        [] => (Exit::Ok, "batch-export run --dry-run"),
-        [database::INDEX] => (Exit::CheckFailed, "batch-export init"),
-        _ => (Exit::CheckFailed, AGAIN),
+    let bad: Vec<&Check> = checks.iter().filter(|check| check.verdict == Verdict::Bad).collect();
+    let by_init = |check: &Check| check.fix.as_ref().is_some_and(|fix| fix.starts_with(database::BY_INIT));
+    let exit = if bad.is_empty() { Exit::Ok } else { Exit::CheckFailed };
+    let next = match bad.iter().all(|check| by_init(check)) {
+        true if checks.iter().any(by_init) => "batch-export init",
+        true => "batch-export run --dry-run",
+        false => AGAIN,
     };
     let (command, outcome, exit_code) = ("doctor", exit.name(), exit.code());
     let result = DoctorResult { command, outcome, exit_code, checks, next, format_version: FormatVersion };

@@ -190,10 +190,11 @@ fn format(settings: &Settings) -> Result<Format, Failure> {
 /// A sentence that says how to write a duration.
 pub fn duration_of(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration > DURATION_MAX => {
+        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        // Most of the numbers that it cannot hold are too large.
+        Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
             Err(format!("{} is too long; write at most 10 years", shown_time(text)))
         }
-        Ok(duration) => Ok(duration),
         Err(_) => Err(format!("{} is not a duration; write it like 1500ms, 30s or 5m", shown_time(text))),
     }
 }

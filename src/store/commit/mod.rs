@@ -18,7 +18,9 @@ mod writes;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use mongodb::ClientSession;
+use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 pub use trial::Trial;
 use writes::Stopped;
@@ -26,16 +28,23 @@ pub(super) use writes::{chunks, completed, marks};
 
 use super::Store;
 use super::batches::Claim;
+use super::document::int;
 use super::due::RowKey;
 use super::entries::Fingerprint;
 use super::error::{Kind, StoreError};
+use super::neighbours::each;
 use super::snapshot::Ledger;
 use crate::batch::{ExportSettings, FileFacts, Span};
 use crate::entry::FieldList;
+use crate::id::Id;
 
 /// How often the whole transaction is run when the server asks to run it again. A server that is short of cache would
 /// ask for ever.
 const TRANSACTION_TRIES: u32 = 6;
+/// Rows of so many bytes together may be more than a server's cache can hold changed at a time: of 256 MB, the smallest cache, that is a fifth.
+const LARGE_BYTES: i64 = 16 << 20;
+/// Rows whose bytes are added up.
+const ROWS_WEIGHED: usize = 10_000;
 /// How often the commit alone is sent when no answer comes.
 const COMMIT_TRIES: u32 = 3;
 /// How long one commit command may take before its outcome counts as unknown.
@@ -87,7 +96,16 @@ impl<'a> CommitRequest<'a> {
 
     /// Whether the rows are marked after the commit, piece by piece.
     fn in_pieces(&self) -> bool {
-        self.rows.len() - self.held.len() > self.transaction_rows
+        self.exported_rows() > self.transaction_rows
+    }
+
+    fn exported_rows(&self) -> usize {
+        self.rows.len() - self.held.len()
+    }
+
+    /// Whether a smaller transaction would do: one that leaves the rows to pieces.
+    fn may_be_smaller(&self) -> bool {
+        !self.in_pieces() && self.exported_rows() > 0
     }
 }
 
@@ -127,7 +145,16 @@ impl Store {
         request: &CommitRequest<'_>,
         stopping: &(dyn Fn() -> bool + Sync),
     ) -> Result<Committed, CommitError> {
-        match self.try_commit(request, stopping).await {
+        let deadline = Instant::now() + COMMIT_LIMIT;
+        let mut ended = self.try_commit(request, deadline, stopping).await;
+        if let Err(CommitError::Failed(StoreError { kind: Kind::CacheFull, message })) = &ended
+            && request.may_be_smaller()
+        {
+            let transaction_rows = smaller(request.exported_rows());
+            tracing::warn!("the rows are marked after the commit, {transaction_rows} at a time: {message}");
+            ended = self.try_commit(&CommitRequest { transaction_rows, ..*request }, deadline, stopping).await;
+        }
+        match ended {
             Err(CommitError::Failed(error)) => Err(CommitError::Failed(self.cause_of(error).await)),
             ended => ended,
         }
@@ -136,6 +163,7 @@ impl Store {
     async fn try_commit(
         &self,
         request: &CommitRequest<'_>,
+        deadline: Instant,
         stopping: &(dyn Fn() -> bool + Sync),
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
@@ -145,7 +173,6 @@ impl Store {
                 return Err(CommitError::LeaseLost);
             }
         }
-        let deadline = Instant::now() + COMMIT_LIMIT;
         let (mut tries, mut contents) = (0, Vec::new());
         let committed =
             |contents| Ok(Committed { number: request.ledger.number + 1, marking: request.in_pieces(), contents });
@@ -168,7 +195,9 @@ impl Store {
                     });
                 }
                 Err(Stopped::LeaseLost) => return Err(CommitError::LeaseLost),
-                Err(Stopped::Error(error)) if !error.kind.may_run_again() => {
+                Err(Stopped::Error(error))
+                    if !error.kind.may_run_again() || (error.kind == Kind::CacheFull && request.may_be_smaller()) =>
+                {
                     return Err(CommitError::Failed(error));
                 }
                 Err(Stopped::Error(error)) => error,
@@ -212,7 +241,13 @@ impl Store {
             Ok(compared) => *contents = compared,
             Err(stopped) => {
                 abort(&mut session).await;
-                return Err(stopped);
+                return Err(match stopped {
+                    Stopped::Error(error) if request.may_be_smaller() => {
+                        let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
+                        Stopped::Error(self.by_size(error, &rows).await)
+                    }
+                    stopped => stopped,
+                });
             }
         }
         commit_session(&mut session).await
@@ -231,6 +266,25 @@ impl Store {
             Ok(None) | Err(_) => abort(&mut session).await,
         }
         written
+    }
+}
+
+impl Store {
+    /// A write conflict over so many bytes is one with the cache: the server's answer does not tell the two apart.
+    pub(super) async fn by_size(&self, error: StoreError, rows: &[Id]) -> StoreError {
+        if error.kind != Kind::WriteConflict {
+            return error;
+        }
+        let sum = doc! { "_id": null, "bytes": { "$sum": { "$bsonSize": "$$ROOT" } } };
+        let rows = each(&rows[..rows.len().min(ROWS_WEIGHED)]);
+        let weigh = async {
+            let cursor = self.queue.aggregate([doc! { "$match": rows }, doc! { "$group": sum }]);
+            let mut cursor = self.bounded(cursor.into_future()).await?;
+            self.bounded(cursor.try_next()).await
+        };
+        let bytes = weigh.await.ok().flatten().and_then(|found| int(&found, "bytes"));
+        let kind = if bytes > Some(LARGE_BYTES) { Kind::CacheFull } else { error.kind };
+        StoreError { kind, ..error }
     }
 }
 
@@ -263,6 +317,11 @@ async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
         let is_rolled_back = error.kind.may_run_again() && error.kind != Kind::UnknownCommit;
         if is_rolled_back { Stopped::Error(error) } else { Stopped::Unanswered(error) }
     })
+}
+
+/// Rows of each of the transactions that take the place of one for which the server's cache is too small.
+pub(super) fn smaller(rows: usize) -> usize {
+    (rows / 4).max(1)
 }
 
 fn transaction_options() -> TransactionOptions {

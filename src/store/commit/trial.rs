@@ -238,7 +238,9 @@ fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
 fn finding(tried: Result<(), Stopped>) -> Result<(), StoreError> {
     match tried {
         Ok(()) | Err(Stopped::Conflict(_) | Stopped::LeaseLost | Stopped::Logged(_)) => Ok(()),
-        Err(Stopped::Error(StoreError { kind: Kind::WriteConflict | Kind::PathNotViable, .. })) => Ok(()),
+        Err(Stopped::Error(StoreError {
+            kind: Kind::WriteConflict | Kind::CacheFull | Kind::PathNotViable, ..
+        })) => Ok(()),
         Err(Stopped::Error(error) | Stopped::Unanswered(error)) => Err(error),
     }
 }
