@@ -48,6 +48,16 @@ fn what_is_no_file_under_the_batch_s_name_is_a_name_that_is_taken() {
 }
 
 #[test]
+fn a_fifo_in_place_of_a_manual_page_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("batch-export.1");
+    make_fifo(&page);
+    let command = BatchExport::command("man").arg(folder.path().to_str().unwrap());
+    command.spawn().wait(Duration::from_secs(60)).expect_code(0);
+    assert!(std::fs::symlink_metadata(&page).unwrap().is_file());
+}
+
+#[test]
 fn a_fifo_in_place_of_the_metrics_file_does_not_hold_the_result() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);

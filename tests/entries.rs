@@ -421,3 +421,16 @@ fn any_date_of_an_entry_is_one_that_people_can_mean() {
         ]
     );
 }
+
+/// Each distinct character that the encoding lacks is looked for once, whatever their number.
+#[test]
+fn a_text_of_all_the_characters_of_unicode_is_refused_within_the_limit_of_the_generation() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let entry = Entry::numbered(DATE, 0).set("description", ('\u{10000}'..='\u{10FFFF}').collect::<String>());
+    day.db.insert_many(ENTRIES, vec![entry.document()]);
+    day.db.insert_many(QUEUE, vec![entry.row()]);
+    let result = day.run().args(&["--encoding", "windows-874"]).run().expect_code(32).json();
+    let reason = result["invalid"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("U+10000") && reason.contains("and 1048526 others"), "{reason}");
+}

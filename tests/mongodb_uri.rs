@@ -58,6 +58,16 @@ fn a_search_that_may_take_no_time_is_the_cause_that_is_named() {
 }
 
 #[test]
+fn a_load_balancer_that_is_not_there_is_no_reason_to_wait() {
+    let day = Day::in_directory();
+    let uri = format!("mongodb://127.0.0.1:{}/?loadBalanced=true", Mongod::shared().port());
+    for command in ["run", "status"] {
+        let error = day.command(command).mongodb(&uri).run().expect_code(30).json()["error"].clone();
+        assert!(told(&error).contains("without loadBalanced"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().join("ca.pem");
@@ -89,6 +99,7 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         ("mongodb://db1/app?sslCA=Hunter2Secret".to_owned(), "write tlsCAFile="),
         ("mongodb://db1/app?sslKey=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
         ("mongodb://db1/app?proxyHost=Hunter2Secret".to_owned(), "SOCKS"),
+        (format!("mongodb://db1/app?appName={}Hunter2Secret", "x".repeat(120)), "longer than the 128 bytes"),
         ("mongodb://db1/app?tls=true&tlsCAFile=".to_owned(), "tlsCAFile is empty"),
         ("mongodb://db1/app?tlsCAFile=-----BEGIN%20CERTIFICATE-----Hunter2Secret".to_owned(), "content of a key"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={garbled}"), "no certificate in PEM form"),

@@ -1,5 +1,7 @@
 //! `batch-export man`: the manual pages, made from the command line itself.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -62,7 +64,11 @@ fn write(folder: &Path) -> std::io::Result<Vec<String>> {
     let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
     for command in std::iter::once(&program).chain(shown) {
         let page = clap_mangen::Man::new(command.clone());
-        page.generate_to(folder)?;
+        // Renamed into its place: what has the name already may be a FIFO, which would never take the page.
+        let open_to_all = Permissions::from_mode(0o666);
+        let mut part = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
+        page.render(&mut part)?;
+        part.persist(folder.join(page.get_filename()))?;
         pages.push(page.get_filename());
     }
     Ok(pages)

@@ -3,6 +3,7 @@
 //! Risk: an invisible character. So a message names each by its number, its Unicode name and the text before it, and no
 //! message carries a control character to a terminal.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::encoding::Encoder;
@@ -52,14 +53,14 @@ pub(crate) fn is_zero_width(character: char) -> bool {
 
 /// Every distinct character of a text for which `is_meant`, with number, name and place; empty when there is none.
 pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String {
-    let mut seen = Vec::new();
+    // A set: a long text in another script has thousands of them.
+    let mut seen = BTreeSet::new();
     let mut list = String::new();
     let mut others = 0_usize;
     for (at, character) in text.char_indices().filter(|(_, character)| is_meant(*character)) {
-        if seen.contains(&character) {
+        if !seen.insert(character) {
             continue;
         }
-        seen.push(character);
         if seen.len() > LISTED_MAX {
             others += 1;
             continue;

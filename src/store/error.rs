@@ -182,7 +182,7 @@ impl From<StoreError> for Failure {
             Kind::HiddenIndex => Failure::configuration(error.message).next(
                 "unhide it in mongosh with unhideIndex, after which it serves; or drop that index and run `batch-export init` again",
             ),
-            Kind::Unsupported => refused("see with `batch-export doctor` whether the server can do what a run needs"),
+            Kind::Unsupported => refused("use MongoDB itself, 5.0 or newer, and without loadBalanced in MONGODB_URI; `batch-export doctor` tries what a run needs"),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
             ),
@@ -304,8 +304,10 @@ fn kind(error: &Error) -> Kind {
             Some(_) | None => Kind::TransientTransaction,
         };
     }
-    if matches!(&*error.kind, ErrorKind::Authentication { .. }) {
-        return Kind::Denied;
+    match &*error.kind {
+        ErrorKind::Authentication { .. } => return Kind::Denied,
+        ErrorKind::IncompatibleServer { .. } => return Kind::Unsupported,
+        _ => {}
     }
     match code(error).map_or(Kind::Unavailable, kind_of_code) {
         Kind::DuplicateKey if answer_of(error).is_some_and(|answer| is_foreign(&answer)) => Kind::Rule,

@@ -62,6 +62,8 @@ const UNSUPPORTED: [(&str, &str); 12] = [
     ("ssl_certfile", OWN_CERTIFICATE),
     ("ssl_keyfile", OWN_CERTIFICATE),
 ];
+/// A server refuses the connections of a client with a longer name.
+const APP_NAME_MAX_BYTES: usize = 128;
 const CHECKED: &str = "remove the option: the server's certificate is checked always; for tests alone there is tlsAllowInvalidCertificates=true";
 const AUTHORITY: &str = "write tlsCAFile= and the path of that PEM file in its place";
 const OWN_CERTIFICATE: &str =
@@ -132,6 +134,10 @@ pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
         }
         if small != TAGS && options.iter().any(|other: &String| other.eq_ignore_ascii_case(name)) {
             return Err(wrong(format!("it has the option {name} twice"), "remove one of the two"));
+        }
+        if small == "appname" && percent_decode_str(value).count() > APP_NAME_MAX_BYTES {
+            let what = format!("its option {name} is longer than the {APP_NAME_MAX_BYTES} bytes that a server takes");
+            return Err(wrong(what, "shorten that name, or remove the option"));
         }
         check_file(&small, name, value)?;
         kept.push(option);
