@@ -4,7 +4,7 @@
 #     examples/quickstart.sh [--verbose]      --verbose shows the JSON result and the documents of the database too
 #
 # Needs a Rust toolchain; needs.sh gets or names the rest, before anything is compiled. Works in a scratch folder under target/ and removes
-# it, the server with it, on every way out; a copy of the file stays. Built as the tests are built, so that either one saves the other's time.
+# it, the server with it, on every way out; a copy of the file stays. The libraries are built as for the tests: either one saves the other's time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
