@@ -216,7 +216,8 @@ pub fn quoted_line(said: &str, max: usize) -> String {
     cut(&mask_tokens(&words.collect::<Vec<_>>().join(" ")), max)
 }
 
-fn cut(text: &str, max: usize) -> String {
+/// The beginning of a text, of so many characters at most.
+pub fn cut(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),

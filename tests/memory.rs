@@ -99,3 +99,25 @@ fn rows_with_20_kb_of_metadata_stay_within_64_mb() {
         day.check_converged();
     }
 }
+
+/// All that is wrong is told of the first thousand; a wrong encoding refuses every entry.
+#[test]
+fn thousands_of_refused_entries_with_many_faults_each_stay_within_64_mb() {
+    let day = Day::in_directory();
+    create_index(&day.db);
+    let text: String = ('一'..).take(60).collect();
+    let entries = (0..8_000).map(|number| Entry::numbered(DATE, number).set("description", text.as_str()));
+    store(&day, &entries.collect::<Vec<_>>());
+    let run = day.run().args(&["--encoding", "windows-874", "--generate-timeout", "5m"]).run().expect_code(32);
+    assert!(run.peak_memory_kib < LIMIT_KIB, "peak memory {} KiB", run.peak_memory_kib);
+    let result = run.json();
+    let reasons: Vec<&str> =
+        result["invalid"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons.len(), 8_000);
+    assert!(reasons[..1_000].iter().all(|reason| reason.contains("and 10 others")), "{}", reasons[999]);
+    assert!(
+        reasons[1_000..].iter().all(|reason| reason.contains("U+4E00") && reason.ends_with('…')),
+        "{}",
+        reasons[1_000]
+    );
+}

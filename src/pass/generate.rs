@@ -27,6 +27,7 @@ use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::money::Baht;
 use crate::progress::Progress;
+use crate::secret::cut;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{
     Claim, DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey,
@@ -42,6 +43,11 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 /// The most rows that one commit holds back. More invalid rows point to a fault of the application, which a person
 /// should see.
 const HELD_MAX: usize = 10_000;
+
+/// Invalid entries of which all that is wrong is told. A wrong encoding refuses every entry, each with kilobytes of characters.
+const REASONS_WHOLE: usize = 1_000;
+/// Characters that are told of each further one.
+const REASON_MAX: usize = 200;
 
 impl Pass<'_> {
     /// Writes everything that is due at a new snapshot into a spool file.
@@ -406,6 +412,7 @@ impl<W: Write> Written<W> {
                     let first = self.exported.map_or(*scheduled_ms, |(first, _)| first);
                     self.exported = Some((first, *scheduled_ms));
                 }
+                Err(reason) if self.bad.len() >= REASONS_WHOLE => self.bad.push((*key, cut(&reason, REASON_MAX))),
                 Err(reason) => self.bad.push((*key, reason)),
             }
         }
