@@ -278,6 +278,11 @@ fn a_user_without_rights_and_a_missing_majority_are_found() {
     assert_bad(&result, "rights", "readWrite");
     assert_bad(&result, "majority", "rs.status()");
     assert_eq!((denied.times(), slow.times()), (1, 1));
+    let failing = proxy.answer(OnDatabase::command("insert").collection(LOG), error(91, "ShutdownInProgress", &[]));
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_bad(&result, "rights", "server's log");
+    assert!(!check(&result, "rights").to_string().contains("readWrite"), "rights are not the cause: {result}");
+    assert_eq!(failing.times(), 1);
     assert_eq!(day.db.count(BATCHES, doc! {}), 0);
 }
 

@@ -129,7 +129,8 @@ async fn abilities(store: &Store) -> (Check, Option<&'static str>) {
 
 /// The writes of a run: rights, and the rules of the collections.
 async fn rights(store: &Store, config: &Config) -> Check {
-    const FIX: &str = "give the user of MONGODB_URI the role readWrite on the database";
+    // What is refused has a next step of its own.
+    const FIX: &str = "look at the server's log";
     let today = config.calendar.today(config.clock.now());
     let Ok(options) = sheet_options(config, today) else {
         return Check::skipped("rights", "the layout decides what a run writes");
