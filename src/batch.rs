@@ -142,6 +142,9 @@ pub struct FileFacts {
     pub sealed: bool,
     /// Whether Drive keeps people from changing its content and name.
     pub restricted: bool,
+    /// Whether it is certain that nothing exists under this id, because no byte was sent or the id was refused: then nobody has to look for
+    /// a file.
+    pub unsent: bool,
     /// 64 lower-case hexadecimal digits; empty before the first generation.
     pub sha256: String,
     /// 32 lower-case hexadecimal digits.

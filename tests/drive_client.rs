@@ -103,7 +103,7 @@ impl Bench {
                 Ok(Look::Absent) => Landed::Failed("taken, and absent".to_owned()),
                 Err(error) => failure(error),
             },
-            Ok(Created::IdRefused(error)) | Err(error) => failure(error),
+            Ok(Created::IdRefused(error) | Created::NotSent(error)) | Err(error) => failure(error),
         }
     }
 

@@ -193,6 +193,33 @@ impl Directory {
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
     pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         self.remove_parts();
+        let (part, sha256) = match self.copy(file, progress).await {
+            Ok(copied) => copied,
+            // Only the rename brings a file under its name.
+            Err(error) => return Ok(Created::NotSent(error)),
+        };
+        if sha256 != file.spool.digests().sha256 {
+            let reason = "the spool file changed while it was copied".to_owned();
+            return Ok(Created::Mismatch { reason, sha256: Some(sha256) });
+        }
+        tokio::task::yield_now().await;
+        let failed = |error: io::Error| self.failed("write to", &error);
+        let path = self.file(file.id)?;
+        match part.persist_noclobber(&path) {
+            Ok(_) => {}
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
+            Err(error) => return Err(failed(error.error)),
+        }
+        open_folder(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        Ok(Created::Stored(self.stored(&path)))
+    }
+
+    /// Copies the spool file under a temporary name and syncs it to the disk. Returns its checksum, too.
+    async fn copy(
+        &self,
+        file: &NewFile<'_>,
+        progress: &Progress,
+    ) -> Result<(tempfile::NamedTempFile, String), DestinationError> {
         let failed = |error: io::Error| self.failed("write to", &error);
         let mut part = tempfile::Builder::new()
             .prefix(PART_PREFIX)
@@ -221,20 +248,7 @@ impl Directory {
         };
         owner.write(part.as_file()).map_err(failed)?;
         part.as_file().sync_all().map_err(failed)?;
-        let sha256 = hex::encode(sha256.finalize());
-        if sha256 != file.spool.digests().sha256 {
-            let reason = "the spool file changed while it was copied".to_owned();
-            return Ok(Created::Mismatch { reason, sha256: Some(sha256) });
-        }
-        tokio::task::yield_now().await;
-        let path = self.file(file.id)?;
-        match part.persist_noclobber(&path) {
-            Ok(_) => {}
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(Created::IdTaken),
-            Err(error) => return Err(failed(error.error)),
-        }
-        open_folder(&self.path).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        Ok(Created::Stored(self.stored(&path)))
+        Ok((part, hex::encode(sha256.finalize())))
     }
 
     /// Removes a voided file, if the file there is that one. The caller holds the lock on the directory.

@@ -96,6 +96,8 @@ pub enum Created {
     /// Drive refuses the id from these credentials, and nothing is stored. That is usual for an id that was issued to
     /// other credentials; for an id that was issued to these, the error counts.
     IdRefused(DestinationError),
+    /// It failed before a byte of the file left: this call stored nothing under the id, and nothing of it can come later.
+    NotSent(DestinationError),
     /// A file was stored, but its checksum or size differs from the spool file's.
     Mismatch {
         /// Both values, for a person.

@@ -77,8 +77,9 @@ impl Pass<'_> {
         let batch_name = batch.id.to_string();
         let mark = Mark { batch: &batch_name, installation: line.installation };
         // `issued`: the id was issued in this attempt, hence to the present credentials. `fresh`: nothing can be stored
-        // under the id yet.
+        // under the id yet. `unsent`: no attempt has sent a byte under it.
         let mut issued = self.choose_id(claim, batch, &mut file, &line).await?;
+        let mut unsent = issued || batch.file.as_ref().is_some_and(|stored| stored.unsent);
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
             let known = known(&batch_name, batch, &line);
@@ -106,12 +107,18 @@ impl Pass<'_> {
                             file.link = stored.link;
                             return Ok((file, false));
                         }
-                        Created::IdTaken => taken = true,
-                        Created::IdRefused(error) if issued => return Err(error.into()),
-                        Created::IdRefused(_) => {
+                        Created::IdTaken => (taken, unsent) = (true, false),
+                        Created::IdRefused(_) if !issued => {
                             let reason = "its id was issued to other credentials";
                             *batch = self.replace_id(claim, &mut file, None, reason).await?;
-                            issued = true;
+                            (issued, unsent) = (true, true);
+                        }
+                        Created::IdRefused(error) | Created::NotSent(error) => {
+                            // An earlier attempt may have stored something under an id that is not new.
+                            if unsent {
+                                self.note_unsent(claim, &file.id).await;
+                            }
+                            return Err(error.into());
                         }
                         Created::Mismatch { reason, sha256 } => {
                             self.void(claim, &given_up(&file, sha256, &reason), None).await?;
@@ -123,7 +130,7 @@ impl Pass<'_> {
                 Look::Different { reason, sha256, owner } => {
                     line.may_void(&file.name, &file.id, &owner)?;
                     *batch = self.replace_id(claim, &mut file, sha256, &reason).await?;
-                    (issued, taken) = (true, false);
+                    (issued, unsent, taken) = (true, true, false);
                 }
             }
             fresh = false;
@@ -189,6 +196,7 @@ impl Pass<'_> {
             destination: Some(self.destination.location()),
             sealed: false,
             restricted: false,
+            unsent: false,
             sha256: digests.sha256.clone(),
             md5: digests.md5.clone(),
             bytes: digests.bytes,
@@ -198,6 +206,13 @@ impl Pass<'_> {
             total_credit,
             link: None,
         })
+    }
+
+    /// With another destination, nobody then has to look for a file here.
+    async fn note_unsent(&self, claim: &Claim, id: &str) {
+        if let Err(error) = self.store.mark_unsent(claim, id).await {
+            tracing::debug!("it is not recorded that nothing is stored under {id}: {error}");
+        }
     }
 
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {

@@ -30,7 +30,9 @@ impl Pass<'_> {
     ) -> Result<Batch, Failure> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
         let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(lease_lost)?;
-        trash(self.store, self.destination, claim.batch, old).await;
+        if batch.voided.iter().any(|listed| listed.id == old.id) {
+            trash(self.store, self.destination, claim.batch, old).await;
+        }
         Ok(batch)
     }
 

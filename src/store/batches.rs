@@ -93,8 +93,15 @@ impl Store {
         self.change(claim.filter(), vec![file_changes(file, settings)]).await
     }
 
-    /// Gives up a file id for good and stores the one that replaces it, in one step. The document as it is then, or `None` when the claim
-    /// is lost.
+    /// Records that nothing exists under the id of the batch's file.
+    pub async fn mark_unsent(&self, claim: &Claim, file_id: &str) -> Result<(), StoreError> {
+        let mut filter = claim.filter();
+        filter.insert("file.id", file_id);
+        self.change(filter, vec![doc! { "$set": { "file.unsent": true, "updatedAt": "$$NOW" } }]).await.map(drop)
+    }
+
+    /// Gives up a file id for good and stores the one that replaces it, in one step. An id under which nothing can exist is not listed. The
+    /// document as it is then, or `None` when the claim is lost.
     pub async fn void_file(
         &self,
         claim: &Claim,
@@ -111,8 +118,9 @@ impl Store {
         };
         let mut filter = claim.filter();
         filter.insert("file.id", &old.id);
+        let listed = doc! { "$cond": [{ "$eq": ["$file.unsent", true] }, [], [entry]] };
         let changes = doc! { "$set": {
-            "voided": { "$concatArrays": [{ "$ifNull": ["$voided", []] }, [entry]] },
+            "voided": { "$concatArrays": [{ "$ifNull": ["$voided", []] }, listed] },
             "file": literal(replacement.map(file_document)),
             "updatedAt": "$$NOW",
         }};

@@ -69,6 +69,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
 }
 
 /// The manifest as it is stored under `file`.
+/// Without `unsent`: a file is recorded because it is about to be sent.
 pub(super) fn file_document(file: &FileFacts) -> Document {
     doc! {
         "id": &file.id,
@@ -94,6 +95,7 @@ fn file(document: &Document) -> FileFacts {
         destination: text(document, "destination"),
         sealed: document.get_bool("sealed").unwrap_or(false),
         restricted: document.get_bool("restricted").unwrap_or(false),
+        unsent: document.get_bool("unsent").unwrap_or(false),
         sha256: text(document, "sha256").unwrap_or_default(),
         md5: text(document, "md5").unwrap_or_default(),
         bytes: int(document, "bytes").unwrap_or(0) as u64,

@@ -66,8 +66,9 @@ pub(super) fn void_when_given_up() -> Document {
         "trashed": false,
     };
     let voided = doc! { "$ifNull": ["$voided", []] };
+    let may_exist = doc! { "$and": [&gives_up, { "$ne": ["$file.unsent", true] }] };
     doc! { "$set": {
-        "voided": { "$cond": [&gives_up, { "$concatArrays": [&voided, [entry]] }, &voided] },
+        "voided": { "$cond": [may_exist, { "$concatArrays": [&voided, [entry]] }, &voided] },
         "file": { "$cond": [&gives_up, null, "$file"] },
     }}
 }

@@ -39,48 +39,91 @@ fn a_symbolic_link_to_the_directory_is_the_directory() {
     day.command("verify").destination(&address(&link)).run().expect_code(0);
 }
 
-/// Drive refuses, or stores the file and its answer is lost; the operator turns to a directory.
+/// Before Drive has taken a byte, nothing can be there; no settings have to reach it again.
 #[test]
-fn a_directory_after_drive_holds_the_named_file_and_the_one_on_drive_goes_when_it_is_reached() {
-    let refused = (On::every(Operation::Start), Fault::answer(Answer::error(403, "storageQuotaExceeded")), 31);
-    let lost = (On::last_chunk(), Fault::lost_answer().session_gone(), 22);
-    for (on, fault, code) in [refused, lost] {
+fn a_directory_after_drive_has_nothing_to_look_for_where_no_byte_was_sent() {
+    for (fault, code, attempts) in [
+        (Fault::answer(Answer::error(403, "storageQuotaExceeded")), 31, 2),
+        // The next attempt would take another id, and list the first one.
+        (Fault::answer(Answer::error(400, "invalid")), 31, 1),
+        (Fault::answer(Answer::error(503, "backendError")), 22, 2),
+        (Fault::reset(), 22, 2),
+    ] {
         let day = Day::on_drive();
         seed_day(&day.db, DATE, 5);
-        day.drive().plan(on, fault);
-        if code == 22 {
-            day.drive().plan(On::every(Operation::Get), Fault::answer(Answer::error(503, "backendError")));
+        day.drive().plan(On::every(Operation::Start), fault);
+        for attempt in 1..=attempts {
+            let command = if attempt == 1 { day.run() } else { day.retry() };
+            command.run().expect_code(code);
+            day.let_time_pass();
         }
-        day.run().run().expect_code(code);
         day.drive().cure();
-        let left_behind = day.drive().live(FILE).len();
-        assert_eq!(left_behind, usize::from(code == 22));
         let folder = out();
         let there = address(folder.path());
-        day.let_time_pass();
         day.retry().destination(&there).run().expect_code(0);
         assert_eq!(names(folder.path()), [FILE]);
-        let file = day.batch().get_document("file").unwrap().clone();
-        assert_eq!(file.get_str("destination").unwrap(), there);
-        let [old] = &voided(&day)[..] else { panic!("one id is given up: {}", day.batch()) };
-        let drive = format!("gdrive://{}", day.drive().folder());
-        assert_eq!((old.get_str("destination").unwrap(), old.get_bool("trashed").unwrap()), (&*drive, false));
-
-        let status = day.command("status").destination(&there).date(DATE).run().expect_code(0).json();
-        assert_eq!(status["voided"][0]["destination"], *drive, "{status}");
-        assert_eq!(status["batches"][0]["void_files"], 1, "{status}");
-        let verified = day.command("verify").destination(&there).run().expect_code(34).json();
-        let problem = &verified["problems"][0];
-        assert_eq!(problem["kind"], "untrashed_voided", "{verified}");
-        assert!(problem["message"].as_str().unwrap().contains(&drive), "{verified}");
-
-        day.retry().run().expect_code(0);
-        assert_eq!(day.drive().live(FILE).len(), 0, "the file on Drive is in the trash");
-        assert!(voided(&day)[0].get_bool("trashed").unwrap());
+        assert!(voided(&day).is_empty(), "{}", day.batch());
         day.command("verify").destination(&there).run().expect_code(0);
-        let elsewhere = day.command("verify").run().expect_code(34).json();
-        assert_eq!(elsewhere["problems"][0]["kind"], "elsewhere", "{elsewhere}");
+        assert!(day.drive().files().is_empty());
     }
+}
+
+/// A refusal tells nothing of what an earlier attempt sent.
+#[test]
+fn an_id_under_which_bytes_were_sent_once_stays_listed_whatever_is_refused_later() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    day.drive().plan(On::every(Operation::Chunk), Fault::answer(Answer::error(503, "backendError")));
+    day.run().run().expect_code(22);
+    day.drive().cure();
+    day.drive().plan(On::every(Operation::Start), Fault::answer(Answer::error(403, "storageQuotaExceeded")));
+    day.let_time_pass();
+    day.retry().run().expect_code(31);
+    day.drive().cure();
+    let folder = out();
+    let there = address(folder.path());
+    day.let_time_pass();
+    day.retry().destination(&there).run().expect_code(0);
+    assert_eq!(voided(&day).len(), 1, "{}", day.batch());
+    let verified = day.command("verify").destination(&there).run().expect_code(34).json();
+    assert_eq!(verified["problems"][0]["kind"], "untrashed_voided", "{verified}");
+}
+
+/// Drive stores the file and its answer is lost; the operator turns to a directory.
+#[test]
+fn a_directory_after_drive_holds_the_named_file_and_the_one_on_drive_goes_when_it_is_reached() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    day.drive().plan(On::last_chunk(), Fault::lost_answer().session_gone());
+    day.drive().plan(On::every(Operation::Get), Fault::answer(Answer::error(503, "backendError")));
+    day.run().run().expect_code(22);
+    day.drive().cure();
+    assert_eq!(day.drive().live(FILE).len(), 1, "it is left behind");
+    let folder = out();
+    let there = address(folder.path());
+    day.let_time_pass();
+    day.retry().destination(&there).run().expect_code(0);
+    assert_eq!(names(folder.path()), [FILE]);
+    let file = day.batch().get_document("file").unwrap().clone();
+    assert_eq!(file.get_str("destination").unwrap(), there);
+    let [old] = &voided(&day)[..] else { panic!("one id is given up: {}", day.batch()) };
+    let drive = format!("gdrive://{}", day.drive().folder());
+    assert_eq!((old.get_str("destination").unwrap(), old.get_bool("trashed").unwrap()), (&*drive, false));
+
+    let status = day.command("status").destination(&there).date(DATE).run().expect_code(0).json();
+    assert_eq!(status["voided"][0]["destination"], *drive, "{status}");
+    assert_eq!(status["batches"][0]["void_files"], 1, "{status}");
+    let verified = day.command("verify").destination(&there).run().expect_code(34).json();
+    let problem = &verified["problems"][0];
+    assert_eq!(problem["kind"], "untrashed_voided", "{verified}");
+    assert!(problem["message"].as_str().unwrap().contains(&drive), "{verified}");
+
+    day.retry().run().expect_code(0);
+    assert_eq!(day.drive().live(FILE).len(), 0, "the file on Drive is in the trash");
+    assert!(voided(&day)[0].get_bool("trashed").unwrap());
+    day.command("verify").destination(&there).run().expect_code(0);
+    let elsewhere = day.command("verify").run().expect_code(34).json();
+    assert_eq!(elsewhere["problems"][0]["kind"], "elsewhere", "{elsewhere}");
 }
 
 #[test]

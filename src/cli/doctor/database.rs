@@ -179,6 +179,7 @@ fn file_of(config: &Config, batch: BatchId, ending: &str) -> FileFacts {
         destination,
         sealed: false,
         restricted: false,
+        unsent: false,
         sha256: format!("{}{}", random(), random()),
         md5: random(),
         bytes: 4_321,

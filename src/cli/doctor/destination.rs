@@ -83,7 +83,8 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         let file = NewFile { id: &id, name: &name, mark: MARK, mime_type: "text/plain", spool };
         let created = match destination.create(&file, &Progress::default()).await {
             // A refused upload leaves no file to remove.
-            Ok(Created::IdRefused(refused)) | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
+            Ok(Created::IdRefused(refused) | Created::NotSent(refused))
+            | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
             created => created,
         };
         let stored = verify(destination, &file, created).await;
@@ -125,7 +126,7 @@ async fn verify(
     match created? {
         Created::Stored(_) => {}
         Created::IdTaken => return Err(DestinationError::Failed(format!("the new id {} is taken", file.id))),
-        Created::IdRefused(error) => return Err(error),
+        Created::IdRefused(error) | Created::NotSent(error) => return Err(error),
         Created::Mismatch { reason, .. } => return Err(DestinationError::Failed(reason)),
     }
     match destination.look(file.id, file.spool.digests(), &known).await? {

@@ -100,6 +100,7 @@ pub(super) struct Session {
     /// The bytes sent in the present session: the server cannot have stored more.
     sent: u64,
     restarts: u32,
+    opened: bool,
     /// A token was refused since the last progress. The next one is fresh, and a second refusal is final.
     renewed: bool,
 }
@@ -107,7 +108,22 @@ pub(super) struct Session {
 impl Session {
     /// An upload of `total` bytes in pieces of `chunk` bytes, a multiple of 256 KiB.
     pub(super) fn new(total: u64, chunk: u64, patience: Patience) -> Session {
-        Session { total, chunk, state: State::Starting, patience, best: 0, sent: 0, restarts: 0, renewed: false }
+        Session {
+            total,
+            chunk,
+            state: State::Starting,
+            patience,
+            best: 0,
+            sent: 0,
+            restarts: 0,
+            opened: false,
+            renewed: false,
+        }
+    }
+
+    /// Whether a session was ever opened: before that, no byte can be sent.
+    pub(super) fn was_opened(&self) -> bool {
+        self.opened
     }
 
     /// What to do now.
@@ -128,7 +144,7 @@ impl Session {
     pub(super) fn heard(&mut self, heard: Heard) -> Then {
         match heard {
             Heard::Opened(uri) => {
-                (self.best, self.sent) = (0, 0);
+                (self.best, self.sent, self.opened) = (0, 0, true);
                 self.state = State::Sending { uri, stored: 0 };
                 Then::Go
             }

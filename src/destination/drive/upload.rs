@@ -37,6 +37,8 @@ pub(super) async fn upload(
         }
         Ending::Taken => Ok(Created::IdTaken),
         Ending::Refused(fault) => Ok(Created::IdRefused(fault.give_up(drive.identity()))),
+        // A file comes into being only through the address of a session, and nobody was told one.
+        Ending::Gave(fault) if !session.was_opened() => Ok(Created::NotSent(fault.give_up(drive.identity()))),
         Ending::Gave(fault) => Err(fault.give_up(drive.identity())),
     }
 }
