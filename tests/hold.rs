@@ -80,8 +80,40 @@ fn holding_is_not_the_advice_when_no_entry_would_be_left() {
         seed(&day.db, &[bad(0), bad(1)].into_iter().chain(good).collect::<Vec<_>>());
         let refused = day.run().run().expect_code(32).json();
         let next = refused["error"]["next"].as_str().unwrap();
-        assert_eq!((next.contains("--invalid hold"), next.contains("--format")), (holding, !holding), "{next}");
+        assert!(next.starts_with("correct them") && !next.contains("--format"), "{next}");
+        assert_eq!((next.contains("--invalid hold"), next.contains("no other entry")), (holding, !holding), "{next}");
     }
+}
+
+/// Another layout does not help an entry that was exported before.
+#[test]
+fn the_next_step_fits_the_reason() {
+    let next = |day: &Day, arguments: &[&str]| {
+        let run = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").args(arguments).run();
+        run.expect_code(32).json()["error"]["next"].as_str().unwrap().to_owned()
+    };
+    let again = |day: &Day, row: ObjectId| {
+        let mut second = day.db.find_one(QUEUE, doc! { "_id": row }).expect("the row");
+        second.extend(doc! { "_id": ObjectId::new(), "status": "queued", "metadata": null });
+        day.db.insert_many(QUEUE, vec![second]);
+    };
+    let exported = Day::in_directory();
+    let rows = seed_day(&exported.db, DATE, 2).rows;
+    exported.run().run().expect_code(0);
+    again(&exported, rows[0]);
+    let before = "take what was exported before out of the queue, or allow a second export with --allow-reexport";
+    assert_eq!(next(&exported, &[]), format!("{before}; no other entry is due"));
+    seed_day(&exported.db, "2026-01-19", 1);
+    let more = next(&exported, &["--now"]);
+    assert_eq!(more, format!("{before}, or export the others with --invalid hold"));
+    seed(&exported.db, &[Entry::numbered(DATE, 77).set("status", "draft")]);
+    let more = next(&exported, &["--now"]);
+    assert_eq!(more, format!("{before}; correct the others, or export the others with --invalid hold"));
+
+    let twice = Day::in_directory();
+    again(&twice, seed_day(&twice.db, DATE, 1).rows[0]);
+    let once = "leave one row in the queue of each entry that is queued more than once; no other entry is due";
+    assert_eq!(next(&twice, &[]), once);
 }
 
 #[test]

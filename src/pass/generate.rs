@@ -17,11 +17,12 @@ use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
 
 use super::lease::Lease;
+use super::refused::{Needs, invalid_entries, no_object_id, row_faults};
 use super::{Pass, Report, asked};
 use crate::batch::{Batch, BatchId, ExportSettings, Span};
 use crate::config::{Config, Format, InvalidPolicy};
 use crate::csv::{Sheet, SheetOptions, Tally};
-use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
+use crate::entry::{EntryFields, FieldList};
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
@@ -30,8 +31,8 @@ use crate::progress::Progress;
 use crate::secret::cut;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{
-    Claim, DueRow, DueRows, DueScan, EntryChunk, ExportedIn, Fingerprint, Kind, Ledger, NO_DATE, Records, RowKey,
-    ScanError, Snapshot, Store, StoreError, in_chunks,
+    Claim, DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot,
+    Store, StoreError, in_chunks,
 };
 use crate::totals::ControlTotals;
 
@@ -262,6 +263,7 @@ impl<'a> Generation<'a> {
             rows: Vec::new(),
             fingerprint: Fingerprint::default(),
             bad: Vec::new(),
+            needs: Needs::default(),
             carried_over: 0,
             exported: None,
             read: 0,
@@ -291,7 +293,7 @@ impl<'a> Generation<'a> {
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
         let asked = self.asked_in_vain(&written);
-        let Written { sheet, rows, fingerprint, bad, carried_over, exported, read: _ } = written;
+        let Written { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         // To hold every entry of the day would help nobody.
@@ -300,13 +302,14 @@ impl<'a> Generation<'a> {
             return Err(Failure { invalid, ..failure });
         }
         let next = match self.policy {
-            _ if !refused.is_empty() => "give each such row a new _id: until then nothing can be exported or held",
-            InvalidPolicy::Fail if bad.len() == rows.len() => {
-                "correct them, no other entry is due; when all have the same fault, a setting may ask for what they \
-                 lack: check --format, --encoding and --contra-account"
+            _ if !refused.is_empty() => {
+                "give each such row a new _id: until then nothing can be exported or held".to_owned()
             }
-            InvalidPolicy::Fail => "correct them, or export the others with --invalid hold",
-            InvalidPolicy::Hold => "correct the entries, or the application that made them: so many are not held",
+            InvalidPolicy::Fail if bad.len() == rows.len() => format!("{}; no other entry is due", needs.steps()),
+            InvalidPolicy::Fail => format!("{}, or export the others with --invalid hold", needs.steps()),
+            InvalidPolicy::Hold => {
+                format!("{}, and look at the application that made them: so many are not held", needs.steps())
+            }
         };
         if self.policy == InvalidPolicy::Fail || !refused.is_empty() || bad.len() > HELD_MAX {
             refused.extend(bad.iter().map(|(key, reason)| key.invalid(reason.clone())));
@@ -370,6 +373,8 @@ struct Written<W: Write> {
     rows: Vec<RowKey>,
     fingerprint: Fingerprint,
     bad: Vec<(RowKey, String)>,
+    /// What has to be done about those.
+    needs: Needs,
     carried_over: u64,
     /// `scheduledFor` of the first and of the last row in it, milliseconds since 1970 UTC.
     exported: Option<(i64, i64)>,
@@ -398,13 +403,16 @@ impl<W: Write> Written<W> {
             self.read += usize::from(found);
             let exported = chunk.exported(&key.entry);
             let twice = twice.binary_search(&key.entry).is_ok();
-            let pushed = match (found, row_faults(row, found, twice, exported)) {
-                (true, faults) if faults.is_empty() => self.sheet.push(&fields).map_err(write_failed)?,
-                (true, mut faults) => {
-                    faults.extend(self.sheet.check(&fields).err());
-                    Err(faults.join("; "))
+            let mut faults = row_faults(row, found, twice, exported);
+            let pushed = if found && faults.is_empty() {
+                self.sheet.push(&fields).map_err(write_failed)?.inspect_err(|_| self.needs.corrections = true)
+            } else {
+                self.needs.add(found && twice, exported.is_some(), faults.len());
+                if found && let Err(of_entry) = self.sheet.check(&fields) {
+                    self.needs.corrections = true;
+                    faults.push(of_entry);
                 }
-                (false, faults) => Err(faults.join("; ")),
+                Err(faults.join("; "))
             };
             match pushed {
                 Ok(()) => {
@@ -418,26 +426,6 @@ impl<W: Write> Written<W> {
         }
         Ok(())
     }
-}
-
-/// The faults of a row, apart from those of its entry. Empty, without an allocation, for nearly every row.
-fn row_faults(row: &DueRow, found: bool, twice: bool, exported: Option<ExportedIn>) -> Vec<String> {
-    let mut faults = Vec::new();
-    if row.scheduled_ms == NO_DATE {
-        faults.push("the queue row's scheduledFor is not a Date, so it would never be due".to_owned());
-    }
-    if row.unmarkable {
-        faults.push("the queue row's metadata is not an object".to_owned());
-    }
-    if !found && row.key.entry == Id::ABSENT {
-        faults.push("the queue row's entryId is missing or no ObjectId".to_owned());
-    } else if !found {
-        faults.push(NO_SUCH_ENTRY.to_owned());
-    } else if twice {
-        faults.push("the entry is queued more than once for this file".to_owned());
-    }
-    faults.extend(exported.map(|exported| exported.to_string()));
-    faults
 }
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
@@ -460,27 +448,6 @@ fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
     let mut repeated: Vec<T> = pairs.map(|pair| pair[0]).collect();
     repeated.dedup();
     repeated
-}
-
-fn no_object_id(row_id: String) -> Invalid {
-    Invalid { entry_id: String::new(), row_id, reason: "the queue row's _id is not an ObjectId".to_owned() }
-}
-
-fn invalid_entries(refused: Vec<Invalid>, next: &str) -> Failure {
-    let name = |invalid: &Invalid| match &*invalid.entry_id {
-        "" => format!("queue row {}", invalid.row_id),
-        entry => format!("entry {entry}"),
-    };
-    let message = match &refused[..] {
-        [only] => format!("{} must not be exported: {}", name(only), only.reason),
-        all => {
-            let first = name(&all[0]);
-            format!("{} entries must not be exported, the first one is {first}: {}", all.len(), all[0].reason)
-        }
-    };
-    let mut failure = Failure::new(Exit::InvalidEntries, message).next(next);
-    failure.invalid = refused;
-    failure
 }
 
 fn write_failed(error: io::Error) -> Failure {

@@ -239,7 +239,8 @@ pub fn way_on(batch: &Batch) -> String {
                 .to_owned()
         }
         true => format!(
-            "correct the entries; `batch-export retry` then takes the batch up. To export only the others now: `batch-export unlock \
+            "correct the entries, or take them out of the queue; `batch-export retry` then takes the batch up. To export only the others \
+             now: `batch-export unlock \
              --date {date}`, then `batch-export run --date {date} --invalid hold`"
         ),
         false => {

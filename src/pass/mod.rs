@@ -18,6 +18,7 @@ mod lease;
 mod lock;
 mod ownership;
 mod record;
+mod refused;
 mod roll_forward;
 mod seal;
 mod upload;
