@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
+use crate::support::fake_drive::FakeDrive;
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
 use crate::support::seed::{DATE, QUEUE, seed_day};
@@ -76,6 +77,27 @@ fn a_marker_that_was_paused_in_a_piece_does_no_harm_when_it_wakes_up() {
 }
 
 #[test]
+fn a_conflict_in_the_marking_says_that_the_file_is_committed_and_what_is_left() {
+    let day = killed_before_piece(1, &[]);
+    let left = 8 - day.db.count(EXPORTED, doc! {});
+    let conflict = doc! { "failCommands": ["update"], "errorCode": 112, "errorLabels": ["TransientTransactionError"] };
+    seed_day(&day.db, "2026-01-19", 2);
+    let point = day.db.fail_point("alwaysOn", conflict);
+    for command in [day.run(), next_run(&day)] {
+        let ended = command.args(&PIECES).run().expect_code(23).json();
+        let next = ended["error"]["next"].as_str().unwrap();
+        let says = format!(
+            "the file of {BATCH} is committed, and {left} of its rows are still to be marked: `batch-export retry` goes on"
+        );
+        assert!(next.starts_with(&says), "{ended}");
+    }
+    drop(point);
+    day.let_time_pass();
+    day.retry().now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
 fn several_processes_mark_one_list_together() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 60);
@@ -104,6 +126,25 @@ fn a_lost_row_list_is_made_anew_from_the_official_file() {
     }
 }
 
+/// The file is where it was committed, wherever later settings put the next one.
+#[test]
+fn a_lost_row_list_is_made_anew_from_the_file_at_the_destination_of_its_commit() {
+    let day = killed_before_piece(2, &[]);
+    day.db.block(day.db.collection(LISTS).drop()).expect("to drop the collection");
+    let other = Day::in_directory();
+    let there = format!("file://{}", other.directory().display());
+    let key = other.directory().join("key.json");
+    std::fs::write(&key, FakeDrive::start().service_account()).expect("the credentials");
+    let away = day.retry().destination("gdrive://folder");
+    let away = away.env("GOOGLE_APPLICATION_CREDENTIALS", &key.display().to_string()).run().expect_code(30).json();
+    let error = told(&away["batches"][0]["error"]);
+    let at = format!("--destination file://{}", day.directory().display());
+    assert!(error.contains("which these settings do not reach") && error.contains(&at), "{error}");
+    std::fs::remove_file(key).expect("to remove it");
+    day.retry().destination(&there).run().expect_code(0);
+    day.check_converged();
+}
+
 #[test]
 fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_on() {
     let day = killed_before_piece(2, &["--format", "express"]);
@@ -114,11 +155,14 @@ fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_o
         let error = if result["error"].is_null() { &result["batches"][0]["error"] } else { &result["error"] };
         assert!(told(error).contains("`marking` to null in the ledger"), "{result}");
     }
-    // The person does what it says.
+    // The person does what it says, and forgets one step.
     let marked = doc! { "$set": { "status": "completed", "metadata.batchId": BATCH } };
     day.db.update_many(QUEUE, doc! { "status": "queued" }, marked);
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "state": "completed" } });
     day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$set": { "marking": null } });
     seed_day(&day.db, "2026-01-19", 2);
-    assert_eq!(next_run(&day).args(&["--format", "express", "--now"]).run().expect_code(0).json()["number"], 2);
+    let next = || next_run(&day).args(&["--format", "express", "--now"]).run();
+    assert!(told(&next().expect_code(30).json()["error"]).contains("run `batch-export init`"));
+    day.command("init").run().expect_code(0);
+    assert_eq!(next().expect_code(0).json()["number"], 2);
 }

@@ -59,7 +59,7 @@ impl Pass<'_> {
             let ledger = self.under(own_lease, work).await?;
             let Some(other) = ledger.marking else { return Ok(ledger) };
             if began.elapsed() > MARKING_WAIT {
-                return Err(still_marking(other));
+                return Err(self.not_marked(other, still_marking(other)).await);
             }
             tracing::info!(%other, "finishing the marking of another batch first");
             if self.finish_marking(other, Teller::NextRetry).await?
@@ -75,7 +75,25 @@ impl Pass<'_> {
     /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the
     /// server aborts it, which takes a minute.
     async fn finish_marking(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
-        self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id, teller)).await
+        match self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id, teller)).await {
+            Err(failure) => Err(self.not_marked(id, failure).await),
+            marked => marked,
+        }
+    }
+
+    /// A failure of the marking that `retry` makes good, with the words that the file is official: the same failure of a commit means that it
+    /// is not.
+    async fn not_marked(&self, id: BatchId, failure: Failure) -> Failure {
+        let is_conflict = failure.exit == Exit::CommitConflict;
+        if !is_conflict && (failure.exit != Exit::DatabaseUnavailable || failure.next.is_some()) {
+            return failure;
+        }
+        let counted = if is_conflict { self.store.rows_to_mark(id).await.ok() } else { None };
+        let left = counted.map_or("some".to_owned(), |rows| rows.to_string());
+        let lasts = if is_conflict { "; when this lasts, db.currentOp() shows which program keeps them" } else { "" };
+        failure.next(format!(
+            "the file of {id} is committed, and {left} of its rows are still to be marked: `batch-export retry` goes on with them{lasts}"
+        ))
     }
 
     async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
@@ -144,7 +162,14 @@ impl Pass<'_> {
         let unusable =
             |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));
         let mut content = SpoolWriter::create(&self.config.spool_dir).map_err(unusable)?;
-        let read = self.destination.read_back(&file.id, &mut content).await?;
+        // The settings may name another destination since the commit.
+        let Some(there) = self.destination.reach(file.destination.as_deref()) else {
+            let at = file.destination.as_deref().unwrap_or_default();
+            return Err(why
+                .failure(batch.id, &format!("its official file is at {at}, which these settings do not reach"))
+                .next(format!("run `batch-export retry --destination {at}` once")));
+        };
+        let read = there.read_back(&file.id, &mut content).await?;
         let content = content.into_spool().map_err(unusable)?;
         if read.is_none() || content.digests().sha256 != file.sha256 {
             return Err(why.failure(batch.id, "its official file is not there as it was committed"));
@@ -186,7 +211,7 @@ fn warn_of_changes(batch: &Batch) {
 
 fn still_marking(other: BatchId) -> Failure {
     let waited = MARKING_WAIT.as_secs();
-    let message = format!("rows of {other} are still to be marked, and no piece completed for {waited} s");
+    let message = format!("the rows of {other} are still being marked, and nothing was completed for {waited} s");
     Failure::new(Exit::CommitConflict, message)
 }
 

@@ -18,7 +18,7 @@ use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
 use super::commit::{chunks, smaller};
-use super::document::text;
+use super::document::{int, text};
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
 use super::{COMMAND_TIMEOUT, Store};
@@ -157,6 +157,18 @@ impl Store {
         let (heads, pieces): (Vec<String>, Vec<String>) =
             found.iter().filter_map(|found| text(found, "_id")).partition(|id| *id == head);
         Ok((!heads.is_empty() || !pieces.is_empty()).then_some(pieces))
+    }
+
+    /// How many rows are still to be marked.
+    pub async fn rows_to_mark(&self, batch: BatchId) -> Result<u64, StoreError> {
+        let bytes = doc! { "$binarySize": { "$ifNull": ["$rows", ""] } };
+        let count = [
+            doc! { "$match": of_batch(batch, i64::MAX) },
+            doc! { "$group": { "_id": null, "bytes": { "$sum": bytes } } },
+        ];
+        let cursor = self.bounded(self.row_lists.aggregate(count).into_future()).await?;
+        let counted: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        Ok(counted.first().and_then(|counted| int(counted, "bytes")).unwrap_or(0) as u64 / ROW_BYTES as u64)
     }
 
     /// Whether the list is one of version 0.1, which names rows and not their entries.
