@@ -236,6 +236,102 @@ fn init_writes_down_the_entries_of_earlier_batches_and_a_run_without_that_names_
     day.check_converged();
 }
 
+/// Whatever removed them: none of these entries may be exported again.
+#[test]
+fn a_run_goes_on_only_when_all_that_was_exported_is_on_record() {
+    let nothing: fn(&Seeded) -> Document = |_| doc! {};
+    let one: fn(&Seeded) -> Document = |seeded| doc! { "_id": seeded.entries[3] };
+    for (lost, left) in [(nothing, 0), (one, 4)] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 5);
+        day.run().run().expect_code(0);
+        let written = day.db.find_all(EXPORTED, doc! {});
+        day.db.update_many(EXPORTED, doc! {}, doc! { "$unset": { "place": 1 } });
+        day.db.delete_many(EXPORTED, lost(&seeded));
+        queue_again(&day, seeded.entries[3]);
+        let refused = next_run(&day).run().expect_code(30).json();
+        let message = told(&refused["error"]);
+        let counted =
+            format!("exportbatchentries has {left} entries, and 5 of the batches up to number 1 were recorded");
+        assert!(message.contains(&counted) && message.contains("`batch-export init`"), "{message}");
+        assert_eq!((day.log().len(), day.live_files().len()), (1, 1));
+        assert_eq!(
+            next_run(&day).arg("--dry-run").run().expect_code(30).json()["error"]["message"],
+            refused["error"]["message"]
+        );
+        let checked = day.command("doctor").run().expect_code(34).stdout;
+        assert!(checked.contains(&counted), "{checked}");
+        assert_eq!(day.command("init").run().expect_code(0).json()["entries_added"], 5 - left);
+        assert_eq!(day.db.count(EXPORTED, doc! { "n": 1 }), written.len() as u64);
+        let refused = next_run(&day).arg("--now").run().expect_code(32).json();
+        assert_eq!(refused["invalid"][0]["entry_id"], seeded.entries[3].to_hex(), "{refused}");
+        day.check_guarantees();
+    }
+}
+
+/// An older batch has fewer under its number then, by right.
+#[test]
+fn an_entry_that_moved_to_another_number_is_not_missing_and_a_lost_one_after_that_is() {
+    for rows in ["10000", "1"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 3);
+        day.run().run().expect_code(0);
+        queue_again(&day, seeded.entries[1]);
+        queue_again(&day, seeded.entries[2]);
+        seed_day(&day.db, NEXT_DATE, 2);
+        next_run(&day).args(&["--allow-reexport", "--transaction-rows", rows]).run().expect_code(0);
+        assert_eq!(day.db.count(EXPORTED, doc! {}), 5);
+        let third = || day.command("run").date("2026-01-20").now("2026-01-20T18:00:05+07:00").arg("--now");
+        seed_day(&day.db, "2026-01-20", 1);
+        third().run().expect_code(0);
+        assert!(!day.command("doctor").run().json()["checks"].to_string().contains("on record"));
+        day.db.delete_many(EXPORTED, doc! { "_id": seeded.entries[2] });
+        let fourth = day.command("run").date("2026-01-21").now("2026-01-21T18:00:05+07:00").run().expect_code(30);
+        assert!(told(&fourth.json()["error"]).contains("has 5 entries, and 6 of"), "{}", fourth.report());
+    }
+}
+
+#[test]
+fn a_batch_that_is_marking_has_fewer_on_record_by_right_also_after_init() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 8);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(On::command("findAndModify").collection("exportbatchrows").nth(3));
+    let run = day.run().args(&["--transaction-rows", "2"]).mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    run.kill();
+    stop.cut();
+    day.db.abort_abandoned_transactions();
+    assert!(day.db.count(EXPORTED, doc! {}) < 8);
+    day.command("init").run().expect_code(0);
+    for (date, entries) in [(NEXT_DATE, 2), ("2026-01-20", 1)] {
+        seed_day(&day.db, date, entries);
+        day.command("run").date(date).now(&format!("{date}T18:00:05+07:00")).run().expect_code(0);
+    }
+    day.check_converged();
+    day.db.delete_many(EXPORTED, doc! { "n": 2_i64 });
+    day.command("run").date("2026-01-21").now("2026-01-21T18:00:05+07:00").run().expect_code(30);
+}
+
+#[test]
+fn what_init_cannot_record_keeps_no_run_from_its_work_and_doctor_goes_on_to_tell_it() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.delete_many(EXPORTED, doc! { "_id": seeded.entries[0] });
+    day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[0] });
+    std::fs::remove_file(day.directory().join("batch_2026-01-18.csv")).unwrap();
+    seed_day(&day.db, NEXT_DATE, 2);
+    next_run(&day).run().expect_code(30);
+    let made = day.command("init").run().expect_code(0).json();
+    assert_eq!(made["unfilled"][0]["missing"], 1, "{made}");
+    next_run(&day).arg("--now").run().expect_code(0);
+    let checks = day.command("doctor").run().json()["checks"].clone();
+    let found = checks.as_array().unwrap().iter().find(|check| check["name"] == "collections").unwrap();
+    assert_eq!(found["verdict"], "warning", "{found}");
+    assert!(found["found"].as_str().unwrap().contains("1 of batch_2026-01-18"), "{found}");
+}
+
 /// Nothing but the list told which rows are meant, so a person has to; and none of these entries may be exported again.
 #[test]
 fn a_lost_row_list_of_a_file_without_ids_is_made_good_by_the_steps_that_are_named() {

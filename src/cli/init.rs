@@ -126,7 +126,7 @@ pub async fn execute(
 /// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
 async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<(u64, Vec<Unfilled>), Failure> {
     let mut filling = store.begin_filling().await.map_err(StoreError::for_administrators)?;
-    let short = store.short_batches(&filling).await?;
+    let short = store.still_short(&filling).await?;
     let mut unfilled = Vec::new();
     if !short.is_empty() {
         match whole().and_then(|config| Ok((Destination::open(&config)?, config))) {

@@ -4,8 +4,8 @@
 //! whatever the application does with the row: queue it again, empty its `metadata`, change its `entryId`, or delete
 //! it.
 //!
-//! Risk: the collection is missing or half filled, and exported entries look new. So once a batch has a number, a run
-//! needs the collection; `init` fills it ([`filling`](super::filling)).
+//! Risk: the collection is missing or lacks entries, and exported entries look new. So the ledger counts what is recorded
+//! here, and a run refuses to go on with less ([`ledger`](super::ledger)); `init` fills it ([`filling`](super::filling)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use super::commit::chunks;
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
 use super::neighbours::each;
-use super::{RowKey, Store};
+use super::{LEDGER, RowKey, Store};
 use crate::batch::BatchId;
 use crate::id::Id;
 
@@ -183,6 +183,7 @@ impl Store {
         number: i64,
         again: Again,
     ) -> Result<(), StoreError> {
+        let mut moved = 0;
         for rows in chunks(rows, ENTRIES_PER_COMMAND) {
             let command = match again {
                 Again::Refuse => insert_command(self.exported.name(), &rows, number),
@@ -195,6 +196,14 @@ impl Store {
                 Some(error) if error.kind == Kind::DuplicateKey => return Err(error),
                 Some(error) => return Err(error.in_collection(self.exported.name())),
             }
+            if again == Again::Move {
+                moved += (rows.len() - answer.get_array("upserted").map_or(0, Vec::len)) as i64;
+            }
+        }
+        if moved > 0 {
+            // The commit counts every entry of the file as a new one.
+            let fewer = doc! { "$inc": { "recorded": -moved } };
+            self.batches.update_one(doc! { "_id": LEDGER }, fewer).session(session).await?;
         }
         Ok(())
     }
@@ -202,6 +211,14 @@ impl Store {
     /// Whether the collection exists.
     pub(super) async fn has_exported(&self) -> Result<bool, StoreError> {
         self.has_collection(&self.exported).await
+    }
+
+    /// How many entries it has by the server's own count; `None` when the collection is missing.
+    pub(super) async fn count_exported(&self) -> Result<Option<u64>, StoreError> {
+        match self.bounded(self.exported.estimated_document_count().into_future()).await? {
+            0 => Ok(self.has_exported().await?.then_some(0)),
+            count => Ok(Some(count)),
+        }
     }
 }
 

@@ -11,10 +11,10 @@ use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use super::Store;
 use super::document::{self, int, text};
 use super::error::{Kind, StoreError};
 use super::exported::ENTRIES_PER_COMMAND;
+use super::{LEDGER, Store};
 use crate::batch::{Batch, State};
 use crate::id::Id;
 
@@ -50,16 +50,24 @@ impl Store {
         Ok(Filling { target, complete, added })
     }
 
+    /// The completed batches of which entries are not on record, by number.
+    pub async fn short_batches(&self) -> Result<Vec<Short>, StoreError> {
+        self.short_in(&self.exported).await
+    }
+
     /// The completed batches of which entries are missing still, by number. An entry that moved to another batch counts
     /// for both. A batch whose rows are being marked records its entries itself.
-    pub async fn short_batches(&self, filling: &Filling) -> Result<Vec<Short>, StoreError> {
+    pub async fn still_short(&self, filling: &Filling) -> Result<Vec<Short>, StoreError> {
+        self.short_in(&filling.target).await
+    }
+
+    async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>, StoreError> {
         let find = self.batches.find(doc! { "state": State::Completed.name(), "number": { "$gt": 0 } });
         let cursor = self.bounded(find.into_future()).await?;
         let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
         // No time limit: this reads all entries once.
         let numbers = doc! { "$setUnion": [["$n"], { "$ifNull": ["$before", []] }] };
-        let mut counted = filling
-            .target
+        let mut counted = entries
             .aggregate([
                 doc! { "$project": { "_id": 0, "number": numbers } },
                 doc! { "$unwind": "$number" },
@@ -98,13 +106,19 @@ impl Store {
         Ok(elsewhere)
     }
 
-    /// Gives the filled collection its name. Returns how many entries were recorded.
+    /// Gives the filled collection its name, and counts it anew: what could not be recorded was told, and is no reason to refuse the next
+    /// run. Returns how many entries were recorded.
     pub async fn end_filling(&self, filling: Filling) -> Result<u64, StoreError> {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
             let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
             self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
         }
+        // A batch that is committed meanwhile makes this number too low, never too high. One that is marking was counted as a whole.
+        let recorded = self.exported.count_documents(doc! {}).await? as i64;
+        let ledger = doc! { "_id": LEDGER, "marking": null };
+        let update = self.batches.update_one(ledger, doc! { "$set": { "recorded": recorded } });
+        self.bounded(update.into_future()).await?;
         Ok(filling.added)
     }
 

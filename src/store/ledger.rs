@@ -1,10 +1,15 @@
 //! The check before a pass: reads the ledger, and refuses a batch when the records contradict each other.
 //!
 //! Risk: a database that lost some of its records. A new ledger would begin at number 1 again, a new batch document
-//! would export a day again, and without `exportbatchentries` an entry could be in a second file. Each of these stops
-//! the pass before anything is generated, with a next step.
+//! would export a day again, and an entry that is missing in `exportbatchentries` could get into a second file. Each of
+//! these stops the pass before anything is generated, with a next step.
+//!
+//! A pass compares two numbers for that: how many entries the collection has, by the server's own count, which costs no
+//! search, and how many the ledger says were recorded. So it notices a collection that was emptied, restored from an
+//! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
+//! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join, try_join, try_join3};
+use futures_util::future::{join, try_join3};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -24,8 +29,8 @@ use crate::failure::Failure;
 pub struct Records {
     /// `None` before the first batch.
     ledger: Option<Ledger>,
-    /// Whether `exportbatchentries` exists.
-    has_exported: bool,
+    /// How many entries `exportbatchentries` has; `None` when it is missing.
+    has: Option<u64>,
     /// The number under which the log has this batch, as text.
     logged: Option<String>,
 }
@@ -38,17 +43,15 @@ impl Records {
 
     /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
-        let exported_before = self.ledger.as_ref().is_some_and(|ledger| ledger.number > 0);
-        self.logged.is_some() || (exported_before && !self.has_exported)
+        self.logged.is_some() || self.ledger.as_ref().is_some_and(|ledger| forgets(ledger, self.has))
     }
 }
 
 impl Store {
     /// Reads the records of a batch, side by side.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
-        let (ledger, has_exported, logged) =
-            try_join3(self.find_ledger(), self.has_exported(), self.logged(batch)).await?;
-        Ok(Records { ledger, has_exported, logged })
+        let (ledger, has, logged) = try_join3(self.find_ledger(), self.count_exported(), self.logged(batch)).await?;
+        Ok(Records { ledger, has, logged })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -61,6 +64,7 @@ impl Store {
         if records.contradict() {
             // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
+            records.has = self.count_exported_one_by_one(records.ledger.as_ref(), records.has).await?;
         }
         if let Some(number) = &records.logged {
             return Err(match self.is_held(claim).await? {
@@ -69,8 +73,8 @@ impl Store {
             });
         }
         match records.ledger {
-            Some(ledger) if ledger.number > 0 && !records.has_exported => Err(self.entries_forgotten(&ledger)),
-            Some(ledger) if records.has_exported && ledger.installation.is_some() => Ok(ledger),
+            Some(ledger) if forgets(&ledger, records.has) => Err(self.entries_forgotten(&ledger, records.has)),
+            Some(ledger) if records.has.is_some() && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
                 let (refused, able) = join(self.refuse_second_beginning(), self.check_snapshot()).await;
                 refused.and(able)?;
@@ -81,13 +85,36 @@ impl Store {
         }
     }
 
-    fn entries_forgotten(&self, ledger: &Ledger) -> Failure {
-        Failure::configuration(format!(
-            "the collection {} is missing, and the batches up to number {} were exported before: their entries could be exported again",
-            self.exported.name(),
-            ledger.number
-        ))
-        .next("run `batch-export init` once: it fills the collection from the rows of earlier batches")
+    fn entries_forgotten(&self, ledger: &Ledger, has: Option<u64>) -> Failure {
+        let (name, number) = (self.exported.name(), ledger.number);
+        let message = match has {
+            None => {
+                format!("the collection {name} is missing, and the batches up to number {number} were exported before")
+            }
+            Some(has) => format!(
+                "the collection {name} has {has} entries, and {} of the batches up to number {number} were recorded there",
+                ledger.recorded
+            ),
+        };
+        Failure::configuration(format!("{message}: entries of them could be exported again")).next(
+            "restore the collection from a backup, or run `batch-export init` once: it records the entries again, from the rows and the \
+             files of earlier batches, and names those that it cannot record",
+        )
+    }
+
+    /// The count of a collection that seems to lack entries, after the ledger was read. After a crash the server's own count may be too low
+    /// until somebody runs `validate` on the collection; then this reads all entries once.
+    async fn count_exported_one_by_one(
+        &self,
+        ledger: Option<&Ledger>,
+        has: Option<u64>,
+    ) -> Result<Option<u64>, StoreError> {
+        match ledger {
+            Some(ledger) if has.is_some() && forgets(ledger, has) => {
+                Ok(Some(self.exported.count_documents(doc! {}).await?))
+            }
+            Some(_) | None => Ok(has),
+        }
     }
 
     /// Finds out whether the records of earlier batches let a further one begin.
@@ -95,10 +122,12 @@ impl Store {
     /// # Errors
     /// `configuration` when a run would refuse to go on from them, or when the database fails.
     pub async fn check_records(&self) -> Result<(), Failure> {
-        match try_join(self.find_ledger(), self.has_exported()).await? {
-            (Some(ledger), false) if ledger.number > 0 => Err(self.entries_forgotten(&ledger)),
-            (Some(_), _) => Ok(()),
-            (None, _) => self.refuse_second_beginning().await,
+        let ledger = self.find_ledger().await?;
+        let has = self.count_exported_one_by_one(ledger.as_ref(), self.count_exported().await?).await?;
+        match ledger {
+            Some(ledger) if forgets(&ledger, has) => Err(self.entries_forgotten(&ledger, has)),
+            Some(_) => Ok(()),
+            None => self.refuse_second_beginning().await,
         }
     }
 
@@ -196,6 +225,15 @@ impl Store {
         }}];
         let upsert = self.batches.find_one_and_update(doc! { "_id": LEDGER }, first).upsert(true);
         upsert.return_document(ReturnDocument::After)
+    }
+}
+
+/// Whether entries of committed batches are missing in `exportbatchentries`, which has so many. While a batch is marking, it has fewer by
+/// right.
+fn forgets(ledger: &Ledger, has: Option<u64>) -> bool {
+    match has {
+        None => ledger.number > 0,
+        Some(has) => ledger.marking.is_none() && i64::try_from(has).is_ok_and(|has| has < ledger.recorded),
     }
 }
 

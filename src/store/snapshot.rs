@@ -37,6 +37,8 @@ pub struct Ledger {
     pub last_sha256: Option<String>,
     /// The batch whose rows are still being marked.
     pub marking: Option<BatchId>,
+    /// `exportbatchentries` has at least so many entries when no batch is marking; 0 where an earlier version did not count them.
+    pub recorded: i64,
     /// The name of this installation: a UUID, created with the ledger. A copy of the database has the same one.
     pub installation: Option<String>,
 }
@@ -209,6 +211,7 @@ pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
         last_sha256: words("lastSha256")?,
         marking: batch_id(found, "marking")
             .map_err(|error| StoreError::malformed(format!("of the ledger, {}", error.message)))?,
+        recorded: int(found, "recorded").unwrap_or(0),
         installation: words("installation")?,
     })
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
 use crate::pass::{compare_due, sheet_options};
-use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Store, StoreError, Trial, lacks};
+use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
@@ -276,8 +276,14 @@ fn not_listed(name: &'static str, error: StoreError) -> Check {
 /// A misspelt name causes no error: every day is simply empty.
 async fn collections(store: &Store) -> Check {
     const NAME: &str = "collections";
+    const LOOK: &str = "look at the server's log";
     if let Err(lost) = store.check_records().await {
-        return Check::failed(NAME, lost, "look at the server's log");
+        return Check::failed(NAME, lost, LOOK);
+    }
+    match store.short_batches().await {
+        Ok(short) if short.is_empty() => {}
+        Ok(short) => return unrecorded(NAME, &short),
+        Err(error) => return Check::failed(NAME, error.into(), LOOK),
     }
     match store.empty_collections().await {
         Ok(empty) if empty.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
@@ -286,8 +292,23 @@ async fn collections(store: &Store) -> Check {
             format!("nothing at all is in {} of the database {}", empty.join(" and "), store.database_name()),
             "unless the application is new, correct --database, --queue-collection or --entries-collection",
         ),
-        Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
+        Err(error) => Check::failed(NAME, error.into(), LOOK),
     }
+}
+
+/// Entries that a run would not know as exported. A warning, because `init` may have said that they cannot be recorded.
+fn unrecorded(name: &'static str, short: &[Short]) -> Check {
+    const NAMED: usize = 5;
+    let mut found: Vec<String> =
+        short.iter().take(NAMED).map(|short| format!("{} of {}", short.missing, short.batch.id)).collect();
+    if short.len() > NAMED {
+        found.push(format!("and some of {} more batches", short.len() - NAMED));
+    }
+    Check::warning(
+        name,
+        format!("entries are not on record as exported, and could be exported again: {}", found.join(", ")),
+        "run `batch-export init`: it records them, or says why it cannot",
+    )
 }
 
 /// Rows that no run will ever take, and that a run does not report.

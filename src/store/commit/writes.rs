@@ -78,11 +78,15 @@ impl Store {
     ) -> Result<(), Stopped> {
         let in_pieces = request.in_pieces();
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
-        let next = doc! { "$set": {
-            "number": request.ledger.number + 1,
-            "lastSha256": &request.file.sha256,
-            "marking": in_pieces.then_some(request.claim.batch),
-        }};
+        let next = doc! {
+            "$set": {
+                "number": request.ledger.number + 1,
+                "lastSha256": &request.file.sha256,
+                "marking": in_pieces.then_some(request.claim.batch),
+            },
+            // Entries that move here from another number are taken off again where they are recorded.
+            "$inc": { "recorded": request.file.entries as i64 },
+        };
         let mut held = request.claim.filter();
         held.insert("file.id", &request.file.id);
         let entry = attempt(Ending::Completed, None, Some(Stage::Commit), None);
