@@ -287,7 +287,7 @@ impl Render for CorrectionsResult {
             };
             let (number, entries) = (batch.number.unwrap_or_default(), counted(batch.entries, "entry", "entries"));
             let _ = writeln!(text, "{}  number {number}  {entries}  {verdict}", batch.batch);
-            if batch.settings == "today" {
+            if batch.settings == "today" && batch.corrections.is_some() {
                 let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
             }
         }

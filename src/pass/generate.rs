@@ -296,10 +296,13 @@ impl<'a> Generation<'a> {
         let Written { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
-        // To hold every entry of the day would help nobody.
-        if let Some(failure) = asked.filter(|_| refused.is_empty()) {
-            let invalid = bad.iter().map(|(key, reason)| key.invalid(reason.clone())).collect();
-            return Err(Failure { invalid, ..failure });
+        match asked {
+            Some(failure) if self.policy == InvalidPolicy::Fail && refused.is_empty() => {
+                let invalid = bad.iter().map(|(key, reason)| key.invalid(reason.clone())).collect();
+                return Err(Failure { invalid, ..failure });
+            }
+            Some(failure) => tracing::warn!("{failure}"),
+            None => {}
         }
         let next = match self.policy {
             _ if !refused.is_empty() => {

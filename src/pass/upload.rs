@@ -171,7 +171,7 @@ impl Pass<'_> {
                 return Ok(false);
             }
             Some(stored) if stored.name != file.name => "the settings name another file name",
-            Some(_) | None => "the rows changed since it was generated",
+            Some(_) | None => "the rows, the entries or the settings changed since it was generated",
         };
         file.id = self.destination.new_id(&file.name).await?;
         *batch = match &batch.file {

@@ -157,7 +157,7 @@ impl Verification<'_> {
                 entries: file.as_ref().map_or(0, |file| file.entries),
                 corrections: Some(0),
                 not_compared: 0,
-                settings: if matches!(SheetOptions::of(&batch), Some(Ok(_))) { "stored" } else { "today" },
+                settings: if batch.settings.is_some() { "stored" } else { "today" },
                 list_sha256: None,
                 told: batch.corrections_told.clone(),
             };
@@ -197,6 +197,9 @@ impl Verification<'_> {
         file: &FileFacts,
         draft: &mut Draft,
     ) -> Result<Result<Option<(u64, String)>, Unclear>, Failure> {
+        if let Some(unclear) = self.without_layout(batch) {
+            return Ok(Err(unclear));
+        }
         let content = match self.official(batch, file).await? {
             Ok(content) => content,
             Err(unclear) => return Ok(Err(unclear)),

@@ -233,6 +233,10 @@ impl Verification<'_> {
             return Ok(());
         };
         check_log(&batch, &log, findings);
+        if let Some((kind, message)) = self.without_layout(&batch) {
+            findings.add(batch.id, kind, message);
+            return Ok(());
+        }
         if let Some(Err(reason)) = SheetOptions::of(&batch) {
             findings.add(batch.id, Kind::Settings, format!("{reason}; today's settings are taken instead"));
         }
@@ -242,6 +246,20 @@ impl Verification<'_> {
             self.check_rows(&mut snapshot, &batch, file, content.as_ref(), findings).await?;
         }
         Ok(())
+    }
+
+    /// Why nothing of a batch can be compared: neither its own settings nor those of today have a layout.
+    fn without_layout(&self, batch: &Batch) -> Option<Unclear> {
+        let why = match SheetOptions::of(batch) {
+            Some(Ok(_)) => return None,
+            Some(Err(reason)) => reason,
+            None => "it was exported by an earlier version, which stored no layout".to_owned(),
+        };
+        let today = self.config.format().err()?.message;
+        Some((
+            Kind::Settings,
+            format!("{why}, and {today}; nothing in its file was compared: give the --format of that day"),
+        ))
     }
 
     /// What decided the bytes of the file: as stored with the batch, else as set today.

@@ -5,7 +5,7 @@
 use super::compare::{Change, Compared, What};
 use super::{Findings, Kind, Verification};
 use crate::batch::{Batch, FileFacts};
-use crate::csv::entry_ids;
+use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
@@ -66,7 +66,7 @@ impl Verification<'_> {
         }
         // This does not say "edited": with settings of another format, somebody would reverse correct lines in the
         // books.
-        let message = match (content, batch.settings.is_some()) {
+        let message = match (content, matches!(SheetOptions::of(batch), Some(Ok(_)))) {
             (None, true) => {
                 "the entries as they are now do not give the committed file, so at least one was edited; which one cannot be told without \
                  the file: put it back, then `batch-export corrections` lists what changed"
@@ -76,7 +76,9 @@ impl Verification<'_> {
                  --contra-account is not that of the export"
             }
             (Some(_), true) => "the same cells give other bytes: the stored settings are not those of the export",
-            (Some(_), false) => "the same cells give other bytes: the settings (encoding) are not those of the export",
+            (Some(_), false) => {
+                "the same cells give other bytes: the settings (layout, encoding) are not those of the export"
+            }
         };
         findings.add(batch.id, Kind::Content, message);
         Ok(())

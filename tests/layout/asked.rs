@@ -27,7 +27,7 @@ fn seeded(count: u32) -> Day {
 }
 
 #[test]
-fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout_and_nothing_is_held() {
+fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout() {
     let day = seeded(3);
     let (_folder, path) = own("field = \"metadata.departmnt\"");
     let says = format!(
@@ -35,22 +35,29 @@ fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout_and_nothing_is_
     );
     let next =
         format!("give the column `empty = \"...\"` or correct the path of its field in {path}; or correct the entries");
-    for policy in ["fail", "hold"] {
-        for dry in [&["--dry-run"][..], &[]] {
-            let run = day.run().args(&["--now", "--format", &path, "--invalid", policy]).args(dry);
-            let refused = run.run().expect_code(32).json();
-            let error = &refused["error"];
-            assert_eq!((error["message"].as_str(), error["next"].as_str()), (Some(&*says), Some(&*next)), "{refused}");
-            assert_eq!(refused["invalid"].as_array().map(Vec::len), Some(3));
-        }
-        assert_eq!((day.rows_with_status("queued"), day.live_files().len()), (3, 0), "{policy}");
+    for dry in [&["--dry-run"][..], &[]] {
+        let refused = day.run().args(&["--format", &path]).args(dry).run().expect_code(32).json();
+        let error = &refused["error"];
+        assert_eq!((error["message"].as_str(), error["next"].as_str()), (Some(&*says), Some(&*next)), "{refused}");
+        assert_eq!(refused["invalid"].as_array().map(Vec::len), Some(3));
     }
+    assert_eq!((day.rows_with_status("queued"), day.live_files().len()), (3, 0));
     let shown = day.run().args(&["--dry-run", "--format", &path, "--output", "text"]).run().expect_code(32).stdout;
     assert!(shown.contains(&says) && shown.contains(&next), "{shown}");
     assert_eq!(shown.matches("metadata.departmnt").count(), 1, "no complaint about each entry: {shown}");
     let (_folder, path) = own("field = \"metadata.department\"");
     day.let_time_pass();
     assert_eq!(day.retry().args(&["--format", &path]).run().expect_code(0).json()["batches"][0]["entries"], 3);
+}
+
+#[test]
+fn held_entries_are_held_also_when_the_layout_is_at_fault_and_the_log_names_it() {
+    let day = seeded(2);
+    let (_folder, path) = own("field = \"metadata.departmnt\"");
+    let run = day.run().args(&["--format", &path, "--invalid", "hold"]).run().expect_code(0);
+    let held = run.json();
+    assert_eq!((held["entries"].as_u64(), held["held"].as_array().map(Vec::len)), (Some(0), Some(2)), "{held}");
+    assert!(run.stderr.contains("all 2 due entries lack what the layout own"), "{}", run.stderr);
 }
 
 #[test]

@@ -79,3 +79,24 @@ fn verify_of_a_day_without_a_file_needs_no_layout() {
     let note = verified["checked"][1]["notes"][0].as_str().unwrap();
     assert!(note.starts_with("no file of this day was looked for") && note.contains("/nowhere/own.toml"), "{note}");
 }
+
+#[test]
+fn one_batch_of_an_earlier_version_keeps_no_other_day_from_being_compared() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 2);
+    day.run().run().expect_code(0);
+    seed_day(&day.db, "2026-01-19", 2);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$unset": { "settings": 1 } });
+    for (command, looked) in [("verify", "checked"), ("corrections", "batches")] {
+        let found = day.command(command).args(&LOST).run().expect_code(34).json();
+        assert_eq!(found[looked].as_array().map(Vec::len), Some(2), "{found}");
+        let [problem] = &found["problems"].as_array().unwrap()[..] else { panic!("{found}") };
+        assert_eq!((&problem["batch"], &problem["kind"]), (&BATCH.into(), &"settings".into()));
+        let message = problem["message"].as_str().unwrap();
+        assert!(
+            message.contains("exported by an earlier version") && message.contains("/nowhere/own.toml"),
+            "{message}"
+        );
+    }
+}

@@ -63,9 +63,11 @@ fn exhaust(desk: &Desk) {
     desk.day.drive().cure();
 }
 
+/// What `init` makes is missing as long as that was not run.
 fn all_checks_are_ok(finished: Finished) {
     let result = finished.expect_code(0).json();
-    assert!(result["checks"].as_array().unwrap().iter().all(|check| check["verdict"] == "ok"), "{result}");
+    let mut checks = result["checks"].as_array().unwrap().iter();
+    assert!(checks.all(|check| check["verdict"] == "ok" || check["fix"] == "run `batch-export init`"), "{result}");
 }
 
 /// Runs `auth` with a person who says yes.
