@@ -20,7 +20,7 @@ const DATE: usize = 4;
 pub const NO_SUCH_ENTRY: &str = "no such journal entry";
 
 /// A field as the database has it, borrowed from its answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Hash)]
 pub enum Stored<'a> {
     /// Absent or null.
     #[default]
@@ -102,6 +102,11 @@ impl FieldList {
     /// The paths as a tree.
     pub fn tree(&self) -> &[PathNode] {
         &self.tree
+    }
+
+    /// Whether each path is one name.
+    pub fn is_flat(&self) -> bool {
+        self.tree.iter().all(|node| node.below.is_empty())
     }
 
     /// The paths for a projection: paths below another path are left out.

@@ -3,7 +3,8 @@
 //! Risk: rounding that nobody sees. So no calculation uses floating point. A `Double` is checked once for a whole
 //! number of satang, and is an integer from then on.
 
-use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::{fmt, mem};
 
 /// The largest amount that is accepted, in satang: 2^53, beyond which a JavaScript number may have lost its last digits before it
 /// reached the database.
@@ -20,6 +21,18 @@ pub enum Number {
     Decimal([u8; 16]),
     /// Not a number at all; the name of the type that was found, such as `string`.
     Other(&'static str),
+}
+
+impl Hash for Number {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        mem::discriminant(self).hash(state);
+        match self {
+            Number::Int(value) => value.hash(state),
+            Number::Double(value) => value.to_bits().hash(state),
+            Number::Decimal(bytes) => bytes.hash(state),
+            Number::Other(kind) => kind.hash(state),
+        }
+    }
 }
 
 /// The amount of an entry, in satang.

@@ -107,6 +107,7 @@ struct Fetch<'a> {
     size: &'a EntrySize,
     /// Sorted.
     ids: &'a [Id],
+    fields: &'a FieldList,
 }
 
 impl<'a> Fetch<'a> {
@@ -114,10 +115,10 @@ impl<'a> Fetch<'a> {
         store: &'a Store,
         session: &'a mut ClientSession,
         ids: &'a [Id],
-        fields: &FieldList,
+        fields: &'a FieldList,
         ranges: Option<Ranges>,
     ) -> Result<Fetch<'a>, StoreError> {
-        // Exactly the fields that the file depends on: the fingerprint covers what comes. `_id` comes always.
+        // The fields that the file depends on, and `_id`, which comes always.
         let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
         let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
         let wanted: Document = wanted.collect();
@@ -126,13 +127,13 @@ impl<'a> Fetch<'a> {
             None => store.entries.find(each(ids)).batch_size(ids.len() as u32 + 1),
         };
         let cursor = find.projection(wanted).session(&mut *session).batch().await?;
-        Ok(Fetch { cursor, session, size: &store.entry_size, ids })
+        Ok(Fetch { cursor, session, size: &store.entry_size, ids, fields })
     }
 
     /// The next answer, where the wanted entries lie in it, and the number of all that it holds.
     async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>, usize)>, StoreError> {
         let Some(answer) = self.cursor.stream(self.session).try_next().await? else { return Ok(None) };
-        let (places, count) = places(&answer, self.ids)?;
+        let (places, count) = places(&answer, self.ids, self.fields)?;
         self.size.observe(answer.as_raw_document().as_bytes().len(), count);
         Ok(Some((answer, places, count)))
     }
@@ -202,9 +203,9 @@ fn goes_on(answer: &RawBatch) -> Result<bool, StoreError> {
 }
 
 /// Where the entries of these ids lie, and the number of all entries in the answer.
-fn places(answer: &RawBatch, ids: &[Id]) -> Result<(Vec<(Id, Place)>, usize), StoreError> {
+fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id, Place)>, usize), StoreError> {
     let start = answer.as_raw_document().as_bytes().as_ptr() as usize;
-    let (mut places, mut count) = (Vec::with_capacity(ids.len()), 0);
+    let (mut places, mut count, mut values) = (Vec::with_capacity(ids.len()), 0, Vec::new());
     for entry in answer.doc_slices()? {
         let entry = entry?.as_document().ok_or_else(|| StoreError::malformed("an entry is no document"))?;
         count += 1;
@@ -212,9 +213,17 @@ fn places(answer: &RawBatch, ids: &[Id]) -> Result<(Vec<(Id, Place)>, usize), St
         if ids.binary_search(&id).is_err() {
             continue;
         }
-        let bytes = entry.as_bytes();
         let mut hasher = DefaultHasher::new();
-        bytes.hash(&mut hasher);
+        let bytes = entry.as_bytes();
+        if fields.is_flat() {
+            bytes.hash(&mut hasher);
+        } else {
+            // The answer shows what lies around a field, too: a document that appears beside it is no edit.
+            values.clear();
+            values.resize(fields.len(), Stored::Missing);
+            read(fields.tree(), entry, &mut values)?;
+            (id, &values).hash(&mut hasher);
+        }
         let offset = (bytes.as_ptr() as usize - start) as u32;
         places.push((id, Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
     }

@@ -189,12 +189,22 @@ fn an_own_layout_shows_any_field_and_depends_on_no_other() {
 
 #[test]
 fn an_edit_between_reading_and_commit_makes_a_new_file_only_where_the_layout_shows_it() {
-    for (field, files) in
-        [("metadata.department", 2), ("amount", 2), ("description", 1), ("metadata.floor", 1), ("category", 1)]
-    {
+    let whole = || Bson::from(doc! { "department": "D-7", "floor": 1 });
+    for (metadata, field, files) in [
+        (whole(), "metadata.department", 2),
+        (whole(), "amount", 2),
+        (whole(), "description", 1),
+        (whole(), "metadata.floor", 1),
+        (whole(), "category", 1),
+        (Bson::Undefined, "metadata.department", 2),
+        (Bson::Undefined, "metadata.floor", 1),
+    ] {
         let day = Day::on_drive();
-        let department = doc! { "department": "D-7", "floor": 1 };
-        let seeded = seed(&day.db, &[Entry::numbered(DATE, 0).amount(5).set("metadata", department)]);
+        let is_absent = metadata == Bson::Undefined;
+        let seeded = seed(&day.db, &[Entry::numbered(DATE, 0).amount(5).set("metadata", metadata)]);
+        if is_absent {
+            day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[0] }, doc! { "$unset": { "metadata": 1 } });
+        }
         let (_folder, path) = written(OWN);
         let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::After);
         let run = day.run().args(&["--format", &path]).spawn();
