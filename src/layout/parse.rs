@@ -58,8 +58,9 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
         errors.add(span.start, message);
     }
     // After a TOML syntax error, further messages would be misleading.
-    let broken = errors.into_sorted();
-    if !broken.is_empty() {
+    let mut broken = errors.into_sorted();
+    if let Some(last) = broken.last_mut() {
+        last.message.push_str("; nothing else in the file was looked at yet");
         return Err(broken);
     }
     let errors = Errors::new(text);

@@ -141,7 +141,7 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
     (
         "name = \"a\"\nname = \"b\"\n",
         2,
-        "this is not TOML: the key \"name\" stands here a second time; expected it once",
+        "this is not TOML: the key \"name\" stands here a second time; expected it once; nothing else in the file was looked at yet",
     ),
     (
         "name = \"a\"\nencoding = utf-8\n",
