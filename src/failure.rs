@@ -2,10 +2,12 @@
 //!
 //! # The rules for errors, everywhere in the program
 //!
-//! - *The kind is decided once*, at the place where the error arises, from codes and types, never from the text of a message. A
+//! - *The kind is decided once*, at the place where the error arises, from codes and types. Where the other side has no
+//!   code, from a text that is written down as a constant there (a full cache in `store`, a lost project in `destination`). A
 //!   [`Failure`] carries it as its [`Exit`], which alone decides whether `retry` tries again, whether an attempt is used up, and who acts.
 //! - *The message* says what failed and where, in one sentence. It names the resource (host, file, setting, entry) and quotes the
 //!   other side's words cut to what matters. It holds no secret and no order.
+//! - *The cause* is quoted in the message, masked and cut. A failure carries no other error: whoever acts reads one sentence.
 //! - *The next step* is a sentence of its own: what a person does now. [`Failure::next_step`] falls back to what the
 //!   exit code says. Results, notifications and logs show it apart from the message.
 //! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion

@@ -29,6 +29,7 @@
 //! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never
 //!   becomes official.
 //! - *Seal*: to write the batch number on a committed file. Nobody removes a sealed file, whatever the database says.
+//! - *Records*: what a pass reads of earlier batches before it begins: the ledger, the log of this batch, and how many entries are on record.
 //! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch
 //!   that is marking.
 //! - *Marking*: setting exported rows to `completed`. A large batch is official after its commit, while some of its
@@ -49,7 +50,10 @@
 //! running        failure or interruption ----> failed       a later claim, when due again, makes it running
 //! running        the last retry failed ------> exhausted
 //!
-//! exhausted      unlock, by a person --------> failed       due at once, with all attempts
+//! failed, exhausted, and running without a live holder or with --force:
+//!                unlock, by a person --------> failed       due at once, with all attempts
+//!                unlock, before its day -----> empty        its day begins anew at its cut-off
+//! marking        unlock, by a person --------> marking      only its holder is gone; any run goes on
 //! exhausted      the refused entries were corrected or are not due any more: a claim makes it running
 //! ```
 //!
@@ -75,7 +79,7 @@
 //! # The map, from the bottom up (imports go down only), with the entry point of each folder
 //!
 //! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`]: basic types without I/O
-//!   (but [`plausible`] looks whether a path exists)
+//!   (but [`plausible`] looks whether a path exists); the macro `named` makes an enum from one table of names
 //! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
 //! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O. Entry point of the folder:
 //!   [`layout::parse`]

@@ -143,10 +143,12 @@ pub fn holds_a_key(text: &str) -> bool {
     is_a_key(text) || text.split('{').skip(1).any(opens_an_object)
 }
 
-/// Whether a text is the content of a file with a key, and not only holds one.
+/// Whether a text is the content of a file with a key, and not only holds one. A short word, such as `e2e` or `W100`, is none, although it can
+/// be read as base64 of a text that begins with a brace.
 pub fn is_a_key(text: &str) -> bool {
+    const SHORTEST_BASE64: usize = 16;
     let is_plain = |text: &str| unquoted(text).starts_with(['{', '[']) || text.contains("-----BEGIN ");
-    is_plain(text) || from_base64(text).is_some_and(|decoded| is_plain(&decoded))
+    is_plain(text) || (text.len() >= SHORTEST_BASE64 && from_base64(text).is_some_and(|decoded| is_plain(&decoded)))
 }
 
 /// A text without the blanks, quotes and byte order marks at its ends, which editors and shells put there.

@@ -65,8 +65,28 @@ fn a_fifo_in_place_of_the_metrics_file_does_not_hold_the_result() {
     let fifo = folder.path().join("batch.prom");
     make_fifo(&fifo);
     let running = day.run().args(&["--metrics-file", fifo.to_str().unwrap()]).spawn();
-    running.wait(Duration::from_secs(20)).expect_code(0);
-    assert!(std::fs::metadata(&fifo).unwrap().is_file(), "the metrics take the name");
+    let ended = running.wait(Duration::from_secs(20)).expect_code(0);
+    assert!(ended.stderr.contains("is no regular file, and is left as it is"), "{}", ended.report());
+    assert!(!std::fs::metadata(&fifo).unwrap().is_file());
+}
+
+#[test]
+fn what_is_no_metrics_file_is_not_replaced_by_one() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let [other, link] = ["settings.conf", "link.prom"].map(|name| folder.path().join(name));
+    std::fs::write(&other, "MONGODB_DATABASE=auto_acct\n").unwrap();
+    std::os::unix::fs::symlink(&other, &link).unwrap();
+    for (path, says) in [(&other, "holds no metrics of batch-export"), (&link, "is no regular file")] {
+        let with = |command: BatchExport| command.args(&["--metrics-file", path.to_str().unwrap()]);
+        let ended = with(day.run()).run().expect_code(0);
+        assert!(ended.stderr.contains(says), "{}", ended.report());
+        let checked = with(day.command("doctor")).run().expect_code(34).stdout;
+        assert!(checked.contains(says), "{checked}");
+    }
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "MONGODB_DATABASE=auto_acct\n");
 }
 
 /// The command ends at once and says that the file is none.

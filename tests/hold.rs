@@ -66,7 +66,7 @@ fn a_row_that_cannot_be_addressed_is_not_held_and_holding_is_not_the_advice() {
     day.db.insert_many(QUEUE, vec![row]);
     let refused = day.run().args(&["--invalid", "hold"]).run().expect_code(32).json();
     let message = told(&refused["error"]);
-    assert!(message.contains("queue row String(\"row-1\")") && message.contains("a new _id"), "{message}");
+    assert!(message.contains("queue row \"row-1\"") && message.contains("a new _id"), "{message}");
     assert!(!message.contains("--invalid hold"), "{message}");
     assert_eq!((day.live_files().len(), day.rows_with_status("queued")), (0, 2));
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use batch_export::secret::{
-    Secret, conceal, conceal_typed, holds_a_key, is_utf16, percent_encoded, quoted, quoted_line, redact,
+    Secret, conceal, conceal_typed, holds_a_key, is_a_key, is_utf16, percent_encoded, quoted, quoted_line, redact,
 };
 
 #[test]
@@ -33,6 +33,14 @@ fn a_secret_within_a_longer_one_does_not_leave_the_rest_behind() {
     conceal("token-inner-c");
     conceal("https://host/?upload=token-inner-c&more=rest-of-it");
     assert_eq!(redact("at https://host/?upload=token-inner-c&more=rest-of-it!"), "at ***!");
+}
+
+#[test]
+fn short_words_that_can_be_read_as_base64_are_no_keys() {
+    for word in ["e2e", "W100", "exchange", "ey", "e20k"] {
+        assert!(!is_a_key(word), "{word}");
+    }
+    assert!(is_a_key("eyJ0eXBlIjoic2VydmljZV9hY2NvdW50In0="));
 }
 
 #[test]

@@ -367,9 +367,11 @@ fn a_wrong_setting_still_gives_the_whole_object() {
 #[test]
 fn a_standalone_server_is_refused_with_the_remedy() {
     let server = Mongod::start_standalone();
-    let uri = format!("mongodb://127.0.0.1:{}/", server.port());
-    let refused = BatchExport::command("run").mongodb(&uri).destination("file:///tmp").run().expect_code(30);
-    assert!(refused.stdout.contains("--replSet"), "{}", refused.report());
+    for query in ["", "?serverSelectionTimeoutMS=300&replicaSet=x"] {
+        let uri = format!("mongodb://127.0.0.1:{}/{query}", server.port());
+        let refused = BatchExport::command("run").mongodb(&uri).destination("file:///tmp").run().expect_code(30);
+        assert!(refused.stdout.contains("--replSet"), "{}", refused.report());
+    }
 }
 
 #[test]

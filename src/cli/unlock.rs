@@ -66,7 +66,7 @@ pub(super) struct UnlockResult {
 }
 
 /// What to do with a batch.
-enum Verdict {
+enum Decision {
     Release,
     Nothing(String),
     Refuse(Failure),
@@ -91,17 +91,17 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
             return Ok((result, Exit::Ok));
         };
         let mut result = UnlockResult::new(args, Some(&seen));
-        match verdict(&seen, args) {
-            Verdict::Nothing(next) => {
+        match decide(&seen, args) {
+            Decision::Nothing(next) => {
                 result.next = Some(next);
                 return Ok((result, Exit::Ok));
             }
-            Verdict::Refuse(failure) => {
+            Decision::Refuse(failure) => {
                 let exit = failure.exit;
                 result.refuse(&failure);
                 return Ok((result, exit));
             }
-            Verdict::Release => {}
+            Decision::Release => {}
         }
         if let Some(after) = store.unlock(&seen, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
@@ -119,31 +119,31 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
     Err(Failure::new(Exit::LockHeld, format!("{id} changed at each try to unlock it")).next("look at `status`"))
 }
 
-fn verdict(seen: &Overview, args: &UnlockArgs) -> Verdict {
+fn decide(seen: &Overview, args: &UnlockArgs) -> Decision {
     let (batch, reader) = (&seen.batch, Reader::of(seen));
     match batch.state {
-        State::Completed => Verdict::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
-        State::Empty => Verdict::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
-        State::Exhausted => Verdict::Release,
-        State::Failed if seen.is_ahead() => Verdict::Release,
-        State::Running | State::Marking if seen.due || args.force => Verdict::Release,
+        State::Completed => Decision::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
+        State::Empty => Decision::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
+        State::Exhausted => Decision::Release,
+        State::Failed if seen.is_ahead() => Decision::Release,
+        State::Running | State::Marking if seen.due || args.force => Decision::Release,
         State::Running | State::Marking => {
             let until = batch.lease_expires_at.map(|until| reader.ahead(until)).unwrap_or_default();
             let holder = batch.holder.as_ref().map(|holder| reader.holder(holder)).unwrap_or_default();
             let message = format!("{} is held by {holder}, and its lease is valid until {until}", batch.id);
-            Verdict::Refuse(
+            Decision::Refuse(
                 Failure::new(Exit::LockHeld, message)
                     .next("wait, or add --force: that run then ends with 25 and changes nothing more"),
             )
         }
         State::Failed if seen.due => {
-            Verdict::Nothing(format!("{} is free and due: `batch-export retry` takes it up", batch.id))
+            Decision::Nothing(format!("{} is free and due: `batch-export retry` takes it up", batch.id))
         }
         State::Failed => {
             let when = batch.next_retry_at.map(|when| reader.ahead(when)).unwrap_or_default();
             let message = format!("{} is free, and waits for its back-off until {when}", batch.id);
             let next = format!("wait, or try it now: `batch-export run --date {} --now`", args.date);
-            Verdict::Refuse(Failure::new(Exit::NotDue, message).next(next))
+            Decision::Refuse(Failure::new(Exit::NotDue, message).next(next))
         }
     }
 }

@@ -9,8 +9,8 @@
 //! not write stay in the file. A Pushgateway behaves the same: a POST replaces only the metrics that it names.
 
 use std::fmt::Write as _;
-use std::fs::Permissions;
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -78,8 +78,7 @@ pub(super) fn text(
 /// Writes the metrics file. `text_for` gets the cut-off of the newest completed day in the old file. A cut-off of the future,
 /// which version 0.1 could write, is forgotten with all of that success.
 pub(super) fn write(path: &Path, now: DateTime<Utc>, text_for: impl FnOnce(Option<f64>) -> String) -> io::Result<()> {
-    let mut old = String::new();
-    let _ = open_regular(path).and_then(|mut file| file.read_to_string(&mut old));
+    let mut old = present(path)?;
     let known = value(&old, CUTOFF).filter(|known| *known <= now.timestamp() as f64);
     if known.is_none() {
         old = old.lines().filter(|line| !line.contains(SUCCESS)).flat_map(|line| [line, "\n"]).collect();
@@ -95,6 +94,27 @@ pub(super) fn write(path: &Path, now: DateTime<Utc>, text_for: impl FnOnce(Optio
     part.write_all(text.as_bytes())?;
     part.persist(path)?;
     Ok(())
+}
+
+/// The metrics in the file so far.
+///
+/// # Errors
+/// Something else has that name, and must not be replaced: a device, a link, a file of another purpose.
+pub fn present(path: &Path) -> io::Result<String> {
+    let foreign = |what| Err(io::Error::other(format!("it {what}, and is left as it is")));
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error),
+        Ok(found) if !found.is_file() => return foreign("is no regular file"),
+        Ok(_) => {}
+    }
+    let mut text = String::new();
+    match open_regular(path)?.read_to_string(&mut text) {
+        Err(error) if error.kind() == ErrorKind::InvalidData => foreign("is no text"),
+        Err(error) => Err(error),
+        Ok(_) if !text.is_empty() && !text.contains(OURS) => foreign("holds no metrics of batch-export"),
+        Ok(_) => Ok(text),
+    }
 }
 
 /// The cut-off of the newest day that a Pushgateway may have, which is all that is known without asking it.

@@ -13,7 +13,7 @@ mod address;
 mod corrections;
 mod kinds;
 mod message;
-mod metrics;
+pub mod metrics;
 mod outbox;
 mod ping;
 mod sender;

@@ -111,7 +111,7 @@ impl Pass<'_> {
         ))
     }
 
-    /// The file of the batch is official, and only its marking is left.
+    /// Marks the rows that the commit of an earlier run left.
     async fn go_on_marking(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
         let began = report.enter(Stage::Commit);
         let outcome = self.roll_forward(BatchId::new(request.date), report).await?;
@@ -140,8 +140,8 @@ impl Pass<'_> {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
-    /// Stands beside a stage with a limit: when neither the limit nor a signal ends it, the lease is renewed no longer, the failure is
-    /// recorded, and the process ends.
+    /// Ends the process when the kernel holds a stage past its limit or past a signal: then the lease is renewed no longer, and the failure is
+    /// recorded.
     fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, passed: Failure) -> Guard {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
         let (store, claim) = (self.store.clone(), claim.clone());

@@ -75,9 +75,12 @@ async fn put_seal(
         restricted: false,
     };
     let sealed = tokio::time::timeout(SEAL_LIMIT, place.seal(file, &owner, look)).await;
-    match sealed
-        .map_err(|_| Failure::new(Exit::UploadFailed, format!("the seal was not written within {SEAL_LIMIT:?}")))??
-    {
+    match sealed.map_err(|_| {
+        Failure::new(
+            Exit::UploadFailed,
+            format!("the seal was not written within {}", humantime::format_duration(SEAL_LIMIT)),
+        )
+    })?? {
         Some(restricted) => Ok(store.mark_sealed(batch, &file.id, restricted).await?),
         None => Err(Failure::new(
             Exit::UploadFailed,

@@ -112,8 +112,10 @@ impl Store {
         let asked = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
         let answers: Vec<Document> = asked.into_iter().flatten().collect();
         let first = answers.first().map(Deployment::of);
-        if first.is_some() && answers.iter().all(|hello| Deployment::of(hello) == Deployment::Uninitiated) {
-            return Deployment::Uninitiated.check().err().unwrap_or(failure);
+        for unable in [Deployment::Uninitiated, Deployment::Standalone] {
+            if first.is_some() && answers.iter().all(|hello| Deployment::of(hello) == unable) {
+                return unable.check().err().unwrap_or(failure);
+            }
         }
         let accepts_writes = answers.iter().any(|hello| hello.get_bool("isWritablePrimary").unwrap_or(false));
         match (first, &options.repl_set_name) {

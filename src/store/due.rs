@@ -207,7 +207,9 @@ pub(super) fn due_row(row: &RawDocument, metadata: Metadata) -> Result<Result<Du
         // A text that is not UTF-8 cannot be read, and is none of the values that count here.
         match (element.key().as_str(), element.value()) {
             ("_id", Ok(RawBsonRef::ObjectId(id))) => due.key.row = Id(id.bytes()),
-            ("_id", Ok(other)) => return Ok(Err(format!("{other:?}"))),
+            ("_id", Ok(other)) => {
+                return Ok(Err(Bson::try_from(other).map_or_else(|_| "?".to_owned(), |id| id.to_string())));
+            }
             ("_id", Err(_)) => return Ok(Err("a text that is not UTF-8".to_owned())),
             ("entryId", Ok(RawBsonRef::ObjectId(id))) => due.key.entry = Id(id.bytes()),
             ("scheduledFor", Ok(RawBsonRef::DateTime(date))) => due.scheduled_ms = date.timestamp_millis(),

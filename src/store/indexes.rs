@@ -52,7 +52,12 @@ impl Store {
                 return Err(StoreError { kind: Kind::HiddenIndex, message });
             }
             QueueIndex::Missing => {
-                let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 }).build();
+                // The usual name may be that of an index of the same fields that does not serve: a partial or a sparse one.
+                let index = IndexModel::builder().keys(doc! { "status": 1, "scheduledFor": 1 });
+                let taken =
+                    self.indexes(&self.queue).await?.iter().any(|other| name_of(other) == "status_1_scheduledFor_1");
+                let name = taken.then(|| "batch_export_due".to_owned());
+                let index = index.options(IndexOptions::builder().name(name).build()).build();
                 // No time limit: building the index on a large queue takes long.
                 (self.queue.create_index(index).await?.index_name, true)
             }

@@ -35,6 +35,8 @@ const STORE_TRIES: u32 = 6;
 /// Bytes of the ids of a row and its entry in a piece, and of the entry's place in the file.
 const ROW_BYTES: usize = 24;
 const PLACE_BYTES: usize = 4;
+/// Rows of so many bytes together fit into the smallest cache, many times over.
+const SMALL_BYTES: i64 = 4 << 20;
 
 /// The rows of a piece.
 pub(super) struct Piece {
@@ -204,7 +206,8 @@ impl Store {
         Ok(Some(Piece { rows, places: places.iter().copied().map(u32::from_le_bytes).collect() }))
     }
 
-    /// Puts smaller pieces in place of one that the server's cache cannot hold. `false` when it has only one row.
+    /// Puts smaller pieces in place of one that the server's cache cannot hold. `false` when it is small already: then the cache is full of
+    /// something else, which passes.
     pub(super) async fn split_piece(&self, piece: &str) -> Result<bool, StoreError> {
         let split = async |session: &mut ClientSession| {
             let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(&mut *session).await?;
@@ -212,7 +215,8 @@ impl Store {
             let Some(found) = found else { return Ok(Some(())) };
             let bytes = |key: &str| found.get_binary_generic(key).map_or(&[][..], Vec::as_slice);
             let (rows, places) = (bytes("rows").chunks(ROW_BYTES), bytes("places"));
-            if rows.len() < 2 {
+            let ids: Vec<Id> = rows.clone().filter_map(|row| row[..12].try_into().ok().map(Id)).collect();
+            if ids.len() < 2 || self.bytes_of(&ids).await.is_some_and(|bytes| bytes < SMALL_BYTES) {
                 return Ok(None);
             }
             let fitting = smaller(rows.len());

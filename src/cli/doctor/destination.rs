@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use humantime::format_duration;
+
 use super::Check;
 use crate::config::{Config, Target};
 use crate::destination::{
@@ -39,7 +41,9 @@ pub(super) async fn checks_in_time(config: &Config, probe: Option<Spool>) -> Vec
     };
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(checks)) => checks,
-        Ok(Err(_)) | Err(_) => vec![Check::bad("probe file", format!("not done within {limit:?}: {what}"), fix)],
+        Ok(Err(_)) | Err(_) => {
+            vec![Check::bad("probe file", format!("not done within {}: {what}", format_duration(limit)), fix)]
+        }
     }
 }
 
@@ -60,7 +64,9 @@ async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
         None => Check::skipped("probe file", "there is no spool folder to make it in"),
         Some(spool) => match tokio::time::timeout(PROBE_TIMEOUT, store_and_discard(&destination, &spool)).await {
             Ok(check) => check,
-            Err(_) => Check::bad("probe file", format!("not done within {PROBE_TIMEOUT:?}"), TRY_AGAIN),
+            Err(_) => {
+                Check::bad("probe file", format!("not done within {}", format_duration(PROBE_TIMEOUT)), TRY_AGAIN)
+            }
         },
     });
     checks

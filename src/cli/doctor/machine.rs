@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Check;
 use crate::config::{Config, Format};
+use crate::notify::metrics;
 use crate::spool::{Spool, SpoolWriter};
 
 /// Below it a larger batch may not fit: a million entries are about 100 MB.
@@ -85,10 +86,10 @@ fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
 pub(super) async fn metrics_file(path: &Path) -> Check {
     const NAME: &str = "metrics file";
     let (shown, path) = (path.display().to_string(), path.to_owned());
-    let probe = tokio::task::spawn_blocking(move || match path.parent() {
-        _ if path.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
-        Some(folder) if folder != Path::new("") => make_probe(folder).map(drop),
-        Some(_) | None => make_probe(Path::new(".")).map(drop),
+    let probe = tokio::task::spawn_blocking(move || {
+        metrics::present(&path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        make_probe(folder).map(drop)
     });
     let reason = match tokio::time::timeout(FOLDER_TIMEOUT, probe).await {
         Ok(Ok(Ok(()))) => return Check::ok(NAME, format!("{shown} can be written")),

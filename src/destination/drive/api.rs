@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use humantime::format_duration;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER,
 };
@@ -343,7 +344,7 @@ impl Api {
     }
 
     fn silent(&self, doing: &str) -> Fault {
-        Fault::passing(format!("Drive was silent for {:?} while {doing}", self.idle))
+        Fault::passing(format!("Drive was silent for {} while {doing}", format_duration(self.idle)))
     }
 }
 

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use humantime::format_duration;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -128,9 +129,9 @@ impl Auth {
         if let Some(token) = cached.as_ref().filter(|token| token.is_good()) {
             return Ok(token.value.clone());
         }
-        let token = timeout(self.limit, self.fetch())
-            .await
-            .unwrap_or_else(|_| Err(Fault::passing(format!("no token from Google within {:?}", self.limit))))?;
+        let token = timeout(self.limit, self.fetch()).await.unwrap_or_else(|_| {
+            Err(Fault::passing(format!("no token from Google within {}", format_duration(self.limit))))
+        })?;
         let value = token.value.clone();
         *cached = Some(token);
         Ok(value)

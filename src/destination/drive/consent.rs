@@ -146,7 +146,12 @@ impl ConsentClient {
             Ok(Err(error)) => {
                 return Err(again(format!("the code was not exchanged: {}", http.transport_reason(error))));
             }
-            Err(_) => return Err(again(format!("the code was not exchanged within {EXCHANGE_TIMEOUT:?}"))),
+            Err(_) => {
+                return Err(again(format!(
+                    "the code was not exchanged within {}",
+                    humantime::format_duration(EXCHANGE_TIMEOUT)
+                )));
+            }
         };
         let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let field = |name: &str| answer.get(name).and_then(Value::as_str);

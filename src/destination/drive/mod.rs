@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use humantime::format_duration;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use url::Url;
@@ -206,7 +207,7 @@ impl Drive {
         let mut bytes = 0;
         loop {
             let part = timeout(self.api.idle, content.chunk()).await;
-            let part = part.map_err(|_| broken(format!("Drive was silent for {:?}", self.api.idle)))?;
+            let part = part.map_err(|_| broken(format!("Drive was silent for {}", format_duration(self.api.idle))))?;
             let Some(part) = part.map_err(|error| broken(self.api.http.transport_reason(error)))? else {
                 return Ok(Some(bytes));
             };

@@ -272,9 +272,14 @@ impl Store {
 impl Store {
     /// A write conflict over so many bytes is one with the cache: the server's answer does not tell the two apart.
     pub(super) async fn by_size(&self, error: StoreError, rows: &[Id]) -> StoreError {
-        if error.kind != Kind::WriteConflict {
-            return error;
+        if error.kind == Kind::WriteConflict && self.bytes_of(rows).await > Some(LARGE_BYTES) {
+            return StoreError { kind: Kind::CacheFull, ..error };
         }
+        error
+    }
+
+    /// The bytes of these rows, or of the first of them; `None` when the database does not tell.
+    pub(super) async fn bytes_of(&self, rows: &[Id]) -> Option<i64> {
         let sum = doc! { "_id": null, "bytes": { "$sum": { "$bsonSize": "$$ROOT" } } };
         let rows = each(&rows[..rows.len().min(ROWS_WEIGHED)]);
         let weigh = async {
@@ -282,9 +287,7 @@ impl Store {
             let mut cursor = self.bounded(cursor.into_future()).await?;
             self.bounded(cursor.try_next()).await
         };
-        let bytes = weigh.await.ok().flatten().and_then(|found| int(&found, "bytes"));
-        let kind = if bytes > Some(LARGE_BYTES) { Kind::CacheFull } else { error.kind };
-        StoreError { kind, ..error }
+        int(&weigh.await.ok().flatten()?, "bytes")
     }
 }
 
