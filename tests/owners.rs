@@ -14,6 +14,7 @@ use crate::support::fake_drive::{Answer, Fault, On, Operation, Planted, Point};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
 
 mod places;
+mod restored;
 mod seal;
 
 /// Long enough for anything on a busy machine.

@@ -166,3 +166,29 @@ fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_o
     day.command("init").run().expect_code(0);
     assert_eq!(next().expect_code(0).json()["number"], 2);
 }
+
+#[test]
+fn no_row_is_marked_for_a_batch_document_that_was_lost_and_begun_again() {
+    let day = killed_before_piece(1, &[]);
+    day.db.delete_many(BATCHES, doc! { "_id": BATCH });
+    let refused = day.retry().run().expect_code(30);
+    assert!(told(&refused.json()["batches"][0]["error"]).contains("init --adopt"), "{}", refused.report());
+    seed_day(&day.db, "2026-01-19", 2);
+    let next = next_run(&day).run().expect_code(30).json();
+    assert!(told(&next["error"]).contains("whose batch document is lost"), "{next}");
+    assert_eq!(day.rows_with_status("queued"), 10, "nothing is marked");
+    day.command("init").arg("--adopt").run().expect_code(0);
+    next_run(&day).args(&["--now"]).run().expect_code(0);
+    day.command("verify").now("2026-01-19T19:00:00+07:00").run().expect_code(0);
+}
+
+#[test]
+fn a_ledger_that_is_rebuilt_while_a_batch_is_marking_knows_how_many_entries_are_on_record() {
+    let day = killed_before_piece(2, &[]);
+    day.db.delete_many(BATCHES, doc! { "_id": "ledger" });
+    day.command("init").arg("--adopt").run().expect_code(0);
+    day.retry().run().expect_code(0);
+    day.check_converged();
+    let ledger = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
+    assert_eq!(ledger.get("recorded").and_then(mongodb::bson::Bson::as_i64), Some(8), "{ledger}");
+}

@@ -19,7 +19,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::owner::{Mark, Owner};
+use super::owner::{Mark, Owner, protect};
 use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
 use crate::batch::FileFacts;
 use crate::files::{open_folder, open_regular};
@@ -179,15 +179,13 @@ impl Directory {
         let path = self.file(&file.id)?;
         let found = self.read(&path).await?.filter(|content| content.sha256 == file.sha256);
         let Some(Content { owner: found, .. }) = found else { return Ok(None) };
-        // The file is read-only already, so the attribute is not written again.
-        if found.sealed {
-            return Ok(Some(()));
-        }
-        if look {
+        if look && !found.sealed {
             self.check(&file.id, &owner.mark(), &found)?;
         }
         let Some(opened) = self.open(&path)? else { return Ok(None) };
-        owner.seal(&opened).map(Some).map_err(|error| self.failed("make a file read-only in", &error))
+        // The attribute is written first, so it may be there while the file is writable still; on a read-only file it is not written again.
+        let sealed = if found.sealed { protect(&opened) } else { owner.seal(&opened) };
+        sealed.map(Some).map_err(|error| self.failed("make a file read-only in", &error))
     }
 
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.

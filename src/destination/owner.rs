@@ -136,10 +136,18 @@ impl Owner {
     /// decided that.
     pub(super) fn seal(&self, file: &File) -> io::Result<()> {
         self.write(file)?;
-        let mode = file.metadata()?.permissions().mode();
-        file.set_permissions(Permissions::from_mode(mode & !WRITABLE))?;
-        file.sync_all()
+        protect(file)
     }
+}
+
+/// Makes a file read-only, if it is not.
+pub(super) fn protect(file: &File) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    if mode & WRITABLE != 0 {
+        file.set_permissions(Permissions::from_mode(mode & !WRITABLE))?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

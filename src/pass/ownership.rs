@@ -99,7 +99,22 @@ impl Pass<'_> {
         let id = batch.id.to_string();
         let known = known(&id, batch, line);
         let mut adopted = None;
-        for found in self.destination.named(&file.name, digests, &known).await? {
+        let named = self.destination.named(&file.name, digests, &known).await?;
+        // A restored database exports its lost days again, in order: beside the committed file of this very day, those of later days are no
+        // obstacle. Each of them is found when its turn comes.
+        let finds_itself = named.iter().any(|found| {
+            let owner = &found.owner;
+            found.name == file.name
+                && found.same.is_some()
+                && owner.number == Some(line.next)
+                && owner.installation.as_deref() == line.installation
+        });
+        let is_later =
+            |found: &Named| found.name != file.name && found.owner.number.is_some_and(|number| number > line.next);
+        for found in named {
+            if finds_itself && is_later(&found) {
+                continue;
+            }
             // Another batch of this database was committed since the snapshot. The commit notices that too.
             if found.name != file.name && self.store.ledger_now().await?.number >= line.next {
                 continue;

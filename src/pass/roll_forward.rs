@@ -97,7 +97,7 @@ impl Pass<'_> {
     }
 
     async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
-        let batch = self.store.batch(id).await?.ok_or_else(|| gone(id))?;
+        let batch = self.store.batch(id).await?.filter(|batch| batch.state.is_committed()).ok_or_else(|| gone(id))?;
         self.progress.enter(Stage::Commit, batch.file.as_ref().map_or(0, |file| file.entries));
         if batch.state == State::Marking && self.store.has_old_row_list(id).await? {
             self.rebuild(&batch, Why::Old).await?;
@@ -216,7 +216,7 @@ fn still_marking(other: BatchId) -> Failure {
 }
 
 fn gone(batch: BatchId) -> Failure {
-    Failure::configuration(format!("the ledger waits for the marking of {batch}, which has no batch document"))
+    Failure::configuration(format!("the ledger waits for the marking of {batch}, whose batch document is lost"))
         .next("restore it from a backup, or rebuild it from the export log with `batch-export init --adopt`")
 }
 

@@ -114,11 +114,15 @@ impl Store {
             let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
             self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
         }
-        // A batch that is committed meanwhile makes this number too low, never too high. One that is marking was counted as a whole.
+        let marking = self.ledger_now().await?.marking;
+        // What is committed or marked meanwhile makes this number too low, never too high. A batch that is marking counts as a whole.
         let recorded = self.exported.count_documents(doc! {}).await? as i64;
-        let ledger = doc! { "_id": LEDGER, "marking": null };
-        let update = self.batches.update_one(ledger, doc! { "$set": { "recorded": recorded } });
-        self.bounded(update.into_future()).await?;
+        let left = match marking {
+            Some(batch) => self.rows_to_mark(batch).await? as i64,
+            None => 0,
+        };
+        let update = doc! { "$set": { "recorded": recorded + left } };
+        self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update).into_future()).await?;
         Ok(filling.added)
     }
 

@@ -116,7 +116,7 @@ fn a_metrics_file_that_cannot_be_written_is_found_before_a_run_warns_of_it() {
     for (name, code, verdict, says) in [
         ("batch.prom", 0, "ok", "can be written"),
         ("missing/batch.prom", 34, "bad", "No such file"),
-        ("", 34, "bad", "is a directory"),
+        ("", 34, "bad", "is no regular file"),
     ] {
         let path = folder.path().join(name);
         let command = doctor(&day).args(&["--metrics-file", path.to_str().unwrap()]);
