@@ -205,16 +205,17 @@ fn rows_that_are_too_large_for_the_servers_cache_are_marked_a_few_at_a_time() {
     for transaction_rows in ["10000", "30"] {
         let day = Day::on_drive_with(TestDb::on(server));
         create_index(&day.db);
-        let entries: Vec<Entry> = (0..60).map(|number| Entry::numbered(DATE, number)).collect();
+        let entries: Vec<Entry> = (0..120).map(|number| Entry::numbered(DATE, number)).collect();
         day.db.insert_many(ENTRIES, entries.iter().map(Entry::document).collect());
-        for entry in &entries {
+        // Small ones follow the large ones, by their ids, too.
+        for (number, entry) in entries.iter().enumerate() {
             let mut row = entry.row();
-            row.insert("metadata", doc! { "scan": "x".repeat(1_000_000) });
+            row.insert("metadata", doc! { "scan": "x".repeat(if number < 60 { 1_000_000 } else { 10 }) });
             day.db.insert_many(QUEUE, vec![row]);
         }
         let run = day.run().args(&["--transaction-rows", transaction_rows]).run().expect_code(0);
         assert_eq!(run.json()["outcome"], "completed");
-        assert_eq!(day.batch().get_i64("marked").ok(), Some(60), "{}", run.report());
+        assert_eq!(day.batch().get_i64("marked").ok(), Some(120), "{}", run.report());
         assert_eq!(day.db.count("exportbatchrows", doc! {}), 0);
         day.check_converged();
     }

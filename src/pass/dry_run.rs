@@ -35,8 +35,7 @@ impl Pass<'_> {
         let began: Instant = report.enter(Stage::Generate);
         let limit = self.config.generate_timeout;
         let generation = Generation::new(self.config, BatchId::new(request.date), cutoff, self.progress)?;
-        self.stop.until_signal(self.store.check_records()).await?;
-        let ledger = self.stop.until_signal(self.store.ledger_now()).await?;
+        let ledger = self.stop.until_signal(self.store.check_records()).await?;
         let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
         let generated = self
             .stop

@@ -45,9 +45,10 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 /// should see.
 const HELD_MAX: usize = 10_000;
 
-/// Invalid entries of which all that is wrong is told. A wrong encoding refuses every entry, each with kilobytes of characters.
+/// So many invalid entries are listed with everything that is wrong with them. A wrong encoding refuses every entry, each with kilobytes of
+/// characters.
 const REASONS_WHOLE: usize = 1_000;
-/// Characters that are told of each further one.
+/// Characters of the reason of each further one.
 const REASON_MAX: usize = 200;
 
 impl Pass<'_> {

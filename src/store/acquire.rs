@@ -68,7 +68,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Of a batch that is in another's hands, or in nobody's.
+    /// Why a batch in this state is not acquired.
     pub fn of(batch: Batch) -> Refusal {
         let batch = Box::new(batch);
         match batch.state {

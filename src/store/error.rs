@@ -1,4 +1,4 @@
-//! Errors of the database, in kinds. The kind is decided here, once, from codes and labels. From text only where a server has no code for it.
+//! Errors of the database, in kinds. The kind is decided here, once, from codes and labels; from a text only where the server has no code.
 //!
 //! Risk: a message that nobody can read at night. The driver reports a server that does not answer as a dump of its own
 //! state, and a server may echo a whole command. So the messages are written here: which host, and why, once; the rest

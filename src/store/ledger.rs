@@ -117,17 +117,18 @@ impl Store {
         }
     }
 
-    /// Finds out whether the records of earlier batches let a further one begin.
+    /// The ledger as it is now, if the records of earlier batches let a further one begin. A database without one counts as before the first
+    /// batch.
     ///
     /// # Errors
     /// `configuration` when a run would refuse to go on from them, or when the database fails.
-    pub async fn check_records(&self) -> Result<(), Failure> {
+    pub async fn check_records(&self) -> Result<Ledger, Failure> {
         let ledger = self.find_ledger().await?;
         let has = self.count_exported_one_by_one(ledger.as_ref(), self.count_exported().await?).await?;
         match ledger {
             Some(ledger) if forgets(&ledger, has) => Err(self.entries_forgotten(&ledger, has)),
-            Some(_) => Ok(()),
-            None => self.refuse_second_beginning().await,
+            Some(ledger) => Ok(ledger),
+            None => self.refuse_second_beginning().await.map(|()| Ledger::default()),
         }
     }
 

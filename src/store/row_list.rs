@@ -216,11 +216,14 @@ impl Store {
             let bytes = |key: &str| found.get_binary_generic(key).map_or(&[][..], Vec::as_slice);
             let (rows, places) = (bytes("rows").chunks(ROW_BYTES), bytes("places"));
             let ids: Vec<Id> = rows.clone().filter_map(|row| row[..12].try_into().ok().map(Id)).collect();
-            if ids.len() < 2 || self.bytes_of(&ids).await.is_some_and(|bytes| bytes < SMALL_BYTES) {
+            let known = self.fitting_rows.load(Ordering::Relaxed);
+            // One that was not even tried is cut to what fitted before, whatever its bytes.
+            let is_tried = ids.len() <= known;
+            if is_tried && (ids.len() < 2 || self.bytes_of(&ids).await.is_some_and(|bytes| bytes < SMALL_BYTES)) {
                 return Ok(None);
             }
-            let fitting = smaller(rows.len());
-            let fitting = self.fitting_rows.fetch_min(fitting, Ordering::Relaxed).min(fitting);
+            let fitting = if is_tried { smaller(ids.len()) } else { known };
+            self.fitting_rows.fetch_min(fitting, Ordering::Relaxed);
             let places = places.chunks(fitting * PLACE_BYTES).map(<[u8]>::to_vec).chain(std::iter::repeat(Vec::new()));
             let parts =
                 bytes("rows").chunks(fitting * ROW_BYTES).zip(places).enumerate().map(|(part, (rows, places))| {

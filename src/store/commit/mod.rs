@@ -41,7 +41,8 @@ use crate::id::Id;
 /// How often the whole transaction is run when the server asks to run it again. A server that is short of cache would
 /// ask for ever.
 const TRANSACTION_TRIES: u32 = 6;
-/// Rows of so many bytes together may be more than a server's cache can hold changed at a time: of 256 MB, the smallest cache, that is a fifth.
+/// Rows of so many bytes together may be too large for one transaction: a server holds changes of a fifth of its cache at most, 51 MB of the
+/// smallest one.
 const LARGE_BYTES: i64 = 16 << 20;
 /// Rows whose bytes are added up.
 const ROWS_WEIGHED: usize = 10_000;
