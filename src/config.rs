@@ -136,10 +136,9 @@ impl Config {
         self.format.as_ref().map_err(Failure::clone)
     }
 
-    /// Whether a pass makes requests: to Drive, or to those who are notified.
-    pub fn uses_http(&self) -> bool {
-        let to_drive = matches!(self.destination, Some(Target::Drive { .. }));
-        to_drive || self.webhook.is_some() || self.health_check.is_some() || self.metrics_url.is_some()
+    /// Whether people or monitors are notified over HTTP.
+    pub fn notifies(&self) -> bool {
+        self.webhook.is_some() || self.health_check.is_some() || self.metrics_url.is_some()
     }
 
     /// The database: the setting, else the connection string's, else the default.

@@ -5,6 +5,8 @@
 //! its file is discarded at the old destination, if the present settings reach it.
 
 use std::ops::Deref;
+use std::path::Path;
+use std::time::Duration;
 
 use super::Destination;
 use super::directory::{self, Directory};
@@ -14,6 +16,42 @@ use crate::config::{Config, Target};
 use crate::failure::Failure;
 
 const DRIVE: &str = "gdrive://";
+
+impl Target {
+    /// Whether it is reached over HTTP.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Target::Drive { .. })
+    }
+
+    /// How long a check of this destination may take, what it means when it takes longer, and what to do then.
+    pub fn if_unanswered(&self) -> (Duration, String, &'static str) {
+        match self {
+            Target::Directory(path) => (
+                Duration::from_secs(20),
+                format!("{}: the file system does not answer", path.display()),
+                "look at that file system (`df`, `dmesg`), then run `batch-export doctor` again",
+            ),
+            Target::Drive { .. } => {
+                (Duration::from_secs(180), "Google Drive does not answer".to_owned(), Destination::TRY_AGAIN)
+            }
+        }
+    }
+
+    /// An example of the id, link and location of a stored file with this name.
+    pub fn example(target: Option<&Target>, name: &str) -> (String, Option<String>, Option<String>) {
+        let folder = match target {
+            Some(Target::Directory(folder)) => {
+                let address = |path: &Path| url::Url::from_file_path(path).ok().map(String::from);
+                return (name.to_owned(), address(&folder.join(name)), address(folder));
+            }
+            Some(Target::Drive { folder }) => folder,
+            None => "folder",
+        };
+        let id = format!("1{}", uuid::Uuid::new_v4().simple());
+        let link = format!("https://drive.google.com/file/d/{id}/view?usp=drivesdk");
+        (id, Some(link), Some(format!("{DRIVE}{folder}")))
+    }
+}
 
 /// A destination that the settings reach.
 pub enum Reached<'a> {
@@ -35,6 +73,9 @@ impl Deref for Reached<'_> {
 }
 
 impl Destination {
+    /// What to do when a check does not end.
+    pub const TRY_AGAIN: &str = "check the network and Google Drive, then run `batch-export doctor` again";
+
     /// The destination of the settings. Nothing is sent yet.
     ///
     /// # Errors

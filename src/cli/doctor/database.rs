@@ -1,7 +1,5 @@
 //! The checks of the database: reachable, with transactions, writable, and with the same time.
 
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 
@@ -155,24 +153,11 @@ async fn rights(store: &Store, config: &Config) -> Check {
     }
 }
 
-/// Id, link and location of a file on Drive.
-fn on_drive(id: &str, folder: &str) -> (String, Option<String>, Option<String>) {
-    let link = format!("https://drive.google.com/file/d/{id}/view?usp=drivesdk");
-    (id.to_owned(), Some(link), Some(format!("gdrive://{folder}")))
-}
-
 /// What a commit would store of a file at this destination.
 fn file_of(config: &Config, batch: BatchId, ending: &str) -> FileFacts {
     let name = batch.file_name(config.file_name.as_deref(), ending);
     let random = || uuid::Uuid::new_v4().simple().to_string();
-    let (id, link, destination) = match &config.destination {
-        Some(Target::Directory(folder)) => {
-            let address = |path: &Path| url::Url::from_file_path(path).ok().map(String::from);
-            (name.clone(), address(&folder.join(&name)), address(folder))
-        }
-        Some(Target::Drive { folder }) => on_drive(&format!("1{}", random()), folder),
-        None => on_drive(&format!("1{}", random()), "folder"),
-    };
+    let (id, link, destination) = Target::example(config.destination.as_ref(), &name);
     FileFacts {
         id,
         name,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use super::Check;
-use crate::config::{Config, Target};
+use crate::config::Config;
 use crate::destination::{
     Created, Destination, DestinationError, Inspected, Inspection, Known, Look, Mark, NewFile, probe_name,
 };
@@ -21,24 +21,13 @@ use crate::spool::Spool;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The owner of the probe file: no batch, and no installation.
 const MARK: Mark<'static> = Mark { batch: "doctor", installation: None };
-const TRY_AGAIN: &str = "check the network and Google Drive, then run `batch-export doctor` again";
-
-/// How long all of it may take in a directory, and on Drive, which may answer late.
-const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(20);
-const DRIVE_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// [`checks`], on a thread that may wait for a file system without end.
 pub(super) async fn checks_in_time(config: &Config, probe: Option<Spool>) -> Vec<Check> {
+    let Some(target) = &config.destination else { return checks(config, probe).await };
     let (owned, runtime) = (config.clone(), tokio::runtime::Handle::current());
     let work = tokio::task::spawn_blocking(move || runtime.block_on(checks(&owned, probe)));
-    let (limit, what, fix) = match &config.destination {
-        Some(Target::Directory(path)) => (
-            DIRECTORY_TIMEOUT,
-            format!("{}: the file system does not answer", path.display()),
-            "look at that file system (`df`, `dmesg`), then run `batch-export doctor` again",
-        ),
-        Some(Target::Drive { .. }) | None => (DRIVE_TIMEOUT, "Google Drive does not answer".to_owned(), TRY_AGAIN),
-    };
+    let (limit, what, fix) = target.if_unanswered();
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(checks)) => checks,
         Ok(Err(_)) | Err(_) => {
@@ -64,9 +53,11 @@ async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
         None => Check::skipped("probe file", "there is no spool folder to make it in"),
         Some(spool) => match tokio::time::timeout(PROBE_TIMEOUT, store_and_discard(&destination, &spool)).await {
             Ok(check) => check,
-            Err(_) => {
-                Check::bad("probe file", format!("not done within {}", format_duration(PROBE_TIMEOUT)), TRY_AGAIN)
-            }
+            Err(_) => Check::bad(
+                "probe file",
+                format!("not done within {}", format_duration(PROBE_TIMEOUT)),
+                Destination::TRY_AGAIN,
+            ),
         },
     });
     checks
@@ -116,7 +107,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         Ok((Err(error), _)) => {
             let refused = Failure::from(error);
             let found = format!("stored and verified, but not {gone}: {}", refused.message);
-            let next = refused.next.unwrap_or_else(|| TRY_AGAIN.to_owned());
+            let next = refused.next.unwrap_or_else(|| Destination::TRY_AGAIN.to_owned());
             Check::bad("probe file", found, format!("remove {name} by hand; {next}"))
         }
         Err(error) => failed("probe file", error),
@@ -145,5 +136,5 @@ async fn verify(
 }
 
 fn failed(name: &'static str, error: DestinationError) -> Check {
-    Check::failed(name, error.into(), TRY_AGAIN)
+    Check::failed(name, error.into(), Destination::TRY_AGAIN)
 }

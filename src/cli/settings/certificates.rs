@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::environment;
-use crate::config::Config;
+use crate::config::{Config, Target};
 use crate::failure::Failure;
 use crate::files::{holds_certificate, read_named};
 use crate::plausible::check_path;
@@ -44,5 +44,10 @@ fn needs_certificates(config: &Config) -> bool {
         let uri = uri.expose().to_ascii_lowercase();
         ["mongodb+srv://", "tls=true", "ssl=true"].iter().any(|sign| uri.contains(sign))
     });
-    to_database || config.uses_http()
+    to_database || uses_http(config)
+}
+
+/// Whether a pass makes requests: to the destination, or to those who are notified.
+pub(super) fn uses_http(config: &Config) -> bool {
+    config.notifies() || config.destination.as_ref().is_some_and(Target::is_remote)
 }

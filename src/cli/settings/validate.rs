@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::certificates::uses_http;
 use super::table::{self, Setting};
 use super::{Settings, Source, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
@@ -77,7 +78,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         metrics_url: settings.get(&table::METRICS_URL).map(secret_address).transpose()?,
         clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
     };
-    if config.uses_http() {
+    if uses_http(&config) {
         Proxies::new(&config.proxies)?;
     }
     Ok(config)
