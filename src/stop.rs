@@ -122,8 +122,7 @@ impl Stop {
 
     /// Waits until a signal has been without effect for this long, and no commit is under way.
     pub async fn without_effect(&self, limit: Duration) -> Failure {
-        let signal = self.wait().await;
-        tokio::time::sleep(limit).await;
+        let signal = self.wait_and(limit).await;
         while self.commits.load(Ordering::SeqCst) > 0 {
             tokio::time::sleep(COMMIT_POLL).await;
         }
@@ -140,10 +139,18 @@ impl Stop {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
+        self.or_signal(work).await.map_err(Signal::failure)?.map_err(Into::into)
+    }
+
+    /// Runs work until it ends or a signal comes; then the work is dropped where it waits, and the signal is the error.
+    ///
+    /// # Errors
+    /// The signal.
+    pub async fn or_signal<T>(&self, work: impl Future<Output = T>) -> Result<T, Signal> {
         tokio::select! {
             biased;
-            signal = self.wait() => Err(signal.failure()),
-            result = work => result.map_err(Into::into),
+            signal = self.wait() => Err(signal),
+            result = work => Ok(result),
         }
     }
 
@@ -156,16 +163,18 @@ impl Stop {
         grace: Duration,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let too_late = async {
-            let signal = self.wait().await;
-            tokio::time::sleep(grace).await;
-            signal.failure()
-        };
         tokio::select! {
             biased;
             result = work => result,
-            failure = too_late => Err(failure),
+            signal = self.wait_and(grace) => Err(signal.failure()),
         }
+    }
+
+    /// Waits for a signal, and then this long.
+    pub async fn wait_and(&self, grace: Duration) -> Signal {
+        let signal = self.wait().await;
+        tokio::time::sleep(grace).await;
+        signal
     }
 
     /// Waits for a signal.

@@ -94,10 +94,8 @@ async fn all_due<'a>(
     drop(reporter);
     let untouched = found.iter().filter(|overview| !dates.contains(&overview.batch.id.date()));
     for overview in untouched {
-        tokio::select! {
-            biased;
-            _ = stop.wait() => break,
-            () = clear_up(&store, &destination, &overview.batch) => {}
+        if stop.or_signal(clear_up(&store, &destination, &overview.batch)).await.is_err() {
+            break;
         }
     }
     notify_undelivered(args, config, &store, stop, &found, &batches, listeners).await;

@@ -92,8 +92,8 @@ pub struct Listeners<'a> {
 impl<'a> Listeners<'a> {
     /// Prepares the receivers; nothing is sent yet.
     pub fn prepare(config: &'a Config, stop: &Stop) -> Listeners<'a> {
-        let wanted = config.webhook.is_some() || config.health_check.is_some() || config.metrics_url.is_some();
-        let sender = wanted
+        let sender = config
+            .notifies()
             .then(|| Sender::new(&config.proxies))
             .and_then(|sender| sender.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
         let notes = Notes::default();
@@ -232,11 +232,7 @@ impl<'a> Listeners<'a> {
             results.iter().for_each(|result| self.tell(result));
             if let Some(store) = self.notes.get() {
                 let closed = results.last().filter(|result| result.outcome.closes_day()).map(|result| result.date);
-                tokio::select! {
-                    biased;
-                    _ = self.stop.wait() => {}
-                    () = self.count_queue(store, closed) => {}
-                }
+                let _ = self.stop.or_signal(self.count_queue(store, closed)).await;
             }
             self.measure(exit, results);
         }
@@ -270,14 +266,10 @@ impl<'a> Listeners<'a> {
                 sent(self.gateway).map(|()| ended(GATEWAY)),
             )
         };
-        let after_signal = async {
-            stop.wait().await;
-            tokio::time::sleep(LIMIT_WHEN_STOPPED).await;
-        };
         let limit = tokio::select! {
             biased;
             _ = everybody => return,
-            () = after_signal => format!("{} s after the signal", LIMIT_WHEN_STOPPED.as_secs()),
+            _ = stop.wait_and(LIMIT_WHEN_STOPPED) => format!("{} s after the signal", LIMIT_WHEN_STOPPED.as_secs()),
             () = tokio::time::sleep(LIMIT) => format!("{} s", LIMIT.as_secs()),
         };
         tracing::warn!("not notified within {limit}: {}", waiting.borrow().join(", "));

@@ -146,14 +146,9 @@ impl Pass<'_> {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
         let (store, claim) = (self.store.clone(), claim.clone());
         stuck::guard(async move {
-            let stopped = async {
-                let signal = stop.wait().await;
-                tokio::time::sleep(stuck::GRACE).await;
-                signal.failure()
-            };
             let failure = tokio::select! {
                 () = tokio::time::sleep(limit + stuck::GRACE) => passed,
-                failure = stopped => failure,
+                signal = stop.wait_and(stuck::GRACE) => signal.failure(),
             };
             renewals.abort();
             let failure = stuck::in_the_kernel(failure);

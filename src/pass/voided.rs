@@ -78,11 +78,7 @@ impl Pass<'_> {
                 clear_up(self.store, self.destination, &batch).await;
             }
         };
-        tokio::select! {
-            biased;
-            _ = self.stop.wait() => {}
-            () = work => {}
-        }
+        let _ = self.stop.or_signal(work).await;
     }
 }
 
