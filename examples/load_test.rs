@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use batch_export::layout::{self, Layout};
 use clap::Parser;
 
 use program::{Program, To};
@@ -129,6 +130,7 @@ async fn measure(
     let began = Instant::now();
     seed::entries(&database, entries).await.context("storing the entries")?;
     eprintln!("{entries} entries: stored in {:.1} s", began.elapsed().as_secs_f64());
+    let shape = floor::Shape::of(&layout(&arguments.format)?);
     let runs = arguments.runs.unwrap_or(match entries {
         0..=10_000 => 5,
         10_001..=100_000 => 3,
@@ -140,8 +142,8 @@ async fn measure(
         let warm_up = usize::from(runs > 1);
         for turn in 0..runs + warm_up {
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries")?;
-            let joined = floor::join(&database, false).await.context("the floor")?;
-            let floor = floor::join(&database, true).await.context("the floor with the look-up")?;
+            let joined = floor::join(&database, &shape, false).await.context("the floor")?;
+            let floor = floor::join(&database, &shape, true).await.context("the floor with the look-up")?;
             ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
             let updates = marking_floor::mark(&database, false).await.context("the floor of the updates")?;
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
@@ -170,4 +172,13 @@ async fn measure(
     }
     database.drop().await.context("dropping the database")?;
     Ok(())
+}
+
+/// The layout that the program will use.
+fn layout(format: &str) -> Result<Layout> {
+    if let Some(layout) = Layout::built_in(format) {
+        return Ok(layout);
+    }
+    let text = std::fs::read_to_string(format).with_context(|| format!("reading {format}"))?;
+    layout::parse(&text).map_err(|errors| anyhow::anyhow!("{format} is malformed: {errors:?}"))
 }

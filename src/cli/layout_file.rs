@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
-use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, parse};
+use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, nearest, parse};
 use crate::plausible::check_path;
 use crate::secret::is_utf16;
 
@@ -47,7 +47,7 @@ fn read(
     check_path(path).map_err(|misplaced| misplaced.failure(&format!("{argument} is wrong: it")))?;
     let unreadable = |error: io::Error| {
         let next = match error.kind() {
-            ErrorKind::NotFound => format!("this file does not exist: check the path{otherwise}"),
+            ErrorKind::NotFound => format!("this file does not exist: {}{otherwise}", mistaken(path)),
             ErrorKind::PermissionDenied => "give the user of this command the right to read the file".to_owned(),
             _ => next.to_owned(),
         };
@@ -60,6 +60,17 @@ fn read(
             .next("save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding"));
     }
     Ok(parse(&String::from_utf8_lossy(&bytes)))
+}
+
+/// What was probably wrong with the path of a file that does not exist.
+fn mistaken(path: &str) -> String {
+    match nearest(path, &BUILT_IN.map(|(name, _)| name)) {
+        Some(name) => format!("did you mean the built-in layout {name}?"),
+        None if Path::new(path).is_relative() => "check the path; it begins in the folder where the command is started, which \
+                                                  is another one under cron or systemd, so give the whole path there"
+            .to_owned(),
+        None => "check the path".to_owned(),
+    }
 }
 
 /// Where the content is no text in UTF-8, and what it is instead.

@@ -20,6 +20,7 @@ pub use date_format::{DateFormat, Written};
 pub use encoding::Encoding;
 pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
 pub use parse::{parse, parse_stored};
+pub(crate) use table::nearest;
 pub(crate) use text::{characters, is_control, is_zero_width, quoted, quoted_against};
 
 use std::fmt;

@@ -198,7 +198,7 @@ pub(super) fn shown(text: &str) -> Option<String> {
 }
 
 /// The known word that was probably meant.
-fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let text = text.to_lowercase();
     let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(&text, word) * 100.0) as u32;
     let begins = |word: &&str| text.len() >= BEGINNING && word.starts_with(&text);

@@ -132,6 +132,14 @@ fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing
         assert!(next(&ended).starts_with("this file does not exist: check the path"), "{ended}");
         assert!(!next(&ended).contains("the path of a layout file"), "{ended}");
     }
+    for (given, expected) in [
+        ("jurnal", "did you mean the built-in layout journal?"),
+        ("Express", "did you mean the built-in layout express?"),
+        ("etc/own.toml", "so give the whole path there"),
+    ] {
+        let ended = Day::in_directory().run().args(&["--format", given]).run().expect_code(30).json();
+        assert!(next(&ended).contains(expected), "{given}: {ended}");
+    }
 }
 
 #[test]
