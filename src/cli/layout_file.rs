@@ -66,9 +66,11 @@ fn read(
 fn mistaken(path: &str) -> String {
     match nearest(path, &BUILT_IN.map(|(name, _)| name)) {
         Some(name) => format!("did you mean the built-in layout {name}?"),
-        None if Path::new(path).is_relative() => "check the path; it begins in the folder where the command is started, which \
+        None if Path::new(path).is_relative() => {
+            "check the path; it begins in the folder where the command is started, which \
                                                   is another one under cron or systemd, so give the whole path there"
-            .to_owned(),
+                .to_owned()
+        }
         None => "check the path".to_owned(),
     }
 }
