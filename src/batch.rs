@@ -8,9 +8,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::clock;
+use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
@@ -120,8 +122,10 @@ pub struct Holder {
     pub host: String,
     /// Process id on that host.
     pub pid: i64,
-    /// The command: `run`, `retry`, `backfill`.
-    pub command: String,
+    /// The command: `run`, `retry`, `backfill`; `None` when the document holds a name that this program does not know.
+    #[serde(serialize_with = "command_or_unknown")]
+    #[schemars(with = "String")]
+    pub command: Option<CommandName>,
     /// When it was acquired, by the database's clock.
     #[serde(serialize_with = "clock::serialize")]
     #[schemars(schema_with = "schema::instant")]
@@ -289,12 +293,50 @@ pub struct Untold {
     pub since: Option<DateTime<Utc>>,
 }
 
-fn ending_name<S: serde::Serializer>(ending: &Option<Ending>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(ending.map_or("unknown", Ending::name))
+/// The word for a name in a document that this program does not know.
+pub const UNKNOWN: &str = "unknown";
+
+fn command_or_unknown<S: serde::Serializer>(command: &Option<CommandName>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(command.map_or(UNKNOWN, CommandName::name))
+}
+
+fn ending_or_unknown<S: serde::Serializer>(ending: &Option<Ending>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(ending.map_or(UNKNOWN, Ending::name))
+}
+
+/// Why an attempt did not reach its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Its failure, or the signal that stopped it.
+    Exit(Exit),
+    /// Its lease ran out.
+    Crashed,
+}
+
+impl Class {
+    /// The name in documents and results: the exit code's, or `crashed`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Exit(exit) => exit.name(),
+            Class::Crashed => Ending::Crashed.name(),
+        }
+    }
+
+    /// The class of a name.
+    pub fn from_name(name: &str) -> Option<Class> {
+        let exits = Exit::ALL.into_iter().map(Class::Exit);
+        exits.chain([Class::Crashed]).find(|class| class.name() == name)
+    }
+}
+
+impl serde::Serialize for Class {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 fn ending_schema(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<&str> = Ending::ALL.map(Ending::name).into_iter().chain(["unknown"]).collect();
+    let names: Vec<&str> = Ending::ALL.map(Ending::name).into_iter().chain([UNKNOWN]).collect();
     json_schema!({ "type": "string", "enum": names })
 }
 
@@ -314,11 +356,12 @@ pub struct Attempt {
     #[schemars(schema_with = "schema::instant")]
     pub ended_at: Option<DateTime<Utc>>,
     /// How it ended; `None` when the document holds a name that this program does not know.
-    #[serde(rename = "outcome", serialize_with = "ending_name")]
+    #[serde(rename = "outcome", serialize_with = "ending_or_unknown")]
     #[schemars(schema_with = "ending_schema")]
     pub ending: Option<Ending>,
     /// Name of the exit code when it failed, else `interrupted` or `crashed`.
-    pub class: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub class: Option<Class>,
     /// Stage in which it ended.
     pub stage: Option<Stage>,
     /// What happened, in words.
@@ -360,8 +403,8 @@ pub struct Batch {
     pub holder: Option<Holder>,
     /// When the lease ends unless it is renewed, by the database's clock.
     pub lease_expires_at: Option<DateTime<Utc>>,
-    /// Zone of the window, as a name of the zone database.
-    pub timezone: String,
+    /// Zone of the window.
+    pub timezone: Tz,
     /// The cut-off: rows scheduled up to and including this instant are due.
     pub cutoff: DateTime<Utc>,
     /// Whether it was closed by hand before its cut-off.
@@ -405,8 +448,8 @@ pub struct Batch {
 impl Batch {
     /// Whether its last attempt was refused because of its entries: it is due again once people have corrected them.
     pub fn waits_for_entries(&self) -> bool {
-        let last = self.history.last().and_then(|attempt| attempt.class.as_deref());
-        matches!(self.state, State::Failed | State::Exhausted) && last == Some(Exit::InvalidEntries.name())
+        let last = self.history.last().and_then(|attempt| attempt.class);
+        matches!(self.state, State::Failed | State::Exhausted) && last == Some(Class::Exit(Exit::InvalidEntries))
     }
 }
 

@@ -22,8 +22,6 @@ use crate::secret::redact;
 
 named! {
     /// The stages of a pass, as they are named in results, documents and logs.
-    #[derive(serde::Serialize, schemars::JsonSchema)]
-    #[serde(rename_all = "lowercase")]
     pub enum Stage {
         /// Acquiring the batch document.
         Lock = "lock",

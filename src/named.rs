@@ -2,7 +2,7 @@
 //!
 //! Risk: a value that some list forgot. So the names stand beside the values, once.
 
-/// Makes an enum with `ALL`, `NAMED`, `name` and `from_name`.
+/// Makes an enum with `ALL`, `NAMED`, `name` and `from_name`, which JSON shows by its names.
 macro_rules! named {
     ($(#[$about:meta])* pub enum $Name:ident { $($(#[$doc:meta])* $Value:ident = $name:literal,)+ }) => {
         $(#[$about])*
@@ -28,6 +28,26 @@ macro_rules! named {
             /// The value of a name.
             pub fn from_name(name: &str) -> Option<$Name> {
                 $Name::ALL.into_iter().find(|value| value.name() == name)
+            }
+        }
+
+        impl serde::Serialize for $Name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl schemars::JsonSchema for $Name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($Name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": $Name::ALL.map($Name::name) })
             }
         }
     };

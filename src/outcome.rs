@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::clock;
+use crate::command::CommandName;
 use crate::csv::Tally;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
@@ -81,7 +82,7 @@ impl JsonSchema for Outcome {
 pub struct BatchResult {
     /// `run`, `retry`, `backfill`.
     #[schemars(extend("enum" = ["run", "retry", "backfill"]))]
-    pub command: &'static str,
+    pub command: CommandName,
     /// `batch_2026-01-18`.
     pub batch: BatchId,
     /// The business date.
@@ -231,7 +232,7 @@ impl Durations {
 
 impl BatchResult {
     /// A result with only its batch filled in.
-    pub fn new(command: &'static str, date: NaiveDate) -> BatchResult {
+    pub fn new(command: CommandName, date: NaiveDate) -> BatchResult {
         BatchResult {
             command,
             batch: BatchId::new(date),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-use crate::batch::Holder;
+use crate::batch::{Holder, UNKNOWN};
+use crate::command::CommandName;
 use crate::store::Overview;
 
 /// Where and when somebody reads.
@@ -32,7 +33,7 @@ impl Reader {
 
     /// The zone of a batch, and the database's clock when it was read.
     pub fn of(seen: &Overview) -> Reader {
-        Reader { zone: seen.batch.timezone.parse().unwrap_or(Tz::UTC), now: seen.now }
+        Reader { zone: seen.batch.timezone, now: seen.now }
     }
 
     /// `18:05`, or `2026-01-18 18:05` on another day.
@@ -60,7 +61,8 @@ impl Reader {
     /// Who holds a batch, and since when.
     pub fn holder(self, holder: &Holder) -> String {
         let since = holder.since.map_or("an unknown time".to_owned(), |since| self.back(since));
-        format!("{} (pid {}, `{}`, holder {}) since {since}", holder.host, holder.pid, holder.command, holder.id)
+        let command = holder.command.map_or(UNKNOWN, CommandName::name);
+        format!("{} (pid {}, `{command}`, holder {}) since {since}", holder.host, holder.pid, holder.id)
     }
 }
 

@@ -69,7 +69,7 @@ impl Bench {
     }
 
     pub fn file<'a>(&'a self, id: &'a str) -> NewFile<'a> {
-        let mark = Mark { batch: "batch_2026-01-18", installation: Some("an installation") };
+        let mark = Mark { batch: "batch_2026-01-18".parse().ok(), installation: Some("an installation") };
         NewFile { id, name: NAME, mark, mime_type: "text/csv", spool: &self.spool }
     }
 

@@ -3,7 +3,7 @@
 //! A screen that changed fails; `INSTA_UPDATE=always cargo test --test suite screens` writes the new one, for `git diff` to show. What
 //! differs from run to run (ids, times, addresses, checksums) is masked.
 
-use batch_export::cli::args::Name;
+use batch_export::command::CommandName;
 use mongodb::bson::doc;
 
 use crate::support::command::{BatchExport, Finished};
@@ -48,7 +48,7 @@ fn shows(name: &str, finished: &Finished) {
 
 #[test]
 fn the_help_of_each_command() {
-    for command in Name::ALL {
+    for command in CommandName::ALL {
         for (flag, kind) in [("--help", "help"), ("-h", "summary")] {
             let help = BatchExport::command(command.name()).arg(flag).run().expect_code(0);
             screen(&format!("{kind}-{}", command.name()), &help.stdout);

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Settings, duration_of};
 use crate::calendar::parse_date;
-use crate::named::named;
+use crate::command::CommandName;
 
 /// Exports the day's due journal entries from MongoDB into one CSV, exactly once
 ///
@@ -171,55 +171,23 @@ pub enum Command {
     Man(ManArgs),
 }
 
-named! {
-    /// The name of a command, as it is typed, and as results name it; in the order of the help.
-    pub enum Name {
-        /// [`Command::Run`].
-        Run = "run",
-        /// [`Command::Retry`].
-        Retry = "retry",
-        /// [`Command::Status`].
-        Status = "status",
-        /// [`Command::Verify`].
-        Verify = "verify",
-        /// [`Command::Corrections`].
-        Corrections = "corrections",
-        /// [`Command::Doctor`].
-        Doctor = "doctor",
-        /// [`Command::Init`].
-        Init = "init",
-        /// [`Command::Auth`].
-        Auth = "auth",
-        /// [`Command::Backfill`].
-        Backfill = "backfill",
-        /// [`Command::Unlock`].
-        Unlock = "unlock",
-        /// [`Command::Layout`].
-        Layout = "layout",
-        /// [`Command::Completions`].
-        Completions = "completions",
-        /// [`Command::Man`].
-        Man = "man",
-    }
-}
-
 impl Command {
     /// Its name.
-    pub fn name(&self) -> Name {
+    pub fn name(&self) -> CommandName {
         match self {
-            Command::Run(_) => Name::Run,
-            Command::Retry(_) => Name::Retry,
-            Command::Status(_) => Name::Status,
-            Command::Verify(_) => Name::Verify,
-            Command::Corrections(_) => Name::Corrections,
-            Command::Doctor(_) => Name::Doctor,
-            Command::Init(_) => Name::Init,
-            Command::Auth(_) => Name::Auth,
-            Command::Backfill(_) => Name::Backfill,
-            Command::Unlock(_) => Name::Unlock,
-            Command::Layout(_) => Name::Layout,
-            Command::Completions(_) => Name::Completions,
-            Command::Man(_) => Name::Man,
+            Command::Run(_) => CommandName::Run,
+            Command::Retry(_) => CommandName::Retry,
+            Command::Status(_) => CommandName::Status,
+            Command::Verify(_) => CommandName::Verify,
+            Command::Corrections(_) => CommandName::Corrections,
+            Command::Doctor(_) => CommandName::Doctor,
+            Command::Init(_) => CommandName::Init,
+            Command::Auth(_) => CommandName::Auth,
+            Command::Backfill(_) => CommandName::Backfill,
+            Command::Unlock(_) => CommandName::Unlock,
+            Command::Layout(_) => CommandName::Layout,
+            Command::Completions(_) => CommandName::Completions,
+            Command::Man(_) => CommandName::Man,
         }
     }
 }

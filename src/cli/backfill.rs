@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::args::{BackfillArgs, OutputFormat};
 use super::render::{self, RetryResult};
 use super::{could_not_begin_for, open_store, progress};
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -28,10 +29,10 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
     // A dry run notifies nobody, nor does a bad command line.
     let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config, stop));
     let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
-        Ok(batches) => RetryResult::new("backfill", batches, None),
+        Ok(batches) => RetryResult::new(CommandName::Backfill, batches, None),
         Err(failure) => {
             let failure = could_not_begin_for(config, failure);
-            (RetryResult::could_not_begin("backfill", &failure), failure.exit)
+            (RetryResult::could_not_begin(CommandName::Backfill, &failure), failure.exit)
         }
     };
     render::print(&result, output);
@@ -70,7 +71,7 @@ async fn passes(
     let pass = Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &|| {} };
     let mut batches = Vec::new();
     for date in args.from.iter_days().take_while(|date| *date <= args.to) {
-        let request = Request { command: "backfill", date, early: false, ignore_back_off: false };
+        let request = Request { command: CommandName::Backfill, date, early: false, ignore_back_off: false };
         let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
         let exit = result.exit_code;
         if let Some(listeners) = listeners {

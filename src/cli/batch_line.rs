@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::batch::{Batch, BatchId, Holder, State};
+use crate::batch::{Batch, BatchId, Class, Event, Holder, State};
 use crate::clock;
 use crate::money::Baht;
 use crate::outcome::FileResult;
@@ -24,7 +24,9 @@ pub struct BatchLine {
     /// The business date.
     pub date: NaiveDate,
     /// The stored state, or `missing`.
-    pub state: &'static str,
+    #[serde(serialize_with = "state_or_missing")]
+    #[schemars(with = "String")]
+    pub state: Option<State>,
     /// The batch number, once committed.
     pub number: Option<i64>,
     /// Attempts made; 0 after `unlock`.
@@ -56,14 +58,14 @@ pub struct BatchLine {
     #[schemars(schema_with = "schema::instant")]
     pub next_retry_at: Option<DateTime<Utc>>,
     /// Name of the exit code of the last attempt that failed, while the batch is not done.
-    pub last_class: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub last_class: Option<Class>,
     /// Rows marked so far.
     pub marked: i64,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,
     /// The event that people could not be notified of yet.
-    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", null]))]
-    pub untold: Option<&'static str>,
+    pub untold: Option<Event>,
     /// Voided files that are not known to be in the trash: `status --date` names them.
     pub void_files: u64,
     /// When the last row was marked, RFC 3339.
@@ -88,7 +90,7 @@ impl BatchLine {
         BatchLine {
             batch: BatchId::new(date),
             date,
-            state: batch.map_or("missing", |batch| batch.state.name()),
+            state: batch.map(|batch| batch.state),
             number: batch.and_then(|batch| batch.number),
             attempt: batch.map_or(0, |batch| batch.attempt),
             entries: committed.map(|file| file.entries),
@@ -102,10 +104,10 @@ impl BatchLine {
             holder: batch.and_then(|batch| batch.holder.clone()),
             lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
             next_retry_at: batch.and_then(|batch| batch.next_retry_at),
-            last_class: unfinished.and_then(|batch| batch.history.last()?.class.clone()),
+            last_class: unfinished.and_then(|batch| batch.history.last()?.class),
             marked: batch.map_or(0, |batch| batch.marked),
             changed_after_commit: batch.map_or(0, |batch| batch.changed_after_commit.len() as u64),
-            untold: batch.and_then(|batch| batch.untold).map(|untold| untold.event.name()),
+            untold: batch.and_then(|batch| batch.untold).map(|untold| untold.event),
             void_files: batch.map_or(0, |batch| batch.voided.iter().filter(|voided| !voided.trashed).count() as u64),
             completed_at: batch.and_then(|batch| batch.completed_at),
             is_ahead: seen.is_some_and(Overview::is_ahead),
@@ -123,7 +125,11 @@ impl BatchLine {
             let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);
         }
         if let Some(event) = self.untold {
-            let _ = write!(note, "  (nobody was notified yet that it is {event}: `batch-export retry` tries again)");
+            let _ = write!(
+                note,
+                "  (nobody was notified yet that it is {}: `batch-export retry` tries again)",
+                event.name()
+            );
         }
         note.trim().to_owned()
     }
@@ -133,11 +139,11 @@ impl BatchLine {
             let what = if self.due { "its lease has run out, held by" } else { "held by" };
             return format!("{what} {}", self.reader.holder(holder));
         }
-        let class = self.last_class.as_deref();
+        let class = self.last_class.map(Class::name);
         match (&self.next_retry_at, &self.file) {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
             (Some(when), _) => format!("{}, again at {}", class.unwrap_or("failed"), self.reader.ahead(*when)),
-            (None, Some(_)) if self.state == State::Marking.name() => {
+            (None, Some(_)) if self.state == Some(State::Marking) => {
                 "official, rows are still to be marked: `batch-export retry` continues".to_owned()
             }
             (None, Some(file)) if self.entries.is_some() => {
@@ -159,6 +165,16 @@ impl BatchLine {
             (None, _) => class.unwrap_or_default().to_owned(),
         }
     }
+}
+
+/// The name of a state, or the word for a date without a document.
+pub fn state_name(state: Option<State>) -> &'static str {
+    state.map_or("missing", State::name)
+}
+
+/// [`state_name`], for JSON.
+pub fn state_or_missing<S: serde::Serializer>(state: &Option<State>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state_name(*state))
 }
 
 /// The file of the document, committed or not.

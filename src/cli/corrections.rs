@@ -230,7 +230,7 @@ fn obstacle(compared: &Compared, problems: &[Problem]) -> Option<(Obstacle, Stri
     let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == batch)?;
     let obstacle = if matches!(kind, Kind::MissingFile | Kind::Content) {
         Obstacle::File
-    } else if *kind == Kind::Rows && compared.state == State::Completed.name() {
+    } else if *kind == Kind::Rows && compared.state == State::Completed {
         Obstacle::Lines
     } else {
         Obstacle::Other

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use clap::CommandFactory;
 
-use super::args::{Cli, Name};
+use super::args::Cli;
 use super::environment;
 use super::settings::{self, Detail};
+use crate::command::CommandName;
 use crate::exit::Exit;
 
 /// The whole command line, with an EXIT STATUS in the help of every command.
@@ -17,7 +18,7 @@ use crate::exit::Exit;
 pub fn command(detail: Detail) -> clap::Command {
     let is_full = detail == Detail::Full;
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
-    Name::ALL.into_iter().fold(program, |program, name| {
+    CommandName::ALL.into_iter().fold(program, |program, name| {
         program.mut_subcommand(name.name(), |command| {
             let command = settings::add_to(command, &settings::read_by(name), detail);
             command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
@@ -49,7 +50,7 @@ pub fn command_for(arguments: &[OsString]) -> clap::Command {
 /// Changes each argument of the program and of its commands, which have settings of their own.
 fn change_args(command: clap::Command, change: impl Fn(clap::Arg) -> clap::Arg) -> clap::Command {
     let program = command.mut_args(&change);
-    Name::ALL
+    CommandName::ALL
         .into_iter()
         .fold(program, |program, name| program.mut_subcommand(name.name(), |own| own.mut_args(&change)))
 }
@@ -62,14 +63,14 @@ fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
         None => command,
     };
     let told = |command: clap::Command| told(command).long_about(None::<&'static str>);
-    Name::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.name(), told))
+    CommandName::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.name(), told))
 }
 
 /// clap's own template, with the long description in place of the first line.
 const TEMPLATE: &str = "{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 /// The commands that are made for packagers.
-const PACKAGING: [&str; 2] = [Name::Completions.name(), Name::Man.name()];
+const PACKAGING: [&str; 2] = [CommandName::Completions.name(), CommandName::Man.name()];
 
 /// Codes on a line of the summary.
 const NAMED_PER_LINE: usize = 4;
@@ -78,46 +79,46 @@ const NAMED_PER_LINE: usize = 4;
 const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::InterruptedInt, Exit::InterruptedTerm];
 
 /// The codes that a command can end with, ascending.
-pub fn exits(command: Name) -> Vec<Exit> {
+pub fn exits(command: CommandName) -> Vec<Exit> {
     let own: &[Exit] = match command {
-        Name::Run | Name::Retry | Name::Backfill => {
+        CommandName::Run | CommandName::Retry | CommandName::Backfill => {
             return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
         }
-        Name::Status => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
-        Name::Verify | Name::Corrections => &[
+        CommandName::Status => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
+        CommandName::Verify | CommandName::Corrections => &[
             Exit::DatabaseUnavailable,
             Exit::UploadFailed,
             Exit::Configuration,
             Exit::DriveRejected,
             Exit::CheckFailed,
         ],
-        Name::Doctor => &[Exit::Configuration, Exit::CheckFailed],
-        Name::Init => &[Exit::DatabaseUnavailable, Exit::UploadFailed, Exit::Configuration],
-        Name::Auth => &[Exit::Configuration, Exit::DriveRejected],
-        Name::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
-        Name::Completions => &[],
-        Name::Layout | Name::Man => &[Exit::Configuration],
+        CommandName::Doctor => &[Exit::Configuration, Exit::CheckFailed],
+        CommandName::Init => &[Exit::DatabaseUnavailable, Exit::UploadFailed, Exit::Configuration],
+        CommandName::Auth => &[Exit::Configuration, Exit::DriveRejected],
+        CommandName::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
+        CommandName::Completions => &[],
+        CommandName::Layout | CommandName::Man => &[Exit::Configuration],
     };
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }
 
 /// The meaning of 0 for a command that exports nothing.
-fn well_done(command: Name) -> Option<&'static str> {
+fn well_done(command: CommandName) -> Option<&'static str> {
     match command {
-        Name::Run | Name::Retry | Name::Backfill => None,
-        Name::Status => Some("shown; with --check: nothing wants attention"),
-        Name::Verify => Some("everything agrees"),
-        Name::Corrections => Some("nothing has to be corrected"),
-        Name::Doctor => Some("a run will do its work; warnings may remain"),
-        Name::Init => Some("what is needed is there"),
-        Name::Auth => Some("the consent is written"),
-        Name::Unlock => Some("released, or there was nothing to release"),
-        Name::Layout => Some("shown; with check: the layout is good"),
-        Name::Completions | Name::Man => Some("written"),
+        CommandName::Run | CommandName::Retry | CommandName::Backfill => None,
+        CommandName::Status => Some("shown; with --check: nothing wants attention"),
+        CommandName::Verify => Some("everything agrees"),
+        CommandName::Corrections => Some("nothing has to be corrected"),
+        CommandName::Doctor => Some("a run will do its work; warnings may remain"),
+        CommandName::Init => Some("what is needed is there"),
+        CommandName::Auth => Some("the consent is written"),
+        CommandName::Unlock => Some("released, or there was nothing to release"),
+        CommandName::Layout => Some("shown; with check: the layout is good"),
+        CommandName::Completions | CommandName::Man => Some("written"),
     }
 }
 
-fn exit_status(command: Option<Name>, detail: Detail) -> String {
+fn exit_status(command: Option<CommandName>, detail: Detail) -> String {
     let exits = command.map_or(Exit::ALL.to_vec(), exits);
     if detail == Detail::Summary {
         let names: Vec<String> = exits.iter().map(|exit| format!("{} {}", exit.code(), exit.name())).collect();

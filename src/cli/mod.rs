@@ -34,6 +34,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::batch::BatchId;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -270,8 +271,8 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
             Some(date) => render::print(&run::could_not_begin(date, failure), output),
             None => render::print(&Refused::new("run", failure), output),
         },
-        Command::Retry(_) => render::print(&RetryResult::could_not_begin("retry", failure), output),
-        Command::Backfill(_) => render::print(&RetryResult::could_not_begin("backfill", failure), output),
+        Command::Retry(_) => render::print(&RetryResult::could_not_begin(CommandName::Retry, failure), output),
+        Command::Backfill(_) => render::print(&RetryResult::could_not_begin(CommandName::Backfill, failure), output),
         Command::Status(_)
         | Command::Verify(_)
         | Command::Corrections(_)

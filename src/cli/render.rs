@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::OutputFormat;
+use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
@@ -327,7 +328,7 @@ fn list(text: &mut String, title: &str, entries: &[Invalid]) {
 pub struct RetryResult {
     /// `retry` or `backfill`.
     #[schemars(extend("enum" = ["retry", "backfill"]))]
-    pub command: &'static str,
+    pub command: CommandName,
     /// The outcome of its most severe batch, or `nothing_due`.
     pub outcome: Outcome,
     /// The exit code of its most severe batch.
@@ -343,7 +344,7 @@ pub struct RetryResult {
 
 impl RetryResult {
     /// The result of several batches, and of what went wrong outside of them.
-    pub fn new(command: &'static str, batches: Vec<BatchResult>, failure: Option<&Failure>) -> (RetryResult, Exit) {
+    pub fn new(command: CommandName, batches: Vec<BatchResult>, failure: Option<&Failure>) -> (RetryResult, Exit) {
         let exits = batches.iter().map(|batch| batch.exit_code).chain(failure.map(|failure| failure.exit));
         let exit = exits.fold(Exit::Ok, Exit::worse);
         let outcome = match batches.iter().find(|batch| batch.exit_code == exit) {
@@ -356,7 +357,7 @@ impl RetryResult {
     }
 
     /// The result when no pass could begin.
-    pub fn could_not_begin(command: &'static str, failure: &Failure) -> RetryResult {
+    pub fn could_not_begin(command: CommandName, failure: &Failure) -> RetryResult {
         RetryResult::new(command, Vec::new(), Some(failure)).0
     }
 }

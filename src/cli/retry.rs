@@ -13,6 +13,7 @@ use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
 use super::{could_not_begin_for, open_store, progress};
 use crate::batch::{BatchId, State};
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -35,13 +36,13 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
             if unknown.is_some() {
                 listeners.get_or_insert_with(|| Listeners::begin(config, stop));
             }
-            RetryResult::new("retry", batches, unknown.as_ref())
+            RetryResult::new(CommandName::Retry, batches, unknown.as_ref())
         }
         Err(failure) => {
             let failure = could_not_begin_for(config, failure);
             // No pass began; the health check hears that the job could not begin.
             listeners.get_or_insert_with(|| Listeners::begin(config, stop));
-            (RetryResult::could_not_begin("retry", &failure), failure.exit)
+            (RetryResult::could_not_begin(CommandName::Retry, &failure), failure.exit)
         }
     };
     render::print(&result, output);
@@ -83,7 +84,7 @@ async fn all_due<'a>(
         if stop.requested().is_some() && !batches.is_empty() {
             break;
         }
-        let request = Request { command: "retry", date, early: false, ignore_back_off: false };
+        let request = Request { command: CommandName::Retry, date, early: false, ignore_back_off: false };
         let result = pass.run(request).await;
         pass.clear_up_after(&result).await;
         // Another machine may have taken the batch between the scan and the lock: then it is not due.

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RunArgs};
 use super::{could_not_begin_for, open_store, progress, render};
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -44,7 +45,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     };
     let pass =
         Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &on_claim };
-    let request = Request { command: "run", date, early: args.early, ignore_back_off: args.now };
+    let request = Request { command: CommandName::Run, date, early: args.early, ignore_back_off: args.now };
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
     drop(reporter);
     render::print(&result, output);
@@ -57,7 +58,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
 
 /// The result of a pass that could not begin.
 pub fn could_not_begin(date: NaiveDate, failure: &Failure) -> BatchResult {
-    let mut result = BatchResult::new("run", date);
+    let mut result = BatchResult::new(CommandName::Run, date);
     result.fail(failure, None);
     result
 }

@@ -5,9 +5,9 @@
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema, json_schema};
 
-use super::args::Name;
 use super::render::{Printed, Refused, RetryResult};
 use super::{auth, corrections, doctor, init, layout, man, status, unlock, verify};
+use crate::command::CommandName;
 use crate::notify;
 use crate::outcome::BatchResult;
 use crate::telemetry::LogLine;
@@ -15,33 +15,33 @@ use crate::telemetry::LogLine;
 /// Name and schema of every kind of JSON object: the commands by their names, then `error` (a command line that was not understood), `log`
 /// (a line of the log) and `message` (what a webhook of the kind `json` is sent).
 pub fn all() -> Vec<(&'static str, Schema)> {
-    let commands = Name::ALL.into_iter().map(|name| (name.name(), of_command(name)));
+    let commands = CommandName::ALL.into_iter().map(|name| (name.name(), of_command(name)));
     let error = described("what is printed when the command line is not understood", subschema::<Printed<'_, Refused>>);
     let log = described("a line of the log with `--log-format json`", subschema::<LogLine>);
     let message = described("what a webhook of the kind `json` is sent", notify::message_schema);
     commands.chain([("error", error), ("log", log), ("message", message)]).collect()
 }
 
-fn of_command(name: Name) -> Schema {
+fn of_command(name: CommandName) -> Schema {
     match name {
-        Name::Run => result_of::<BatchResult>(name),
-        Name::Retry | Name::Backfill => result_of::<RetryResult>(name),
-        Name::Status => result_of::<status::StatusResult>(name),
-        Name::Verify => result_of::<verify::VerifyResult>(name),
-        Name::Corrections => result_of::<corrections::CorrectionsResult>(name),
-        Name::Doctor => result_of::<doctor::DoctorResult>(name),
-        Name::Init => result_of::<init::InitResult>(name),
-        Name::Auth => result_of::<auth::AuthResult>(name),
-        Name::Unlock => result_of::<unlock::UnlockResult>(name),
-        Name::Layout => result_of::<layout::LayoutResult>(name),
-        Name::Man => result_of::<man::ManResult>(name),
+        CommandName::Run => result_of::<BatchResult>(name),
+        CommandName::Retry | CommandName::Backfill => result_of::<RetryResult>(name),
+        CommandName::Status => result_of::<status::StatusResult>(name),
+        CommandName::Verify => result_of::<verify::VerifyResult>(name),
+        CommandName::Corrections => result_of::<corrections::CorrectionsResult>(name),
+        CommandName::Doctor => result_of::<doctor::DoctorResult>(name),
+        CommandName::Init => result_of::<init::InitResult>(name),
+        CommandName::Auth => result_of::<auth::AuthResult>(name),
+        CommandName::Unlock => result_of::<unlock::UnlockResult>(name),
+        CommandName::Layout => result_of::<layout::LayoutResult>(name),
+        CommandName::Man => result_of::<man::ManResult>(name),
         // The script is its result: JSON comes only when there is none.
-        Name::Completions => result_of::<Refused>(name),
+        CommandName::Completions => result_of::<Refused>(name),
     }
 }
 
 /// The result of a command, or what it says when it ended before it had one.
-fn result_of<R: JsonSchema>(name: Name) -> Schema {
+fn result_of<R: JsonSchema>(name: CommandName) -> Schema {
     described(&format!("what `batch-export {} --output json` prints", name.name()), |generator| {
         let own = subschema::<Printed<'_, R>>(generator);
         let refused = subschema::<Printed<'_, Refused>>(generator);

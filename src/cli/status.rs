@@ -13,10 +13,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, StatusArgs};
-use super::batch_line::BatchLine;
+use super::batch_line::{BatchLine, state_name};
 use super::open_store_to_look;
 use super::render::{self, Render};
-use crate::batch::{Attempt, BatchId, Ending, State, Voided};
+use crate::batch::{Attempt, BatchId, Class, Ending, State, UNKNOWN, Voided};
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -76,7 +76,7 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     render::print(&result, output);
     if args.check && args.date.is_none() {
         let closed = |row: &&BatchLine| {
-            let is_closed = [State::Completed, State::Marking, State::Empty].map(State::name).contains(&row.state);
+            let is_closed = matches!(row.state, Some(State::Completed | State::Marking | State::Empty));
             is_closed && !row.is_ahead
         };
         let closed = result.batches.iter().find(closed).map(|row| row.date);
@@ -169,7 +169,7 @@ impl Judge<'_> {
         if gives_way && found.is_some_and(Overview::is_ahead) {
             let message = format!(
                 "{id} is {}, and its day has not come: nothing was exported under it; `batch-export unlock --date {date}` gives it up",
-                state.map_or("missing", State::name)
+                state_name(state)
             );
             return problem("not_done", message);
         }
@@ -207,7 +207,7 @@ impl Judge<'_> {
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
     /// again.
     fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<Problem> {
-        let message = if row.state == State::Empty.name() && self.is_late(row.date, Some(found)) {
+        let message = if row.state == Some(State::Empty) && self.is_late(row.date, Some(found)) {
             format!(
                 "{} was recorded as empty, and rows are due for it now: {}; `batch-export retry` does it again",
                 row.batch, row.late
@@ -257,14 +257,14 @@ impl Render for StatusResult {
 
 impl StatusResult {
     fn quiet_line(&self) -> String {
-        let is_done = |row: &BatchLine| [State::Completed.name(), State::Empty.name()].contains(&row.state);
+        let is_done = |row: &BatchLine| matches!(row.state, Some(State::Completed | State::Empty));
         let come: Vec<&BatchLine> = self.batches.iter().filter(|row| !row.is_ahead).collect();
         let mut line = match come.iter().find(|row| is_done(row)) {
-            Some(row) => format!("ok: {} {}", row.batch, row.state),
+            Some(row) => format!("ok: {} {}", row.batch, state_name(row.state)),
             None => "ok: no day is done yet".to_owned(),
         };
         if let Some(row) = come.first().filter(|row| !is_done(row)) {
-            let _ = write!(line, "; {} is {}, within its grace", row.batch, row.state);
+            let _ = write!(line, "; {} is {}, within its grace", row.batch, state_name(row.state));
         }
         if come.len() > 1 {
             let _ = write!(line, "; {} business dates without a gap", come.len());
@@ -293,7 +293,7 @@ fn table(rows: &[BatchLine]) -> String {
         .map(|row| {
             [
                 row.date.to_string(),
-                row.state.to_owned(),
+                state_name(row.state).to_owned(),
                 number(row.number.map(|number| number.to_string())),
                 number(row.entries.map(|entries| entries.to_string())),
                 number(row.total_debit.clone()),
@@ -319,10 +319,10 @@ fn table(rows: &[BatchLine]) -> String {
 }
 
 fn attempt_line(attempt: &Attempt, reader: Reader) -> String {
-    let ending = attempt.ending.map_or("unknown", Ending::name);
+    let ending = attempt.ending.map_or(UNKNOWN, Ending::name);
     let mut line = attempt.ended_at.map(|ended| reader.at(ended)).unwrap_or_default();
     let _ = write!(line, "  attempt {}  {ending}", attempt.attempt);
-    if let Some(class) = attempt.class.as_ref().filter(|class| **class != ending) {
+    if let Some(class) = attempt.class.map(Class::name).filter(|class| *class != ending) {
         let _ = write!(line, " ({class})");
     }
     if let Some(stage) = &attempt.stage {

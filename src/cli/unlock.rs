@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
-use super::batch_line::file_of;
+use super::batch_line::{file_of, state_name, state_or_missing};
 use super::open_store_to_look;
 use super::render::{self, Render};
 use crate::batch::{Batch, BatchId, Holder, State};
@@ -42,7 +42,9 @@ pub(super) struct UnlockResult {
     #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// The state before, or `missing`.
-    state: &'static str,
+    #[serde(serialize_with = "state_or_missing")]
+    #[schemars(with = "String")]
+    state: Option<State>,
     attempt: i32,
     forced: bool,
     reason: Option<String>,
@@ -171,7 +173,7 @@ impl UnlockResult {
             date: args.date,
             outcome: "nothing_to_do",
             exit_code: Exit::Ok.code(),
-            state: batch.map_or("missing", |batch| batch.state.name()),
+            state: batch.map(|batch| batch.state),
             attempt: batch.map_or(0, |batch| batch.attempt),
             forced: false,
             reason: args.reason.as_deref().map(render::one_line),
@@ -196,8 +198,13 @@ impl UnlockResult {
 impl Render for UnlockResult {
     fn text(&self) -> String {
         let forced = if self.forced { " by force" } else { "" };
-        let mut text =
-            format!("{}  {}{forced}  was {}, attempt {}\n", self.batch, self.outcome, self.state, self.attempt);
+        let mut text = format!(
+            "{}  {}{forced}  was {}, attempt {}\n",
+            self.batch,
+            self.outcome,
+            state_name(self.state),
+            self.attempt
+        );
         if let Some(holder) = &self.holder {
             let _ = writeln!(text, "  holder   {}", self.reader.holder(holder));
         }

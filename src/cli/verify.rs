@@ -61,7 +61,7 @@ impl Render for VerifyResult {
                 text,
                 "{}  {:9}  number {number}  {}  debit {}  credit {}  {verdict}",
                 batch.batch,
-                batch.state,
+                batch.state.name(),
                 counted(batch.entries, "entry", "entries"),
                 batch.total_debit,
                 batch.total_credit

@@ -158,7 +158,7 @@ impl Directory {
 
     /// Whether the settings give a file of this batch this name.
     fn is_name_of(&self, name: &str, mark: &Mark<'_>) -> bool {
-        let own = self.file_name.as_ref().map(|own| own.replace("{date}", mark.date()));
+        let own = self.file_name.as_deref().zip(mark.batch).map(|(own, batch)| batch.file_name(Some(own), ""));
         mark.is_usual_name(name) || own.is_some_and(|own| own == name)
     }
 
@@ -241,7 +241,7 @@ impl Directory {
         }
         let owner = Owner {
             installation: file.mark.installation.map(str::to_owned),
-            batch_id: Some(file.mark.batch.to_owned()),
+            batch_id: Some(file.mark.batch_name()),
             ..Owner::default()
         };
         owner.write(part.as_file()).map_err(failed)?;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::DestinationError;
+use crate::batch::BatchId;
 
 /// The extended attribute of a file in a directory. Not every file system keeps it.
 const ATTRIBUTE: &str = "user.batch-export";
@@ -47,8 +48,8 @@ pub struct Owner {
 /// The owner that is written on a file when it is stored, and checked before it is discarded.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark<'a> {
-    /// The batch, as its id.
-    pub batch: &'a str,
+    /// The batch; `None` for the probe file of `doctor`.
+    pub batch: Option<BatchId>,
     /// The installation; `None` in a check of the destination, which has none.
     pub installation: Option<&'a str>,
 }
@@ -56,12 +57,12 @@ pub struct Mark<'a> {
 impl Mark<'_> {
     /// Whether a file of this batch has this name, where no other name is set.
     pub(super) fn is_usual_name(&self, name: &str) -> bool {
-        name.strip_prefix(self.batch).is_some_and(|rest| rest.starts_with('.'))
+        self.batch.is_some_and(|batch| name.starts_with(&batch.file_name(None, "")))
     }
 
-    /// The business date of the batch, as file names have it.
-    pub(super) fn date(&self) -> &str {
-        self.batch.rsplit('_').next().unwrap_or(self.batch)
+    /// The owner as a file names it.
+    pub(super) fn batch_name(&self) -> String {
+        self.batch.map_or_else(|| "doctor".to_owned(), |batch| batch.to_string())
     }
 
     /// Checks that a voided file with this owner and name may be discarded. `is_voided` tells that its content is the voided one, and
@@ -83,7 +84,7 @@ impl Mark<'_> {
         }
         match (owner.installation.as_deref(), owner.batch_id.as_deref()) {
             (Some(installation), _) if Some(installation) != self.installation => Err(foreign(owner.text())),
-            (_, Some(batch)) if batch != self.batch => Err(foreign(format!("it was stored for {batch}"))),
+            (_, Some(batch)) if batch != self.batch_name() => Err(foreign(format!("it was stored for {batch}"))),
             (Some(_), _) | (_, Some(_)) => Ok(()),
             // A file of an earlier version, or on a file system without attributes.
             (None, None) if is_voided => Ok(()),
@@ -95,7 +96,10 @@ impl Mark<'_> {
 impl Owner {
     /// The mark of a file with this owner.
     pub(super) fn mark(&self) -> Mark<'_> {
-        Mark { batch: self.batch_id.as_deref().unwrap_or_default(), installation: self.installation.as_deref() }
+        Mark {
+            batch: self.batch_id.as_deref().and_then(|id| id.parse().ok()),
+            installation: self.installation.as_deref(),
+        }
     }
 
     /// The owner, in words for people.
@@ -154,17 +158,19 @@ pub(super) fn protect(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const MARK: Mark<'static> = Mark { batch: "batch_2026-01-18", installation: Some("ours") };
+    fn mark() -> Mark<'static> {
+        Mark { batch: "batch_2026-01-18".parse().ok(), installation: Some("ours") }
+    }
 
     fn may_go(installation: Option<&str>, batch: Option<&str>, number: Option<i64>, name: &str) -> bool {
         let (installation, batch_id) = (installation.map(str::to_owned), batch.map(str::to_owned));
         let owner = Owner { installation, batch_id, number, sealed: number.is_some(), restricted: false };
-        MARK.check("id", name, &owner, MARK.is_usual_name(name)).is_ok()
+        mark().check("id", name, &owner, mark().is_usual_name(name)).is_ok()
     }
 
     #[test]
     fn only_what_is_certainly_ours_and_not_committed_is_discarded() {
-        let (ours, theirs, batch) = (Some("ours"), Some("theirs"), Some(MARK.batch));
+        let (ours, theirs, batch) = (Some("ours"), Some("theirs"), Some("batch_2026-01-18"));
         assert!(may_go(ours, batch, None, "any.csv"));
         assert!(may_go(None, batch, None, "any.csv"));
         assert!(may_go(ours, None, None, "any.csv"));

@@ -1,6 +1,7 @@
 //! The content of a notification, independent of the webhook's format: what happened, the facts, and the next step.
 
 use crate::batch::Event;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::outcome::{BatchResult, Outcome};
@@ -128,7 +129,7 @@ impl<'a> Message<'a> {
 
 pub(super) fn event(result: &BatchResult) -> Option<Event> {
     // A `retry` that fails before the lock runs again in minutes, and would send the same message each time.
-    let never_began = result.command == "retry" && result.attempt == 0;
+    let never_began = result.command == CommandName::Retry && result.attempt == 0;
     match result.exit_code {
         Exit::Ok => (result.outcome == Outcome::Completed).then_some(Event::Completed),
         Exit::LockHeld | Exit::NotDue | Exit::LeaseLost => None,

@@ -6,7 +6,8 @@
 use super::message::{LeftOut, Message, Origin};
 use super::sender::Call;
 use super::webhook;
-use crate::batch::{Batch, Event, Untold};
+use crate::batch::{Batch, Class, Event, Untold};
+use crate::command::CommandName;
 use crate::config::Webhook;
 use crate::exit::Exit;
 use crate::outcome::{BatchResult, ErrorResult, Outcome};
@@ -25,7 +26,7 @@ pub(super) fn call(webhook: &Webhook, batch: &Batch, untold: &Untold, origin: Or
 /// The result of the attempt, as far as it is recorded.
 fn result(batch: &Batch, untold: &Untold) -> BatchResult {
     let details = &batch.untold_details;
-    let mut result = BatchResult::new("retry", batch.id.date());
+    let mut result = BatchResult::new(CommandName::Retry, batch.id.date());
     result.describe_batch(batch);
     (result.attempt, result.fence) = (untold.attempt, untold.fence);
     result.carried_over = details.carried_over;
@@ -36,8 +37,10 @@ fn result(batch: &Batch, untold: &Untold) -> BatchResult {
         return result;
     }
     let ended = batch.history.iter().rev().find(|ended| ended.attempt == untold.attempt);
-    let class = ended.and_then(|ended| ended.class.as_deref());
-    let exit = Exit::ALL.into_iter().find(|exit| Some(exit.name()) == class).unwrap_or(Exit::Unexpected);
+    let exit = match ended.and_then(|ended| ended.class) {
+        Some(Class::Exit(exit)) => exit,
+        Some(Class::Crashed) | None => Exit::Unexpected,
+    };
     let is_last = untold.event == Event::Exhausted;
     result.exit_code = if is_last { Exit::Exhausted } else { exit };
     result.outcome = Outcome::Failed(result.exit_code);

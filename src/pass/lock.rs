@@ -129,7 +129,7 @@ impl Pass<'_> {
             holder_id: uuid::Uuid::new_v4().to_string(),
             host: host_name(),
             command: request.command,
-            timezone: calendar.zone.name().to_owned(),
+            timezone: calendar.zone,
             cutoff,
             begins: has_passed || request.early,
             early: !has_passed && request.early,

@@ -30,6 +30,7 @@ use chrono::NaiveDate;
 use tracing::Instrument as _;
 
 use crate::batch::BatchId;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
@@ -57,7 +58,7 @@ const REGENERATIONS: u32 = 5;
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// `run`, `retry`, `backfill`.
-    pub command: &'static str,
+    pub command: CommandName,
     /// The business date.
     pub date: NaiveDate,
     /// Do not wait for today's cut-off: take what is queued for it so far.

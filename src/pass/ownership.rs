@@ -97,7 +97,7 @@ impl Pass<'_> {
         line: &Line<'_>,
     ) -> Result<Option<Named>, Failure> {
         let id = batch.id.to_string();
-        let known = known(&id, batch, line);
+        let known = known(batch, line);
         let mut adopted = None;
         let named = self.destination.named(&file.name, digests, &known).await?;
         // A restored database exports its lost days again, in order: beside the committed file of this very day, those of later days are no
@@ -147,8 +147,8 @@ impl Pass<'_> {
 }
 
 /// The batch's own files, from its document.
-pub(super) fn known<'a>(id: &'a str, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
-    let mark = Mark { batch: id, installation: line.installation };
+pub(super) fn known<'a>(batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
+    let mark = Mark { batch: Some(batch.id), installation: line.installation };
     Known { mark, next: line.next, file: batch.file.as_ref(), voided: &batch.voided }
 }
 

@@ -74,15 +74,14 @@ impl Pass<'_> {
             };
             return Ok((file, true));
         }
-        let batch_name = batch.id.to_string();
-        let mark = Mark { batch: &batch_name, installation: line.installation };
+        let mark = Mark { batch: Some(batch.id), installation: line.installation };
         // `issued`: the id was issued in this attempt, hence to the present credentials. `fresh`: nothing can be stored
         // under the id yet. `unsent`: no attempt has sent a byte under it.
         let mut issued = self.choose_id(claim, batch, &mut file, &line).await?;
         let mut unsent = issued || batch.file.as_ref().is_some_and(|stored| stored.unsent);
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
-            let known = known(&batch_name, batch, &line);
+            let known = known(batch, &line);
             // An id that was issued a moment ago has no file yet.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,

@@ -157,8 +157,8 @@ pub(super) async fn refuse_unnamed(there: &Destination, id: &str) -> Result<(), 
 
 /// `false` when the file is at a destination that these settings do not reach.
 async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool, Failure> {
-    let (installation, batch) = (store.ledger_now().await?.installation, batch.to_string());
-    let mark = Mark { batch: &batch, installation: installation.as_deref() };
+    let installation = store.ledger_now().await?.installation;
+    let mark = Mark { batch: Some(batch), installation: installation.as_deref() };
     let (id, sha256) = (voided.id.as_str(), voided.sha256.as_deref());
     match here.reach(voided.destination.as_deref()) {
         None => return Ok(false),

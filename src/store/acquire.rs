@@ -7,6 +7,7 @@
 //! leaves the document as it is. The holder's id in the returned document tells who holds the batch.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
@@ -14,7 +15,8 @@ use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::{Claim, Store, Teller};
-use crate::batch::{Batch, BatchId, Ending, Event, State};
+use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
+use crate::command::CommandName;
 
 /// A request for a batch.
 #[derive(Clone, Debug)]
@@ -26,9 +28,9 @@ pub struct Acquisition {
     /// Host name, for people.
     pub host: String,
     /// `run`, `retry`, `backfill`.
-    pub command: &'static str,
+    pub command: CommandName,
     /// Zone of a new batch's window.
-    pub timezone: String,
+    pub timezone: Tz,
     /// Cut-off of a new batch; a batch that exists keeps its own, so that every attempt exports the same window.
     pub cutoff: DateTime<Utc>,
     /// Whether a batch may begin: its cut-off has passed, or a person does not wait for it.
@@ -165,7 +167,7 @@ impl Store {
             "state": State::Running.name(),
             "attempt": 1,
             "window": {
-                "timezone": literal(request.timezone.as_str()),
+                "timezone": literal(request.timezone.name()),
                 "cutoff": bson_date(request.cutoff),
                 "early": request.early,
             },
@@ -209,7 +211,7 @@ impl Store {
                 "id": literal(request.holder_id.as_str()),
                 "host": literal(request.host.as_str()),
                 "pid": i64::from(std::process::id()),
-                "command": request.command,
+                "command": request.command.name(),
                 "since": "$$NOW",
             },
             "leaseExpiresAt": { "$add": ["$$NOW", millis(self.settings.lease)] },
@@ -224,7 +226,7 @@ impl Store {
 /// entry and removed `holder`; then nothing is added.
 fn crashed(request: &Acquisition) -> Document {
     let message = format!("its lease expired; found by {} (pid {})", request.host, std::process::id());
-    let entry = attempt(Ending::Crashed, Some(Ending::Crashed.name()), None, Some(&message));
+    let entry = attempt(Ending::Crashed, Some(Class::Crashed), None, Some(&message));
     let added = doc! { "$cond": [{ "$eq": [{ "$type": "$holder" }, "object"] }, [entry], []] };
     history_with(added)
 }

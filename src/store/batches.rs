@@ -15,7 +15,7 @@ use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
-use crate::batch::{Batch, BatchId, Details, Ending, Event, ExportSettings, FileFacts, Listed, State, Voided};
+use crate::batch::{Batch, BatchId, Class, Details, Ending, Event, ExportSettings, FileFacts, Listed, State, Voided};
 use crate::failure::{Failure, Stage};
 
 /// The right to work on a batch, until another run acquires the batch.
@@ -162,13 +162,13 @@ impl Store {
                 Bson::Null,
             ),
             Ended::Failed(stage, failure) => (
-                attempt(Ending::Failed, Some(failure.exit.name()), Some(stage), Some(&failure.message)),
+                attempt(Ending::Failed, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message)),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
                 doc! { "$cond": [&used_up, Event::Exhausted.name(), Event::Failed.name()] }.into(),
             ),
             Ended::Interrupted(stage, failure) => (
-                attempt(Ending::Interrupted, Some(failure.exit.name()), Some(stage), Some(&failure.message)),
+                attempt(Ending::Interrupted, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message)),
                 State::Failed.name().into(),
                 "$$NOW".into(),
                 Event::Interrupted.name().into(),

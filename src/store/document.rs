@@ -9,10 +9,11 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
 use crate::batch::{
-    Attempt, Batch, BatchId, CorrectionsTold, Details, Ending, Event, ExportSettings, FileFacts, Holder, Listed, Span,
-    State, Untold, Voided,
+    Attempt, Batch, BatchId, Class, CorrectionsTold, Details, Ending, Event, ExportSettings, FileFacts, Holder, Listed,
+    Span, State, Untold, Voided,
 };
 use crate::calendar::parse_zone;
+use crate::command::CommandName;
 use crate::failure::{Invalid, Stage};
 use crate::id::Id;
 use crate::layout::quoted;
@@ -34,7 +35,7 @@ pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
         let found = window.and_then(|window| window.get(field)).map_or("missing".to_owned(), ToString::to_string);
         StoreError::malformed(format!("window.{field} of {id} is {found}, not {needed}; was it edited by hand?"))
     };
-    let timezone = window.and_then(|w| text(w, "timezone")).filter(|name| parse_zone(name).is_ok());
+    let timezone = window.and_then(|w| parse_zone(w.get_str("timezone").ok()?).ok());
     Ok(Batch {
         state,
         number: int(document, "number"),
@@ -145,7 +146,7 @@ fn holder(document: &Document) -> Holder {
         id: text(document, "id").unwrap_or_default(),
         host: text(document, "host").unwrap_or_default(),
         pid: int(document, "pid").unwrap_or(0),
-        command: text(document, "command").unwrap_or_default(),
+        command: text(document, "command").and_then(|name| CommandName::from_name(&name)),
         since: date(document, "since"),
     }
 }
@@ -168,7 +169,7 @@ fn attempt(document: &Document) -> Attempt {
         started_at: date(document, "startedAt"),
         ended_at: date(document, "endedAt"),
         ending: text(document, "outcome").and_then(|name| Ending::from_name(&name)),
-        class: text(document, "class"),
+        class: text(document, "class").and_then(|name| Class::from_name(&name)),
         stage: text(document, "stage").and_then(|name| Stage::from_name(&name)),
         message: text(document, "message"),
     }

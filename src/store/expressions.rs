@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::batch::{Ending, State};
+use crate::batch::{Class, Ending, State};
 use crate::failure::Stage;
 
 /// Attempts that the history keeps.
@@ -24,7 +24,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
 }
 
 /// The history entry of the present holder's attempt, which ends now.
-pub(super) fn attempt(ending: Ending, class: Option<&str>, stage: Option<Stage>, message: Option<&str>) -> Document {
+pub(super) fn attempt(ending: Ending, class: Option<Class>, stage: Option<Stage>, message: Option<&str>) -> Document {
     let message = message.map(|message| {
         let end = (0..=message.len().min(MESSAGE_BYTES)).rev().find(|end| message.is_char_boundary(*end));
         message[..end.unwrap_or(0)].to_owned()
@@ -35,7 +35,7 @@ pub(super) fn attempt(ending: Ending, class: Option<&str>, stage: Option<Stage>,
         "startedAt": "$holder.since",
         "endedAt": "$$NOW",
         "outcome": ending.name(),
-        "class": class,
+        "class": class.map(Class::name),
         "stage": stage.map(Stage::name),
         "message": literal(message),
     }

@@ -12,7 +12,6 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -359,8 +358,7 @@ fn voided<'a>(batch: &'a Batch, sha256: &str) -> Option<&'a Voided> {
 
 /// What is to be said of a voided file of a batch, which the text calls `name`.
 fn told(batch: &Batch, voided: &Voided, name: &str) -> String {
-    let zone: Tz = batch.timezone.parse().unwrap_or(Tz::UTC);
-    let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive().to_string();
+    let day = |at: DateTime<Utc>| at.with_timezone(&batch.timezone).date_naive().to_string();
     let on = voided.at.map_or("an unknown day".to_owned(), day);
     let next = match &batch.file {
         Some(file) if batch.state.is_committed() => {

@@ -65,7 +65,7 @@ pub struct Compared {
     /// `batch_2026-01-18`.
     pub batch: BatchId,
     /// Its state.
-    pub state: &'static str,
+    pub state: State,
     /// Its number, once committed.
     pub number: Option<i64>,
     /// Exported entries.
@@ -152,7 +152,7 @@ impl Verification<'_> {
             let file = batch.file.clone().filter(|_| batch.state.is_committed());
             let mut compared = Compared {
                 batch: id,
-                state: batch.state.name(),
+                state: batch.state,
                 number: batch.number,
                 entries: file.as_ref().map_or(0, |file| file.entries),
                 corrections: Some(0),

@@ -104,7 +104,7 @@ pub struct Checked {
     /// `batch_2026-01-18`.
     pub batch: BatchId,
     /// Its state.
-    pub state: &'static str,
+    pub state: State,
     /// Its number, once committed.
     pub number: Option<i64>,
     /// Exported entries, by the batch document.
@@ -271,7 +271,7 @@ impl Verification<'_> {
         Ok(SheetOptions {
             layout: format.layout.clone(),
             encoding: format.encoding,
-            zone: batch.timezone.parse().unwrap_or(self.config.calendar.zone),
+            zone: batch.timezone,
             business_date: batch.id.date(),
             batch_number: batch.number.unwrap_or_default(),
             contra_account: format.contra_account.clone(),
@@ -283,7 +283,7 @@ fn checked(batch: &Batch) -> Checked {
     let file = batch.file.clone().filter(|_| batch.state.is_committed()).unwrap_or_default();
     Checked {
         batch: batch.id,
-        state: batch.state.name(),
+        state: batch.state,
         number: batch.number,
         entries: file.entries,
         total_debit: Baht::new(i128::from(file.total_debit)).to_string(),

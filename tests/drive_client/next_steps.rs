@@ -15,7 +15,6 @@ use Operation::{Chunk, GenerateIds, Get, List, Start, Token};
 
 const ROBOT: fn(&FakeDrive) -> String = FakeDrive::service_account;
 const PERSON: fn(&FakeDrive) -> String = FakeDrive::authorized_user;
-const MARK: Mark<'static> = Mark { batch: "batch_2026-01-18", installation: None };
 /// Three chunks.
 const BYTES: u64 = 2 * KIB_256 + 1000;
 
@@ -211,7 +210,12 @@ fn a_folder_that_cannot_be_listed_is_refused_before_anything_is_sent() {
             bench.fake.plan(On::every(Get), gone());
         }
         let words = if folder_is_there { "while listing the folder" } else { "does not exist, or" };
-        let known = Known { mark: MARK, next: 1, file: None, voided: &[] };
+        let known = Known {
+            mark: Mark { batch: "batch_2026-01-18".parse().ok(), installation: None },
+            next: 1,
+            file: None,
+            voided: &[],
+        };
         let named = block(bench.drive.named(super::NAME, bench.spool.digests(), &known));
         let listed = block(bench.drive.list_batch("batch_2026-01-18", super::NAME));
         for refused in [format!("{named:?}"), format!("{listed:?}")] {

@@ -4,9 +4,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use batch_export::cli::args::{Cli, Name};
+use batch_export::cli::args::Cli;
 use batch_export::cli::settings::read_by;
 use batch_export::cli::settings::table::{self, Setting};
+use batch_export::command::CommandName;
 use clap::{Arg, Command, CommandFactory};
 
 use super::{A_SHORT_PASSWORD, Scene, SecretValue, secrets};
@@ -129,7 +130,7 @@ fn unread<'a>(scene: &Scene, words: &[String], secret: &'a SecretValue) -> Throw
 }
 
 pub fn reads(command: &str, setting: &Setting) -> bool {
-    let name = Name::ALL.into_iter().find(|name| name.name() == command).expect("a command");
+    let name = CommandName::ALL.into_iter().find(|name| name.name() == command).expect("a command");
     read_by(name).iter().any(|read| read.flag == setting.flag)
 }
 

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use batch_export::cli::args::Name;
 use batch_export::cli::help::exits;
+use batch_export::command::CommandName;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -42,7 +42,7 @@ pub struct BatchExport {
 pub struct Running {
     child: Child,
     /// The command, when the program is the real binary.
-    command: Option<Name>,
+    command: Option<CommandName>,
     what: String,
     spool: Arc<TempDir>,
     peak: PeakMemory,
@@ -191,9 +191,9 @@ impl BatchExport {
     }
 
     /// Which command of the real binary this is.
-    fn name(&self) -> Option<Name> {
+    fn name(&self) -> Option<CommandName> {
         let is_ours = self.program == env!("CARGO_BIN_EXE_batch-export");
-        let named = |argument: &String| Name::ALL.into_iter().find(|name| name.name() == argument);
+        let named = |argument: &String| CommandName::ALL.into_iter().find(|name| name.name() == argument);
         self.arguments.iter().find_map(named).filter(|_| is_ours)
     }
 

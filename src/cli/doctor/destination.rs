@@ -20,7 +20,7 @@ use crate::spool::Spool;
 /// How long the probe file may take, from its id to the trash.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The owner of the probe file: no batch, and no installation.
-const MARK: Mark<'static> = Mark { batch: "doctor", installation: None };
+const MARK: Mark<'static> = Mark { batch: None, installation: None };
 
 /// [`checks`], on a thread that may wait for a file system without end.
 pub(super) async fn checks_in_time(config: &Config, probe: Option<Spool>) -> Vec<Check> {

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use super::args::Name;
 use super::environment;
+use crate::command::CommandName;
 use table::{Default, GROUPS, Setting};
 pub use validate::{conceal_secrets, duration_of, validate};
 
@@ -47,7 +47,7 @@ impl Settings {
     /// The settings that this command reads; the others have their defaults. So a setting that is wrong today, such as a layout file that
     /// is gone, stops only the commands that need it, and never `status` or `unlock`.
     #[must_use]
-    pub fn of(self, command: Name) -> Settings {
+    pub fn of(self, command: CommandName) -> Settings {
         self.only(&read_by(command))
     }
 
@@ -92,12 +92,12 @@ pub enum Detail {
 }
 
 /// The settings that a command reads, in the order of the table.
-pub fn read_by(command: Name) -> Vec<&'static Setting> {
+pub fn read_by(command: CommandName) -> Vec<&'static Setting> {
     use table::*;
     let own: &[&[&Setting]] = match command {
         // `doctor` tells today what a run would refuse at the cut-off.
-        Name::Run | Name::Retry | Name::Backfill | Name::Doctor => return all().collect(),
-        Name::Status => &[&[
+        CommandName::Run | CommandName::Retry | CommandName::Backfill | CommandName::Doctor => return all().collect(),
+        CommandName::Status => &[&[
             &MONGODB_URI,
             &DATABASE,
             &QUEUE_COLLECTION,
@@ -107,25 +107,25 @@ pub fn read_by(command: Name) -> Vec<&'static Setting> {
             &METRICS_FILE,
             &METRICS_URL,
         ]],
-        Name::Verify => &[
+        CommandName::Verify => &[
             DATABASE_SETTINGS,
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
             &[&FILE_NAME, &FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
-        Name::Corrections => &[
+        CommandName::Corrections => &[
             &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &ENTRIES_COLLECTION, &BATCH_COLLECTION],
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
             &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
         ],
-        Name::Init => &[
+        CommandName::Init => &[
             DATABASE_SETTINGS,
             &[&TIMEZONE, &CUTOFF],
             &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE, &FORMAT, &SPOOL_DIR],
         ],
-        Name::Auth => &[&[&CREDENTIALS]],
-        Name::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
-        Name::Layout | Name::Completions | Name::Man => &[],
+        CommandName::Auth => &[&[&CREDENTIALS]],
+        CommandName::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
+        CommandName::Layout | CommandName::Completions | CommandName::Man => &[],
     };
     own.concat()
 }

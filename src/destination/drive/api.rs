@@ -185,7 +185,7 @@ impl Api {
             "name": file.name,
             "parents": [folder],
             "mimeType": file.mime_type,
-            "appProperties": {"batchId": file.mark.batch, "sha256": digests.sha256},
+            "appProperties": {"batchId": file.mark.batch_name(), "sha256": digests.sha256},
             "properties": file.mark.installation.map(|installation| json!({"installation": installation})),
         });
         let request = self

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, Utc};
+use chrono_tz::Tz;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -20,6 +21,7 @@ use super::tried_rows::{Source, TriedRows, new_id};
 use super::writes::{Stopped, log_entry};
 use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts};
+use crate::command::CommandName;
 use crate::entry::FieldList;
 use crate::host::host_name;
 use crate::store::batches::{Claim, file_changes};
@@ -141,8 +143,8 @@ impl Store {
             batch,
             holder_id: uuid::Uuid::new_v4().to_string(),
             host: host_name(),
-            command: "run",
-            timezone: trial.settings.timezone.clone(),
+            command: CommandName::Run,
+            timezone: trial.settings.timezone.parse().unwrap_or(Tz::UTC),
             cutoff: cutoff_of(batch),
             begins: true,
             early: false,
