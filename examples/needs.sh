@@ -60,11 +60,35 @@ say() {
     printf '%s\n' "$*" >&2
 }
 
-case ${1:-} in
-    '' | -*) say "usage: $0 GROUP...   (trial, tests, rehearsal, package, or all)" && exit 2 ;;
-esac
-groups=" $* "
-[ "$*" != all ] || groups=' trial tests rehearsal package '
+groups=' '
+for group in "${@:-}"; do
+    case $group in
+        trial | tests | rehearsal | package) groups="$groups$group " ;;
+        all) groups=' trial tests rehearsal package ' ;;
+        *) say "usage: $0 GROUP...   (trial, tests, rehearsal, package, or all)" && exit 2 ;;
+    esac
+done
+
+# Some of the packages bring services, such as sshd. The tests want their programs alone: a machine must not listen on more ports afterwards.
+policy=/usr/sbin/policy-rc.d
+no_services_begin() {
+    own_policy=
+    [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && own_policy=yes; }
+    trap no_services_end EXIT
+    trap 'exit 1' INT TERM HUP
+}
+no_services_end() {
+    [ -z "$own_policy" ] || rm -f "$policy"
+    own_policy=
+    # Nor after the next start of the machine. Those of the system itself stay.
+    for package in $packages; do
+        case $package in systemd | dbus | util-linux) continue ;; esac
+        units=$(dpkg -L "$package" 2>/dev/null | sed -n 's#.*/systemd/system/\([^/@]*\.\(service\|socket\|timer\)\)$#\1#p')
+        # shellcheck disable=SC2086
+        [ -z "$units" ] || ! command -v systemctl >/dev/null || systemctl --quiet disable $units >/dev/null 2>&1 || true
+    done
+    trap - EXIT INT TERM HUP
+}
 
 case $0 in
     */*) here=${0%/*} ;;
@@ -105,7 +129,11 @@ if [ -n "$missing" ]; then
     say "installing $packages (missing: $missing)"
     export DEBIAN_FRONTEND=noninteractive
     # Another one may be installing: wait for it. What apt-get has to say is of interest only when it fails.
-    if ! said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null); then
+    no_services_begin
+    code=0
+    said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null) || code=$?
+    no_services_end
+    if [ "$code" != 0 ]; then
         say "$said"
         say "apt-get update && $install   # failed, and is needed for: $missing"
         exit 1

@@ -9,6 +9,7 @@
 //! and larger ones as Double. The ids follow from the date and the place in the file: the same day is the same bytes everywhere.
 
 use std::error::Error;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -134,7 +135,8 @@ fn id(midnight: DateTime, what: u8, number: u32) -> Result<ObjectId> {
 async fn show(database: &Database, collection: &str) -> Result<()> {
     let mut documents = database.collection::<Document>(collection).find(doc! {}).sort(doc! {"_id": 1}).await?;
     while let Some(document) = documents.try_next().await? {
-        println!("{}", serde_json::to_string_pretty(&plain(&Bson::Document(document)))?);
+        // A reader that has seen enough, such as `head`, is no panic.
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&plain(&Bson::Document(document)))?)?;
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ start_mongod() {
     shift 2
     mongod=$(sh examples/find-mongod.sh) || exit
     mkdir "$folder/db"
+    # The server may be slower than the first look for its words.
+    : >"$folder/mongod.log"
     for _ in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 10000))
         "$@" "$mongod" --replSet trial --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$folder/db" --oplogSize 64 \

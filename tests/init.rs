@@ -84,6 +84,19 @@ fn a_first_run_without_init_does_its_work_and_says_what_it_missed() {
     assert!(!first.stderr.contains("batch-export init"), "{}", first.report());
 }
 
+#[test]
+fn a_first_run_on_a_mistyped_database_says_that_the_queue_is_not_there() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let first = day.run().args(&["--queue-collection", "exportqueue"]).run().expect_code(0);
+    assert!(
+        first.stderr.contains("has no collection exportqueue: check --mongodb-uri, --database"),
+        "{}",
+        first.report()
+    );
+    assert!(!first.stderr.contains("index of exportqueue"), "{}", first.report());
+}
+
 /// A completed batch whose entries are on record nowhere: the collection is dropped, and the application removed the rows.
 fn without_rows_and_record(day: &Day, entries: u32) -> Seeded {
     let seeded = seed_day(&day.db, DATE, entries);

@@ -66,7 +66,7 @@ stage() {
     for unit in examples/systemd/batch-export*.service examples/systemd/batch-export*.timer; do
         put_for_systemd "$unit" usr/lib/systemd/system
     done
-    put examples/systemd/by-hand.sh usr/sbin/batch-export-by-hand 755
+    put examples/systemd/by-hand.sh usr/bin/batch-export-by-hand 755
     put $here/default etc/default/batch-export
     install -d -m 700 "$root/etc/batch-export"
     mkdir "$scratch/man"
@@ -94,7 +94,7 @@ stage() {
         put_for_systemd "$unit" $doc/examples/systemd
     done
     ln -sr "$root"/usr/lib/systemd/system/* "$root/$doc/examples/systemd"
-    ln -sr "$root/usr/sbin/batch-export-by-hand" "$root/$doc/examples/systemd/by-hand.sh"
+    ln -sr "$root/usr/bin/batch-export-by-hand" "$root/$doc/examples/systemd/by-hand.sh"
     python3 $here/components.py licences >"$scratch/copyright"
     put "$scratch/copyright" $doc/copyright
 }

@@ -38,6 +38,8 @@ is 'files in the tarball and not in the package, or the other way round' \
 say "apt install $package"
 apt update
 apt install --no-install-recommends systemd
+# Whoever had the services before may have left their group.
+groupadd --system batch-export
 apt install --no-install-recommends "$package"
 is 'the program' "$(batch-export --version)" "batch-export $version"
 is 'its user' "$(getent passwd batch-export | cut -d: -f6,7)" /nonexistent:/usr/sbin/nologin

@@ -24,13 +24,24 @@ places=$(systemctl cat "$unit" | awk -F= '
     /^(LoadCredential|EnvironmentFile)=/ { if ($2 == "") all[$1] = ""; else all[$1] = all[$1] " --property=" $0 }
     END { for (name in all) print all[name] }')
 # Of a missing one systemd tells the journal alone.
+copies=
 for place in $places; do
     case $place in
         --property=LoadCredential=*)
-            [ -e "${place#*:}" ] || { echo "by-hand: ${place#*:} is missing, or this is not root" >&2 && exit 30; }
+            file=${place#*:}
+            copies="$copies, $file is ${place#--property=LoadCredential=}"
+            copies=${copies%:"$file"}
             ;;
+        --property=EnvironmentFile=-*) continue ;;
+        *) file=${place#--property=EnvironmentFile=} ;;
     esac
+    [ -e "$file" ] || { echo "by-hand: $file is missing, or this is not root; systemctl cat $unit names it" >&2 && exit 30; }
 done
+# The program of the services, which need not be the first one on the path.
+program=$(of_the_unit ExecStart | sed -n 's/^{ path=\([^ ;]*\).*/\1/p' | head -n 1)
+[ -x "$program" ] || { echo "by-hand: the program of $unit, ${program:-which it does not name}, is missing" >&2 && exit 30; }
+# For the eyes of a person: the texts of the program name what it was called by.
+[ ! -t 2 ] || echo "by-hand: for \`batch-export\` type \`$0\`${copies:+; below /run/credentials$copies}" >&2
 # The secrets of the other service are in a folder of that name.
 variables=$(of_the_unit Environment | sed "s#/run/credentials/$unit/#/run/credentials/$own/#g; s#^#--setenv=#; s# # --setenv=#g")
 
@@ -40,4 +51,4 @@ exec systemd-run --quiet --pipe --wait --collect --unit="$own" $places $variable
     --property="User=$(of_the_unit User)" --property="DynamicUser=$(of_the_unit DynamicUser)" \
     --property="SupplementaryGroups=$(of_the_unit SupplementaryGroups)" --property="UMask=$(of_the_unit UMask)" \
     --property="ReadWritePaths=$(of_the_unit ReadWritePaths)" \
-    --property=CacheDirectory=batch-export --property=CacheDirectoryMode=0700 -- batch-export "$@"
+    --property=CacheDirectory=batch-export --property=CacheDirectoryMode=0700 -- "$program" "$@"

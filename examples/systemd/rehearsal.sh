@@ -177,6 +177,12 @@ operator "examples/systemd/by-hand.sh verify --date $day"
 code=0
 operator 'mv /etc/batch-export/mongodb-uri /etc/away && examples/systemd/by-hand.sh doctor' || code=$?
 [ "$code" = 30 ] || give_up "without its secret the command should end with 30, and not $code"
+code=0
+operator 'mv /etc/away /etc/batch-export/mongodb-uri && mv /etc/batch-export/env /etc/away && examples/systemd/by-hand.sh doctor' || code=$?
+[ "$code" = 30 ] || give_up "without its settings the command should end with 30, and not $code"
+operator 'mv /etc/away /etc/batch-export/env'
+operator 'mkdir -p /usr/sbin && printf "#!/bin/sh\nexit 99\n" >/usr/sbin/batch-export && chmod +x /usr/sbin/batch-export'
+operator 'PATH=/usr/sbin:$PATH examples/systemd/by-hand.sh --version && rm /usr/sbin/batch-export'
 
 operator 'systemctl stop batch-export-retry.timer'
 operator 'install -d -g accounting -m 2770 /srv/accounting/second'

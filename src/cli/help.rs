@@ -134,7 +134,8 @@ fn exit_status(command: Option<CommandName>, detail: Detail) -> String {
     }
     // Only exports are retried by a schedule.
     let passing = if done.is_some() { "try again" } else { "retried by itself" };
-    let _ = write!(text, "1x: wait. 2x: {passing}. 3x: a person has to act. Any other code is a failure.");
+    // A line that begins at the margin would be joined with the one above it in a manual page.
+    let _ = write!(text, "  1x: wait. 2x: {passing}. 3x: a person has to act. Any other code is a failure.");
     text
 }
 

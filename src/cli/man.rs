@@ -41,7 +41,7 @@ impl Render for ManResult {
 pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
     let Some(folder) = &args.dir else {
         let mut page = Vec::new();
-        let rendered = clap_mangen::Man::new(help::command(Detail::Full)).render(&mut page);
+        let rendered = page_of(help::command(Detail::Full)).render(&mut page);
         rendered.map_err(|error| Failure::new(Exit::Unexpected, format!("the page cannot be made: {error}")))?;
         render::print_text(&String::from_utf8_lossy(&page));
         return Ok(Exit::Ok);
@@ -63,7 +63,7 @@ fn write(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut pages = Vec::new();
     let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
     for command in std::iter::once(&program).chain(shown) {
-        let page = clap_mangen::Man::new(command.clone());
+        let page = page_of(command.clone());
         // Renamed into its place: what has the name already may be a FIFO, which would never take the page.
         let open_to_all = Permissions::from_mode(0o666);
         let mut part = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
@@ -72,4 +72,10 @@ fn write(folder: &Path) -> std::io::Result<Vec<String>> {
         pages.push(page.get_filename());
     }
     Ok(pages)
+}
+
+/// The page of one command. At its foot stand the program's name and version, and its authors.
+fn page_of(command: clap::Command) -> clap_mangen::Man {
+    let authors = env!("CARGO_PKG_AUTHORS");
+    clap_mangen::Man::new(command.author(authors)).source(concat!("batch-export ", env!("CARGO_PKG_VERSION")))
 }

@@ -136,7 +136,14 @@ impl Store {
     async fn warn_without_init(&self) {
         let (missing, of_queue) = join(self.missing_batch_indexes(), self.queue_index()).await;
         let mut missing = missing.unwrap_or_default();
-        if let Ok(QueueIndex::Missing) = of_queue {
+        let no_queue =
+            matches!(of_queue, Ok(QueueIndex::Missing)) && matches!(self.has_collection(&self.queue).await, Ok(false));
+        if no_queue {
+            let (database, queue) = (self.db.name(), self.queue.name());
+            tracing::warn!(
+                "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
+            );
+        } else if let Ok(QueueIndex::Missing) = of_queue {
             missing.push(format!("an index of {} for due rows, so that all of it is read", self.queue.name()));
         }
         if !missing.is_empty() {
