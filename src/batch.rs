@@ -244,9 +244,9 @@ pub struct Details {
     /// Exported entries that were already due by the previous day's cut-off.
     pub carried_over: u64,
     /// Entries that were held back.
-    pub held: Listed,
+    pub held: CutList,
     /// Entries because of which nothing was exported.
-    pub refused: Listed,
+    pub refused: CutList,
     /// What to do next; `None` where the kind of failure says enough.
     pub next: Option<String>,
     /// The trace of the invocation in which it happened.
@@ -262,21 +262,21 @@ impl Details {
 
 /// A list of entries, cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct CutList {
     /// How many there are.
     pub count: u64,
-    /// The first ones, at most [`Listed::MAX`].
+    /// The first ones, at most [`CutList::MAX`].
     pub first: Vec<Invalid>,
 }
 
-impl Listed {
+impl CutList {
     /// Entries that such a list names at most.
     pub const MAX: usize = 100;
 }
 
-impl From<&[Invalid]> for Listed {
-    fn from(all: &[Invalid]) -> Listed {
-        Listed { count: all.len() as u64, first: all.iter().take(Listed::MAX).cloned().collect() }
+impl From<&[Invalid]> for CutList {
+    fn from(all: &[Invalid]) -> CutList {
+        CutList { count: all.len() as u64, first: all.iter().take(CutList::MAX).cloned().collect() }
     }
 }
 

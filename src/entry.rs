@@ -21,7 +21,7 @@ pub const NO_SUCH_ENTRY: &str = "no such journal entry";
 
 /// A field as the database has it, borrowed from its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Hash)]
-pub enum Stored<'a> {
+pub enum StoredValue<'a> {
     /// Absent or null.
     #[default]
     Missing,
@@ -39,16 +39,16 @@ pub enum Stored<'a> {
     Other(&'static str),
 }
 
-impl Stored<'_> {
+impl StoredValue<'_> {
     /// The type, in words for people.
     fn noun(&self) -> &'static str {
         match self {
-            Stored::Missing => "missing",
-            Stored::Text(_) | Stored::NotUtf8 => "text",
-            Stored::Number(_) => "a number",
-            Stored::Date(_) => "a date",
-            Stored::Id(_) => "an ObjectId",
-            Stored::Other(noun) => noun,
+            StoredValue::Missing => "missing",
+            StoredValue::Text(_) | StoredValue::NotUtf8 => "text",
+            StoredValue::Number(_) => "a number",
+            StoredValue::Date(_) => "a date",
+            StoredValue::Id(_) => "an ObjectId",
+            StoredValue::Other(noun) => noun,
         }
     }
 }
@@ -135,24 +135,24 @@ pub struct EntryFields<'a> {
     /// `_id`.
     pub id: Id,
     /// By the slots of the [`FieldList`].
-    pub values: Vec<Stored<'a>>,
+    pub values: Vec<StoredValue<'a>>,
 }
 
 impl EntryFields<'_> {
     /// The status as part of a sentence when the entry is not approved: `status is "draft"`.
     pub fn cancellation(&self) -> Option<String> {
         let status = self.values[STATUS];
-        (status != Stored::Text("approved")).then(|| format!("status {}", found(status)))
+        (status != StoredValue::Text("approved")).then(|| format!("status {}", found(status)))
     }
 
     /// `type`.
-    pub(crate) fn kind(&self) -> Stored<'_> {
+    pub(crate) fn kind(&self) -> StoredValue<'_> {
         self.values[TYPE]
     }
 
     /// Treats the entry as approved, so that a check reports its other faults.
     pub fn approve(&mut self) {
-        self.values[STATUS] = Stored::Text("approved");
+        self.values[STATUS] = StoredValue::Text("approved");
     }
 }
 
@@ -210,22 +210,22 @@ pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'
     let amount_satang = amount(fields.values[AMOUNT]).map_err(|reason| faults.add(reason)).ok();
     let kind = fields.values[TYPE];
     let side = match kind {
-        Stored::Text("debit") => Some(Side::Debit),
-        Stored::Text("credit") => Some(Side::Credit),
+        StoredValue::Text("debit") => Some(Side::Debit),
+        StoredValue::Text("credit") => Some(Side::Credit),
         _ => {
             faults.add(format!("type {}, not debit or credit", found(kind)));
             None
         }
     };
     let account = match fields.values[ACCOUNT] {
-        Stored::Text(text) => match Code::trim("accountCode", text) {
+        StoredValue::Text(text) => match Code::trim("accountCode", text) {
             Some(code) => Some(code.checked(faults)),
             None => {
                 faults.add("accountCode is empty".to_owned());
                 None
             }
         },
-        Stored::Missing => {
+        StoredValue::Missing => {
             faults.add("accountCode is missing".to_owned());
             None
         }
@@ -235,7 +235,7 @@ pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'
         }
     };
     let date_ms = match fields.values[DATE] {
-        Stored::Date(date_ms) => Some(date_ms),
+        StoredValue::Date(date_ms) => Some(date_ms),
         _ => {
             faults.add("date is missing or not a date".to_owned());
             None
@@ -244,19 +244,21 @@ pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'
     Core { side, amount_satang, account, date_ms }
 }
 
-fn amount(value: Stored<'_>) -> Result<i64, String> {
+fn amount(value: StoredValue<'_>) -> Result<i64, String> {
     money::amount(match value {
-        Stored::Missing => None,
-        Stored::Number(number) => Some(number),
-        Stored::Text(_) | Stored::NotUtf8 => Some(Number::Other("string")),
-        Stored::Date(_) | Stored::Id(_) | Stored::Other(_) => Some(Number::Other("value of another type")),
+        StoredValue::Missing => None,
+        StoredValue::Number(number) => Some(number),
+        StoredValue::Text(_) | StoredValue::NotUtf8 => Some(Number::Other("string")),
+        StoredValue::Date(_) | StoredValue::Id(_) | StoredValue::Other(_) => {
+            Some(Number::Other("value of another type"))
+        }
     })
 }
 
 /// The reason for a field that should hold text.
-pub(crate) fn not_text(field: &str, value: Stored<'_>) -> String {
+pub(crate) fn not_text(field: &str, value: StoredValue<'_>) -> String {
     match value {
-        Stored::NotUtf8 => format!("{field} is not valid UTF-8"),
+        StoredValue::NotUtf8 => format!("{field} is not valid UTF-8"),
         _ => format!("{field} is not text but {}", value.noun()),
     }
 }
@@ -321,12 +323,12 @@ pub(crate) fn is_hidden(character: char) -> bool {
 }
 
 /// The content of a text field for a message: shortened, and safe to print on a terminal.
-fn found(value: Stored<'_>) -> String {
+fn found(value: StoredValue<'_>) -> String {
     match value {
-        Stored::Missing => "is missing".to_owned(),
-        Stored::Text(text) if text.trim().is_empty() => "is empty".to_owned(),
-        Stored::Text(text) => format!("is {}", quoted(text)),
-        Stored::NotUtf8 => "is not valid UTF-8".to_owned(),
+        StoredValue::Missing => "is missing".to_owned(),
+        StoredValue::Text(text) if text.trim().is_empty() => "is empty".to_owned(),
+        StoredValue::Text(text) => format!("is {}", quoted(text)),
+        StoredValue::NotUtf8 => "is not valid UTF-8".to_owned(),
         other => format!("is {}", other.noun()),
     }
 }

@@ -15,29 +15,29 @@ const PATH_MAX_BYTES: usize = 255;
 /// What is wrong with a value, as the predicate of a sentence that begins with the setting's name, and what to do about
 /// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Misplaced {
+pub struct Implausible {
     /// The predicate.
     pub what: &'static str,
     /// The next step.
     pub next: &'static str,
 }
 
-impl Misplaced {
+impl Implausible {
     /// The failure of a setting or an argument whose name begins the sentence.
     pub fn failure(self, name: &str) -> Failure {
         Failure::configuration(format!("{name} {}", self.what)).next(self.next)
     }
 }
 
-const KEY: Misplaced = Misplaced {
+const KEY: Implausible = Implausible {
     what: "holds the content of a key, not the path of a file",
     next: "write it to a file (mode 0600) and give its path; replace this key, it may be in a log already",
 };
 
-const ADDRESS: Misplaced =
-    Misplaced { what: "holds an address, not the path of a file", next: "give the path of a file" };
+const ADDRESS: Implausible =
+    Implausible { what: "holds an address, not the path of a file", next: "give the path of a file" };
 
-const LINE_END: Misplaced = Misplaced {
+const LINE_END: Implausible = Implausible {
     what: "ends with a line break",
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
 };
@@ -47,7 +47,7 @@ const LINE_END: Misplaced = Misplaced {
 ///
 /// # Errors
 /// What the value is instead.
-pub fn check_path(text: &str) -> Result<(), Misplaced> {
+pub fn check_path(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
     if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || holds_a_key(text) {
         return Err(KEY);
@@ -90,12 +90,12 @@ pub fn is_likely_name(text: &str) -> bool {
 ///
 /// # Errors
 /// What the value is instead.
-pub fn check_word(text: &str) -> Result<(), Misplaced> {
+pub fn check_word(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
     let next = "correct it; if that was a secret, replace it: it may be in a log already";
     let has_odd_signs = text.contains("://") || text.contains(['\n', '\r', '{', '"']);
     if has_odd_signs || text.len() > PATH_MAX_BYTES || holds_a_key(text) || is_a_token(text) {
-        return Err(Misplaced { what: "holds more than a short name", next });
+        return Err(Implausible { what: "holds more than a short name", next });
     }
     Ok(())
 }
@@ -104,7 +104,7 @@ pub fn check_word(text: &str) -> Result<(), Misplaced> {
 ///
 /// # Errors
 /// Always [`LINE_END`].
-pub fn check_line_end(text: &str) -> Result<(), Misplaced> {
+pub fn check_line_end(text: &str) -> Result<(), Implausible> {
     let one_line = text.trim_end_matches(['\r', '\n']);
     let broken = one_line.len() != text.len() && !one_line.contains(['\n', '{']);
     if broken { Err(LINE_END) } else { Ok(()) }

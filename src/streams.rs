@@ -30,16 +30,16 @@ const PLACES: usize = 8192;
 pub type Below = Option<ProgressBar>;
 
 /// What the thread does in its turn: mostly, to write a line.
-type Words = Box<dyn FnOnce(&mut Below) + Send>;
+type StreamWrite = Box<dyn FnOnce(&mut Below) + Send>;
 
 /// What waits for the thread that writes.
 pub struct Stream {
-    state: Mutex<State>,
+    state: Mutex<Backlog>,
     changed: Condvar,
 }
 
-struct State {
-    waiting: VecDeque<Words>,
+struct Backlog {
+    waiting: VecDeque<StreamWrite>,
     has_thread: bool,
     /// Lines that found no place.
     lost: u64,
@@ -61,7 +61,7 @@ pub fn write_stderr(text: String) {
 
 impl Stream {
     const fn new() -> Stream {
-        let state = State { waiting: VecDeque::new(), has_thread: false, lost: 0, told: 0, is_held: false };
+        let state = Backlog { waiting: VecDeque::new(), has_thread: false, lost: 0, told: 0, is_held: false };
         Stream { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -83,11 +83,11 @@ impl Stream {
         !self.lock().is_held
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Backlog> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&'static self, words: Words, places: usize) {
+    fn put(&'static self, words: StreamWrite, places: usize) {
         let mut state = self.lock();
         if state.waiting.len() >= places {
             state.lost += 1;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use batch_export::calendar::parse_zone;
 use batch_export::csv::{Sheet, SheetOptions, Tally};
-use batch_export::entry::{FieldList, Stored};
+use batch_export::entry::{FieldList, StoredValue};
 use batch_export::layout::{BUILT_IN, Encoding, Layout};
 use batch_export::money::{Number, amount};
 use proptest::prelude::*;
@@ -48,8 +48,10 @@ fn guarded(text: &str) -> String {
 #[test]
 fn a_journal_has_one_row_per_entry() {
     let debit = entry("ค่าเช่า \"สำนักงาน\", ม.ค.");
-    let credit =
-        entry("").text("type", "credit").with("amount", Stored::Number(Number::Double(5.0))).without("description");
+    let credit = entry("")
+        .text("type", "credit")
+        .with("amount", StoredValue::Number(Number::Double(5.0)))
+        .without("description");
     let (bytes, tally) = write(options("journal", None), &[debit, credit]);
     assert_eq!(
         str::from_utf8(&bytes).unwrap(),
@@ -64,7 +66,7 @@ fn a_journal_has_one_row_per_entry() {
 #[test]
 fn express_has_two_rows_per_entry_debit_first() {
     let debit = entry("ค่าเช่า").text("metadata.voucherNo", "PV-7");
-    let credit = entry("€5").text("type", "credit").with("amount", Stored::Number(Number::Int(100)));
+    let credit = entry("€5").text("type", "credit").with("amount", StoredValue::Number(Number::Int(100)));
     let (bytes, tally) = write(options("express", None), &[debit, credit]);
     let expected = b"Date,Voucher No,Account,Debit,Credit,Description\r\n\
         18/01/2026,PV-7,1000-01,1234.50,0.00,\xA4\xE8\xD2\xE0\xAA\xE8\xD2\r\n\
@@ -97,7 +99,7 @@ fn utf_8_bom_is_utf_8_behind_a_mark() {
 #[test]
 fn the_date_is_the_zone_s() {
     let mut options = options("journal", None);
-    let next = entry("").with("date", Stored::Date(DATE_MS + 1));
+    let next = entry("").with("date", StoredValue::Date(DATE_MS + 1));
     let dates = |options: &SheetOptions| {
         let (bytes, _) = write(options.clone(), &[entry(""), next.clone()]);
         parse_by_crate(&bytes)[1..].iter().map(|row| row[1].clone()).collect::<Vec<_>>()
@@ -128,7 +130,7 @@ fn a_refused_entry_leaves_no_byte_and_takes_no_number() {
             entry("").without("metadata.crAccount"),
             "no contra account: metadata.crAccount is empty and --contra-account is not set",
         ),
-        (entry("").with("date", Stored::Date(i64::MAX)), "date is outside the years 1 to 9999"),
+        (entry("").with("date", StoredValue::Date(i64::MAX)), "date is outside the years 1 to 9999"),
         (
             entry("").text("metadata.voucherNo", "JV-260118-00002"),
             "metadata.voucherNo JV-260118-00002 has the form of a generated voucher, with which it could be taken for another entry's",
@@ -148,7 +150,7 @@ fn a_refused_entry_leaves_no_byte_and_takes_no_number() {
 fn a_contra_account_is_never_a_guess() {
     let contra = |kind, cr_account: Option<&str>, dr_account: Option<&str>, general: Option<&str>| {
         let options = SheetOptions { contra_account: general.map(str::to_owned), ..options("express", None) };
-        let text = |text: Option<&'static str>| text.map_or(Stored::Missing, Stored::Text);
+        let text = |text: Option<&'static str>| text.map_or(StoredValue::Missing, StoredValue::Text);
         let owned = |text: Option<&str>| text.map(|text| &*text.to_owned().leak());
         let entry = entry("")
             .text("type", kind)

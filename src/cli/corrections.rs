@@ -25,7 +25,7 @@ use crate::reader::counted;
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::verify::{Compared, Correction, CorrectionList, Corrections, Kind, Problem, Verification};
+use crate::verify::{ComparedBatch, Correction, CorrectionList, Corrections, Problem, ProblemKind, Verification};
 
 /// Corrections that the text shows; all of them are in JSON and CSV.
 const LISTED: usize = 100;
@@ -63,7 +63,7 @@ pub(super) struct CorrectionsResult {
     #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// The batches that were looked at.
-    batches: Vec<Compared>,
+    batches: Vec<ComparedBatch>,
     /// Batches that are older than these and were not looked at; absent when dates were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     older_batches: Option<u64>,
@@ -189,7 +189,7 @@ async fn tell(
     config: &Config,
     webhook: &Webhook,
     store: &Store,
-    batches: &[Compared],
+    batches: &[ComparedBatch],
     problems: &[Problem],
 ) -> Telling {
     let looked: Vec<LookedAt> = batches
@@ -225,12 +225,12 @@ async fn tell(
 }
 
 /// Why nothing, or not everything, can be said of a batch.
-fn obstacle(compared: &Compared, problems: &[Problem]) -> Option<(Obstacle, String)> {
+fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle, String)> {
     let batch = compared.batch.to_string();
     let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == batch)?;
-    let obstacle = if matches!(kind, Kind::MissingFile | Kind::Content) {
+    let obstacle = if matches!(kind, ProblemKind::MissingFile | ProblemKind::Content) {
         Obstacle::File
-    } else if *kind == Kind::Rows && compared.state == State::Completed {
+    } else if *kind == ProblemKind::Rows && compared.state == State::Completed {
         Obstacle::Lines
     } else {
         Obstacle::Other
@@ -324,7 +324,7 @@ impl Render for CorrectionsResult {
         }
         text.push_str(&left_alone(self.older_batches));
         let compared = self.batches.iter().filter(|batch| batch.corrections.is_some()).count();
-        let missing = self.problems.iter().filter(|problem| problem.kind == Kind::MissingBatch).count();
+        let missing = self.problems.iter().filter(|problem| problem.kind == ProblemKind::MissingBatch).count();
         let not_compared = match self.batches.len() - compared + missing {
             0 => String::new(),
             some => format!(", not compared: {some}"),

@@ -13,7 +13,7 @@ use super::args::{LayoutAction, LayoutArgs, OutputFormat};
 use super::layout_file;
 use super::render::{self, Render};
 use crate::csv::{Sheet, SheetOptions};
-use crate::entry::{EntryFields, FieldList, Stored};
+use crate::entry::{EntryFields, FieldList, StoredValue};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
@@ -43,7 +43,7 @@ pub(super) struct LayoutResult {
     #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     /// Of `list`.
-    layouts: Vec<Listed>,
+    layouts: Vec<ListedLayout>,
     /// Of `show` and `check`.
     name: Option<String>,
     /// Of `show`: the file to start from.
@@ -51,7 +51,7 @@ pub(super) struct LayoutResult {
     /// Of `check`: the checked file.
     file: Option<String>,
     /// Of `check`: every error.
-    errors: Vec<Wrong>,
+    errors: Vec<WrongLine>,
     /// Of `check`: the sample entries that are not refused, in this layout.
     sample: Option<String>,
     /// Of `check`: sample entries that this layout refuses, and why.
@@ -62,7 +62,7 @@ pub(super) struct LayoutResult {
 
 /// A built-in layout.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Listed {
+struct ListedLayout {
     name: String,
     encoding: &'static str,
     rows_per_entry: u64,
@@ -71,7 +71,7 @@ struct Listed {
 
 /// An error of a layout file.
 #[derive(Debug, Serialize, JsonSchema)]
-struct Wrong {
+struct WrongLine {
     line: usize,
     message: String,
 }
@@ -131,7 +131,7 @@ pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure>
 }
 
 fn list() -> LayoutResult {
-    let layouts = BUILT_IN.iter().filter_map(|(name, _)| Layout::built_in(name)).map(|layout| Listed {
+    let layouts = BUILT_IN.iter().filter_map(|(name, _)| Layout::built_in(name)).map(|layout| ListedLayout {
         encoding: layout.encoding.name(),
         rows_per_entry: layout.rows_per_entry(),
         columns: layout.columns.into_iter().map(|column| column.header).collect(),
@@ -154,7 +154,7 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
     let layout = match layout_file::checked(file)? {
         Ok(layout) => layout,
         Err(errors) => {
-            let wrong = |LayoutError { line, message }| Wrong { line, message };
+            let wrong = |LayoutError { line, message }| WrongLine { line, message };
             return Ok(LayoutResult {
                 outcome: Exit::Configuration.name(),
                 exit_code: Exit::Configuration.code(),
@@ -201,7 +201,7 @@ fn sample_entry<'a>(
     description: &'a str,
 ) -> EntryFields<'a> {
     let id = |kind: u8| Id([0x69, 0x6c, 0x6b, kind, 0, 0, 0, 0, 0, 0, 0, number]);
-    let mut fields = EntryFields { id: id(1), values: vec![Stored::Missing; list.len()] };
+    let mut fields = EntryFields { id: id(1), values: vec![StoredValue::Missing; list.len()] };
     let mut set = |path: &str, value| {
         if let Some(slot) = list.slot(path) {
             fields.values[slot] = value;
@@ -212,11 +212,11 @@ fn sample_entry<'a>(
             set(
                 path,
                 match kind {
-                    FieldKind::Text => Stored::Text("text"),
-                    FieldKind::Code => Stored::Text("A1"),
-                    FieldKind::Integer => Stored::Number(Number::Int(7)),
-                    FieldKind::Money => Stored::Number(Number::Int(700)),
-                    FieldKind::Date(_) => Stored::Date(SAMPLE_DATE_MS),
+                    FieldKind::Text => StoredValue::Text("text"),
+                    FieldKind::Code => StoredValue::Text("A1"),
+                    FieldKind::Integer => StoredValue::Number(Number::Int(7)),
+                    FieldKind::Money => StoredValue::Number(Number::Int(700)),
+                    FieldKind::Date(_) => StoredValue::Date(SAMPLE_DATE_MS),
                 },
             );
         }
@@ -230,10 +230,10 @@ fn sample_entry<'a>(
         ("metadata.crAccount", "1102-00"),
         ("metadata.drAccount", "1102-00"),
     ] {
-        set(path, Stored::Text(text));
+        set(path, StoredValue::Text(text));
     }
-    set("clientId", Stored::Id(id(3)));
-    set("amount", Stored::Number(Number::Int(123_450)));
-    set("date", Stored::Date(SAMPLE_DATE_MS));
+    set("clientId", StoredValue::Id(id(3)));
+    set("amount", StoredValue::Number(Number::Int(123_450)));
+    set("date", StoredValue::Date(SAMPLE_DATE_MS));
     fields
 }

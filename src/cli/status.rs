@@ -43,7 +43,7 @@ pub(super) struct StatusResult {
     #[schemars(schema_with = "schema::exit_code")]
     exit_code: u8,
     batches: Vec<BatchLine>,
-    problems: Vec<Problem>,
+    problems: Vec<StatusProblem>,
     /// With `--date`: its past attempts, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Attempt>>,
@@ -58,7 +58,7 @@ pub(super) struct StatusResult {
 
 /// Something that needs attention.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-struct Problem {
+struct StatusProblem {
     /// The batch it concerns; none when it concerns the queue.
     batch: Option<BatchId>,
     date: Option<NaiveDate>,
@@ -132,13 +132,18 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let mut older = by_date(store.unfinished(BatchId::new(latest)).await?);
     older.retain(|date, _| *date < from);
     let of_batch = |(date, found): (&NaiveDate, &Overview)| judge.problem(*date, Some(found));
-    let mut judged: Vec<Problem> = older.iter().filter_map(of_batch).collect();
+    let mut judged: Vec<StatusProblem> = older.iter().filter_map(of_batch).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
-    judged.extend(never_due.into_iter().map(|message| Problem { batch: None, date: None, kind: "never_due", message }));
+    judged.extend(never_due.into_iter().map(|message| StatusProblem {
+        batch: None,
+        date: None,
+        kind: "never_due",
+        message,
+    }));
     result.problems = judged;
     Ok(result)
 }
@@ -161,9 +166,9 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     /// What is wrong with the batch of a business date, if anything.
-    fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<Problem> {
+    fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<StatusProblem> {
         let id = BatchId::new(date);
-        let problem = |kind, message| Some(Problem { batch: Some(id), date: Some(date), kind, message });
+        let problem = |kind, message| Some(StatusProblem { batch: Some(id), date: Some(date), kind, message });
         let state = found.map(|found| found.batch.state);
         let gives_way = matches!(state, Some(State::Failed | State::Exhausted | State::Running));
         if gives_way && found.is_some_and(Overview::is_ahead) {
@@ -192,7 +197,7 @@ impl Judge<'_> {
     }
 
     /// An event that nobody was notified of for longer than the grace.
-    fn untold(&self, found: &Overview) -> Option<Problem> {
+    fn untold(&self, found: &Overview) -> Option<StatusProblem> {
         let untold = found.batch.untold?;
         let since = untold.since?;
         let (id, event) = (found.batch.id, untold.event.name());
@@ -201,12 +206,12 @@ impl Judge<'_> {
             Reader::of(found).day_and_time(since)
         );
         let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
-        waited.then_some(Problem { batch: Some(id), date: Some(id.date()), kind: "untold", message })
+        waited.then_some(StatusProblem { batch: Some(id), date: Some(id.date()), kind: "untold", message })
     }
 
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
     /// again.
-    fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<Problem> {
+    fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<StatusProblem> {
         let message = if row.state == Some(State::Empty) && self.is_late(row.date, Some(found)) {
             format!(
                 "{} was recorded as empty, and rows are due for it now: {}; `batch-export retry` does it again",
@@ -221,7 +226,7 @@ impl Judge<'_> {
             return None;
         };
         let (batch, date) = (Some(row.batch), Some(row.date));
-        (row.late > 0).then_some(Problem { batch, date, kind: "late_rows", message })
+        (row.late > 0).then_some(StatusProblem { batch, date, kind: "late_rows", message })
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.

@@ -19,7 +19,7 @@ use crate::plausible::check_path;
 use crate::reader::counted;
 use crate::schema::{self, FormatVersion, name_of};
 use crate::stop::Stop;
-use crate::verify::{Checked, Copy, CopyVerdict, Kind, Problem, Verification};
+use crate::verify::{Checked, Copy, CopyVerdict, Problem, ProblemKind, Verification};
 
 /// Problems that the text shows.
 const LISTED: usize = 100;
@@ -159,10 +159,10 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     };
     let (mut found, older_batches, file) = stop.until_signal(work).await?;
     if args.allow_trashed {
-        found.accept(Kind::TrashedFile, "its file is in the trash, which is accepted");
+        found.accept(ProblemKind::TrashedFile, "its file is in the trash, which is accepted");
     }
     if args.allow_removed_rows {
-        found.accept(Kind::RemovedRows, "rows of its entries were removed, which is accepted");
+        found.accept(ProblemKind::RemovedRows, "rows of its entries were removed, which is accepted");
     }
     // Two findings of a batch that are accepted for the same reason are one note.
     found.checked.iter_mut().for_each(|batch| batch.notes.dedup());

@@ -15,7 +15,7 @@ use crate::money::Baht;
 
 /// How a text is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Treatment {
     Text,
     Code,
 }
@@ -122,7 +122,7 @@ impl Cells {
         let counts = &mut self.rows[self.staged - 1].counts;
         counts.trimmed_cells += u64::from(code.trimmed);
         let cells = self.row().cells.len();
-        self.encoded(column, code.field, code.text, Kind::Code, faults);
+        self.encoded(column, code.field, code.text, Treatment::Code, faults);
         if code.faulty {
             self.row().cells.truncate(cells);
         }
@@ -134,7 +134,7 @@ impl Cells {
             faults.add(format!("{} has {}", column.name, characters(text, is_control)));
         }
         if self.line_breaks == LineBreaks::Keep || !text.contains(['\r', '\n']) {
-            return self.encoded(column, &column.name, text, Kind::Text, faults);
+            return self.encoded(column, &column.name, text, Treatment::Text, faults);
         }
         let mut line = std::mem::take(&mut self.text);
         line.clear();
@@ -145,7 +145,7 @@ impl Cells {
             rest = rest[at..].strip_prefix("\r\n").unwrap_or(&rest[at + 1..]);
         }
         line.push_str(rest);
-        self.encoded(column, &column.name, &line, Kind::Text, faults);
+        self.encoded(column, &column.name, &line, Treatment::Text, faults);
         self.text = line;
     }
 
@@ -160,8 +160,8 @@ impl Cells {
     }
 
     /// `field` names the text in reasons.
-    fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, kind: Kind, faults: &mut Faults) {
-        let is_clean = kind == Kind::Text || text.is_ascii() || !text.contains(is_hidden);
+    fn encoded(&mut self, column: &PlannedColumn, field: &str, text: &str, kind: Treatment, faults: &mut Faults) {
+        let is_clean = kind == Treatment::Text || text.is_ascii() || !text.contains(is_hidden);
         if is_clean && let Ok(encoded) = self.encoder.encode(text) {
             if column.begins_file && encoded.starts_with(BYTE_ORDER_MARK) {
                 faults.add(format!("{field} is {}: its beginning would be taken for a byte order mark", quoted(text)));
@@ -169,7 +169,7 @@ impl Cells {
             if column.max_chars.is_some() {
                 check_length(column, field, text.chars().count(), faults);
             }
-            let guard = kind == Kind::Text && self.formula_guard && is_formula(text);
+            let guard = kind == Treatment::Text && self.formula_guard && is_formula(text);
             put(&mut self.rows[self.staged - 1], &mut self.bytes, encoded, guard);
             return;
         }
@@ -187,14 +187,14 @@ impl Cells {
         field: &str,
         text: &str,
         kept: &str,
-        kind: Kind,
+        kind: Treatment,
         faults: &mut Faults,
     ) {
-        let is_refused = |character: char| kind == Kind::Code && is_hidden(character);
+        let is_refused = |character: char| kind == Treatment::Code && is_hidden(character);
         let encoder = &self.encoder;
         let hidden = characters(kept, is_refused);
         // A control character of a code is among the faults already.
-        let is_told = |character: char| is_refused(character) || (kind == Kind::Code && character.is_control());
+        let is_told = |character: char| is_refused(character) || (kind == Treatment::Code && character.is_control());
         let lacking = characters(kept, |character| !is_told(character) && encoder.lacks(character));
         if kept.len() < text.len() && hidden.is_empty() && lacking.is_empty() {
             self.row().counts.dropped_characters += (text.chars().count() - kept.chars().count()) as u64;

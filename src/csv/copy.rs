@@ -22,25 +22,25 @@ const RECORD_MAX: usize = 1024 * 1024;
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"];
 
 /// The records of a file as text, whatever they were written in.
-pub(super) struct Records {
+pub(super) struct CsvRecords {
     reader: Reader<Decoded>,
     line: u64,
     /// Of a copy whose header names the columns at other places: where each official one is.
     places: Option<Vec<Option<usize>>>,
 }
 
-impl Records {
+impl CsvRecords {
     /// Of a file as the layout writes it.
-    pub(super) fn official(file: File, layout: &Layout, encoding: Encoding) -> Records {
+    pub(super) fn official(file: File, layout: &Layout, encoding: Encoding) -> CsvRecords {
         let decoder = decoder(encoding);
-        Records::of(file, decoder, layout.delimiter, None)
+        CsvRecords::of(file, decoder, layout.delimiter, None)
     }
 
     /// Of a copy, and in what it is not written as the layout writes it, as clauses for a person.
     ///
     /// # Errors
     /// What the file says.
-    pub(super) fn copied(mut file: File, layout: &Layout, official: Encoding) -> io::Result<(Records, Vec<String>)> {
+    pub(super) fn copied(mut file: File, layout: &Layout, official: Encoding) -> io::Result<(CsvRecords, Vec<String>)> {
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;
         file.rewind()?;
@@ -75,14 +75,14 @@ impl Records {
                 false => format!("its columns are at other places, and it has no column {}", lacking.join(", ")),
             });
         }
-        Ok((Records::of(file, encoding_of(&head, official).1, first.delimiter, places), otherwise))
+        Ok((CsvRecords::of(file, encoding_of(&head, official).1, first.delimiter, places), otherwise))
     }
 
-    fn of(file: File, decoder: Decoder, delimiter: u8, places: Option<Vec<Option<usize>>>) -> Records {
+    fn of(file: File, decoder: Decoder, delimiter: u8, places: Option<Vec<Option<usize>>>) -> CsvRecords {
         let file = BufReader::with_capacity(64 * 1024, file);
         let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0 };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
-        Records { reader, line: 0, places }
+        CsvRecords { reader, line: 0, places }
     }
 
     /// Whether the copy has this column of the official file.

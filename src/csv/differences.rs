@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::SheetOptions;
 use super::align::{NONE, Pairs};
 use super::amounts::Marks;
-use super::copy::{Records, Shelf};
+use super::copy::{CsvRecords, Shelf};
 use super::dates::Order;
 use super::respelt::{Change, Holds, change, essence, order_of};
 use crate::id::Id;
@@ -66,9 +66,9 @@ pub fn differences(
     };
     let (mut again, mut shelf) = (official.try_clone().map_err(unreadable)?, Shelf::new(scratch));
     let (mut ours, mut theirs) = (Keys::default(), Keys::default());
-    let (mut copied, mut otherwise) = Records::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
+    let (mut copied, mut otherwise) = CsvRecords::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
     columns.are_there = (0..layout.columns.len()).map(|column| copied.has(column)).collect();
-    let mut records = Records::official(official, layout, encoding);
+    let mut records = CsvRecords::official(official, layout, encoding);
     while let Some((_, record)) = records.next()? {
         ours.add(&columns, &record);
     }
@@ -87,7 +87,7 @@ pub fn differences(
         otherwise.push(format!("its lines are in another order ({moved} are elsewhere)"));
     }
     again.rewind().map_err(unreadable)?;
-    let mut records = Records::official(again, layout, encoding);
+    let mut records = CsvRecords::official(again, layout, encoding);
     let mut in_order = in_order.into_iter().peekable();
     let mut shown = 0;
     let mut add_until = |until: usize, shelf: &mut Shelf, each: &mut dyn FnMut(Difference)| {
@@ -115,7 +115,7 @@ fn unreadable(error: std::io::Error) -> String {
     format!("a temporary file cannot be used: {error}")
 }
 
-pub(super) type Line = (u64, StringRecord);
+pub(super) type NumberedRecord = (u64, StringRecord);
 
 /// What the lines of a file are known by.
 #[derive(Default)]
@@ -180,7 +180,7 @@ impl Columns {
         }
     }
 
-    fn compare(&mut self, ours: &Line, theirs: &Line, each: &mut impl FnMut(Difference)) {
+    fn compare(&mut self, ours: &NumberedRecord, theirs: &NumberedRecord, each: &mut impl FnMut(Difference)) {
         for (column, official, copy) in Columns::cells(&ours.1, &theirs.1) {
             let holds = self.holds.get(column).copied().unwrap_or(Holds::Other);
             let order = self.orders.get(column).copied().flatten();
@@ -203,12 +203,12 @@ impl Columns {
 }
 
 impl Difference {
-    fn missing((line, record): &Line) -> Difference {
+    fn missing((line, record): &NumberedRecord) -> Difference {
         let official = Some(whole(record));
         Difference { line: Some(*line), official, ..Difference::of_line(Change::MissingLine) }
     }
 
-    fn added((line, record): &Line) -> Difference {
+    fn added((line, record): &NumberedRecord) -> Difference {
         let copy = Some(whole(record));
         Difference { copy_line: Some(*line), copy, ..Difference::of_line(Change::AddedLine) }
     }

@@ -20,11 +20,11 @@ mod compare;
 mod copy;
 mod dates;
 mod differences;
+mod entry_rows;
 mod list;
 mod plan;
 mod recount;
 mod respelt;
-mod row;
 mod unmet;
 
 use std::io::{self, Write};
@@ -42,11 +42,11 @@ use crate::totals::ControlTotals;
 use cells::Row;
 pub use compare::{FileRows, entry_ids};
 pub use differences::{Difference, differences};
+use entry_rows::EntryRows;
 pub use list::List;
 use plan::Plan;
 pub use recount::{Recount, recount};
 pub use respelt::Change;
-use row::Stage;
 pub use unmet::{Ask, Unmet};
 
 /// The options that, with the entries and their order, decide the bytes of a file.
@@ -149,7 +149,7 @@ impl<'a> LastRow<'a> {
 /// A file that is being written, buffered. Nothing is allocated per entry once the buffers have grown to the longest one.
 pub struct Sheet<W: Write> {
     writer: csv::Writer<W>,
-    stage: Stage,
+    rows: EntryRows,
     tally: Tally,
 }
 
@@ -182,7 +182,7 @@ impl<W: Write> Sheet<W> {
         if layout.header {
             writer.write_record(plan.header()).map_err(cause)?;
         }
-        Ok(Sheet { writer, stage: Stage::new(plan), tally: Tally::default() })
+        Ok(Sheet { writer, rows: EntryRows::new(plan), tally: Tally::default() })
     }
 
     /// Appends an entry. The inner error names, for a person, every fault of an entry that must not be exported. Then
@@ -192,10 +192,10 @@ impl<W: Write> Sheet<W> {
     /// An error of `out`; the file is then unusable.
     pub fn push(&mut self, entry: &EntryFields<'_>) -> io::Result<Result<(), String>> {
         let totals = self.tally.totals;
-        if let Err(reason) = self.stage.fill(entry, totals.entries + 1, totals.rows + 1) {
+        if let Err(reason) = self.rows.fill(entry, totals.entries + 1, totals.rows + 1) {
             return Ok(Err(reason));
         }
-        for row in self.stage.rows() {
+        for row in self.rows.rows() {
             self.writer.write_byte_record(&row.cells).map_err(cause)?;
             self.tally.totals.add_row(row.debit_satang, row.credit_satang);
             self.tally.add(&row.counts);
@@ -206,7 +206,7 @@ impl<W: Write> Sheet<W> {
 
     /// The rows of the last entry, as they are or would be in the file. A refused entry has only some of its cells.
     pub fn last_rows(&self) -> impl ExactSizeIterator<Item = LastRow<'_>> {
-        self.stage.rows().iter().map(LastRow)
+        self.rows.rows().iter().map(LastRow)
     }
 
     /// Checks an entry without writing it.
@@ -215,13 +215,13 @@ impl<W: Write> Sheet<W> {
     /// The reason, as [`Sheet::push`] gives it.
     pub fn check(&mut self, entry: &EntryFields<'_>) -> Result<(), String> {
         let totals = self.tally.totals;
-        self.stage.fill(entry, totals.entries + 1, totals.rows + 1)
+        self.rows.fill(entry, totals.entries + 1, totals.rows + 1)
     }
 
     /// Takes the place of an entry that cannot be written, so that the entries after it keep their numbers.
     pub fn push_stand_in(&mut self) -> io::Result<()> {
-        for _ in 0..self.stage.rows_per_entry() {
-            self.writer.write_record(std::iter::repeat_n("-", self.stage.columns())).map_err(cause)?;
+        for _ in 0..self.rows.rows_per_entry() {
+            self.writer.write_record(std::iter::repeat_n("-", self.rows.columns())).map_err(cause)?;
             self.tally.totals.rows += 1;
         }
         self.tally.totals.entries += 1;
@@ -230,7 +230,7 @@ impl<W: Write> Sheet<W> {
 
     /// The columns that asked every entry so far for something in vain.
     pub fn unmet(&self) -> Vec<Unmet> {
-        self.stage.unmet()
+        self.rows.unmet()
     }
 
     /// What has been written so far.

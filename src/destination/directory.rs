@@ -104,7 +104,7 @@ impl Directory {
     /// When the file cannot be read, or belongs to somebody else.
     pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
         let path = self.file(id)?;
-        let Some(Content { sha256, owner }) = self.read(&path).await? else { return Ok(Look::Absent) };
+        let Some(StoredContent { sha256, owner }) = self.read(&path).await? else { return Ok(Look::Absent) };
         if sha256 == digests.sha256 {
             return Ok(Look::Same(self.stored(&path), owner));
         }
@@ -132,7 +132,7 @@ impl Directory {
         let mut found = Vec::new();
         for name in std::iter::once(name.to_owned()).chain(self.committed_ahead(name, known)) {
             let path = self.bare(&name)?;
-            let Some(Content { sha256, owner }) = self.read(&path).await? else { continue };
+            let Some(StoredContent { sha256, owner }) = self.read(&path).await? else { continue };
             // A copy of this database may have committed the file that this one voided: then the name is taken.
             if known.is_void(&sha256) && !owner.sealed || known.is_stored(&sha256) {
                 continue;
@@ -178,7 +178,7 @@ impl Directory {
     pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<()>, DestinationError> {
         let path = self.file(&file.id)?;
         let found = self.read(&path).await?.filter(|content| content.sha256 == file.sha256);
-        let Some(Content { owner: found, .. }) = found else { return Ok(None) };
+        let Some(StoredContent { owner: found, .. }) = found else { return Ok(None) };
         if look && !found.sealed {
             self.check(&file.id, &owner.mark(), &found)?;
         }
@@ -304,7 +304,7 @@ impl Directory {
     }
 
     /// Checksum and owner of a file; `None` when there is none.
-    async fn read(&self, path: &Path) -> Result<Option<Content>, DestinationError> {
+    async fn read(&self, path: &Path) -> Result<Option<StoredContent>, DestinationError> {
         let failed = |error: io::Error| self.failed("read in", &error);
         let Some(mut file) = self.open(path)? else { return Ok(None) };
         let mut buffer = vec![0; PIECE_BYTES];
@@ -313,7 +313,7 @@ impl Directory {
             match file.read(&mut buffer).map_err(failed)? {
                 0 => {
                     let owner = Owner::of(&file).map_err(failed)?;
-                    return Ok(Some(Content { sha256: hex::encode(sha256.finalize()), owner }));
+                    return Ok(Some(StoredContent { sha256: hex::encode(sha256.finalize()), owner }));
                 }
                 length => sha256.update(&buffer[..length]),
             }
@@ -356,7 +356,7 @@ impl Directory {
 }
 
 /// The content of a file.
-struct Content {
+struct StoredContent {
     sha256: String,
     owner: Owner,
 }

@@ -22,7 +22,7 @@ use yup_oauth2::hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 
 use crate::config::ProxyVariables;
 use crate::failure::Failure;
-use crate::plausible::{Misplaced, check_line_end, is_likely_name};
+use crate::plausible::{Implausible, check_line_end, is_likely_name};
 use crate::secret::{conceal, percent_encoded};
 
 /// How to write the address of a proxy.
@@ -48,7 +48,7 @@ impl Proxies {
                 let other = name.to_ascii_lowercase();
                 Failure::configuration(format!("{name} (or {other}) is wrong: it {what}")).next(next)
             };
-            check_line_end(value).map_err(|Misplaced { what, next }| wrong(what, next))?;
+            check_line_end(value).map_err(|Implausible { what, next }| wrong(what, next))?;
             if name != "NO_PROXY" && !value.trim().is_empty() && !is_proxy(value.trim()) {
                 return Err(wrong("is not the address of a proxy", NEXT));
             }

@@ -11,7 +11,7 @@ use crate::calendar::Day;
 pub(crate) const BUDDHIST_OFFSET: u16 = 543;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum DatePart {
     Year,
     ShortYear,
     BuddhistYear,
@@ -19,24 +19,24 @@ enum Part {
     Day,
 }
 
-impl Part {
-    const ALL: [(&'static str, Part); 5] = [
-        ("yyyy", Part::Year),
-        ("yy", Part::ShortYear),
-        ("bbbb", Part::BuddhistYear),
-        ("mm", Part::Month),
-        ("dd", Part::Day),
+impl DatePart {
+    const ALL: [(&'static str, DatePart); 5] = [
+        ("yyyy", DatePart::Year),
+        ("yy", DatePart::ShortYear),
+        ("bbbb", DatePart::BuddhistYear),
+        ("mm", DatePart::Month),
+        ("dd", DatePart::Day),
     ];
 
     fn text(self) -> &'static str {
-        Part::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(text, _)| text)
+        DatePart::ALL.into_iter().find(|(_, part)| *part == self).map_or("", |(text, _)| text)
     }
 }
 
 /// A format of dates, such as `dd/mm/bbbb`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateFormat {
-    parts: [Part; 3],
+    parts: [DatePart; 3],
     /// Between the first and the second part, between the second and the third.
     between: [Option<u8>; 2],
 }
@@ -44,18 +44,18 @@ pub struct DateFormat {
 impl DateFormat {
     /// `yyyy-mm-dd`.
     pub const ISO: DateFormat =
-        DateFormat { parts: [Part::Year, Part::Month, Part::Day], between: [Some(b'-'), Some(b'-')] };
+        DateFormat { parts: [DatePart::Year, DatePart::Month, DatePart::Day], between: [Some(b'-'), Some(b'-')] };
 
     /// The date, as ASCII.
-    pub fn write(&self, day: Day) -> Written {
-        let mut written = Written { bytes: [0; 16], length: 0 };
+    pub fn write(&self, day: Day) -> WrittenDate {
+        let mut written = WrittenDate { bytes: [0; 16], length: 0 };
         for (index, part) in self.parts.into_iter().enumerate() {
             match part {
-                Part::Year => written.digits(day.year, 4),
-                Part::ShortYear => written.digits(day.year % 100, 2),
-                Part::BuddhistYear => written.digits(day.year + BUDDHIST_OFFSET, 4),
-                Part::Month => written.digits(day.month.into(), 2),
-                Part::Day => written.digits(day.day.into(), 2),
+                DatePart::Year => written.digits(day.year, 4),
+                DatePart::ShortYear => written.digits(day.year % 100, 2),
+                DatePart::BuddhistYear => written.digits(day.year + BUDDHIST_OFFSET, 4),
+                DatePart::Month => written.digits(day.month.into(), 2),
+                DatePart::Day => written.digits(day.day.into(), 2),
             }
             if let Some(Some(byte)) = self.between.get(index) {
                 written.put(*byte);
@@ -73,11 +73,11 @@ impl DateFormat {
             let (digits, behind) = rest.split_at_checked(part.text().len())?;
             let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i32>())?.ok()?;
             match part {
-                Part::Year => year = number,
-                Part::ShortYear => year = 2000 + number,
-                Part::BuddhistYear => year = number - i32::from(BUDDHIST_OFFSET),
-                Part::Month => month = number,
-                Part::Day => day = number,
+                DatePart::Year => year = number,
+                DatePart::ShortYear => year = 2000 + number,
+                DatePart::BuddhistYear => year = number - i32::from(BUDDHIST_OFFSET),
+                DatePart::Month => month = number,
+                DatePart::Day => day = number,
             }
             rest = match self.between.get(index) {
                 Some(Some(byte)) => behind.strip_prefix(char::from(*byte))?,
@@ -90,9 +90,9 @@ impl DateFormat {
     /// Whether the day stands before the month; `None` when the year comes first, which leaves no doubt.
     pub fn is_day_first(&self) -> Option<bool> {
         match self.parts {
-            [Part::Day, ..] => Some(true),
-            [Part::Month, ..] => Some(false),
-            [Part::Year | Part::ShortYear | Part::BuddhistYear, ..] => None,
+            [DatePart::Day, ..] => Some(true),
+            [DatePart::Month, ..] => Some(false),
+            [DatePart::Year | DatePart::ShortYear | DatePart::BuddhistYear, ..] => None,
         }
     }
 }
@@ -106,10 +106,10 @@ impl FromStr for DateFormat {
                 .to_owned()
         };
         let mut rest = text;
-        let mut parts = [Part::Year; 3];
+        let mut parts = [DatePart::Year; 3];
         let mut between = [None; 2];
         for (index, slot) in parts.iter_mut().enumerate() {
-            let found = Part::ALL.into_iter().find(|(word, _)| rest.starts_with(word));
+            let found = DatePart::ALL.into_iter().find(|(word, _)| rest.starts_with(word));
             let (word, part) = found.ok_or_else(malformed)?;
             *slot = part;
             rest = &rest[word.len()..];
@@ -118,8 +118,8 @@ impl FromStr for DateFormat {
                 rest = &rest[1..];
             }
         }
-        let years = parts.iter().filter(|part| !matches!(part, Part::Month | Part::Day)).count();
-        let complete = years == 1 && parts.contains(&Part::Month) && parts.contains(&Part::Day);
+        let years = parts.iter().filter(|part| !matches!(part, DatePart::Month | DatePart::Day)).count();
+        let complete = years == 1 && parts.contains(&DatePart::Month) && parts.contains(&DatePart::Day);
         if complete && rest.is_empty() { Ok(DateFormat { parts, between }) } else { Err(malformed()) }
     }
 }
@@ -138,12 +138,12 @@ impl fmt::Display for DateFormat {
 
 /// A few characters of ASCII, on the stack.
 #[derive(Clone, Copy, Debug)]
-pub struct Written {
+pub struct WrittenDate {
     bytes: [u8; 16],
     length: usize,
 }
 
-impl Written {
+impl WrittenDate {
     /// The characters.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.length]

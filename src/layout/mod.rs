@@ -16,7 +16,7 @@ mod table;
 mod text;
 
 pub(crate) use date_format::BUDDHIST_OFFSET;
-pub use date_format::{DateFormat, Written};
+pub use date_format::{DateFormat, WrittenDate};
 pub use encoding::Encoding;
 pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
 pub use parse::{parse, parse_stored};

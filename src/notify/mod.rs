@@ -277,10 +277,10 @@ impl<'a> Listeners<'a> {
 }
 
 /// The answer of a receiver to a test, or why the test did not arrive; `None` for a receiver that is not set.
-pub type Answer = Option<Result<String, String>>;
+pub type TestAnswer = Option<Result<String, String>>;
 
 /// Sends a test message and a test ping, each marked as a test, and a push without metrics, which changes none.
-pub async fn test(config: &Config) -> [Answer; 3] {
+pub async fn test(config: &Config) -> [TestAnswer; 3] {
     let sender = Sender::new(&config.proxies);
     let sender = sender.as_ref().map_err(Clone::clone);
     let message = async {

@@ -15,17 +15,17 @@ use crate::store::Store;
 pub(super) type Notes = Arc<OnceLock<Store>>;
 
 pub(super) struct Outbox {
-    calls: UnboundedSender<Item>,
+    calls: UnboundedSender<Delivery>,
     sending: JoinHandle<()>,
 }
 
 /// A request, and the stored event that it delivers.
-type Item = (Call, Option<(BatchId, Untold)>);
+type Delivery = (Call, Option<(BatchId, Untold)>);
 
 impl Outbox {
     /// An outbox for a receiver with this name in the log.
     pub(super) fn to(name: &'static str, sender: Sender, notes: Notes) -> Outbox {
-        let (calls, mut waiting) = unbounded_channel::<Item>();
+        let (calls, mut waiting) = unbounded_channel::<Delivery>();
         let sending = tokio::spawn(async move {
             while let Some((call, note)) = waiting.recv().await {
                 let sent = sender.send(&call).await;

@@ -45,7 +45,7 @@ pub(super) struct Call {
 }
 
 /// The outcome of one try.
-enum Outcome {
+enum Reply {
     Taken(StatusCode),
     /// The same answer is certain next time.
     Refused(String),
@@ -91,9 +91,9 @@ impl Sender {
         let mut tries = 0;
         loop {
             let (problem, wait) = match tokio::time::timeout_at(end, self.once(call)).await {
-                Ok(Outcome::Taken(status)) => return Ok(status),
-                Ok(Outcome::Refused(reason)) => return Err(reason),
-                Ok(Outcome::Later(reason, wait)) => (reason, wait),
+                Ok(Reply::Taken(status)) => return Ok(status),
+                Ok(Reply::Refused(reason)) => return Err(reason),
+                Ok(Reply::Later(reason, wait)) => (reason, wait),
                 Err(_) => return Err(format!("it did not answer within {} s", IN_ALL.as_secs())),
             };
             let pause = match wait {
@@ -123,37 +123,37 @@ impl Sender {
         }
     }
 
-    async fn once(&self, call: &Call) -> Outcome {
+    async fn once(&self, call: &Call) -> Reply {
         let request = self.http.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
         let request = request.timeout(LIMIT);
         let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
         match request.send().await {
             Ok(answer) if answer.status().is_success() => success(answer, &call.url).await,
             Ok(answer) if (call.also_taken)(answer.status(), answer.headers(), &call.url) => {
-                Outcome::Taken(answer.status())
+                Reply::Taken(answer.status())
             }
             Ok(answer) => judge(answer, &call.url).await,
-            Err(error) => Outcome::Later(self.http.transport_reason(error), None),
+            Err(error) => Reply::Later(self.http.transport_reason(error), None),
         }
     }
 }
 
 /// Some services answer with a success, and say in its text that they did not take the message.
-async fn success(answer: Response, asked: &str) -> Outcome {
+async fn success(answer: Response, asked: &str) -> Reply {
     let status = answer.status();
     let body = tokio::time::timeout(READ_LIMIT, beginning(answer)).await.unwrap_or_default();
     let said = || format!("it answered {status}: {}", quoted(&body, asked));
     match body.trim() {
         // Healthchecks, for a check that does not exist, and for too many pings.
-        "OK (not found)" => Outcome::Refused(said()),
-        "OK (rate limited)" => Outcome::Later(said(), None),
+        "OK (not found)" => Reply::Refused(said()),
+        "OK (rate limited)" => Reply::Later(said(), None),
         // Teams.
-        text if text.starts_with("Webhook message delivery failed") => Outcome::Later(said(), None),
-        _ => Outcome::Taken(status),
+        text if text.starts_with("Webhook message delivery failed") => Reply::Later(said(), None),
+        _ => Reply::Taken(status),
     }
 }
 
-async fn judge(answer: Response, asked: &str) -> Outcome {
+async fn judge(answer: Response, asked: &str) -> Reply {
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = beginning(answer).await;
     let quote = quoted(&body, asked);
@@ -161,10 +161,10 @@ async fn judge(answer: Response, asked: &str) -> Outcome {
         if quote.is_empty() { format!("it answered {status}") } else { format!("it answered {status}: {quote}") };
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            Outcome::Later(said, asked_to_wait(&headers, &body))
+            Reply::Later(said, asked_to_wait(&headers, &body))
         }
-        _ if status.is_server_error() => Outcome::Later(said, None),
-        _ => Outcome::Refused(said),
+        _ if status.is_server_error() => Reply::Later(said, None),
+        _ => Reply::Refused(said),
     }
 }
 

@@ -178,30 +178,30 @@ pub(super) struct Generation<'a> {
 }
 
 /// Why the generation starts again, this time with all rows read before the first is written.
-enum Stopped {
+enum GenerationError {
     /// A row came out of the file's order, or a row has no usable id.
     Irregular,
     Failed(Failure),
 }
 
-impl From<ScanError> for Stopped {
-    fn from(error: ScanError) -> Stopped {
+impl From<ScanError> for GenerationError {
+    fn from(error: ScanError) -> GenerationError {
         match error {
-            ScanError::Irregular => Stopped::Irregular,
+            ScanError::Irregular => GenerationError::Irregular,
             ScanError::Failed(error) => error.into(),
         }
     }
 }
 
-impl From<StoreError> for Stopped {
-    fn from(error: StoreError) -> Stopped {
-        Stopped::Failed(error.into())
+impl From<StoreError> for GenerationError {
+    fn from(error: StoreError) -> GenerationError {
+        GenerationError::Failed(error.into())
     }
 }
 
-impl From<Failure> for Stopped {
-    fn from(failure: Failure) -> Stopped {
-        Stopped::Failed(failure)
+impl From<Failure> for GenerationError {
+    fn from(failure: Failure) -> GenerationError {
+        GenerationError::Failed(failure)
     }
 }
 
@@ -234,13 +234,13 @@ impl<'a> Generation<'a> {
     ) -> Result<Generated<W>, Failure> {
         self.progress.enter(Stage::Generate, 0);
         let (mut snapshot, scan) = scan_due(store, ledger, self.cutoff).await?;
-        let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(Stopped::from);
+        let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(GenerationError::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
                 return self.judge(&snapshot, written, Vec::new());
             }
-            Ok(_) | Err(Stopped::Irregular) => {}
-            Err(Stopped::Failed(failure)) => return Err(failure),
+            Ok(_) | Err(GenerationError::Irregular) => {}
+            Err(GenerationError::Failed(failure)) => return Err(failure),
         }
         let DueRows { rows, unaddressable } = snapshot.due_rows(self.cutoff).await?;
         let twice = queued_twice(rows.iter().map(|row| &row.key));
@@ -256,10 +256,10 @@ impl<'a> Generation<'a> {
         rows: impl Stream<Item = Result<Vec<DueRow>, E>>,
         twice: &[Id],
         out: W,
-    ) -> Result<Written<W>, E> {
+    ) -> Result<WrittenFile<W>, E> {
         let fields = FieldList::of(&self.options.layout);
         let options = SheetOptions { batch_number: snapshot.ledger().number + 1, ..self.options.clone() };
-        let mut written = Written {
+        let mut written = WrittenFile {
             sheet: Sheet::new(out, &options, &fields).map_err(write_failed)?,
             rows: Vec::new(),
             fingerprint: Fingerprint::default(),
@@ -279,7 +279,7 @@ impl<'a> Generation<'a> {
     }
 
     /// The failure of a layout that asks every entry for something in vain.
-    fn asked_in_vain<W: Write>(&self, written: &Written<W>) -> Option<Failure> {
+    fn asked_in_vain<W: Write>(&self, written: &WrittenFile<W>) -> Option<Failure> {
         let unmet = written.sheet.unmet();
         let is_common = asked::are_all(&unmet, written.bad.iter().map(|(_, reason)| &**reason));
         let failure = asked::asked_in_vain(self.format, &unmet, written.read)?;
@@ -290,11 +290,11 @@ impl<'a> Generation<'a> {
     fn judge<W: Write>(
         &self,
         snapshot: &Snapshot,
-        written: Written<W>,
+        written: WrittenFile<W>,
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
         let asked = self.asked_in_vain(&written);
-        let Written { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
+        let WrittenFile { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         match asked {
@@ -372,7 +372,7 @@ async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Resul
 }
 
 /// A written file, and the rows that it was made from.
-struct Written<W: Write> {
+struct WrittenFile<W: Write> {
     sheet: Sheet<W>,
     rows: Vec<RowKey>,
     fingerprint: Fingerprint,
@@ -390,7 +390,7 @@ fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
     Some(Span { first: DateTime::from_timestamp_millis(first_ms)?, last: DateTime::from_timestamp_millis(last_ms)? })
 }
 
-impl<W: Write> Written<W> {
+impl<W: Write> WrittenFile<W> {
     fn push_all(
         &mut self,
         rows: &[DueRow],

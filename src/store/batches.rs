@@ -15,7 +15,7 @@ use super::document::{self, file_document, settings_document};
 use super::error::StoreError;
 use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
-use crate::batch::{Batch, BatchId, Class, Details, Ending, Event, ExportSettings, FileFacts, Listed, State, Voided};
+use crate::batch::{Batch, BatchId, Class, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
 use crate::failure::{Failure, Stage};
 
 /// The right to work on a batch, until another run acquires the batch.
@@ -176,7 +176,7 @@ impl Store {
         };
         let (refused, details) = match ended {
             Ended::Failed(_, failure) => {
-                let refused = Listed::from(&failure.invalid[..]);
+                let refused = CutList::from(&failure.invalid[..]);
                 let ids = refused.first.iter().map(|invalid| refused_id(invalid.id())).collect();
                 let next = Some(failure.next_step().to_owned());
                 (ids, self.untold_details(&Details { refused, next, ..Details::of_this_invocation() }))

@@ -9,8 +9,8 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::error::StoreError;
 use crate::batch::{
-    Attempt, Batch, BatchId, Class, CorrectionsTold, Details, Ending, Event, ExportSettings, FileFacts, Holder, Listed,
-    Span, State, Untold, Voided,
+    Attempt, Batch, BatchId, Class, CorrectionsTold, CutList, Details, Ending, Event, ExportSettings, FileFacts,
+    Holder, Span, State, Untold, Voided,
 };
 use crate::calendar::parse_zone;
 use crate::command::CommandName;
@@ -207,18 +207,21 @@ fn details(document: &Document) -> Details {
     }
 }
 
-fn listed_document(list: &Listed) -> Document {
+fn listed_document(list: &CutList) -> Document {
     let one = |entry: &Invalid| doc! { "entry": &entry.entry_id, "row": &entry.row_id, "reason": &entry.reason };
     doc! { "count": list.count as i64, "first": list.first.iter().map(one).collect::<Vec<_>>() }
 }
 
-fn listed(document: &Document) -> Listed {
+fn listed(document: &Document) -> CutList {
     let one = |entry: &Document| Invalid {
         entry_id: text(entry, "entry").unwrap_or_default(),
         row_id: text(entry, "row").unwrap_or_default(),
         reason: text(entry, "reason").unwrap_or_default(),
     };
-    Listed { count: int(document, "count").unwrap_or(0) as u64, first: documents(document, "first").map(one).collect() }
+    CutList {
+        count: int(document, "count").unwrap_or(0) as u64,
+        first: documents(document, "first").map(one).collect(),
+    }
 }
 
 pub(super) fn text(document: &Document, key: &str) -> Option<String> {

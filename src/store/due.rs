@@ -70,19 +70,19 @@ pub struct DueRows {
 
 /// How the type of a row's `metadata` becomes known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Metadata {
+pub(super) enum RowMetadata {
     /// By the whole value. The server is faster when it computes nothing; but the value can be large.
     Whole,
     /// By its type alone, which the server tells.
     Type,
 }
 
-impl Metadata {
+impl RowMetadata {
     /// What a [`DueRow`] is made of.
     pub(super) fn row_fields(self) -> Document {
         let metadata = match self {
-            Metadata::Whole => Bson::Int32(1),
-            Metadata::Type => doc! { "$type": "$metadata" }.into(),
+            RowMetadata::Whole => Bson::Int32(1),
+            RowMetadata::Type => doc! { "$type": "$metadata" }.into(),
         };
         doc! { "entryId": 1, "scheduledFor": 1, "metadata": metadata }
     }
@@ -90,10 +90,10 @@ impl Metadata {
     /// Whether a mark can be written below this value, or in place of it.
     fn takes_a_mark(self, value: Option<RawBsonRef<'_>>) -> bool {
         match self {
-            Metadata::Whole => {
+            RowMetadata::Whole => {
                 matches!(value, Some(RawBsonRef::Document(_) | RawBsonRef::Null | RawBsonRef::Undefined))
             }
-            Metadata::Type => matches!(value, Some(RawBsonRef::String("object" | "missing" | "null" | "undefined"))),
+            RowMetadata::Type => matches!(value, Some(RawBsonRef::String("object" | "missing" | "null" | "undefined"))),
         }
     }
 }
@@ -105,7 +105,7 @@ impl DueRows {
     }
 }
 
-pub(super) fn rows_of(batch: &RawBatch, metadata: Metadata) -> Result<DueRows, StoreError> {
+pub(super) fn rows_of(batch: &RawBatch, metadata: RowMetadata) -> Result<DueRows, StoreError> {
     let mut due = DueRows::default();
     for row in batch.doc_slices()? {
         let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
@@ -125,7 +125,7 @@ pub(super) async fn rows_of_ids(
     mut filter: Document,
 ) -> Result<Vec<DueRow>, StoreError> {
     filter.extend(each(rows));
-    let by_type = Metadata::Type;
+    let by_type = RowMetadata::Type;
     let find = queue.find(filter).projection(by_type.row_fields()).hint(by_id()).batch_size(rows.len() as u32 + 1);
     let mut cursor = find.session(&mut *session).batch().await?;
     let mut batches = cursor.stream(session);
@@ -144,7 +144,7 @@ pub(super) async fn queued_neighbours(
     rows: &[Id],
 ) -> Result<Vec<DueRow>, StoreError> {
     let Some(Ranges { filter, limit }) = store.near_rows.ranges(rows) else { return Ok(Vec::new()) };
-    let whole = Metadata::Whole;
+    let whole = RowMetadata::Whole;
     let mut fields = whole.row_fields();
     fields.extend(doc! { "status": 1, "exportPath": 1 });
     // The rows are looked at here and not by a filter, so that the server reads no more of them than the limit.
@@ -200,7 +200,7 @@ pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
 }
 
 /// A row in memory, or its `_id` as text when that is no ObjectId.
-pub(super) fn due_row(row: &RawDocument, metadata: Metadata) -> Result<Result<DueRow, String>, StoreError> {
+pub(super) fn due_row(row: &RawDocument, metadata: RowMetadata) -> Result<Result<DueRow, String>, StoreError> {
     let mut due = DueRow { scheduled_ms: NO_DATE, ..DueRow::default() };
     for element in row.iter_elements() {
         let element = element?;

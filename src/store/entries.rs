@@ -19,7 +19,7 @@ use super::error::StoreError;
 use super::exported::ExportedIn;
 use super::neighbours::{Neighbours, Ranges, each};
 use super::portion::EntrySize;
-use crate::entry::{EntryFields, FieldList, PathNode, Stored};
+use crate::entry::{EntryFields, FieldList, PathNode, StoredValue};
 use crate::id::Id;
 use crate::money::Number;
 
@@ -77,7 +77,7 @@ impl EntryChunk {
         let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];
         fields.id = id;
         fields.values.clear();
-        fields.values.resize(list.len(), Stored::Missing);
+        fields.values.resize(list.len(), StoredValue::Missing);
         read(list.tree(), RawDocument::from_bytes(bytes)?, &mut fields.values)?;
         Ok(true)
     }
@@ -220,7 +220,7 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
         } else {
             // The answer shows what lies around a field, too: a document that appears beside it is no edit.
             values.clear();
-            values.resize(fields.len(), Stored::Missing);
+            values.resize(fields.len(), StoredValue::Missing);
             read(fields.tree(), entry, &mut values)?;
             (id, &values).hash(&mut hasher);
         }
@@ -232,7 +232,7 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
 
 /// Reads each element of the document once. A value that cannot be read is no failure of the database: the entry is
 /// refused by name, and the other entries are exported.
-fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'a>]) -> Result<(), StoreError> {
+fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [StoredValue<'a>]) -> Result<(), StoreError> {
     for element in document.iter_elements() {
         let element = element?;
         let Some(node) = tree.iter().find(|node| node.name == element.key().as_str()) else { continue };
@@ -245,8 +245,8 @@ fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'
         if let Some(slot) = node.slot {
             values[slot] = match value {
                 Ok(value) => stored(value),
-                Err(_) if element.element_type() == ElementType::String => Stored::NotUtf8,
-                Err(_) => Stored::Other("a value that cannot be read"),
+                Err(_) if element.element_type() == ElementType::String => StoredValue::NotUtf8,
+                Err(_) => StoredValue::Other("a value that cannot be read"),
             };
         }
     }
@@ -254,28 +254,28 @@ fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [Stored<'
 }
 
 /// A path through a list does not name a single value.
-fn inside_a_list(tree: &[PathNode], values: &mut [Stored<'_>]) {
+fn inside_a_list(tree: &[PathNode], values: &mut [StoredValue<'_>]) {
     for node in tree {
         if let Some(slot) = node.slot {
-            values[slot] = Stored::Other("something inside a list");
+            values[slot] = StoredValue::Other("something inside a list");
         }
         inside_a_list(&node.below, values);
     }
 }
 
-fn stored(value: RawBsonRef<'_>) -> Stored<'_> {
+fn stored(value: RawBsonRef<'_>) -> StoredValue<'_> {
     match value {
-        RawBsonRef::Null | RawBsonRef::Undefined => Stored::Missing,
-        RawBsonRef::String(text) => Stored::Text(text),
-        RawBsonRef::Int32(n) => Stored::Number(Number::Int(i64::from(n))),
-        RawBsonRef::Int64(n) => Stored::Number(Number::Int(n)),
-        RawBsonRef::Double(n) => Stored::Number(Number::Double(n)),
-        RawBsonRef::Decimal128(n) => Stored::Number(Number::Decimal(n.bytes())),
-        RawBsonRef::DateTime(date) => Stored::Date(date.timestamp_millis()),
-        RawBsonRef::ObjectId(id) => Stored::Id(Id(id.bytes())),
-        RawBsonRef::Boolean(_) => Stored::Other("true or false"),
-        RawBsonRef::Array(_) => Stored::Other("a list"),
-        RawBsonRef::Document(_) => Stored::Other("a document"),
-        _ => Stored::Other("a value of another type"),
+        RawBsonRef::Null | RawBsonRef::Undefined => StoredValue::Missing,
+        RawBsonRef::String(text) => StoredValue::Text(text),
+        RawBsonRef::Int32(n) => StoredValue::Number(Number::Int(i64::from(n))),
+        RawBsonRef::Int64(n) => StoredValue::Number(Number::Int(n)),
+        RawBsonRef::Double(n) => StoredValue::Number(Number::Double(n)),
+        RawBsonRef::Decimal128(n) => StoredValue::Number(Number::Decimal(n.bytes())),
+        RawBsonRef::DateTime(date) => StoredValue::Date(date.timestamp_millis()),
+        RawBsonRef::ObjectId(id) => StoredValue::Id(Id(id.bytes())),
+        RawBsonRef::Boolean(_) => StoredValue::Other("true or false"),
+        RawBsonRef::Array(_) => StoredValue::Other("a list"),
+        RawBsonRef::Document(_) => StoredValue::Other("a document"),
+        _ => StoredValue::Other("a value of another type"),
     }
 }

@@ -71,7 +71,7 @@ pub use read_back::{LogFacts, MarkedRow, MarkedRows};
 pub use scan::{DueScan, ScanError, in_chunks, of_entries};
 pub use snapshot::{Ledger, Snapshot};
 pub use untold::Teller;
-use uri::Wrong;
+use uri::UriFault;
 
 use crate::config::{Collections, DATABASE_DEFAULT};
 use crate::exit::Exit;
@@ -162,7 +162,7 @@ impl Store {
     /// # Errors
     /// `configuration` when the URI does not parse.
     pub async fn open(settings: StoreSettings) -> Result<Store, Failure> {
-        let understood = uri::understand(settings.uri.expose()).map_err(|Wrong { what, next }| {
+        let understood = uri::understand(settings.uri.expose()).map_err(|UriFault { what, next }| {
             Failure::configuration(format!("MONGODB_URI is wrong: {what}")).next(next)
         })?;
         if !understood.dropped.is_empty() {

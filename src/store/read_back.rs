@@ -11,7 +11,7 @@ use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::document::{self, bson_date, int, text};
-use super::due::{CHUNK_ROWS, Metadata, due_row};
+use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::StoreError;
 use super::exported::Record;
 use super::expressions::literal;
@@ -262,7 +262,7 @@ impl Snapshot {
         while let Some(answer) = answers.try_next().await? {
             for row in answer.doc_slices()? {
                 let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
-                let Ok(due) = due_row(row, Metadata::Type)? else { continue };
+                let Ok(due) = due_row(row, RowMetadata::Type)? else { continue };
                 let ours = row.get_bool("ours").unwrap_or(false);
                 if but.contains(&due.key.row) || !ours {
                     continue;
@@ -344,7 +344,7 @@ fn marked_fields(batch: &Batch) -> Document {
         let field = format!("$metadata.{field}");
         doc! { "$eq": [{ "$ifNull": [field, null] }, literal(expected)] }
     };
-    let mut fields = Metadata::Type.row_fields();
+    let mut fields = RowMetadata::Type.row_fields();
     fields.insert("status", 1);
     fields.insert("ours", doc! { "$eq": ["$metadata.batchId", literal(batch.id)] });
     let named = [names_file("googleDriveFileId", Some(file.id)), names_file("googleDriveUrl", file.link)];

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Store;
-use super::due::{CHUNK_ROWS, DueRow, DueRows, Metadata, RowKey, due_filter, rows_of, undated_filter};
+use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, rows_of, undated_filter};
 use super::error::StoreError;
 use super::snapshot::snapshot_session;
 use crate::id::Id;
@@ -37,12 +37,12 @@ const ROW_BYTES: usize = 400;
 pub struct DueScan {
     /// Rows whose `scheduledFor` is no Date, which are searched for beside.
     undated: JoinHandle<Result<DueRows, StoreError>>,
-    answers: mpsc::Receiver<Answer>,
+    answers: mpsc::Receiver<ScanAnswer>,
     task: JoinHandle<()>,
 }
 
 /// Rows, or `None` at the end. A search that stops without `None` is an error, not the end.
-type Answer = Result<Option<DueRows>, ScanError>;
+type ScanAnswer = Result<Option<DueRows>, ScanError>;
 
 impl Drop for DueScan {
     fn drop(&mut self) {
@@ -57,7 +57,7 @@ impl DueScan {
         store: &Store,
         session: ClientSession,
         cutoff: DateTime<Utc>,
-        metadata: Metadata,
+        metadata: RowMetadata,
     ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
         let mut search = Search { store: store.clone(), session, cutoff, metadata };
         let cursor = search.begin().await?;
@@ -68,7 +68,7 @@ impl DueScan {
         Ok((DueScan { undated, answers, task }, at))
     }
 
-    async fn next(&mut self) -> Answer {
+    async fn next(&mut self) -> ScanAnswer {
         let ended = || Err(StoreError::failing("the search for due rows stopped before its end").into());
         self.answers.recv().await.unwrap_or_else(ended)
     }
@@ -191,7 +191,7 @@ impl<F: Fn(u64)> InOrder<F> {
 
 async fn read_undated(queue: Collection<Document>, mut session: ClientSession) -> Result<DueRows, StoreError> {
     let mut undated = DueRows::default();
-    let by_type = Metadata::Type;
+    let by_type = RowMetadata::Type;
     let find = queue.find(undated_filter()).projection(by_type.row_fields());
     let mut cursor = find.session(&mut session).batch().await?;
     let mut batches = cursor.stream(&mut session);
@@ -206,7 +206,7 @@ struct Search {
     store: Store,
     session: ClientSession,
     cutoff: DateTime<Utc>,
-    metadata: Metadata,
+    metadata: RowMetadata,
 }
 
 impl Search {
@@ -216,13 +216,13 @@ impl Search {
     }
 
     /// Reads until the end, as far ahead as the receiver allows. Rows that turn out to be large at once are searched for again by their types.
-    async fn read_on(mut self, mut cursor: SessionRawBatchCursor, answers: mpsc::Sender<Answer>) {
+    async fn read_on(mut self, mut cursor: SessionRawBatchCursor, answers: mpsc::Sender<ScanAnswer>) {
         let mut is_first = true;
         loop {
             let found = cursor.stream(&mut self.session).try_next().await;
             let answer = match found {
                 Ok(Some(batch)) if self.is_large(&batch) && is_first => {
-                    self.metadata = Metadata::Type;
+                    self.metadata = RowMetadata::Type;
                     drop((batch, cursor));
                     match self.begin().await {
                         Ok(again) => cursor = again,
@@ -245,9 +245,9 @@ impl Search {
 
     /// Whether an answer has more bytes than one of so many rows should have.
     fn is_large(&self, batch: &RawBatch) -> bool {
-        let is_large = self.metadata == Metadata::Whole
+        let is_large = self.metadata == RowMetadata::Whole
             && batch.as_raw_document().as_bytes().len() > ANSWER_ROWS as usize * ROW_BYTES;
-        self.store.near_rows.expect(self.metadata == Metadata::Whole && !is_large);
+        self.store.near_rows.expect(self.metadata == RowMetadata::Whole && !is_large);
         is_large
     }
 }

@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 use mongodb::options::SessionOptions;
 
 use super::document::{batch_id, int, text};
-use super::due::{DueRow, DueRows, Metadata, fingerprint};
+use super::due::{DueRow, DueRows, RowMetadata, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
 use super::exported::{ExportedIn, Misplaced, Record};
@@ -77,10 +77,10 @@ impl Snapshot {
 
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
-        self.search(cutoff, Metadata::Whole).await
+        self.search(cutoff, RowMetadata::Whole).await
     }
 
-    async fn search(&mut self, cutoff: DateTime<Utc>, metadata: Metadata) -> Result<DueScan, StoreError> {
+    async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan, StoreError> {
         let session = snapshot_session(&self.store, self.at).await?;
         // A file of rows that cannot be marked would be stored before the commit notices it.
         let (started, may_mark) =
@@ -93,7 +93,7 @@ impl Snapshot {
 
     /// All rows due by the cut-off, sorted.
     pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
-        self.search(cutoff, Metadata::Type).await?.all().await
+        self.search(cutoff, RowMetadata::Type).await?.all().await
     }
 
     /// The entries of these rows, in portions that are bounded in bytes. The next ones are fetched while the caller looks at one.

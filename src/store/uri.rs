@@ -87,20 +87,20 @@ pub(super) struct Understood {
 
 /// What is wrong with a connection string, and the next step; neither shows a part of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct UriFault {
     pub(super) what: String,
     pub(super) next: &'static str,
 }
 
-fn wrong(what: impl Into<String>, next: &'static str) -> Wrong {
-    Wrong { what: what.into(), next }
+fn wrong(what: impl Into<String>, next: &'static str) -> UriFault {
+    UriFault { what: what.into(), next }
 }
 
 /// Checks a connection string that begins with `mongodb://` or `mongodb+srv://`.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn understand(uri: &str) -> Result<Understood, Wrong> {
+pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
     check_user(uri)?;
     let Some((address, query)) = uri.split_once('?') else {
         return Ok(Understood { uri: uri.to_owned(), dropped: Vec::new(), options: Vec::new() });
@@ -164,7 +164,7 @@ fn shown_option(name: &str) -> String {
 
 /// Checks the user and password. A reserved character in the password is the commonest mistake, and the driver's error
 /// would show a part of the password.
-fn check_user(uri: &str) -> Result<(), Wrong> {
+fn check_user(uri: &str) -> Result<(), UriFault> {
     let address = uri.split_once("://").map_or(uri, |(_, address)| address);
     let Some((user, _)) = address.rsplit_once('@') else { return Ok(()) };
     // An `@` in an option is allowed: the part before the first slash or question mark then has plain hosts only.
@@ -197,7 +197,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// Checks a file that an option names: for a missing file the driver only reports that it cannot be parsed.
-fn check_file(small: &str, name: &str, value: &str) -> Result<(), Wrong> {
+fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
     let (fits, holds): (fn(&[u8]) -> bool, _) = match small {
         "tlscafile" => (holds_certificate, "no certificate in PEM form"),
         "tlscertificatekeyfile" => (holds_key, "no private key in PEM form"),

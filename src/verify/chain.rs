@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Kind, Verification};
+use super::{Findings, ProblemKind, Verification};
 use crate::batch::BatchId;
 use crate::failure::Failure;
 use crate::store::{Ledger, LogFacts, Snapshot};
@@ -22,19 +22,21 @@ impl Verification<'_> {
                 Some(several) => {
                     findings.add(
                         several[0],
-                        Kind::Number,
+                        ProblemKind::Number,
                         format!(
                             "number {number} is used by {}",
                             several.iter().map(BatchId::to_string).collect::<Vec<_>>().join(", ")
                         ),
                     );
                 }
-                None => findings.add(named(&log, number), Kind::Number, format!("no batch has the number {number}")),
+                None => {
+                    findings.add(named(&log, number), ProblemKind::Number, format!("no batch has the number {number}"))
+                }
             }
         }
         for (number, batches) in holders.range(..1).chain(holders.range(ledger.number + 1..)) {
             let message = format!("it has the number {number}; the last one given out is {}", ledger.number);
-            findings.add(batches[0], Kind::Number, message);
+            findings.add(batches[0], ProblemKind::Number, message);
         }
         check_links(&ledger, &log, findings);
         Ok(())
@@ -50,7 +52,7 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
     let mut previous: Option<&LogFacts> = None;
     for number in 1..=ledger.number {
         let Some(entry) = log.iter().find(|entry| entry.number == Some(number)) else {
-            findings.add("", Kind::Chain, format!("the ExportLog number {number} is missing"));
+            findings.add("", ProblemKind::Chain, format!("the ExportLog number {number} is missing"));
             previous = None;
             continue;
         };
@@ -58,13 +60,13 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
         let expected = previous.map(|previous| previous.file.sha256.as_str());
         if (number == 1 || previous.is_some()) && entry.previous_sha256.as_deref() != expected {
             let message = format!("the ExportLog number {number} does not continue number {}", number - 1);
-            findings.add(&entry.batch, Kind::Chain, message);
+            findings.add(&entry.batch, ProblemKind::Chain, message);
         }
         previous = Some(entry);
     }
     let last = previous.map(|last| last.file.sha256.as_str());
     if ledger.number > 0 && previous.is_some() && ledger.last_sha256.as_deref() != last {
         let message = format!("the ledger does not end with the file of number {}", ledger.number);
-        findings.add(previous.map_or("", |last| &last.batch), Kind::Chain, message);
+        findings.add(previous.map_or("", |last| &last.batch), ProblemKind::Chain, message);
     }
 }

@@ -24,7 +24,7 @@ use crate::spool::{Digesting, Spool};
 use crate::store::{Snapshot, of_entries};
 
 /// An entry that differs from its line in the file.
-pub(super) struct Change {
+pub(super) struct ChangedEntry {
     /// The entry.
     pub(super) entry: Id,
     /// The line of its first row; `None` without a file.
@@ -47,7 +47,7 @@ pub(super) enum What {
     Edited(Option<String>),
 }
 
-impl Change {
+impl ChangedEntry {
     /// Why the line no longer stands, beside the cells.
     pub(super) fn reason(&self) -> Option<String> {
         match &self.what {
@@ -71,7 +71,7 @@ pub(super) struct CellChange {
 }
 
 /// How a comparison ended.
-pub(super) struct Compared {
+pub(super) struct Regenerated {
     /// Checksum of the file that the entries give now.
     pub(super) sha256: String,
     /// Entries that changed.
@@ -87,8 +87,8 @@ impl Verification<'_> {
         batch: &Batch,
         entries: &[Id],
         content: Option<&Spool>,
-        mut each: impl FnMut(Change) -> Result<(), Failure>,
-    ) -> Result<Compared, Failure> {
+        mut each: impl FnMut(ChangedEntry) -> Result<(), Failure>,
+    ) -> Result<Regenerated, Failure> {
         let options = self.options(batch)?;
         let list = FieldList::of(&options.layout);
         let mut lines = content.map(|content| Lines::open(self, content, &options)).transpose()?;
@@ -107,7 +107,7 @@ impl Verification<'_> {
                 let what = push(&mut again, found).map_err(unwritable)?;
                 let change = match &mut lines {
                     Some(lines) => lines.next(entry, what, again.last_rows())?,
-                    None => what.map(|what| Change { entry, line: None, what, cells: Vec::new(), whole: None }),
+                    None => what.map(|what| ChangedEntry { entry, line: None, what, cells: Vec::new(), whole: None }),
                 };
                 if let Some(change) = change {
                     changes += 1;
@@ -116,7 +116,7 @@ impl Verification<'_> {
             }
         }
         let (again, _) = again.finish().map_err(unwritable)?;
-        Ok(Compared { sha256: again.finish().1.sha256, changes })
+        Ok(Regenerated { sha256: again.finish().1.sha256, changes })
     }
 }
 
@@ -168,7 +168,7 @@ impl<'a> Lines<'a> {
         entry: Id,
         what: Option<What>,
         now: impl Iterator<Item = LastRow<'r>>,
-    ) -> Result<Option<Change>, Failure> {
+    ) -> Result<Option<ChangedEntry>, Failure> {
         self.skip()?;
         let line = Some(self.rows.line());
         let cells = match what {
@@ -178,7 +178,7 @@ impl<'a> Lines<'a> {
         let what = what.or_else(|| (!cells.is_empty()).then_some(What::Edited(None)));
         Ok(what.map(|what| {
             let whole = cells.is_empty().then(|| self.whole());
-            Change { entry, line, what, cells, whole }
+            ChangedEntry { entry, line, what, cells, whole }
         }))
     }
 

@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Findings, Kind, Verification, checked};
+use super::{Findings, ProblemKind, Verification, checked};
 use crate::batch::{Batch, BatchId, Voided};
 use crate::csv::{Change, Difference, SheetOptions, differences};
 use crate::exit::Exit;
@@ -133,18 +133,18 @@ impl Verification<'_> {
                 }
             };
             let id = batch.map(|batch| batch.to_string()).unwrap_or_default();
-            findings.add(id, Kind::MissingBatch, message);
+            findings.add(id, ProblemKind::MissingBatch, message);
             return Ok((findings, copy));
         };
         findings.checked.push(checked(&batch));
         if let Some(voided) = voided(&batch, &copy.sha256) {
-            findings.add(batch.id, Kind::VoidedCopy, told(&batch, voided, "the same batch"));
+            findings.add(batch.id, ProblemKind::VoidedCopy, told(&batch, voided, "the same batch"));
             (copy.verdict, copy.voided) = (CopyVerdict::Voided, Some(voided.clone()));
             return Ok((findings, copy));
         }
         let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) else {
             let message = format!("{} is {}: it has no official file yet", batch.id, batch.state.name());
-            findings.add(batch.id, Kind::MissingFile, message);
+            findings.add(batch.id, ProblemKind::MissingFile, message);
             return Ok((findings, copy));
         };
         if file.sha256 == copy.sha256 {
@@ -216,14 +216,14 @@ impl Copy {
         let number = owner.number.map_or(String::new(), |number| format!(" (number {number})"));
         let name = format!("{}{number}", owner.id);
         if let Some(voided) = voided(owner, &self.sha256) {
-            findings.add(asked, Kind::VoidedCopy, told(owner, voided, &format!("{name}, not of {asked}")));
+            findings.add(asked, ProblemKind::VoidedCopy, told(owner, voided, &format!("{name}, not of {asked}")));
             (self.verdict, self.voided) = (CopyVerdict::Voided, Some(voided.clone()));
         } else {
             let message = format!(
                 "this is the official file of {name}, not of {asked}; if it was imported for that one, the file of {asked} is still to be \
                  imported"
             );
-            findings.add(asked, Kind::DifferentCopy, message);
+            findings.add(asked, ProblemKind::DifferentCopy, message);
             self.verdict = CopyVerdict::Different;
         }
     }
@@ -240,12 +240,12 @@ impl Copy {
                     0 => "every cell is the official one".to_owned(),
                     _ => format!("every value is the official one: {}", self.counts.told()),
                 };
-                (Kind::RewrittenCopy, format!("{anew}; {cells}"))
+                (ProblemKind::RewrittenCopy, format!("{anew}; {cells}"))
             }
             CopyVerdict::Different => {
                 let is_anew = !self.rewritten.is_empty() || self.counts.are_of_spreadsheet();
                 let anew = if is_anew { format!("; {anew}") } else { String::new() };
-                (Kind::DifferentCopy, format!("{}{anew}", self.counts.told()))
+                (ProblemKind::DifferentCopy, format!("{}{anew}", self.counts.told()))
             }
         };
         Some(super::Problem { batch: batch.id.to_string(), kind, message })

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::compare::{CellChange, Change, What};
-use super::{Findings, Kind, Problem, Unclear, Verification};
+use super::compare::{CellChange, ChangedEntry, What};
+use super::{Findings, Problem, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
@@ -61,7 +61,7 @@ pub struct Correction {
 
 /// A batch that was looked at.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct Compared {
+pub struct ComparedBatch {
     /// `batch_2026-01-18`.
     pub batch: BatchId,
     /// Its state.
@@ -87,7 +87,7 @@ pub struct Compared {
 /// What was looked at, and what is to be corrected.
 pub struct Corrections {
     /// The batches, oldest first.
-    pub batches: Vec<Compared>,
+    pub batches: Vec<ComparedBatch>,
     /// Batches of which nothing can be said, with the reason.
     pub problems: Vec<Problem>,
     /// The list itself.
@@ -146,11 +146,11 @@ impl Verification<'_> {
         for &id in batches {
             let mut snapshot = Snapshot::open(self.store).await?;
             let Some(batch) = snapshot.batch(id).await? else {
-                findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
+                findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date");
                 continue;
             };
             let file = batch.file.clone().filter(|_| batch.state.is_committed());
-            let mut compared = Compared {
+            let mut compared = ComparedBatch {
                 batch: id,
                 state: batch.state,
                 number: batch.number,
@@ -168,7 +168,7 @@ impl Verification<'_> {
                             draft.digest.update(&message);
                             draft.is_open = true;
                             compared.not_compared = entries;
-                            findings.add(id, Kind::Rows, message);
+                            findings.add(id, ProblemKind::Rows, message);
                         }
                         let (entries, sha256) = draft.end_batch();
                         let is_any = compared.not_compared == 0 || compared.not_compared < compared.entries;
@@ -211,7 +211,7 @@ impl Verification<'_> {
         let names_entries = layout.columns.iter().any(|column| column.value == Value::EntryId);
         if !names_entries && batch.state != State::Completed {
             let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
-            return Ok(Err((Kind::Rows, message.to_owned())));
+            return Ok(Err((ProblemKind::Rows, message.to_owned())));
         }
         let mut marked = match self.ids_of(batch, &content)? {
             None => snapshot.marked_rows(batch, None).await?,
@@ -243,7 +243,7 @@ impl Verification<'_> {
                 file.sha256,
                 batch.id.date()
             );
-            return Ok(Err((Kind::Content, message)));
+            return Ok(Err((ProblemKind::Content, message)));
         }
         Ok(Ok(content))
     }
@@ -252,7 +252,7 @@ impl Verification<'_> {
     fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>, Failure> {
         let SheetOptions { layout, encoding, .. } = match SheetOptions::of(batch) {
             Some(Ok(_)) => return Ok(Ok(())),
-            Some(Err(reason)) => return Ok(Err((Kind::Settings, reason))),
+            Some(Err(reason)) => return Ok(Err((ProblemKind::Settings, reason))),
             None => self.options(batch)?,
         };
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
@@ -264,12 +264,12 @@ impl Verification<'_> {
             )
         };
         let counted = recount(file, &layout, encoding.unwrap_or(layout.encoding));
-        Ok(counted.map(drop).map_err(|reason| (Kind::Settings, message(reason))))
+        Ok(counted.map(drop).map_err(|reason| (ProblemKind::Settings, message(reason))))
     }
 }
 
 /// One record per cell, or one of the whole line.
-fn records(batch: &Batch, file: &FileFacts, change: Change) -> Vec<Correction> {
+fn records(batch: &Batch, file: &FileFacts, change: ChangedEntry) -> Vec<Correction> {
     let reason = change.reason();
     let record = |line, column, exported, present| Correction {
         batch: batch.id.to_string(),

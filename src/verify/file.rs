@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Findings, Kind, Unclear, Verification};
+use super::{Findings, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::Destination;
@@ -21,7 +21,10 @@ impl Verification<'_> {
     ) -> Result<Result<(Spool, Option<PathBuf>), Unclear>, Failure> {
         let Some(place) = self.destination.reach(file.destination.as_deref()) else {
             let at = file.destination.as_deref().unwrap_or_default();
-            return Ok(Err((Kind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name))));
+            return Ok(Err((
+                ProblemKind::Elsewhere,
+                format!("{} is at {at}: look with --destination {at}", file.name),
+            )));
         };
         let mut content = self.spool()?;
         let is_there = place.read_back(&file.id, &mut content).await?.is_some();
@@ -29,7 +32,7 @@ impl Verification<'_> {
         if let Some(path) = &moved {
             place.read_path(path, &mut content)?;
         } else if !is_there {
-            return Ok(Err((Kind::MissingFile, place.missing(file))));
+            return Ok(Err((ProblemKind::MissingFile, place.missing(file))));
         }
         let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Ok((content, moved)))
@@ -52,7 +55,7 @@ impl Verification<'_> {
                             file.name,
                             path.display()
                         );
-                        findings.add(batch.id, Kind::TrashedFile, message);
+                        findings.add(batch.id, ProblemKind::TrashedFile, message);
                     }
                     Some(path) => {
                         findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
@@ -72,10 +75,10 @@ impl Verification<'_> {
                 "{} has {} bytes and sha256 {}; committed were {} bytes and sha256 {}",
                 file.name, found.bytes, found.sha256, file.bytes, file.sha256
             );
-            findings.add(batch.id, Kind::Content, message);
+            findings.add(batch.id, ProblemKind::Content, message);
         } else if found.md5 != file.md5 && !file.md5.is_empty() {
             let message = format!("the batch document has the md5 {}; the file has {}", file.md5, found.md5);
-            findings.add(batch.id, Kind::Content, message);
+            findings.add(batch.id, ProblemKind::Content, message);
         }
         let SheetOptions { layout, encoding, .. } = self.options(batch)?;
         let encoding = encoding.unwrap_or(layout.encoding);
@@ -84,7 +87,7 @@ impl Verification<'_> {
             Err(reason) => {
                 let name = &layout.name;
                 let message = format!("it cannot be counted as {name} in {}: {reason}", encoding.name());
-                findings.add(batch.id, Kind::Totals, message);
+                findings.add(batch.id, ProblemKind::Totals, message);
                 return Ok(None);
             }
             Ok(Recount { totals, has_sums }) => {
@@ -100,7 +103,7 @@ impl Verification<'_> {
                 let recorded = told(file.entries, file.rows, file.total_debit.into(), file.total_credit.into());
                 if recounted != recorded {
                     let message = format!("a recount of the file gives {recounted}; the record says {recorded}");
-                    findings.add(batch.id, Kind::Totals, message);
+                    findings.add(batch.id, ProblemKind::Totals, message);
                 }
             }
         }
@@ -122,7 +125,7 @@ impl Verification<'_> {
                 None => "`retry` trashes it with settings that reach it",
             };
             let message = format!("the voided file {}{at} is not known to be in the trash; {reach}", voided.id);
-            findings.add(batch.id, Kind::UntrashedVoided, message);
+            findings.add(batch.id, ProblemKind::UntrashedVoided, message);
         }
         let own = batch.file.as_ref();
         let location = own.and_then(|file| file.destination.as_deref());
@@ -160,7 +163,7 @@ impl Verification<'_> {
                  is in the way; or accept it with --allow-trashed",
                 file.name, file.id
             );
-            findings.add(batch.id, Kind::TrashedFile, message);
+            findings.add(batch.id, ProblemKind::TrashedFile, message);
         }
         Ok(())
     }
@@ -178,11 +181,11 @@ impl Verification<'_> {
 
 /// What is wrong with a live file beside the batch's own. The message asks to remove a file only when it is certainly
 /// voided.
-fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(Kind, String)> {
+fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(ProblemKind, String)> {
     let called = format!("{} ({})", file.name, file.id);
     if let Some(voided) = batch.voided.iter().find(|voided| voided.id == file.id) {
         let again = format!("the voided file {} was taken out of the trash; put it back", file.id);
-        return voided.trashed.then_some((Kind::UntrashedVoided, again));
+        return voided.trashed.then_some((ProblemKind::UntrashedVoided, again));
     }
     match file.owner.installation.as_deref() {
         // In one folder, each installation has file names of its own.
@@ -192,7 +195,7 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
                 "{called} is not ours: {}; leave it, and use another folder or another --file-name",
                 file.owner.text()
             );
-            Some((Kind::ForeignFile, message))
+            Some((ProblemKind::ForeignFile, message))
         }
         Some(_) => {
             let number = match file.owner.number {
@@ -203,11 +206,11 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
                 "{called} was {number} by this installation, and this database does not know it: it was restored from a backup, or there \
                  is a copy of it; leave that file until that is settled"
             );
-            Some((Kind::SecondFile, message))
+            Some((ProblemKind::SecondFile, message))
         }
         None => {
             let message = format!("{called} is another live file of this batch; find out who put it there");
-            Some((Kind::SecondFile, message))
+            Some((ProblemKind::SecondFile, message))
         }
     }
 }

@@ -11,11 +11,11 @@ use crate::failure::Failure;
 use crate::id::Id;
 
 /// Why a file does not tell its entries, and what a person can do.
-type Untold = (String, String);
+type Unreadable = (String, String);
 
 impl Verification<'_> {
     /// The entries that the official file of a batch names; or why it does not tell them.
-    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Untold>, Failure> {
+    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>, Failure> {
         let file = batch.file.clone().unwrap_or_default();
         let name = &file.name;
         let put_back =
@@ -48,7 +48,7 @@ impl Verification<'_> {
 }
 
 /// What a failure says, for a file that cannot be read.
-fn untold(failure: &Failure) -> Untold {
+fn untold(failure: &Failure) -> Unreadable {
     let reason = format!("the official file cannot be read: {}", failure.message);
     (reason, format!("{}; then run `batch-export init` again", failure.next_step()))
 }

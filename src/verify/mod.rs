@@ -10,7 +10,7 @@ mod corrections;
 mod file;
 mod filling;
 mod lines;
-mod rows;
+mod marked_rows;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -27,7 +27,7 @@ use crate::money::Baht;
 use crate::store::{LogFacts, Snapshot, Store};
 
 pub use copy::{Copy, CopyVerdict};
-pub use corrections::{Compared, Correction, CorrectionKind, CorrectionList, Corrections};
+pub use corrections::{ComparedBatch, Correction, CorrectionKind, CorrectionList, Corrections};
 
 /// Findings of one kind that are listed of a batch. An application that rewrites a year of descriptions makes a million of them.
 const LISTED_MAX: u64 = 1_000;
@@ -35,7 +35,7 @@ const LISTED_MAX: u64 = 1_000;
 /// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ProblemKind {
     /// There is no batch for the date, or the log names one that is gone.
     MissingBatch,
     /// The official file is gone.
@@ -85,7 +85,7 @@ pub enum Kind {
 }
 
 /// Why nothing can be said of a batch.
-type Unclear = (Kind, String);
+type Unclear = (ProblemKind, String);
 
 /// A problem that was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -93,7 +93,7 @@ pub struct Problem {
     /// The batch it concerns.
     pub batch: String,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: ProblemKind,
     /// What is wrong, and what to do, for a person.
     pub message: String,
 }
@@ -132,12 +132,12 @@ pub struct Findings {
     /// How many were found, listed or not.
     pub found: u64,
     /// How often each kind was found in a batch.
-    counted: BTreeMap<(String, Kind), u64>,
+    counted: BTreeMap<(String, ProblemKind), u64>,
 }
 
 impl Findings {
     /// Problems of this kind are no fault: whoever asks accepts them, this time.
-    pub fn accept(&mut self, kind: Kind, note: &str) {
+    pub fn accept(&mut self, kind: ProblemKind, note: &str) {
         let problems = std::mem::take(&mut self.problems);
         for problem in problems {
             let batch = self.checked.iter_mut().find(|checked| checked.batch.to_string() == problem.batch);
@@ -159,12 +159,12 @@ impl Findings {
         }
     }
 
-    fn add(&mut self, batch: impl Display, kind: Kind, message: impl Into<String>) {
+    fn add(&mut self, batch: impl Display, kind: ProblemKind, message: impl Into<String>) {
         self.add_with(batch, kind, || message.into());
     }
 
     /// The message is made only where it is listed.
-    fn add_with(&mut self, batch: impl Display, kind: Kind, message: impl FnOnce() -> String) {
+    fn add_with(&mut self, batch: impl Display, kind: ProblemKind, message: impl FnOnce() -> String) {
         let batch = batch.to_string();
         self.found += 1;
         if let Some(checked) = self.checked.iter_mut().rev().find(|checked| checked.batch.to_string() == batch) {
@@ -181,7 +181,7 @@ impl Findings {
     fn finish(mut self) -> Findings {
         let counted = std::mem::take(&mut self.counted);
         for ((batch, kind), count) in counted.into_iter().filter(|(_, count)| *count > LISTED_MAX) {
-            let is_correction = matches!(kind, Kind::Edited | Kind::Cancelled | Kind::Deleted);
+            let is_correction = matches!(kind, ProblemKind::Edited | ProblemKind::Cancelled | ProblemKind::Deleted);
             let all = if is_correction { "; `batch-export corrections` lists all" } else { "" };
             let message = format!("and {} more of this kind{all}", count - LISTED_MAX);
             self.problems.push(Problem { batch, kind, message });
@@ -214,7 +214,7 @@ impl Verification<'_> {
     async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
         let mut snapshot = Snapshot::open(self.store).await?;
         let Some(batch) = snapshot.batch(id).await? else {
-            findings.add(id, Kind::MissingBatch, "no batch is recorded for this date");
+            findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date");
             return Ok(());
         };
         findings.checked.push(checked(&batch));
@@ -223,12 +223,16 @@ impl Verification<'_> {
         self.check_copies(&batch, official, snapshot.ledger().installation.as_deref(), findings).await?;
         let Some(file) = official else {
             for _ in &log {
-                findings.add(id, Kind::Log, format!("an ExportLog exists and the batch is {}", batch.state.name()));
+                findings.add(
+                    id,
+                    ProblemKind::Log,
+                    format!("an ExportLog exists and the batch is {}", batch.state.name()),
+                );
             }
             let marked = snapshot.marked_rows(&batch, None).await?.rows.len();
             if marked > 0 {
                 let message = format!("{marked} rows are marked and the batch is {}", batch.state.name());
-                findings.add(id, Kind::Rows, message);
+                findings.add(id, ProblemKind::Rows, message);
             }
             return Ok(());
         };
@@ -238,7 +242,7 @@ impl Verification<'_> {
             return Ok(());
         }
         if let Some(Err(reason)) = SheetOptions::of(&batch) {
-            findings.add(batch.id, Kind::Settings, format!("{reason}; today's settings are taken instead"));
+            findings.add(batch.id, ProblemKind::Settings, format!("{reason}; today's settings are taken instead"));
         }
         let content = self.check_file(&batch, file, findings).await?;
         // A batch whose rows are still being marked has fewer of them: that is no fault.
@@ -257,7 +261,7 @@ impl Verification<'_> {
         };
         let today = self.config.format().err()?.message;
         Some((
-            Kind::Settings,
+            ProblemKind::Settings,
             format!("{why}, and {today}; nothing in its file was compared: give the --format of that day"),
         ))
     }
@@ -298,7 +302,7 @@ fn checked(batch: &Batch) -> Checked {
 fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     let [entry] = log else {
         let message = format!("{} ExportLogs of this batch exist, not one", log.len());
-        findings.add(batch.id, Kind::Log, message);
+        findings.add(batch.id, ProblemKind::Log, message);
         return;
     };
     let file = batch.file.clone().unwrap_or_default();
@@ -322,6 +326,6 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
     same("totalCredit", entry.file.total_credit == file.total_credit);
     if !differing.is_empty() {
         let message = format!("ExportLog and batch document differ in {}", differing.join(", "));
-        findings.add(batch.id, Kind::Log, message);
+        findings.add(batch.id, ProblemKind::Log, message);
     }
 }

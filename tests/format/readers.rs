@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use batch_export::csv::{Recount, Sheet, recount};
-use batch_export::entry::{FieldList, Stored};
+use batch_export::entry::{FieldList, StoredValue};
 use batch_export::layout::{BUILT_IN, Encoding};
 use batch_export::money::Number;
 use proptest::prelude::*;
@@ -192,7 +192,7 @@ proptest! {
             entry(description)
                 .text("accountCode", account)
                 .text("metadata.voucherNo", voucher)
-                .with("amount", Stored::Number(Number::Int(*satang)))
+                .with("amount", StoredValue::Number(Number::Int(*satang)))
                 .text("type", if *debit { "debit" } else { "credit" })
         }).collect();
         let (bytes, tally) = write(options(name, Some(Encoding::Utf8)), &entries);

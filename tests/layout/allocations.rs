@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
 
 use batch_export::csv::Sheet;
-use batch_export::entry::{EntryFields, FieldList, Stored};
+use batch_export::entry::{EntryFields, FieldList, StoredValue};
 use batch_export::layout::{Layout, parse};
 use batch_export::money::Number;
 
@@ -80,7 +80,7 @@ fn own(encoding: &str, quote: &str, rows: &str) -> Layout {
 
 /// Good entries that need every treatment: a guard, dropped characters, line breaks, trimmed codes, missing fields, numbers of each type.
 fn entries() -> Vec<TestEntry<'static>> {
-    let number = Stored::Number;
+    let number = StoredValue::Number;
     let texts = ["plain", "=1+1\r\nof Thai", "ค่า\u{200b}เช่า\nสำนักงาน", "\u{200b}ไฟฟ้า, \"น้ำ\"", "-ลบ\u{feff}"];
     let mut entries: Vec<_> = texts.iter().map(|text| TestEntry::good(text)).collect();
     entries[1] = entries[1].clone().text("type", "credit").with("amount", number(Number::Double(5.0)));
@@ -93,7 +93,7 @@ fn entries() -> Vec<TestEntry<'static>> {
             .text("metadata.department", " ฝ่าย 7 ")
             .with("metadata.lines", number(Number::Int(-12)))
             .with("metadata.paid", number(Number::Double(1_234_567.0)))
-            .with("metadata.due", Stored::Date(super::fields::DATE_MS + at * 86_400_000))
+            .with("metadata.due", StoredValue::Date(super::fields::DATE_MS + at * 86_400_000))
     };
     entries.into_iter().zip(0..).map(|(entry, at)| far(entry, at)).collect()
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use batch_export::entry::Stored;
+use batch_export::entry::StoredValue;
 use batch_export::layout::{Layout, parse};
 use batch_export::money::Number;
 
@@ -70,7 +70,7 @@ fn layout(name: &str) -> Layout {
 
 /// A debit, a credit, a voucher of its own, and text that needs care.
 fn entries() -> Vec<TestEntry<'static>> {
-    let amount = |satang| Stored::Number(Number::Int(satang));
+    let amount = |satang| StoredValue::Number(Number::Int(satang));
     let mut entries = vec![
         TestEntry::good("ค่าเช่าสำนักงาน เดือนมกราคม 2569")
             .text("accountCode", "5101-00")

@@ -2,7 +2,7 @@
 //!
 //! Everything follows from the entry's number. Only entries that are valid in every version: what one of them refuses has no bytes.
 
-use batch_export::entry::Stored;
+use batch_export::entry::StoredValue;
 use batch_export::id::Id;
 use batch_export::money::Number;
 
@@ -50,12 +50,12 @@ pub fn mixed(number: u32, any_script: bool) -> Mixed {
         _ => Number::Decimal((6176_u128 << 113 | satang as u128).to_le_bytes()),
     };
     let date_ms = FIRST_DAY_MS + random.below(31 * 86_400_000) as i64 - 86_400_000 * random.below(400) as i64;
-    let text = |text: Option<&'static str>| text.map_or(Stored::Missing, Stored::Text);
+    let text = |text: Option<&'static str>| text.map_or(StoredValue::Missing, StoredValue::Text);
     let mut entry = TestEntry::good("");
     entry.id = Id(id);
     let entry = entry
-        .with("amount", Stored::Number(amount))
-        .with("date", Stored::Date(date_ms))
+        .with("amount", StoredValue::Number(amount))
+        .with("date", StoredValue::Date(date_ms))
         .text("accountCode", ACCOUNTS[random.below(6) as usize]);
     let description = description(&mut random, any_script);
     let entry = entry
@@ -74,7 +74,7 @@ pub struct Mixed {
 
 impl Mixed {
     pub fn entry(&self) -> TestEntry<'_> {
-        let description = self.description.as_deref().map_or(Stored::Missing, Stored::Text);
+        let description = self.description.as_deref().map_or(StoredValue::Missing, StoredValue::Text);
         self.entry.clone().with("description", description)
     }
 }

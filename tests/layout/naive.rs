@@ -4,7 +4,7 @@
 //! calendar of chrono, and says only whether an entry is refused, not why.
 
 use batch_export::csv::recount;
-use batch_export::entry::Stored;
+use batch_export::entry::StoredValue;
 use batch_export::layout::{Encoding, Layout, parse};
 use batch_export::money::Number;
 use chrono::{DateTime, Datelike, FixedOffset};
@@ -115,7 +115,7 @@ impl Own {
 
     /// The rows of an entry, as texts; `None`: refused.
     fn rows(&self, entry: &TestEntry<'_>, position: usize, line: usize) -> Option<Vec<Vec<String>>> {
-        let Stored::Text(kind) = entry.value("type") else { return None };
+        let StoredValue::Text(kind) = entry.value("type") else { return None };
         let sides = if self.two_rows { vec!["debit", "credit"] } else { vec![kind] };
         let row = |(index, side): (usize, &&str)| {
             let cells = self.columns.iter().map(|column| self.cell(column, entry, kind, side, position, line + index));
@@ -136,7 +136,7 @@ impl Own {
         position: usize,
         line: usize,
     ) -> Option<String> {
-        let Stored::Number(Number::Int(satang)) = entry.value("amount") else { return None };
+        let StoredValue::Number(Number::Int(satang)) = entry.value("amount") else { return None };
         let zero = if column.hides_zero { String::new() } else { self.money(0) };
         let own = self.code(entry.value("accountCode"));
         let contra = self.code(entry.value(if kind == "debit" { "metadata.crAccount" } else { "metadata.drAccount" }));
@@ -148,7 +148,7 @@ impl Own {
             "line" => Some((line + usize::from(self.header)).to_string()),
             "position" => Some(position.to_string()),
             "date" | "date:date" => Some(date(format, entry.value("date"))?),
-            "business-date" => Some(date(format, Stored::Date(1_768_700_000_000))?),
+            "business-date" => Some(date(format, StoredValue::Date(1_768_700_000_000))?),
             "batch-number" => Some("17".to_owned()),
             "voucher" => {
                 let voucher = self.code(entry.value("metadata.voucherNo"))?;
@@ -170,13 +170,13 @@ impl Own {
             "client" => self.code(entry.value("clientId"))?,
             "metadata.note:code" => self.code(entry.value("metadata.note"))?,
             "vatAmount:money" => match entry.value("vatAmount") {
-                Stored::Missing => None,
-                Stored::Number(Number::Int(satang)) => Some(self.money(satang)),
+                StoredValue::Missing => None,
+                StoredValue::Number(Number::Int(satang)) => Some(self.money(satang)),
                 _ => return None,
             },
             "vatAmount:integer" => match entry.value("vatAmount") {
-                Stored::Missing => None,
-                Stored::Number(Number::Int(number)) => Some(number.to_string()),
+                StoredValue::Missing => None,
+                StoredValue::Number(Number::Int(number)) => Some(number.to_string()),
                 _ => return None,
             },
             other => unreachable!("{other}"),
@@ -190,11 +190,11 @@ impl Own {
     }
 
     /// `None`: refused; `Some(None)`: missing.
-    fn code(&self, stored: Stored<'_>) -> Option<Option<String>> {
+    fn code(&self, stored: StoredValue<'_>) -> Option<Option<String>> {
         let text = match stored {
-            Stored::Missing => return Some(None),
-            Stored::Id(id) => return Some(Some(id.0.iter().map(|byte| format!("{byte:02x}")).collect())),
-            Stored::Text(text) => text
+            StoredValue::Missing => return Some(None),
+            StoredValue::Id(id) => return Some(Some(id.0.iter().map(|byte| format!("{byte:02x}")).collect())),
+            StoredValue::Text(text) => text
                 .trim_start_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}'])
                 .trim_end_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}', '\t', '\r', '\n']),
             _ => return None,
@@ -209,8 +209,8 @@ impl Own {
         (!formula && !control && !hidden).then_some(Some(text))
     }
 
-    fn text(&self, stored: Stored<'_>) -> Option<Option<String>> {
-        let Stored::Text(text) = stored else { return (stored == Stored::Missing).then_some(None) };
+    fn text(&self, stored: StoredValue<'_>) -> Option<Option<String>> {
+        let StoredValue::Text(text) = stored else { return (stored == StoredValue::Missing).then_some(None) };
         if text.contains('\0') {
             return None;
         }
@@ -269,14 +269,14 @@ impl Own {
 
     /// What holds of every entry, whatever the columns show.
     fn always(&self, entry: &TestEntry<'_>) -> bool {
-        let Stored::Text(account) = entry.value("accountCode") else { return false };
+        let StoredValue::Text(account) = entry.value("accountCode") else { return false };
         let account = account.trim_matches([' ', '\u{a0}', '\u{200b}', '\u{feff}', '\r', '\n']);
         !account.is_empty() && !account.starts_with(['=', '+', '@', '\t']) && !account.contains('\0')
     }
 }
 
-fn date(format: &str, stored: Stored<'_>) -> Option<String> {
-    let Stored::Date(ms) = stored else { return None };
+fn date(format: &str, stored: StoredValue<'_>) -> Option<String> {
+    let StoredValue::Date(ms) = stored else { return None };
     let bangkok = FixedOffset::east_opt(7 * 3600).unwrap();
     let date = DateTime::from_timestamp_millis(ms).unwrap().with_timezone(&bangkok).date_naive();
     let year = date.year();
@@ -395,7 +395,7 @@ const CODES: [&str; 13] = [
 fn entries() -> impl Strategy<Value = TestEntry<'static>> {
     let text = |texts: &'static [&'static str]| {
         prop::option::weighted(0.8, prop::sample::select(texts))
-            .prop_map(|text| text.map_or(Stored::Missing, Stored::Text))
+            .prop_map(|text| text.map_or(StoredValue::Missing, StoredValue::Text))
     };
     let often_good = prop_oneof![4 => Just("1000"), 1 => prop::sample::select(&CODES[..])];
     let amounts = prop_oneof![1..=100_000_i64, 1..=1_i64 << 53];
@@ -409,14 +409,14 @@ fn entries() -> impl Strategy<Value = TestEntry<'static>> {
             TestEntry::good("")
                 .text("accountCode", account)
                 .text("type", kind)
-                .with("amount", Stored::Number(Number::Int(amount)))
-                .with("date", Stored::Date(date_ms))
+                .with("amount", StoredValue::Number(Number::Int(amount)))
+                .with("date", StoredValue::Date(date_ms))
                 .with("description", description)
                 .with("metadata.note", note)
                 .with("metadata.crAccount", cr)
                 .with("metadata.drAccount", dr)
                 .with("metadata.voucherNo", voucher)
-                .with("vatAmount", vat.map_or(Stored::Missing, |vat| Stored::Number(Number::Int(vat))))
+                .with("vatAmount", vat.map_or(StoredValue::Missing, |vat| StoredValue::Number(Number::Int(vat))))
         })
 }
 

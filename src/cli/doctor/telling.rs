@@ -6,7 +6,7 @@
 use super::Check;
 use crate::config::Config;
 use crate::http::about_certificate;
-use crate::notify::{self, Answer};
+use crate::notify::{self, TestAnswer};
 use crate::secret::Secret;
 
 /// A receiver that may be set.
@@ -46,7 +46,7 @@ pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
 
 impl Receiver<'_> {
     /// `sent` is the result of the test; `None` when nothing was sent.
-    fn check(&self, sent: Answer) -> Check {
+    fn check(&self, sent: TestAnswer) -> Check {
         let Receiver { name, target, test, settings } = *self;
         let Some((url, kind)) = target else { return Check::ok(name, "off") };
         let address = url::Url::parse(url.expose()).ok();

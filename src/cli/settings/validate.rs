@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
-use crate::plausible::{Misplaced, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
+use crate::plausible::{Implausible, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
 use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token, is_utf16};
 
 /// The shortest lease: with a shorter one, the renewals of a healthy run come too late on a busy server.
@@ -118,7 +118,7 @@ impl<'a> Typed<'a> {
         Failure::configuration(format!("{} is wrong: {reason}", self.name_typed())).next(next)
     }
 
-    fn misplaced(self, misplaced: Misplaced) -> Failure {
+    fn misplaced(self, misplaced: Implausible) -> Failure {
         misplaced.failure(&format!("{} is wrong: it", self.name_typed()))
     }
 

@@ -38,25 +38,25 @@ const USUAL_LIFE_S: u64 = 3600;
 
 /// Where tokens come from.
 pub(super) struct Auth {
-    source: Source,
+    source: TokenSource,
     identity: Identity,
     limit: Duration,
     cached: Mutex<Option<Token>>,
 }
 
-enum Source {
+enum TokenSource {
     Service(Signer),
     User(Box<AuthorizedUser>, Http),
 }
 
 /// The token library, with a client that connects directly or through the proxy.
 struct Signer {
-    asks: Asks,
+    asks: TokenClient,
     /// The proxy, for messages; empty for a direct connection.
     through: String,
 }
 
-enum Asks {
+enum TokenClient {
     Directly(DefaultAuthenticator),
     Tunnelled(Authenticator<Tunnelled>),
 }
@@ -101,11 +101,11 @@ impl Auth {
                     return Err(Failure::configuration("--drive-subject needs the key of a service account, but the credentials are a person's consent")
                         .next("leave --drive-subject out, or give --credentials a service account's key"));
                 }
-                (Source::User(Box::new(user), http), Identity::Consent)
+                (TokenSource::User(Box::new(user), http), Identity::Consent)
             }
             Credentials::ServiceAccount(key) => {
                 let email = key.client_email.clone();
-                let source = Source::Service(service_account(*key, subject.as_deref(), &http.proxies)?);
+                let source = TokenSource::Service(service_account(*key, subject.as_deref(), &http.proxies)?);
                 (
                     source,
                     match subject {
@@ -149,23 +149,23 @@ impl Auth {
     pub(super) async fn scopes(&self) -> Result<Option<String>, Fault> {
         self.bearer().await?;
         Ok(match &self.source {
-            Source::Service(_) => Some(SCOPE.to_owned()),
-            Source::User(..) => self.cached.lock().await.as_ref().and_then(|token| token.scopes.clone()),
+            TokenSource::Service(_) => Some(SCOPE.to_owned()),
+            TokenSource::User(..) => self.cached.lock().await.as_ref().and_then(|token| token.scopes.clone()),
         })
     }
 
     async fn fetch(&self) -> Result<Token, Fault> {
         match &self.source {
-            Source::Service(signer) => {
+            TokenSource::Service(signer) => {
                 let answer = match &signer.asks {
-                    Asks::Directly(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
-                    Asks::Tunnelled(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
+                    TokenClient::Directly(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
+                    TokenClient::Tunnelled(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
                 };
                 let token = answer.map_err(|error| service_fault(&error, &signer.through, &self.identity))?;
                 let value = token.token().filter(|value| !value.is_empty()).ok_or_else(no_token)?;
                 Ok(Token { value: Secret::new(value), scopes: None, good: Good::AsTold(token) })
             }
-            Source::User(user, http) => refresh(user, http, &self.identity).await,
+            TokenSource::User(user, http) => refresh(user, http, &self.identity).await,
         }
     }
 }
@@ -182,12 +182,12 @@ fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Prox
     match proxies.tunnel(&key.token_uri).map_err(|error| unusable(error.to_string()))? {
         Some(client) => {
             let through = proxies.through(&key.token_uri);
-            let asks = Asks::Tunnelled(authenticator(key, subject, client).map_err(unusable)?);
+            let asks = TokenClient::Tunnelled(authenticator(key, subject, client).map_err(unusable)?);
             Ok(Signer { asks, through })
         }
         None => {
             let asks = authenticator(key, subject, DefaultHyperClientBuilder::default()).map_err(unusable)?;
-            Ok(Signer { asks: Asks::Directly(asks), through: String::new() })
+            Ok(Signer { asks: TokenClient::Directly(asks), through: String::new() })
         }
     }
 }

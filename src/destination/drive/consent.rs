@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::SCOPE;
-use super::credentials::{Wrong, json_of};
+use super::credentials::{CredentialsFault, json_of};
 use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
@@ -67,7 +67,7 @@ impl ConsentClient {
         };
         let wrong = |what: String| refuse(what, NEXT_CLIENT);
         let bytes = crate::files::read_named(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let file = json_of(&bytes).map_err(|Wrong { what, next }| {
+        let file = json_of(&bytes).map_err(|CredentialsFault { what, next }| {
             let (verb, rest) = what.split_once(' ').unwrap_or(("are", &what));
             refuse(format!("{} {rest}", if verb == "are" { "is" } else { "has" }), next.unwrap_or(NEXT_CLIENT))
         })?;

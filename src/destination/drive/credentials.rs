@@ -72,14 +72,14 @@ pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
         Failure::configuration(format!("cannot read the Drive credentials {}: {error}", path.display()))
             .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
     })?;
-    parse(&bytes).map_err(|Wrong { what, next }| {
+    parse(&bytes).map_err(|CredentialsFault { what, next }| {
         Failure::configuration(format!("the Drive credentials {} {what}", path.display()))
             .next(next.unwrap_or(NEXT_FILE))
     })
 }
 
 /// What is wrong with a file.
-pub(super) struct Wrong {
+pub(super) struct CredentialsFault {
     /// The predicate after the file's name, in the plural: it begins with "are" or "have".
     pub(super) what: String,
     /// What to do; `None` when another file is needed.
@@ -89,11 +89,11 @@ pub(super) struct Wrong {
 const NEXT_FILE: &str =
     "give --credentials the JSON key of a service account, or a file written by `batch-export auth`";
 
-fn wrong(what: impl Into<String>) -> Wrong {
-    Wrong { what: what.into(), next: None }
+fn wrong(what: impl Into<String>) -> CredentialsFault {
+    CredentialsFault { what: what.into(), next: None }
 }
 
-fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
+fn parse(bytes: &[u8]) -> Result<Credentials, CredentialsFault> {
     let value = json_of(bytes)?;
     match value.get("type").and_then(Value::as_str) {
         Some("service_account") => service_account(&value),
@@ -102,12 +102,12 @@ fn parse(bytes: &[u8]) -> Result<Credentials, Wrong> {
             true => format!("are of type {other:?}; service_account and authorized_user work here"),
             false => "are of an unknown type; service_account and authorized_user work here".to_owned(),
         })),
-        None if value.get("installed").is_some() => Err(Wrong {
+        None if value.get("installed").is_some() => Err(CredentialsFault {
             what: "are an OAuth client, not a person's consent".to_owned(),
             next: Some("run `batch-export auth` with this client, and give --credentials the file that it writes"),
         }),
         // `auth` refuses such a client.
-        None if value.get("web").is_some() => Err(Wrong {
+        None if value.get("web").is_some() => Err(CredentialsFault {
             what: "are an OAuth client of the type \"Web application\", not a person's consent".to_owned(),
             next: Some(
                 "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth` with \
@@ -126,10 +126,10 @@ const GOOGLE_TYPES: [&str; 4] =
 ///
 /// # Errors
 /// What the file is instead, without quoting it.
-pub(super) fn json_of(bytes: &[u8]) -> Result<Value, Wrong> {
+pub(super) fn json_of(bytes: &[u8]) -> Result<Value, CredentialsFault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if is_utf16(bytes) {
-        return Err(Wrong {
+        return Err(CredentialsFault {
             what: "are in UTF-16, as PowerShell and Notepad write it".to_owned(),
             next: Some(
                 "save the file as UTF-8 (Notepad: Save as, Encoding UTF-8; PowerShell: Set-Content -Encoding utf8)",
@@ -143,17 +143,17 @@ pub(super) fn json_of(bytes: &[u8]) -> Result<Value, Wrong> {
 }
 
 /// The parser's own message may quote the file, so only its position is used.
-fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
+fn not_json(text: &str, error: &serde_json::Error) -> CredentialsFault {
     let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
     if text.contains("-----BEGIN ") && !unquoted(text).starts_with('{') {
         return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
     }
     match from_base64(text) {
-        Some(decoded) if is_json(unquoted(&decoded)) => Wrong {
+        Some(decoded) if is_json(unquoted(&decoded)) => CredentialsFault {
             what: "are JSON in base64".to_owned(),
             next: Some("decode the file (`base64 -d`), without quotes around its content, and give the result instead"),
         },
-        Some(_) | None if is_json(unquoted(text)) => Wrong {
+        Some(_) | None if is_json(unquoted(text)) => CredentialsFault {
             what: "have quotes around the JSON".to_owned(),
             next: Some("remove the quotes at the beginning and at the end of the file"),
         },
@@ -161,12 +161,12 @@ fn not_json(text: &str, error: &serde_json::Error) -> Wrong {
     }
 }
 
-fn service_account(value: &Value) -> Result<Credentials, Wrong> {
+fn service_account(value: &Value) -> Result<Credentials, CredentialsFault> {
     let private_key = text(value, "private_key")?;
     conceal(&private_key);
     // No key has a backslash: some of the line ends may be right nevertheless.
     if private_key.contains("\\n") {
-        return Err(Wrong {
+        return Err(CredentialsFault {
             what: r#"have a private key with the two characters \n where its line ends belong"#.to_owned(),
             next: Some("a template or a CI variable escaped the file twice: download it again, and copy it as it is"),
         });
@@ -186,7 +186,7 @@ fn service_account(value: &Value) -> Result<Credentials, Wrong> {
     })))
 }
 
-fn authorized_user(value: &Value) -> Result<Credentials, Wrong> {
+fn authorized_user(value: &Value) -> Result<Credentials, CredentialsFault> {
     let uri = value.get("token_uri").and_then(Value::as_str).unwrap_or(GOOGLE_TOKEN_URI);
     Ok(Credentials::AuthorizedUser(AuthorizedUser {
         client_id: text(value, "client_id")?,
@@ -196,7 +196,7 @@ fn authorized_user(value: &Value) -> Result<Credentials, Wrong> {
     }))
 }
 
-fn text(value: &Value, name: &str) -> Result<String, Wrong> {
+fn text(value: &Value, name: &str) -> Result<String, CredentialsFault> {
     match value.get(name).and_then(Value::as_str) {
         Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
         Some(_) | None => Err(wrong(format!("have no text in the field {name:?}"))),
@@ -205,7 +205,7 @@ fn text(value: &Value, name: &str) -> Result<String, Wrong> {
 
 /// The address as written, because the signature covers each letter of it, and parsed. Both parsers that will read the
 /// address check it here: the token library's parser panics on an address that it does not understand.
-fn token_uri(text: &str) -> Result<(String, Url), Wrong> {
+fn token_uri(text: &str) -> Result<(String, Url), CredentialsFault> {
     let parsed = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
     match (parsed, text.parse::<yup_oauth2::hyper::Uri>()) {
         (Some(url), Ok(_)) => Ok((text.to_owned(), url)),

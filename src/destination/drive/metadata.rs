@@ -48,7 +48,7 @@ pub(super) struct Page {
 
 /// The outcome of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Compared {
+pub(super) enum Comparison {
     /// Live, with the same size and checksum.
     Same(Stored),
     /// Another content, or a file in the trash.
@@ -74,8 +74,8 @@ impl Metadata {
     }
 
     /// Compares with the spool file: sha256 where present, else md5, and always the size.
-    pub(super) fn compare(&self, digests: &Digests) -> Compared {
-        let different = |reason: String| Compared::Different { reason, sha256: self.sha256() };
+    pub(super) fn compare(&self, digests: &Digests) -> Comparison {
+        let different = |reason: String| Comparison::Different { reason, sha256: self.sha256() };
         if self.trashed {
             return different("it is in the trash".to_owned());
         }
@@ -90,9 +90,9 @@ impl Metadata {
             (_, Some(theirs)) if !theirs.eq_ignore_ascii_case(ours) => {
                 different(format!("its {kind} is {}, expected {ours}", theirs.to_ascii_lowercase()))
             }
-            (Some(_), Some(_)) => Compared::Same(Stored { link: self.web_view_link.clone() }),
-            (None, _) => Compared::Unverified("Drive reports no size".to_owned()),
-            (_, None) => Compared::Unverified("Drive reports no checksum".to_owned()),
+            (Some(_), Some(_)) => Comparison::Same(Stored { link: self.web_view_link.clone() }),
+            (None, _) => Comparison::Unverified("Drive reports no size".to_owned()),
+            (_, None) => Comparison::Unverified("Drive reports no checksum".to_owned()),
         }
     }
 }

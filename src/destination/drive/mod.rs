@@ -36,7 +36,7 @@ use self::api::Api;
 pub use self::credentials::Identity;
 use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
-use self::metadata::{Compared, Metadata};
+use self::metadata::{Comparison, Metadata};
 use super::{Created, DestinationError, Look, NewFile, Owner};
 use crate::config::ProxyVariables;
 use crate::failure::Failure;
@@ -173,9 +173,9 @@ impl Drive {
         let Some(metadata) = self.metadata(id).await? else { return Ok(Look::Absent) };
         let owner = metadata.owner();
         match metadata.compare(digests) {
-            Compared::Same(stored) => Ok(Look::Same(stored, owner)),
-            Compared::Different { reason, sha256 } => Ok(Look::Different { reason, sha256, owner }),
-            Compared::Unverified(reason) => Err(upload::unverified(id, &reason)),
+            Comparison::Same(stored) => Ok(Look::Same(stored, owner)),
+            Comparison::Different { reason, sha256 } => Ok(Look::Different { reason, sha256, owner }),
+            Comparison::Unverified(reason) => Err(upload::unverified(id, &reason)),
         }
     }
 

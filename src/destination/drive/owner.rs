@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::fault::Fault;
-use super::metadata::{Compared, FIELDS, Metadata, Page};
+use super::metadata::{Comparison, FIELDS, Metadata, Page};
 use super::{Drive, Whereabouts, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
@@ -104,9 +104,9 @@ impl Drive {
                 continue;
             }
             let same = match metadata.compare(digests) {
-                Compared::Same(stored) => Some(stored),
-                Compared::Different { .. } => None,
-                Compared::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
+                Comparison::Same(stored) => Some(stored),
+                Comparison::Different { .. } => None,
+                Comparison::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
             };
             found.push(Named { same, sha256: metadata.sha256(), owner, given_up, id, name });
         }

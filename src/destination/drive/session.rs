@@ -58,12 +58,12 @@ pub(super) enum Then {
     /// Wait, because of this.
     Wait(Duration, String),
     /// Stop: this is the end.
-    End(Ending),
+    End(UploadEnd),
 }
 
 /// How an upload ends.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum UploadEnd {
     /// Stored, but not yet verified.
     Complete(Option<Box<Metadata>>),
     /// A file exists under this id.
@@ -75,7 +75,7 @@ pub(super) enum Ending {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum SessionState {
     Starting,
     Sending {
         uri: SessionUri,
@@ -93,7 +93,7 @@ enum State {
 pub(super) struct Session {
     total: u64,
     chunk: u64,
-    state: State,
+    state: SessionState,
     patience: Patience,
     /// The highest count stored in the present session: only a higher count is progress.
     best: u64,
@@ -111,7 +111,7 @@ impl Session {
         Session {
             total,
             chunk,
-            state: State::Starting,
+            state: SessionState::Starting,
             patience,
             best: 0,
             sent: 0,
@@ -129,14 +129,14 @@ impl Session {
     /// What to do now.
     pub(super) fn step(&mut self) -> Step {
         match &self.state {
-            State::Starting => Step::Start,
-            State::Sending { uri, stored } => {
+            SessionState::Starting => Step::Start,
+            SessionState::Sending { uri, stored } => {
                 let end = self.total.min(stored + self.chunk);
                 self.sent = self.sent.max(end);
                 Step::Send { uri: Arc::clone(uri), first: *stored, end }
             }
-            State::Asking { uri } => Step::Ask { uri: Arc::clone(uri) },
-            State::Gone(_) => Step::Look,
+            SessionState::Asking { uri } => Step::Ask { uri: Arc::clone(uri) },
+            SessionState::Gone(_) => Step::Look,
         }
     }
 
@@ -145,21 +145,21 @@ impl Session {
         match heard {
             Heard::Opened(uri) => {
                 (self.best, self.sent, self.opened) = (0, 0, true);
-                self.state = State::Sending { uri, stored: 0 };
+                self.state = SessionState::Sending { uri, stored: 0 };
                 Then::Go
             }
             Heard::Stored(stored) => self.stored(stored),
             Heard::Unclear(reason) => self.ask_again(Fault::passing(reason)),
-            Heard::Complete(metadata) => Then::End(Ending::Complete(metadata)),
-            Heard::Exists(true) => Then::End(Ending::Taken),
+            Heard::Complete(metadata) => Then::End(UploadEnd::Complete(metadata)),
+            Heard::Exists(true) => Then::End(UploadEnd::Taken),
             Heard::Exists(false) => self.start_again(),
             Heard::Fault(fault) => self.fault(fault),
         }
     }
 
     fn stored(&mut self, stored: u64) -> Then {
-        let (State::Sending { uri, .. } | State::Asking { uri }) = &self.state else {
-            return Then::End(Ending::Gave(Fault::passing("an upload session answered before it was opened")));
+        let (SessionState::Sending { uri, .. } | SessionState::Asking { uri }) = &self.state else {
+            return Then::End(UploadEnd::Gave(Fault::passing("an upload session answered before it was opened")));
         };
         let uri = Arc::clone(uri);
         if stored > self.sent {
@@ -167,7 +167,7 @@ impl Session {
                 .ask_again(Fault::passing(format!("Drive claims {stored} bytes of which {} were sent", self.sent)));
         }
         let progress = stored > self.best;
-        let asked = matches!(self.state, State::Asking { .. });
+        let asked = matches!(self.state, SessionState::Asking { .. });
         self.best = self.best.max(stored);
         if progress {
             self.patience.progress();
@@ -176,10 +176,10 @@ impl Session {
         if stored == self.total {
             // Every byte is stored but the file is not complete. Nothing is left to send, so asking again is all that
             // can help.
-            self.state = State::Asking { uri };
+            self.state = SessionState::Asking { uri };
             return self.strike(Fault::passing("Drive stored every byte but did not complete the file"));
         }
-        self.state = State::Sending { uri, stored };
+        self.state = SessionState::Sending { uri, stored };
         // An answer to a question is not counted as a failure: the failure before the question was.
         if progress || asked {
             return Then::Go;
@@ -195,32 +195,32 @@ impl Session {
                 self.doubt();
                 Then::Go
             }
-            Fault::Taken => Then::End(Ending::Taken),
-            Fault::IdUnusable { .. } => Then::End(Ending::Refused(fault)),
+            Fault::Taken => Then::End(UploadEnd::Taken),
+            Fault::IdUnusable { .. } => Then::End(UploadEnd::Refused(fault)),
             // The text with which Drive refuses an id is not documented. While nothing is stored, another id does no
             // harm.
-            Fault::Unexplained { status: 400, .. } if matches!(self.state, State::Starting) => {
-                Then::End(Ending::Refused(fault))
+            Fault::Unexplained { status: 400, .. } if matches!(self.state, SessionState::Starting) => {
+                Then::End(UploadEnd::Refused(fault))
             }
             // Google's rule: after any 4xx on a session, start the upload again.
             Fault::Missing { .. } | Fault::Unexplained { .. }
-                if matches!(self.state, State::Sending { .. } | State::Asking { .. }) =>
+                if matches!(self.state, SessionState::Sending { .. } | SessionState::Asking { .. }) =>
             {
-                self.state = State::Gone(fault);
+                self.state = SessionState::Gone(fault);
                 Then::Go
             }
             Fault::Unauthorized { .. }
             | Fault::Missing { .. }
             | Fault::Unexplained { .. }
             | Fault::Refused { .. }
-            | Fault::Failed { .. } => Then::End(Ending::Gave(fault)),
+            | Fault::Failed { .. } => Then::End(UploadEnd::Gave(fault)),
         }
     }
 
     /// Goes from sending to asking, because it is not known how many bytes were stored.
     fn doubt(&mut self) {
-        if let State::Sending { uri, .. } = &self.state {
-            self.state = State::Asking { uri: Arc::clone(uri) };
+        if let SessionState::Sending { uri, .. } = &self.state {
+            self.state = SessionState::Asking { uri: Arc::clone(uri) };
         }
     }
 
@@ -230,9 +230,12 @@ impl Session {
     }
 
     fn start_again(&mut self) -> Then {
-        match std::mem::replace(&mut self.state, State::Starting) {
-            State::Gone(why) if self.restarts == MAX_RESTARTS => Then::End(Ending::Gave(lost_too_often(why))),
-            State::Gone(_) | State::Starting | State::Sending { .. } | State::Asking { .. } => {
+        match std::mem::replace(&mut self.state, SessionState::Starting) {
+            SessionState::Gone(why) if self.restarts == MAX_RESTARTS => Then::End(UploadEnd::Gave(lost_too_often(why))),
+            SessionState::Gone(_)
+            | SessionState::Starting
+            | SessionState::Sending { .. }
+            | SessionState::Asking { .. } => {
                 self.restarts += 1;
                 Then::Go
             }
@@ -240,10 +243,10 @@ impl Session {
     }
 
     fn strike(&mut self, fault: Fault) -> Then {
-        let Fault::Passing { reason, retry_after, .. } = &fault else { return Then::End(Ending::Gave(fault)) };
+        let Fault::Passing { reason, retry_after, .. } = &fault else { return Then::End(UploadEnd::Gave(fault)) };
         match self.patience.strike(*retry_after) {
             Some(delay) => Then::Wait(delay, reason.clone()),
-            None => Then::End(Ending::Gave(fault.after_tries(self.patience.tries()))),
+            None => Then::End(UploadEnd::Gave(fault.after_tries(self.patience.tries()))),
         }
     }
 }
@@ -318,7 +321,7 @@ mod tests {
                     Then::Go | Then::Wait(..) => None,
                 }
             });
-            assert!(matches!(end, Some(Ending::Gave(_))), "answers of kind {which}");
+            assert!(matches!(end, Some(UploadEnd::Gave(_))), "answers of kind {which}");
         }
     }
 
@@ -333,6 +336,6 @@ mod tests {
         session.step();
         assert!(matches!(session.heard(refused()), Then::Go));
         session.step();
-        assert!(matches!(session.heard(refused()), Then::End(Ending::Gave(Fault::Unauthorized { .. }))));
+        assert!(matches!(session.heard(refused()), Then::End(UploadEnd::Gave(Fault::Unauthorized { .. }))));
     }
 }

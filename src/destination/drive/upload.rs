@@ -6,8 +6,8 @@
 use super::Drive;
 use super::api::pause;
 use super::fault::Fault;
-use super::metadata::{Compared, Metadata};
-use super::session::{Ending, Heard, Session, Step, Then};
+use super::metadata::{Comparison, Metadata};
+use super::session::{Heard, Session, Step, Then, UploadEnd};
 use crate::destination::{Created, DestinationError, NewFile};
 use crate::progress::Progress;
 
@@ -31,15 +31,15 @@ pub(super) async fn upload(
         }
     };
     match ending {
-        Ending::Complete(metadata) => {
+        UploadEnd::Complete(metadata) => {
             progress.set(total);
             verify(drive, file, metadata.map(|metadata| *metadata)).await
         }
-        Ending::Taken => Ok(Created::IdTaken),
-        Ending::Refused(fault) => Ok(Created::IdRefused(fault.give_up(drive.identity()))),
+        UploadEnd::Taken => Ok(Created::IdTaken),
+        UploadEnd::Refused(fault) => Ok(Created::IdRefused(fault.give_up(drive.identity()))),
         // A file comes into being only through the address of a session, and nobody was told one.
-        Ending::Gave(fault) if !session.was_opened() => Ok(Created::NotSent(fault.give_up(drive.identity()))),
-        Ending::Gave(fault) => Err(fault.give_up(drive.identity())),
+        UploadEnd::Gave(fault) if !session.was_opened() => Ok(Created::NotSent(fault.give_up(drive.identity()))),
+        UploadEnd::Gave(fault) => Err(fault.give_up(drive.identity())),
     }
 }
 
@@ -74,7 +74,7 @@ async fn look(drive: &Drive, id: &str) -> Result<bool, Fault> {
 async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created, DestinationError> {
     let digests = file.spool.digests();
     let described = match answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)) {
-        Some(metadata) if !matches!(metadata.compare(digests), Compared::Unverified(_)) => metadata,
+        Some(metadata) if !matches!(metadata.compare(digests), Comparison::Unverified(_)) => metadata,
         Some(_) | None => match drive.api.metadata(file.id).await.map_err(|fault| drive.error(fault))? {
             Some(metadata) => metadata,
             None => return Err(unverified(file.id, "it was reported complete, but it cannot be found")),
@@ -84,9 +84,9 @@ async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> 
         drive.folder_facts().await?.check()?;
     }
     match described.compare(digests) {
-        Compared::Same(stored) => Ok(Created::Stored(stored)),
-        Compared::Different { reason, sha256 } => Ok(Created::Mismatch { reason, sha256 }),
-        Compared::Unverified(reason) => Err(unverified(file.id, &reason)),
+        Comparison::Same(stored) => Ok(Created::Stored(stored)),
+        Comparison::Different { reason, sha256 } => Ok(Created::Mismatch { reason, sha256 }),
+        Comparison::Unverified(reason) => Err(unverified(file.id, &reason)),
     }
 }
 

@@ -23,7 +23,7 @@ use mongodb::ClientSession;
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 pub use trial::Trial;
-use writes::Stopped;
+use writes::TransactionEnd;
 pub(super) use writes::{chunks, completed, marks};
 
 use super::Store;
@@ -182,12 +182,12 @@ impl Store {
             let left = deadline.saturating_duration_since(Instant::now());
             let result = match tokio::time::timeout(left, self.transaction(request, &mut contents)).await {
                 Ok(result) => result,
-                Err(_) => Err(Stopped::Unanswered(StoreError::timeout(COMMIT_LIMIT))),
+                Err(_) => Err(TransactionEnd::Unanswered(StoreError::timeout(COMMIT_LIMIT))),
             };
             let error = match result {
                 Ok(()) => return committed(contents),
-                Err(Stopped::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
-                Err(Stopped::Logged(number)) => {
+                Err(TransactionEnd::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
+                Err(TransactionEnd::Logged(number)) => {
                     // The log may be of a run that took over while this one was paused.
                     return Err(match self.is_held(request.claim).await {
                         Ok(true) => CommitError::Logged(number),
@@ -195,14 +195,14 @@ impl Store {
                         Err(error) => CommitError::Failed(error),
                     });
                 }
-                Err(Stopped::LeaseLost) => return Err(CommitError::LeaseLost),
-                Err(Stopped::Error(error))
+                Err(TransactionEnd::LeaseLost) => return Err(CommitError::LeaseLost),
+                Err(TransactionEnd::Error(error))
                     if !error.kind.may_run_again() || (error.kind == Kind::CacheFull && request.may_be_smaller()) =>
                 {
                     return Err(CommitError::Failed(error));
                 }
-                Err(Stopped::Error(error)) => error,
-                Err(Stopped::Unanswered(error)) => match self.settle(request).await? {
+                Err(TransactionEnd::Error(error)) => error,
+                Err(TransactionEnd::Unanswered(error)) => match self.settle(request).await? {
                     true => return committed(contents),
                     false => error,
                 },
@@ -235,7 +235,7 @@ impl Store {
         Ok(found.state.is_committed() && ours)
     }
 
-    async fn transaction(&self, request: &CommitRequest<'_>, contents: &mut Vec<u32>) -> Result<(), Stopped> {
+    async fn transaction(&self, request: &CommitRequest<'_>, contents: &mut Vec<u32>) -> Result<(), TransactionEnd> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
         match self.write_all(&mut session, request).await {
@@ -243,9 +243,9 @@ impl Store {
             Err(stopped) => {
                 abort(&mut session).await;
                 return Err(match stopped {
-                    Stopped::Error(error) if request.may_be_smaller() => {
+                    TransactionEnd::Error(error) if request.may_be_smaller() => {
                         let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
-                        Stopped::Error(self.by_size(error, &rows).await)
+                        TransactionEnd::Error(self.by_size(error, &rows).await)
                     }
                     stopped => stopped,
                 });
@@ -315,11 +315,11 @@ async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
     }
 }
 
-async fn commit_session(session: &mut ClientSession) -> Result<(), Stopped> {
+async fn commit_session(session: &mut ClientSession) -> Result<(), TransactionEnd> {
     send_commit(session).await.map_err(|error| {
         // The server says that it rolled the transaction back.
         let is_rolled_back = error.kind.may_run_again() && error.kind != Kind::UnknownCommit;
-        if is_rolled_back { Stopped::Error(error) } else { Stopped::Unanswered(error) }
+        if is_rolled_back { TransactionEnd::Error(error) } else { TransactionEnd::Unanswered(error) }
     })
 }
 

@@ -17,8 +17,8 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
-use super::tried_rows::{Source, TriedRows, new_id};
-use super::writes::{Stopped, log_entry};
+use super::tried_rows::{RowSource, TriedRows, new_id};
+use super::writes::{TransactionEnd, log_entry};
 use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts};
 use crate::command::CommandName;
@@ -72,7 +72,7 @@ impl Store {
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
         let [(batch, file), _] = &trial.batches;
         let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
-        let are_marked = !matches!(queued.source, Source::Nowhere);
+        let are_marked = !matches!(queued.source, RowSource::Nowhere);
         self.bounded(session.start_transaction().into_future()).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
@@ -101,7 +101,7 @@ impl Store {
         trial: &Trial<'_>,
         ledger: &Ledger,
         queued: &TriedRows,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), TransactionEnd> {
         let mut claims = Vec::new();
         let mut previous = ledger.last_sha256.clone();
         for (day, (batch, file)) in trial.batches.iter().enumerate() {
@@ -138,7 +138,7 @@ impl Store {
         session: &mut ClientSession,
         batch: BatchId,
         trial: &Trial<'_>,
-    ) -> Result<(Claim, DateTime<Utc>), Stopped> {
+    ) -> Result<(Claim, DateTime<Utc>), TransactionEnd> {
         let request = Acquisition {
             batch,
             holder_id: uuid::Uuid::new_v4().to_string(),
@@ -169,14 +169,14 @@ impl Store {
         ledger: &Ledger,
         queued: &TriedRows,
         claims: &[Claim],
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), TransactionEnd> {
         let update = self.first_ledger().session(&mut *session);
         self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
         self.prepare(session, queued).await?;
         // Two rows of one batch show a unique index on what the rows of a batch have in common. A row that is nowhere ends the trial.
         let first = match queued.source {
-            Source::Nowhere => 0,
-            Source::Queue | Source::Change(_) | Source::Insert(_) => {
+            RowSource::Nowhere => 0,
+            RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) => {
                 (queued.rows.len() / 2).max(2).min(queued.rows.len())
             }
         };
@@ -237,12 +237,13 @@ fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
 }
 
 /// Whether a stop is a finding. That somebody else writes the same documents at this moment is none.
-fn finding(tried: Result<(), Stopped>) -> Result<(), StoreError> {
+fn finding(tried: Result<(), TransactionEnd>) -> Result<(), StoreError> {
     match tried {
-        Ok(()) | Err(Stopped::Conflict(_) | Stopped::LeaseLost | Stopped::Logged(_)) => Ok(()),
-        Err(Stopped::Error(StoreError {
-            kind: Kind::WriteConflict | Kind::CacheFull | Kind::PathNotViable, ..
+        Ok(()) | Err(TransactionEnd::Conflict(_) | TransactionEnd::LeaseLost | TransactionEnd::Logged(_)) => Ok(()),
+        Err(TransactionEnd::Error(StoreError {
+            kind: Kind::WriteConflict | Kind::CacheFull | Kind::PathNotViable,
+            ..
         })) => Ok(()),
-        Err(Stopped::Error(error) | Stopped::Unanswered(error)) => Err(error),
+        Err(TransactionEnd::Error(error) | TransactionEnd::Unanswered(error)) => Err(error),
     }
 }

@@ -26,11 +26,11 @@ pub(super) struct TriedRows {
     pub(super) rows: Vec<RowKey>,
     /// The earliest and the latest `scheduledFor`.
     pub(super) span: Span,
-    pub(super) source: Source,
+    pub(super) source: RowSource,
 }
 
 /// Where the rows come from.
-pub(super) enum Source {
+pub(super) enum RowSource {
     /// They are queued.
     Queue,
     /// A row of any state is made a queued one by this update.
@@ -63,12 +63,12 @@ impl Store {
         let newest = self.queue.find_one(any).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 });
         let newest = self.bounded(newest.into_future()).await?;
         let (row, source) = match newest.and_then(|row| row.get_object_id("_id").ok()) {
-            Some(id) => (Id(id.bytes()), Source::Change(due)),
+            Some(id) => (Id(id.bytes()), RowSource::Change(due)),
             None => {
                 let row = new_id();
                 due.insert("_id", row);
                 due.extend(doc! { "metadata": {}, "createdAt": bson_date(at), "updatedAt": bson_date(at) });
-                (row, Source::Insert(due))
+                (row, RowSource::Insert(due))
             }
         };
         let mut made = TriedRows { rows: vec![RowKey { row, entry }], span: Span { first: at, last: at }, source };
@@ -77,27 +77,27 @@ impl Store {
         abort(session).await;
         match (prepared, &made.source) {
             (Ok(()), _) => return Ok(made),
-            (Err(error), Source::Change(_)) if error.kind == Kind::Denied => return Err(error),
+            (Err(error), RowSource::Change(_)) if error.kind == Kind::Denied => return Err(error),
             (Err(error), _) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
             // A rule or a right that no pass needs.
             (Err(_), _) => {}
         }
         made.rows = vec![RowKey { row: new_id(), entry }];
-        made.source = Source::Nowhere;
+        made.source = RowSource::Nowhere;
         Ok(made)
     }
 
     /// Makes the row that is to be marked, inside a transaction.
     pub(super) async fn prepare(&self, session: &mut ClientSession, tried: &TriedRows) -> Result<(), StoreError> {
         let done = match (&tried.source, tried.rows.first()) {
-            (Source::Change(due), Some(key)) => {
+            (RowSource::Change(due), Some(key)) => {
                 let update = self.queue.update_one(doc! { "_id": key.row }, doc! { "$set": due });
                 self.bounded(update.session(session).into_future()).await.map(drop)
             }
-            (Source::Insert(row), _) => {
+            (RowSource::Insert(row), _) => {
                 self.bounded(self.queue.insert_one(row).session(session).into_future()).await.map(drop)
             }
-            (Source::Change(_) | Source::Queue | Source::Nowhere, _) => Ok(()),
+            (RowSource::Change(_) | RowSource::Queue | RowSource::Nowhere, _) => Ok(()),
         };
         done.map_err(|error| error.in_collection(self.queue.name()))
     }
@@ -120,7 +120,7 @@ impl Store {
         let exported = self.exported(&mut session, &entries).await?;
         let mut seen = BTreeSet::new();
         let span = Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH };
-        let mut queued = TriedRows { rows: Vec::new(), span, source: Source::Queue };
+        let mut queued = TriedRows { rows: Vec::new(), span, source: RowSource::Queue };
         for row in &found {
             let (Some(key), Some(entry), Some(due)) = (id(row, "_id"), id(row, "entryId"), date(row, "scheduledFor"))
             else {

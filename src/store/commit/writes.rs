@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::{ClientSession, error::Error};
 
 use super::CommitRequest;
-use crate::batch::{Details, Ending, Event, FileFacts, Listed, State};
+use crate::batch::{CutList, Details, Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
 use crate::store::batches::Claim;
@@ -25,7 +25,7 @@ use crate::store::{LEDGER, Store};
 const ROWS_PER_COMMAND: usize = 10_000;
 
 /// Why one run of the transaction ended.
-pub(super) enum Stopped {
+pub(super) enum TransactionEnd {
     Conflict(String),
     LeaseLost,
     /// The log has this batch already.
@@ -35,17 +35,17 @@ pub(super) enum Stopped {
     Unanswered(StoreError),
 }
 
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Stopped {
+impl From<Error> for TransactionEnd {
+    fn from(error: Error) -> TransactionEnd {
         StoreError::from(error).into()
     }
 }
 
-impl From<StoreError> for Stopped {
-    fn from(error: StoreError) -> Stopped {
+impl From<StoreError> for TransactionEnd {
+    fn from(error: StoreError) -> TransactionEnd {
         match error.kind == Kind::DuplicateKey {
-            true => Stopped::Conflict("an entry was exported since it was read".to_owned()),
-            false => Stopped::Error(error),
+            true => TransactionEnd::Conflict("an entry was exported since it was read".to_owned()),
+            false => TransactionEnd::Error(error),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
-    ) -> Result<Vec<u32>, Stopped> {
+    ) -> Result<Vec<u32>, TransactionEnd> {
         self.advance(session, request).await?;
         // All three run to their ends: a transaction whose command was dropped half way cannot be aborted cleanly.
         let (compared, marked, found) =
@@ -75,7 +75,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), TransactionEnd> {
         let in_pieces = request.in_pieces();
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
         let next = doc! {
@@ -106,8 +106,8 @@ impl Store {
             "history": history_with(vec![entry]),
             "updatedAt": "$$NOW",
         };
-        let first = request.held.iter().take(Listed::MAX).map(|(key, reason)| key.invalid(reason.clone()));
-        let listed = Listed { count: request.held.len() as u64, first: first.collect() };
+        let first = request.held.iter().take(CutList::MAX).map(|(key, reason)| key.invalid(reason.clone()));
+        let listed = CutList { count: request.held.len() as u64, first: first.collect() };
         let details = Details { carried_over: request.carried_over, held: listed, ..Details::of_this_invocation() };
         changes.insert("untoldDetails", self.untold_details(&details));
         if !in_pieces {
@@ -124,13 +124,19 @@ impl Store {
         }
         let held = self.batches.find_one(doc! { "_id": request.claim.batch, "fence": request.claim.fence });
         match held.session(session).await? {
-            Some(_) => Err(Stopped::Conflict("another batch was committed since the entries were read".to_owned())),
-            None => Err(Stopped::LeaseLost),
+            Some(_) => {
+                Err(TransactionEnd::Conflict("another batch was committed since the entries were read".to_owned()))
+            }
+            None => Err(TransactionEnd::LeaseLost),
         }
     }
 
     /// Marks the rows and records their entries, unless that is done in pieces afterwards; marks the held rows.
-    pub(super) async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Result<(), Stopped> {
+    pub(super) async fn mark(
+        &self,
+        session: &mut ClientSession,
+        request: &CommitRequest<'_>,
+    ) -> Result<(), TransactionEnd> {
         if !request.in_pieces() {
             let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
             let marks = marks(request.claim.batch.into(), request.file);
@@ -146,7 +152,7 @@ impl Store {
             if marked != rows.len() as u64 {
                 let changed = rows.len() as u64 - marked;
                 let reason = format!("{changed} rows were taken back or changed since they were read");
-                return Err(Stopped::Conflict(reason));
+                return Err(TransactionEnd::Conflict(reason));
             }
             let again = if self.settings.allow_reexport { Again::Move } else { Again::Refuse };
             self.insert_exported(session, request.exported().zip((0..).map(Some)), request.ledger.number + 1, again)
@@ -160,7 +166,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), TransactionEnd> {
         for held in request.held.chunks(1_000) {
             let updates: Vec<Document> = held
                 .iter()
@@ -178,7 +184,7 @@ impl Store {
                 return Err(error.in_collection(self.queue.name()).into());
             }
             if int(&answer, "nModified") != Some(held.len() as i64) {
-                return Err(Stopped::Conflict(
+                return Err(TransactionEnd::Conflict(
                     "rows that were to be held back changed since they were read".to_owned(),
                 ));
             }
@@ -188,7 +194,7 @@ impl Store {
 
     /// The work beside the transaction: checks that the log has no export of this batch yet, removes row lists of
     /// earlier attempts when this one has none, and returns the database's clock.
-    async fn look(&self, request: &CommitRequest<'_>) -> Result<DateTime<Utc>, Stopped> {
+    async fn look(&self, request: &CommitRequest<'_>) -> Result<DateTime<Utc>, TransactionEnd> {
         let of_batch = doc! { "action": "csv_generated", "metadata.batchId": request.claim.batch };
         let pipeline = [
             doc! { "$match": { "_id": LEDGER } },
@@ -207,7 +213,7 @@ impl Store {
         };
         let (found, ()) = try_join(look, give_up).await?;
         match found.iter().find(|found| found.contains_key("action")) {
-            Some(log) => Err(Stopped::Logged(log_number(log))),
+            Some(log) => Err(TransactionEnd::Logged(log_number(log))),
             None => match found.first().and_then(|found| date(found, "now")) {
                 Some(now) => Ok(now),
                 None => Err(StoreError::malformed(format!("the ledger is gone from {}", self.batches.name())).into()),

@@ -2,8 +2,8 @@
 //!
 //! Which entry is on which line is told by the file itself, else by [`lines`](super::lines).
 
-use super::compare::{Change, Compared, What};
-use super::{Findings, Kind, Verification};
+use super::compare::{ChangedEntry, Regenerated, What};
+use super::{Findings, ProblemKind, Verification};
 use crate::batch::{Batch, FileFacts};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
@@ -33,14 +33,14 @@ impl Verification<'_> {
         let named = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
         let mut marked = snapshot.marked_rows(batch, named).await?;
         for (row, reason) in &marked.odd {
-            findings.add(batch.id, Kind::Rows, format!("queue row {row}: {reason}"));
+            findings.add(batch.id, ProblemKind::Rows, format!("queue row {row}: {reason}"));
         }
         if let Some(message) = retired(&marked.retired) {
-            findings.add(batch.id, Kind::RemovedRows, message);
+            findings.add(batch.id, ProblemKind::RemovedRows, message);
         }
         if batch.marked as u64 != file.entries {
             let message = format!("the batch document counts {} marked rows, not {}", batch.marked, file.entries);
-            findings.add(batch.id, Kind::Rows, message);
+            findings.add(batch.id, ProblemKind::Rows, message);
         }
         let places = self.places(snapshot, batch, file, &mut marked, content.is_some()).await?;
         let (away, rows) = (marked.away, marked.rows.iter().map(|row| row.key).collect());
@@ -52,14 +52,14 @@ impl Verification<'_> {
         check_numbers(batch, misplaced, findings);
         let options = self.options(batch)?;
         if let Some((_, message)) = places.open(&options.layout) {
-            findings.add(batch.id, Kind::Rows, message);
+            findings.add(batch.id, ProblemKind::Rows, message);
         }
         let lines = content.filter(|_| places.in_order);
         let compared = self.compare(snapshot, batch, &places.entries, lines, |change| {
             findings.add_with(batch.id, kind(&change), || told(&change));
             Ok(())
         });
-        let Compared { sha256, changes } = compared.await?;
+        let Regenerated { sha256, changes } = compared.await?;
         let is_whole = places.in_order && known.len() as u64 == file.entries;
         if sha256 == file.sha256 || changes > 0 || !is_whole {
             return Ok(());
@@ -80,7 +80,7 @@ impl Verification<'_> {
                 "the same cells give other bytes: the settings (layout, encoding) are not those of the export"
             }
         };
-        findings.add(batch.id, Kind::Content, message);
+        findings.add(batch.id, ProblemKind::Content, message);
         Ok(())
     }
 
@@ -102,14 +102,14 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
                     "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}: if it is in \
                      both files, reverse one of them in the accounting package"
                 );
-                (Kind::TwoFiles, message)
+                (ProblemKind::TwoFiles, message)
             }
             None => {
                 let message = format!(
                     "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there, with the same \
                      --destination from the file itself"
                 );
-                (Kind::Unrecorded, message)
+                (ProblemKind::Unrecorded, message)
             }
         };
         findings.add(batch.id, kind, message);
@@ -156,7 +156,7 @@ fn check_ids(
                  the row",
                 key.row
             );
-            findings.add(batch.id, Kind::Rows, message);
+            findings.add(batch.id, ProblemKind::Rows, message);
             left.push(entry);
             false
         }
@@ -183,10 +183,10 @@ fn check_ids(
             counted(missing.len() as u64, "entry of the file has", "entries of the file have"),
             some(&missing)
         );
-        findings.add(batch.id, Kind::RemovedRows, message);
+        findings.add(batch.id, ProblemKind::RemovedRows, message);
     } else if marked + away != file.entries && foreign.is_empty() {
         let message = format!("{marked} rows are marked, {} entries are in the file", file.entries);
-        findings.add(batch.id, Kind::Rows, message);
+        findings.add(batch.id, ProblemKind::Rows, message);
     }
     if !foreign.is_empty() {
         let message = format!(
@@ -194,7 +194,7 @@ fn check_ids(
             counted(foreign.len() as u64, "queue row carries", "queue rows carry"),
             some(&foreign)
         );
-        findings.add(batch.id, Kind::Rows, message);
+        findings.add(batch.id, ProblemKind::Rows, message);
     }
     if !strange.is_empty() {
         let message = format!(
@@ -202,7 +202,7 @@ fn check_ids(
             counted(strange.len() as u64, "entry is", "entries are"),
             some(&strange)
         );
-        findings.add(batch.id, Kind::Rows, message);
+        findings.add(batch.id, ProblemKind::Rows, message);
     }
 }
 
@@ -220,15 +220,15 @@ fn without(these: &[Id], others: &[Id]) -> Vec<Id> {
     these.iter().filter(|id| others.binary_search(id).is_err()).copied().collect()
 }
 
-fn kind(change: &Change) -> Kind {
+fn kind(change: &ChangedEntry) -> ProblemKind {
     match change.what {
-        What::Deleted => Kind::Deleted,
-        What::Cancelled(_) => Kind::Cancelled,
-        What::Edited(_) => Kind::Edited,
+        What::Deleted => ProblemKind::Deleted,
+        What::Cancelled(_) => ProblemKind::Cancelled,
+        What::Edited(_) => ProblemKind::Edited,
     }
 }
 
-fn told(change: &Change) -> String {
+fn told(change: &ChangedEntry) -> String {
     let line = change.line.filter(|_| change.cells.is_empty());
     let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     let mut parts: Vec<String> = change.reason().into_iter().collect();

@@ -12,7 +12,7 @@ use super::cells::{Cells, Row};
 use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
 use super::unmet::{Ask, Asks, Unmet};
 use crate::calendar::{Day, DayFinder};
-use crate::entry::{Code, Core, EntryFields, Faults, Side, Stored, check, not_text};
+use crate::entry::{Code, Core, EntryFields, Faults, Side, StoredValue, check, not_text};
 use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
 use crate::money;
 
@@ -22,7 +22,7 @@ const FIRST_YEAR: u16 = 1900;
 const FIELD_YEARS: u32 = 100;
 
 /// Where the rows of one entry are made.
-pub(super) struct Stage {
+pub(super) struct EntryRows {
     plan: Plan,
     cells: Cells,
     days: DayFinder,
@@ -32,7 +32,7 @@ pub(super) struct Stage {
 }
 
 /// The checked fields of an entry; `None` where a field is wrong, which is then among the faults.
-struct Known<'a> {
+struct CheckedFields<'a> {
     core: Core<'a>,
     day: Option<Day>,
     contra: Contra<'a>,
@@ -49,10 +49,10 @@ enum Contra<'a> {
     Unknown,
 }
 
-impl Stage {
-    pub(super) fn new(plan: Plan) -> Stage {
+impl EntryRows {
+    pub(super) fn new(plan: Plan) -> EntryRows {
         let (cells, days) = (Cells::new(&plan), DayFinder::new(plan.zone));
-        Stage { plan, cells, days, faults: Faults::default(), asks: Asks::default(), voucher: String::new() }
+        EntryRows { plan, cells, days, faults: Faults::default(), asks: Asks::default(), voucher: String::new() }
     }
 
     /// The columns that asked every entry so far for something in vain.
@@ -76,7 +76,7 @@ impl Stage {
     /// Makes the rows of an entry. `position` is the entry's place in the file, `row` the place of its first row, both
     /// from 1.
     pub(super) fn fill(&mut self, entry: &EntryFields<'_>, position: u64, row: u64) -> Result<(), String> {
-        let Stage { plan, cells, days, faults, asks, voucher } = self;
+        let EntryRows { plan, cells, days, faults, asks, voucher } = self;
         faults.clear();
         asks.next_entry();
         let core = check(entry, faults);
@@ -90,7 +90,7 @@ impl Stage {
         }
         let mut fill = |core: Core<'_>| {
             cells.clear();
-            let known = Known { core, day, contra: contra(plan, entry, core.side, faults), position };
+            let known = CheckedFields { core, day, contra: contra(plan, entry, core.side, faults), position };
             let sides = [Some(Side::Debit), Some(Side::Credit)];
             let sides = if plan.two_rows { &sides[..] } else { &[core.side][..] };
             for (line, side) in (row + plan.header_lines..).zip(sides) {
@@ -111,7 +111,7 @@ impl Stage {
 /// The side that was probably meant by a `type` that is neither.
 fn likely_side(entry: &EntryFields<'_>) -> Side {
     match entry.kind() {
-        Stored::Text(text) if text.trim().eq_ignore_ascii_case("credit") => Side::Credit,
+        StoredValue::Text(text) if text.trim().eq_ignore_ascii_case("credit") => Side::Credit,
         _ => Side::Debit,
     }
 }
@@ -158,8 +158,8 @@ fn contra<'a>(plan: &'a Plan, entry: &EntryFields<'a>, side: Option<Side>, fault
     let index = usize::from(side == Side::Credit);
     let field = CONTRA_PATHS[index];
     let own = match entry.values[slots[index]] {
-        Stored::Text(text) => Code::trim(field, text),
-        Stored::Missing => None,
+        StoredValue::Text(text) => Code::trim(field, text),
+        StoredValue::Missing => None,
         other => {
             faults.add(not_text(field, other));
             return Contra::Unknown;
@@ -175,8 +175,8 @@ fn contra<'a>(plan: &'a Plan, entry: &EntryFields<'a>, side: Option<Side>, fault
 /// `None` when the entry has no voucher of its own.
 fn own_voucher<'a>(planned: &PlannedVoucher, entry: &EntryFields<'a>, faults: &mut Faults) -> Option<Code<'a>> {
     let code = match entry.values[planned.slot] {
-        Stored::Text(text) => Code::trim(VOUCHER_PATH, text)?,
-        Stored::Missing => return None,
+        StoredValue::Text(text) => Code::trim(VOUCHER_PATH, text)?,
+        StoredValue::Missing => return None,
         other => {
             faults.add(not_text(VOUCHER_PATH, other));
             return None;
@@ -214,7 +214,7 @@ struct Walk<'s, 'e> {
     faults: &'s mut Faults,
     asks: &'s mut Asks,
     entry: &'s EntryFields<'e>,
-    known: &'s Known<'s>,
+    known: &'s CheckedFields<'s>,
     line: u64,
     /// `None` when the entry's own is not known.
     side: Option<Side>,
@@ -307,24 +307,26 @@ impl Walk<'_, '_> {
         let name = &column.name;
         let stored = self.entry.values[slot];
         let unlike = match (&column.content, stored) {
-            (_, Stored::Missing) => return self.missing(column),
-            (_, Stored::Text(text)) if cells.is_blank(text) => return self.missing(column),
-            (Content::Text(_), Stored::Text(text)) => return cells.text(column, text, faults),
-            (Content::Code(_), Stored::Text(text)) => {
+            (_, StoredValue::Missing) => return self.missing(column),
+            (_, StoredValue::Text(text)) if cells.is_blank(text) => return self.missing(column),
+            (Content::Text(_), StoredValue::Text(text)) => return cells.text(column, text, faults),
+            (Content::Code(_), StoredValue::Text(text)) => {
                 return match Code::trim(name, text) {
                     Some(code) => cells.code(column, code.checked(faults), faults),
                     None => self.missing(column),
                 };
             }
-            (Content::Text(_) | Content::Code(_), Stored::Id(id)) => return cells.plain(column, &id.hex(), faults),
-            (Content::DateField(_, format), Stored::Date(date_ms)) => {
+            (Content::Text(_) | Content::Code(_), StoredValue::Id(id)) => {
+                return cells.plain(column, &id.hex(), faults);
+            }
+            (Content::DateField(_, format), StoredValue::Date(date_ms)) => {
                 let latest = (FIELD_YEARS, "a hundred years");
                 if let Some(day) = plausible_day(days, name, date_ms, self.plan.business_date, latest, faults) {
                     cells.plain(column, format.write(day).as_bytes(), faults);
                 }
                 return;
             }
-            (Content::Integer(_) | Content::Money(_), Stored::Number(number)) => {
+            (Content::Integer(_) | Content::Money(_), StoredValue::Number(number)) => {
                 match (money::whole_number(number), &column.content) {
                     (Some(satang), Content::Money(_)) => return cells.money(column, satang, faults),
                     (Some(number), _) => return cells.number(column, number, faults),
