@@ -104,11 +104,6 @@ impl FieldList {
         &self.tree
     }
 
-    /// Whether each path is one name.
-    pub fn is_flat(&self) -> bool {
-        self.tree.iter().all(|node| node.below.is_empty())
-    }
-
     /// The paths for a projection: paths below another path are left out.
     pub fn outermost(&self) -> impl Iterator<Item = &str> {
         let below = |path: &str, other: &str| path.strip_prefix(other).is_some_and(|rest| rest.starts_with('.'));

@@ -215,10 +215,9 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
         }
         let mut hasher = DefaultHasher::new();
         let bytes = entry.as_bytes();
-        if fields.is_flat() {
+        if shows_only_fields(fields.tree(), entry)? {
             bytes.hash(&mut hasher);
         } else {
-            // The answer shows what lies around a field, too: a document that appears beside it is no edit.
             values.clear();
             values.resize(fields.len(), StoredValue::Missing);
             read(fields.tree(), entry, &mut values)?;
@@ -228,6 +227,20 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
         places.push((id, Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
     }
     Ok((places, count))
+}
+
+/// Whether an answer has nothing but fields of these paths. An empty document shows what lies around a field: that it appears or goes is no
+/// edit of the entry.
+fn shows_only_fields(tree: &[PathNode], document: &RawDocument) -> Result<bool, StoreError> {
+    for node in tree.iter().filter(|node| !node.below.is_empty()) {
+        let Some(RawBsonRef::Document(inside)) = document.get(&node.name).map_err(StoreError::from)? else {
+            return Ok(false);
+        };
+        if node.slot.is_some() || inside.is_empty() || !shows_only_fields(&node.below, inside)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Reads each element of the document once. A value that cannot be read is no failure of the database: the entry is
