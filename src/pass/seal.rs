@@ -7,9 +7,8 @@
 use std::time::Duration;
 
 use super::Pass;
-use super::voided::refuse_unnamed;
 use crate::batch::{Batch, BatchId, FileFacts};
-use crate::destination::{Destination, Owner, Reached};
+use crate::destination::{Destination, DestinationError, Owner, Reached};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::store::{Ledger, Store};
@@ -87,5 +86,16 @@ async fn put_seal(
             format!("{} is not at the destination as it was committed", file.name),
         )
         .next("run `batch-export verify`: it reports what happened to the file")),
+    }
+}
+
+/// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.
+pub(super) async fn refuse_unnamed(there: &Destination, id: &str) -> Result<(), DestinationError> {
+    match there.owner(id).await? {
+        Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => Err(DestinationError::Rejected {
+            message: format!("{id} at {} is left as it is: it does not name its owner", there.location()),
+            next: "compare that file with the batch document, which somebody may have edited".to_owned(),
+        }),
+        Some(_) | None => Ok(()),
     }
 }

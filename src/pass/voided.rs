@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use super::ownership::Line;
-use super::seal::seal_missing;
+use super::seal::{refuse_unnamed, seal_missing};
 use super::{Pass, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts, State, Voided};
-use crate::destination::{Destination, DestinationError, Mark, Reached};
+use crate::destination::{Destination, Mark, Reached};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::BatchResult;
@@ -141,17 +141,6 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
     };
     if let Err(error) = done.await {
         tracing::warn!(%batch, file, next = error.next, "a voided file is not in the trash yet: {error}");
-    }
-}
-
-/// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.
-pub(super) async fn refuse_unnamed(there: &Destination, id: &str) -> Result<(), DestinationError> {
-    match there.owner(id).await? {
-        Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => Err(DestinationError::Rejected {
-            message: format!("{id} at {} is left as it is: it does not name its owner", there.location()),
-            next: "compare that file with the batch document, which somebody may have edited".to_owned(),
-        }),
-        Some(_) | None => Ok(()),
     }
 }
 

@@ -11,7 +11,6 @@ use mongodb::bson::doc;
 use super::Store;
 use super::due::by_id;
 use super::error::{Kind, StoreError};
-use super::snapshot::snapshot_session;
 use crate::failure::Failure;
 
 impl Store {
@@ -79,7 +78,7 @@ impl Store {
     }
 
     async fn try_snapshot(&self) -> Result<(), StoreError> {
-        let mut session = snapshot_session(self, None).await?;
+        let mut session = self.snapshot_session(None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists tells the time.
         let found = self.bounded(read.into_future()).await?;

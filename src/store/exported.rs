@@ -15,10 +15,10 @@ use mongodb::ClientSession;
 use mongodb::bson::raw::CStr;
 use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
-use super::commit::chunks;
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
 use super::neighbours::each;
+use super::portion::chunks;
 use super::{LEDGER, RowKey, Store};
 use crate::batch::BatchId;
 use crate::id::Id;

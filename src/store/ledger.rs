@@ -15,7 +15,7 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::batches::Claim;
-use super::document::int;
+use super::document::log_number;
 use super::error::StoreError;
 use super::indexes::QueueIndex;
 use super::snapshot::{Ledger, ledger};
@@ -243,12 +243,6 @@ fn forgets(ledger: &Ledger, has: Option<u64>) -> bool {
         None => ledger.number > 0,
         Some(has) => ledger.marking.is_none() && i64::try_from(has).is_ok_and(|has| has < ledger.recorded),
     }
-}
-
-/// The number of an export in the log, as text.
-pub(super) fn log_number(log: &Document) -> String {
-    let number = log.get_document("metadata").ok().and_then(|metadata| int(metadata, "number"));
-    number.map_or("unknown".to_owned(), |number| number.to_string())
 }
 
 /// The refusal of a batch that the log has as exported while its document has no commit.

@@ -43,12 +43,13 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use mongodb::bson::Document;
+use mongodb::bson::{Document, Timestamp};
 use mongodb::error::ErrorKind;
 use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, Tls, WriteConcern,
+    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, SessionOptions,
+    Tls, WriteConcern,
 };
-use mongodb::{Client, Collection, Database};
+use mongodb::{Client, ClientSession, Collection, Database};
 
 pub use abilities::lacks;
 pub use acquire::{Acquired, Acquisition, Refusal};
@@ -140,6 +141,12 @@ const LEDGER: &str = "ledger";
 const WIRE_VERSION_5_0: i32 = 13;
 
 impl Store {
+    /// A session whose reads all show one instant: the given one, or that of its first read.
+    async fn snapshot_session(&self, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {
+        let options = SessionOptions::builder().snapshot(true).snapshot_time(at).build();
+        Ok(self.client.start_session().with_options(options).await?)
+    }
+
     /// Connects, and checks that the deployment has what a run needs.
     ///
     /// # Errors

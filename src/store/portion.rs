@@ -47,6 +47,14 @@ impl EntrySize {
     }
 }
 
+/// Cut into pieces, the last one shorter.
+pub(super) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usize) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let chunk: Vec<T> = all.by_ref().take(length).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::StoreError;
 use super::exported::Record;
 use super::expressions::literal;
-use super::snapshot::{Snapshot, snapshot_session};
+use super::snapshot::Snapshot;
 use super::{LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
@@ -202,7 +202,7 @@ impl Snapshot {
         let between = between.map(|(first, last)| doc! { "_id": { "$gte": *first, "$lte": *last } });
         for which in between.into_iter().chain([doc! {}]) {
             if are_missing {
-                let mut session = snapshot_session(&self.store, self.at).await?;
+                let mut session = self.store.snapshot_session(self.at).await?;
                 let found = self.store.find_recorded(&mut session, number, which).await;
                 are_missing = fill(self.store.with_cause(found).await?) > 0;
             }
@@ -255,7 +255,7 @@ impl Snapshot {
         but: &BTreeSet<Id>,
         marked: &mut MarkedRows,
     ) -> Result<(), StoreError> {
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         let find = self.store.queue.find(filter).projection(marked_fields(batch)).batch_size(CHUNK_ROWS as u32);
         let mut cursor = self.store.with_cause(find.session(&mut session).batch().await).await?;
         let mut answers = cursor.stream(&mut session);
@@ -289,7 +289,7 @@ impl Snapshot {
     }
 
     async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>, StoreError> {
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         let mut cursor = self.store.with_cause(from.find(filter).session(&mut session).await).await?;
         let found = cursor.stream(&mut session).try_collect().await?;
         self.at = session.snapshot_time().or(self.at);

@@ -17,10 +17,11 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
-use super::commit::{chunks, smaller};
+use super::commit::smaller;
 use super::document::{int, text};
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
+use super::portion::chunks;
 use super::{COMMAND_TIMEOUT, Store};
 use crate::batch::{BatchId, State};
 use crate::id::Id;

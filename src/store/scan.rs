@@ -19,7 +19,6 @@ use tokio::task::JoinHandle;
 use super::Store;
 use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, rows_of, undated_filter};
 use super::error::StoreError;
-use super::snapshot::snapshot_session;
 use crate::id::Id;
 
 /// Queue rows per answer.
@@ -64,7 +63,7 @@ impl DueScan {
         let at = search.session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         let task = tokio::spawn(search.read_on(cursor, sender));
-        let undated = tokio::spawn(read_undated(store.queue.clone(), snapshot_session(store, at).await?));
+        let undated = tokio::spawn(read_undated(store.queue.clone(), store.snapshot_session(at).await?));
         Ok((DueScan { undated, answers, task }, at))
     }
 

@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use futures_util::future::{join, try_join};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
-use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, Timestamp, doc};
-use mongodb::options::SessionOptions;
 
 use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, RowMetadata, fingerprint};
@@ -56,7 +54,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Fixes the instant, and reads the ledger at it. A database without one counts as before the first batch.
     pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
-        let mut session = snapshot_session(store, None).await?;
+        let mut session = store.snapshot_session(None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
         let found = store.with_cause(store.bounded(find.into_future()).await).await?;
         let at = session.snapshot_time();
@@ -81,7 +79,7 @@ impl Snapshot {
     }
 
     async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan, StoreError> {
-        let session = snapshot_session(&self.store, self.at).await?;
+        let session = self.store.snapshot_session(self.at).await?;
         // A file of rows that cannot be marked would be stored before the commit notices it.
         let (started, may_mark) =
             join(DueScan::start(&self.store, session, cutoff, metadata), self.store.check_rows_can_be_marked()).await;
@@ -155,7 +153,7 @@ impl Snapshot {
 
     /// The entries of these rows; `None` when they are too large for one command.
     async fn entries(&self, rows: &[DueRow], fields: &FieldList) -> Result<Option<EntryChunk>, StoreError> {
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         let ids = entry_ids(rows.iter().map(|row| &row.key));
         let entries = fetch(&self.store, &mut session, &ids, fields);
         let (entries, exported) = self.store.with_cause(try_join(entries, self.exported(&ids)).await).await?;
@@ -172,7 +170,7 @@ impl Snapshot {
         if !self.looks_up_exported {
             return Ok(BTreeMap::new());
         }
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         self.store.exported(&mut session, entries).await
     }
 
@@ -180,14 +178,14 @@ impl Snapshot {
     pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
         let mut ids = entries.to_vec();
         ids.sort_unstable();
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         let found = self.store.with_cause(self.store.exported(&mut session, &ids).await).await?;
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
     }
 
     /// What is recorded of these entries of a file under its number, and those that are not written down under it.
     pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
-        let mut session = snapshot_session(&self.store, self.at).await?;
+        let mut session = self.store.snapshot_session(self.at).await?;
         self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await
     }
 }
@@ -214,9 +212,4 @@ pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
         recorded: int(found, "recorded").unwrap_or(0),
         installation: words("installation")?,
     })
-}
-
-pub(super) async fn snapshot_session(store: &Store, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {
-    let options = SessionOptions::builder().snapshot(true).snapshot_time(at).build();
-    Ok(store.client.start_session().with_options(options).await?)
 }

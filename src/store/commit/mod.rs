@@ -24,7 +24,7 @@ use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 pub use trial::Trial;
 use writes::TransactionEnd;
-pub(super) use writes::{chunks, completed, marks};
+pub(super) use writes::{completed, marks};
 
 use super::Store;
 use super::batches::Claim;

@@ -11,12 +11,12 @@ use crate::batch::{CutList, Details, Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
 use crate::store::batches::Claim;
+use crate::store::document::log_number;
 use crate::store::document::{bson_date, date, file_document, int, settings_document};
 use crate::store::due::{by_id, due_filter, open_filter};
 use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
-use crate::store::ledger::log_number;
 use crate::store::neighbours::each;
 use crate::store::untold::Teller;
 use crate::store::{LEDGER, Store};
@@ -236,14 +236,6 @@ pub(in crate::store) fn completed(marks: &Document) -> Document {
     let mut changes = doc! { "status": "completed", "completedAt": "$$NOW", "updatedAt": "$$NOW" };
     changes.extend(marks.clone());
     doc! { "$set": changes }
-}
-
-/// Cut into pieces, the last one shorter.
-pub(in crate::store) fn chunks<T>(mut all: impl Iterator<Item = T>, length: usize) -> impl Iterator<Item = Vec<T>> {
-    std::iter::from_fn(move || {
-        let chunk: Vec<T> = all.by_ref().take(length).collect();
-        (!chunk.is_empty()).then_some(chunk)
-    })
 }
 
 /// The log entry of a batch.
