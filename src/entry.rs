@@ -5,7 +5,7 @@
 //! ([`Faults`]), so that a person can correct them in one go.
 
 use crate::id::Id;
-use crate::layout::{Layout, characters, is_zero_width, quoted};
+use crate::layout::{Layout, characters, is_padding, quoted};
 use crate::money::{self, Number};
 
 /// The fields that decide whether an entry may be exported at all; the first slots of every [`FieldList`].
@@ -252,9 +252,14 @@ fn amount(value: StoredValue<'_>) -> Result<i64, String> {
 
 /// The reason for a field that should hold text.
 pub(crate) fn not_text(field: &str, value: StoredValue<'_>) -> String {
+    unlike(field, "text", value)
+}
+
+/// The reason for a field that should hold something else.
+pub(crate) fn unlike(field: &str, expected: &str, value: StoredValue<'_>) -> String {
     match value {
         StoredValue::NotUtf8 => format!("{field} is not valid UTF-8"),
-        _ => format!("{field} is not text but {}", value.noun()),
+        _ => format!("{field} is not {expected} but {}", value.noun()),
     }
 }
 
@@ -305,16 +310,6 @@ pub(crate) fn is_plain(text: &str) -> bool {
     let control = |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n')) || byte == 0x7f;
     // No early return, so that the compiler can check many bytes at a time.
     !text.bytes().fold(false, |found, byte| found | control(byte))
-}
-
-/// Whether a character is removed from both ends of a code: blanks of any width, and invisible characters.
-fn is_padding(character: char) -> bool {
-    (character.is_whitespace() && !character.is_control()) || is_zero_width(character)
-}
-
-/// Whether people do not see a character inside of a code, or take it for a blank.
-pub(crate) fn is_hidden(character: char) -> bool {
-    character != ' ' && is_padding(character)
 }
 
 /// The content of a text field for a message: shortened, and safe to print on a terminal.

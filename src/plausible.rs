@@ -37,6 +37,13 @@ const KEY: Implausible = Implausible {
 const ADDRESS: Implausible =
     Implausible { what: "holds an address, not the path of a file", next: "give the path of a file" };
 
+const FILE_SCHEME: Implausible = Implausible { what: "begins with file:", next: "give the path without file:" };
+
+const QUOTES: Implausible = Implausible {
+    what: "stands in quotation marks, which are a part of the value",
+    next: "remove them; `docker run --env-file`, for one, keeps those of a file of variables",
+};
+
 const LINE_END: Implausible = Implausible {
     what: "ends with a line break",
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
@@ -52,8 +59,14 @@ pub fn check_path(text: &str) -> Result<(), Implausible> {
     if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || holds_a_key(text) {
         return Err(KEY);
     }
+    if text.starts_with("file:") {
+        return Err(FILE_SCHEME);
+    }
     if text.contains("://") {
         return Err(ADDRESS);
+    }
+    if in_quotes(text).is_some() {
+        return Err(QUOTES);
     }
     let names = || text.split(['/', '\\']);
     if !names().all(is_likely_name) && !is_known_path(Path::new(text)) {
@@ -74,15 +87,17 @@ fn is_known_path(path: &Path) -> bool {
 /// names, and not the mixture of a password or a key.
 pub fn is_likely_name(text: &str) -> bool {
     let is_drive = text.len() == 2 && text.ends_with(':');
-    let plain = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-_. ~+()".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-_. ~+(),@".contains(c);
     let kinds: [fn(char) -> bool; 3] = [|c| c.is_lowercase(), |c| c.is_uppercase(), |c| c.is_numeric()];
     let is_password = text.len() >= 10 && kinds.iter().all(|kind| text.contains(*kind));
     let is_key = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| {
         run.len() >= 16 && run.contains(|c: char| c.is_ascii_digit()) && run.contains(|c: char| c.is_ascii_alphabetic())
     });
-    let has_ending = text.rsplit_once('.').is_some_and(|(_, ending)| {
-        (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    });
+    // A password may stand before an @.
+    let has_ending = !text.contains([',', '@'])
+        && text.rsplit_once('.').is_some_and(|(_, ending)| {
+            (1..=5).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
     is_drive || text.chars().all(plain) && (has_ending || !is_password && !is_key)
 }
 
@@ -92,12 +107,19 @@ pub fn is_likely_name(text: &str) -> bool {
 /// What the value is instead.
 pub fn check_word(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
+    if let Some(inner) = in_quotes(text) {
+        return check_word(inner).and(Err(QUOTES));
+    }
     let next = "correct it; if that was a secret, replace it: it may be in a log already";
     let has_odd_signs = text.contains("://") || text.contains(['\n', '\r', '{', '"']);
     if has_odd_signs || text.len() > PATH_MAX_BYTES || holds_a_key(text) || is_a_token(text) {
         return Err(Implausible { what: "holds more than a short name", next });
     }
     Ok(())
+}
+
+fn in_quotes(text: &str) -> Option<&str> {
+    ['"', '\''].iter().find_map(|&quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
 /// Refuses a value that ends with a line break, as values from a file with Windows line ends do.
@@ -219,12 +241,19 @@ mod tests {
         assert_eq!(check_path("/run/key.json\r"), Err(LINE_END));
         assert_eq!(check_path(&format!("{key}\n")), Err(KEY));
         assert_eq!(check_path("https://hooks.example.com/x"), Err(ADDRESS));
+        assert_eq!(
+            (check_path("file:///etc/own.toml"), check_path("file:/own.toml")),
+            (Err(FILE_SCHEME), Err(FILE_SCHEME))
+        );
+        assert_eq!((check_path("'/etc/own.toml'"), check_word("\"journal\"")), (Err(QUOTES), Err(QUOTES)));
+        assert!(check_word("'ya29.ExampleOfAToken7'").is_err_and(|misplaced| misplaced.what.contains("short name")));
         assert_eq!(check_path(&format!("'{key}'")), Err(KEY));
         for path in [
             "Hunter2#Secret",
             "Xk7#Bare10!zz",
             "/Hunter2Secret-p",
             "user:Hunter2Secret-p@db1.example.com/app",
+            "Hunter2Secret@db1.toml",
             "1//0gExampleOfAToken7",
             "refresh_token=0gExample-p",
             "9f86d081884c7d659a2feaa0c55ad015",
@@ -241,6 +270,8 @@ mod tests {
             "GoogleKey2026.json",
             "/run/secrts/finance-31c0de7f4a2b.json",
             "~/keys (old)/google.json",
+            "/data/a,b/own.toml",
+            "own@v2.toml",
         ] {
             assert_eq!((check_path(path), crate::secret::redact(path).as_ref()), (Ok(()), path), "{path}");
         }

@@ -52,6 +52,29 @@ fn a_wrong_setting_stops_only_the_commands_that_read_it() {
 }
 
 #[test]
+fn a_layout_in_quotes_or_with_a_scheme_is_told_as_such_and_a_likely_path_is_shown() {
+    let day = Day::in_directory();
+    let refused = |value: &str| {
+        let error = day.run().env("BATCH_EXPORT_FORMAT", value).run().expect_code(30).json()["error"].clone();
+        [&error["message"], &error["next"]].map(|text| text.as_str().unwrap_or_default().to_owned())
+    };
+    let is = "BATCH_EXPORT_FORMAT is wrong: it";
+    for quoted in ["\"journal\"", "'/etc/own.toml'"] {
+        let [message, next] = refused(quoted);
+        assert_eq!(message, format!("{is} stands in quotation marks, which are a part of the value"));
+        assert!(next.starts_with("remove them"), "{next}");
+    }
+    for scheme in ["file:/etc/own.toml", "file:///etc/own.toml"] {
+        let [message, next] = refused(scheme);
+        assert_eq!((&*message, &*next), (&*format!("{is} begins with file:"), "give the path without file:"));
+    }
+    for path in ["/nowhere/a,b/own.toml", "/nowhere/own@v2.toml"] {
+        let [message, _] = refused(path);
+        assert!(message.contains(&format!("BATCH_EXPORT_FORMAT \"{path}\" is neither a built-in layout")), "{message}");
+    }
+}
+
+#[test]
 fn a_wrong_setting_is_named_as_it_was_typed() {
     let refused = |args: &[&str], variable: (&str, &str)| {
         let run = BatchExport::command("run").args(&["--output", "json"]).args(args).env(variable.0, variable.1);

@@ -52,6 +52,8 @@ pub(super) struct LayoutResult {
     file: Option<String>,
     /// Of `check`: every error.
     errors: Vec<WrongLine>,
+    /// Of `check`: paths of fields that are probably none.
+    warnings: Vec<String>,
     /// Of `check`: the sample entries that are not refused, in this layout.
     sample: Option<String>,
     /// Of `check`: sample entries that this layout refuses, and why.
@@ -108,6 +110,9 @@ impl Render for LayoutResult {
             };
             let _ = writeln!(text, "{file} is the layout {name}. {told}");
         }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "warning: {warning}");
+        }
         for refused in &self.refused {
             let _ = writeln!(text, "{refused}");
         }
@@ -163,9 +168,9 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
             });
         }
     };
-    let name = Some(layout.name.clone());
+    let (name, warnings) = (Some(layout.name.clone()), layout.doubts());
     let (sample, refused) = sample(layout).map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;
-    Ok(LayoutResult { name, sample: Some(sample), refused, ..result })
+    Ok(LayoutResult { name, warnings, sample: Some(sample), refused, ..result })
 }
 
 /// A debit, a credit and an entry with special characters in this layout; and the sample entries that it refuses.

@@ -9,8 +9,10 @@ use csv::ByteRecord;
 
 use super::Tally;
 use super::plan::{Plan, PlannedColumn};
-use crate::entry::{Code, Faults, is_hidden, is_plain};
-use crate::layout::{BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_zero_width, quoted};
+use crate::entry::{Code, Faults, is_plain};
+use crate::layout::{
+    BYTE_ORDER_MARK, Encoder, Invisible, LineBreaks, characters, is_control, is_hidden, is_zero_width, quoted,
+};
 use crate::money::Baht;
 
 /// How a text is treated.
@@ -152,6 +154,12 @@ impl Cells {
     /// Whether nothing of a text is left in the file but blanks.
     pub(super) fn is_blank(&self, text: &str) -> bool {
         text.chars().all(|character| character.is_whitespace() || self.drops(character))
+    }
+
+    /// Counts what is left out of a text of which nothing else is left.
+    pub(super) fn count_dropped(&mut self, text: &str) {
+        let dropped = text.chars().filter(|character| self.drops(*character)).count();
+        self.row().counts.dropped_characters += dropped as u64;
     }
 
     /// Whether a character is invisible and left out.

@@ -12,7 +12,7 @@ use super::cells::{Cells, Row};
 use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
 use super::unmet::{Ask, Asks, Unmet};
 use crate::calendar::{Day, DayFinder};
-use crate::entry::{Code, Core, EntryFields, Faults, Side, StoredValue, check, not_text};
+use crate::entry::{Code, Core, EntryFields, Faults, Side, StoredValue, check, not_text, unlike};
 use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
 use crate::money;
 
@@ -52,12 +52,18 @@ enum Contra<'a> {
 impl EntryRows {
     pub(super) fn new(plan: Plan) -> EntryRows {
         let (cells, days) = (Cells::new(&plan), DayFinder::new(plan.zone));
-        EntryRows { plan, cells, days, faults: Faults::default(), asks: Asks::default(), voucher: String::new() }
+        let asks = Asks::of(plan.columns.len());
+        EntryRows { plan, cells, days, faults: Faults::default(), asks, voucher: String::new() }
     }
 
     /// The columns that asked every entry so far for something in vain.
     pub(super) fn unmet(&self) -> Vec<Unmet> {
         self.asks.of_all()
+    }
+
+    /// The columns whose field none of the entries so far has, and that say what is written then.
+    pub(super) fn without_field(&self) -> Vec<usize> {
+        self.asks.of_none()
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -306,9 +312,15 @@ impl Walk<'_, '_> {
         let Walk { cells, days, faults, .. } = self;
         let name = &column.name;
         let stored = self.entry.values[slot];
-        let unlike = match (&column.content, stored) {
+        let whole = || format!("{name} is not a whole number up to 2^53");
+        let reason = match (&column.content, stored) {
             (_, StoredValue::Missing) => return self.missing(column),
-            (_, StoredValue::Text(text)) if cells.is_blank(text) => return self.missing(column),
+            (content, StoredValue::Text(text)) if cells.is_blank(text) => {
+                if matches!(content, Content::Text(_)) && column.empty.is_some() {
+                    cells.count_dropped(text);
+                }
+                return self.missing(column);
+            }
             (Content::Text(_), StoredValue::Text(text)) => return cells.text(column, text, faults),
             (Content::Code(_), StoredValue::Text(text)) => {
                 return match Code::trim(name, text) {
@@ -318,6 +330,12 @@ impl Walk<'_, '_> {
             }
             (Content::Text(_) | Content::Code(_), StoredValue::Id(id)) => {
                 return cells.plain(column, &id.hex(), faults);
+            }
+            (Content::Text(_) | Content::Code(_), StoredValue::Number(number)) if column.takes_numbers => {
+                match money::whole_number(number) {
+                    Some(number) => return cells.number(column, number, faults),
+                    None => whole(),
+                }
             }
             (Content::DateField(_, format), StoredValue::Date(date_ms)) => {
                 let latest = (FIELD_YEARS, "a hundred years");
@@ -330,19 +348,22 @@ impl Walk<'_, '_> {
                 match (money::whole_number(number), &column.content) {
                     (Some(satang), Content::Money(_)) => return cells.money(column, satang, faults),
                     (Some(number), _) => return cells.number(column, number, faults),
-                    (None, _) => format!("{name} is not a whole number up to 2^53"),
+                    (None, _) => whole(),
                 }
             }
-            (Content::DateField(..), _) => format!("{name} is not a date"),
-            (Content::Integer(_) | Content::Money(_), _) => format!("{name} is not a number"),
-            (_, other) => not_text(name, other),
+            (Content::DateField(..), other) => unlike(name, "a date", other),
+            (Content::Integer(_) | Content::Money(_), other) => unlike(name, "a number", other),
+            (_, other) => unlike(name, "text", other),
         };
-        self.lacks(Ask::Kind, unlike);
+        self.lacks(Ask::Kind, reason);
     }
 
     fn missing(&mut self, column: &PlannedColumn) {
         match &column.empty {
-            Some(empty) => self.cells.own(empty),
+            Some(empty) => {
+                self.asks.go_without(self.column);
+                self.cells.own(empty);
+            }
             None => self.lacks(Ask::Field, format!("{} is missing", column.name)),
         }
     }

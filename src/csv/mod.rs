@@ -104,10 +104,11 @@ impl SheetOptions {
             let first = errors.first().map(ToString::to_string).unwrap_or_default();
             format!("the stored layout cannot be read, {first}")
         })?;
+        let stored = |key: &str, needed: &str| format!("settings.{key} of the batch document is not {needed}");
         Ok(SheetOptions {
             layout: Arc::new(layout),
-            encoding: Some(settings.encoding.parse()?),
-            zone: parse_zone(&settings.timezone)?,
+            encoding: Some(Encoding::from_name(&settings.encoding).ok_or_else(|| stored("encoding", "an encoding"))?),
+            zone: parse_zone(&settings.timezone).map_err(|_| stored("timezone", "a time zone"))?,
             business_date,
             batch_number,
             contra_account: settings.contra_account.clone(),
@@ -231,6 +232,11 @@ impl<W: Write> Sheet<W> {
     /// The columns that asked every entry so far for something in vain.
     pub fn unmet(&self) -> Vec<Unmet> {
         self.rows.unmet()
+    }
+
+    /// The columns whose field none of the entries so far has, and that say what is written then.
+    pub fn without_field(&self) -> Vec<usize> {
+        self.rows.without_field()
     }
 
     /// What has been written so far.

@@ -45,6 +45,8 @@ pub(super) struct PlannedColumn {
     /// The name of the column's content in messages.
     pub(super) name: String,
     pub(super) content: Content,
+    /// Whether a text or a code may be stored as a whole number. The entry's own fields, such as `description`, are texts.
+    pub(super) takes_numbers: bool,
     /// Written when the field is missing, encoded.
     pub(super) empty: Option<Vec<u8>>,
     pub(super) max_chars: Option<usize>,
@@ -176,7 +178,8 @@ fn planned(
     };
     let header = bytes(&column.header)?;
     let empty = column.empty.as_deref().map(bytes).transpose()?;
-    Ok(PlannedColumn { header, name, content, empty, max_chars: column.max_chars, begins_file: false })
+    let takes_numbers = matches!(column.value, Value::Field(..));
+    Ok(PlannedColumn { header, name, content, takes_numbers, empty, max_chars: column.max_chars, begins_file: false })
 }
 
 /// The unused one of a debit and a credit cell.

@@ -1,7 +1,8 @@
 //! What columns ask of entries in vain.
 //!
 //! One entry that lacks a field is faulty. When every entry lacks it, the layout asks for what there is not: a path with a
-//! typing error, or a column that forgot its `empty`.
+//! typing error, or a column that forgot its `empty`. Where a column has its `empty`, nothing is refused, and the typing error shows only in
+//! that no entry has the field.
 
 /// What a column asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +27,20 @@ pub struct Unmet {
 }
 
 /// Counts them, entry by entry. An entry that lacks nothing costs one addition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Asks {
     entries: u64,
     /// With the number of entries that lack it, and the last of them.
     unmet: Vec<(Unmet, u64, u64)>,
+    /// By column: the number of entries that lack its field where the column says what is written then, and the last of them.
+    without: Vec<(u64, u64)>,
 }
 
 impl Asks {
+    pub(super) fn of(columns: usize) -> Asks {
+        Asks { entries: 0, unmet: Vec::new(), without: vec![(0, 0); columns] }
+    }
+
     pub(super) fn next_entry(&mut self) {
         self.entries += 1;
     }
@@ -47,6 +54,20 @@ impl Asks {
         if *last != self.entries {
             (*entries, *last) = (*entries + 1, self.entries);
         }
+    }
+
+    /// This entry lacks the field of a column that says what is written then; each of its rows may say so.
+    pub(super) fn go_without(&mut self, column: usize) {
+        let (entries, last) = &mut self.without[column];
+        if *last != self.entries {
+            (*entries, *last) = (*entries + 1, self.entries);
+        }
+    }
+
+    /// The columns whose field no entry has, and that say what is written then, from left to right.
+    pub(super) fn of_none(&self) -> Vec<usize> {
+        let columns = self.without.iter().enumerate();
+        columns.filter(|(_, (entries, _))| *entries > 0 && *entries == self.entries).map(|(column, _)| column).collect()
     }
 
     /// The columns that no entry satisfied, from left to right.

@@ -129,7 +129,7 @@ fn table_text<'a>(table: &Table<'a, '_>) -> Option<Found<'a>> {
 fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>) {
     let controls = characters(found.text, char::is_control);
     if !controls.is_empty() {
-        table.error(found.at, format!("{key} has {controls}; expected one line of text"));
+        table.error(found.at, format!("{key} has {controls}; expected one line of text (a backslash is written \\\\)"));
         return;
     }
     if found.text.starts_with('\u{feff}') {

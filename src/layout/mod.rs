@@ -9,9 +9,11 @@
 
 mod columns;
 mod date_format;
+mod doubts;
 mod encoding;
 mod normal;
 mod parse;
+mod syntax;
 mod table;
 mod text;
 
@@ -21,7 +23,7 @@ pub use encoding::Encoding;
 pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
 pub use parse::{parse, parse_stored};
 pub(crate) use table::nearest;
-pub(crate) use text::{characters, is_control, is_zero_width, quoted, quoted_against};
+pub(crate) use text::{characters, is_control, is_hidden, is_padding, is_zero_width, quoted, quoted_against};
 
 use std::fmt;
 

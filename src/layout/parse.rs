@@ -6,7 +6,8 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::table::{Errors, Found, Table, kind, shown, word};
+use super::syntax::not_toml;
+use super::table::{Errors, Found, Table, kind, word};
 use super::text::quoted;
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
 
@@ -54,8 +55,8 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     let (document, wrong) = DeTable::parse_recoverable(text);
     for error in wrong {
         let span = error.span().unwrap_or_default();
-        let message = not_toml(error.message(), text.get(span.clone()).unwrap_or_default());
-        errors.add(span.start, message);
+        let at = text.get(span.clone()).unwrap_or_default();
+        errors.add(span.start, not_toml(error.message(), at, line_at(text, span.start)));
     }
     // After a TOML syntax error, further messages would be misleading.
     let mut broken = errors.into_sorted();
@@ -71,24 +72,12 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     }
 }
 
-/// A syntax error; `at` is the text at its place. The parser's words for the most frequent ones are those of a grammar.
-fn not_toml(said: &str, at: &str) -> String {
-    match said {
-        "duplicate key" if !at.is_empty() => {
-            let key =
-                shown(at.trim()).map_or("a key that is not shown here".to_owned(), |key| format!("the key {key}"));
-            format!("this is not TOML: {key} stands here a second time; expected it once")
-        }
-        _ if said.starts_with("string values must be quoted")
-            && at.starts_with(['“', '”', '„', '‘', '’', '«', '»']) =>
-        {
-            "this is not TOML: typographic quotation marks; expected the straight ones, \", around a text".to_owned()
-        }
-        _ if said.starts_with("string values must be quoted") => {
-            "this is not TOML: expected a text in quotes, a whole number, true or false after =".to_owned()
-        }
-        _ => format!("this is not TOML: {said}"),
-    }
+fn line_at(text: &str, at: usize) -> &str {
+    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let end = after.find('\n').map_or(text.len(), |end| at + end);
+    // The byte order mark at the beginning of a file is no fault.
+    text[start..end].trim_start_matches(if start == 0 { "\u{feff}" } else { "" })
 }
 
 /// `None`, or an unusable layout, when there are errors.
@@ -122,6 +111,16 @@ fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
 
 fn name(table: &Table<'_, '_>) -> Option<String> {
     if table.get("name").is_none() {
+        // Below a column it is told where it stands.
+        let is_below =
+            |item: &Spanned<DeValue<'_>>| item.get_ref().as_table().is_some_and(|column| column.contains_key("name"));
+        if table
+            .get("columns")
+            .and_then(|columns| columns.get_ref().as_array())
+            .is_some_and(|list| list.iter().any(is_below))
+        {
+            return None;
+        }
         table.missing("name is missing; expected a name of a-z, 0-9 and -");
         return None;
     }
@@ -183,7 +182,11 @@ pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>, errors: &'a Errors<'a
         return None;
     };
     let items = match value.get_ref() {
-        DeValue::Array(list) if !list.is_empty() => list.iter(),
+        DeValue::Array(list) if list.is_empty() => {
+            table.error(value.span().start, format!("there is no column in columns; {EXPECTED}"));
+            return None;
+        }
+        DeValue::Array(list) => list.iter(),
         _ => {
             table.error(value.span().start, format!("columns are not a list of tables; {EXPECTED}"));
             return None;

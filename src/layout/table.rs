@@ -21,6 +21,9 @@ const LIKE_PERCENT: u32 = 60;
 /// From how many characters on the beginning of a word means the word.
 const BEGINNING: usize = 4;
 
+/// Other names of the Thai code page, or of its narrower kin.
+const OF_WINDOWS_874: [&str; 5] = ["cp874", "ms874", "tis-620", "tis620", "iso-8859-11"];
+
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
     text: &'a str,
@@ -129,9 +132,14 @@ impl<'a, 'i> Table<'a, 'i> {
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let expected = known.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-        let hint = match nearest(found.text, &known) {
+        let near = match key {
+            "value" => misspelt(found.text, &known),
+            "encoding" if OF_WINDOWS_874.contains(&&*found.text.to_lowercase()) => Some("windows-874"),
+            _ => nearest(found.text, &known),
+        };
+        let hint = match near {
             Some(near) => format!("; did you mean {}?", quoted(near)),
-            None if key == "value" => "; for a field of the entry write field instead of value".to_owned(),
+            None if key == "value" => "; for a field of the entry write field = \"...\" instead of value".to_owned(),
             None => String::new(),
         };
         self.error(found.at, format!("{key} is {}; expected one of {expected}{hint}", word(found.text)));
@@ -195,6 +203,22 @@ pub(super) fn shown(text: &str) -> Option<String> {
     let words = length <= WORDS_MAX && text.chars().all(plain) && has_only_words(text, 20);
     let one_word = length <= WORD_MAX && text.chars().all(of_a_word) && is_likely_name(text);
     (words || one_word).then(|| quoted(text))
+}
+
+/// The known word of which a text is a typing error, or the beginning. Risk: the suggestion is taken and shows another figure. So a name that only
+/// resembles a known word, such as `vatAmount`, has none: it is meant as a field of the entry.
+fn misspelt<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+    let letters = |text: &str| text.to_lowercase().replace(|character: char| !character.is_alphanumeric(), "");
+    let typed = letters(text);
+    let is_meant = |word: &&&str| {
+        let word = letters(word);
+        let is_longer = typed.contains(&word) && typed.len() > word.len() + 1;
+        let allowed = (word.len() / 4).clamp(1, 2);
+        !is_longer && strsim::damerau_levenshtein(&typed, &word) <= allowed
+            || typed.len() >= BEGINNING && word.starts_with(&typed)
+    };
+    let distance = |word: &&&str| strsim::damerau_levenshtein(&typed, &letters(word));
+    known.iter().filter(is_meant).min_by_key(distance).copied()
 }
 
 /// The known word that was probably meant.

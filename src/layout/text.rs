@@ -51,6 +51,16 @@ pub(crate) fn is_zero_width(character: char) -> bool {
     )
 }
 
+/// Whether a character is removed from both ends of a code: blanks of any width, and invisible characters.
+pub(crate) fn is_padding(character: char) -> bool {
+    (character.is_whitespace() && !character.is_control()) || is_zero_width(character)
+}
+
+/// Whether people do not see a character inside of a code, or take it for a blank.
+pub(crate) fn is_hidden(character: char) -> bool {
+    character != ' ' && is_padding(character)
+}
+
 /// Every distinct character of a text for which `is_meant`, with number, name and place; empty when there is none.
 pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String {
     // A set: a long text in another script has thousands of them.
@@ -80,7 +90,7 @@ pub(crate) fn lacking(encoder: &Encoder, text: &str) -> String {
 }
 
 /// `U+200B ZERO WIDTH SPACE`.
-fn named(character: char) -> String {
+pub(super) fn named(character: char) -> String {
     let number = u32::from(character);
     let name = match number {
         0..32 => CONTROLS[number as usize].to_owned(),

@@ -8,6 +8,7 @@ use crate::csv::{Ask, Unmet};
 use crate::entry::Faults;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::layout::Value;
 
 /// The failure of a file whose layout asks each of so many entries for something in vain; `None` when it asks for nothing
 /// of that kind.
@@ -15,14 +16,7 @@ pub(super) fn asked_in_vain(format: &Format, unmet: &[Unmet], entries: usize) ->
     if unmet.is_empty() {
         return None;
     }
-    let layout = match &format.layout_file {
-        Some(file) => format!("{} ({file})", format.layout.name),
-        None => format.layout.name.clone(),
-    };
-    let who = match entries {
-        1 => "the only due entry lacks".to_owned(),
-        entries => format!("all {entries} due entries lack"),
-    };
+    let (layout, who) = (named(format), all(entries));
     let columns: Vec<String> = unmet.iter().map(|unmet| column(format, unmet)).collect();
     let message = format!("{who} what the layout {layout} asks for: {}", columns.join("; "));
     Some(Failure::new(Exit::InvalidEntries, message).next(next(format, unmet)))
@@ -37,12 +31,45 @@ pub(super) fn are_all<'a>(unmet: &[Unmet], mut reasons: impl Iterator<Item = &'a
     reasons.all(|reason| reason == common)
 }
 
+/// What to tell, and the next step, when no entry has the field of some columns, which have an `empty`. A typing error looks like this, and so does
+/// a field that is rarely filled; so nothing is refused. In a built-in layout it is no typing error.
+pub(super) fn without_field(format: &Format, columns: &[usize], entries: usize) -> Option<(String, String)> {
+    let file = format.layout_file.as_ref()?;
+    let told: Vec<String> = columns
+        .iter()
+        .filter_map(|&number| match &format.layout.columns[number].value {
+            Value::Field(path, _) => Some(format!("column {}: {path}", format.layout.column_name(number))),
+            _ => None,
+        })
+        .collect();
+    let message = format!(
+        "{} the field of a column of the layout {}, so the column stays as its `empty` says: {}",
+        all(entries),
+        named(format),
+        told.join("; ")
+    );
+    let next = format!(
+        "check the path of the field in {file}; write a column that is always the same with `value = \"constant\"` and `text = \"\"`"
+    );
+    (!told.is_empty()).then_some((message, next))
+}
+
+fn named(format: &Format) -> String {
+    match &format.layout_file {
+        Some(file) => format!("{} ({file})", format.layout.name),
+        None => format.layout.name.clone(),
+    }
+}
+
+fn all(entries: usize) -> String {
+    match entries {
+        1 => "the only due entry lacks".to_owned(),
+        entries => format!("all {entries} due entries lack"),
+    }
+}
+
 fn column(format: &Format, unmet: &Unmet) -> String {
-    let header = match &*format.layout.columns[unmet.column].header {
-        "" => (unmet.column + 1).to_string(),
-        header => format!("\"{header}\""),
-    };
-    format!("column {header}: {}", unmet.reason)
+    format!("column {}: {}", format.layout.column_name(unmet.column), unmet.reason)
 }
 
 fn next(format: &Format, unmet: &[Unmet]) -> String {
@@ -53,7 +80,9 @@ fn next(format: &Format, unmet: &[Unmet]) -> String {
     }
     match &format.layout_file {
         Some(file) if asks(Ask::Field) => {
-            steps.push(format!("give the column `empty = \"...\"` or correct the path of its field in {file}"));
+            let is_path = |unmet: &Unmet| matches!(format.layout.columns[unmet.column].value, Value::Field(..));
+            let path = if unmet.iter().any(is_path) { "check the path of the field, or " } else { "" };
+            steps.push(format!("{path}give the column `empty = \"...\"` in {file}"));
         }
         Some(file) if asks(Ask::Kind) => steps.push(format!("correct the column's kind or path in {file}")),
         Some(_) => {}

@@ -278,6 +278,11 @@ impl<'a> Generation<'a> {
         Ok(written)
     }
 
+    /// What to tell of the columns whose field no entry has, and the next step.
+    fn without_field<W: Write>(&self, written: &WrittenFile<W>) -> Option<(String, String)> {
+        asked::without_field(self.format, &written.sheet.without_field(), written.read)
+    }
+
     /// The failure of a layout that asks every entry for something in vain.
     fn asked_in_vain<W: Write>(&self, written: &WrittenFile<W>) -> Option<Failure> {
         let unmet = written.sheet.unmet();
@@ -293,7 +298,7 @@ impl<'a> Generation<'a> {
         written: WrittenFile<W>,
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
-        let asked = self.asked_in_vain(&written);
+        let (asked, without_field) = (self.asked_in_vain(&written), self.without_field(&written));
         let WrittenFile { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
@@ -304,6 +309,9 @@ impl<'a> Generation<'a> {
             }
             Some(failure) => tracing::warn!("{failure}"),
             None => {}
+        }
+        if let Some((message, next)) = without_field {
+            tracing::warn!("{message}; {next}");
         }
         let next = match self.policy {
             _ if !refused.is_empty() => {
@@ -331,9 +339,18 @@ impl<'a> Generation<'a> {
 /// How many due entries are enough to tell a fault of the layout from a fault of an entry.
 const SAMPLE_ROWS: usize = 1_000;
 
-/// Compares the first entries that are due by the next cut-off with the layout, and writes nothing: how many they are, and
-/// the failure of a run when the layout asks all of them for something in vain.
-pub async fn compare_due(config: &Config, store: &Store) -> Result<(usize, Option<Failure>), Failure> {
+/// Due entries that were compared with the layout.
+pub struct DueCompared {
+    /// How many they are.
+    pub rows: usize,
+    /// The failure of a run, when the layout asks all of them for something in vain.
+    pub in_vain: Option<Failure>,
+    /// What to tell, and the next step, when none of them has the field of a column that has an `empty`.
+    pub without_field: Option<(String, String)>,
+}
+
+/// Compares the first entries that are due by the next cut-off with the layout, and writes nothing.
+pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, Failure> {
     let calendar = &config.calendar;
     let date = calendar.latest_due(config.clock.now()) + Days::new(1);
     let progress = Progress::default();
@@ -343,7 +360,8 @@ pub async fn compare_due(config: &Config, store: &Store) -> Result<(usize, Optio
         let mut rows = snapshot.due_rows(generation.cutoff).await?.rows;
         rows.truncate(SAMPLE_ROWS);
         let written = generation.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &[], io::sink()).await?;
-        Ok((rows.len(), generation.asked_in_vain(&written)))
+        let (in_vain, without_field) = (generation.asked_in_vain(&written), generation.without_field(&written));
+        Ok(DueCompared { rows: rows.len(), in_vain, without_field })
     };
     match tokio::time::timeout(config.generate_timeout, look).await {
         Ok(compared) => compared,

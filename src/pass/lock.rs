@@ -51,7 +51,7 @@ impl Pass<'_> {
         if let Acquired::Refused(Refusal::BackOff(batch) | Refusal::Exhausted(batch)) = &acquired
             && self.is_corrected(batch).await?
         {
-            tracing::info!(batch = %batch.id, "the entries that were refused are corrected");
+            tracing::info!(batch = %batch.id, "what the last attempt refused is in order now: the entries, the layout or the settings were corrected");
             acquisition.corrected = true;
             (acquired, records, stopped) = self.acquire(&acquisition).await?;
         }

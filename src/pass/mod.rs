@@ -42,7 +42,7 @@ use crate::stop::Stop;
 use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
-pub use generate::{compare_due, sheet_options};
+pub use generate::{DueCompared, compare_due, sheet_options};
 pub use lock::way_on;
 pub use voided::clear_up;
 

@@ -252,7 +252,7 @@ fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [StoredVa
         let value = element.value();
         match &value {
             Ok(RawBsonRef::Document(document)) => read(&node.below, document, values)?,
-            Ok(RawBsonRef::Array(_)) => inside_a_list(&node.below, values),
+            Ok(RawBsonRef::Array(list)) if !list.is_empty() => inside_a_list(&node.below, values),
             Ok(_) | Err(_) => {}
         }
         if let Some(slot) = node.slot {
@@ -270,7 +270,7 @@ fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [StoredVa
 fn inside_a_list(tree: &[PathNode], values: &mut [StoredValue<'_>]) {
     for node in tree {
         if let Some(slot) = node.slot {
-            values[slot] = StoredValue::Other("something inside a list");
+            values[slot] = StoredValue::Other("something inside a list, and the elements of lists cannot be read");
         }
         inside_a_list(&node.below, values);
     }

@@ -252,7 +252,11 @@ impl Verification<'_> {
     fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>, Failure> {
         let SheetOptions { layout, encoding, .. } = match SheetOptions::of(batch) {
             Some(Ok(_)) => return Ok(Ok(())),
-            Some(Err(reason)) => return Ok(Err((ProblemKind::Settings, reason))),
+            Some(Err(reason)) => {
+                let next = "restore `settings` of the batch document from a backup; or remove it there, and give --format, --encoding and \
+                            --contra-account of that day";
+                return Ok(Err((ProblemKind::Settings, format!("{reason}; {next}"))));
+            }
             None => self.options(batch)?,
         };
         let file = content.open().map_err(|error| self.spool_failed(&error))?;

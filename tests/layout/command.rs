@@ -284,7 +284,11 @@ fn settings_that_were_touched_by_hand_are_found_by_verify() {
         (doc! { "settings.layout": "name = 1" }, "the stored layout does not have the stored checksum"),
         (doc! { "settings.layout": 1 }, "settings.layout is missing, or not a text"),
         (doc! { "settings.contraAccount": 5 }, "settings.contraAccount is missing, or not a text"),
-        (doc! { "settings.encoding": "utf-16" }, "is not an encoding"),
+        (
+            doc! { "settings.encoding": "utf-16" },
+            "settings.encoding of the batch document is not an encoding; today's settings",
+        ),
+        (doc! { "settings.timezone": "Asia/Bangkog" }, "settings.timezone of the batch document is not a time zone"),
         (doc! { "settings": 7 }, "the stored settings are not a document"),
     ] {
         day.db.update_one(BATCHES, batch.clone(), doc! { "$set": { "settings": &whole } });
@@ -295,5 +299,8 @@ fn settings_that_were_touched_by_hand_are_found_by_verify() {
         assert!(found["problems"][0]["message"].as_str().unwrap().contains(says), "{says}: {found}");
         let text = day.command("verify").args(&["--output", "text"]).run().expect_code(34).stdout;
         assert!(!text.contains("earlier version"), "{text}");
+        let not_compared = day.command("corrections").run().expect_code(34).json();
+        let told = not_compared["problems"][0]["message"].as_str().unwrap();
+        assert!(told.contains("; restore `settings` of the batch document from a backup"), "{told}");
     }
 }

@@ -10,7 +10,12 @@ use super::options;
 const GOOD: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"account\"\n";
 
 /// A layout with further keys, and a column with further keys: lines of the file, the number of the first one, the message.
-const WRONG_KEYS: [(&str, &str); 37] = [
+const WRONG_KEYS: [(&str, &str); 39] = [
+    (
+        "encoding = \"CP874\"",
+        "encoding is \"CP874\"; expected one of \"utf-8\", \"utf-8-bom\", \"windows-874\"; did you mean \"windows-874\"?",
+    ),
+    ("encoding = \"tis620\"", "did you mean \"windows-874\"?"),
     ("value = \"date\"", "value belongs below a [[columns]]"),
     ("feild = \"x\"", "unknown key \"feild\"; did you mean field, below a [[columns]]?"),
     ("foo = 1", "unknown key \"foo\"; expected one of name, encoding, delimiter"),
@@ -62,7 +67,7 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
     ("header = \"B\"\nvalue = \"date\"\nfoo = 1", "unknown key \"foo\"; expected one of header, value, field, kind"),
     (
         "header = \"B\"\nvalue = \"metadata.department\"",
-        "\"client\", \"constant\"; for a field of the entry write field instead of value",
+        "\"client\", \"constant\"; for a field of the entry write field = \"...\" instead of value",
     ),
     ("header = \"B\"\nvalue = \"SIGNED_AMOUNT\"", "did you mean \"signed-amount\"?"),
     ("header = \"\\ufeffB\"\nvalue = \"date\"", "header has U+FEFF ZERO WIDTH NO-BREAK SPACE at its beginning"),
@@ -105,7 +110,7 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
     ("header = \"B\"\nvalue = \"side\"\ntext = \"x\"", "text belongs to a column with value \"constant\""),
     (
         "header = \"B\"\nvalue = \"constant\"\ntext = \"a\\nb\"",
-        "text has U+000A LF after \"a\"; expected one line of text",
+        "text has U+000A LF after \"a\"; expected one line of text (a backslash is written \\\\)",
     ),
     ("header = \"B\"\nvalue = \"constant\"\ntext = \"long\"\nmax_chars = 3", "text is longer than max_chars"),
     (
@@ -133,7 +138,7 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
 const WRONG_FILES: [(&str, usize, &str); 14] = [
     ("", 1, "name is missing; expected a name of a-z, 0-9 and -"),
     ("", 1, "columns are missing; expected at least one [[columns]]"),
-    ("name = \"a\"\ncolumns = []\n", 2, "columns are not a list of tables; expected at least one [[columns]]"),
+    ("name = \"a\"\ncolumns = []\n", 2, "there is no column in columns; expected at least one [[columns]]"),
     ("name = \"a\"\ncolumns = [1]\n", 2, "a column is a number"),
     ("name = \"a\"\n\n[columns]\n", 3, "columns are not a list of tables"),
     ("name = \"My layout\"\n", 1, "name is \"My layout\"; expected a name of a-z, 0-9 and -"),
@@ -158,6 +163,101 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
     ("Entry ID,Date\r\n1,2\r\n", 1, "this is not TOML"),
     ("{\"type\": \"service_account\", \"private_key\": \"secret-in-a-wrong-place\"}", 1, "this is not TOML"),
 ];
+
+/// Lines of a layout that are no TOML, and what is told of them: on the second line of the file, once.
+const NO_TOML: [(&str, &str); 21] = [
+    ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; nothing"),
+    ("header\u{a0}= true", "U+00A0 NO-BREAK SPACE outside of quotes, as copied texts have it; write a blank instead"),
+    ("header =\u{a0}true", "U+00A0 NO-BREAK SPACE outside of quotes"),
+    ("ending =\u{a0}\"txt\"", "U+00A0 NO-BREAK SPACE outside of quotes"),
+    ("\u{200b}ending = \"txt\"", "U+200B ZERO WIDTH SPACE outside of quotes"),
+    ("ending = \"txt\"\u{3000}", "U+3000 IDEOGRAPHIC SPACE outside of quotes"),
+    ("delimiter = \"\\\"", "in double quotes \\ begins a sign of its own"),
+    ("ending = \"C:\\Users\"", "put the text in single quotes, or write \\\\"),
+    ("ending = \"C:\\path\"", "put the text in single quotes, or write \\\\"),
+    ("ending = \"A \"x\" B\"", "put a text with quotation marks in it between those of the other kind, ' or \""),
+    ("ending = 'it's'", "put a text with quotation marks in it between those of the other kind"),
+    ("ending = \"txt\",", "a line ends without , or ;"),
+    ("ending = \"txt\";", "a line ends without , or ;"),
+    ("// a note", "a comment begins with #"),
+    ("ending = \"txt\" // a note", "a comment begins with #"),
+    ("; a note", "a comment begins with #"),
+    ("ending: \"txt\"", "expected a key, = and a value, such as name = \"own\""),
+    ("ending == \"txt\"", "expected one = between key and value"),
+    ("header = True", "expected true or false, in small letters"),
+    ("ending = \"txt", "a text has no quotation mark at its end"),
+    ("[[columns]", "expected [[columns]], with both brackets"),
+];
+
+#[test]
+fn what_is_no_toml_is_told_in_plain_words() {
+    for (line, message) in NO_TOML {
+        let (first, rest) = GOOD.split_once('\n').unwrap();
+        let errors = messages(&format!("{first}\n{line}\n{rest}"));
+        let told = errors[0].message.strip_prefix("this is not TOML: ").unwrap_or_default();
+        assert!(errors.len() == 1 && errors[0].line == 2 && told.contains(message), "{line}: {errors:?}");
+    }
+    // The mark at the beginning of a file is no fault.
+    let marked = messages("\u{feff}name = own\n");
+    assert!(marked[0].message.contains("expected a text in quotes"), "{marked:?}");
+    for second in ["header = \"B\"", "[[columns]]\nheader = \"B\"\n[columns]"] {
+        let errors = messages(&format!("{GOOD}{second}\nvalue = \"amount\"\n"));
+        assert!(errors[0].message.contains("; expected it once, or [[columns]] above each column"), "{errors:?}");
+    }
+}
+
+/// The suggestion would pass the check, and the file would show another figure.
+#[test]
+fn a_name_that_only_resembles_a_known_value_is_no_typing_error_of_it() {
+    let told = |value: &str| {
+        let errors = messages(&format!("name = \"own\"\n[[columns]]\nheader = \"A\"\nvalue = \"{value}\"\n"));
+        assert_eq!(errors.len(), 1, "{value}: {errors:?}");
+        errors[0].message.clone()
+    };
+    for other in [
+        "vatAmount",
+        "tax-amount",
+        "crAccount",
+        "drAccount",
+        "base-amount",
+        "clientId",
+        "accountCode",
+        "createdAt",
+        "metadata.amount",
+        "debit-date",
+        "unsigned-amount",
+        "entryNo",
+        "bank-account",
+        "type",
+        "credit_note",
+        "due-date",
+    ] {
+        let message = told(other);
+        assert!(message.ends_with("; for a field of the entry write field = \"...\" instead of value"), "{message}");
+    }
+    for (typed, meant) in [
+        ("acount", "account"),
+        ("amuont", "amount"),
+        ("Debits", "debit"),
+        ("signedAmount", "signed-amount"),
+        ("entry_id", "entry-id"),
+        ("discription", "description"),
+        ("contra", "contra-account"),
+        ("batch", "batch-number"),
+        ("dat", "date"),
+        ("EntryId", "entry-id"),
+    ] {
+        let message = told(typed);
+        assert!(message.ends_with(&format!("; did you mean \"{meant}\"?")), "{message}");
+    }
+}
+
+#[test]
+fn a_name_below_a_column_is_told_once() {
+    let errors = messages("[[columns]]\nheader = \"A\"\nvalue = \"date\"\nname = \"own\"\n");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].to_string().starts_with("line 4: name belongs above the first [[columns]]"), "{errors:?}");
+}
 
 fn messages(text: &str) -> Vec<LayoutError> {
     parse(text).expect_err(text)

@@ -142,6 +142,10 @@ impl Own {
         let contra = self.code(entry.value(if kind == "debit" { "metadata.crAccount" } else { "metadata.drAccount" }));
         let (this, other) = if side == kind { (own, contra) } else { (contra, own) };
         let format = column.date_format().unwrap_or(self.date_format);
+        let number = match entry.value("metadata.note") {
+            StoredValue::Number(Number::Int(number)) => Some(number.to_string()),
+            _ => None,
+        };
         let mut is_text = false;
         let cell = match column.content {
             "entry-id" => Some(entry.id.0.iter().map(|byte| format!("{byte:02x}")).collect()),
@@ -163,6 +167,7 @@ impl Own {
             "signed-amount" => Some(self.money(if side == "debit" { satang } else { -satang })),
             "side" => Some(column.words().unwrap_or(["D", "C"])[usize::from(side != "debit")].to_owned()),
             "constant" => Some("=ค่า, 1".to_owned()),
+            "metadata.note:text" | "metadata.note:code" if number.is_some() => number,
             "description" | "category" | "metadata.note:text" => {
                 is_text = true;
                 self.text(entry.value(column.content.split(':').next()?))?
@@ -397,13 +402,15 @@ fn entries() -> impl Strategy<Value = TestEntry<'static>> {
         prop::option::weighted(0.8, prop::sample::select(texts))
             .prop_map(|text| text.map_or(StoredValue::Missing, StoredValue::Text))
     };
+    let note =
+        prop_oneof![6 => text(&TEXTS), 1 => (-500..500_i64).prop_map(|note| StoredValue::Number(Number::Int(note)))];
     let often_good = prop_oneof![4 => Just("1000"), 1 => prop::sample::select(&CODES[..])];
     let amounts = prop_oneof![1..=100_000_i64, 1..=1_i64 << 53];
     let vat = prop::option::of(-100_000..100_000_i64);
     let dates = 1_735_664_400_000..1_799_000_000_000_i64;
     (
         (often_good, prop::sample::select(vec!["debit", "credit"]), amounts, dates, vat),
-        (text(&TEXTS), text(&TEXTS), text(&CODES), text(&CODES), text(&CODES)),
+        (text(&TEXTS), note, text(&CODES), text(&CODES), text(&CODES)),
     )
         .prop_map(|((account, kind, amount, date_ms, vat), (description, note, cr, dr, voucher))| {
             TestEntry::good("")

@@ -9,7 +9,7 @@ use crate::cli::store_settings;
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
-use crate::pass::{compare_due, sheet_options};
+use crate::pass::{DueCompared, compare_due, sheet_options};
 use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
@@ -188,9 +188,10 @@ async fn majority(store: &Store) -> Check {
 /// Whether the layout asks for what no due entry has: then the run would refuse all of them.
 async fn due_entries(store: &Store, config: &Config) -> Check {
     match compare_due(config, store).await {
-        Ok((_, Some(failure))) => Check::failed(DUE, failure, "correct the layout"),
-        Ok((0, None)) => Check::ok(DUE, "none so far, so the layout was compared with no entry"),
-        Ok((rows, None)) => {
+        Ok(DueCompared { in_vain: Some(failure), .. }) => Check::failed(DUE, failure, "correct the layout"),
+        Ok(DueCompared { without_field: Some((found, fix)), .. }) => Check::warning(DUE, found, fix),
+        Ok(DueCompared { rows: 0, .. }) => Check::ok(DUE, "none so far, so the layout was compared with no entry"),
+        Ok(DueCompared { rows, .. }) => {
             Check::ok(DUE, format!("compared with the layout: {rows}; it asks for nothing that all of them lack"))
         }
         Err(failure) => Check::skipped(DUE, &failure.message),

@@ -35,7 +35,11 @@ pub(super) fn layout(config: &Config) -> Check {
             let columns: Vec<&str> = layout.columns.iter().map(|column| &*column.header).collect();
             let sha256 = hex::encode(Sha256::digest(layout.normal_form()));
             let (encoding, columns) = (encoding.unwrap_or(layout.encoding).name(), columns.join(", "));
-            Check::ok("layout", format!("{} ({encoding}; sha256 {:.12}): {columns}", layout.name, sha256))
+            let found = format!("{} ({encoding}; sha256 {:.12}): {columns}", layout.name, sha256);
+            match layout.doubts().join("; ") {
+                none if none.is_empty() => Check::ok("layout", found),
+                doubts => Check::warning("layout", format!("{found}; {doubts}"), "correct the path of the field"),
+            }
         }
         Err(failure) => Check::failed("layout", failure, "correct the settings of the file"),
     }

@@ -96,6 +96,10 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
             }
             // Not checked here: a file name may have braces, and no message shows it.
             Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
+            // A path, which is checked where it is read.
+            Some(_) if typed.setting.flag == table::FORMAT.flag && typed.text.starts_with("file:") => {
+                check_line_end(typed.text)
+            }
             Some(_) | None => check_word(typed.text),
         };
         checked.map_err(|misplaced| typed.misplaced(misplaced))?;
