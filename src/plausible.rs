@@ -118,6 +118,15 @@ pub fn check_word(text: &str) -> Result<(), Implausible> {
     Ok(())
 }
 
+/// Refuses a value in quotation marks, or one that ends with a line break.
+///
+/// # Errors
+/// What is there beside the value.
+pub fn check_ends(text: &str) -> Result<(), Implausible> {
+    check_line_end(text)?;
+    if in_quotes(text).is_some() { Err(QUOTES) } else { Ok(()) }
+}
+
 fn in_quotes(text: &str) -> Option<&str> {
     ['"', '\''].iter().find_map(|&quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }

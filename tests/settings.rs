@@ -64,6 +64,17 @@ fn a_layout_in_quotes_or_with_a_scheme_is_told_as_such_and_a_likely_path_is_show
         assert_eq!(message, format!("{is} stands in quotation marks, which are a part of the value"));
         assert!(next.starts_with("remove them"), "{next}");
     }
+    for (variable, value) in [
+        ("BATCH_EXPORT_DESTINATION", "\"file:///srv/export\""),
+        ("BATCH_EXPORT_FILE_NAME", "'{date}.csv'"),
+        ("BATCH_EXPORT_TIMEZONE", "\"Asia/Bangkok\""),
+    ] {
+        let (message, _) = refusal(variable, value);
+        assert_eq!(
+            message,
+            format!("{variable} is wrong: it stands in quotation marks, which are a part of the value")
+        );
+    }
     for scheme in ["file:/etc/own.toml", "file:///etc/own.toml"] {
         let [message, next] = refused(scheme);
         assert_eq!((&*message, &*next), (&*format!("{is} begins with file:"), "give the path without file:"));

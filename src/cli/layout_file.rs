@@ -56,8 +56,8 @@ fn read(
     let bytes = content(Path::new(path)).map_err(unreadable)?;
     if let Some((at, what)) = not_utf8(&bytes) {
         let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
-        return Err(Failure::configuration(format!("{path}, line {line}: {what}"))
-            .next("save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding"));
+        let message = format!("{what}; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding");
+        return Ok(Err(vec![LayoutError { line, message }]));
     }
     Ok(parse(&String::from_utf8_lossy(&bytes)))
 }

@@ -19,7 +19,9 @@ use crate::failure::Failure;
 use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
-use crate::plausible::{Implausible, check_line_end, check_path, check_word, shown_number, shown_time, shown_word};
+use crate::plausible::{
+    Implausible, check_ends, check_line_end, check_path, check_word, shown_number, shown_time, shown_word,
+};
 use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token, is_utf16};
 
 /// The shortest lease: with a shorter one, the renewals of a healthy run come too late on a busy server.
@@ -89,13 +91,14 @@ fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
-            Some("URI" | "URL") => check_line_end(typed.text),
+            Some("URI") => check_line_end(typed.text),
+            Some("URL") => check_ends(typed.text),
             // Only a value with the form of a token may be sent as one.
             Some("TOKEN") if typed.text.starts_with("file:") || is_a_token(typed.text) && !holds_a_key(typed.text) => {
                 check_line_end(typed.text)
             }
             // Not checked here: a file name may have braces, and no message shows it.
-            Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
+            Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_ends(typed.text),
             // A path, which is checked where it is read.
             Some(_) if typed.setting.flag == table::FORMAT.flag && typed.text.starts_with("file:") => {
                 check_line_end(typed.text)
