@@ -86,6 +86,42 @@ fn a_reexport_that_is_allowed_moves_the_entry_to_the_new_number() {
     }
 }
 
+/// The files name their entries. The mark of the first file is gone from the row, as somebody allowed.
+#[test]
+fn a_row_that_is_queued_again_and_exported_again_as_allowed_is_no_fault_of_the_first_file() {
+    for rows in ["10000", "1"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 3);
+        day.run().run().expect_code(0);
+        for (date, entry) in [(NEXT_DATE, 0), ("2026-01-20", 0), ("2026-01-20", 2)] {
+            let again = doc! { "$set": { "status": "queued", "metadata": null } };
+            day.db.update_one(QUEUE, doc! { "_id": seeded.rows[entry] }, again);
+            if entry == 2 || date == NEXT_DATE {
+                let run = day.command("run").date(date).now(&format!("{date}T18:00:05+07:00"));
+                run.args(&["--allow-reexport", "--transaction-rows", rows]).run().expect_code(0);
+            }
+        }
+        let found = day.command("verify").args(&["--last", "3"]).run().expect_code(0).json();
+        let notes: Vec<String> =
+            found["checked"].as_array().unwrap().iter().map(|checked| checked["notes"].to_string()).collect();
+        assert!(
+            notes[0].contains("2 entries were exported again with --allow-reexport, as number 3 in batch_2026-01-20"),
+            "{notes:?}"
+        );
+        assert!(notes[1].contains("1 entry was exported again") && notes[2] == "[]", "{notes:?}");
+        day.command("corrections").args(&["--last", "3"]).run().expect_code(0);
+        // A row that is gone otherwise is still a finding.
+        day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[1] });
+        let found = day.command("verify").args(&["--date", DATE]).run().expect_code(34).json();
+        let problem = found["problems"][0]["message"].as_str().unwrap();
+        assert!(
+            problem.starts_with("1 entry of the file has no marked row")
+                && problem.contains(&seeded.entries[1].to_hex()),
+            "{problem}"
+        );
+    }
+}
+
 #[test]
 fn an_entry_whose_row_is_taken_back_during_the_marking_and_queued_again_is_in_one_file() {
     // Before the first piece of the row list is marked.

@@ -13,7 +13,7 @@ use std::fmt;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::raw::CStr;
-use mongodb::bson::{Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
+use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
 use super::document::{int, text};
 use super::error::{Kind, StoreError};
@@ -29,6 +29,8 @@ pub(super) const ENTRIES_PER_COMMAND: usize = 10_000;
 const ROW: &CStr = cstr!("row");
 /// Which entry of its file it is, from 0; batches of earlier versions have none.
 const PLACE: &CStr = cstr!("place");
+/// Number, row and place of an entry in each file before the last one; exports again by earlier versions have none.
+const EARLIER: &str = "earlier";
 
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,9 @@ pub struct Record {
     /// The entry, and the row that was marked for it; [`Id::ABSENT`] where the row is not recorded.
     pub key: RowKey,
     /// Which entry of the file it is, from 0.
-    pub place: Option<usize>,
+    pub place: Option<u32>,
+    /// The number under which the entry is recorded now: that of a later file when it was exported again.
+    pub number: i64,
 }
 
 /// An entry of a file that is not written down under the number of that file.
@@ -153,20 +157,25 @@ impl Store {
         let mut records = Vec::new();
         while let Some(found) = cursor.next(&mut *session).await.transpose()? {
             let Ok(entry) = found.get_object_id("_id") else { continue };
-            // Row and place are those of the last file.
-            let is_last = int(&found, "n") == Some(number);
-            let row = found.get_object_id(ROW.as_str()).ok().filter(|_| is_last);
-            let place = int(&found, PLACE.as_str()).filter(|_| is_last);
+            let last = int(&found, "n").unwrap_or(0);
+            let of_file = if last == number { Some(&found) } else { earlier(&found, number) };
+            let row = of_file.and_then(|record| record.get_object_id(ROW.as_str()).ok());
+            let place = of_file.and_then(|record| int(record, PLACE.as_str()));
             records.push(Record {
                 key: RowKey { row: row.map_or(Id::ABSENT, |row| Id(row.bytes())), entry: Id(entry.bytes()) },
-                place: place.and_then(|place| usize::try_from(place).ok()),
+                place: place.and_then(|place| u32::try_from(place).ok()),
+                number: last,
             });
         }
         records.sort_unstable_by_key(|record| record.key.entry);
         Ok(records)
     }
 
-    async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
+    /// The batches that have these numbers.
+    pub(super) async fn batches_of_numbers(
+        &self,
+        numbers: &BTreeSet<i64>,
+    ) -> Result<BTreeMap<i64, BatchId>, StoreError> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
         let cursor = self.bounded(find.into_future()).await?;
@@ -237,16 +246,27 @@ fn insert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64
     rawdoc! { "insert": collection, "documents": documents }
 }
 
-/// The number that an entry had is kept, so that `verify` knows that it is in two files because somebody allowed it.
+/// What is recorded of an entry in an earlier file with this number.
+fn earlier(found: &Document, number: i64) -> Option<&Document> {
+    let all = found.get_array(EARLIER).ok()?.iter().filter_map(Bson::as_document);
+    all.into_iter().find(|record| int(record, "n") == Some(number))
+}
+
+/// The number that an entry had is kept, with its row and its place: `verify` knows then that it is in two files because somebody allowed it,
+/// and on which line of each.
 fn upsert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64) -> RawDocumentBuf {
     let is_moved = rawdoc! { "$not": [{ "$in": [{ "$ifNull": ["$n", null] }, [number, null]] }] };
     let with_it = rawdoc! { "$concatArrays": [{ "$ifNull": ["$before", []] }, ["$n"]] };
     let as_it_is = rawdoc! { "$ifNull": ["$before", "$$REMOVE"] };
-    let before = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
+    let before = rawdoc! { "$cond": [is_moved.clone(), with_it, as_it_is] };
+    let record = rawdoc! { "n": "$n", "row": "$row", "place": "$place" };
+    let with_it = rawdoc! { "$concatArrays": [{ "$ifNull": ["$earlier", []] }, [record]] };
+    let as_it_is = rawdoc! { "$ifNull": ["$earlier", "$$REMOVE"] };
+    let earlier = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
     let mut updates = RawArrayBuf::new();
     for (key, place) in rows {
         let same = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0) };
-        let mut set = rawdoc! { "before": before.clone(), "n": number };
+        let mut set = rawdoc! { "before": before.clone(), "earlier": earlier.clone(), "n": number };
         match key.row {
             Id::ABSENT => set.append(ROW, "$$REMOVE"),
             row => set.append(ROW, ObjectId::from_bytes(row.0)),

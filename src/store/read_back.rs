@@ -182,8 +182,8 @@ impl Snapshot {
         let mut entries = vec![Id::ABSENT; expected];
         let (mut left, mut unplaced) = (expected, BTreeSet::new());
         let mut fill = |records: Vec<Record>| {
-            for Record { key, place } in records {
-                match place.map(|place| entries.get_mut(place).filter(|entry| **entry == Id::ABSENT)) {
+            for Record { key, place, .. } in records {
+                match place.map(|place| entries.get_mut(place as usize).filter(|entry| **entry == Id::ABSENT)) {
                     Some(Some(entry)) => {
                         *entry = key.entry;
                         left -= 1;
@@ -297,8 +297,8 @@ impl Snapshot {
     }
 }
 
-/// Puts entries of the file on the lines that are left, as many as these: an entry that was exported again has its place in the later file on
-/// record. One of them is on the one line; several are in the order of the rows, while that is the order of all other lines.
+/// Puts entries of the file on the lines that are left, as many as these: an entry that an earlier version exported again has only its place in
+/// the later file on record. One of them is on the one line; several are in the order of the rows, while that is the order of all other lines.
 fn place(entries: &mut [Id], unplaced: BTreeSet<Id>, marked: &MarkedRows) {
     let mut rows = marked.rows.clone();
     rows.sort_unstable();

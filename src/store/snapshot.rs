@@ -4,7 +4,7 @@
 //! run in parallel without an open transaction. The ledger is read first or earlier: by its number the commit finds out
 //! whether another batch was committed in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{join, try_join};
@@ -181,6 +181,11 @@ impl Snapshot {
         let mut session = self.store.snapshot_session(self.at).await?;
         let found = self.store.with_cause(self.store.exported(&mut session, &ids).await).await?;
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
+    }
+
+    /// The batches that have these numbers.
+    pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
+        self.store.batches_of_numbers(numbers).await
     }
 
     /// What is recorded of these entries of a file under its number, and those that are not written down under it.

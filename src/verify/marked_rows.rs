@@ -2,6 +2,8 @@
 //!
 //! Which entry is on which line is told by the file itself, else by [`lines`](super::lines).
 
+use std::collections::BTreeMap;
+
 use super::compare::{ChangedEntry, Regenerated, What};
 use super::{Findings, ProblemKind, Verification};
 use crate::batch::{Batch, FileFacts};
@@ -48,7 +50,17 @@ impl Verification<'_> {
         let known = places.known();
         let (records, misplaced) = snapshot.recorded(batch.number.unwrap_or_default(), &known).await?;
         check_ids(batch, file, rows, away, &known, &records, findings);
+        let again = exported_again(batch, &records);
         drop(records);
+        let batches = snapshot.batches_of_numbers(&again.keys().copied().collect()).await?;
+        for (number, entries) in again {
+            let in_batch = batches.get(&number).map(|batch| format!(" in {batch}")).unwrap_or_default();
+            findings.note(format!(
+                "{} exported again with --allow-reexport, as number {number}{in_batch}: {}",
+                counted(entries.len() as u64, "entry was", "entries were"),
+                some(&entries)
+            ));
+        }
         check_numbers(batch, misplaced, findings);
         let options = self.options(batch)?;
         if let Some((_, message)) = places.open(&options.layout) {
@@ -116,6 +128,15 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
     }
 }
 
+/// The entries of this file that somebody allowed to be exported again, by the number of the later file.
+fn exported_again(batch: &Batch, records: &[Record]) -> BTreeMap<i64, Vec<Id>> {
+    let mut again: BTreeMap<i64, Vec<Id>> = BTreeMap::new();
+    for record in records.iter().filter(|record| Some(record.number) != batch.number) {
+        again.entry(record.number).or_default().push(record.key.entry);
+    }
+    again
+}
+
 /// Rows that the application put aside: they are not open, so no run takes them again.
 fn retired(rows: &[(Id, String)]) -> Option<String> {
     let named: Vec<String> = rows.iter().take(NAMED).map(|(row, status)| format!("{row} ({status})")).collect();
@@ -175,16 +196,19 @@ fn check_ids(
     let (ids, left) = (sorted(known.to_vec()), sorted(left));
     let marked = (rows.len() + left.len() + foreign.len()) as u64;
     let rows = sorted(rows.into_iter().map(|key| key.entry).collect());
-    let (missing, strange) = (without(&without(&ids, &rows), &left), without(&rows, &ids));
+    // The row of an entry that was exported again may carry the mark of the later batch.
+    let again = sorted(exported_again(batch, records).into_values().flatten().collect());
+    let unmarked = without(&without(&ids, &rows), &left);
+    let (missing, strange) = (without(&unmarked, &again), without(&rows, &ids));
+    let marked_elsewhere = (unmarked.len() - missing.len()) as u64;
     if missing.len() as u64 > away {
         let message = format!(
-            "{} no marked row any more, so the application removed or emptied these rows, or exported them again: {}; the entries stay \
-             exported; accept it with --allow-removed-rows",
+            "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported; accept it with --allow-removed-rows",
             counted(missing.len() as u64, "entry of the file has", "entries of the file have"),
             some(&missing)
         );
         findings.add(batch.id, ProblemKind::RemovedRows, message);
-    } else if marked + away != file.entries && foreign.is_empty() {
+    } else if !(marked + away..=marked + away + marked_elsewhere).contains(&file.entries) && foreign.is_empty() {
         let message = format!("{marked} rows are marked, {} entries are in the file", file.entries);
         findings.add(batch.id, ProblemKind::Rows, message);
     }
