@@ -181,6 +181,16 @@ fn neighbours_in_one_folder_keep_their_files() {
 }
 
 #[test]
+fn a_refused_upload_leaves_no_unlisted_file() {
+    holds("refused", worlds::REFUSED, &[MOVED, EXHAUSTED]);
+}
+
+#[test]
+fn a_lost_record_of_an_entry_leads_to_no_second_export() {
+    holds("lost entries", worlds::LOST_ENTRIES, &[HELD, EXHAUSTED, BOTH_COMPLETED]);
+}
+
+#[test]
 fn a_lost_batch_document_leads_to_no_second_log() {
     holds("lost document", worlds::LOST_DOCUMENT, &[EXHAUSTED]);
 }
@@ -217,6 +227,9 @@ needed! {
     the_marking_compares_the_entry_of_a_row: EntryOfMarkedRow, POINTED_ELSEWHERE, NOT_LOST;
     a_changed_row_gets_the_batch_id: MarkOfChangedRow, TAKEN_BACK, MARKED_ROWS;
     the_commit_looks_for_a_log: LogLookedFor, LOST_DOCUMENT, ONE_LOG;
+    the_count_of_recorded_entries_is_compared: Recorded, LOST_ENTRIES, ONE_FILE_PER_ENTRY;
+    only_an_id_that_nothing_was_sent_under_is_unsent: UnsentOfFreshIds, REFUSED, KNOWN_FILE;
+    an_id_is_unsent_no_more_before_something_is_sent: UnsentTakenBack, REFUSED, KNOWN_FILE;
     write_once_is_needed: WriteOnce, OVERLAP, COMMITTED_FILE;
     fenced_voiding_is_needed: VoidFence, OVERLAP, COMMITTED_FILE;
     voiding_comes_before_trashing: VoidBeforeTrash, OVERLAP, COMMITTED_FILE;

@@ -20,6 +20,14 @@ impl Protocol {
         self.lacks(Without::Ledger) || self.lacks(Without::LedgerAndEntries)
     }
 
+    /// Whether entries are missing on record. While a batch is marking, some are by right. Rules that leave entries out would be noticed here.
+    fn lacks_records(&self, db: &Database) -> bool {
+        let others = [Without::Recorded, Without::EntriesOfPieces, Without::EntriesOfChangedRows];
+        let counts = !self.lacks_entries() && !others.into_iter().any(|rule| self.lacks(rule));
+        let has = db.exported.iter().filter(|number| **number != 0).count();
+        counts && db.marking.is_none() && has < db.recorded as usize
+    }
+
     /// Rows that this batch would export now. One whose entry is in a committed file already, or is named by an earlier row too, is
     /// held back.
     fn due(&self, db: &Database, batch: u8) -> Content {
@@ -76,6 +84,7 @@ impl Protocol {
             db.rows[row].status = Status::Failed;
         }
         let left = snapshot.mask() & !first;
+        db.recorded += snapshot.rows().count() as u8;
         db.number = number;
         db.marking = (left != 0).then_some(batch);
         db.logs[batch as usize] += 1;
@@ -87,7 +96,7 @@ impl Protocol {
         doc.marked = first;
         doc.list = doc.list.filter(|_| left != 0);
         doc.number = number;
-        doc.file = Some(file);
+        (doc.file, doc.unsent) = (Some(file), false);
         doc.committed = Some(snapshot);
         doc.committed_by = fence;
     }
@@ -100,6 +109,9 @@ impl Turn<'_> {
         let db = self.db();
         if let Some(other) = db.marking.filter(|_| !blind) {
             return self.roll_forward_first(other);
+        }
+        if self.model.lacks_records(db) {
+            return self.fail("finds entries missing on record", |_| ());
         }
         let snapshot = self.model.due(db, self.me.batch);
         let empty_voids = !self.model.lacks(Without::EmptyVoids);

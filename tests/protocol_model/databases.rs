@@ -40,6 +40,14 @@ impl Protocol {
             });
         }
         let idle = state.holders.iter().all(|holder| holder.at == At::Idle);
+        for entry in (0..state.dbs[0].exported.len()).filter(|&entry| state.dbs[0].exported[entry] != 0) {
+            if trouble.lost_entries > 0 && idle {
+                push("somebody deletes the record of an entry", &|next| {
+                    next.trouble.lost_entries -= 1;
+                    next.dbs[0].exported[entry] = 0;
+                });
+            }
+        }
         if trouble.lost_documents > 0 && state.dbs[0].batches[0].phase == Phase::Completed && idle {
             push("somebody deletes the document of batch 0", &|next| {
                 next.trouble.lost_documents -= 1;

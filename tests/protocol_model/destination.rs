@@ -41,8 +41,9 @@ impl Turn<'_> {
         }
         self.write("stores an id", true, |next, me| {
             me.file = Some(draw_id(next, me));
-            me.doc_in(next).file = me.file;
-            me.at = At::Create;
+            let doc = me.doc_in(next);
+            (doc.file, doc.unsent) = (me.file, false);
+            (me.unsent, me.at) = (true, At::Create);
         });
     }
 
@@ -72,6 +73,9 @@ impl Turn<'_> {
     }
 
     pub fn create(&mut self) {
+        if self.doc().unsent && self.holds() && !self.model.lacks(Without::UnsentTakenBack) {
+            return self.write("records that it is about to send", true, |next, me| me.doc_in(next).unsent = false);
+        }
         let id = self.me.file.expect("an id is known here") as usize;
         let bytes = self.me.snapshot.bytes();
         let then = self.once_stored();
@@ -82,7 +86,15 @@ impl Turn<'_> {
                     me.at = then;
                 });
             }
-            return self.step("finds the id taken", |_, me| me.at = At::Look);
+            return self.step("finds the id taken", |_, me| (me.unsent, me.at) = (false, At::Look));
+        }
+        if self.state.trouble.refusals > 0 {
+            let is_unsent = self.me.unsent || self.model.lacks(Without::UnsentOfFreshIds);
+            let me = self.me;
+            self.fail("is refused before the first byte", |next| {
+                next.trouble.refusals -= 1;
+                me.doc_in(next).unsent = is_unsent;
+            });
         }
         self.step("uploads", |next, me| {
             next.files[id].content = Some(bytes);
@@ -93,7 +105,7 @@ impl Turn<'_> {
             self.step("gets no answer to its upload", |next, me| {
                 next.trouble.delayed_creations -= 1;
                 next.delayed = Some((id as u8, bytes));
-                me.at = At::Look;
+                (me.unsent, me.at) = (false, At::Look);
             });
         }
         if self.state.trouble.garbled > 0 {
@@ -132,8 +144,10 @@ impl Turn<'_> {
                 (true, false) => At::Create,
             };
             let doc = me.doc_in(next);
-            doc.voided |= u8::from(!forgets) << id;
-            doc.file = me.file;
+            if !forgets {
+                doc.void(id);
+            }
+            (doc.file, doc.unsent, me.unsent) = (me.file, false, true);
         });
     }
 

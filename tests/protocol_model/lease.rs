@@ -47,8 +47,16 @@ impl Protocol {
         };
         if at != At::Idle {
             let (db, place) = (db as u8, state.place);
-            next.holders[index] =
-                Holder { at, db, place, batch, fence: doc.fence, file: doc.file, ..Holder::default() };
+            next.holders[index] = Holder {
+                at,
+                db,
+                place,
+                batch,
+                fence: doc.fence,
+                file: doc.file,
+                unsent: doc.unsent,
+                ..Holder::default()
+            };
         }
         moves.push(Move { who: None, what, on: Some(batch), next: next.canonical() });
     }

@@ -169,6 +169,7 @@ impl Model for Protocol {
             number: 0,
             marking: None,
             installation: self.bounds.initialized.into(),
+            recorded: 0,
             pending: None,
         };
         vec![State {

@@ -52,8 +52,10 @@ impl Turn<'_> {
             let replaced = std::mem::replace(&mut me.file, me.other.take());
             (me.adopted, me.at) = (true, then);
             let doc = me.doc_in(next);
-            doc.voided |= replaced.filter(|_| !forgets).map_or(0, |id| 1 << id);
-            doc.file = me.file;
+            if let Some(id) = replaced.filter(|_| !forgets) {
+                doc.void(id);
+            }
+            (doc.file, doc.unsent) = (me.file, false);
         });
     }
 }

@@ -212,7 +212,7 @@ fn has_rivals(model: &Protocol) -> bool {
 /// Whether the one database of this world knows all that ever happened.
 fn is_alone(model: &Protocol) -> bool {
     let trouble = &model.bounds.trouble;
-    !has_rivals(model) && trouble.restores == 0 && trouble.lost_documents == 0
+    !has_rivals(model) && [trouble.restores, trouble.lost_documents, trouble.lost_entries] == [0; 3]
 }
 
 fn is_disjoint(masks: impl Iterator<Item = u8>) -> bool {
@@ -239,7 +239,7 @@ fn recorded_entries(model: &Protocol, db: &Database) -> bool {
         let recorded = (0..db.exported.len()).filter(|entry| db.exported[*entry] == doc.number);
         let recorded = recorded.fold(0_u8, |mask, entry| mask | 1 << entry);
         recorded & !entries_of(doc, true) == 0 && entries_of(doc, false) & !recorded == 0
-    }) || model.bounds.trouble.lost_documents > 0
+    }) || model.bounds.trouble.lost_documents + model.bounds.trouble.lost_entries > 0
 }
 
 /// Each row of a committed file was marked once, or is left, or is listed because the application changed it; it carries the batch's id
@@ -271,7 +271,8 @@ fn marked_rows(model: &Protocol, db: &Database) -> bool {
 /// Neither a wait for another batch nor an interruption costs an attempt; conflicts do, once they outnumber the regenerations.
 fn lost_to_trouble(model: &Protocol, state: &State) -> bool {
     let spent = |kind: fn(&Trouble) -> u8| kind(&model.bounds.trouble) - kind(&state.trouble);
-    let trouble = spent(|all| all.crashes) + spent(|all| all.pauses) + spent(|all| all.failures);
+    let trouble =
+        spent(|all| all.crashes) + spent(|all| all.pauses) + spent(|all| all.failures) + spent(|all| all.refusals);
     let by_application = spent(|all| all.edits) + spent(|all| all.cancellations) + spent(|all| all.requeues);
     let of_rows = spent(|all| all.repoints) + spent(|all| all.moves);
     let changes = by_application + of_rows + spent(|all| all.unknown_commits) + state.dbs[0].number;

@@ -94,6 +94,12 @@ pub enum Without {
     SealStopsTrash,
     /// A committed file is not sealed.
     Seal,
+    /// The generator does not compare the number of recorded entries with the ledger's count.
+    Recorded,
+    /// A refused creation counts as the first one under its id, whatever was sent under it before.
+    UnsentOfFreshIds,
+    /// An id stays recorded as unsent while something is sent under it.
+    UnsentTakenBack,
     /// After a change of destination, the old id is forgotten.
     OldPlaceVoided,
     /// After a change of destination, the file under the old id counts.

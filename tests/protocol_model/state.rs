@@ -64,6 +64,8 @@ pub struct Batch {
     /// The lease by the database's clock.
     pub live: bool,
     pub file: Option<u8>,
+    /// `file.unsent`: nothing exists under the id, for certain.
+    pub unsent: bool,
     /// One bit per file id.
     pub voided: u8,
     /// Those of `voided` that are recorded as trashed.
@@ -94,6 +96,7 @@ impl Batch {
         fence: 0,
         live: false,
         file: None,
+        unsent: false,
         voided: 0,
         trashed: 0,
         left: 0,
@@ -113,8 +116,13 @@ impl Batch {
         self.phase = Phase::Exhausted;
         self.live = false;
         if let Some(id) = self.file.take_if(|_| voids) {
-            self.voided |= 1 << id;
+            self.void(id);
         }
+    }
+
+    /// Lists an id as void, unless nothing can exist under it.
+    pub fn void(&mut self, id: u8) {
+        self.voided |= u8::from(!std::mem::take(&mut self.unsent)) << id;
     }
 
     pub fn is_committed(&self) -> bool {
@@ -149,6 +157,8 @@ pub struct Database {
     pub number: u8,
     pub marking: Option<u8>,
     pub installation: u8,
+    /// How many entries the ledger counts as recorded.
+    pub recorded: u8,
     pub pending: Option<Transaction>,
 }
 
@@ -224,6 +234,8 @@ pub struct Holder {
     pub batch: u8,
     pub fence: u8,
     pub file: Option<u8>,
+    /// No attempt has sent anything under that id.
+    pub unsent: bool,
     /// The id that it voided, to be trashed next; or the file of its batch's name, to be adopted next.
     pub other: Option<u8>,
     pub snapshot: Content,

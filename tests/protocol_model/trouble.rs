@@ -15,6 +15,8 @@ pub struct Trouble {
     pub unknown_commits: u8,
     /// Creations that take effect after their client gave up on them, or never.
     pub delayed_creations: u8,
+    /// Creations that are refused before the first byte leaves.
+    pub refusals: u8,
     /// Uploads that arrive damaged.
     pub garbled: u8,
     /// Trashings that the destination refuses.
@@ -43,6 +45,8 @@ pub struct Trouble {
     pub restores: u8,
     /// Batch documents that somebody deletes.
     pub lost_documents: u8,
+    /// Records of exported entries that somebody deletes.
+    pub lost_entries: u8,
 }
 
 impl Trouble {
@@ -53,6 +57,7 @@ impl Trouble {
         interruptions: 0,
         unknown_commits: 0,
         delayed_creations: 0,
+        refusals: 0,
         garbled: 0,
         trash_failures: 0,
         edits: 0,
@@ -67,5 +72,6 @@ impl Trouble {
         copies: 0,
         restores: 0,
         lost_documents: 0,
+        lost_entries: 0,
     };
 }

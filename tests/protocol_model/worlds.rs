@@ -194,3 +194,16 @@ pub const LOST_DOCUMENT: Bounds = Bounds {
     trouble: Trouble { lost_documents: 1, changes_of_place: 1, crashes: 1, ..NONE },
     ..PEACE
 };
+
+/// Uploads that are refused before the first byte, under a new id and under one of an earlier attempt, and another destination.
+pub const REFUSED: Bounds = Bounds {
+    dates: 1,
+    rows: [due(0, 0), late(0, 1), None],
+    attempts: 3,
+    trouble: Trouble { refusals: 1, changes_of_place: 1, crashes: 1, delayed_creations: 1, ..NONE },
+    ..PEACE
+};
+
+/// Somebody deletes the record of an exported entry, which the application queues again.
+pub const LOST_ENTRIES: Bounds =
+    Bounds { regenerations: 1, trouble: Trouble { lost_entries: 1, requeues: 1, ..NONE }, ..QUEUED_AGAIN };
