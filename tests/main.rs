@@ -27,6 +27,7 @@ mod hold;
 mod init;
 mod layout;
 mod least_privilege;
+mod lost;
 mod man;
 mod masks;
 mod memory;

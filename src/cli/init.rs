@@ -41,6 +41,9 @@ pub(super) struct InitResult {
     adopted: Vec<BatchId>,
     /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
     ledger_rebuilt: bool,
+    /// A batch that completed rows name as theirs while nothing is recorded of any export.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marked_by: Option<String>,
     /// Version of this object.
     format_version: FormatVersion,
 }
@@ -83,7 +86,14 @@ impl Render for InitResult {
         if self.ledger_rebuilt {
             text.push_str(
                 "  the ledger was rebuilt, and this installation has a new name: if an unfinished batch is refused because of its own file \
-                 (exit 31), move that file away\n",
+                 (exit 31), that message has the way out\n",
+            );
+        }
+        if let Some(batch) = &self.marked_by {
+            let _ = writeln!(
+                text,
+                "  warning: completed rows name {batch}, and no export is recorded here: right when an earlier program marked them; if \
+                 records were lost, restore exportbatches, exportbatchentries and the export log before the next run"
             );
         }
         text
@@ -105,6 +115,7 @@ pub async fn execute(
         if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
     let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
+    let marked_by = stop.until_signal(begin(args, &store)).await?;
     let result = InitResult {
         command: "init",
         outcome: "completed",
@@ -117,6 +128,7 @@ pub async fn execute(
         unfilled,
         adopted,
         ledger_rebuilt,
+        marked_by,
         format_version: FormatVersion,
     };
     render::print(&result, output);
@@ -177,6 +189,23 @@ async fn record_file(
             Ok(left(elsewhere, "they are recorded under another number".to_owned(), next))
         }
     }
+}
+
+/// Makes the ledger. Returns the batch that rows name while nothing is recorded of any export; with `--adopt` that is a failure, because nothing
+/// can be rebuilt.
+async fn begin(args: &InitArgs, store: &Store) -> Result<Option<String>, Failure> {
+    let marked_by = store.marked_by_nobody().await?;
+    if let Some(batch) = marked_by.as_ref().filter(|_| args.adopt) {
+        let message = format!(
+            "completed rows name {batch}, and no ExportLog, batch document or exported entry is left to rebuild it from"
+        );
+        return Err(Failure::configuration(message).next(
+            "restore exportbatches, exportbatchentries and the export log from a backup; if an earlier program marked these rows, run \
+             `batch-export init` without --adopt",
+        ));
+    }
+    store.begin().await?;
+    Ok(marked_by)
 }
 
 async fn adopt(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {

@@ -26,7 +26,7 @@ use crate::pass::way_on;
 use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
-use crate::store::{Overview, Store};
+use crate::store::{LostBatches, Overview, Store};
 
 /// How many batches one invocation reads at most: 30 years.
 const READ_MAX: i64 = 11_000;
@@ -62,7 +62,7 @@ struct StatusProblem {
     /// The batch it concerns; none when it concerns the queue.
     batch: Option<BatchId>,
     date: Option<NaiveDate>,
-    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due", "untold"]))]
+    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due", "untold", "lost"]))]
     kind: &'static str,
     message: String,
 }
@@ -92,6 +92,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let calendar = &config.calendar;
     let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
     let latest = calendar.latest_due(judge.now);
+    let lost = store.lost_batches().await?;
     let mut result = StatusResult { command: "status", ..StatusResult::default() };
     if let Some(date) = args.date {
         let id = BatchId::new(date);
@@ -105,6 +106,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
             only.late = store.due_count(found.batch.cutoff).await?;
             result.problems.extend(judge.late_rows(&only, &found));
         }
+        result.problems.extend(lost.map(of_lost));
         result.batches.push(only);
         return Ok(result);
     }
@@ -138,14 +140,19 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
-    judged.extend(never_due.into_iter().map(|message| StatusProblem {
-        batch: None,
-        date: None,
-        kind: "never_due",
-        message,
-    }));
+    judged.extend(never_due.into_iter().map(|message| StatusProblem { batch: None, date: None, kind: "never_due", message }));
+    if let Some(lost) = lost {
+        // A run of such a day is refused.
+        judged.retain(|one| one.kind != "missing" || one.batch.is_none_or(|id| !lost.logged.contains(&id)));
+        judged.push(of_lost(lost));
+    }
     result.problems = judged;
     Ok(result)
+}
+
+fn of_lost(lost: LostBatches) -> StatusProblem {
+    let message = format!("{}: {}", lost.failure, lost.failure.next_step());
+    StatusProblem { batch: None, date: None, kind: "lost", message }
 }
 
 /// Whether the batch takes no more rows, and its day has come.

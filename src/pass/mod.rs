@@ -98,7 +98,7 @@ impl Pass<'_> {
         for _ in 0..REGENERATIONS {
             let generated = self.generate(&lease, &claim, &batch, records.take(), report).await?;
             if generated.is_empty() {
-                return self.record_empty(&lease, &claim, &generated.ledger, report).await;
+                return self.record_empty(&lease, &claim, &batch, &generated.ledger, report).await;
             }
             let file = self.upload(&lease, &claim, &mut batch, &generated, report).await?;
             match self.commit(&mut lease, &claim, &batch, &generated, &file, report).await? {

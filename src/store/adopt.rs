@@ -22,11 +22,16 @@ impl Store {
         cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
     ) -> Result<(Vec<BatchId>, bool), StoreError> {
         let log = Snapshot::open(self).await?.log(None).await?;
+        let last = log.iter().map(|facts| facts.number).max();
         let mut adopted = Vec::new();
         for facts in &log {
             let Ok(id) = facts.batch.parse::<BatchId>() else { continue };
             let window = doc! { "timezone": zone, "cutoff": bson_date(cutoff(id.date())) };
-            if self.adopt_batch(id, facts, window).await? {
+            // All batches before the last one were marked, or it could not begin.
+            let is_marking =
+                self.pieces(id).await?.is_some() || (facts.number == last && self.has_unmarked(id, facts).await?);
+            let state = if is_marking { State::Marking } else { State::Completed };
+            if self.adopt_batch(id, facts, window, state).await? {
                 adopted.push(id);
             }
         }
@@ -34,8 +39,22 @@ impl Store {
         Ok((adopted, made))
     }
 
-    async fn adopt_batch(&self, id: BatchId, facts: &LogFacts, window: Document) -> Result<bool, StoreError> {
-        let state = if self.pieces(id).await?.is_some() { State::Marking } else { State::Completed };
+    /// Whether neither the rows nor the records of a batch are all there, so that its marking may have been under way. This reads the queue and
+    /// all records once.
+    async fn has_unmarked(&self, id: BatchId, facts: &LogFacts) -> Result<bool, StoreError> {
+        let number = facts.number;
+        let recorded = self.exported.count_documents(doc! { "$or": [{ "n": number }, { "before": number }] }).await?;
+        let marked = self.queue.count_documents(doc! { "metadata.batchId": id }).await?;
+        Ok(recorded.max(marked) < facts.file.entries)
+    }
+
+    async fn adopt_batch(
+        &self,
+        id: BatchId,
+        facts: &LogFacts,
+        window: Document,
+        state: State,
+    ) -> Result<bool, StoreError> {
         let committed = [State::Completed.name(), State::Marking.name()];
         let unknown = doc! { "_id": id, "state": { "$nin": &committed[..] } };
         let content = doc! {
@@ -43,7 +62,7 @@ impl Store {
                 "state": state.name(),
                 "number": facts.number,
                 "file": file_document(&facts.file),
-                "marked": facts.file.entries as i64,
+                "marked": if state == State::Marking { 0 } else { facts.file.entries as i64 },
                 "holder": null,
                 "leaseExpiresAt": null,
                 "nextRetryAt": null,

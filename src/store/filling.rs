@@ -46,7 +46,7 @@ impl Store {
         let complete = self.has_exported().await?;
         let target = if complete { self.exported.clone() } else { self.db.collection(FILLING) };
         self.create_collection(&target).await?;
-        let added = self.fill_from_rows(&target).await?;
+        let added = self.fill_from_rows(&target, !complete).await?;
         Ok(Filling { target, complete, added })
     }
 
@@ -99,7 +99,7 @@ impl Store {
         for entries in entries.chunks(ENTRIES_PER_COMMAND) {
             let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
             let documents: Vec<Document> = ids.iter().map(|id| doc! { "_id": id, "n": number }).collect();
-            filling.added += self.add_missing(&filling.target, &documents).await?;
+            filling.added += self.add_missing(&filling.target, &documents, false).await?;
             let other = doc! { "_id": { "$in": ids }, "n": { "$ne": number }, "before": { "$ne": number } };
             elsewhere += self.bounded(filling.target.count_documents(other).into_future()).await?;
         }
@@ -118,7 +118,12 @@ impl Store {
         // What is committed or marked meanwhile makes this number too low, never too high. A batch that is marking counts as a whole.
         let recorded = self.exported.count_documents(doc! {}).await? as i64;
         let left = match marking {
-            Some(batch) => self.rows_to_mark(batch).await? as i64,
+            Some(id) => {
+                let batch = self.batch(id).await?;
+                let number = batch.as_ref().and_then(|batch| batch.number);
+                let entries = batch.and_then(|batch| batch.file).map_or(0, |file| file.entries as i64);
+                entries - self.exported.count_documents(doc! { "n": number }).await? as i64
+            }
             None => 0,
         };
         let update = doc! { "$set": { "recorded": recorded + left } };
@@ -126,7 +131,7 @@ impl Store {
         Ok(filling.added)
     }
 
-    async fn fill_from_rows(&self, target: &Collection<Document>) -> Result<u64, StoreError> {
+    async fn fill_from_rows(&self, target: &Collection<Document>, is_new: bool) -> Result<u64, StoreError> {
         let committed = [State::Marking.name(), State::Completed.name()];
         let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
         let cursor = self.bounded(find.into_future()).await?;
@@ -146,26 +151,37 @@ impl Store {
                 documents.push(doc! { "_id": entry, "n": number, "row": row.get_object_id("_id").ok() });
             }
             if documents.len() == ENTRIES_PER_COMMAND {
-                added += self.add_missing(target, &std::mem::take(&mut documents)).await?;
+                added += self.add_missing(target, &std::mem::take(&mut documents), is_new).await?;
             }
         }
-        added += self.add_missing(target, &documents).await?;
+        added += self.add_missing(target, &documents, is_new).await?;
         Ok(added)
     }
 
-    /// Inserts the documents that do not exist yet.
-    async fn add_missing(&self, target: &Collection<Document>, documents: &[Document]) -> Result<u64, StoreError> {
+    /// Inserts the documents that do not exist yet. With `last_wins`, an entry of two batches belongs to the later one, as after an allowed
+    /// second export; else it stays where it is recorded. `verify` reports it.
+    async fn add_missing(
+        &self,
+        target: &Collection<Document>,
+        documents: &[Document],
+        last_wins: bool,
+    ) -> Result<u64, StoreError> {
         if documents.is_empty() {
             return Ok(0);
         }
         let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
         let answer = self.bounded(self.db.run_command(command).into_future()).await?;
         let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
-        // An entry of two batches stays with the first one that was found; `verify` reports it.
-        let of_error = errors.iter().filter_map(Bson::as_document).map(StoreError::in_write_error);
-        match of_error.into_iter().find(|error| error.kind != Kind::DuplicateKey) {
-            Some(error) => Err(error.in_collection(target.name())),
-            None => Ok(int(&answer, "n").unwrap_or(0) as u64),
+        let errors = errors.iter().filter_map(Bson::as_document);
+        let mut of_error = errors.clone().map(StoreError::in_write_error);
+        if let Some(error) = of_error.find(|error| error.kind != Kind::DuplicateKey) {
+            return Err(error.in_collection(target.name()));
         }
+        let twice = errors.filter_map(|error| documents.get(usize::try_from(int(error, "index")?).ok()?));
+        for found in twice.filter(|_| last_wins) {
+            let earlier = doc! { "_id": found.get("_id"), "n": { "$lt": found.get("n") } };
+            self.bounded(target.update_one(earlier, doc! { "$set": found.clone() }).into_future()).await?;
+        }
+        Ok(int(&answer, "n").unwrap_or(0) as u64)
     }
 }

@@ -35,14 +35,13 @@ pub struct Initialized {
 }
 
 impl Store {
-    /// Creates what is missing: our collections, their indexes, the ledger, and an index on the queue when none serves the query for due rows.
+    /// Creates what is missing: our collections, their indexes, and an index on the queue when none serves the query for due rows.
     /// The entries of earlier batches are recorded before it ([`begin_filling`](Store::begin_filling)).
     pub async fn initialize(&self) -> Result<Initialized, StoreError> {
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
             self.create_collection(collection).await?;
         }
         self.create_log_index().await?;
-        self.begin().await?;
         let created = self.bounded(self.batches.create_indexes(batch_indexes()).into_future()).await?;
         let (queue_index, queue_index_created) = match self.queue_index().await? {
             QueueIndex::Serves(name) => (name, false),

@@ -156,10 +156,14 @@ impl Store {
         Ok(self.find_ledger().await?.is_some_and(|ledger| ledger.installation.is_some()))
     }
 
-    /// Makes the ledger before the first run, so that a run needs no right to create anything. Where it was lost, that is for a run to tell.
-    pub(super) async fn begin(&self) -> Result<(), StoreError> {
-        if !self.has_begun().await? && self.refuse_second_beginning().await.is_ok() {
-            self.create_ledger().await?;
+    /// Makes the ledger before the first run, so that a run needs no right to create anything.
+    ///
+    /// # Errors
+    /// `configuration` when it was lost; or when the database fails.
+    pub async fn begin(&self) -> Result<(), Failure> {
+        if !self.has_begun().await? {
+            self.refuse_second_beginning().await?;
+            self.create_ledger().await.map_err(StoreError::for_administrators)?;
         }
         Ok(())
     }

@@ -30,7 +30,14 @@ impl Verification<'_> {
                     );
                 }
                 None => {
-                    findings.add(named(&log, number), ProblemKind::Number, format!("no batch has the number {number}"))
+                    let batch = named(&log, number);
+                    let way_out = match batch {
+                        "" => "restore the batch documents and the export log from a backup",
+                        _ => {
+                            "its document is lost: restore it from a backup, or rebuild it with `batch-export init --adopt`"
+                        }
+                    };
+                    findings.add(batch, ProblemKind::Number, format!("no batch has the number {number}; {way_out}"));
                 }
             }
         }
@@ -39,6 +46,10 @@ impl Verification<'_> {
             findings.add(batches[0], ProblemKind::Number, message);
         }
         check_links(&ledger, &log, findings);
+        // What the ledger knows is told above, number by number.
+        if let Some(lost) = self.store.lost_batches().await?.filter(|lost| lost.told > ledger.number) {
+            findings.add("", ProblemKind::MissingBatch, format!("{}; {}", lost.failure, lost.failure.next_step()));
+        }
         Ok(())
     }
 }
