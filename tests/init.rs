@@ -244,4 +244,7 @@ fn a_batch_that_is_rebuilt_from_the_log_gets_its_entries_from_its_file() {
     let made = day.command("init").arg("--adopt").run().expect_code(0).json();
     assert_eq!((&made["adopted"], &made["entries_added"]), (&json!([BATCH]), &4.into()), "{made}");
     assert_eq!(made["unfilled"], json!([]));
+    let verified =
+        day.command("verify").args(&["--allow-removed-rows", "--output", "text"]).run().expect_code(0).stdout;
+    assert!(verified.contains("its document was rebuilt"), "{verified}");
 }

@@ -154,6 +154,7 @@ fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_o
         let result = refused.json();
         let error = if result["error"].is_null() { &result["batches"][0]["error"] } else { &result["error"] };
         assert!(told(error).contains("`marking` to null in the ledger"), "{result}");
+        assert!(!refused.stderr.contains("made again from the file"), "{}", refused.report());
     }
     // The person does what it says, and forgets one step.
     let marked = doc! { "$set": { "status": "completed", "metadata.batchId": BATCH } };

@@ -2,6 +2,7 @@
 
 mod copy;
 mod indexes;
+mod records;
 mod rows;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, Class, Event, Holder, State};
 use crate::clock;
+use crate::failure::Stage;
 use crate::money::Baht;
 use crate::outcome::FileResult;
 use crate::reader::Reader;
@@ -72,6 +73,9 @@ pub struct BatchLine {
     #[serde(serialize_with = "clock::serialize")]
     #[schemars(schema_with = "schema::instant")]
     pub completed_at: Option<DateTime<Utc>>,
+    /// Whether an attempt that failed has stored its file.
+    #[serde(skip)]
+    pub is_stored: bool,
     /// Whether its day has not come yet.
     #[serde(skip)]
     pub is_ahead: bool,
@@ -110,6 +114,10 @@ impl BatchLine {
             untold: batch.and_then(|batch| batch.untold).map(|untold| untold.event),
             void_files: batch.map_or(0, |batch| batch.voided.iter().filter(|voided| !voided.trashed).count() as u64),
             completed_at: batch.and_then(|batch| batch.completed_at),
+            is_stored: batch.is_some_and(|batch| {
+                batch.state == State::Failed
+                    && batch.history.last().is_some_and(|last| last.stage == Some(Stage::Commit))
+            }),
             is_ahead: seen.is_some_and(Overview::is_ahead),
             reader: seen.map(Reader::of).unwrap_or_default(),
         }
@@ -120,6 +128,9 @@ impl BatchLine {
         let mut note = self.standing();
         if self.is_ahead {
             note += "  (its day has not come yet)";
+        }
+        if let Some(file) = self.file.as_ref().filter(|_| self.is_stored) {
+            let _ = write!(note, "  ({} is stored and not official: it must not be imported)", file.name);
         }
         if self.void_files > 0 {
             let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);

@@ -415,7 +415,8 @@ impl Chosen {
 }
 
 /// Said of a batch without settings of its own.
-const TODAYS_SETTINGS: &str = "exported by an earlier version: today's settings were taken";
+const TODAYS_SETTINGS: &str =
+    "no settings are stored with it (an earlier version exported it, or its document was rebuilt): today's were taken";
 
 /// Says that a command left batches alone: nothing is known of them.
 fn left_alone(older: Option<u64>) -> String {

@@ -19,11 +19,10 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::owner::{Mark, Owner, protect};
+use super::owner::{Mark, Owner, forged, protect};
 use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
 use crate::batch::FileFacts;
 use crate::files::{open_folder, open_regular};
-use crate::layout::quoted;
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -275,14 +274,7 @@ impl Directory {
         let mut parts = Path::new(name).components();
         match (parts.next(), parts.next()) {
             (Some(Component::Normal(part)), None) if part == name && !name.contains('\0') => Ok(self.path.join(name)),
-            (_, _) => Err(DestinationError::Rejected {
-                message: format!(
-                    "{}, from an id in the batch document, is not a file name for {}",
-                    quoted(name),
-                    self.path.display()
-                ),
-                next: "find out who edited the batch document, and correct its file id".to_owned(),
-            }),
+            (_, _) => Err(forged(name, &self.path.display())),
         }
     }
 

@@ -8,9 +8,9 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Destination;
 use super::directory::{self, Directory};
-use super::drive::{Drive, DriveSettings};
+use super::drive::{self, Drive, DriveSettings};
+use super::{Destination, DestinationError};
 use crate::batch::FileFacts;
 use crate::config::{Config, Target};
 use crate::failure::Failure;
@@ -158,6 +158,17 @@ impl Destination {
             (Some(location), _) => self.is_at(Some(location)),
             (None, Destination::Directory(_)) => !is_drive_id(&file.id),
             (None, Destination::Drive(_)) => !file.id.contains('#'),
+        }
+    }
+
+    /// Checks that an id from the database, where others can write, can be one of a file here.
+    ///
+    /// # Errors
+    /// When it is no id of this kind of destination.
+    pub fn check_id(&self, id: &str) -> Result<(), DestinationError> {
+        match self {
+            Destination::Directory(directory) => directory.file(id).map(drop),
+            Destination::Drive(_) => drive::check_id(id),
         }
     }
 

@@ -7,6 +7,7 @@
 //! Risk: a file that names no owner is taken for our own, because the database says so; and others can write there. So such a file is
 //! removed only when both its name and its content are those of the batch, as of a file that an earlier version stored.
 
+use std::fmt::Display;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::AsFd;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DestinationError;
 use crate::batch::BatchId;
+use crate::layout::quoted;
 
 /// The extended attribute of a file in a directory. Not every file system keeps it.
 const ATTRIBUTE: &str = "user.batch-export";
@@ -52,6 +54,17 @@ pub struct Mark<'a> {
     pub batch: Option<BatchId>,
     /// The installation; `None` in a check of the destination, which has none.
     pub installation: Option<&'a str>,
+}
+
+/// The refusal of an id that cannot be one of a file at this destination.
+pub(super) fn forged(id: &str, at: &dyn Display) -> DestinationError {
+    DestinationError::Rejected {
+        message: format!("{} in the batch document cannot be the id of a file in {at}: somebody edited it", quoted(id)),
+        next: "find out who edits the batch documents. As `file.id` of a committed batch, put `metadata.fileId` of its ExportLog back; of \
+               another batch, set `file` to null, and the next attempt looks for the file by its name. In `voided`, set `trashed` of that \
+               id to true"
+            .to_owned(),
+    }
 }
 
 impl Mark<'_> {

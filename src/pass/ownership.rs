@@ -30,7 +30,7 @@ impl<'a> Line<'a> {
     /// Refuses to adopt a file under this batch's id, although its content is the same: when it is of another
     /// installation, or was committed under another number.
     pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
-        self.refuse_foreign(name, id, owner)?;
+        self.refuse_foreign(name, id, owner, true)?;
         match owner.sealed && owner.number != Some(self.next) {
             true => Err(committed(name, id, owner)),
             false => Ok(()),
@@ -39,7 +39,7 @@ impl<'a> Line<'a> {
 
     /// Refuses to void a file under this batch's id: when it is of another installation, or was committed.
     pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
-        self.refuse_foreign(name, id, owner)?;
+        self.refuse_foreign(name, id, owner, false)?;
         if owner.sealed { Err(committed(name, id, owner)) } else { Ok(()) }
     }
 
@@ -47,6 +47,7 @@ impl<'a> Line<'a> {
     /// installation and content are the same.
     fn may_take_over(&self, batch: &str, file_name: &str, found: &Named) -> Result<(), Failure> {
         let name = &found.name;
+        self.refuse_foreign(name, &found.id, &found.owner, found.same.is_some())?;
         self.may_adopt(name, &found.id, &found.owner)?;
         // People may have renamed the file of this batch. A file of another batch is never adopted, although the same entries may be in it.
         if name != file_name && found.owner.batch_id.as_deref() != Some(batch) {
@@ -73,15 +74,25 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    fn refuse_foreign(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
-        match owner.installation.as_deref() {
-            Some(other) if Some(other) != self.installation => Err(taken(format!("{name} ({id}) exists: {}", owner.text()))
-                .next(
-                    "use another folder or another --file-name; a database that was restored to before its first batch also has \
-                     another installation name",
-                )),
-            Some(_) | None => Ok(()),
-        }
+    /// Another installation is another database, or this one before it lost its ledger. Then the content may be the `same`.
+    fn refuse_foreign(&self, name: &str, id: &str, owner: &Owner, same: bool) -> Result<(), Failure> {
+        let other = match owner.installation.as_deref() {
+            Some(other) if Some(other) != self.installation => other,
+            Some(_) | None => return Ok(()),
+        };
+        let whose = match same {
+            true => {
+                "it has the very content of this export, so its entries were handed over before, by this database or by a copy of it. \
+                     Run only one of the two"
+            }
+            false => "if that is another database, use another folder or another --file-name",
+        };
+        let failure = taken(format!("{name} ({id}) exists: {}", owner.text()));
+        Err(failure.next(format!(
+            "{whose}. If this database was restored to before its first batch, or its ledger was made anew, the file is its own, and another \
+             folder would export its entries twice: restore a later backup; without one, set `installation` of the ledger to {other}, and \
+             export the days again in order: each takes over its own file"
+        )))
     }
 }
 

@@ -158,7 +158,6 @@ impl Pass<'_> {
     /// Makes a row list again from the official file: the entries in it decide, not what the rows name by now.
     async fn rebuild(&self, batch: &Batch, why: Why) -> Result<(), Failure> {
         let Some(file) = &batch.file else { return Err(gone(batch.id)) };
-        tracing::warn!(batch = %batch.id, "the row list {}; it is made again from the file", why.text());
         let unusable =
             |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));
         let mut content = SpoolWriter::create(&self.config.spool_dir).map_err(unusable)?;
@@ -197,6 +196,7 @@ impl Pass<'_> {
             return Err(why.failure(batch.id, "its file has another number of entries than the batch document"));
         }
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
+        tracing::warn!(batch = %batch.id, "the row list {}, and was made again from the file", why.text());
         Ok(())
     }
 }
@@ -231,8 +231,8 @@ enum Why {
 impl Why {
     fn text(self) -> &'static str {
         match self {
-            Why::Lost => "is lost",
-            Why::Old => "is one of version 0.1",
+            Why::Lost => "was lost",
+            Why::Old => "was one of version 0.1",
         }
     }
 

@@ -32,6 +32,9 @@ const PLACE: &CStr = cstr!("place");
 /// Number, row and place of an entry in each file before the last one; exports again by earlier versions have none.
 const EARLIER: &str = "earlier";
 
+/// How the reason begins that is given for an entry that is in a file already.
+pub(super) const EXPORTED_AS: &str = "exported as number";
+
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportedIn {
@@ -43,7 +46,7 @@ pub struct ExportedIn {
 
 impl fmt::Display for ExportedIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exported as number {}", self.number)?;
+        write!(f, "{EXPORTED_AS} {}", self.number)?;
         if let Some(batch) = self.batch {
             write!(f, " in {batch}")?;
         }

@@ -13,7 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::StoreError;
-use super::exported::Record;
+use super::exported::{EXPORTED_AS, Record};
 use super::expressions::literal;
 use super::snapshot::Snapshot;
 use super::{LEDGER, RowKey};
@@ -275,6 +275,8 @@ impl Snapshot {
                 match status {
                     "completed" if row.get_bool("named").unwrap_or(false) => {}
                     "completed" => marked.odd.push((due.key.row, "it names another file than the batch".to_owned())),
+                    // `--invalid hold` set it aside when it was queued again: no run takes it.
+                    "failed" if row.get_str("held").is_ok_and(|reason| reason.contains(EXPORTED_AS)) => {}
                     open if OPEN.contains(&open) => {
                         let reason = format!("it is marked as exported and its status is {}", quoted(open));
                         marked.odd.push((due.key.row, reason));
@@ -346,6 +348,7 @@ fn marked_fields(batch: &Batch) -> Document {
     };
     let mut fields = RowMetadata::Type.row_fields();
     fields.insert("status", 1);
+    fields.insert("held", doc! { "$cond": [{ "$eq": ["$status", "failed"] }, "$lastError", "$$REMOVE"] });
     fields.insert("ours", doc! { "$eq": ["$metadata.batchId", literal(batch.id)] });
     let named = [names_file("googleDriveFileId", Some(file.id)), names_file("googleDriveUrl", file.link)];
     fields.insert("named", doc! { "$and": &named[..] });

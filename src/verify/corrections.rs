@@ -210,7 +210,7 @@ impl Verification<'_> {
         let layout = self.options(batch)?.layout;
         let names_entries = layout.columns.iter().any(|column| column.value == Value::EntryId);
         if !names_entries && batch.state != State::Completed {
-            let message = "its rows are still being marked, and its file names no entries; `batch-export retry` finishes the marking";
+            let message = "its rows are still being marked, and the layout has no column with the ids of its entries; `batch-export retry` finishes the marking";
             return Ok(Err((ProblemKind::Rows, message.to_owned())));
         }
         let mut marked = match self.ids_of(batch, &content)? {
@@ -263,7 +263,7 @@ impl Verification<'_> {
         let message = |reason| {
             let name = &layout.name;
             format!(
-                "it was exported by an earlier version, and not with the layout {name}: {reason}; give its --format, --encoding and \
+                "no layout is stored with it, and it was not exported with the layout {name}: {reason}; give its --format, --encoding and \
                  --contra-account"
             )
         };

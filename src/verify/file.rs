@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Findings, ProblemKind, Unclear, Verification};
-use crate::batch::{Batch, FileFacts};
+use crate::batch::{Batch, FileFacts, State};
 use crate::csv::{Recount, SheetOptions, recount};
-use crate::destination::Destination;
 use crate::destination::drive::Listed;
+use crate::destination::{Destination, DestinationError, Reached};
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::spool::{Spool, SpoolWriter};
+use crate::store::Snapshot;
 
 impl Verification<'_> {
     /// The official file as it lies at the destination, whatever it holds by now; or why it cannot be read.
@@ -19,12 +20,9 @@ impl Verification<'_> {
         &self,
         file: &FileFacts,
     ) -> Result<Result<(Spool, Option<PathBuf>), Unclear>, Failure> {
-        let Some(place) = self.destination.reach(file.destination.as_deref()) else {
-            let at = file.destination.as_deref().unwrap_or_default();
-            return Ok(Err((
-                ProblemKind::Elsewhere,
-                format!("{} is at {at}: look with --destination {at}", file.name),
-            )));
+        let place = match self.place_of(file) {
+            Ok(place) => place,
+            Err(unclear) => return Ok(Err(unclear)),
         };
         let mut content = self.spool()?;
         let is_there = place.read_back(&file.id, &mut content).await?.is_some();
@@ -36,6 +34,21 @@ impl Verification<'_> {
         }
         let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Ok((content, moved)))
+    }
+
+    /// The destination where a file can be looked for by its id; or why it cannot. An edited id is a finding of its batch alone.
+    fn place_of(&self, file: &FileFacts) -> Result<Reached<'_>, Unclear> {
+        let Some(place) = self.destination.reach(file.destination.as_deref()) else {
+            let at = file.destination.as_deref().unwrap_or_default();
+            return Err((ProblemKind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name)));
+        };
+        match place.check_id(&file.id) {
+            Ok(()) => Ok(place),
+            Err(error) => {
+                let failure = Failure::from(error);
+                Err((ProblemKind::FileId, format!("{failure}; {}", failure.next_step())))
+            }
+        }
     }
 
     /// Reads the file back and compares it with the record. `None` when it is not the committed content.
@@ -121,15 +134,23 @@ impl Verification<'_> {
         for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
             let at = voided.destination.as_ref().map_or(String::new(), |location| format!(" at {location}"));
             let reach = match self.destination.reach(voided.destination.as_deref()) {
-                Some(_) => "`retry` trashes it",
-                None => "`retry` trashes it with settings that reach it",
+                Some(_) => "`batch-export retry` tries to trash it, and its log says why it cannot",
+                None => "`batch-export retry` tries to trash it with settings that reach it",
             };
             let message = format!("the voided file {}{at} is not known to be in the trash; {reach}", voided.id);
             findings.add(batch.id, ProblemKind::UntrashedVoided, message);
         }
         let own = batch.file.as_ref();
-        let location = own.and_then(|file| file.destination.as_deref());
-        let Some(place) = self.destination.reach(location) else { return Ok(()) };
+        let place = match own.map_or(Ok(Reached::Here(self.destination)), |file| self.place_of(file)) {
+            Ok(place) => place,
+            Err((kind, message)) => {
+                // That of an official file is told where the file is looked at.
+                if official.is_none() && kind == ProblemKind::FileId {
+                    findings.add(batch.id, kind, message);
+                }
+                return Ok(());
+            }
+        };
         let name = match (own, self.config.format()) {
             (Some(file), _) => file.name.clone(),
             (None, Ok(format)) => batch.id.file_name(self.config.file_name.as_deref(), &format.layout.ending),
@@ -138,7 +159,14 @@ impl Verification<'_> {
                 return Ok(());
             }
         };
-        let listed = place.files_of(batch.id, &name).await?;
+        let listed = match (place.files_of(batch.id, &name).await, &place) {
+            // Such as a folder of an earlier time that is gone: the other batches are looked at.
+            (Err(DestinationError::Rejected { message, .. }), Reached::There(_)) => {
+                findings.note(format!("no other file of this day was looked for: {message}"));
+                return Ok(());
+            }
+            (listed, _) => listed?,
+        };
         // Before the commit, the attempt's own file is where it belongs.
         let own_id = own.map(|file| place.listed_id(&file.id));
         let is_there = own_id.is_some_and(|own| listed.iter().any(|file| file.id == own));
@@ -149,7 +177,12 @@ impl Verification<'_> {
                 findings.add(batch.id, kind, message);
             }
         }
-        let Some(file) = official else { return Ok(()) };
+        let Some(file) = official else {
+            if is_there && batch.state == State::Failed {
+                self.check_unofficial(batch, &name, findings).await?;
+            }
+            return Ok(());
+        };
         let Some(found) = place.whereabouts(&file.id).await? else { return Ok(()) };
         if found.moved {
             findings.note(format!("{} ({}) was moved to another folder", file.name, file.id));
@@ -164,6 +197,26 @@ impl Verification<'_> {
                 file.name, file.id
             );
             findings.add(batch.id, ProblemKind::TrashedFile, message);
+        }
+        Ok(())
+    }
+
+    /// A failed attempt left its file, which `retry` makes official or gives up. A later batch may hold its entries by now.
+    async fn check_unofficial(&self, batch: &Batch, name: &str, findings: &mut Findings) -> Result<(), Failure> {
+        let later = Snapshot::open(self.store).await?.numbered_batches().await?;
+        let took_over = |other: &&Batch| other.id > batch.id && other.completed_at > batch.updated_at;
+        match later.iter().find(took_over) {
+            Some(other) => {
+                let message = format!(
+                    "{name} was stored by an attempt that failed, and {} was exported since, with the entries that were due: {name} is not \
+                     official and must not be imported; `batch-export retry` gives it up",
+                    other.id
+                );
+                findings.add(batch.id, ProblemKind::SecondFile, message);
+            }
+            None => findings.note(format!(
+                "{name} was stored by an attempt that failed: it is not official yet and must not be imported; `batch-export retry` goes on"
+            )),
         }
         Ok(())
     }
@@ -192,7 +245,8 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
         Some(other) if Some(other) != installation && file.name != name => None,
         Some(other) if Some(other) != installation => {
             let message = format!(
-                "{called} is not ours: {}; leave it, and use another folder or another --file-name",
+                "{called} is not ours: {}; leave it, and use another folder or another --file-name, unless it is of this database's own \
+                 earlier life, before a restore",
                 file.owner.text()
             );
             Some((ProblemKind::ForeignFile, message))

@@ -38,8 +38,9 @@ impl Places {
             more => format!("{} and {} more", lines[..10].join(", "), more - 10),
         };
         let message = format!(
-            "the file names no entries, and nothing tells which ones these lines belong to (the rows were changed, the entries were \
-             exported again, or their records were removed from exportbatchentries: restore those): {some}; compare them by hand"
+            "the layout has no column with the ids of the entries, and nothing else tells which entry is on which of these lines (the rows were \
+             changed, the entries were exported again, or their records were removed from exportbatchentries: restore those): {some}; \
+             compare them by hand"
         );
         Some((lines.len() as u64, message))
     }

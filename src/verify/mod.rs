@@ -64,7 +64,9 @@ pub enum ProblemKind {
     TwoFiles,
     /// An entry of the file is not recorded as exported at all.
     Unrecorded,
-    /// Another live file of the batch.
+    /// The batch document names a file by an id that cannot be one.
+    FileId,
+    /// Another live file of the batch, or one of a failed attempt whose entries are in a later file.
     SecondFile,
     /// A file of the same name that is not ours.
     ForeignFile,
@@ -257,7 +259,9 @@ impl Verification<'_> {
         let why = match SheetOptions::of(batch) {
             Some(Ok(_)) => return None,
             Some(Err(reason)) => reason,
-            None => "it was exported by an earlier version, which stored no layout".to_owned(),
+            None => {
+                "no layout is stored with it: an earlier version exported it, or its document was rebuilt".to_owned()
+            }
         };
         let today = self.config.format().err()?.message;
         Some((

@@ -37,6 +37,7 @@ pub use self::credentials::Identity;
 use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Comparison, Metadata};
+pub(super) use self::owner::check_id;
 use super::{Created, DestinationError, Look, NewFile, Owner};
 use crate::config::ProxyVariables;
 use crate::failure::Failure;

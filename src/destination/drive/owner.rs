@@ -15,6 +15,7 @@ use super::metadata::{Comparison, FIELDS, Metadata, Page};
 use super::{Drive, Whereabouts, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
+use crate::destination::owner::forged;
 use crate::destination::{DestinationError, Known, Mark, Named, Owner};
 use crate::spool::Digests;
 
@@ -211,15 +212,9 @@ impl Drive {
 }
 
 /// Refuses an id that could change the address it is put into: ids come from the database, where others can write.
-fn check_id(id: &str) -> Result<(), DestinationError> {
+pub(in crate::destination) fn check_id(id: &str) -> Result<(), DestinationError> {
     match is_drive_id(id) {
         true => Ok(()),
-        false => Err(DestinationError::Rejected {
-            message: format!(
-                "the file id {} in the batch document is not an id of Google Drive",
-                crate::layout::quoted(id)
-            ),
-            next: "find out who edited the batch document, and correct its file id".to_owned(),
-        }),
+        false => Err(forged(id, &"Google Drive")),
     }
 }

@@ -1,0 +1,119 @@
+//! A batch document that was edited, a file of an attempt that failed, records that are gone: told as what they are, and of their batch alone.
+
+use mongodb::bson::{doc, oid::ObjectId};
+use serde_json::Value;
+
+use super::{assert_only, exported, problems, text};
+use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
+use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
+
+const BEFORE: &str = "2026-01-17";
+const NEXT: &str = "2026-01-19";
+const NEXT_EVENING: &str = "2026-01-19T18:00:05+07:00";
+
+/// The day before, and then the one that `exported` fills.
+fn two_days(day: &Day) {
+    let seeded = seed_day(&day.db, BEFORE, 3);
+    day.command("run").date(BEFORE).run().expect_code(0);
+    exported(day);
+    let edited = doc! { "$set": { "description": "corrected" } };
+    day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[0] }, edited);
+}
+
+fn of(found: &Value, list: &str, batch: &str) -> Vec<String> {
+    let all = found[list].as_array().expect("a list").iter();
+    all.filter(|one| one["batch"] == batch).map(|one| text(&one["kind"])).collect()
+}
+
+#[test]
+fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
+    let places = [("/any/path", Day::in_directory()), ("..", Day::in_directory()), ("a/b?c", Day::on_drive())];
+    for (id, day) in places {
+        two_days(&day);
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": id } });
+        let found = day.command("verify").run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", "batch_2026-01-17"), ["edited"], "{id}: {found}");
+        let of_batch = of(&found, "problems", BATCH);
+        assert_eq!(of_batch.iter().filter(|kind| *kind == "file_id").count(), 1, "{id}: {found}");
+        let told = found["problems"].as_array().unwrap().iter().find(|one| one["kind"] == "file_id").unwrap();
+        let told = text(&told["message"]);
+        assert!(told.contains(id) && told.contains("`metadata.fileId` of its ExportLog"), "{told}");
+        let found = day.command("corrections").run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", BATCH), ["file_id"], "{id}: {found}");
+        assert_eq!(of(&found, "corrections", "batch_2026-01-17"), ["edited"], "{id}: {found}");
+    }
+}
+
+#[test]
+fn a_folder_of_an_earlier_time_that_is_gone_is_a_finding_of_its_batches() {
+    for (at, day) in [("file:///gone", Day::in_directory()), ("gdrive://gone", Day::on_drive())] {
+        two_days(&day);
+        let elsewhere = doc! { "$set": { "file.destination": at } };
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, elsewhere);
+        let found = day.command("verify").run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", "batch_2026-01-17"), ["edited"], "{at}: {found}");
+    }
+}
+
+#[test]
+fn the_file_of_an_attempt_that_failed_is_told_as_not_official_until_it_is_given_up() {
+    for day in [Day::in_directory(), Day::on_drive()] {
+        seed_day(&day.db, DATE, 4);
+        let point = day.db.fail_point("alwaysOn", doc! { "failCommands": ["insert"], "errorCode": 8000 });
+        day.run().run().expect_code(20);
+        drop(point);
+        let says = "it is not official yet and must not be imported";
+        let notes = day.command("verify").run().expect_code(0).json()["checked"][0]["notes"].to_string();
+        assert!(notes.contains(says), "{notes}");
+        let status = day.command("status").args(&["--output", "text"]).run().expect_code(0).stdout;
+        assert!(status.contains("batch_2026-01-18.csv is stored and not official"), "{status}");
+        // The next day takes the rows that are due.
+        let next = day.command("run").date(NEXT).now(NEXT_EVENING).run().expect_code(0).json();
+        assert_eq!(next["entries"], 4, "{next}");
+        let found = day.command("verify").now(NEXT_EVENING).run().expect_code(34).json();
+        let told = text(&found["problems"][0]["message"]);
+        assert_eq!(
+            (&found["problem_count"], of(&found, "problems", BATCH)),
+            (&1.into(), vec!["second_file".to_owned()])
+        );
+        assert!(
+            told.contains("batch_2026-01-19 was exported since") && told.contains("must not be imported"),
+            "{told}"
+        );
+        day.let_time_pass();
+        day.retry().now(NEXT_EVENING).run().expect_code(0);
+        day.command("verify").now(NEXT_EVENING).run().expect_code(0);
+        day.check_converged();
+    }
+}
+
+#[test]
+fn an_exported_row_that_was_queued_again_and_held_is_no_finding() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let row = doc! { "_id": seeded.rows[3] };
+    day.db.update_one(QUEUE, row.clone(), doc! { "$set": { "status": "queued" } });
+    assert_only(&day, "rows", "\"queued\"");
+    let next = day.command("run").date(NEXT).now(NEXT_EVENING).args(&["--invalid", "hold"]);
+    assert_eq!(next.run().expect_code(0).json()["held"].as_array().map(Vec::len), Some(1));
+    assert_eq!(problems(&day), []);
+    // Any other failure is the application's.
+    day.db.update_one(QUEUE, row, doc! { "$set": { "lastError": "out of order" } });
+    assert_only(&day, "rows", "\"failed\"");
+}
+
+#[test]
+fn lost_records_of_a_layout_without_ids_do_not_tell_that_an_entry_is_not_in_the_file() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 6);
+    day.run().args(&["--format", "express", "--contra-account", "1101-00"]).run().expect_code(0);
+    day.db.delete_many(EXPORTED, doc! {});
+    let mut copy = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[4] }).expect("a row");
+    copy.insert("_id", ObjectId::new());
+    copy.insert("scheduledFor", "in May");
+    day.db.insert_many(QUEUE, vec![copy]);
+    day.db.update_one(QUEUE, doc! { "_id": seeded.rows[2] }, doc! { "$set": { "scheduledFor": "in May" } });
+    let found = problems(&day);
+    assert!(!found.is_empty() && found.iter().all(|(_, told)| !told.contains("not in the file")), "{found:?}");
+    assert!(found.iter().any(|(_, told)| told.contains("no column with the ids of the entries")), "{found:?}");
+}
