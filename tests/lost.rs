@@ -49,6 +49,9 @@ fn assert_found(day: &Day, says: &[&str]) {
             );
         }
     }
+    let doctor = day.command("doctor").run().json();
+    let of = |name: &str| doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).cloned();
+    assert_eq!(of("collections").unwrap()["verdict"], "bad", "{doctor}");
     let lost = status["problems"].as_array().unwrap().iter().filter(|one| one["kind"] == "lost").count();
     assert_eq!(lost, 1, "{status}");
 }

@@ -429,6 +429,8 @@ fn ids_from_the_database_are_never_followed() {
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, changes);
     day.retry().run().expect_code(0);
     assert_eq!(std::fs::read(day.directory().join(FILE)).unwrap(), official);
+    let told = day.command("verify").run().expect_code(34).json()["problems"].to_string();
+    assert!(told.contains("tries to trash it, and its log says why it cannot"), "{told}");
 }
 
 #[test]
@@ -478,7 +480,7 @@ fn no_file_is_made_outside_of_the_destination() {
         day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": &id, "attempt": 1 } });
         day.let_time_pass();
         let ended = day.retry().run().expect_code(31);
-        assert_refused(&ended, &ended.json()["batches"][0], &["is not a file name"]);
+        assert_refused(&ended, &ended.json()["batches"][0], &["cannot be the id of a file", "set `file` to null"]);
         assert!(is_empty(outside.path()) && is_empty(day.directory()), "{id}");
         assert!(!day.directory().join("../evil.csv").exists());
     }

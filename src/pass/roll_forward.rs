@@ -196,7 +196,7 @@ impl Pass<'_> {
             return Err(why.failure(batch.id, "its file has another number of entries than the batch document"));
         }
         self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
-        tracing::warn!(batch = %batch.id, "the row list {}, and was made again from the file", why.text());
+        tracing::warn!(batch = %batch.id, "the row list {}: it was made again from the file", why.text());
         Ok(())
     }
 }
@@ -231,8 +231,8 @@ enum Why {
 impl Why {
     fn text(self) -> &'static str {
         match self {
-            Why::Lost => "was lost",
-            Why::Old => "was one of version 0.1",
+            Why::Lost => "is lost",
+            Why::Old => "is one of version 0.1",
         }
     }
 

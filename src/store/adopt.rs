@@ -22,14 +22,15 @@ impl Store {
         cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
     ) -> Result<(Vec<BatchId>, bool), StoreError> {
         let log = Snapshot::open(self).await?.log(None).await?;
-        let last = log.iter().map(|facts| facts.number).max();
+        let last = log.iter().filter_map(|facts| facts.number).max();
         let mut adopted = Vec::new();
         for facts in &log {
             let Ok(id) = facts.batch.parse::<BatchId>() else { continue };
-            let window = doc! { "timezone": zone, "cutoff": bson_date(cutoff(id.date())) };
+            let cutoff = cutoff(id.date());
+            let window = doc! { "timezone": zone, "cutoff": bson_date(cutoff) };
             // All batches before the last one were marked, or it could not begin.
-            let is_marking =
-                self.pieces(id).await?.is_some() || (facts.number == last && self.has_unmarked(id, facts).await?);
+            let is_marking = self.pieces(id).await?.is_some()
+                || (facts.number.is_some() && facts.number == last && self.has_unmarked(id, facts, cutoff).await?);
             let state = if is_marking { State::Marking } else { State::Completed };
             if self.adopt_batch(id, facts, window, state).await? {
                 adopted.push(id);
@@ -39,9 +40,12 @@ impl Store {
         Ok((adopted, made))
     }
 
-    /// Whether neither the rows nor the records of a batch are all there, so that its marking may have been under way. This reads the queue and
-    /// all records once.
-    async fn has_unmarked(&self, id: BatchId, facts: &LogFacts) -> Result<bool, StoreError> {
+    /// Whether rows of a batch may still be queued: neither its marked rows nor its records are all there, and rows are due by its cut-off.
+    /// This reads the queue and all records once.
+    async fn has_unmarked(&self, id: BatchId, facts: &LogFacts, cutoff: DateTime<Utc>) -> Result<bool, StoreError> {
+        if self.due_count(cutoff).await? == 0 {
+            return Ok(false);
+        }
         let number = facts.number;
         let recorded = self.exported.count_documents(doc! { "$or": [{ "n": number }, { "before": number }] }).await?;
         let marked = self.queue.count_documents(doc! { "metadata.batchId": id }).await?;

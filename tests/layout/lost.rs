@@ -95,7 +95,7 @@ fn one_batch_of_an_earlier_version_keeps_no_other_day_from_being_compared() {
         assert_eq!((&problem["batch"], &problem["kind"]), (&BATCH.into(), &"settings".into()));
         let message = problem["message"].as_str().unwrap();
         assert!(
-            message.contains("exported by an earlier version") && message.contains("/nowhere/own.toml"),
+            message.contains("an earlier version exported it") && message.contains("/nowhere/own.toml"),
             "{message}"
         );
     }

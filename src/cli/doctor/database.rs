@@ -266,6 +266,11 @@ async fn collections(store: &Store) -> Check {
     if let Err(lost) = store.check_records().await {
         return Check::failed(NAME, lost, LOOK);
     }
+    match store.lost_batches().await {
+        Ok(None) => {}
+        Ok(Some(lost)) => return Check::failed(NAME, lost.failure, LOOK),
+        Err(error) => return Check::failed(NAME, error.into(), LOOK),
+    }
     match store.short_batches().await {
         Ok(short) if short.is_empty() => {}
         Ok(short) => return unrecorded(NAME, &short),
