@@ -200,7 +200,7 @@ pub const REFUSED: Bounds = Bounds {
     dates: 1,
     rows: [due(0, 0), late(0, 1), None],
     attempts: 3,
-    trouble: Trouble { refusals: 1, changes_of_place: 1, crashes: 1, delayed_creations: 1, ..NONE },
+    trouble: Trouble { refusals: 1, changes_of_place: 1, crashes: 1, failures: 1, delayed_creations: 1, ..NONE },
     ..PEACE
 };
 
