@@ -140,7 +140,12 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
-    judged.extend(never_due.into_iter().map(|message| StatusProblem { batch: None, date: None, kind: "never_due", message }));
+    judged.extend(never_due.into_iter().map(|message| StatusProblem {
+        batch: None,
+        date: None,
+        kind: "never_due",
+        message,
+    }));
     if let Some(lost) = lost {
         // A run of such a day is refused.
         judged.retain(|one| one.kind != "missing" || one.batch.is_none_or(|id| !lost.logged.contains(&id)));
