@@ -45,7 +45,7 @@ fn the_runbook_has_a_row_for_every_exit_code() {
 #[test]
 fn the_readme_says_what_each_finding_of_verify_asks_for() {
     let schema: serde_json::Value = serde_json::from_str(include_str!("../examples/schema/verify.json")).unwrap();
-    let kinds = schema["$defs"]["Kind"].to_string();
+    let kinds = schema["$defs"]["ProblemKind"].to_string();
     let named: Vec<&str> = kinds.split("\"const\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(named.len() >= 16, "{kinds}");
     for kind in named {
