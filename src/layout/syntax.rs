@@ -40,15 +40,17 @@ fn plain(said: &str, at: &str, line: &str, code: &str) -> String {
             "in double quotes \\ begins a sign of its own, such as \\t; put the text in single quotes, or write \\\\"
         }
         () if (has_no_key || has_more) && is_note => "a comment begins with #",
+        () if is_said(&["unclosed array table", "unclosed table"]) || has_more && code.starts_with('[') => {
+            "expected [[columns]] alone on a line, with both brackets"
+        }
         () if has_no_key => "expected a key, = and a value, such as name = \"own\"",
         () if code.contains("==") => "expected one = between key and value",
-        () if has_more && code.ends_with([',', ';']) => "a line ends without , or ;",
+        () if has_more && code.ends_with([',', ';']) => "a line ends without a comma or a semicolon",
         () if has_more => {
             "expected one value after =; put a text with quotation marks in it between those of the other kind, ' or \""
         }
         () if is_said(&["invalid boolean"]) => "expected true or false, in small letters",
         () if is_said(&["invalid basic string", "invalid literal string"]) => "a text has no quotation mark at its end",
-        () if is_said(&["unclosed array table", "unclosed table"]) => "expected [[columns]], with both brackets",
         () => said,
     };
     found.to_owned()

@@ -24,6 +24,8 @@ impl Pass<'_> {
         let is_refused = |invalid: &Invalid| batch.refused.iter().any(|refused| refused == invalid.id());
         let mut generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;
         generation.policy = InvalidPolicy::Fail;
+        // Until the entries are corrected, each `retry` looks.
+        generation.warns = false;
         let limit = self.config.generate_timeout;
         let look = async {
             let ledger = self.store.ledger_now().await?;

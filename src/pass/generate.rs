@@ -174,6 +174,8 @@ pub(super) struct Generation<'a> {
     format: &'a Format,
     options: SheetOptions,
     pub(super) policy: InvalidPolicy,
+    /// Whether the log names the columns whose field no entry has.
+    pub(super) warns: bool,
     progress: &'a Progress,
 }
 
@@ -219,6 +221,7 @@ impl<'a> Generation<'a> {
             format: config.format()?,
             options: sheet_options(config, batch.date())?,
             policy: config.invalid,
+            warns: true,
             progress,
         })
     }
@@ -310,7 +313,7 @@ impl<'a> Generation<'a> {
             Some(failure) => tracing::warn!("{failure}"),
             None => {}
         }
-        if let Some((message, next)) = without_field {
+        if let Some((message, next)) = without_field.filter(|_| self.warns) {
             tracing::warn!("{message}; {next}");
         }
         let next = match self.policy {

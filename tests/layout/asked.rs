@@ -106,6 +106,22 @@ fn a_typing_error_in_the_path_of_a_column_with_an_empty_is_told_by_the_run_and_b
     assert!(String::from_utf8_lossy(&day.live_files()[0].bytes).ends_with(",-\r\n"));
 }
 
+/// `retry` looks every few minutes whether the entries are corrected.
+#[test]
+fn a_field_that_no_entry_has_is_told_by_each_run_and_not_by_each_look_of_retry() {
+    let day = seeded(2);
+    let entry = doc! { "_id": Entry::numbered(DATE, 1).id() };
+    day.db.update_one("journalentries", entry.clone(), doc! { "$set": { "amount": 0.5 } });
+    let (_folder, file) = own("field = \"metadata.departmnet\"\nempty = \"\"");
+    let told = |ended: &str| ended.matches("all 2 due entries lack the field").count();
+    let run = day.run().args(&["--format", &file]).run().expect_code(32);
+    let look = day.retry().args(&["--format", &file]).run();
+    assert_eq!((told(&run.stderr), told(&look.stderr)), (1, 0), "{}", look.stderr);
+    day.db.update_one("journalentries", entry, doc! { "$set": { "amount": 5 } });
+    let retried = day.retry().args(&["--format", &file]).run().expect_code(0);
+    assert_eq!(told(&retried.stderr), 1, "{}", retried.stderr);
+}
+
 #[test]
 fn a_path_into_a_list_is_told_by_the_check_and_by_the_run() {
     let check = |path: &str| {

@@ -165,7 +165,7 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
 ];
 
 /// Lines of a layout that are no TOML, and what is told of them: on the second line of the file, once.
-const NO_TOML: [(&str, &str); 21] = [
+const NO_TOML: [(&str, &str); 22] = [
     ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; nothing"),
     ("header\u{a0}= true", "U+00A0 NO-BREAK SPACE outside of quotes, as copied texts have it; write a blank instead"),
     ("header =\u{a0}true", "U+00A0 NO-BREAK SPACE outside of quotes"),
@@ -177,8 +177,8 @@ const NO_TOML: [(&str, &str); 21] = [
     ("ending = \"C:\\path\"", "put the text in single quotes, or write \\\\"),
     ("ending = \"A \"x\" B\"", "put a text with quotation marks in it between those of the other kind, ' or \""),
     ("ending = 'it's'", "put a text with quotation marks in it between those of the other kind"),
-    ("ending = \"txt\",", "a line ends without , or ;"),
-    ("ending = \"txt\";", "a line ends without , or ;"),
+    ("ending = \"txt\",", "a line ends without a comma or a semicolon"),
+    ("ending = \"txt\";", "a line ends without a comma or a semicolon"),
     ("// a note", "a comment begins with #"),
     ("ending = \"txt\" // a note", "a comment begins with #"),
     ("; a note", "a comment begins with #"),
@@ -186,7 +186,8 @@ const NO_TOML: [(&str, &str); 21] = [
     ("ending == \"txt\"", "expected one = between key and value"),
     ("header = True", "expected true or false, in small letters"),
     ("ending = \"txt", "a text has no quotation mark at its end"),
-    ("[[columns]", "expected [[columns]], with both brackets"),
+    ("[[columns]", "expected [[columns]] alone on a line, with both brackets"),
+    ("[[columns]]]", "expected [[columns]] alone on a line"),
 ];
 
 #[test]
