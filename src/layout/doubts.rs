@@ -1,6 +1,6 @@
 //! What the author of a layout can hardly mean, although it is not wrong: a field may have any name.
 
-use super::text::quoted;
+use super::text::{characters, is_hidden, quoted};
 use super::{Layout, Value};
 
 /// Signs of expressions and of paths in other languages.
@@ -26,7 +26,10 @@ impl Layout {
 }
 
 fn doubt(path: &str) -> Option<String> {
-    let shown = quoted(path);
+    let (shown, hidden) = (quoted(path), characters(path, is_hidden));
+    if !hidden.is_empty() {
+        return Some(format!("the path {shown} has {hidden}, which nobody sees"));
+    }
     if let Some(number) = path.split('.').find(|part| part.bytes().all(|byte| byte.is_ascii_digit())) {
         return Some(format!(
             "{number} in the path {shown} can only be the name of a field, because the elements of a list cannot be read"

@@ -146,6 +146,7 @@ fn a_path_into_a_list_is_told_by_the_check_and_by_the_run() {
         ("amount / 100", "the path \"amount / 100\" has /"),
         ("{{department}}", "the path \"{{department}}\" has {"),
         ("metadata/department", "has /"),
+        ("metadata.depart\u{200b}ment", "has U+200B ZERO WIDTH SPACE after \"adata.depart\", which nobody sees"),
     ] {
         assert!(check(path).contains(says), "{}", check(path));
     }
