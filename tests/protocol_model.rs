@@ -245,7 +245,7 @@ needed! {
     a_row_list_needs_its_fence: ListFence, LATE_ROW, ROW_LIST;
     a_piece_is_deleted_in_its_transaction: DeletionInTransaction, CROWDED_MARKING, MARKED_ROWS;
     a_marker_looks_whether_its_piece_is_left: PieceLookedAt, CROWDED_MARKING, MARKED_ROWS;
-    the_final_transaction_looks_for_pieces: FinalLook, CROWDED_MARKING, MARKED_ROWS;
+    the_final_transaction_looks_for_pieces: FinalLook, CROWDED_MARKING, LOST_TO_TROUBLE;
     a_row_still_queued_is_marked_whatever_was_edited: MarkingOfEdited, EDITS, MARKED_ROWS;
     an_upload_is_verified: VerifiedUpload, DESTINATION, COMMITTED_FILE;
     only_the_same_content_is_adopted: ChecksumOfAdopted, OVERLAP, COMMITTED_FILE;

@@ -137,7 +137,7 @@ fn lines_that_nothing_matches_to_entries_are_left_to_a_person() {
     let result = corrections(&day, &[]);
     assert_eq!(lines(&result), []);
     let message = result["problems"][0]["message"].as_str().unwrap();
-    assert!(message.contains("nothing tells which ones these lines belong to"), "{message}");
+    assert!(message.contains("nothing else tells which entry is on which of these lines"), "{message}");
     assert!(message.contains(": 2, 4, 6, 8, 10, 12; compare them by hand"), "{message}");
     let compared = &result["batches"][0];
     assert_eq!((&compared["corrections"], &compared["not_compared"]), (&Value::Null, &6.into()), "{result}");
