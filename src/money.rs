@@ -126,7 +126,8 @@ fn whole(coefficient: u128, exponent: i32) -> Result<i64, String> {
     if value > MAX_AMOUNT_SATANG as u128 { Err(too_large(shown)) } else { Ok(value as i64) }
 }
 
-/// A Decimal128: `coefficient` x 10^`exponent`.
+/// A Decimal128: `coefficient` x 10^`exponent`. Read from its bits, because the library of the database gives it only as a text, which is an
+/// allocation for each entry; and this module does not know the database.
 struct Decimal {
     negative: bool,
     coefficient: u128,

@@ -8,7 +8,7 @@ macro_rules! named {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $Name {
-            $($(#[$doc])* $Value,)+
+            $($(#[$doc])* #[doc = concat!("Named `", $name, "`.")] $Value,)+
         }
 
         impl $Name {

@@ -1,6 +1,6 @@
 //! What a command reports about a batch: the JSON object, and the facts for the text that people read.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -47,6 +47,17 @@ impl Outcome {
         }
     }
 
+    /// Every name.
+    pub fn names() -> Vec<&'static str> {
+        use Outcome::{AlreadyCompleted, Completed, DryRun, Empty, NothingDue};
+        let failed = schema::exit_names().into_iter().filter(|name| *name != Exit::Ok.name());
+        [Completed, AlreadyCompleted, Empty, NothingDue, DryRun].map(Outcome::name).into_iter().chain(failed).collect()
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Outcome::names() })
+    }
+
     /// Whether the batch takes no more rows after this outcome.
     pub fn closes_day(self) -> bool {
         match self {
@@ -62,21 +73,6 @@ impl Serialize for Outcome {
     }
 }
 
-impl JsonSchema for Outcome {
-    fn schema_name() -> Cow<'static, str> {
-        "Outcome".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut names =
-            [Outcome::Completed, Outcome::AlreadyCompleted, Outcome::Empty, Outcome::NothingDue, Outcome::DryRun]
-                .map(Outcome::name)
-                .to_vec();
-        names.extend(schema::exit_names().into_iter().filter(|name| *name != Exit::Ok.name()));
-        json_schema!({ "type": "string", "enum": names })
-    }
-}
-
 /// The result of one batch.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BatchResult {
@@ -88,6 +84,7 @@ pub struct BatchResult {
     /// The business date.
     pub date: NaiveDate,
     /// How it ended.
+    #[schemars(schema_with = "Outcome::schema")]
     pub outcome: Outcome,
     /// The exit code of this batch alone.
     #[serde(serialize_with = "code")]
@@ -311,6 +308,49 @@ impl BatchResult {
         if let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) {
             self.describe_file(file);
         }
+    }
+}
+
+/// What is wrong with something, and what to do about it. JSON has both as one text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What is wrong.
+    pub what: String,
+    /// What to do, where there is something to do.
+    pub next: Option<String>,
+}
+
+impl Explanation {
+    /// With this next step.
+    pub fn new(what: impl Into<String>, next: impl Into<String>) -> Explanation {
+        Explanation { what: what.into(), next: Some(next.into()) }
+    }
+
+    /// For a list on a terminal: the next step has a line of its own, after this margin.
+    pub fn lines(&self, margin: &str) -> String {
+        self.joined(&format!("\n{margin}next: ")) + "\n"
+    }
+
+    fn joined(&self, between: &str) -> String {
+        self.next.as_ref().map_or(self.what.clone(), |next| format!("{}{between}{next}", self.what))
+    }
+}
+
+impl From<String> for Explanation {
+    fn from(what: String) -> Explanation {
+        Explanation { what, next: None }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.joined("; "))
+    }
+}
+
+impl Serialize for Explanation {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

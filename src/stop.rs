@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::named::named;
 use crate::streams::STDERR;
 
 /// How long a signal may be without effect: longer than a commit that is under way, and than its record.
@@ -23,15 +24,16 @@ pub const SAYING: Duration = Duration::from_millis(500);
 /// How often it is looked whether a commit has ended.
 const COMMIT_POLL: Duration = Duration::from_millis(200);
 
-/// The signals that end a run cleanly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Ctrl-C.
-    Interrupt,
-    /// What schedulers send.
-    Terminate,
-    /// The terminal was closed, or its connection broke.
-    HangUp,
+named! {
+    /// The signals that end a run cleanly.
+    pub enum Signal {
+        /// Ctrl-C.
+        Interrupt = "SIGINT",
+        /// What schedulers send.
+        Terminate = "SIGTERM",
+        /// The terminal was closed, or its connection broke.
+        HangUp = "SIGHUP",
+    }
 }
 
 impl Signal {
@@ -46,15 +48,6 @@ impl Signal {
     /// The failure of a command that this signal stopped.
     pub fn failure(self) -> Failure {
         Failure::new(self.exit(), format!("stopped by {}", self.name()))
-    }
-
-    /// The name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Signal::Interrupt => "SIGINT",
-            Signal::Terminate => "SIGTERM",
-            Signal::HangUp => "SIGHUP",
-        }
     }
 }
 

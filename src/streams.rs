@@ -4,7 +4,7 @@
 //! the tasks that watch over limits and signals. A progress bar belongs to the thread of stderr as well: with two writers, bar and log would
 //! meet on one line of the terminal.
 //!
-//! Risk: lines that are lost in silence, or with the end of the process. So the lines that find no place are counted and told, and
+//! Risk: lines that are lost in silence, or with the end of the process. So the lines that find no place are counted and reported, and
 //! [`Stream::flush`] waits for the rest, though not for ever.
 
 use std::collections::VecDeque;
@@ -43,7 +43,7 @@ struct Backlog {
     has_thread: bool,
     /// Lines that found no place.
     lost: u64,
-    /// How many of them were told.
+    /// How many of them were reported.
     told: u64,
     /// Its reader was waited for in vain.
     is_held: bool,

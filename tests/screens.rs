@@ -3,16 +3,21 @@
 //! A screen that changed fails; `INSTA_UPDATE=always cargo test --test suite screens` writes the new one, for `git diff` to show. What
 //! differs from run to run (ids, times, addresses, checksums) is masked.
 
+use std::time::Duration;
+
 use batch_export::command::CommandName;
 use mongodb::bson::doc;
 
 use crate::support::command::{BatchExport, Finished};
 use crate::support::day::Day;
-use crate::support::fake_drive::{Answer, Fault, On, Operation};
+use crate::support::fake_drive::{Answer, Fault, On, Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, seed, seed_day};
 
+/// Longer than any wait of a test that succeeds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is masked: a pattern, and what stands in its place.
-const MASKS: [(&str, &str); 16] = [
+const MASKS: [(&str, &str); 18] = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
     (r"\b[0-9a-f]{64}\b", "[sha256]"),
     (r"https?://127\.0\.0\.1:\d+\S*", "[address]"),
@@ -22,6 +27,8 @@ const MASKS: [(&str, &str); 16] = [
     (r"(20\d\d-\d\d-\d\d )?\b\d\d:\d\d  attempt", "[time]  attempt"),
     (r"\S+ pid \d+", "[machine] pid [pid]"),
     (r"\S+ \(pid \d+", "[machine] (pid [pid]"),
+    (r"(age +)\S.*; lease until \S+", "${1}[age]; lease until [time]"),
+    (r"(file +batch_\S+) \S+ \(", "${1} [file id] ("),
     (r"/\S*/(spool|out)-[^/\s]+", "[folder]"),
     (r"(voided +)\S+", "${1}[file id]"),
     (r"gdrive://[A-Za-z0-9_-]{20,}", "gdrive://[folder]"),
@@ -173,5 +180,37 @@ fn a_day_that_fails_until_a_person_acts() {
     shows("retry-exhausted", &text(day.retry()).run().expect_code(33));
     shows("status-date-exhausted", &text(day.command("status").date(DATE)).run().expect_code(0));
     shows("status-check-failed", &text(day.command("status").arg("--check")).run().expect_code(34));
+    shows("run-exhausted", &text(day.run()).run().expect_code(33));
     shows("unlock", &text(day.command("unlock").date(DATE)).run().expect_code(0));
+}
+
+#[test]
+fn a_database_that_does_not_answer() {
+    let text = |command: &str| {
+        let down = "mongodb://127.0.0.1:1/?replicaSet=rs&serverSelectionTimeoutMS=300";
+        BatchExport::command(command).mongodb(down).destination("file:///tmp").args(&["--output", "text"])
+    };
+    shows("run-unreachable", &text("run").date(DATE).run().expect_code(20));
+    shows("retry-unreachable", &text("retry").run().expect_code(20));
+    shows("status-unreachable", &text("status").run().expect_code(20));
+    shows("verify-unreachable", &text("verify").run().expect_code(20));
+    shows("unlock-unreachable", &text("unlock").date(DATE).run().expect_code(20));
+    shows("init-unreachable", &text("init").run().expect_code(20));
+}
+
+#[test]
+fn a_day_that_another_run_holds() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 5);
+    let text = |command: BatchExport| command.args(&["--output", "text"]);
+    shows("init", &text(day.command("init")).run().expect_code(0));
+    shows("status-missing", &text(day.command("status").args(&["--check", "--grace", "1s"])).run().expect_code(34));
+    let hold = day.drive().hold(On::nth(Operation::Chunk, 1), Point::After);
+    let run = day.run().spawn();
+    hold.wait_until_reached(PATIENCE);
+    shows("run-lock-held", &text(day.run()).run().expect_code(10));
+    shows("status-running", &text(day.command("status")).run().expect_code(0));
+    shows("unlock-refused", &text(day.command("unlock").date(DATE)).run().expect_code(10));
+    run.kill();
+    hold.release();
 }

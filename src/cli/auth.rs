@@ -17,14 +17,14 @@ use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
 use super::args::{AuthArgs, OutputFormat};
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::{open_folder, read_named};
 use crate::plausible::{check_path, shown_word};
-use crate::schema::{self, FormatVersion};
 use crate::secret::Secret;
 use crate::stop::Stop;
 use crate::streams;
@@ -44,17 +44,11 @@ const TESTING: &str = "if the consent screen of this OAuth client is in \"Testin
 /// What `auth` did.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct AuthResult {
-    #[schemars(extend("const" = "auth"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["completed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     /// The file that was written.
     credentials: PathBuf,
     warning: &'static str,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 impl Render for AuthResult {
@@ -78,9 +72,8 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     let client = ConsentClient::read(&args.client)?;
     refuse_other_file(&path)?;
     stop.until_signal(consent(args, config, &client, &path)).await?;
-    let (command, outcome, exit_code) = ("auth", "completed", Exit::Ok.code());
-    let (credentials, warning, format_version) = (path, TESTING, FormatVersion);
-    render::print(&AuthResult { command, outcome, exit_code, credentials, warning, format_version }, output);
+    let head = Head::new(CommandName::Auth, "completed", Exit::Ok);
+    render::print(&AuthResult { head, credentials: path, warning: TESTING }, output);
     Ok(Exit::Ok)
 }
 

@@ -12,9 +12,10 @@ use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use super::{Chosen, TODAYS_SETTINGS, ids_oldest_first, left_alone, open_store_to_look};
 use crate::batch::{BatchId, State};
+use crate::command::CommandName;
 use crate::config::{Config, Webhook};
 use crate::csv::List;
 use crate::destination::Destination;
@@ -22,7 +23,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{LookedAt, Obstacle, tell_corrections};
 use crate::reader::counted;
-use crate::schema::{self, FormatVersion, name_of};
+use crate::schema::name_of;
 use crate::stop::Stop;
 use crate::store::Store;
 use crate::verify::{ComparedBatch, Correction, CorrectionList, Corrections, Problem, ProblemKind, Verification};
@@ -56,12 +57,8 @@ const HEADER: [&str; 10] = [
 /// What `corrections` found.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct CorrectionsResult {
-    #[schemars(extend("const" = "corrections"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["nothing_to_correct", "check_failed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     /// The batches that were looked at.
     batches: Vec<ComparedBatch>,
     /// Batches that are older than these and were not looked at; absent when dates were asked for.
@@ -76,8 +73,6 @@ pub(super) struct CorrectionsResult {
     /// With `--tell`: whether people were told now, or had nothing new to hear.
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<Telling>,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 /// What became of `--tell`.
@@ -134,17 +129,13 @@ pub async fn execute(
         None => None,
     };
     let exit = if list.count == 0 && problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
-    let outcome = if exit == Exit::Ok { "nothing_to_correct" } else { exit.name() };
     let result = CorrectionsResult {
-        command: "corrections",
-        outcome,
-        exit_code: exit.code(),
+        head: Head::new(CommandName::Corrections, "nothing_to_correct", exit),
         batches,
         older_batches,
         corrections: list,
         problems,
         told,
-        format_version: FormatVersion,
     };
     let printed = match output {
         ResultFormat::Text => {
@@ -235,7 +226,7 @@ fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle,
     } else {
         Obstacle::Other
     };
-    Some((obstacle, message.clone()))
+    Some((obstacle, message.to_string()))
 }
 
 /// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
@@ -244,7 +235,18 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
     for problem in &result.problems {
         let found = result.batches.iter().find(|batch| batch.batch.to_string() == problem.batch);
         let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
-        lines.push([&*date_of(&problem.batch), &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message])?;
+        lines.push([
+            &*date_of(&problem.batch),
+            &number,
+            "",
+            "",
+            "",
+            NOT_COMPARED,
+            "",
+            "",
+            "",
+            &problem.message.to_string(),
+        ])?;
     }
     for correction in result.corrections.read()? {
         let correction = correction?;
@@ -311,7 +313,7 @@ impl Render for CorrectionsResult {
             let _ = writeln!(text, "  ... and {more} more; --output csv lists all");
         }
         for problem in &self.problems {
-            let _ = writeln!(text, "  {}  {}: {}", problem.batch, name_of(problem.kind), problem.message);
+            let _ = write!(text, "  {}  {}: {}", problem.batch, name_of(problem.kind), problem.message.lines("    "));
         }
         match self.told {
             None => {}

@@ -3,9 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
-use super::args::Cli;
+use super::args::{Cli, OutputArgs};
 use super::environment;
 use super::settings::{self, Detail};
 use crate::command::CommandName;
@@ -20,7 +20,12 @@ pub fn command(detail: Detail) -> clap::Command {
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
     CommandName::ALL.into_iter().fold(program, |program, name| {
         program.mut_subcommand(name.name(), |command| {
-            let command = settings::add_to(command, &settings::read_by(name), detail);
+            let mut command = settings::add_to(command, &settings::read_by(name), detail);
+            if PACKAGING.contains(&name.name()) {
+                // They read no variable, so their help names none.
+                let output = OutputArgs::augment_args(clap::Command::default());
+                command = command.args(output.get_arguments().map(|arg| arg.clone().env(None::<&'static str>)));
+            }
             command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
         })
     })

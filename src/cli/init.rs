@@ -1,6 +1,6 @@
 //! `batch-export init`: the collections and the indexes that are needed, and the entries of earlier batches.
 //!
-//! Risk: an exported entry that is nowhere on record can be exported again. So what could not be recorded is told by batch, with the next
+//! Risk: an exported entry that is nowhere on record can be exported again. So what could not be recorded is reported by batch, with the next
 //! step. The settings of the destination are read only when entries are missing: an administrator of the database may have none.
 
 use std::fmt::Write as _;
@@ -10,13 +10,13 @@ use serde::Serialize;
 
 use super::args::{InitArgs, OutputFormat};
 use super::open_store;
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use crate::batch::BatchId;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{Filling, Short, Store, StoreError};
 use crate::verify::Verification;
@@ -24,12 +24,8 @@ use crate::verify::Verification;
 /// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct InitResult {
-    #[schemars(extend("const" = "init"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["completed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     database: String,
     queue_index: String,
     queue_index_created: bool,
@@ -44,8 +40,6 @@ pub(super) struct InitResult {
     /// A batch that completed rows name as theirs while nothing is recorded of any export.
     #[serde(skip_serializing_if = "Option::is_none")]
     marked_by: Option<String>,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 /// A batch of which entries are not on record.
@@ -117,9 +111,7 @@ pub async fn execute(
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
     let marked_by = stop.until_signal(begin(args, &store)).await?;
     let result = InitResult {
-        command: "init",
-        outcome: "completed",
-        exit_code: Exit::Ok.code(),
+        head: Head::new(CommandName::Init, "completed", Exit::Ok),
         database: store.database_name().to_owned(),
         queue_index: made.queue_index,
         queue_index_created: made.queue_index_created,
@@ -129,7 +121,6 @@ pub async fn execute(
         adopted,
         ledger_rebuilt,
         marked_by,
-        format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(Exit::Ok)

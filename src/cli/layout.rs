@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::args::{LayoutAction, LayoutArgs, OutputFormat};
 use super::layout_file;
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
+use crate::command::CommandName;
 use crate::csv::{Sheet, SheetOptions};
 use crate::entry::{EntryFields, FieldList, StoredValue};
 use crate::exit::Exit;
@@ -20,7 +21,6 @@ use crate::id::Id;
 use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, quoted};
 use crate::money::Number;
 use crate::plausible::shown_word;
-use crate::schema::{self, FormatVersion};
 
 /// 18 January 2026, noon in Bangkok.
 const SAMPLE_DATE_MS: i64 = 1_768_712_400_000;
@@ -35,13 +35,9 @@ const SAMPLES: [(&str, &str, &str); 3] = [
 /// The result of `layout`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct LayoutResult {
-    #[schemars(extend("const" = "layout"))]
-    command: &'static str,
+    #[serde(flatten)]
+    head: Head,
     action: &'static str,
-    #[schemars(extend("enum" = ["completed", "configuration"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
     /// Of `list`.
     layouts: Vec<ListedLayout>,
     /// Of `show` and `check`.
@@ -58,8 +54,6 @@ pub(super) struct LayoutResult {
     sample: Option<String>,
     /// Of `check`: sample entries that this layout refuses, and why.
     refused: Vec<String>,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 /// A built-in layout.
@@ -80,13 +74,8 @@ struct WrongLine {
 
 impl LayoutResult {
     fn new(action: &'static str) -> LayoutResult {
-        LayoutResult {
-            command: "layout",
-            action,
-            outcome: "completed",
-            exit_code: Exit::Ok.code(),
-            ..LayoutResult::default()
-        }
+        let head = Head::new(CommandName::Layout, "completed", Exit::Ok);
+        LayoutResult { head, action, ..LayoutResult::default() }
     }
 }
 
@@ -161,8 +150,7 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
         Err(errors) => {
             let wrong = |LayoutError { line, message }| WrongLine { line, message };
             return Ok(LayoutResult {
-                outcome: Exit::Configuration.name(),
-                exit_code: Exit::Configuration.code(),
+                head: Head::new(CommandName::Layout, "completed", Exit::Configuration),
                 errors: errors.into_iter().map(wrong).collect(),
                 ..result
             });

@@ -9,26 +9,20 @@ use serde::Serialize;
 
 use super::args::{ManArgs, OutputFormat};
 use super::help;
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use super::settings::Detail;
+use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plausible::check_path;
-use crate::schema::{self, FormatVersion};
 
 /// The result of `man`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ManResult {
-    #[schemars(extend("const" = "man"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["completed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     /// Names of the pages, in order.
     pages: Vec<String>,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 impl Render for ManResult {
@@ -51,9 +45,7 @@ pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
         Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
             .next("name a folder that exists and may be written to")
     })?;
-    let (command, outcome, exit_code) = ("man", "completed", Exit::Ok.code());
-    let result = ManResult { command, outcome, exit_code, pages, format_version: FormatVersion };
-    render::print(&result, output);
+    render::print(&ManResult { head: Head::new(CommandName::Man, "completed", Exit::Ok), pages }, output);
     Ok(Exit::Ok)
 }
 

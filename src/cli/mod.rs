@@ -30,8 +30,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
 
 use crate::batch::BatchId;
 use crate::command::CommandName;
@@ -107,7 +107,7 @@ fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::
 ///
 /// The kernel hands a signal to the main thread. If that thread waited for a frozen file system, it would take no signal; so it does
 /// nothing but wait for the work.
-fn on_its_own_thread(name: &str, output: OutputFormat, work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
+fn on_its_own_thread(name: &'static str, output: OutputFormat, work: impl FnOnce() -> Exit + Send + 'static) -> Exit {
     std::panic::set_hook(Box::new(|panic| tracing::error!("this is a bug, please report it: {panic}")));
     let thread = std::thread::Builder::new().name("work".to_owned()).stack_size(STACK_BYTES).spawn(work);
     let failure = match thread.map(std::thread::JoinHandle::join) {
@@ -120,7 +120,7 @@ fn on_its_own_thread(name: &str, output: OutputFormat, work: impl FnOnce() -> Ex
     Exit::Unexpected
 }
 
-/// A spreadsheet has no shape for a failure: it is told as text.
+/// A spreadsheet has no shape for a failure: it is printed as text.
 fn of_failures(wanted: ResultFormat) -> OutputFormat {
     match wanted {
         ResultFormat::Json => OutputFormat::Json,
@@ -237,15 +237,10 @@ fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Retry(args) => vec![args.date],
         Command::Corrections(args) => vec![args.from, args.to],
         Command::Backfill(args) => vec![Some(args.from), Some(args.to)],
-        Command::Status(_)
-        | Command::Verify(_)
-        | Command::Unlock(_)
-        | Command::Doctor(_)
-        | Command::Init(_)
-        | Command::Auth(_)
-        | Command::Layout(_)
-        | Command::Completions(_)
-        | Command::Man(_) => Vec::new(),
+        Command::Status(_) | Command::Verify(_) | Command::Unlock(_) | Command::Doctor(_) | Command::Init(_) => {
+            return Ok(());
+        }
+        Command::Auth(_) | Command::Layout(_) | Command::Completions(_) | Command::Man(_) => return Ok(()),
     };
     dates.into_iter().flatten().try_for_each(|date| refuse_date(date, config))?;
     let today = config.calendar.today(config.clock.now());
@@ -273,18 +268,7 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
         },
         Command::Retry(_) => render::print(&RetryResult::could_not_begin(CommandName::Retry, failure), output),
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin(CommandName::Backfill, failure), output),
-        Command::Status(_)
-        | Command::Verify(_)
-        | Command::Corrections(_)
-        | Command::Doctor(_)
-        | Command::Init(_)
-        | Command::Auth(_)
-        | Command::Unlock(_)
-        | Command::Layout(_)
-        | Command::Completions(_)
-        | Command::Man(_) => {
-            render::print(&Refused::new(command.name().name(), &failure.clone().again()), output);
-        }
+        _ => render::print(&Refused::new(command.name().name(), &failure.clone().again()), output),
     }
 }
 
@@ -297,7 +281,7 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     if wants_json {
         let message = error.render().to_string();
         let failure = Failure::new(Exit::Usage, message.trim().to_owned());
-        render::print(&Refused::new(Cli::command().get_name(), &failure), OutputFormat::Json);
+        render::print(&Refused::new("batch-export", &failure), OutputFormat::Json);
     } else {
         let rendered = error.render();
         let text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
@@ -393,7 +377,7 @@ fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
 struct Chosen {
     /// Oldest first.
     batches: Vec<BatchId>,
-    /// How many older ones it leaves alone without having been told to.
+    /// How many older ones it leaves alone; `None` where dates were asked for.
     older: Option<u64>,
 }
 

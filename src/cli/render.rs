@@ -34,7 +34,7 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 static BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// Prints the failure of a process that has to end, unless a result is printed already: there is one.
-pub fn print_instead(command: &str, failure: &Failure, format: OutputFormat) {
+pub fn print_instead(command: &'static str, failure: &Failure, format: OutputFormat) {
     if !BEGUN.load(Ordering::SeqCst) {
         print(&Refused::new(command, failure), format);
     }
@@ -194,40 +194,52 @@ fn write(piece: &[u8]) {
     }
 }
 
-/// A command that ended before it had a result of its own.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Refused {
+/// What every result has.
+#[derive(Clone, Copy, Debug, Default, Serialize, JsonSchema)]
+pub struct Head {
     /// The command.
-    pub command: String,
-    /// The exit code's name.
+    pub command: &'static str,
+    /// How it ended.
     #[schemars(schema_with = "schema::exit_name")]
     pub outcome: &'static str,
     /// The exit code.
     #[schemars(schema_with = "schema::exit_code")]
     pub exit_code: u8,
-    /// What went wrong.
-    pub error: ErrorResult,
     /// Version of this object.
     pub format_version: FormatVersion,
 }
 
+impl Head {
+    /// Of a command that ended with this code: its outcome is `done`, or the code's name.
+    pub fn new(command: CommandName, done: &'static str, exit: Exit) -> Head {
+        let outcome = if exit == Exit::Ok { done } else { exit.name() };
+        Head { command: command.name(), outcome, exit_code: exit.code(), format_version: FormatVersion }
+    }
+}
+
+/// A command that ended before it had a result of its own.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Refused {
+    /// What every result has.
+    #[serde(flatten)]
+    pub head: Head,
+    /// What went wrong.
+    pub error: ErrorResult,
+}
+
 impl Refused {
     /// The result of a command that ended with a failure.
-    pub fn new(command: &str, failure: &Failure) -> Refused {
-        Refused {
-            command: command.to_owned(),
-            outcome: failure.exit.name(),
-            exit_code: failure.exit.code(),
-            error: ErrorResult::of(failure, None),
-            format_version: FormatVersion,
-        }
+    pub fn new(command: &'static str, failure: &Failure) -> Refused {
+        let (outcome, exit_code) = (failure.exit.name(), failure.exit.code());
+        let head = Head { command, outcome, exit_code, format_version: FormatVersion };
+        Refused { head, error: ErrorResult::of(failure, None) }
     }
 }
 
 impl Render for Refused {
     fn text(&self) -> String {
         let (message, next) = (&self.error.message, &self.error.next);
-        format!("{}: {message} (exit {})\nnext: {next}\n", self.outcome, self.exit_code)
+        format!("{}: {message} (exit {})\nnext: {next}\n", self.head.outcome, self.head.exit_code)
     }
 }
 
@@ -326,20 +338,13 @@ fn list(text: &mut String, title: &str, entries: &[Invalid]) {
 /// The result of `retry` or `backfill`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RetryResult {
-    /// `retry` or `backfill`.
-    #[schemars(extend("enum" = ["retry", "backfill"]))]
-    pub command: CommandName,
-    /// The outcome of its most severe batch, or `nothing_due`.
-    pub outcome: Outcome,
-    /// The exit code of its most severe batch.
-    #[schemars(schema_with = "schema::exit_code")]
-    pub exit_code: u8,
+    /// What every result has: of its most severe batch, or `nothing_due`.
+    #[serde(flatten)]
+    pub head: Head,
     /// What went wrong outside of any batch.
     pub error: Option<ErrorResult>,
     /// One result per batch.
     pub batches: Vec<BatchResult>,
-    /// Version of this object.
-    pub format_version: FormatVersion,
 }
 
 impl RetryResult {
@@ -352,8 +357,8 @@ impl RetryResult {
             None if exit == Exit::Ok => Outcome::NothingDue,
             None => Outcome::Failed(exit),
         };
-        let (exit_code, error) = (exit.code(), failure.map(|failure| ErrorResult::of(failure, None)));
-        (RetryResult { command, outcome, exit_code, error, batches, format_version: FormatVersion }, exit)
+        let head = Head { outcome: outcome.name(), ..Head::new(command, "", exit) };
+        (RetryResult { head, error: failure.map(|failure| ErrorResult::of(failure, None)), batches }, exit)
     }
 
     /// The result when no pass could begin.
@@ -366,7 +371,7 @@ impl Render for RetryResult {
     fn text(&self) -> String {
         let mut text: String = self.batches.iter().map(Render::text).collect();
         if let Some(ErrorResult { class, message, next, .. }) = &self.error {
-            let _ = writeln!(text, "{class}: {message} (exit {})\nnext: {next}", self.exit_code);
+            let _ = writeln!(text, "{class}: {message} (exit {})\nnext: {next}", self.head.exit_code);
         } else if text.is_empty() {
             text.push_str("nothing due\n");
         }

@@ -30,7 +30,7 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     let mut listeners = None;
     let (result, exit) = match all_due(args, config, stop, &mut listeners).await {
         Ok(batches) => {
-            // A layout that cannot be read is told also while no batch needs it.
+            // A layout that cannot be read is reported also while no batch needs it.
             let told = batches.iter().any(|batch| batch.exit_code == Exit::Configuration);
             let unknown = config.format().err().filter(|_| !told);
             if unknown.is_some() {

@@ -4,12 +4,13 @@
 
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema, json_schema};
+use serde_json::json;
 
 use super::render::{Printed, Refused, RetryResult};
 use super::{auth, corrections, doctor, init, layout, man, status, unlock, verify};
 use crate::command::CommandName;
 use crate::notify;
-use crate::outcome::BatchResult;
+use crate::outcome::{BatchResult, Outcome};
 use crate::telemetry::LogLine;
 
 /// Name and schema of every kind of JSON object: the commands by their names, then `error` (a command line that was not understood), `log`
@@ -24,26 +25,36 @@ pub fn all() -> Vec<(&'static str, Schema)> {
 
 fn of_command(name: CommandName) -> Schema {
     match name {
-        CommandName::Run => result_of::<BatchResult>(name),
-        CommandName::Retry | CommandName::Backfill => result_of::<RetryResult>(name),
-        CommandName::Status => result_of::<status::StatusResult>(name),
-        CommandName::Verify => result_of::<verify::VerifyResult>(name),
-        CommandName::Corrections => result_of::<corrections::CorrectionsResult>(name),
-        CommandName::Doctor => result_of::<doctor::DoctorResult>(name),
-        CommandName::Init => result_of::<init::InitResult>(name),
-        CommandName::Auth => result_of::<auth::AuthResult>(name),
-        CommandName::Unlock => result_of::<unlock::UnlockResult>(name),
-        CommandName::Layout => result_of::<layout::LayoutResult>(name),
-        CommandName::Man => result_of::<man::ManResult>(name),
+        CommandName::Run => result_of::<BatchResult>(name, &[]),
+        CommandName::Retry | CommandName::Backfill => result_of::<RetryResult>(name, &Outcome::names()),
+        CommandName::Status => result_of::<status::StatusResult>(name, &["ok", "check_failed"]),
+        CommandName::Verify => result_of::<verify::VerifyResult>(name, &["verified", "check_failed"]),
+        CommandName::Corrections => {
+            result_of::<corrections::CorrectionsResult>(name, &["nothing_to_correct", "check_failed"])
+        }
+        CommandName::Doctor => result_of::<doctor::DoctorResult>(name, &["ok", "check_failed"]),
+        CommandName::Init => result_of::<init::InitResult>(name, &["completed"]),
+        CommandName::Auth => result_of::<auth::AuthResult>(name, &["completed"]),
+        CommandName::Unlock => {
+            result_of::<unlock::UnlockResult>(name, &["unlocked", "nothing_to_do", "lock_held", "not_due"])
+        }
+        CommandName::Layout => result_of::<layout::LayoutResult>(name, &["completed", "configuration"]),
+        CommandName::Man => result_of::<man::ManResult>(name, &["completed"]),
         // The script is its result: JSON comes only when there is none.
-        CommandName::Completions => result_of::<Refused>(name),
+        CommandName::Completions => result_of::<Refused>(name, &[]),
     }
 }
 
-/// The result of a command, or what it says when it ended before it had one.
-fn result_of<R: JsonSchema>(name: CommandName) -> Schema {
+/// The result of a command, whose outcomes are these where its type does not name them; or what it says when it ended before it had one.
+fn result_of<R: JsonSchema>(name: CommandName, outcomes: &[&str]) -> Schema {
     described(&format!("what `batch-export {} --output json` prints", name.name()), |generator| {
         let own = subschema::<Printed<'_, R>>(generator);
+        if let Some(result) = generator.definitions_mut().get_mut(&*R::schema_name())
+            && !outcomes.is_empty()
+        {
+            result["properties"]["command"] = json!({ "type": "string", "const": name.name() });
+            result["properties"]["outcome"] = json!({ "type": "string", "enum": outcomes });
+        }
         let refused = subschema::<Printed<'_, Refused>>(generator);
         if own == refused { own } else { json_schema!({ "anyOf": [own, refused] }) }
     })

@@ -15,16 +15,17 @@ use serde::Serialize;
 use super::args::{OutputFormat, StatusArgs};
 use super::batch_line::{BatchLine, state_name};
 use super::open_store_to_look;
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use crate::batch::{Attempt, BatchId, Class, Ending, State, UNKNOWN, Voided};
 use crate::calendar::Calendar;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
+use crate::outcome::Explanation;
 use crate::pass::way_on;
 use crate::reader::Reader;
-use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 use crate::store::{LostBatches, Overview, Store};
 
@@ -36,12 +37,8 @@ const NAMED: usize = 5;
 /// What `status` found.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct StatusResult {
-    #[schemars(extend("const" = "status"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["ok", "check_failed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     batches: Vec<BatchLine>,
     problems: Vec<StatusProblem>,
     /// With `--date`: its past attempts, oldest first.
@@ -50,8 +47,6 @@ pub(super) struct StatusResult {
     /// With `--date`: its file ids that will never be official, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     voided: Option<Vec<Voided>>,
-    /// Version of this object.
-    format_version: FormatVersion,
     #[serde(skip)]
     one_line: bool,
 }
@@ -64,7 +59,14 @@ struct StatusProblem {
     date: Option<NaiveDate>,
     #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due", "untold", "lost"]))]
     kind: &'static str,
-    message: String,
+    #[schemars(with = "String")]
+    message: Explanation,
+}
+
+impl StatusProblem {
+    fn of(batch: BatchId, kind: &'static str, message: Explanation) -> StatusProblem {
+        StatusProblem { batch: Some(batch), date: Some(batch.date()), kind, message }
+    }
 }
 
 /// Prints the table, one date, or the line of the health check.
@@ -72,7 +74,8 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     let store = open_store_to_look(config, stop, args.date).await?;
     let result = stop.until_signal(look(args, config, &store)).await?;
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
-    let result = StatusResult { outcome: exit.name(), exit_code: exit.code(), one_line: args.check, ..result };
+    let head = Head::new(CommandName::Status, Exit::Ok.name(), exit);
+    let result = StatusResult { head, one_line: args.check, ..result };
     render::print(&result, output);
     if args.check && args.date.is_none() {
         let closed = |row: &&BatchLine| {
@@ -93,7 +96,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
     let latest = calendar.latest_due(judge.now);
     let lost = store.lost_batches().await?;
-    let mut result = StatusResult { command: "status", ..StatusResult::default() };
+    let mut result = StatusResult::default();
     if let Some(date) = args.date {
         let id = BatchId::new(date);
         let found = store.batch_range(id..=id, 1).await?.pop();
@@ -144,7 +147,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         batch: None,
         date: None,
         kind: "never_due",
-        message,
+        message: message.into(),
     }));
     if let Some(lost) = lost {
         // A run of such a day is refused.
@@ -157,7 +160,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
 
 fn of_lost(lost: LostBatches) -> StatusProblem {
     let message = format!("{}: {}", lost.failure, lost.failure.next_step());
-    StatusProblem { batch: None, date: None, kind: "lost", message }
+    StatusProblem { batch: None, date: None, kind: "lost", message: message.into() }
 }
 
 /// Whether the batch takes no more rows, and its day has come.
@@ -180,30 +183,32 @@ impl Judge<'_> {
     /// What is wrong with the batch of a business date, if anything.
     fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<StatusProblem> {
         let id = BatchId::new(date);
-        let problem = |kind, message| Some(StatusProblem { batch: Some(id), date: Some(date), kind, message });
+        let problem = |kind, message| Some(StatusProblem::of(id, kind, message));
         let state = found.map(|found| found.batch.state);
         let gives_way = matches!(state, Some(State::Failed | State::Exhausted | State::Running));
         if gives_way && found.is_some_and(Overview::is_ahead) {
-            let message = format!(
-                "{id} is {}, and its day has not come: nothing was exported under it; `batch-export unlock --date {date}` gives it up",
-                state_name(state)
-            );
-            return problem("not_done", message);
+            let what =
+                format!("{id} is {}, and its day has not come: nothing was exported under it", state_name(state));
+            let next = format!("`batch-export unlock --date {date}` gives it up");
+            return problem("not_done", Explanation::new(what, next));
         }
         if state == Some(State::Exhausted) {
             let attempts = found.map_or(0, |found| found.batch.attempt);
             let way = found.map(|found| way_on(&found.batch)).unwrap_or_default();
-            let message = format!("{id} is exhausted after {attempts} attempts; {way}");
-            return problem("exhausted", message);
+            let what = format!("{id} is exhausted after {attempts} attempts");
+            return problem("exhausted", Explanation::new(what, way));
         }
         if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date, found) {
             return None;
         }
         match found {
-            None => problem("missing", format!("{id} is missing: run `batch-export run --date {date}`")),
+            None => problem(
+                "missing",
+                Explanation::new(format!("{id} is missing"), format!("run `batch-export run --date {date}`")),
+            ),
             Some(found) => {
                 let note = BatchLine::of(date, Some(found)).note();
-                problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()))
+                problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()).into())
             }
         }
     }
@@ -213,32 +218,26 @@ impl Judge<'_> {
         let untold = found.batch.untold?;
         let since = untold.since?;
         let (id, event) = (found.batch.id, untold.event.name());
-        let message = format!(
-            "nobody was notified that {id} is {event}, since {}: the log of `batch-export retry` says why",
-            Reader::of(found).day_and_time(since)
-        );
+        let what = format!("nobody was notified that {id} is {event}, since {}", Reader::of(found).day_and_time(since));
+        let message = Explanation::new(what, "the log of `batch-export retry` says why");
         let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
-        waited.then_some(StatusProblem { batch: Some(id), date: Some(id.date()), kind: "untold", message })
+        waited.then(|| StatusProblem::of(id, "untold", message))
     }
 
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
     /// again.
     fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<StatusProblem> {
         let message = if row.state == Some(State::Empty) && self.is_late(row.date, Some(found)) {
-            format!(
-                "{} was recorded as empty, and rows are due for it now: {}; `batch-export retry` does it again",
-                row.batch, row.late
-            )
+            let what = format!("{} was recorded as empty, and rows are due for it now: {}", row.batch, row.late);
+            Explanation::new(what, "`batch-export retry` does it again")
         } else if row.early {
-            format!(
-                "{} was closed by hand before its cut-off; rows that came after that and wait for the next day's file: {}",
-                row.batch, row.late
-            )
+            let what =
+                "was closed by hand before its cut-off; rows that came after that and wait for the next day's file";
+            format!("{} {what}: {}", row.batch, row.late).into()
         } else {
             return None;
         };
-        let (batch, date) = (Some(row.batch), Some(row.date));
-        (row.late > 0).then_some(StatusProblem { batch, date, kind: "late_rows", message })
+        (row.late > 0).then(|| StatusProblem::of(row.batch, "late_rows", message))
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.
@@ -266,7 +265,7 @@ impl Render for StatusResult {
             let _ = writeln!(text, "  voided   {}{at} ({}), {state}", voided.id, voided.reason);
         }
         for problem in &self.problems {
-            let _ = writeln!(text, "! {}", problem.message);
+            let _ = write!(text, "! {}", problem.message.lines("  "));
         }
         text
     }
@@ -293,12 +292,12 @@ impl StatusResult {
         if self.problems.is_empty() {
             return self.quiet_line();
         }
-        let named: Vec<&str> = self.problems.iter().take(NAMED).map(|problem| &*problem.message).collect();
+        let named: Vec<String> = self.problems.iter().take(NAMED).map(|problem| problem.message.to_string()).collect();
         let more = match self.problems.len() - named.len() {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
-        format!("{}: {}{more} (exit {})\n", self.outcome, named.join("; "), self.exit_code)
+        format!("{}: {}{more} (exit {})\n", self.head.outcome, named.join("; "), self.head.exit_code)
     }
 }
 

@@ -13,16 +13,17 @@ use serde::Serialize;
 use super::args::{OutputFormat, UnlockArgs};
 use super::batch_line::{file_of, state_name, state_or_missing};
 use super::open_store_to_look;
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use crate::batch::{Batch, BatchId, Holder, State};
 use crate::clock;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
 use crate::outcome::{ErrorResult, FileResult};
 use crate::reader::Reader;
-use crate::schema::{self, FormatVersion};
+use crate::schema;
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
@@ -33,14 +34,10 @@ const LOOKS: u32 = 3;
 /// What `unlock` found and did.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct UnlockResult {
-    #[schemars(extend("const" = "unlock"))]
-    command: &'static str,
+    #[serde(flatten)]
+    head: Head,
     batch: BatchId,
     date: NaiveDate,
-    #[schemars(extend("enum" = ["unlocked", "nothing_to_do", "lock_held", "not_due"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
     /// The state before, or `missing`.
     #[serde(serialize_with = "state_or_missing")]
     #[schemars(with = "String")]
@@ -61,8 +58,6 @@ pub(super) struct UnlockResult {
     file: Option<FileResult>,
     next: Option<String>,
     error: Option<ErrorResult>,
-    /// Version of this object.
-    format_version: FormatVersion,
     #[serde(skip)]
     reader: Reader,
 }
@@ -107,7 +102,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
         }
         if let Some(after) = store.unlock(&seen, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
-            result.outcome = "unlocked";
+            result.head.outcome = "unlocked";
             result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;
             result.next = Some(match after.state {
                 State::Empty => "nothing: it is given up, and its day begins anew at its cut-off".to_owned(),
@@ -168,11 +163,9 @@ impl UnlockResult {
         let batch = seen.map(|seen| &seen.batch);
         let holder = batch.and_then(|batch| batch.holder.as_ref());
         UnlockResult {
-            command: "unlock",
+            head: Head::new(CommandName::Unlock, "nothing_to_do", Exit::Ok),
             batch: BatchId::new(args.date),
             date: args.date,
-            outcome: "nothing_to_do",
-            exit_code: Exit::Ok.code(),
             state: batch.map(|batch| batch.state),
             attempt: batch.map_or(0, |batch| batch.attempt),
             forced: false,
@@ -184,13 +177,12 @@ impl UnlockResult {
             file: batch.and_then(file_of),
             next: None,
             error: None,
-            format_version: FormatVersion,
             reader: seen.map(Reader::of).unwrap_or_default(),
         }
     }
 
     fn refuse(&mut self, failure: &Failure) {
-        (self.outcome, self.exit_code) = (failure.exit.name(), failure.exit.code());
+        self.head = Head::new(CommandName::Unlock, "unlocked", failure.exit);
         self.error = Some(ErrorResult::of(failure, None));
     }
 }
@@ -201,7 +193,7 @@ impl Render for UnlockResult {
         let mut text = format!(
             "{}  {}{forced}  was {}, attempt {}\n",
             self.batch,
-            self.outcome,
+            self.head.outcome,
             state_name(self.state),
             self.attempt
         );
@@ -223,7 +215,7 @@ impl Render for UnlockResult {
             let _ = writeln!(text, "  reason   {reason}");
         }
         if let Some(error) = &self.error {
-            let _ = writeln!(text, "  {}: {} (exit {})", error.class, error.message, self.exit_code);
+            let _ = writeln!(text, "  {}: {} (exit {})", error.class, error.message, self.head.exit_code);
             let _ = writeln!(text, "  next     {}", error.next);
         }
         if let Some(next) = &self.next {

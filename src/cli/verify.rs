@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
 use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::BatchId;
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::csv::Difference;
 use crate::destination::Destination;
@@ -17,7 +18,7 @@ use crate::failure::Failure;
 use crate::layout::quoted_against;
 use crate::plausible::check_path;
 use crate::reader::counted;
-use crate::schema::{self, FormatVersion, name_of};
+use crate::schema::name_of;
 use crate::stop::Stop;
 use crate::verify::{Checked, Copy, CopyVerdict, Problem, ProblemKind, Verification};
 
@@ -30,12 +31,8 @@ const EACH: usize = 20;
 /// What `verify` found.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct VerifyResult {
-    #[schemars(extend("const" = "verify"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["verified", "check_failed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     checked: Vec<Checked>,
     /// Batches that are older than these and were not looked at; absent with `--date` and with `--file`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,8 +44,6 @@ pub(super) struct VerifyResult {
     /// With `--file`: what was found of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<Copy>,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 impl Render for VerifyResult {
@@ -75,7 +70,7 @@ impl Render for VerifyResult {
         }
         for problem in self.problems.iter().take(LISTED) {
             let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
-            let _ = writeln!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message);
+            let _ = write!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message.lines("    "));
         }
         if let Some(more) = self.problem_count.checked_sub(LISTED as u64).filter(|more| *more > 0) {
             let _ = writeln!(
@@ -168,15 +163,12 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     found.checked.iter_mut().for_each(|batch| batch.notes.dedup());
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
-        command: "verify",
-        outcome: if exit == Exit::Ok { "verified" } else { exit.name() },
-        exit_code: exit.code(),
+        head: Head::new(CommandName::Verify, "verified", exit),
         checked: found.checked,
         older_batches,
         problems: found.problems,
         problem_count: found.found,
         file,
-        format_version: FormatVersion,
     };
     render::print(&result, output);
     Ok(exit)

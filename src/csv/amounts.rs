@@ -1,6 +1,6 @@
 //! What an amount in a copy means, with whatever marks a spreadsheet writes it.
 //!
-//! Risk: `1.234`, which is twelve hundred thirty-four baht in one country and one baht and a little in another. Only the rest of the copy tells
+//! Risk: `1.234`, which is twelve hundred thirty-four baht in one country and one baht and a little in another. Only the rest of the copy shows
 //! which mark it uses for decimals, so that is learned from all of its amounts first ([`Marks::learn`]).
 
 use super::dates::arabic;
@@ -8,12 +8,12 @@ use super::dates::arabic;
 /// Digits of a fraction that are looked at.
 const DECIMALS: usize = 6;
 
-/// Which marks a copy uses for decimals, as far as its amounts tell.
+/// Which marks a copy uses for decimals, as far as its amounts show them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Marks {
     point: bool,
     comma: bool,
-    /// The mark of the official file, for a copy that tells nothing.
+    /// The mark of the official file, for a copy that shows none.
     official: u8,
 }
 
@@ -23,7 +23,7 @@ impl Marks {
         Marks { point: false, comma: false, official }
     }
 
-    /// Notes what a cell of the copy tells.
+    /// Notes what a cell of the copy shows.
     pub(super) fn learn(&mut self, cell: &str) {
         match read(cell) {
             Some(Amount { decimal: Some('.'), .. }) => self.point = true,

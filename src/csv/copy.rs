@@ -1,6 +1,6 @@
 //! Reading a copy of a file that a spreadsheet may have saved anew: in another encoding, with another delimiter, other line ends, other quotes.
 //!
-//! How it is written is told from its beginning; what cannot be told is taken as the layout has it. Everything becomes UTF-8 on the way in, and
+//! How it is written is seen from its beginning; what cannot be seen is taken as the layout has it. Everything becomes UTF-8 on the way in, and
 //! what is no text becomes U+FFFD, which no official file has: it shows as a difference. Streaming.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use encoding_rs::{CoderResult, Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_874};
 
 use crate::layout::{Column, Encoding, Layout, LineEnd};
 
-/// How much of its beginning tells how a copy is written.
+/// How much of its beginning shows how a copy is written.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// The longest record that is read, in bytes of UTF-8: a quotation mark that is never closed makes one of the whole file.
@@ -153,7 +153,7 @@ fn encoding_of(head: &[u8], official: Encoding) -> (&'static str, Decoder) {
     }
 }
 
-/// What the first line tells of the others.
+/// What the first line shows of the others.
 struct FirstLine {
     delimiter: u8,
     line_end: Option<&'static str>,

@@ -88,7 +88,7 @@ enum Era {
     Common,
 }
 
-/// Every date that a text may mean: the order of day and month, and the calendar of the year, are not always told.
+/// Every date that a text may mean: the order of day and month, and the calendar of the year, are not always known.
 pub(super) fn readings(text: &str) -> Vec<Reading> {
     let text: String = text.trim().chars().map(arabic).collect();
     let text = without_time(&text);
@@ -129,7 +129,7 @@ fn number(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-/// The dates of this year, month and day, in either calendar where the year does not tell.
+/// The dates of this year, month and day, in either calendar where the year does not decide.
 fn dates(year: &str, era: Option<Era>, month: Option<u32>, day: &str) -> Vec<NaiveDate> {
     let Some(((month, day), number)) = month.zip(number(day)).zip(number(year)) else { return Vec::new() };
     let century = if year.len() == 2 { 2500 } else { 0 };

@@ -157,7 +157,7 @@ struct Columns {
     entry: Option<usize>,
     /// The column of the voucher.
     voucher: Option<usize>,
-    /// In which order the copy writes day and month, by column, as far as its dates told.
+    /// In which order the copy writes day and month, by column, as far as its dates show it.
     orders: Vec<Option<Order>>,
     /// Which marks the copy uses for decimals.
     marks: Marks,
@@ -171,7 +171,7 @@ impl Columns {
         (0..ours.len().max(theirs.len())).map(move |column| (column, cell(ours, column), cell(theirs, column)))
     }
 
-    /// Reads what a line of the copy tells of its marks.
+    /// Reads what a line of the copy shows of its marks.
     fn learn(&mut self, record: &StringRecord) {
         for (holds, cell) in self.holds.iter().zip(record) {
             if *holds == Holds::Amount {

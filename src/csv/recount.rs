@@ -20,7 +20,7 @@ pub struct Recount {
     pub has_sums: bool,
 }
 
-/// Where a row tells its amount and its side.
+/// Where a row has its amount and its side.
 enum Amounts<'a> {
     TwoColumns { debit: (usize, Zero), credit: (usize, Zero) },
     Signed(usize),

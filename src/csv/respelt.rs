@@ -49,19 +49,7 @@ impl Holds {
             | Value::Amount
             | Value::SignedAmount
             | Value::Field(_, FieldKind::Money) => Holds::Amount,
-            Value::EntryId
-            | Value::Line
-            | Value::Position
-            | Value::BatchNumber
-            | Value::Voucher
-            | Value::Account
-            | Value::ContraAccount
-            | Value::Side(_)
-            | Value::Description
-            | Value::Category
-            | Value::Client
-            | Value::Constant(_)
-            | Value::Field(_, FieldKind::Text | FieldKind::Code | FieldKind::Integer) => Holds::Other,
+            _ => Holds::Other,
         }
     }
 }

@@ -115,10 +115,10 @@ impl Directory {
         if known.is_stored(&sha256) {
             return Ok(Look::Different { reason: "another content".to_owned(), sha256: Some(sha256), owner });
         }
-        Err(DestinationError::Rejected {
-            message: format!("{} exists and is not of this batch (sha256 {sha256})", path.display()),
-            next: "move that file away, then run `batch-export retry`".to_owned(),
-        })
+        Err(DestinationError::rejected(
+            format!("{} exists and is not of this batch (sha256 {sha256})", path.display()),
+            "move that file away, then run `batch-export retry`",
+        ))
     }
 
     /// The file with this name, unless the batch document knows its content; and the files that a later state of this database committed.
@@ -287,10 +287,10 @@ impl Directory {
         match open_regular(path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(DestinationError::Rejected {
-                message: format!("{} is taken: {error}", path.display()),
-                next: "move it away, then run `batch-export retry`".to_owned(),
-            }),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(DestinationError::rejected(
+                format!("{} is taken: {error}", path.display()),
+                "move it away, then run `batch-export retry`",
+            )),
             Err(error) => Err(self.failed("read in", &error)),
         }
     }
@@ -327,21 +327,18 @@ impl Directory {
     fn failed(&self, action: &str, error: &io::Error) -> DestinationError {
         let message = format!("cannot {action} the directory {}: {error}", self.path.display());
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => DestinationError::Rejected {
-                message,
-                next: "create the directory, or correct --destination".to_owned(),
-            },
-            ErrorKind::PermissionDenied => DestinationError::Rejected {
-                message,
-                next: "give the user of this job the right to write there".to_owned(),
-            },
+            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+                DestinationError::rejected(message, "create the directory, or correct --destination")
+            }
+            ErrorKind::PermissionDenied => {
+                DestinationError::rejected(message, "give the user of this job the right to write there")
+            }
             // Often read-only for this job alone: systemd and containers mount most folders read-only for a service.
-            ErrorKind::ReadOnlyFilesystem => DestinationError::Rejected {
+            ErrorKind::ReadOnlyFilesystem => DestinationError::rejected(
                 message,
-                next: "let this job write there: ReadWritePaths= of its systemd service, the volume of its container, \
-                       or the mount itself"
-                    .to_owned(),
-            },
+                "let this job write there: ReadWritePaths= of its systemd service, the volume of its container, \
+                       or the mount itself",
+            ),
             _ => DestinationError::Failed(message),
         }
     }

@@ -78,7 +78,7 @@ pub struct Named {
     pub name: String,
     /// Set when the file has the content of the spool file.
     pub same: Option<Stored>,
-    /// Its checksum where the destination tells it.
+    /// Its checksum where the destination reports it.
     pub sha256: Option<String>,
     /// Whose it is.
     pub owner: Owner,
@@ -129,6 +129,13 @@ pub enum DestinationError {
         /// What to do about it.
         next: String,
     },
+}
+
+impl DestinationError {
+    /// A refusal, and what a person does about it.
+    pub fn rejected(message: impl Into<String>, next: impl Into<String>) -> DestinationError {
+        DestinationError::Rejected { message: message.into(), next: next.into() }
+    }
 }
 
 impl From<DestinationError> for Failure {
@@ -216,27 +223,18 @@ impl Destination {
     /// Whether an id may be used for another content while nothing is stored under it. Not in a directory: there only
     /// the checksum in the batch document tells which file belongs to which id.
     pub fn reuses_ids(&self) -> bool {
-        match self {
-            Destination::Directory(_) => false,
-            Destination::Drive(_) => true,
-        }
+        matches!(self, Destination::Drive(_))
     }
 
     /// Whether several ids share one file name. A voided file may then be discarded only when its checksum shows that
     /// it is that file.
     pub fn shares_names(&self) -> bool {
-        match self {
-            Destination::Directory(_) => true,
-            Destination::Drive(_) => false,
-        }
+        matches!(self, Destination::Directory(_))
     }
 
     /// Whether files may exist that these credentials cannot see.
     pub fn hides_files(&self) -> bool {
-        match self {
-            Destination::Directory(_) => false,
-            Destination::Drive(_) => true,
-        }
+        matches!(self, Destination::Drive(_))
     }
 
     /// The live files that have this name, or were committed by a later state of this database, and that the batch document does not know.

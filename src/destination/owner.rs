@@ -84,16 +84,17 @@ impl Mark<'_> {
     /// # Errors
     /// When the file is sealed, or is not certain to be a file of this batch.
     pub(super) fn check(&self, file: &str, name: &str, owner: &Owner, is_voided: bool) -> Result<(), DestinationError> {
-        let foreign = |whose: String| DestinationError::Rejected {
-            message: format!("{file} ({name}) is left as it is: {whose}"),
-            next: "compare that file with `voided` in the batch document, which somebody may have edited".to_owned(),
+        let foreign = |whose: String| {
+            DestinationError::rejected(
+                format!("{file} ({name}) is left as it is: {whose}"),
+                "compare that file with `voided` in the batch document, which somebody may have edited",
+            )
         };
         if owner.sealed {
-            return Err(DestinationError::Rejected {
-                message: format!("{file} ({name}) is left as it is: {}", owner.text()),
-                next: "this database is older than that file: it was restored from a backup, or it is a copy"
-                    .to_owned(),
-            });
+            return Err(DestinationError::rejected(
+                format!("{file} ({name}) is left as it is: {}", owner.text()),
+                "this database is older than that file: it was restored from a backup, or it is a copy",
+            ));
         }
         match (owner.installation.as_deref(), owner.batch_id.as_deref()) {
             (Some(installation), _) if Some(installation) != self.installation => Err(foreign(owner.text())),

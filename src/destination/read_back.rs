@@ -85,9 +85,11 @@ impl Destination {
             Destination::Drive(drive) => drive.list_batch(&batch.to_string(), name).await,
             Destination::Directory(directory) => {
                 let folder = directory.path();
-                let failed = |error| DestinationError::Rejected {
-                    message: format!("cannot list the directory {}: {error}", folder.display()),
-                    next: "check that it exists and that the user of this job may read it".to_owned(),
+                let failed = |error| {
+                    DestinationError::rejected(
+                        format!("cannot list the directory {}: {error}", folder.display()),
+                        "check that it exists and that the user of this job may read it",
+                    )
                 };
                 let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
                 let mut found = Vec::new();

@@ -30,7 +30,7 @@ const OF_AN_AUTHORITY: &str = "the server's certificate is itself one of an auth
     one that this authority signs (CA:FALSE, for its host name), and name the authority with SSL_CERT_FILE, or for the database alone with \
     tlsCAFile in MONGODB_URI";
 
-/// What to do about a certificate, when a connection failed because of it. The TLS library tells that in no other form than in its words.
+/// What to do about a certificate, when a connection failed because of it. The TLS library reports that only as text.
 pub fn about_certificate(reason: &str) -> Option<&'static str> {
     let next = if reason.contains("CaUsedAsEndEntity") { OF_AN_AUTHORITY } else { UNTRUSTED };
     reason.contains("invalid peer certificate").then_some(next)

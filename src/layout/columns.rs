@@ -166,23 +166,8 @@ fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
 }
 
 fn may_be_missing(value: &Value) -> bool {
-    match value {
-        Value::ContraAccount | Value::Description | Value::Category | Value::Client | Value::Field(..) => true,
-        Value::EntryId
-        | Value::Line
-        | Value::Position
-        | Value::Date(_)
-        | Value::BusinessDate(_)
-        | Value::BatchNumber
-        | Value::Voucher
-        | Value::Account
-        | Value::Debit(_)
-        | Value::Credit(_)
-        | Value::Amount
-        | Value::SignedAmount
-        | Value::Side(_)
-        | Value::Constant(_) => false,
-    }
+    use Value::{Category, Client, ContraAccount, Description, Field};
+    matches!(value, ContraAccount | Description | Category | Client | Field(..))
 }
 
 fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {

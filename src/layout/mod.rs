@@ -258,18 +258,7 @@ impl Layout {
                 Value::Category => paths.push("category"),
                 Value::Client => paths.push("clientId"),
                 Value::Field(path, _) => paths.push(path),
-                Value::EntryId
-                | Value::Line
-                | Value::Position
-                | Value::Date(_)
-                | Value::BusinessDate(_)
-                | Value::BatchNumber
-                | Value::Debit(_)
-                | Value::Credit(_)
-                | Value::Amount
-                | Value::SignedAmount
-                | Value::Side(_)
-                | Value::Constant(_) => {}
+                _ => {}
             }
         }
         paths

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// Shorter parts tell nobody anything.
+/// Shorter parts give nothing away.
 const PART_MIN: usize = 3;
 /// Up to this length a part of lower-case letters is a word.
 const WORD_MAX: usize = 16;

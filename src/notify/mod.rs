@@ -42,7 +42,7 @@ use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
 use ping::Ping;
-use sender::Sender;
+use sender::{Call, Sender};
 
 /// How long all notifications may take.
 const LIMIT: Duration = sender::IN_ALL;
@@ -283,13 +283,13 @@ pub type TestAnswer = Option<Result<String, String>>;
 pub async fn test(config: &Config) -> [TestAnswer; 3] {
     let sender = Sender::new(&config.proxies);
     let sender = sender.as_ref().map_err(Clone::clone);
+    let sent = async |call: Option<Call>| {
+        let call = call.ok_or_else(|| NO_PATH.to_owned())?;
+        sender.clone()?.send(&call).await.map(|status| status.to_string())
+    };
     let message = async {
         let webhook = config.webhook.as_ref()?;
-        let call = webhook::call(webhook, &Message::test(Origin::of(config)));
-        Some(match &sender {
-            Ok(sender) => sender.send(&call).await.map(|status| status.to_string()),
-            Err(reason) => Err(reason.clone()),
-        })
+        Some(sent(Some(webhook::call(webhook, &Message::test(Origin::of(config))))).await)
     };
     let ping = async {
         let ping = Ping::new(config.health_check.clone()?);
@@ -300,12 +300,7 @@ pub async fn test(config: &Config) -> [TestAnswer; 3] {
     };
     let gateway = async {
         let base = config.metrics_url.as_ref()?;
-        let call = metrics::push(base.expose(), &config.database_name(), String::new());
-        Some(match (&sender, call) {
-            (Ok(sender), Some(call)) => sender.send(&call).await.map(|status| status.to_string()),
-            (Err(reason), _) => Err(reason.clone()),
-            (_, None) => Err(NO_PATH.to_owned()),
-        })
+        Some(sent(metrics::push(base.expose(), &config.database_name(), String::new())).await)
     };
     let (message, ping, gateway) = tokio::join!(message, ping, gateway);
     [message, ping, gateway]

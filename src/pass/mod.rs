@@ -95,6 +95,7 @@ impl Pass<'_> {
             Locked::Done => return Ok(()),
         };
         let mut lease = Lease::keep(self.store, &claim, self.config.lease);
+        // What was read with the lock serves the first generation; a later one reads it anew.
         for _ in 0..REGENERATIONS {
             let generated = self.generate(&lease, &claim, &batch, records.take(), report).await?;
             if generated.is_empty() {
@@ -141,8 +142,8 @@ impl Pass<'_> {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
-    /// Ends the process when the kernel holds a stage past its limit or past a signal: then the lease is renewed no longer, and the failure is
-    /// recorded.
+    /// Ends the process when the kernel holds a stage past its limit, or past a signal. Before that it stops the renewals of the lease and
+    /// records the failure.
     fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, passed: Failure) -> Guard {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
         let (store, claim) = (self.store.clone(), claim.clone());

@@ -92,10 +92,10 @@ async fn put_seal(
 /// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.
 pub(super) async fn refuse_unnamed(there: &Destination, id: &str) -> Result<(), DestinationError> {
     match there.owner(id).await? {
-        Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => Err(DestinationError::Rejected {
-            message: format!("{id} at {} is left as it is: it does not name its owner", there.location()),
-            next: "compare that file with the batch document, which somebody may have edited".to_owned(),
-        }),
+        Some(owner) if owner.installation.is_none() && owner.batch_id.is_none() => Err(DestinationError::rejected(
+            format!("{id} at {} is left as it is: it does not name its owner", there.location()),
+            "compare that file with the batch document, which somebody may have edited",
+        )),
         Some(_) | None => Ok(()),
     }
 }

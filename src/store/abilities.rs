@@ -80,7 +80,7 @@ impl Store {
     async fn try_snapshot(&self) -> Result<(), StoreError> {
         let mut session = self.snapshot_session(None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
-        // Only a read of a collection that exists tells the time.
+        // Only a read of a collection that exists returns the time.
         let found = self.bounded(read.into_future()).await?;
         match found.is_some() && session.snapshot_time().is_none() {
             true => Err(ignored("a snapshot read tells no time")),

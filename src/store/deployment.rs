@@ -99,12 +99,12 @@ impl Store {
         }
     }
 
-    /// Why no server was found, if the servers themselves can tell.
+    /// Why no server was found, if the servers themselves say it.
     pub(super) async fn explain(&self, failure: Failure) -> Failure {
         if failure.exit != Exit::DatabaseUnavailable {
             return failure;
         }
-        // The driver tells it as one of the ways in which no server is found.
+        // The driver reports it as one of the ways in which no server is found.
         if let Some(next) = about_certificate(&failure.message) {
             return Failure::configuration(failure.message).next(next);
         }

@@ -73,7 +73,7 @@ pub struct DueRows {
 pub(super) enum RowMetadata {
     /// By the whole value. The server is faster when it computes nothing; but the value can be large.
     Whole,
-    /// By its type alone, which the server tells.
+    /// By its type alone, which the server reports.
     Type,
 }
 

@@ -72,24 +72,7 @@ pub enum Kind {
 impl Kind {
     /// Whether a transaction that checks the fence, or its own progress, may be run again.
     pub(super) fn may_run_again(self) -> bool {
-        match self {
-            Kind::TransientTransaction | Kind::WriteConflict | Kind::CacheFull | Kind::UnknownCommit => true,
-            Kind::Denied
-            | Kind::Snapshot
-            | Kind::Rule
-            | Kind::Unfit
-            | Kind::Unsupported
-            | Kind::DuplicateKey
-            | Kind::PathNotViable
-            | Kind::BadName
-            | Kind::IndexConflict
-            | Kind::HiddenIndex
-            | Kind::Malformed
-            | Kind::WritesBlocked
-            | Kind::EarlierVersion
-            | Kind::Unanswered
-            | Kind::Unavailable => false,
-        }
+        matches!(self, Kind::TransientTransaction | Kind::WriteConflict | Kind::CacheFull | Kind::UnknownCommit)
     }
 }
 

@@ -106,7 +106,7 @@ impl Store {
         Ok(elsewhere)
     }
 
-    /// Gives the filled collection its name, and counts it anew: what could not be recorded was told, and is no reason to refuse the next
+    /// Gives the filled collection its name, and counts it anew: what could not be recorded was reported, and is no reason to refuse the next
     /// run. Returns how many entries were recorded.
     pub async fn end_filling(&self, filling: Filling) -> Result<u64, StoreError> {
         if !filling.complete {

@@ -130,7 +130,7 @@ impl Store {
         })
     }
 
-    /// The collation that queries of the queue have without asking for one. A user who may not list collections is told none.
+    /// The collation that queries of the queue have without asking for one. A user who may not list collections gets none.
     async fn collation_of_queue(&self) -> Option<Collation> {
         let list = self.db.list_collections().filter(doc! { "name": self.queue.name() });
         let cursor = self.bounded(list.into_future()).await.ok()?;
@@ -219,7 +219,7 @@ fn expires(index: &IndexModel, needed: &Document) -> bool {
     !filter.is_some_and(|filter| excludes(filter, needed)) && !index.keys.keys().any(is_absent)
 }
 
-/// Whether documents with these values are outside of a partial index with this filter, as far as the filter tells.
+/// Whether documents with these values are outside of a partial index with this filter, as far as the filter shows it.
 fn excludes(filter: &Document, needed: &Document) -> bool {
     filter.iter().any(|(field, rule)| match (field.as_str(), needed.get(field)) {
         ("$and", _) => branches(rule).any(|branch| excludes(branch, needed)),

@@ -57,7 +57,7 @@ impl Store {
         }
     }
 
-    /// The type of each collection; `None` for one that does not exist, or when the server does not tell. Names and types are told without the
+    /// The type of each collection; `None` for one that does not exist, or when the server does not say. Names and types are listed without the
     /// right to list all collections.
     async fn types_of(&self, collections: &[&Collection<Document>]) -> Vec<Option<String>> {
         let names: Vec<&str> = collections.iter().map(|collection| collection.name()).collect();

@@ -1,6 +1,6 @@
 //! How many entries one command asks for, so that the bytes in flight are limited.
 //!
-//! A server limits an answer to 16 MB, and no command can ask for less by bytes. So each answer tells how large an entry is at the moment,
+//! A server limits an answer to 16 MB, and no command can ask for less by bytes. So each answer says how large an entry is at the moment,
 //! and the next command asks for as many as fit. Small entries are fetched by whole chunks, as if there were no limit.
 //!
 //! Risk: the first answer, and the first ones after entries became larger, can be full. So nothing else is fetched

@@ -55,7 +55,7 @@ pub struct MarkedRows {
     pub odd: Vec<(Id, String)>,
     /// Marked rows with a status that is neither open nor completed, as `_id` and status: the application put them aside.
     pub retired: Vec<(Id, String)>,
-    /// The entries of the file, in its order; [`Id::ABSENT`] where it is not known. `None` where nothing tells.
+    /// The entries of the file, in its order; [`Id::ABSENT`] where it is not known. `None` where nothing names them.
     pub entries: Option<Vec<Id>>,
     /// Rows that were changed after the commit and do not carry the batch's id: pointed at another entry, emptied or removed.
     pub away: u64,
@@ -170,7 +170,7 @@ impl Snapshot {
         Ok(marked)
     }
 
-    /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where nothing tells the entry. `None` of a batch of an earlier
+    /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where nothing names the entry. `None` of a batch of an earlier
     /// version. No index finds them by number: they are found by the entries of the rows. Where some are missing then, their ids mostly lie
     /// between those of the others, which the index of the ids serves; all of the collection is read last.
     async fn recorded_entries(

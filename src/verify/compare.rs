@@ -4,7 +4,7 @@
 //! entry that can no longer be written keeps its place by a stand-in, because running numbers count places; so a line, a position, a
 //! generated voucher and the number of the batch are what they were, and never count as changed.
 //!
-//! The file may be gone. Then the entries are still written again: the checksum tells whether they give the committed
+//! The file may be gone. Then the entries are still written again: the checksum shows whether they give the committed
 //! file.
 
 use std::fs::File;

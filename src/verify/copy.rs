@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::open_regular;
 use crate::id::Id;
+use crate::outcome::Explanation;
 use crate::secret::is_a_key;
 use crate::spool::{Digesting, Digests, Spool};
 use crate::store::Snapshot;
@@ -85,7 +86,7 @@ pub struct Copy {
 }
 
 impl Verification<'_> {
-    /// Compares a copy with the official file of this batch, else of the one that it tells by its checksum, its entries or its name.
+    /// Compares a copy with the official file of this batch, else of the one that its checksum, its entries or its name point to.
     pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy), Failure> {
         let name = PathBuf::from(path);
         let (opened, head, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {
@@ -126,11 +127,12 @@ impl Verification<'_> {
             return Ok((findings, copy));
         }
         let Some(batch) = found else {
-            let message = match batch {
-                Some(_) => "there is no batch to compare the file with",
-                None => {
-                    "neither its checksum nor its entries nor its name tell of which batch it is a copy: give --date"
-                }
+            let message: Explanation = match batch {
+                Some(_) => "there is no batch to compare the file with".to_owned().into(),
+                None => Explanation::new(
+                    "neither its checksum nor its entries nor its name tell of which batch it is a copy",
+                    "give --date",
+                ),
             };
             let id = batch.map(|batch| batch.to_string()).unwrap_or_default();
             findings.add(id, ProblemKind::MissingBatch, message);
@@ -191,7 +193,7 @@ impl Verification<'_> {
     }
 }
 
-/// The batch that a file belongs to: by the entries that its beginning names, by its name. `None` when nothing tells.
+/// The batch that a file belongs to: by the entries that its beginning names, by its name. `None` when nothing names one.
 async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Batch>, Failure> {
     let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
     for exported in snapshot.exported_in(&ids_in(head)).await? {
@@ -248,7 +250,7 @@ impl Copy {
                 (ProblemKind::DifferentCopy, format!("{}{anew}", self.counts.told()))
             }
         };
-        Some(super::Problem { batch: batch.id.to_string(), kind, message })
+        Some(super::Problem { batch: batch.id.to_string(), kind, message: message.into() })
     }
 }
 

@@ -146,7 +146,7 @@ impl Verification<'_> {
         for &id in batches {
             let mut snapshot = Snapshot::open(self.store).await?;
             let Some(batch) = snapshot.batch(id).await? else {
-                findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date");
+                findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned());
                 continue;
             };
             let file = batch.file.clone().filter(|_| batch.state.is_committed());

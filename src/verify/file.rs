@@ -10,8 +10,13 @@ use crate::destination::drive::Listed;
 use crate::destination::{Destination, DestinationError, Reached};
 use crate::failure::Failure;
 use crate::money::Baht;
+use crate::outcome::Explanation;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::Snapshot;
+
+/// The next step for an official file in the trash.
+const RESTORE: &str =
+    "restore it, and move it to another folder if it is in the way; or accept it with --allow-trashed";
 
 impl Verification<'_> {
     /// The official file as it lies at the destination, whatever it holds by now; or why it cannot be read.
@@ -62,13 +67,9 @@ impl Verification<'_> {
             Ok((content, moved)) => {
                 match moved {
                     Some(path) if Destination::is_in_trash(&path) => {
-                        let message = format!(
-                            "{} is in the trash, as {}, which may be emptied: restore it, and move it to another folder if it is in the \
-                             way; or accept it with --allow-trashed",
-                            file.name,
-                            path.display()
-                        );
-                        findings.add(batch.id, ProblemKind::TrashedFile, message);
+                        let what =
+                            format!("{} is in the trash, as {}, which may be emptied", file.name, path.display());
+                        findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));
                     }
                     Some(path) => {
                         findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
@@ -137,8 +138,8 @@ impl Verification<'_> {
                 Some(_) => "`batch-export retry` tries to trash it, and its log says why it cannot",
                 None => "`batch-export retry` tries to trash it with settings that reach it",
             };
-            let message = format!("the voided file {}{at} is not known to be in the trash; {reach}", voided.id);
-            findings.add(batch.id, ProblemKind::UntrashedVoided, message);
+            let what = format!("the voided file {}{at} is not known to be in the trash", voided.id);
+            findings.add(batch.id, ProblemKind::UntrashedVoided, Explanation::new(what, reach));
         }
         let own = batch.file.as_ref();
         let place = match own.map_or(Ok(Reached::Here(self.destination)), |file| self.place_of(file)) {
@@ -191,12 +192,9 @@ impl Verification<'_> {
             findings.note(format!("{} ({}) was renamed to {}", file.name, file.id, found.name));
         }
         if found.trashed {
-            let message = format!(
-                "{} ({}) is in the trash, where Drive removes it for good after 30 days: restore it, and move it to another folder if it \
-                 is in the way; or accept it with --allow-trashed",
-                file.name, file.id
-            );
-            findings.add(batch.id, ProblemKind::TrashedFile, message);
+            let what =
+                format!("{} ({}) is in the trash, where Drive removes it for good after 30 days", file.name, file.id);
+            findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));
         }
         Ok(())
     }
@@ -234,37 +232,35 @@ impl Verification<'_> {
 
 /// What is wrong with a live file beside the batch's own. The message asks to remove a file only when it is certainly
 /// voided.
-fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(ProblemKind, String)> {
+fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -> Option<(ProblemKind, Explanation)> {
     let called = format!("{} ({})", file.name, file.id);
     if let Some(voided) = batch.voided.iter().find(|voided| voided.id == file.id) {
-        let again = format!("the voided file {} was taken out of the trash; put it back", file.id);
+        let again = Explanation::new(format!("the voided file {} was taken out of the trash", file.id), "put it back");
         return voided.trashed.then_some((ProblemKind::UntrashedVoided, again));
     }
     match file.owner.installation.as_deref() {
         // In one folder, each installation has file names of its own.
         Some(other) if Some(other) != installation && file.name != name => None,
         Some(other) if Some(other) != installation => {
-            let message = format!(
-                "{called} is not ours: {}; leave it, and use another folder or another --file-name, unless it is of this database's own \
-                 earlier life, before a restore",
-                file.owner.text()
-            );
-            Some((ProblemKind::ForeignFile, message))
+            let what = format!("{called} is not ours: {}", file.owner.text());
+            let next = "leave it, and use another folder or another --file-name, unless it is of this database's own earlier life, before a \
+                        restore";
+            Some((ProblemKind::ForeignFile, Explanation::new(what, next)))
         }
         Some(_) => {
             let number = match file.owner.number {
                 Some(number) => format!("committed as number {number}"),
                 None => "stored".to_owned(),
             };
-            let message = format!(
+            let what = format!(
                 "{called} was {number} by this installation, and this database does not know it: it was restored from a backup, or there \
-                 is a copy of it; leave that file until that is settled"
+                 is a copy of it"
             );
-            Some((ProblemKind::SecondFile, message))
+            Some((ProblemKind::SecondFile, Explanation::new(what, "leave that file until that is settled")))
         }
         None => {
-            let message = format!("{called} is another live file of this batch; find out who put it there");
-            Some((ProblemKind::SecondFile, message))
+            let what = format!("{called} is another live file of this batch");
+            Some((ProblemKind::SecondFile, Explanation::new(what, "find out who put it there")))
         }
     }
 }

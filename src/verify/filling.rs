@@ -10,11 +10,11 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
 
-/// Why a file does not tell its entries, and what a person can do.
+/// Why a file does not name its entries, and what a person can do.
 type Unreadable = (String, String);
 
 impl Verification<'_> {
-    /// The entries that the official file of a batch names; or why it does not tell them.
+    /// The entries that the official file of a batch names; or why it does not name them.
     pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>, Failure> {
         let file = batch.file.clone().unwrap_or_default();
         let name = &file.name;

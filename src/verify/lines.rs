@@ -1,6 +1,6 @@
 //! Which entry is on which line of a file.
 //!
-//! The file names its entries, or `exportbatchentries` tells the place of each. Batches of earlier versions have neither where their layout
+//! The file names its entries, or `exportbatchentries` records the place of each. Batches of earlier versions have neither where their layout
 //! shows no ids: while all their rows are as the commit left them, the order of the rows is that of the file. Risk: an entry that is compared
 //! with the line of another one, so that a correct line is reversed in the books. So a line that nothing decides is named and left to a
 //! person.

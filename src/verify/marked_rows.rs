@@ -1,6 +1,6 @@
 //! The marked rows, and the entries behind them: does what they say now still give the committed file?
 //!
-//! Which entry is on which line is told by the file itself, else by [`lines`](super::lines).
+//! Which entry is on which line is named by the file itself, else by [`lines`](super::lines).
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,16 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::quoted_against;
+use crate::outcome::Explanation;
 use crate::reader::counted;
 use crate::spool::Spool;
 use crate::store::{ExportedIn, Misplaced, Record, RowKey, Snapshot};
 
 /// Ids that a message names.
 const NAMED: usize = 10;
+
+/// The next step where rows were removed and their entries are exported.
+const ACCEPT: &str = "accept it with --allow-removed-rows";
 
 /// The next step for an entry that differs from its line in the accountant's books. Who reverses what at once may do it beside the application,
 /// or for an edit that was a mistake.
@@ -78,10 +82,10 @@ impl Verification<'_> {
         }
         // This does not say "edited": with settings of another format, somebody would reverse correct lines in the
         // books.
-        let message = match (content, matches!(SheetOptions::of(batch), Some(Ok(_)))) {
+        let what = match (content, matches!(SheetOptions::of(batch), Some(Ok(_)))) {
             (None, true) => {
                 "the entries as they are now do not give the committed file, so at least one was edited; which one cannot be told without \
-                 the file: put it back, then `batch-export corrections` lists what changed"
+                 the file"
             }
             (None, false) => {
                 "the entries as they are now do not give the committed file: either some were edited, or --format, --encoding or \
@@ -92,7 +96,9 @@ impl Verification<'_> {
                 "the same cells give other bytes: the settings (layout, encoding) are not those of the export"
             }
         };
-        findings.add(batch.id, ProblemKind::Content, message);
+        let is_lost = content.is_none() && matches!(SheetOptions::of(batch), Some(Ok(_)));
+        let next = is_lost.then(|| "put it back, then `batch-export corrections` lists what changed".to_owned());
+        findings.add(batch.id, ProblemKind::Content, Explanation { what: what.to_owned(), next });
         Ok(())
     }
 
@@ -110,18 +116,17 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
         let (kind, message) = match under {
             Some(ExportedIn { number: other, batch: in_batch }) => {
                 let in_batch = in_batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
-                let message = format!(
-                    "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}: if it is in \
-                     both files, reverse one of them in the accounting package"
+                let what = format!(
+                    "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}"
                 );
-                (ProblemKind::TwoFiles, message)
+                let next = "if it is in both files, reverse one of them in the accounting package";
+                (ProblemKind::TwoFiles, Explanation::new(what, next))
             }
             None => {
-                let message = format!(
-                    "entry {entry} is in the file and not in exportbatchentries: `batch-export init` adds what is missing there, with the same \
-                     --destination from the file itself"
-                );
-                (ProblemKind::Unrecorded, message)
+                let what = format!("entry {entry} is in the file and not in exportbatchentries");
+                let next =
+                    "`batch-export init` adds what is missing there, with the same --destination from the file itself";
+                (ProblemKind::Unrecorded, Explanation::new(what, next))
             }
         };
         findings.add(batch.id, kind, message);
@@ -138,16 +143,17 @@ fn exported_again(batch: &Batch, records: &[Record]) -> BTreeMap<i64, Vec<Id>> {
 }
 
 /// Rows that the application put aside: they are not open, so no run takes them again.
-fn retired(rows: &[(Id, String)]) -> Option<String> {
+fn retired(rows: &[(Id, String)]) -> Option<Explanation> {
     let named: Vec<String> = rows.iter().take(NAMED).map(|(row, status)| format!("{row} ({status})")).collect();
     let more = rows.len() - named.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!rows.is_empty()).then(|| {
-        format!(
-            "{} a status that is neither completed nor open: {}{more}; the entries stay exported; accept it with --allow-removed-rows",
+        let what = format!(
+            "{} a status that is neither completed nor open: {}{more}; the entries stay exported",
             counted(rows.len() as u64, "marked row has", "marked rows have"),
             named.join(", ")
-        )
+        );
+        Explanation::new(what, ACCEPT)
     })
 }
 
@@ -172,12 +178,9 @@ fn check_ids(
     rows.retain(|key| match recorded(&key.row) {
         Some(entry) if entry != key.entry => {
             let named = if key.entry == Id::ABSENT { "no entry".to_owned() } else { format!("entry {}", key.entry) };
-            let message = format!(
-                "queue row {} was exported for entry {entry} and names {named} now: entry {entry} stays exported, so put its id back into \
-                 the row",
-                key.row
-            );
-            findings.add(batch.id, ProblemKind::Rows, message);
+            let what = format!("queue row {} was exported for entry {entry} and names {named} now", key.row);
+            let next = format!("entry {entry} stays exported, so put its id back into the row");
+            findings.add(batch.id, ProblemKind::Rows, Explanation::new(what, next));
             left.push(entry);
             false
         }
@@ -202,23 +205,24 @@ fn check_ids(
     let (missing, strange) = (without(&unmarked, &again), without(&rows, &ids));
     let marked_elsewhere = (unmarked.len() - missing.len()) as u64;
     if missing.len() as u64 > away {
-        let message = format!(
-            "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported; accept it with --allow-removed-rows",
+        let what = format!(
+            "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported",
             counted(missing.len() as u64, "entry of the file has", "entries of the file have"),
             some(&missing)
         );
-        findings.add(batch.id, ProblemKind::RemovedRows, message);
+        findings.add(batch.id, ProblemKind::RemovedRows, Explanation::new(what, ACCEPT));
     } else if !(marked + away..=marked + away + marked_elsewhere).contains(&file.entries) && foreign.is_empty() {
         let message = format!("{marked} rows are marked, {} entries are in the file", file.entries);
         findings.add(batch.id, ProblemKind::Rows, message);
     }
     if !foreign.is_empty() {
-        let message = format!(
-            "{} the mark of this batch and did not export an entry of it: {}; find out who wrote the mark there",
+        let what = format!(
+            "{} the mark of this batch and did not export an entry of it: {}",
             counted(foreign.len() as u64, "queue row carries", "queue rows carry"),
             some(&foreign)
         );
-        findings.add(batch.id, ProblemKind::Rows, message);
+        let next = "find out who wrote the mark there";
+        findings.add(batch.id, ProblemKind::Rows, Explanation::new(what, next));
     }
     // Where entries of the file are not known, nobody can say that one is not in it.
     if !strange.is_empty() && known.len() as u64 == file.entries {
@@ -253,7 +257,7 @@ fn kind(change: &ChangedEntry) -> ProblemKind {
     }
 }
 
-fn told(change: &ChangedEntry) -> String {
+fn told(change: &ChangedEntry) -> Explanation {
     let line = change.line.filter(|_| change.cells.is_empty());
     let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
     let mut parts: Vec<String> = change.reason().into_iter().collect();
@@ -265,5 +269,5 @@ fn told(change: &ChangedEntry) -> String {
     }));
     let edited = if matches!(change.what, What::Edited(_)) { " was edited" } else { "" };
     let entry = change.entry;
-    format!("entry {entry}{line}{edited}: {}; {REVERSAL}", parts.join(", "))
+    Explanation::new(format!("entry {entry}{line}{edited}: {}", parts.join(", ")), REVERSAL)
 }

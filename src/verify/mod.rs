@@ -24,6 +24,7 @@ use crate::csv::SheetOptions;
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::money::Baht;
+use crate::outcome::Explanation;
 use crate::store::{LogFacts, Snapshot, Store};
 
 pub use copy::{Copy, CopyVerdict};
@@ -52,7 +53,7 @@ pub enum ProblemKind {
     Log,
     /// The marked rows and the file disagree.
     Rows,
-    /// Rows of exported entries are gone, or nothing in them tells of the export any more.
+    /// Rows of exported entries are gone, or nothing in them names the export any more.
     RemovedRows,
     /// An entry was changed after its export.
     Edited,
@@ -97,7 +98,8 @@ pub struct Problem {
     /// Its kind.
     pub kind: ProblemKind,
     /// What is wrong, and what to do, for a person.
-    pub message: String,
+    #[schemars(with = "String")]
+    pub message: Explanation,
 }
 
 /// A checked batch.
@@ -161,12 +163,12 @@ impl Findings {
         }
     }
 
-    fn add(&mut self, batch: impl Display, kind: ProblemKind, message: impl Into<String>) {
+    fn add(&mut self, batch: impl Display, kind: ProblemKind, message: impl Into<Explanation>) {
         self.add_with(batch, kind, || message.into());
     }
 
     /// The message is made only where it is listed.
-    fn add_with(&mut self, batch: impl Display, kind: ProblemKind, message: impl FnOnce() -> String) {
+    fn add_with(&mut self, batch: impl Display, kind: ProblemKind, message: impl FnOnce() -> Explanation) {
         let batch = batch.to_string();
         self.found += 1;
         if let Some(checked) = self.checked.iter_mut().rev().find(|checked| checked.batch.to_string() == batch) {
@@ -184,8 +186,8 @@ impl Findings {
         let counted = std::mem::take(&mut self.counted);
         for ((batch, kind), count) in counted.into_iter().filter(|(_, count)| *count > LISTED_MAX) {
             let is_correction = matches!(kind, ProblemKind::Edited | ProblemKind::Cancelled | ProblemKind::Deleted);
-            let all = if is_correction { "; `batch-export corrections` lists all" } else { "" };
-            let message = format!("and {} more of this kind{all}", count - LISTED_MAX);
+            let next = is_correction.then(|| "`batch-export corrections` lists all".to_owned());
+            let message = Explanation { what: format!("and {} more of this kind", count - LISTED_MAX), next };
             self.problems.push(Problem { batch, kind, message });
         }
         self
@@ -216,7 +218,7 @@ impl Verification<'_> {
     async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
         let mut snapshot = Snapshot::open(self.store).await?;
         let Some(batch) = snapshot.batch(id).await? else {
-            findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date");
+            findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned());
             return Ok(());
         };
         findings.checked.push(checked(&batch));

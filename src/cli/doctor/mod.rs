@@ -15,11 +15,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{DoctorArgs, OutputFormat};
-use super::render::{self, Render};
+use super::render::{self, Head, Render};
+use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::schema::{self, FormatVersion};
 use crate::stop::Stop;
 
 /// How a check ended.
@@ -74,17 +74,11 @@ const AGAIN: &str = "batch-export doctor";
 /// What `doctor` found.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DoctorResult {
-    #[schemars(extend("const" = "doctor"))]
-    command: &'static str,
-    #[schemars(extend("enum" = ["ok", "check_failed"]))]
-    outcome: &'static str,
-    #[schemars(schema_with = "schema::exit_code")]
-    exit_code: u8,
+    #[serde(flatten)]
+    head: Head,
     checks: Vec<Check>,
     /// The command to type next.
     next: &'static str,
-    /// Version of this object.
-    format_version: FormatVersion,
 }
 
 /// Makes every check and prints them.
@@ -101,9 +95,8 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
         true => "batch-export run --dry-run",
         false => AGAIN,
     };
-    let (command, outcome, exit_code) = ("doctor", exit.name(), exit.code());
-    let result = DoctorResult { command, outcome, exit_code, checks, next, format_version: FormatVersion };
-    render::print(&result, output);
+    let head = Head::new(CommandName::Doctor, Exit::Ok.name(), exit);
+    render::print(&DoctorResult { head, checks, next }, output);
     Ok(exit)
 }
 
@@ -142,7 +135,7 @@ impl Render for DoctorResult {
             (0, 0) => writeln!(text, "everything that a run needs is there"),
             (0, warnings) => writeln!(text, "a run will do its work; warnings: {warnings}"),
             (bad, warnings) => {
-                writeln!(text, "{}: bad {bad}, warnings {warnings} (exit {})", self.outcome, self.exit_code)
+                writeln!(text, "{}: bad {bad}, warnings {warnings} (exit {})", self.head.outcome, self.head.exit_code)
             }
         };
         let before = if self.next == AGAIN { "fix what is BAD, then " } else { "" };

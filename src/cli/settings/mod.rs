@@ -95,7 +95,7 @@ pub enum Detail {
 pub fn read_by(command: CommandName) -> Vec<&'static Setting> {
     use table::*;
     let own: &[&[&Setting]] = match command {
-        // `doctor` tells today what a run would refuse at the cut-off.
+        // `doctor` reports today what a run would refuse at the cut-off.
         CommandName::Run | CommandName::Retry | CommandName::Backfill | CommandName::Doctor => return all().collect(),
         CommandName::Status => &[&[
             &MONGODB_URI,

@@ -283,13 +283,7 @@ impl Api {
                     return Ok(());
                 }
             }
-            Fault::Unauthorized { .. }
-            | Fault::Missing { .. }
-            | Fault::IdUnusable { .. }
-            | Fault::Unexplained { .. }
-            | Fault::Taken
-            | Fault::Refused { .. }
-            | Fault::Failed { .. } => {}
+            _ => {}
         }
         Err(fault.after_tries(patience.tries()))
     }

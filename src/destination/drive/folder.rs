@@ -162,14 +162,10 @@ impl FolderFacts {
     /// The obstacle, with its next step.
     pub fn check_trash(&self) -> Result<(), DestinationError> {
         match &self.state {
-            FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::Rejected {
-                message: format!(
-                    "{} may add files to the folder {}, but put none into the trash",
-                    self.account(),
-                    quoted(name)
-                ),
-                next: format!("make {} a Content manager of the shared drive", self.identity),
-            }),
+            FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::rejected(
+                format!("{} may add files to the folder {}, but put none into the trash", self.account(), quoted(name)),
+                format!("make {} a Content manager of the shared drive", self.identity),
+            )),
             FolderState::Found { .. }
             | FolderState::Missing
             | FolderState::NotAFolder { .. }

@@ -125,13 +125,13 @@ pub struct Listed {
     pub name: String,
     /// It is in the trash.
     pub trashed: bool,
-    /// Its checksum, lower-case hexadecimal, where Drive tells it.
+    /// Its checksum, lower-case hexadecimal, where Drive reports it.
     pub sha256: Option<String>,
-    /// Its size, where Drive tells it.
+    /// Its size, where Drive reports it.
     pub bytes: Option<u64>,
     /// Where a person finds it.
     pub link: Option<String>,
-    /// When it was stored, where Drive tells it.
+    /// When it was stored, where Drive reports it.
     pub created: Option<DateTime<Utc>>,
     /// Its owner.
     pub owner: Owner,

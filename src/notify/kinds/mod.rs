@@ -61,13 +61,7 @@ pub(super) fn json_schema(generator: &mut SchemaGenerator) -> Schema {
 pub(super) fn address(kind: NotifyKind, url: &str) -> String {
     match kind {
         NotifyKind::Telegram => telegram::address(url),
-        NotifyKind::Discord
-        | NotifyKind::Slack
-        | NotifyKind::Json
-        | NotifyKind::Text
-        | NotifyKind::GoogleChat
-        | NotifyKind::Teams
-        | NotifyKind::Line => url.to_owned(),
+        _ => url.to_owned(),
     }
 }
 

@@ -279,7 +279,7 @@ impl Store {
         error
     }
 
-    /// The bytes of these rows, or of the first of them; `None` when the database does not tell.
+    /// The bytes of these rows, or of the first of them; `None` when the database does not report them.
     pub(super) async fn bytes_of(&self, rows: &[Id]) -> Option<i64> {
         let sum = doc! { "_id": null, "bytes": { "$sum": { "$bsonSize": "$$ROOT" } } };
         let rows = each(&rows[..rows.len().min(ROWS_WEIGHED)]);

@@ -1,7 +1,7 @@
 //! The rows that the trial marks: queued ones; where there are none, a row that the trial makes a queued one inside its transaction.
 //!
 //! Risk: a false alarm. A made row may break rules that a queued one keeps, such as a required field. So a row that is there is changed rather
-//! than one inserted, and where none can be made, its marks are not tried, and that is told.
+//! than one inserted, and where none can be made, its marks are not tried, and the finding says so.
 
 use std::collections::BTreeSet;
 
