@@ -6,6 +6,7 @@
 use mongodb::bson::{Document, doc};
 
 use crate::support::day::{Day, entry_ids};
+use crate::support::db::TestDb;
 use crate::support::mongod::Mongod;
 use crate::support::proxy::Proxy;
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, instant};
@@ -119,5 +120,44 @@ fn thousands_of_refused_entries_with_many_faults_each_stay_within_64_mb() {
         reasons[1_000..].iter().all(|reason| reason.contains("U+4E00") && reason.ends_with('…')),
         "{}",
         reasons[1_000]
+    );
+}
+
+/// An answer of the driver is there twice while it is read, so nothing else of that size may be. What is told of a cell is a part of it.
+#[test]
+fn every_command_over_entries_of_15_mb_stays_within_64_mb() {
+    // A server of the usual size of cache refuses such an entry in a transaction.
+    let server: &'static Mongod = Box::leak(Box::new(Mongod::start_with(&["--wiredTigerCacheSizeGB", "1"])));
+    let day = Day::in_directory_with(TestDb::on(server));
+    create_index(&day.db);
+    for entry in entries_of(0, 8, 15_000_000) {
+        store(&day, &[entry]);
+    }
+    let within = |command: &str, arguments: &[&str], code: i32| {
+        // The C library keeps up to two buffers of this size that were given back, as it happens. With this it keeps none.
+        let tuned = day.command(command).args(arguments).env("MALLOC_MMAP_THRESHOLD_", "1048576");
+        let ended = tuned.run().expect_code(code);
+        let peak = ended.peak_memory_kib;
+        assert!(peak < 64 * 1024, "{command} {arguments:?}: peak memory {peak} KiB");
+        ended.json()
+    };
+    within("init", &[], 0);
+    // The clock of the tests is not that of the server.
+    within("doctor", &[], 34);
+    within("run", &["--date", DATE, "--dry-run"], 0);
+    within("run", &["--date", DATE], 0);
+    within("verify", &["--date", DATE], 0);
+    within("corrections", &["--date", DATE], 0);
+    // Far behind what is shown of a cell from its beginning on.
+    let longer = doc! { "$set": { "description": { "$concat": ["$description", "!"] } } };
+    day.db.command(doc! { "update": ENTRIES, "updates": [{ "q": {}, "u": [longer], "multi": true }] });
+    assert_eq!(within("verify", &["--date", DATE], 34)["problem_count"], 8);
+    let corrections = within("corrections", &["--date", DATE], 34);
+    let shown = |side: &str| corrections["corrections"][0][side].as_str().unwrap().to_owned();
+    let (exported, present) = (shown("exported"), shown("present"));
+    assert!(exported.len() < 300 && exported.starts_with('…'), "{exported}");
+    assert!(
+        exported.contains("(15000000 bytes, sha256 ") && present.contains("! (15000001 bytes, sha256 "),
+        "{present}"
     );
 }

@@ -15,6 +15,9 @@ use crate::layout::{
 };
 use crate::money::Baht;
 
+/// Bytes of a row that a buffer may keep for the next one. Beside a larger one there may be no room for the entry that is fetched next.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// How a text is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Treatment {
@@ -67,6 +70,18 @@ impl Cells {
     /// Forgets the last entry.
     pub(super) fn clear(&mut self) {
         self.staged = 0;
+    }
+
+    /// Gives the buffers of an entry back that is larger than usual.
+    pub(super) fn forget_large(&mut self) {
+        for row in &mut self.rows {
+            forget_large(&mut row.cells);
+        }
+        for text in [&mut self.text, &mut self.kept] {
+            if text.len() > KEPT_BYTES {
+                *text = String::new();
+            }
+        }
     }
 
     /// The rows since [`Cells::clear`].
@@ -228,6 +243,13 @@ impl Cells {
 
     fn row(&mut self) -> &mut Row {
         &mut self.rows[self.staged - 1]
+    }
+}
+
+/// Gives the buffer of a row back that is larger than usual.
+pub(super) fn forget_large(row: &mut ByteRecord) {
+    if row.as_slice().len() > KEPT_BYTES {
+        *row = ByteRecord::new();
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
+use super::cells::forget_large;
 use crate::id::Id;
 use crate::layout::{Layout, Value};
 
@@ -51,6 +52,11 @@ impl<R: Read> FileRows<R> {
     /// The rows of the present entry.
     pub fn rows(&self) -> &[ByteRecord] {
         &self.rows
+    }
+
+    /// Gives the buffers of the present entry back when it is larger than usual; its rows are gone then.
+    pub fn forget_large(&mut self) {
+        self.rows.iter_mut().for_each(forget_large);
     }
 
     /// The line of its first row: from 1, the header counted, a line break inside a cell not.

@@ -74,6 +74,11 @@ impl EntryRows {
         if self.plan.two_rows { 2 } else { 1 }
     }
 
+    /// Gives the buffers of an entry back that is larger than usual.
+    pub(super) fn forget_large(&mut self) {
+        self.cells.forget_large();
+    }
+
     /// The rows of the last entry that was good.
     pub(super) fn rows(&self) -> &[Row] {
         self.cells.staged()

@@ -210,6 +210,11 @@ impl<W: Write> Sheet<W> {
         self.rows.rows().iter().map(LastRow)
     }
 
+    /// Gives the buffers of the last entry back when it is larger than usual; its rows are gone then.
+    pub fn forget_large(&mut self) {
+        self.stage.forget_large();
+    }
+
     /// Checks an entry without writing it.
     ///
     /// # Errors

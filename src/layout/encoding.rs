@@ -49,6 +49,16 @@ impl Encoding {
         }
     }
 
+    /// The last place up to `at` at which a character begins, or the end.
+    pub(crate) fn boundary(self, bytes: &[u8], at: usize) -> usize {
+        let begins = |at: &usize| bytes.get(*at).is_none_or(|byte| byte & 0xC0 != 0x80);
+        let at = at.min(bytes.len());
+        match self {
+            Encoding::Utf8 | Encoding::Utf8Bom => (at.saturating_sub(3)..=at).rev().find(begins).unwrap_or(at),
+            Encoding::Windows874 => at,
+        }
+    }
+
     /// Whether these bytes are text in this encoding.
     pub(crate) fn is_valid(self, bytes: &[u8]) -> bool {
         match self {

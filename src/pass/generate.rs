@@ -448,6 +448,7 @@ impl<W: Write> WrittenFile<W> {
                 Err(reason) if self.bad.len() >= REASONS_WHOLE => self.bad.push((*key, cut(&reason, REASON_MAX))),
                 Err(reason) => self.bad.push((*key, reason)),
             }
+            self.sheet.forget_large();
         }
         Ok(())
     }

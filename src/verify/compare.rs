@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 
 use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
 
 use super::Verification;
 use crate::batch::Batch;
@@ -22,6 +23,12 @@ use crate::id::Id;
 use crate::layout::{Encoding, Layout};
 use crate::spool::{Digesting, Spool};
 use crate::store::{Snapshot, of_entries};
+
+/// Bytes of a cell that are shown, so that not even an entry of 16 MB makes a finding of that size. A spreadsheet's cell takes as many
+/// characters.
+const SHOWN_BYTES: usize = 32_767;
+/// Bytes that are shown before the place where a longer cell differs.
+const BEFORE_BYTES: usize = 120;
 
 /// An entry that differs from its line in the file.
 pub(super) struct ChangedEntry {
@@ -96,19 +103,28 @@ impl Verification<'_> {
         let mut changes = 0;
         let mut chunks = std::pin::pin!(snapshot.join(of_entries(entries), &list));
         while let Some((rows, chunk)) = chunks.try_next().await? {
-            let mut fields = EntryFields::default();
-            for entry in rows.iter().map(|row| row.key.entry) {
+            let mut chunk = Some(chunk);
+            for (at, entry) in rows.iter().map(|row| row.key.entry).enumerate() {
                 if entry == Id::ABSENT {
                     again.push_stand_in().map_err(unwritable)?;
                     lines.as_mut().map_or(Ok(()), Lines::skip)?;
                     continue;
                 }
-                let found = chunk.read(entry, &list, &mut fields)?.then_some(&mut fields);
-                let what = push(&mut again, found).map_err(unwritable)?;
+                let what = {
+                    let mut fields = EntryFields::default();
+                    let is_there = chunk.as_ref().map_or(Ok(false), |chunk| chunk.read(entry, &list, &mut fields))?;
+                    push(&mut again, is_there.then_some(&mut fields)).map_err(unwritable)?
+                };
+                // What the last one needs is in its rows. Beside the line of a large entry there is no room for its third copy.
+                if at + 1 == rows.len() {
+                    chunk = None;
+                }
                 let change = match &mut lines {
                     Some(lines) => lines.next(entry, what, again.last_rows())?,
                     None => what.map(|what| ChangedEntry { entry, line: None, what, cells: Vec::new(), whole: None }),
                 };
+                again.forget_large();
+                lines.iter_mut().for_each(|lines| lines.rows.forget_large());
                 if let Some(change) = change {
                     changes += 1;
                     each(change)?;
@@ -186,7 +202,7 @@ impl<'a> Lines<'a> {
     fn whole(&self) -> String {
         let rows = self.rows.rows().iter().map(|row| {
             let filled = row.iter().filter(|cell| !cell.is_empty());
-            filled.map(|cell| self.encoding.decode(cell)).collect::<Vec<_>>().join(" | ")
+            filled.map(|cell| shown(self.encoding, cell, 0)).collect::<Vec<_>>().join(" | ")
         });
         rows.collect::<Vec<_>>().join(" / ")
     }
@@ -198,8 +214,10 @@ impl<'a> Lines<'a> {
                 let present = now.cell(number);
                 if present != Some(exported) {
                     let column = self.name(number);
-                    let (exported, present) =
-                        (self.encoding.decode(exported), present.map(|cell| self.encoding.decode(cell)));
+                    let common =
+                        exported.iter().zip(present.unwrap_or_default()).take_while(|(was, is)| was == is).count();
+                    let exported = shown(self.encoding, exported, common);
+                    let present = present.map(|cell| shown(self.encoding, cell, common));
                     cells.push(CellChange { line, column, exported, present });
                 }
             }
@@ -213,6 +231,19 @@ impl<'a> Lines<'a> {
             _ => format!("column {}", column + 1),
         }
     }
+}
+
+/// A cell as text: of a longer one a part, from a little before the place where it differs, and by what the whole is known.
+fn shown(encoding: Encoding, cell: &[u8], differs_at: usize) -> String {
+    if cell.len() <= SHOWN_BYTES {
+        return encoding.decode(cell);
+    }
+    let begin = encoding.boundary(cell, differs_at.saturating_sub(BEFORE_BYTES));
+    let end = encoding.boundary(cell, begin + SHOWN_BYTES);
+    let [before, after] = [begin > 0, end < cell.len()].map(|is_cut| if is_cut { "…" } else { "" });
+    let sha256 = hex::encode(Sha256::digest(cell));
+    let part = encoding.decode(&cell[begin..end]);
+    format!("{before}{part}{after} ({} bytes, sha256 {sha256})", cell.len())
 }
 
 pub(super) fn unwritable(error: io::Error) -> Failure {

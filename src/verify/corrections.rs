@@ -51,7 +51,8 @@ pub struct Correction {
     pub kind: CorrectionKind,
     /// Header of the column; `None` when the whole line no longer stands.
     pub column: Option<String>,
-    /// What the file says in that column; of a whole line, its cells with blanks between.
+    /// What the file says in that column; of a whole line, its cells with blanks between. Of a cell of more than 32,767 bytes a part, from
+    /// a little before the difference, with the length and the checksum of the whole.
     pub exported: String,
     /// What the column would say now; `None` when the entry has nothing that can be written there.
     pub present: Option<String>,

@@ -78,6 +78,11 @@ impl Day {
         Day { uri: db.uri(), db, ..Day::on_drive() }
     }
 
+    /// With a directory as destination, and this database.
+    pub fn in_directory_with(db: TestDb<'static>) -> Day {
+        Day { uri: db.uri(), db, ..Day::in_directory() }
+    }
+
     /// With a directory as destination, on the server that asks for a login; the commands are an administrator's.
     pub fn on_secured_server() -> Day {
         let db = TestDb::on(Mongod::secured());

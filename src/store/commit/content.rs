@@ -84,7 +84,7 @@ impl Store {
                 let hashes = hashes(self, &mut session, &entries, request.fields, near).await?;
                 Ok::<_, StoreError>((entries, hashes))
             })
-            .buffered(IN_FLIGHT);
+            .buffered(self.entry_size.in_flight(IN_FLIGHT));
         while let Some((entries, hashes)) = parts.try_next().await? {
             for entry in entries {
                 note(entry, hashes.binary_search_by_key(&entry, |(id, _)| *id).map_or(0, |at| hashes[at].1));
