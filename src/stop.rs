@@ -116,8 +116,12 @@ impl Stop {
     /// Waits until a signal has been without effect for this long, and no commit is under way.
     pub async fn without_effect(&self, limit: Duration) -> Failure {
         let signal = self.wait_and(limit).await;
-        while self.commits.load(Ordering::SeqCst) > 0 {
+        // What a commit ended with is recorded and told after it.
+        let mut since_commit = limit;
+        while since_commit < limit || self.commits.load(Ordering::SeqCst) > 0 {
+            let is_under_way = self.commits.load(Ordering::SeqCst) > 0;
             tokio::time::sleep(COMMIT_POLL).await;
+            since_commit = if is_under_way { Duration::ZERO } else { since_commit + COMMIT_POLL };
         }
         let message = format!("{}; the work did not end within {} s", signal.failure().message, limit.as_secs());
         Failure::new(signal.exit(), message)

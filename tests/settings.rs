@@ -257,3 +257,58 @@ fn a_refused_value_is_quoted_only_if_it_looks_like_what_was_asked_for() {
         assert_eq!(told.contains(words[words.len() - 1]), shown, "{words:?}: {told}");
     }
 }
+
+/// What a word processor, a chat or an editor puts around a value. Nothing of it is shown: it may be a secret.
+#[test]
+fn what_stands_around_a_value_is_named() {
+    let uri = "mongodb://clerk:Hunter2Secret@db1/app";
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        format!("file:{}", path.display())
+    };
+    let quoted_path = format!("file:\"{}\"", folder.path().join("uri").display());
+    for (variable, value, says) in [
+        ("MONGODB_URI", format!("\u{feff}{uri}"), "begins with a byte order mark"),
+        ("MONGODB_URI", format!("“{uri}”"), "has quotes around it"),
+        ("MONGODB_URI", format!("{uri}”"), "has quotes around it"),
+        ("MONGODB_URI", quoted_path, "has quotes around it"),
+        ("MONGODB_URI", file("curly", &format!("‘{uri}’\n")), "has quotes around its content"),
+        ("MONGODB_URI", file("marked", &format!("\u{feff}{uri}")), "begins with a byte order mark"),
+        ("MONGODB_DATABASE", "\u{feff}auto_acct".to_owned(), "begins with a byte order mark"),
+        ("MONGODB_DATABASE", "“auto_acct”".to_owned(), "has quotes around it"),
+        ("BATCH_EXPORT_DESTINATION", "\"file:///srv/accounting\"".to_owned(), "has quotes around it"),
+        ("BATCH_EXPORT_NOTIFY_URL", "“https://hooks.example.com/x”".to_owned(), "has quotes around it"),
+        ("BATCH_EXPORT_NOTIFY_TOKEN", "‘Hunter2Secret-of-a-channel’".to_owned(), "has quotes around it"),
+        ("BATCH_EXPORT_SPOOL_DIR", "'/var/spool/batch-export'".to_owned(), "has quotes around it"),
+        ("BATCH_EXPORT_LEASE", "“2m”".to_owned(), "has quotes around it"),
+    ] {
+        let (message, next) = refusal(variable, &value);
+        assert!(message.contains(says) && message.contains(variable), "{variable}: {message}");
+        assert!(!format!("{message}{next}").contains("Hunter2Secret"), "{message}");
+    }
+}
+
+#[test]
+fn a_database_that_a_server_keeps_for_itself_is_refused() {
+    let day = Day::in_directory();
+    let refused = |command: BatchExport| command.run().expect_code(30).json()["error"].to_string();
+    for name in ["admin", "config", "local", "Admin"] {
+        let told = refused(day.run().args(&["--database", name]));
+        assert!(told.contains("the server's own") && told.contains("--database"), "{told}");
+    }
+    let uri = day.db.uri().replace(day.db.name(), "admin");
+    let told = refused(day.command("run").mongodb(&uri));
+    assert!(told.contains("the database admin") && told.contains("authSource=admin"), "{told}");
+    let doctor = day.command("doctor").mongodb(&uri).run().expect_code(34).stdout;
+    assert!(doctor.contains("the database admin is the server's own"), "{doctor}");
+}
+
+#[test]
+fn a_destination_with_a_character_that_no_path_has_is_refused() {
+    for value in ["file:///srv/a%00b", "file:///%00"] {
+        let (message, _) = refusal("BATCH_EXPORT_DESTINATION", value);
+        assert!(message.contains("%00"), "{value}: {message}");
+    }
+}

@@ -212,7 +212,7 @@ impl<W: Write> Sheet<W> {
 
     /// Gives the buffers of the last entry back when it is larger than usual; its rows are gone then.
     pub fn forget_large(&mut self) {
-        self.stage.forget_large();
+        self.rows.forget_large();
     }
 
     /// Checks an entry without writing it.

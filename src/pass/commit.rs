@@ -60,7 +60,7 @@ impl Pass<'_> {
             transaction_rows: self.config.transaction_rows,
         };
         let under_way = self.stop.commit_under_way();
-        let committed = self.store.commit(&request, &|| self.stop.requested().is_some()).await;
+        let committed = self.store.commit(&request, self.stop).await;
         drop(under_way);
         let outcome = match committed {
             Ok(committed) => {
@@ -123,15 +123,17 @@ impl Pass<'_> {
             CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
             CommitError::LeaseLost => Err(lease_lost()),
             CommitError::Logged(number) => Err(already_logged(claim.batch, &number)),
-            CommitError::Unknown(message) => {
-                Err(Failure::new(Exit::CommitUnknown, format!("the outcome of the commit is not known: {message}")))
-            }
+            CommitError::Unknown(error) => Err(Failure::new(
+                Exit::CommitUnknown,
+                format!("the outcome of the commit is not known, because the database does not answer: {error}"),
+            )),
             // A signal ended the retries of the commit, and nothing is committed: an interruption, which uses up no
             // attempt.
             CommitError::Failed(error) => match self.stop.requested() {
                 Some(signal) => {
-                    tracing::warn!("the batch was not committed: {error}");
-                    Err(signal.failure())
+                    let failure = signal.failure();
+                    let message = format!("{}; the batch was not committed: {error}", failure.message);
+                    Err(Failure { message, ..failure })
                 }
                 None => Err(error.into()),
             },

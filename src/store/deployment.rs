@@ -136,7 +136,7 @@ impl Store {
             }
             (_, _) => {
                 let by_tls = matches!(options.tls, Some(Tls::Enabled(_)));
-                let next = unreached(&failure.message, by_tls);
+                let next = unreached(&failure.message, by_tls, self.tls_option.as_deref());
                 failure.next(next)
             }
         }
@@ -144,17 +144,23 @@ impl Store {
 }
 
 /// The next step when no host is reached. A connection that ends at once may be one in which only one side speaks TLS; the driver tells
-/// that in no other form than in its words.
-fn unreached(message: &str, by_tls: bool) -> &'static str {
+/// that in no other form than in its words. `option` is what MONGODB_URI says of TLS, as it was written.
+fn unreached(message: &str, by_tls: bool, option: Option<&str>) -> String {
     let ended = ["eof", "end of file", "reset by peer", "handshake", "corrupt message", "Broken pipe"];
-    match (ended.iter().any(|words| message.contains(words)), by_tls) {
-        (true, true) => {
-            "if the server has no TLS, remove tls=true from MONGODB_URI; else check that the server runs, and its host and port"
+    let ended = ended.iter().any(|words| message.contains(words));
+    match (ended, by_tls, option) {
+        (true, true, Some(option)) => format!(
+            "if the server has no TLS, remove {option} from MONGODB_URI; else check that the server runs, and its host and port"
+        ),
+        // mongodb+srv:// asks for TLS by itself.
+        (true, true, None) => "if the server has no TLS, add tls=false to MONGODB_URI; else check that the server runs, and its host and port".to_owned(),
+        (true, false, Some(option)) => format!(
+            "if the server asks for TLS, remove {option} from MONGODB_URI and add tls=true; else check that the server runs, and its host and port"
+        ),
+        (true, false, None) => {
+            "if the server asks for TLS, add tls=true to MONGODB_URI; else check that the server runs, and its host and port".to_owned()
         }
-        (true, false) => {
-            "if the server asks for TLS, add tls=true to MONGODB_URI; else check that the server runs, and its host and port"
-        }
-        (false, _) => "check that the server runs, and its host and port in MONGODB_URI",
+        (false, ..) => "check that the server runs, and its host and port in MONGODB_URI".to_owned(),
     }
 }
 

@@ -43,8 +43,10 @@ pub enum Kind {
     Snapshot,
     /// A rule of the collection forbids the write: a validator, a unique index.
     Rule,
-    /// The kind of the collection forbids it: a capped collection, a time series, a view.
+    /// The kind of the collection forbids it: a capped collection, a time series.
     Unfit,
+    /// The collection is a view, which cannot be written.
+    View,
     /// The server does not know the command, or a part of it.
     Unsupported,
     /// A document with that key exists.
@@ -138,8 +140,8 @@ impl StoreError {
     }
 
     /// A collection of a kind that no run can use.
-    pub(super) fn unfit(name: &str, kind: &str) -> StoreError {
-        StoreError { kind: Kind::Unfit, message: format!("{name} is {kind}") }
+    pub(super) fn unfit(kind: Kind, name: &str, what: &str) -> StoreError {
+        StoreError { kind, message: format!("{name} is {what}") }
     }
 }
 
@@ -178,9 +180,12 @@ impl From<StoreError> for Failure {
             Kind::Rule | Kind::DuplicateKey => refused(
                 "change the named rule (validator, index) so that it allows the writes of a run; `batch-export doctor` checks it",
             ),
-            Kind::Unfit => refused(
-                "recreate it as a plain collection with the same documents, or, for a view, name the collection behind it \
-                 (--queue-collection, --log-collection, --batch-collection); `batch-export doctor` checks it",
+            Kind::Unfit => {
+                refused("recreate it as a plain collection with the same documents; `batch-export doctor` checks it")
+            }
+            Kind::View => refused(
+                "name the collection behind the view (--queue-collection, --log-collection, --batch-collection), or drop the view and run \
+                 `batch-export init`; `batch-export doctor` checks it",
             ),
             Kind::WriteConflict => {
                 let message = format!("other programs keep writing the same documents: {}", error.message);
@@ -316,8 +321,10 @@ fn kind_of_code(code: i32) -> Kind {
         239 | 246 => Kind::Snapshot,
         // DocumentValidationFailure.
         121 => Kind::Rule,
-        // CommandNotSupportedOnView, OperationNotSupportedInTransaction (capped, time series).
-        166 | 263 => Kind::Unfit,
+        // CommandNotSupportedOnView.
+        166 => Kind::View,
+        // OperationNotSupportedInTransaction (capped, time series).
+        263 => Kind::Unfit,
         // BadValue, FailedToParse, TypeMismatch, IllegalOperation, CommandNotFound, InvalidOptions, CommandNotSupported, NotAReplicaSet,
         // InvalidPipelineOperator, NotImplemented, and what other servers say: a feature, a stage, a variable that they do not know.
         2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,

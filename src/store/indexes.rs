@@ -138,8 +138,9 @@ impl Store {
         found.into_iter().next()?.options.collation
     }
 
-    /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records.
-    pub async fn expiring_indexes(&self) -> Result<Vec<String>, StoreError> {
+    /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records;
+    /// and whether one of them is an index of the queue.
+    pub async fn expiring_indexes(&self) -> Result<(Vec<String>, bool), StoreError> {
         let needed = [
             (&self.queue, doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null }),
             (&self.entries, doc! { "status": "approved" }),
@@ -148,17 +149,18 @@ impl Store {
             (&self.row_lists, doc! {}),
             (&self.exported, doc! {}),
         ];
-        let mut found = Vec::new();
+        let (mut found, mut of_queue) = (Vec::new(), false);
         for (collection, needed) in &needed {
             let indexes = match self.indexes(collection).await {
                 // A view deletes nothing.
-                Err(error) if error.kind == Kind::Unfit => continue,
+                Err(error) if matches!(error.kind, Kind::Unfit | Kind::View) => continue,
                 indexes => indexes?,
             };
             let expiring = indexes.iter().filter(|index| expires(index, needed));
             found.extend(expiring.map(|index| format!("{} of {}", name_of(index), collection.name())));
+            of_queue |= collection.name() == self.queue.name() && !found.is_empty();
         }
-        Ok(found)
+        Ok((found, of_queue))
     }
 
     async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {

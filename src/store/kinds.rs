@@ -21,7 +21,7 @@ impl Store {
     /// Refuses a collection whose kind forbids what a run does with it, as far as this user may know.
     ///
     /// # Errors
-    /// `Kind::Unfit`, with the collection's name.
+    /// `Kind::Unfit` or `Kind::View`, with the collection's name.
     pub(super) async fn check_kinds(&self) -> Result<(), StoreError> {
         let collections = [&self.entries, &self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
         let types = self.types_of(&collections).await;
@@ -42,7 +42,7 @@ impl Store {
 
     /// The cause of an error, where it is the kind of a collection.
     pub(super) async fn cause_of(&self, error: StoreError) -> StoreError {
-        if matches!(error.kind, Kind::Snapshot | Kind::Unsupported | Kind::Unfit) {
+        if matches!(error.kind, Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View) {
             self.check_kinds().await.err().unwrap_or(error)
         } else {
             error
@@ -83,6 +83,7 @@ impl Store {
             collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
         match self.bounded(first.into_future()).await {
             Ok(_) => Err(StoreError::unfit(
+                Kind::Unfit,
                 collection.name(),
                 "a capped collection, which has neither snapshot reads nor transactions",
             )),
@@ -94,10 +95,11 @@ impl Store {
 fn refuse_type(collection: &Collection<Document>, of_type: Option<&str>) -> Result<(), StoreError> {
     match of_type {
         Some(TIME_SERIES) => Err(StoreError::unfit(
+            Kind::Unfit,
             collection.name(),
             "a time-series collection, whose documents cannot be updated one by one",
         )),
-        Some(VIEW) => Err(StoreError::unfit(collection.name(), "a view, which cannot be written")),
+        Some(VIEW) => Err(StoreError::unfit(Kind::View, collection.name(), "a view, which cannot be written")),
         Some(_) | None => Ok(()),
     }
 }

@@ -114,6 +114,8 @@ pub struct Store {
     client: Client,
     /// What the client was made from.
     options: Arc<ClientOptions>,
+    /// The option of the URI that decides about TLS, as it was written.
+    tls_option: Option<String>,
     db: Database,
     queue: Collection<Document>,
     entries: Collection<Document>,
@@ -137,6 +139,8 @@ pub struct Store {
     settings: StoreSettings,
 }
 
+/// The databases that a server keeps for itself.
+const SYSTEM_DATABASES: [&str; 3] = ["admin", "config", "local"];
 /// Id of the one document that numbers and chains the batches.
 const LEDGER: &str = "ledger";
 /// First wire version with snapshot reads outside transactions: MongoDB 5.0.
@@ -218,8 +222,16 @@ impl Store {
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let name = settings.database.clone().or_else(|| options.default_database.clone());
+        let name = name.as_deref().unwrap_or(DATABASE_DEFAULT);
+        if SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system)) {
+            let message = format!("the database {name} is the server's own, and no application's");
+            return Err(Failure::configuration(message).next(
+                "give the application's database to --database, or write it in MONGODB_URI: mongodb://host/NAME?authSource=admin where the user \
+                 is one of admin",
+            ));
+        }
         let client = Client::with_options(options.clone()).map_err(bad)?;
-        let db = client.database(name.as_deref().unwrap_or(DATABASE_DEFAULT));
+        let db = client.database(name);
         let names = &settings.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
         Ok(Store {
@@ -238,6 +250,7 @@ impl Store {
             fitting_rows: Arc::new(AtomicUsize::new(usize::MAX)),
             client,
             options: Arc::new(options),
+            tls_option: understood.tls,
             db,
             settings,
         })

@@ -83,6 +83,8 @@ pub(super) struct Understood {
     pub(super) dropped: Vec<String>,
     /// The name of each option that is left, for a message about the driver's refusal.
     pub(super) options: Vec<String>,
+    /// The option that decides about TLS, as it was written.
+    pub(super) tls: Option<String>,
 }
 
 /// What is wrong with a connection string, and the next step; neither shows a part of it.
@@ -103,8 +105,9 @@ fn wrong(what: impl Into<String>, next: &'static str) -> UriFault {
 pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
     check_user(uri)?;
     let Some((address, query)) = uri.split_once('?') else {
-        return Ok(Understood { uri: uri.to_owned(), dropped: Vec::new(), options: Vec::new() });
+        return Ok(Understood { uri: uri.to_owned(), dropped: Vec::new(), options: Vec::new(), tls: None });
     };
+    let mut tls = None;
     let (mut kept, mut dropped, mut options) = (Vec::new(), Vec::new(), Vec::new());
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -139,12 +142,15 @@ pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
             let what = format!("its option {name} is longer than the {APP_NAME_MAX_BYTES} bytes that a server takes");
             return Err(wrong(what, "shorten that name, or remove the option"));
         }
+        if small == "tls" || small == "ssl" {
+            tls = Some(format!("{name}={value}"));
+        }
         check_file(&small, name, value)?;
         kept.push(option);
         options.push(name.to_owned());
     }
     let uri = if kept.is_empty() { address.to_owned() } else { format!("{address}?{}", kept.join("&")) };
-    Ok(Understood { uri, dropped, options })
+    Ok(Understood { uri, dropped, options, tls })
 }
 
 fn is_among(options: &str, name: &str) -> bool {

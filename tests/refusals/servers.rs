@@ -180,9 +180,14 @@ fn tls_on_one_side_only_is_named() {
     let day = Day::in_directory();
     let front = TlsFront::before(([127, 0, 0, 1], Mongod::shared().port()).into());
     let with_tls: u16 = front.url("localhost").rsplit(':').next().unwrap().parse().unwrap();
-    for (port, option, words) in
-        [(Mongod::shared().port(), "tls=true", "remove tls=true"), (with_tls, "tls=false", "add tls=true")]
-    {
+    let plain = Mongod::shared().port();
+    for (port, option, words) in [
+        (plain, "tls=true", "remove tls=true"),
+        (plain, "ssl=true", "remove ssl=true from"),
+        (with_tls, "tls=false", "remove tls=false from MONGODB_URI and add tls=true"),
+        (with_tls, "ssl=false", "remove ssl=false from MONGODB_URI and add tls=true"),
+        (with_tls, "appName=x", "add tls=true"),
+    ] {
         let uri = format!("mongodb://localhost:{port}/x?directConnection=true&serverSelectionTimeoutMS=2000&{option}");
         let told = told(&day.run().mongodb(&uri).run().expect_code(20).json()["error"]);
         assert!(told.contains(words), "{option}: {told}");

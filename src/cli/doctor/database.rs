@@ -71,13 +71,15 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
             let (able, fault) = abilities(&store).await;
             let rights = match fault {
                 None => rights(&store, config).await,
-                Some(fault) => Check::skipped("rights", fault),
+                Some(fault) => vec![Check::skipped("rights", fault)],
             };
             let due = match fault {
                 None => due_entries(&store, config).await,
                 Some(fault) => Check::skipped(DUE, fault),
             };
-            checks.extend([able, rights, majority(&store).await, due]);
+            checks.push(able);
+            checks.extend(rights);
+            checks.extend([majority(&store).await, due]);
         }
         Err(failure) => {
             checks.extend([Check::failed("replica set", failure, "connect to a replica set or mongos"), version]);
@@ -126,16 +128,14 @@ async fn abilities(store: &Store) -> (Check, Option<&'static str>) {
 }
 
 /// The writes of a run: rights, and the rules of the collections.
-async fn rights(store: &Store, config: &Config) -> Check {
-    // What is refused has a next step of its own.
-    const FIX: &str = "look at the server's log";
+async fn rights(store: &Store, config: &Config) -> Vec<Check> {
     let today = config.calendar.today(config.clock.now());
     let Ok(options) = sheet_options(config, today) else {
-        return Check::skipped("rights", "the layout decides what a run writes");
+        return vec![Check::skipped("rights", "the layout decides what a run writes")];
     };
     let batches = match store.next_free(BatchId::new(today)).await {
         Ok(batches) => batches,
-        Err(error) => return Check::failed("rights", error.into(), FIX),
+        Err(error) => return refused_writes(error),
     };
     let trial = Trial {
         batches: batches.map(|batch| (batch, file_of(config, batch, &options.layout.ending))),
@@ -143,14 +143,26 @@ async fn rights(store: &Store, config: &Config) -> Check {
         fields: &FieldList::of(&options.layout),
         holds: config.invalid == InvalidPolicy::Hold,
     };
-    match store.try_writes(&trial).await {
-        Ok(true) => Check::ok("rights", "may read and write what a run reads and writes (tried, and undone)"),
-        Ok(false) => Check::ok(
-            "rights",
-            "may read and write what a run reads and writes (tried, and undone); the marks of rows were not tried: no row is queued",
-        ),
-        Err(error) => Check::failed("rights", error.into(), FIX),
+    let not_tried = match store.try_writes(&trial).await {
+        Ok(true) => "",
+        Ok(false) => "; the marks of rows were not tried: no row is queued",
+        Err(error) => return refused_writes(error),
+    };
+    let found = format!("may read and write what a run reads and writes (tried, and undone){not_tried}");
+    vec![Check::ok("rights", found)]
+}
+
+/// A missing right is one cause among several: a rule or the kind of a collection, a server that takes no writes.
+fn refused_writes(error: StoreError) -> Vec<Check> {
+    // What is refused has a next step of its own.
+    const FIX: &str = "look at the server's log";
+    if error.kind == Kind::Denied {
+        return vec![Check::failed("rights", error.into(), FIX)];
     }
+    vec![
+        Check::skipped("rights", "the writes of a run are refused for another reason"),
+        Check::failed("writes", error.into(), FIX),
+    ]
 }
 
 /// What a commit would store of a file at this destination.
@@ -241,11 +253,14 @@ async fn prepared(store: &Store) -> Check {
 async fn expiry(store: &Store) -> Check {
     const NAME: &str = "row expiry";
     match store.expiring_indexes().await {
-        Ok(indexes) if indexes.is_empty() => Check::ok(NAME, "no index deletes what a run needs"),
-        Ok(indexes) => Check::warning(
+        Ok((indexes, _)) if indexes.is_empty() => Check::ok(NAME, "no index deletes what a run needs"),
+        Ok((indexes, of_queue)) => Check::warning(
             NAME,
             format!("TTL indexes delete documents after a time, exported or not: {}", indexes.join(", ")),
-            "drop them; one of the queue may count from completedAt instead, which only exported rows have",
+            match of_queue {
+                true => "drop them; one of the queue may count from completedAt instead, which only exported rows have",
+                false => "drop them: a run needs these documents for as long as its batches are kept",
+            },
         ),
         Err(error) => not_listed(NAME, error),
     }

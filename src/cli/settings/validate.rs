@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -89,6 +90,10 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
 /// Checks the form of each value before anything parses it. A value of another kind is refused and not shown.
 fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
+        let is_wrapped = wrapped(typed.text).or_else(|| wrapped(without_file_scheme(typed.text)));
+        if let Some(reason) = is_wrapped.filter(|_| !holds_a_key(typed.text)) {
+            return Err(typed.wrong(format!("it {reason}")));
+        }
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
             Some("URI") => check_line_end(typed.text),
@@ -281,12 +286,8 @@ pub fn conceal_secrets(arguments: &[OsString]) {
 
 fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
     let uri = from_file(typed)?;
-    let is_quoted = uri.starts_with(['"', '\'']);
     if let Some(reason) = not_one_value(typed.setting.variable, uri.trim()) {
         return Err(typed.wrong(format!("it {reason}")));
-    }
-    if is_quoted {
-        return Err(typed.wrong("it has quotes around it: write the value alone"));
     }
     if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
         return Err(typed.wrong("it does not begin with mongodb:// or mongodb+srv://"));
@@ -332,18 +333,31 @@ fn not_one_value(variable: &str, value: &str) -> Option<&'static str> {
 
 /// What an editor or a shell put around a value, and what would be taken for a part of it.
 fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
-    let quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
     if is_utf16(bytes) {
         return Some("is in UTF-16, as PowerShell and Notepad write it: save it as UTF-8 without a byte order mark");
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Some("begins with a byte order mark, as Notepad writes it: save it as UTF-8 without one");
     }
-    if quoted('"') || quoted('\'') {
+    if wrapped(value).is_some() {
         return Some("has quotes around its content: write the value alone");
     }
     let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
     (!is_text).then_some("is not a text in UTF-8")
+}
+
+/// What an editor or a shell put around a value that was typed, and what nobody sees at its beginning.
+fn wrapped(value: &str) -> Option<&'static str> {
+    const QUOTES: &str = "\"'“”„‟‘’‚‛«»";
+    if value.starts_with('\u{feff}') {
+        return Some("begins with a byte order mark (U+FEFF), which nobody sees: type its first character anew");
+    }
+    let (mut characters, is_quote) = (value.chars(), |c: char| QUOTES.contains(c));
+    // An address that is quoted at one end was cut at the other.
+    let at_ends = (characters.next().is_some_and(is_quote), characters.next_back().is_some_and(is_quote));
+    let is_address = value.contains("://");
+    let is_wrapped = at_ends == (true, true) || is_address && at_ends != (false, false);
+    is_wrapped.then_some("has quotes around it: write the value alone")
 }
 
 fn without_file_scheme(text: &str) -> &str {
@@ -370,6 +384,9 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
         }
         let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
         return match path {
+            Some(path) if path.as_os_str().as_bytes().contains(&0) => {
+                Err(typed.wrong("it has the character %00, which no path can have; write file:///dir"))
+            }
             Some(path) if path.parent().is_some() => Ok(Target::Directory(path)),
             Some(_) | None => Err(typed.wrong("it is not a directory; write file:///dir")),
         };

@@ -37,6 +37,7 @@ use super::snapshot::Ledger;
 use crate::batch::{ExportSettings, FileFacts, Span};
 use crate::entry::FieldList;
 use crate::id::Id;
+use crate::stop::Stop;
 
 /// How often the whole transaction is run when the server asks to run it again. A server that is short of cache would
 /// ask for ever.
@@ -52,6 +53,9 @@ const COMMIT_TRIES: u32 = 3;
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all tries together may take. A signal waits for this long at most.
 pub const COMMIT_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long the writes before the commit may go on after a signal.
+const WRITES_GRACE: Duration = Duration::from_secs(10);
 
 /// What is to be committed.
 #[derive(Clone, Copy, Debug)]
@@ -128,8 +132,8 @@ pub enum CommitError {
     Conflict(String),
     /// Another run holds the batch.
     LeaseLost,
-    /// It is not known whether the commit succeeded.
-    Unknown(String),
+    /// It is not known whether the commit succeeded: the database does not tell.
+    Unknown(StoreError),
     /// The log has an export of this batch already, under this number.
     Logged(String),
     /// The commit failed because the database failed.
@@ -137,23 +141,19 @@ pub enum CommitError {
 }
 
 impl Store {
-    /// Commits a batch. Once `stopping` returns true, a failed transaction is not run again.
+    /// Commits a batch. After a signal a failed transaction is not run again, and one that waits for an answer to its writes is given up.
     ///
     /// # Errors
     /// Nothing was committed, except perhaps with [`CommitError::Unknown`].
-    pub async fn commit(
-        &self,
-        request: &CommitRequest<'_>,
-        stopping: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Committed, CommitError> {
+    pub async fn commit(&self, request: &CommitRequest<'_>, stop: &Stop) -> Result<Committed, CommitError> {
         let deadline = Instant::now() + COMMIT_LIMIT;
-        let mut ended = self.try_commit(request, deadline, stopping).await;
+        let mut ended = self.try_commit(request, deadline, stop).await;
         if let Err(CommitError::Failed(StoreError { kind: Kind::CacheFull, message })) = &ended
             && request.may_be_smaller()
         {
             let transaction_rows = smaller(request.exported_rows());
             tracing::warn!("the rows are marked after the commit, {transaction_rows} at a time: {message}");
-            ended = self.try_commit(&CommitRequest { transaction_rows, ..*request }, deadline, stopping).await;
+            ended = self.try_commit(&CommitRequest { transaction_rows, ..*request }, deadline, stop).await;
         }
         match ended {
             Err(CommitError::Failed(error)) => Err(CommitError::Failed(self.cause_of(error).await)),
@@ -165,7 +165,7 @@ impl Store {
         &self,
         request: &CommitRequest<'_>,
         deadline: Instant,
-        stopping: &(dyn Fn() -> bool + Sync),
+        stop: &Stop,
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
             let held = request.places_of_held();
@@ -179,12 +179,7 @@ impl Store {
             |contents| Ok(Committed { number: request.ledger.number + 1, marking: request.in_pieces(), contents });
         loop {
             tries += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let result = match tokio::time::timeout(left, self.transaction(request, &mut contents)).await {
-                Ok(result) => result,
-                Err(_) => Err(TransactionEnd::Unanswered(StoreError::timeout(COMMIT_LIMIT))),
-            };
-            let error = match result {
+            let error = match self.transaction(request, &mut contents, deadline, stop).await {
                 Ok(()) => return committed(contents),
                 Err(TransactionEnd::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
                 Err(TransactionEnd::Logged(number)) => {
@@ -208,7 +203,7 @@ impl Store {
                 },
             };
             tracing::warn!(tries, "the commit transaction has to be run again: {error}");
-            if tries == TRANSACTION_TRIES || Instant::now() >= deadline || stopping() {
+            if tries == TRANSACTION_TRIES || Instant::now() >= deadline || stop.requested().is_some() {
                 return Err(CommitError::Failed(error));
             }
             tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(tries)).await;
@@ -219,7 +214,7 @@ impl Store {
     /// transaction wrote that document too, so this write waits for its end. When the batch is then still uncommitted
     /// under our fence, the transaction was aborted for good. Returns whether the batch is committed.
     async fn settle(&self, request: &CommitRequest<'_>) -> Result<bool, CommitError> {
-        let unknown = |error: StoreError| CommitError::Unknown(error.message);
+        let unknown = |error: StoreError| CommitError::Unknown(error);
         let found = match self.renew(request.claim).await.map_err(unknown)? {
             Some(batch) => batch,
             None => match self.batch(request.claim.batch).await.map_err(unknown)? {
@@ -235,10 +230,24 @@ impl Store {
         Ok(found.state.is_committed() && ours)
     }
 
-    async fn transaction(&self, request: &CommitRequest<'_>, contents: &mut Vec<u32>) -> Result<(), TransactionEnd> {
+    async fn transaction(
+        &self,
+        request: &CommitRequest<'_>,
+        contents: &mut Vec<u32>,
+        deadline: Instant,
+        stop: &Stop,
+    ) -> Result<(), TransactionEnd> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
-        match self.write_all(&mut session, request).await {
+        // Nothing is committed as long as no commit was sent, so a write that is not answered leaves no doubt.
+        let unanswered = |limit| Err(TransactionEnd::Error(StoreError::timeout(limit)));
+        let written = tokio::select! {
+            biased;
+            written = self.write_all(&mut session, request) => written,
+            _ = stop.wait_and(WRITES_GRACE) => unanswered(WRITES_GRACE),
+            () = tokio::time::sleep_until(deadline.into()) => unanswered(COMMIT_LIMIT),
+        };
+        match written {
             Ok(compared) => *contents = compared,
             Err(stopped) => {
                 abort(&mut session).await;
