@@ -44,6 +44,11 @@ const QUOTES: Implausible = Implausible {
     next: "remove them; `docker run --env-file`, for one, keeps those of a file of variables",
 };
 
+const MARK: Implausible = Implausible {
+    what: "begins with a byte order mark (U+FEFF), which nobody sees",
+    next: "type its first characters anew; an editor may have written it: save the file without one",
+};
+
 const LINE_END: Implausible = Implausible {
     what: "ends with a line break",
     next: "remove it; a file with Windows line ends brings one into each value: convert that file with dos2unix",
@@ -118,13 +123,20 @@ pub fn check_word(text: &str) -> Result<(), Implausible> {
     Ok(())
 }
 
-/// Refuses a value in quotation marks, or one that ends with a line break.
+/// Refuses a value with quotation marks around it, of a shell or of a word processor, and one that begins with a byte order mark.
 ///
 /// # Errors
-/// What is there beside the value.
-pub fn check_ends(text: &str) -> Result<(), Implausible> {
-    check_line_end(text)?;
-    if in_quotes(text).is_some() { Err(QUOTES) } else { Ok(()) }
+/// What stands around it.
+pub fn check_bare(text: &str) -> Result<(), Implausible> {
+    let is_quote = |c: char| "\"'“”„‟‘’‚‛«»".contains(c);
+    let ends = (text.starts_with(is_quote), text.len() > 1 && text.ends_with(is_quote));
+    match ends {
+        _ if text.starts_with('\u{feff}') => Err(MARK),
+        (true, true) => Err(QUOTES),
+        // The rest of the marks was cut off.
+        (true, _) | (_, true) if text.contains("://") => Err(QUOTES),
+        (_, _) => Ok(()),
+    }
 }
 
 fn in_quotes(text: &str) -> Option<&str> {

@@ -126,7 +126,7 @@ fn a_file_or_a_variable_that_holds_more_than_the_connection_string_says_so() {
     for (content, words) in [
         ("", "is empty"),
         ("\n", "is empty"),
-        ("\"mongodb://clerk:Hunter2Secret@db1/app\"", "quotes around"),
+        ("\"mongodb://clerk:Hunter2Secret@db1/app\"", "quot"),
         ("MONGODB_URI=mongodb://clerk:Hunter2Secret@db1/app\n", "the variable's name before the value"),
         ("export MONGODB_URI=mongodb://clerk:Hunter2Secret@db1/app\n", "the variable's name before the value"),
         ("mongodb://db1/app?authSource=admin\nHunter2Secret\n", "more than one line"),

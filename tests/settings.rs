@@ -271,18 +271,18 @@ fn what_stands_around_a_value_is_named() {
     let quoted_path = format!("file:\"{}\"", folder.path().join("uri").display());
     for (variable, value, says) in [
         ("MONGODB_URI", format!("\u{feff}{uri}"), "begins with a byte order mark"),
-        ("MONGODB_URI", format!("“{uri}”"), "has quotes around it"),
-        ("MONGODB_URI", format!("{uri}”"), "has quotes around it"),
-        ("MONGODB_URI", quoted_path, "has quotes around it"),
+        ("MONGODB_URI", format!("“{uri}”"), "stands in quotation marks"),
+        ("MONGODB_URI", format!("{uri}”"), "stands in quotation marks"),
+        ("MONGODB_URI", quoted_path, "stands in quotation marks"),
         ("MONGODB_URI", file("curly", &format!("‘{uri}’\n")), "has quotes around its content"),
         ("MONGODB_URI", file("marked", &format!("\u{feff}{uri}")), "begins with a byte order mark"),
         ("MONGODB_DATABASE", "\u{feff}auto_acct".to_owned(), "begins with a byte order mark"),
-        ("MONGODB_DATABASE", "“auto_acct”".to_owned(), "has quotes around it"),
-        ("BATCH_EXPORT_DESTINATION", "\"file:///srv/accounting\"".to_owned(), "has quotes around it"),
-        ("BATCH_EXPORT_NOTIFY_URL", "“https://hooks.example.com/x”".to_owned(), "has quotes around it"),
-        ("BATCH_EXPORT_NOTIFY_TOKEN", "‘Hunter2Secret-of-a-channel’".to_owned(), "has quotes around it"),
-        ("BATCH_EXPORT_SPOOL_DIR", "'/var/spool/batch-export'".to_owned(), "has quotes around it"),
-        ("BATCH_EXPORT_LEASE", "“2m”".to_owned(), "has quotes around it"),
+        ("MONGODB_DATABASE", "“auto_acct”".to_owned(), "stands in quotation marks"),
+        ("BATCH_EXPORT_DESTINATION", "\"file:///srv/accounting\"".to_owned(), "stands in quotation marks"),
+        ("BATCH_EXPORT_NOTIFY_URL", "“https://hooks.example.com/x”".to_owned(), "stands in quotation marks"),
+        ("BATCH_EXPORT_NOTIFY_TOKEN", "‘Hunter2Secret-of-a-channel’".to_owned(), "stands in quotation marks"),
+        ("BATCH_EXPORT_SPOOL_DIR", "'/var/spool/batch-export'".to_owned(), "stands in quotation marks"),
+        ("BATCH_EXPORT_LEASE", "“2m”".to_owned(), "stands in quotation marks"),
     ] {
         let (message, next) = refusal(variable, &value);
         assert!(message.contains(says) && message.contains(variable), "{variable}: {message}");

@@ -21,7 +21,7 @@ use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{
-    Implausible, check_ends, check_line_end, check_path, check_word, shown_number, shown_time, shown_word,
+    Implausible, check_bare, check_line_end, check_path, check_word, shown_number, shown_time, shown_word,
 };
 use crate::secret::{Secret, conceal, conceal_typed, conceal_user, holds_a_key, is_a_token, is_utf16};
 
@@ -90,26 +90,22 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
 /// Checks the form of each value before anything parses it. A value of another kind is refused and not shown.
 fn check_forms(settings: &Settings) -> Result<(), Failure> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
-        let is_wrapped = wrapped(typed.text).or_else(|| wrapped(without_file_scheme(typed.text)));
-        if let Some(reason) = is_wrapped.filter(|_| !holds_a_key(typed.text)) {
-            return Err(typed.wrong(format!("it {reason}")));
-        }
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
-            Some("URI") => check_line_end(typed.text),
-            Some("URL") => check_ends(typed.text),
+            Some("URI" | "URL") => check_line_end(typed.text),
             // Only a value with the form of a token may be sent as one.
             Some("TOKEN") if typed.text.starts_with("file:") || is_a_token(typed.text) && !holds_a_key(typed.text) => {
                 check_line_end(typed.text)
             }
             // Not checked here: a file name may have braces, and no message shows it.
-            Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_ends(typed.text),
+            Some(_) if typed.setting.flag == table::FILE_NAME.flag => check_line_end(typed.text),
             // A path, which is checked where it is read.
             Some(_) if typed.setting.flag == table::FORMAT.flag && typed.text.starts_with("file:") => {
                 check_line_end(typed.text)
             }
             Some(_) | None => check_word(typed.text),
         };
+        let checked = checked.and(check_bare(typed.text)).and(check_bare(without_file_scheme(typed.text)));
         checked.map_err(|misplaced| typed.misplaced(misplaced))?;
     }
     Ok(())
@@ -339,25 +335,11 @@ fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Some("begins with a byte order mark, as Notepad writes it: save it as UTF-8 without one");
     }
-    if wrapped(value).is_some() {
+    if check_bare(value).is_err() {
         return Some("has quotes around its content: write the value alone");
     }
     let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
     (!is_text).then_some("is not a text in UTF-8")
-}
-
-/// What an editor or a shell put around a value that was typed, and what nobody sees at its beginning.
-fn wrapped(value: &str) -> Option<&'static str> {
-    const QUOTES: &str = "\"'“”„‟‘’‚‛«»";
-    if value.starts_with('\u{feff}') {
-        return Some("begins with a byte order mark (U+FEFF), which nobody sees: type its first character anew");
-    }
-    let (mut characters, is_quote) = (value.chars(), |c: char| QUOTES.contains(c));
-    // An address that is quoted at one end was cut at the other.
-    let at_ends = (characters.next().is_some_and(is_quote), characters.next_back().is_some_and(is_quote));
-    let is_address = value.contains("://");
-    let is_wrapped = at_ends == (true, true) || is_address && at_ends != (false, false);
-    is_wrapped.then_some("has quotes around it: write the value alone")
 }
 
 fn without_file_scheme(text: &str) -> &str {
