@@ -77,7 +77,10 @@ fn lost_batch_documents_are_found_by_the_exported_entries_alone() {
     lose(&day, &[(BATCHES, doc! {}), (LOG, doc! {})]);
     assert_found(
         &day,
-        &["2 batches were exported, and exportbatches has the documents of 0", "restore exportbatches and"],
+        &[
+            "batches up to number 2 were exported, and exportbatches has 0 of their documents; the others are lost",
+            "restore exportbatches and",
+        ],
     );
 }
 

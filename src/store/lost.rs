@@ -45,13 +45,14 @@ impl Store {
         let logged = self.logged_and_gone().await?;
         let name = self.batches.name();
         let named: Vec<String> = logged.iter().take(NAMED).map(BatchId::to_string).collect();
-        let named = match named.len() {
-            0 => String::new(),
-            _ if logged.len() > NAMED => format!(": {} and {} more", named.join(", "), logged.len() - NAMED),
-            _ => format!(": {}", named.join(", ")),
+        let more = logged.len() - named.len();
+        let lost = match (named.is_empty(), more) {
+            (true, _) => "; the others are lost".to_owned(),
+            (false, 0) => format!("; lost: {}", named.join(", ")),
+            (false, more) => format!("; lost: {} and {more} more", named.join(", ")),
         };
         let failure = Failure::configuration(format!(
-            "{told} batches were exported, and {name} has the documents of {has}: the others are lost{named}"
+            "batches up to number {told} were exported, and {name} has {has} of their documents{lost}"
         ));
         let failure = match logged.is_empty() {
             true => failure.next(format!(
