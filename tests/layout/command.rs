@@ -264,7 +264,7 @@ fn a_batch_of_an_earlier_version_goes_by_todays_settings_and_that_is_said() {
     assert_eq!(checked["checked"][0]["settings"], "today", "{checked}");
     for command in ["verify", "corrections"] {
         let text = day.command(command).args(&express).args(&["--output", "text"]).run().expect_code(0).stdout;
-        assert!(text.contains("today's settings"), "{text}");
+        assert!(text.contains("today's were taken"), "{text}");
     }
     day.command("verify").run().expect_code(34);
     assert_eq!(day.db.count(LOG, doc! {}), 1);
