@@ -117,6 +117,41 @@ fn init_does_not_say_ready_where_exports_are_known_and_their_records_are_lost() 
 }
 
 #[test]
+fn init_lifts_no_refusal_while_batches_of_which_it_records_nothing_are_lost() {
+    let day = two_days();
+    day.db.delete_many(BATCHES, doc! { "_id": { "$ne": "ledger" } });
+    day.db.command(doc! { "drop": EXPORTED });
+    let evening = "2026-01-19T18:30:00+07:00";
+    let next_day = || day.command("run").arg("--now").date("2026-01-19").now(evening).run().expect_code(30);
+    next_day();
+    for _ in 0..2 {
+        let refused = day.command("init").run().expect_code(30).json();
+        let said = told(&refused["error"]);
+        assert!(said.contains("not on record") && said.contains("init --adopt"), "{refused}");
+        next_day();
+    }
+    day.command("init").arg("--adopt").run().expect_code(0);
+    assert_eq!(day.db.find_all(EXPORTED, doc! {}).len(), 6);
+    day.command("verify").now(EVENING).run().expect_code(0);
+}
+
+#[test]
+fn no_number_is_given_out_twice_when_the_log_lacks_the_last_one() {
+    for documents in [doc! { "_id": "ledger" }, doc! { "_id": { "$in": ["ledger", BATCH] } }] {
+        let day = two_days();
+        lose(&day, &[(BATCHES, documents), (LOG, doc! { "metadata.number": 2 })]);
+        day.command("init").arg("--adopt").run();
+        let ledger = day.db.find_all(BATCHES, doc! { "_id": "ledger" });
+        assert_eq!(ledger[0].get_i64("number").ok(), Some(2), "{ledger:?}");
+    }
+    // The log is gone as a whole: the documents are there.
+    let day = two_days();
+    lose(&day, &[(BATCHES, doc! { "_id": "ledger" }), (LOG, doc! {})]);
+    day.command("init").arg("--adopt").run().expect_code(0);
+    assert_eq!(day.db.find_all(BATCHES, doc! { "_id": "ledger" })[0].get_i64("number").ok(), Some(2));
+}
+
+#[test]
 fn a_batch_that_was_marking_is_rebuilt_as_marking_when_its_document_and_row_list_are_lost() {
     for lost in [&[BATCHES, LISTS][..], &[BATCHES, LISTS, EXPORTED]] {
         for nth in 1..=3 {

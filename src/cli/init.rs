@@ -110,6 +110,7 @@ pub async fn execute(
     let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
     let marked_by = stop.until_signal(begin(args, &store)).await?;
+    stop.until_signal(store.refuse_unrecorded()).await?;
     let result = InitResult {
         head: Head::new(CommandName::Init, "completed", Exit::Ok),
         database: store.database_name().to_owned(),

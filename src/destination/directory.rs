@@ -42,6 +42,9 @@ pub struct Directory {
     file_name: Option<String>,
 }
 
+/// The longest file name, in bytes, that file systems take.
+const NAME_MAX_BYTES: usize = 255;
+
 impl Directory {
     /// The directory; it must exist already.
     pub fn new(path: PathBuf, file_name: Option<String>) -> Directory {
@@ -273,7 +276,11 @@ impl Directory {
     fn bare(&self, name: &str) -> Result<PathBuf, DestinationError> {
         let mut parts = Path::new(name).components();
         match (parts.next(), parts.next()) {
-            (Some(Component::Normal(part)), None) if part == name && !name.contains('\0') => Ok(self.path.join(name)),
+            (Some(Component::Normal(part)), None)
+                if part == name && !name.contains('\0') && name.len() <= NAME_MAX_BYTES =>
+            {
+                Ok(self.path.join(name))
+            }
             (_, _) => Err(forged(name, &self.path.display())),
         }
     }

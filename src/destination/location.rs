@@ -161,6 +161,14 @@ impl Destination {
         }
     }
 
+    /// Whether the id of a file names what its document calls it: in a directory, an id decides the name.
+    pub fn is_named(&self, file: &FileFacts) -> bool {
+        match self {
+            Destination::Directory(_) => directory::name_of(&file.id) == file.name,
+            Destination::Drive(_) => true,
+        }
+    }
+
     /// Checks that an id from the database, where others can write, can be one of a file here.
     ///
     /// # Errors

@@ -165,6 +165,7 @@ impl Pass<'_> {
         let unchanged = |stored: &FileFacts| stored.sha256 == file.sha256 && stored.name == file.name;
         let reason = match &batch.file {
             Some(stored) if !self.destination.owns(stored) => "the settings name another destination",
+            Some(stored) if !self.destination.is_named(stored) => "its id named another file",
             Some(stored) if self.destination.reuses_ids() || unchanged(stored) => {
                 file.id.clone_from(&stored.id);
                 return Ok(false);

@@ -1,8 +1,8 @@
 //! Rebuilds lost records from the export log, which every commit writes: the ledger, and batch documents that lack
 //! their commit.
 //!
-//! Risk: declaring a file official that never was. So only the log is used as a source, and a document with a commit
-//! stays as it is.
+//! Risk: declaring a file official that never was. So only the log is used as a source of documents, and a document with a commit stays as it
+//! is. The ledger's number is the highest that the log, a document or an exported entry knows.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mongodb::bson::{Document, doc};
@@ -84,13 +84,20 @@ impl Store {
     }
 
     async fn adopt_ledger(&self, log: &[LogFacts]) -> Result<bool, StoreError> {
-        let Some(last) = log.iter().max_by_key(|facts| facts.number) else { return Ok(false) };
+        // The log may lack the last ones, too: a number is never given out twice.
+        let (mut number, mut sha256) = self.highest_number().await?;
+        if let Some(last) = log.iter().max_by_key(|facts| facts.number).filter(|last| last.number >= Some(number)) {
+            (number, sha256) = (last.number.unwrap_or(0), Some(last.file.sha256.clone()));
+        }
+        if number == 0 {
+            return Ok(false);
+        }
         let marking =
             self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() }).into_future()).await?;
         let marking = doc! { "marking": marking.as_ref().and_then(|batch| text(batch, "_id")) };
-        let mut next = doc! { "number": last.number, "lastSha256": &last.file.sha256 };
+        let mut next = doc! { "number": number, "lastSha256": sha256 };
         next.extend(marking.clone());
-        let behind = doc! { "_id": LEDGER, "number": { "$lt": last.number } };
+        let behind = doc! { "_id": LEDGER, "number": { "$lt": number } };
         let update = self.batches.update_one(behind, doc! { "$set": next }).upsert(true);
         match self.bounded(update.into_future()).await {
             // The ledger exists, and its number is not lower.

@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Gives the filled collection its name, and counts it anew: what could not be recorded was reported, and is no reason to refuse the next
-    /// run. Returns how many entries were recorded.
+    /// run. The entries of batches whose documents are lost were not, so they still count. Returns how many entries were recorded.
     pub async fn end_filling(&self, filling: Filling) -> Result<u64, StoreError> {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
@@ -126,7 +126,8 @@ impl Store {
             }
             None => 0,
         };
-        let update = doc! { "$set": { "recorded": recorded + left } };
+        let how = if self.lost_batches().await?.is_some() { "$max" } else { "$set" };
+        let update = doc! { how: { "recorded": recorded + left } };
         self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update).into_future()).await?;
         Ok(filling.added)
     }

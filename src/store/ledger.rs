@@ -134,6 +134,12 @@ impl Store {
 
     /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
     async fn warn_without_init(&self) {
+        if let Ok(Some(batch)) = self.marked_by_nobody().await {
+            tracing::warn!(
+                "completed rows name {batch}, and no export is recorded here: right when an earlier program marked them; if records were \
+                 lost, restore exportbatches, exportbatchentries and the export log, or their entries may be exported again"
+            );
+        }
         let (missing, of_queue) = join(self.missing_batch_indexes(), self.queue_index()).await;
         let mut missing = missing.unwrap_or_default();
         let no_queue =

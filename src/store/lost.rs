@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
-use futures_util::future::try_join3;
+use futures_util::future::{try_join, try_join3};
 use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, int, text};
@@ -66,6 +66,18 @@ impl Store {
         Ok(Some(LostBatches { told, logged, failure }))
     }
 
+    /// Refuses a database in which exported entries are not on record because the documents of their batches are lost.
+    pub async fn refuse_unrecorded(&self) -> Result<(), Failure> {
+        match self.lost_batches().await? {
+            Some(lost) if self.check_records().await.is_err() => {
+                let Failure { message, next, .. } = lost.failure;
+                let message = format!("exported entries are not on record, and could be exported again: {message}");
+                Err(Failure { next, ..Failure::configuration(message) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Refuses to record a day as empty whose rows carry its mark, while its batch document and its ExportLog are lost.
     pub async fn refuse_lost_day(&self, batch: BatchId, cutoff: DateTime<Utc>) -> Result<(), Failure> {
         let Some(lost) = self.lost_batches().await? else { return Ok(()) };
@@ -102,6 +114,20 @@ impl Store {
         let find = self.log.find_one(logs()).sort(doc! { "metadata.batchId": -1 });
         let found = self.bounded(find.into_future()).await?;
         Ok(found.and_then(|log| int(log.get_document("metadata").ok()?, "number")).unwrap_or(0))
+    }
+
+    /// The highest number that a batch document or an exported entry knows, with the checksum of its file. This reads all entries once.
+    pub(super) async fn highest_number(&self) -> Result<(i64, Option<String>), StoreError> {
+        let batch = self.batches.find_one(committed()).sort(doc! { "number": -1 });
+        let entry = self.exported.find_one(doc! {}).sort(doc! { "n": -1 });
+        let (batch, entry) = try_join(self.bounded(batch.into_future()), self.bounded(entry.into_future())).await?;
+        let of_entry = entry.and_then(|entry| int(&entry, "n")).unwrap_or(0);
+        let of_batch = batch.as_ref().and_then(|batch| int(batch, "number")).unwrap_or(0);
+        if of_entry > of_batch {
+            return Ok((of_entry, None));
+        }
+        let sha256 = batch.and_then(|batch| text(batch.get_document("file").ok()?, "sha256"));
+        Ok((of_batch, sha256))
     }
 
     async fn newest_entry(&self) -> Result<i64, StoreError> {

@@ -206,3 +206,16 @@ fn an_id_of_an_earlier_version_is_told_by_its_form() {
     assert_eq!(names(folder.path()), [FILE], "not a file that is called like an id");
     assert_eq!(day.drive().live(FILE).len(), 1);
 }
+
+#[test]
+fn an_edited_id_decides_no_name() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    fail_in_the_commit(&day);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": "payroll.csv#abc" } });
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    let names: Vec<String> = day.live_files().into_iter().map(|file| file.name).collect();
+    assert_eq!(names, ["batch_2026-01-18.csv"]);
+    day.check_converged();
+}
