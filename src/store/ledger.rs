@@ -9,7 +9,7 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join, try_join3};
+use futures_util::future::{join, join3, try_join3};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -134,13 +134,14 @@ impl Store {
 
     /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
     async fn warn_without_init(&self) {
-        if let Ok(Some(batch)) = self.marked_by_nobody().await {
+        let (missing, of_queue, marked_by) =
+            join3(self.missing_batch_indexes(), self.queue_index(), self.marked_rows()).await;
+        if let Ok(Some(batch)) = marked_by {
             tracing::warn!(
                 "completed rows name {batch}, and no export is recorded here: right when an earlier program marked them; if records were \
                  lost, restore exportbatches, exportbatchentries and the export log, or their entries may be exported again"
             );
         }
-        let (missing, of_queue) = join(self.missing_batch_indexes(), self.queue_index()).await;
         let mut missing = missing.unwrap_or_default();
         let no_queue =
             matches!(of_queue, Ok(QueueIndex::Missing)) && matches!(self.has_collection(&self.queue).await, Ok(false));

@@ -98,6 +98,11 @@ impl Store {
         if self.ledger_now().await?.number > 0 {
             return Ok(None);
         }
+        self.marked_rows().await
+    }
+
+    /// A batch that the newest completed rows name as theirs.
+    pub(super) async fn marked_rows(&self) -> Result<Option<String>, StoreError> {
         let newest = [
             doc! { "$match": { "status": "completed", "scheduledFor": { "$type": "date" } } },
             doc! { "$sort": { "scheduledFor": -1 } },
