@@ -35,11 +35,11 @@ fn only_result(path: &Path) -> String {
     text
 }
 
-/// An export of five rows, two in a transaction, that is held at each stage until its bar has been seen.
+/// An export of six rows, two in each transaction, of which two run at a time, that is held at each stage until its bar has been seen.
 fn watched(columns: usize, no_colour: bool) -> (Day, Left) {
     let proxy = Proxy::before(Mongod::shared());
     let day = Day::on_drive().through(&proxy);
-    seed_day(&day.db, DATE, 5);
+    seed_day(&day.db, DATE, 6);
     let result = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
     let generating = proxy.hold(On::command("find").collection(ENTRIES).nth(1));
     let marking = proxy.hold(On::command("update").collection(QUEUE).nth(3));
@@ -54,7 +54,7 @@ fn watched(columns: usize, no_colour: bool) -> (Day, Left) {
     terminal.wait_for("  upload [");
     // The failure of the first chunk is a line of the log while the bar stands.
     uploading.release();
-    terminal.wait_for("4/5 rows");
+    terminal.wait_for("4/6 rows");
     marking.release();
     let left = terminal.end();
     assert_eq!(left.finished.code, 0, "{}", left.finished.report());
