@@ -136,6 +136,18 @@ fn init_lifts_no_refusal_while_batches_of_which_it_records_nothing_are_lost() {
 }
 
 #[test]
+fn a_first_run_says_that_rows_are_marked_where_no_record_of_an_export_is_left() {
+    let day = two_days();
+    lose(&day, &[(BATCHES, doc! {}), (LOG, doc! {}), (EXPORTED, doc! {})]);
+    let ended = day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").run().expect_code(0);
+    assert!(
+        ended.stderr.contains("completed rows name batch_2026-01-18, and no export is recorded"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
 fn no_number_is_given_out_twice_when_the_log_lacks_the_last_one() {
     for documents in [doc! { "_id": "ledger" }, doc! { "_id": { "$in": ["ledger", BATCH] } }] {
         let day = two_days();

@@ -67,8 +67,8 @@ fn mistaken(path: &str) -> String {
     match nearest(path, &BUILT_IN.map(|(name, _)| name)) {
         Some(name) => format!("did you mean the built-in layout {name}?"),
         None if Path::new(path).is_relative() => {
-            "check the path; it begins in the folder where the command is started, which \
-                                                  is another one under cron or systemd, so give the whole path there"
+            "check the path, and give it whole: a relative one begins in the folder where the command \
+             is started, which is another one under cron or systemd"
                 .to_owned()
         }
         None => "check the path".to_owned(),

@@ -132,7 +132,7 @@ fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing
     for (given, expected) in [
         ("jurnal", "did you mean the built-in layout journal?"),
         ("Express", "did you mean the built-in layout express?"),
-        ("etc/own.toml", "so give the whole path there"),
+        ("etc/own.toml", "and give it whole"),
     ] {
         let ended = Day::in_directory().run().args(&["--format", given]).run().expect_code(30).json();
         assert!(next(&ended).contains(expected), "{given}: {ended}");

@@ -27,7 +27,13 @@ fn of(found: &Value, list: &str, batch: &str) -> Vec<String> {
 
 #[test]
 fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
-    let places = [("/any/path", Day::in_directory()), ("..", Day::in_directory()), ("a/b?c", Day::on_drive())];
+    let long = "a".repeat(400);
+    let places = [
+        ("/any/path", Day::in_directory()),
+        ("..", Day::in_directory()),
+        (&*long, Day::in_directory()),
+        ("a/b?c", Day::on_drive()),
+    ];
     for (id, day) in places {
         two_days(&day);
         day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": id } });
@@ -37,7 +43,10 @@ fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
         assert_eq!(of_batch.iter().filter(|kind| *kind == "file_id").count(), 1, "{id}: {found}");
         let told = found["problems"].as_array().unwrap().iter().find(|one| one["kind"] == "file_id").unwrap();
         let told = text(&told["message"]);
-        assert!(told.contains(id) && told.contains("`metadata.fileId` of its ExportLog"), "{told}");
+        assert!(
+            told.contains(&id[..id.len().min(40)]) && told.contains("`metadata.fileId` of its ExportLog"),
+            "{told}"
+        );
         let found = day.command("corrections").run().expect_code(34).json();
         assert_eq!(of(&found, "problems", BATCH), ["file_id"], "{id}: {found}");
         assert_eq!(of(&found, "corrections", "batch_2026-01-17"), ["edited"], "{id}: {found}");
