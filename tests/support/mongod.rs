@@ -23,14 +23,21 @@ use super::{block, target};
 /// A small machine can be slow when every core is busy with the other tests.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A dropped table keeps its file open for as long as a read may look back at it, 300 s by default, and a table that nobody uses for 600 s:
+/// that long, the tests make and drop more of them than most machines let one process have open, and the server then answers nobody.
+const HISTORY: &str = "minSnapshotHistoryWindowInSeconds=60";
+const IDLE_TABLES: &str = "file_manager=(close_idle_time=10,close_scan_interval=5,close_handle_minimum=100)";
+
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
 
 /// Reads orders from the test process, one a line; `$1` is the folder, the rest is the server's command line. The traps: an
-/// interrupt at the terminal goes to everybody, and this shell has to be the last to go.
+/// interrupt at the terminal goes to everybody, and this shell has to be the last to go. The limit: a server with hundreds of databases has
+/// thousands of files open.
 const WATCHDOG: &str = r#"
     trap '' HUP INT TERM
     folder=$1; shift
+    ulimit -S -n "$(ulimit -H -n)"
     server=
     end() { [ -z "$server" ] || { kill -9 "$server" && wait "$server"; } 2>/dev/null; server=; }
     while read -r order; do
@@ -327,11 +334,13 @@ fn command_line(port: u16, folder: &Path, arguments: &[&str]) -> Vec<String> {
     for [name, value] in [["--port", &port], ["--dbpath", folder], ["--bind_ip", "127.0.0.1"]] {
         line.extend([name.to_owned(), value.to_owned()]);
     }
-    for parameter in ["enableTestCommands=1", "diagnosticDataCollectionEnabled=false"] {
+    for parameter in ["enableTestCommands=1", "diagnosticDataCollectionEnabled=false", HISTORY] {
         line.extend(["--setParameter".to_owned(), parameter.to_owned()]);
     }
     line.push("--nounixsocket".to_owned());
-    for [name, value] in [["--wiredTigerCacheSizeGB", "0.25"], ["--oplogSize", "256"]] {
+    for [name, value] in
+        [["--wiredTigerCacheSizeGB", "0.25"], ["--oplogSize", "256"], ["--wiredTigerEngineConfigString", IDLE_TABLES]]
+    {
         if !arguments.contains(&name) {
             line.extend([name.to_owned(), value.to_owned()]);
         }
