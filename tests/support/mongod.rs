@@ -32,12 +32,10 @@ const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 10_000;
 
 /// Reads orders from the test process, one a line; `$1` is the folder, the rest is the server's command line. The traps: an
-/// interrupt at the terminal goes to everybody, and this shell has to be the last to go. The limit: a server with hundreds of databases has
-/// thousands of files open.
+/// interrupt at the terminal goes to everybody, and this shell has to be the last to go.
 const WATCHDOG: &str = r#"
     trap '' HUP INT TERM
     folder=$1; shift
-    ulimit -S -n "$(ulimit -H -n)"
     server=
     end() { [ -z "$server" ] || { kill -9 "$server" && wait "$server"; } 2>/dev/null; server=; }
     while read -r order; do
@@ -70,7 +68,21 @@ impl Mongod {
     /// The replica set of one node that all tests of this binary share; started by the first who asks.
     pub fn shared() -> &'static Mongod {
         static SHARED: OnceLock<Mongod> = OnceLock::new();
-        SHARED.get_or_init(|| Mongod::start_with(&[]))
+        let shared = SHARED.get_or_init(|| Mongod::start_with(&[]));
+        shared.answer_or_end();
+        shared
+    }
+
+    /// Ends the test binary when the server that all tests share is gone. Otherwise each test that is left waits for it for minutes, and
+    /// nobody reads why.
+    fn answer_or_end(&self) {
+        if let Err(error) = block(self.client.database("admin").run_command(doc! {"ping": 1})) {
+            let last = self.log_tail();
+            // Past the harness, which keeps what a test prints for later.
+            let _ =
+                writeln!(std::io::stderr(), "the server that the tests share is gone: {error}; it said last:\n{last}");
+            std::process::exit(1);
+        }
     }
 
     /// A private replica set of one node. `arguments` are added to the server's command line and win over ours, for example

@@ -6,10 +6,15 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Command, exit};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use super::target;
 
 /// What the harness goes by.
 const THREADS: &str = "RUST_TEST_THREADS";
+
+/// Four times what the server had open at most. Not all that a machine allows: some programs look at each number up to their limit.
+const OPEN_FILES: u64 = 16_384;
 
 /// Most of these tests wait, for servers and for time to pass: twice as many at once as there are cores keep the cores busy. The harness
 /// reads that from its environment alone, so this program begins once more with it.
@@ -23,6 +28,15 @@ fn more_at_once() {
     }
 }
 
+/// The server that the tests share has thousands of files open, and many machines begin with 1,024. What a process may have open, its
+/// children may, too.
+fn more_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(limit.maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES)));
+    // Where that fails, the server says in its log what it lacks.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 ctor::declarative::ctor! {
     /// Before `main`, which is the harness. Listing the tests needs nothing.
     #[ctor(unsafe)]
@@ -31,6 +45,7 @@ ctor::declarative::ctor! {
             return;
         }
         more_at_once();
+        more_open_files();
         let mut script = Command::new("sh");
         let script = script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh")).args(["trial", "tests"]);
         let met = script.env("CARGO_TARGET_DIR", target()).status();
