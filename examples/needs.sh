@@ -1,11 +1,13 @@
 #!/bin/sh
 # The one list of what the scripts and the tests need besides Rust, and the one place that gets it.
 #
-#     sh examples/needs.sh GROUP...      GROUP: trial (the quick start), tests (`cargo test`), rehearsal, package; `all` is each of them
+#     sh examples/needs.sh GROUP...              GROUP: trial (the quick start), tests (`cargo test`), rehearsal, package; `all` is each of them
+#     sh examples/needs.sh --install PACKAGE...  as root on Debian or Ubuntu: installs them, and starts none of their services
 #
-# Looks first, which takes less than a second. When something is missing: root on Debian or Ubuntu gets the packages installed, said in one
-# line before; anybody else gets one line to paste, and the exit code 1. For `trial` it also fetches a mongod, where this machine has none:
-# whether one can be had shows before minutes of compilation. Messages go to stderr, stdout stays empty.
+# Looks first, which takes less than a second, and at the age of Rust before all else. When something is missing: root on Debian or Ubuntu
+# gets the packages installed, said in one line before; anybody else is told what is missing, then gets one line to paste, and the exit
+# code 1. For `trial` it also fetches a mongod, where this machine has none: whether one can be had shows before minutes of compilation.
+# Messages go to stderr, stdout stays empty.
 #
 # Risk: a check passes on a machine where the step after it fails. So a check looks for the program or library that is used, and never for
 # a package. A new need is a line below, and nothing else.
@@ -60,15 +62,6 @@ say() {
     printf '%s\n' "$*" >&2
 }
 
-groups=' '
-for group in "${@:-}"; do
-    case $group in
-        trial | tests | rehearsal | package) groups="$groups$group " ;;
-        all) groups=' trial tests rehearsal package ' ;;
-        *) say "usage: $0 GROUP...   (trial, tests, rehearsal, package, or all)" && exit 2 ;;
-    esac
-done
-
 # Some of the packages bring services, such as sshd. The tests want their programs alone: a machine must not listen on more ports afterwards.
 policy=/usr/sbin/policy-rc.d
 no_services_begin() {
@@ -90,10 +83,57 @@ no_services_end() {
     trap - EXIT INT TERM HUP
 }
 
+# Another one may be installing: wait for it, for minutes. apt-get itself waits for the lock of dpkg, and not for those of its lists and archives.
+apt_get() {
+    tries=0
+    until said=$(LC_ALL=C apt-get -qq -o DPkg::Lock::Timeout=300 "$@" 2>&1 </dev/null); do
+        case $said in *'Could not get lock /var/lib/apt/'* | *'Could not get lock /var/cache/apt/'*) ;; *) return 1 ;; esac
+        [ "$tries" != 0 ] || say 'waiting for another installation to end'
+        tries=$((tries + 1))
+        [ "$tries" -lt 150 ] || return 1
+        sleep 2
+    done
+}
+# What apt-get has to say is of interest only when it fails.
+install() {
+    packages=$*
+    export DEBIAN_FRONTEND=noninteractive
+    no_services_begin
+    code=0
+    { apt_get update && apt_get install -y --no-install-recommends "$@"; } || code=1
+    no_services_end
+    [ "$code" = 0 ] || say "$said"
+    return "$code"
+}
+
+if [ "${1-}" = --install ]; then
+    shift
+    install "$@"
+    exit
+fi
+groups=' '
+for group in "${@:-}"; do
+    case $group in
+        trial | tests | rehearsal | package) groups="$groups$group " ;;
+        all) groups=' trial tests rehearsal package ' ;;
+        *) say "usage: $0 GROUP...   (trial, tests, rehearsal, package, or all)" && exit 2 ;;
+    esac
+done
+
 case $0 in
     */*) here=${0%/*} ;;
     *) here=. ;;
 esac
+# An older cargo cannot even read Cargo.toml, and what it says of that helps nobody.
+wanted=$(sed -n 's/^rust-version = "1\.\(.*\)"/\1/p' "$here/../Cargo.toml")
+for tool in cargo rustc; do
+    version=$("$tool" --version 2>&1) || version="no $tool that runs"
+    minor=$(printf '%s\n' "$version" | sed -n "s/^$tool 1\.\([0-9]*\)\..*/\1/p")
+    [ "${minor:-0}" -ge "$wanted" ] || {
+        say "Rust 1.$wanted or newer is needed, and here is $version: install it from https://rustup.rs, then try again in a new shell"
+        exit 1
+    }
+done
 # What find-mongod.sh says: 0 that there is one, 3 that one can be fetched.
 mongod=0
 case $groups in
@@ -116,27 +156,22 @@ while IFS='|' read -r group what rest; do
 done <<END
 $(list)
 END
-install="apt-get install -y --no-install-recommends $packages"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         say "missing: $missing (Debian calls the packages $packages)"
         exit 1
     fi
+    # A line by itself: in zsh a comment cannot be pasted.
+    self=$0
+    case $self in *[!A-Za-z0-9/._-]*) self="'$self'" ;; esac
+    by_hand="sh $self --install $packages"
     if [ "$(id -u)" != 0 ]; then
-        say "sudo apt-get update && sudo $install   # missing: $missing"
+        say "missing: $missing"
+        say "sudo $by_hand"
         exit 1
     fi
     say "installing $packages (missing: $missing)"
-    export DEBIAN_FRONTEND=noninteractive
-    # Another one may be installing: wait for it. What apt-get has to say is of interest only when it fails.
-    no_services_begin
-    code=0
-    said=$({ apt-get update -qq && apt-get -qq -o DPkg::Lock::Timeout=300 ${install#apt-get }; } 2>&1 </dev/null) || code=$?
-    no_services_end
-    if [ "$code" != 0 ]; then
-        say "$said"
-        say "apt-get update && $install   # failed, and is needed for: $missing"
-        exit 1
-    fi
+    # shellcheck disable=SC2086
+    install $packages || { say "failed, and is needed for: $missing" && say "$by_hand" && exit 1; }
 fi
 has_mongod || sh "$here/find-mongod.sh" >/dev/null

@@ -3,8 +3,9 @@
 #
 #     examples/quickstart.sh [--verbose]      --verbose shows the JSON result and the documents of the database too
 #
-# Needs a Rust toolchain; needs.sh gets or names the rest, before anything is compiled. Works in a scratch folder under target/ and removes
-# it, the server with it, on every way out; a copy of the file stays. The libraries are built as for the tests: either one saves the other's time.
+# Needs Rust; needs.sh looks whether it is new enough, and gets or names the rest, before anything is compiled. Works in a scratch folder
+# under target/ and removes it, the server with it, on every way out; a copy of the file stays. The libraries are built as for the tests:
+# either one saves the other's time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,7 +24,6 @@ case ${1-} in
     *) give_up 'usage: examples/quickstart.sh [--verbose]' ;;
 esac
 
-command -v cargo >/dev/null || give_up 'cargo is missing; install Rust (https://rustup.rs) and run this again'
 sh examples/needs.sh trial
 
 target=${CARGO_TARGET_DIR:-target}

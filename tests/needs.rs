@@ -1,4 +1,4 @@
-//! The set-up of a bare machine: what is missing is found at once, installed by root, and told to anybody else in one line to paste.
+//! The set-up of a bare machine: what is missing is found at once, installed by root, and told to anybody else with one line to paste.
 //!
 //! The machine is a folder of links to the few programs that the scripts themselves use; `id`, `apt-get` and whatever a test adds are
 //! stand-ins.
@@ -28,6 +28,8 @@ impl Machine {
             }
         }
         machine.program("id", &format!("echo {user}"));
+        machine.program("cargo", "echo cargo 1.88.0");
+        machine.program("rustc", "echo 'rustc 1.88.0 (6b00bc388 2025-06-23)'");
         if has_apt {
             machine.program("apt-get", &format!("echo \"$@\" >>'{}'", machine.path("installed").display()));
         }
@@ -66,7 +68,7 @@ impl Machine {
         machine.program(
             "cargo",
             &format!(
-                "[ ! -e '{}' ] || echo with a mongod >'{calls}'\necho \"$@\" >>'{calls}'\nexit 101",
+                "[ $1 != --version ] || {{ echo cargo 1.95.0 && exit; }}\n[ ! -e '{}' ] || echo with a mongod >'{calls}'\necho \"$@\" >>'{calls}'\nexit 101",
                 mongod.display()
             ),
         );
@@ -96,18 +98,78 @@ fn on_this_machine(program: &str) -> Option<PathBuf> {
     folders.find(|path| path.is_file())
 }
 
+/// What is missing, and the line to paste below it.
+fn told(finished: &Finished) -> (&str, &str) {
+    assert_eq!(finished.stdout, "");
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let [missing, line] = lines[..] else { panic!("these are not two lines: {}", finished.stderr) };
+    (missing.strip_prefix("missing: ").expect("what is missing"), line)
+}
+
 #[test]
 fn whoever_may_not_install_gets_one_line_to_paste() {
     let finished = Machine::new(1000, true).needs("tests").expect_code(1);
-    assert_eq!(finished.stdout, "");
-    let line = finished.stderr.strip_suffix('\n').expect("a line");
-    assert!(!line.contains('\n'), "more than one line: {line}");
-    let (command, missing) = line.split_once("   # missing: ").expect("a comment that says what for");
-    assert!(command.starts_with("sudo apt-get update && sudo apt-get install -y --no-install-recommends "), "{line}");
+    let (missing, line) = told(&finished);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/needs.sh");
+    let packages = line.strip_prefix(&format!("sudo sh {script} --install ")).expect("the line");
     for (package, what) in
         [("openssh-client", "ssh, scp and ssh-keygen"), ("iproute2", "ip"), ("systemd", "systemd-analyze")]
     {
-        assert!(command.split(' ').any(|word| word == package) && missing.contains(what), "{package}: {line}");
+        assert!(packages.split(' ').any(|word| word == package) && missing.contains(what), "{package}: {line}");
+    }
+    // Some shells know no comments there, and none pastes a bracket unharmed.
+    let plain = |c: char| c.is_ascii_alphanumeric() || " ./_-".contains(c);
+    assert!(packages.chars().all(plain), "{line}");
+}
+
+#[test]
+fn the_line_to_paste_installs_what_was_missing_and_nothing_else() {
+    let finished = Machine::new(1000, true).needs("tests").expect_code(1);
+    let (_, line) = told(&finished);
+    // As root, who has Rust in another place, or none.
+    let machine = Machine::new(0, true);
+    fs::remove_file(machine.path("cargo")).expect("the stand-in");
+    let words: Vec<&str> = line.split(' ').skip(3).collect();
+    let pasted = machine.script("needs.sh").args(&words).run().expect_code(0);
+    assert_eq!((pasted.stdout.as_str(), pasted.stderr.as_str()), ("", ""));
+    let calls = fs::read_to_string(machine.path("installed")).expect("calls of apt-get");
+    let [update, install] = calls.lines().collect::<Vec<_>>()[..] else { panic!("{calls}") };
+    assert!(update.ends_with(" update"), "{calls}");
+    assert!(install.ends_with(&format!(" install -y --no-install-recommends {}", words[1..].join(" "))), "{calls}");
+    assert!(!machine.path("target").exists(), "it left something of root's");
+}
+
+#[test]
+fn a_rust_that_is_too_old_is_told_before_anything_else() {
+    let wanted = env!("CARGO_PKG_RUST_VERSION").trim_end_matches(".0");
+    for (tool, version) in [("cargo", "cargo 1.65.0"), ("rustc", "rustc 1.63.0"), ("rustc", "")] {
+        let machine = Machine::new(0, true);
+        match version {
+            "" => fs::remove_file(machine.path(tool)).expect("the stand-in"),
+            _ => machine.program(tool, &format!("echo {version}")),
+        }
+        let found = if version.is_empty() { "no rustc that runs" } else { version };
+        let finished = machine.script("quickstart.sh").run().expect_code(1);
+        let beginning = format!("Rust {wanted} or newer is needed, and here is {found}: ");
+        assert!(finished.stderr.starts_with(&beginning), "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+        assert!(!machine.path("installed").exists() && !machine.path("target").exists(), "something was done before");
+    }
+}
+
+#[test]
+fn another_installation_is_waited_for() {
+    for (lock, step) in [("/var/lib/apt/lists/lock", "update"), ("/var/cache/apt/archives/lock", "install")] {
+        let machine = Machine::new(0, true);
+        let tries = machine.path("tries").display().to_string();
+        machine.program("sleep", &format!("echo >>'{tries}'"));
+        let busy = format!("E: Could not get lock {lock}. It is held by process 7 (apt-get)");
+        machine.program(
+            "apt-get",
+            &format!("case $* in *' {step}'*) [ -e '{tries}' ] || {{ echo '{busy}' >&2; exit 100; }} ;; esac"),
+        );
+        let finished = machine.needs("rehearsal").expect_code(0);
+        assert!(finished.stderr.contains("waiting for another installation to end"), "{}", finished.stderr);
     }
 }
 
@@ -120,7 +182,7 @@ fn root_gets_what_is_missing_and_is_told_before() {
     let calls = fs::read_to_string(machine.path("installed")).expect("calls of apt-get");
     let install = calls.lines().find(|line| line.contains(" install ")).expect("an installation");
     assert!(
-        calls.starts_with("update")
+        calls.lines().next().is_some_and(|first| first.ends_with(" update"))
             && install.contains("-y --no-install-recommends")
             && install.contains(" cron faketime"),
         "{calls}"
@@ -143,7 +205,8 @@ fn an_installation_that_fails_is_told_with_its_own_words() {
     let machine = Machine::new(0, true);
     machine.program("apt-get", "echo 'E: no network' >&2; exit 100");
     let finished = machine.needs("rehearsal").expect_code(1);
-    assert!(finished.stderr.contains("E: no network") && finished.stderr.contains("# failed"), "{}", finished.stderr);
+    let said = &finished.stderr;
+    assert!(said.contains("E: no network") && said.contains("\nfailed, and is needed for: "), "{said}");
 }
 
 #[test]
