@@ -13,13 +13,73 @@ fn a_script_names_the_commands_of_the_program() {
     BatchExport::command("completions").arg("tcsh").run().expect_code(2);
 }
 
-#[test]
-fn bash_accepts_its_script() {
+/// What an interactive bash offers for the last of these words.
+fn offered(words: &str) -> Vec<String> {
     let script = BatchExport::command("completions").arg("bash").run().expect_code(0).stdout;
-    let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    std::fs::write(file.path(), script).unwrap();
-    let checked = std::process::Command::new("bash").arg("-n").arg(file.path()).status().expect("bash");
-    assert!(checked.success());
+    let last = if words.ends_with(' ') { "''" } else { "" };
+    // As bash calls the function: with the program, the word that is completed, and the one before it.
+    let asked = format!(
+        r#"{script}
+        COMP_WORDS=({words}{last})
+        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        registered=($(complete -p batch-export))
+        for i in "${{!registered[@]}}"; do [ "${{registered[i]}}" != -F ] || function=${{registered[i + 1]}}; done
+        "$function" batch-export "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
+        printf '%s\n' "${{COMPREPLY[@]}}""#
+    );
+    let answer = std::process::Command::new("bash").args(["--norc", "-uc", &asked]).output().expect("bash");
+    // Nobody completes anything in a script, so bash knows no options of a completion there.
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(said.lines().all(|line| line.contains("compopt: ")), "{words}: {said}");
+    String::from_utf8(answer.stdout).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_flags() {
+    for (words, expected) in [
+        ("batch-export corr", &["corrections"][..]),
+        ("batch-export run --inv", &["--invalid"]),
+        ("batch-export --quiet run --inv", &["--invalid"]),
+        ("batch-export status --c", &["--cutoff", "--check"]),
+        ("batch-export status --check --gr", &["--grace"]),
+        ("batch-export layout s", &["show"]),
+    ] {
+        let mut found = offered(words);
+        let mut expected: Vec<String> = expected.iter().map(|word| (*word).to_owned()).collect();
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{words}");
+    }
+    let of_layout = offered("batch-export layout ");
+    for action in ["list", "show", "check"] {
+        assert!(of_layout.iter().any(|word| word == action), "{of_layout:?}");
+    }
+}
+
+#[test]
+fn bash_completes_the_values_of_settings() {
+    for (words, expected) in [
+        ("batch-export run --invalid ", &["fail", "hold"][..]),
+        ("batch-export run --encoding u", &["utf-8", "utf-8-bom"]),
+        ("batch-export run --output j", &["json"]),
+        ("batch-export run --format ", &["journal", "express"]),
+        ("batch-export run --drive-lock o", &["on", "off"]),
+        ("batch-export doctor --notify-kind t", &["text", "teams", "telegram"]),
+        ("batch-export layout show j", &["journal"]),
+    ] {
+        assert_eq!(offered(words), expected, "{words}");
+    }
+}
+
+#[test]
+fn no_shell_offers_what_the_help_hides() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = BatchExport::command("completions").arg(shell).run().expect_code(0).stdout;
+        assert!(!script.contains("client-now"), "{shell} offers the clock of tests");
+    }
+    // `unlock` reads no setting of the destination.
+    assert_eq!(offered("batch-export unlock --dest"), [""]);
+    assert_eq!(offered("batch-export unlock --mongo"), ["--mongodb-uri"]);
 }
 
 #[test]
