@@ -87,7 +87,7 @@ stage() {
     put "$scratch/README.md" $doc/README.md
     put crontab.example $doc/crontab.example
     # What the README then names: each path leads somewhere from its own folder.
-    for page in examples/{docker,kubernetes,layouts,monitoring,schema}/* examples/load_test/capacity.svg; do
+    for page in examples/{kubernetes,layouts,monitoring,schema}/* examples/load_test/capacity.svg; do
         [ ! -f "$page" ] || put "$page" "$doc/$page"
     done
     for unit in examples/systemd/*.conf; do
@@ -97,6 +97,10 @@ stage() {
     ln -sr "$root/usr/bin/batch-export-by-hand" "$root/$doc/examples/systemd/by-hand.sh"
     python3 $here/components.py licences >"$scratch/copyright"
     put "$scratch/copyright" $doc/copyright
+    # Of a package that Debian knows no other sources of; what has changed is in the README.
+    printf '%s\n' "batch-export ($version) unstable; urgency=medium" '' '  * See README.md, "Changes".' '' \
+        " -- $(sed -n 's/^Maintainer: //p' $here/debian/control)  $(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$scratch/changelog.gz"
+    put "$scratch/changelog.gz" $doc/changelog.gz
 }
 stage
 python3 $here/components.py sbom >"$out/batch-export-$version.cdx.json"

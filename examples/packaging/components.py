@@ -40,14 +40,30 @@ def linked():
 
 def licences():
     packages, _ = linked()
-    users = {}
-    for package in packages:
+    # Linked into every program, and no package of its own.
+    rust = cargo("--version").split()[1]
+    std = {"name": "Rust's standard library", "version": rust, "license": "MIT OR Apache-2.0", "manifest_path": None}
+    std["authors"] = ["the Rust Project Developers (see https://thanks.rust-lang.org)"]
+    ours = pathlib.Path("LICENSE").read_text(encoding="utf-8").strip()
+    users, without = {}, {}
+    for package in [*packages, std]:
         called = f"{package['name']} {package['version']}"
-        print(f"{called}: {package['license'] or 'see its text'}; {', '.join(package['authors']) or 'authors in its sources'}")
-        files = sorted(pathlib.Path(package["manifest_path"]).parent.iterdir())
+        authors = ", ".join(package["authors"]) or "authors in its sources"
+        print(f"{called}: {package['license'] or 'see its text'}; {authors}")
+        files = sorted(pathlib.Path(package["manifest_path"]).parent.iterdir()) if package["manifest_path"] else []
+        files = [file for file in files if file.is_file() and file.name.upper().startswith(TEXTS)]
         for file in files:
-            if file.is_file() and file.name.upper().startswith(TEXTS):
-                users.setdefault(file.read_text(encoding="utf-8", errors="replace").strip(), []).append(called)
+            users.setdefault(file.read_text(encoding="utf-8", errors="replace").strip(), []).append(called)
+        # Some name a licence and bring no text of it. That of MIT is ours, with their names.
+        if not files and "MIT" in package["license"]:
+            users[re.sub(r"(?m)^Copyright .*", lambda _: f"Copyright (c) {authors}", ours)] = [called]
+        elif not files:
+            without.setdefault(package["license"], []).append(called)
+    # That of Apache has no names in it, so another library's will do.
+    apache = next(text for text in users if text.startswith("Apache License") and "END OF TERMS AND CONDITIONS" in text)
+    users[apache] += without.pop("Apache-2.0", [])
+    if without:
+        sys.exit(f"components: no text of these licences: {without}")
     for text, names in users.items():
         print("\n" + "-" * 80 + "\n" + ", ".join(names) + "\n\n" + text)
 

@@ -15,8 +15,11 @@ say() {
     printf '\n== %s\n' "$*"
 }
 apt() {
-    apt-get -qq -o Dpkg::Use-Pty=0 -y "$@" >apt.log 2>&1 || { cat apt.log >&2 && give_up "apt-get $* failed"; }
-    rm -f apt.log
+    said=$(apt-get -qq -o Dpkg::Use-Pty=0 -y "$@" 2>&1) || { echo "$said" >&2 && give_up "apt-get $* failed"; }
+}
+# What the package itself says when it comes or goes.
+words() {
+    grep '^batch-export: ' <<<"$said" || true
 }
 # What is left of the package outside of its own documents.
 left() {
@@ -41,6 +44,9 @@ apt install --no-install-recommends systemd
 # Whoever had the services before may have left their group.
 groupadd --system batch-export
 apt install --no-install-recommends "$package"
+off='batch-export: the timers are off. Once /etc/default/batch-export has the settings, run `systemctl enable --now batch-export.timer batch-export-retry.timer`'
+once='batch-export: after an upgrade run `batch-export-by-hand init` once'
+is 'words of the installation' "$(words)" "$off"
 is 'the program' "$(batch-export --version)" "batch-export $version"
 is 'its user' "$(getent passwd batch-export | cut -d: -f6,7)" /nonexistent:/usr/sbin/nologin
 is 'the folder of the secrets' "$(stat -c '%U %a' /etc/batch-export)" 'root 700'
@@ -60,6 +66,7 @@ while read -r file; do
 done </tmp/named
 cd - >/dev/null
 grep -q '^MIT License' /usr/share/doc/batch-export/copyright || give_up 'the licence is missing'
+is 'the log of changes' "$(zcat /usr/share/doc/batch-export/changelog.gz | head -n 1)" "batch-export ($version) unstable; urgency=medium"
 # With nothing set it says what is missing, as the user of the services.
 code=0
 said=$(setpriv --reuid batch-export --regid batch-export --clear-groups batch-export run 2>&1) || code=$?
@@ -73,6 +80,7 @@ echo mongodb://127.0.0.1/ >/etc/batch-export/mongodb-uri
 install -d -o batch-export /srv/accounting
 install -o batch-export /dev/null /srv/accounting/batch_2026-01-18.csv
 apt install --reinstall -o Dpkg::Options::=--force-confold "$package"
+is 'words of an upgrade' "$(words)" "$once"
 is 'settings' "$(cat /etc/default/batch-export)" BATCH_EXPORT_DESTINATION=file:///srv/accounting
 is 'timers' "$(systemctl is-enabled batch-export.timer batch-export-retry.timer)" $'enabled\nenabled'
 
@@ -81,9 +89,14 @@ apt remove batch-export
 is 'left' "$(left)" $'/etc/batch-export\n/etc/default/batch-export'
 [ -s /etc/batch-export/mongodb-uri ] || give_up 'the secret is gone'
 
-say 'apt purge: settings and secrets go, exported files and their owner stay'
+say 'apt install once more: the timers are off, and it says so'
 apt install --no-install-recommends "$package"
+is 'words of the installation' "$(words)" "$once"$'\n'"$off"
+
+say 'apt purge: settings and secrets go; exported files, their owner and what was added by hand stay'
+mkdir /etc/systemd/system/batch-export.service.d
 apt purge batch-export
-is 'left' "$(left)" ''
+is 'left' "$(left)" /etc/systemd/system/batch-export.service.d
+is 'words of the removal' "$(words)" 'batch-export: /etc/systemd/system/batch-export.service.d stays, because it is not of this package'
 is 'owner of the file that was exported' "$(stat -c %U /srv/accounting/batch_2026-01-18.csv)" batch-export
 say 'The package comes and goes as it should'
