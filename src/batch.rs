@@ -28,6 +28,8 @@ pub struct BatchId(NaiveDate);
 impl BatchId {
     /// What every batch id begins with.
     pub const PREFIX: &str = "batch_";
+    /// The first batch that an id can name.
+    pub const FIRST: BatchId = BatchId(NaiveDate::from_ymd_opt(0, 1, 1).unwrap());
     /// The last batch that an id can name: years have four digits.
     pub const LAST: BatchId = BatchId(NaiveDate::from_ymd_opt(9999, 12, 31).unwrap());
 
@@ -48,6 +50,19 @@ impl BatchId {
             Some(pattern) => pattern.replace("{date}", &self.0.format("%Y-%m-%d").to_string()),
             None => format!("{self}.{ending}"),
         }
+    }
+
+    /// Whether some batch's file has this name.
+    pub fn is_file_name(pattern: Option<&str>, name: &str) -> bool {
+        let date = match pattern {
+            Some(pattern) => pattern.split_once("{date}").and_then(|(before, _)| name.strip_prefix(before)),
+            None => name.strip_prefix(BatchId::PREFIX),
+        };
+        let id = date.and_then(|date| format!("{}{}", BatchId::PREFIX, date.get(..10)?).parse::<BatchId>().ok());
+        id.is_some_and(|id| match pattern {
+            Some(_) => name == id.file_name(pattern, ""),
+            None => name.starts_with(&id.file_name(None, "")),
+        })
     }
 }
 
@@ -466,6 +481,16 @@ mod tests {
             ("batch_2026-01-18".into(), "batch_2026-01-18.csv".into())
         );
         assert_eq!(id.file_name(Some("ACME {date} #1.txt"), "csv"), "ACME 2026-01-18 #1.txt");
+        for (pattern, name, is) in [
+            (None, "batch_2026-01-18.csv", true),
+            (None, "batch_2026-02-30.csv", false),
+            (None, "batch_2026-01-1é.csv", false),
+            (Some("ACME {date} #1.txt"), "ACME 2026-01-18 #1.txt", true),
+            (Some("ACME {date} #1.txt"), "ACME 2026-01-18 #2.txt", false),
+            (Some("{date}.csv"), "batch_2026-01-18.csv", false),
+        ] {
+            assert_eq!(BatchId::is_file_name(pattern, name), is, "{pattern:?} {name}");
+        }
         assert_eq!("batch_2026-01-18".parse(), Ok(id));
         for other in ["ledger", "batch_", "batch_2026-1-18", "batch_2026-02-30", "batch_2026-01-18.csv", "2026-01-18"] {
             assert_eq!(other.parse::<BatchId>(), Err(NotABatchId), "{other}");

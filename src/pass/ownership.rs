@@ -32,7 +32,7 @@ impl<'a> Line<'a> {
     pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
         self.refuse_foreign(name, id, owner, true)?;
         match owner.sealed && owner.number != Some(self.next) {
-            true => Err(committed(name, id, owner)),
+            true => Err(self.committed(name, id, owner)),
             false => Ok(()),
         }
     }
@@ -40,7 +40,7 @@ impl<'a> Line<'a> {
     /// Refuses to void a file under this batch's id: when it is of another installation, or was committed.
     pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
         self.refuse_foreign(name, id, owner, false)?;
-        if owner.sealed { Err(committed(name, id, owner)) } else { Ok(()) }
+        if owner.sealed { Err(self.committed(name, id, owner)) } else { Ok(()) }
     }
 
     /// Refuses a file that has the batch's file name, or the number of this commit, and that the batch document does not know, unless its
@@ -51,7 +51,7 @@ impl<'a> Line<'a> {
         self.may_adopt(name, &found.id, &found.owner)?;
         // People may have renamed the file of this batch. A file of another batch is never adopted, although the same entries may be in it.
         if name != file_name && found.owner.batch_id.as_deref() != Some(batch) {
-            return Err(committed(name, &found.id, &found.owner));
+            return Err(self.committed(name, &found.id, &found.owner));
         }
         if found.owner.installation.is_none() {
             let sha256 = found.sha256.as_deref().unwrap_or("unknown");
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
                 .next("the file does not name its installation: move it away, then run `batch-export retry`"));
         }
         if found.owner.sealed && (found.same.is_none() || found.given_up) {
-            return Err(committed(name, &found.id, &found.owner));
+            return Err(self.committed(name, &found.id, &found.owner));
         }
         if found.same.is_none() {
             let message = format!(
@@ -94,6 +94,24 @@ impl<'a> Line<'a> {
              export the days again in order: each takes over its own file"
         )))
     }
+
+    /// The refusal of a committed file. Each number below the next one is another file's in this database.
+    fn committed(&self, name: &str, id: &str, owner: &Owner) -> Failure {
+        let number = owner.number.map_or(String::new(), |number| format!(" as number {number}"));
+        let is_given_out = owner.number.is_some_and(|number| number < self.next);
+        if is_given_out && owner.installation.as_deref() == self.installation {
+            let failure = taken(format!("{name} ({id}) was committed{number}, which is not the number of this batch"));
+            return failure.next(
+                "if somebody edited `file` of the batch document, set it to null. Otherwise there are two copies of this database: give one \
+                 of them another folder",
+            );
+        }
+        taken(format!("{name} ({id}) was committed{number}, which this database does not know")).next(
+            "this database was restored from a backup, or it is a copy. After a restore, restore what the database lacks, or export the \
+             days again in order: each takes over its own file while its entries are the same; else move that file away once its entries \
+             are accounted for. For a copy, use another folder, and set `file` of the batch document to null where it names that file",
+        )
+    }
 }
 
 impl Pass<'_> {
@@ -108,7 +126,7 @@ impl Pass<'_> {
         line: &Line<'_>,
     ) -> Result<Option<Named>, Failure> {
         let id = batch.id.to_string();
-        let known = known(batch, line);
+        let known = self.known(batch, line);
         let mut adopted = None;
         let named = self.destination.named(&file.name, digests, &known).await?;
         // A restored database exports its lost days again, in order: beside the committed file of this very day, those of later days are no
@@ -136,6 +154,13 @@ impl Pass<'_> {
         Ok(adopted)
     }
 
+    /// The batch's own files, from its document.
+    pub(super) fn known<'a>(&'a self, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
+        let mark = Mark { batch: Some(batch.id), installation: line.installation };
+        let file_name = self.config.file_name.as_deref();
+        Known { mark, next: line.next, file: batch.file.as_ref(), voided: &batch.voided, file_name }
+    }
+
     /// Reports a refusal only while this run holds the batch: otherwise the file may be the official one of a run that
     /// took over.
     pub(super) async fn unless_taken_over<T>(&self, claim: &Claim, result: Result<T, Failure>) -> Result<T, Failure> {
@@ -157,22 +182,8 @@ impl Pass<'_> {
     }
 }
 
-/// The batch's own files, from its document.
-pub(super) fn known<'a>(batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
-    let mark = Mark { batch: Some(batch.id), installation: line.installation };
-    Known { mark, next: line.next, file: batch.file.as_ref(), voided: &batch.voided }
-}
-
 fn taken(message: String) -> Failure {
     Failure::new(Exit::DriveRejected, message)
-}
-
-fn committed(name: &str, id: &str, owner: &Owner) -> Failure {
-    let number = owner.number.map_or(String::new(), |number| format!(" as number {number}"));
-    taken(format!("{name} ({id}) was committed{number}, which this database does not know")).next(
-        "this database was restored from a backup, or it is a copy. For a copy, use another folder; after a restore, restore what the \
-         database lacks, or move that file away once its entries are accounted for",
-    )
 }
 
 #[cfg(test)]
@@ -212,7 +223,7 @@ mod tests {
         assert_eq!(take_over(Some("ours"), None, true), Ok(()));
         assert_eq!(take_over(Some("ours"), Some(7), true), Ok(()));
         for (installation, number, same, says) in [
-            (Some("ours"), Some(6), true, "committed as number 6"),
+            (Some("ours"), Some(6), true, "committed as number 6, which is not the number of this batch"),
             (Some("ours"), Some(8), true, "committed as number 8"),
             (Some("ours"), Some(7), false, "committed as number 7"),
             (Some("ours"), None, false, "another content"),

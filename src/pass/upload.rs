@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::generate::Generated;
 use super::lease::Lease;
-use super::ownership::{Line, known};
+use super::ownership::Line;
 use super::voided::given_up;
 use super::{Pass, Report, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts};
@@ -81,7 +81,7 @@ impl Pass<'_> {
         let mut unsent = issued || batch.file.as_ref().is_some_and(|stored| stored.unsent);
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
-            let known = known(batch, &line);
+            let known = self.known(batch, &line);
             // An id that was issued a moment ago has no file yet.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,

@@ -116,7 +116,10 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
         State::Running | State::Failed if destination.shares_names() => return Ok(()),
         State::Running | State::Failed => None,
     };
-    for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
+    let is_official =
+        |voided: &Voided| batch.state.is_committed() && batch.file.as_ref().is_some_and(|file| file.id == voided.id);
+    // Who lists the official file as voided edited the document.
+    for voided in batch.voided.iter().filter(|voided| !voided.trashed && !is_official(voided)) {
         let mut voided = voided.clone();
         let is_here = destination.is_at(voided.destination.as_deref());
         let same = official.is_some_and(|file| voided.sha256.as_deref() == Some(&file.sha256));

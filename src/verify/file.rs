@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Findings, ProblemKind, Unclear, Verification};
-use crate::batch::{Batch, FileFacts, State};
+use crate::batch::{Batch, FileFacts, State, Voided};
 use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::drive::Listed;
 use crate::destination::{Destination, DestinationError, Reached};
@@ -47,7 +47,7 @@ impl Verification<'_> {
             let at = file.destination.as_deref().unwrap_or_default();
             return Err((ProblemKind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name)));
         };
-        match place.check_id(&file.id) {
+        match place.check_id(file) {
             Ok(()) => Ok(place),
             Err(error) => {
                 let failure = Failure::from(error);
@@ -132,7 +132,14 @@ impl Verification<'_> {
         installation: Option<&str>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
-        for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
+        let is_official = |voided: &&Voided| official.is_some_and(|file| file.id == voided.id);
+        for voided in batch.voided.iter().filter(is_official) {
+            let what =
+                format!("`voided` of the batch document lists {}, the official file: somebody edited it", voided.id);
+            let next = "remove that id from `voided`; the file stays where it is";
+            findings.add(batch.id, ProblemKind::FileId, Explanation::new(what, next));
+        }
+        for voided in batch.voided.iter().filter(|voided| !voided.trashed && !is_official(voided)) {
             let at = voided.destination.as_ref().map_or(String::new(), |location| format!(" at {location}"));
             let reach = match self.destination.reach(voided.destination.as_deref()) {
                 Some(_) => "`batch-export retry` tries to trash it, and its log says why it cannot",
@@ -179,8 +186,8 @@ impl Verification<'_> {
             }
         }
         let Some(file) = official else {
-            if is_there && batch.state == State::Failed {
-                self.check_unofficial(batch, &name, findings).await?;
+            if let Some(file) = own.filter(|_| batch.state == State::Failed) {
+                self.check_unofficial(batch, file, &place, installation, findings).await?;
             }
             return Ok(());
         };
@@ -199,11 +206,43 @@ impl Verification<'_> {
         Ok(())
     }
 
-    /// A failed attempt left its file, which `retry` makes official or gives up. A later batch may hold its entries by now.
-    async fn check_unofficial(&self, batch: &Batch, name: &str, findings: &mut Findings) -> Result<(), Failure> {
-        let later = Snapshot::open(self.store).await?.numbered_batches().await?;
+    /// A failed attempt left its file, which `retry` makes official or gives up. A later batch may hold its entries by now. And the file may be
+    /// official by now: for a copy of this database, or for another day whose id somebody put there.
+    async fn check_unofficial(
+        &self,
+        batch: &Batch,
+        file: &FileFacts,
+        place: &Destination,
+        installation: Option<&str>,
+        findings: &mut Findings,
+    ) -> Result<(), Failure> {
+        let Some(owner) = place.owner(&file.id).await? else { return Ok(()) };
+        let name = &file.name;
+        let others = Snapshot::open(self.store).await?.numbered_batches().await?;
+        let is_same = |official: &FileFacts| {
+            official.destination == file.destination && place.listed_id(&official.id) == place.listed_id(&file.id)
+        };
+        let is_of = |other: &&Batch| other.file.as_ref().is_some_and(is_same);
+        if let Some(other) = others.iter().find(is_of) {
+            let what = format!(
+                "its file {} is the official file of {}: somebody edited the batch document",
+                file.id, other.id
+            );
+            let next = "set `file` of this batch document to null; the file stays where it is";
+            findings.add(batch.id, ProblemKind::FileId, Explanation::new(what, next));
+            return Ok(());
+        }
+        let is_foreign = owner.installation.is_some() && owner.installation.as_deref() != installation;
+        if owner.sealed || is_foreign {
+            let listed =
+                Listed { id: place.listed_id(&file.id).to_owned(), name: name.clone(), owner, ..Listed::default() };
+            if let Some((kind, message)) = judge(batch, name, &listed, installation) {
+                findings.add(batch.id, kind, message);
+            }
+            return Ok(());
+        }
         let took_over = |other: &&Batch| other.id > batch.id && other.completed_at > batch.updated_at;
-        match later.iter().find(took_over) {
+        match others.iter().find(took_over) {
             Some(other) => {
                 let message = format!(
                     "{name} was stored by an attempt that failed, and {} was exported since, with the entries that were due: {name} is not \
@@ -259,7 +298,8 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
             Some((ProblemKind::SecondFile, Explanation::new(what, "leave that file until that is settled")))
         }
         None => {
-            let what = format!("{called} is another live file of this batch");
+            let committed = if file.owner.sealed { " and was committed: it is read-only" } else { "" };
+            let what = format!("{called} is another live file of this batch{committed}");
             Some((ProblemKind::SecondFile, Explanation::new(what, "find out who put it there")))
         }
     }

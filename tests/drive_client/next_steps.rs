@@ -215,6 +215,7 @@ fn a_folder_that_cannot_be_listed_is_refused_before_anything_is_sent() {
             next: 1,
             file: None,
             voided: &[],
+            file_name: None,
         };
         let named = block(bench.drive.named(super::NAME, bench.spool.digests(), &known));
         let listed = block(bench.drive.list_batch("batch_2026-01-18", super::NAME));

@@ -219,3 +219,34 @@ fn an_edited_id_decides_no_name() {
     assert_eq!(names, ["batch_2026-01-18.csv"]);
     day.check_converged();
 }
+
+#[test]
+fn an_edited_document_does_not_give_up_the_official_file() {
+    for day in days() {
+        day.run().run().expect_code(0);
+        let files = day.live_files();
+        let file = stored(&day.db, BATCH).get_document("file").expect("its file").clone();
+        let id = file.get_str("id").expect("an id");
+        let voided = doc! { "id": id, "sha256": file.get_str("sha256").unwrap(), "reason": "evil", "trashed": false };
+        let before_the_seal = doc! { "$set": { "voided": [voided], "file.sealed": false } };
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, before_the_seal);
+        let found = day.command("verify").run().expect_code(34).json();
+        assert_eq!((&found["problem_count"], &found["problems"][0]["kind"]), (&1.into(), &"file_id".into()), "{found}");
+        assert!(found.to_string().contains("remove that id from `voided`"), "{found}");
+        day.retry().run().expect_code(0);
+        assert_eq!(day.live_files(), files);
+        assert_eq!(stored(&day.db, BATCH).get_array("voided").unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_id_of_another_name_is_told_as_edited() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    for id in ["x.csv#..", "x.csv#abc", "batch_2026-01-17.csv#abc"] {
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": id } });
+        let found = day.command("verify").run().expect_code(34).json()["problems"].to_string();
+        assert!(found.contains("\"file_id\"") && found.contains(id) && !found.contains("missing_file"), "{found}");
+    }
+}

@@ -25,7 +25,7 @@ fn a_committed_file_is_numbered_and_kept_from_change() {
         day.check_converged();
         if let Place::Drive(drive, _) = &day.place {
             assert!(drive.live(FILE)[0].locked);
-            assert_eq!((drive.count(Operation::List), drive.count(Operation::Update)), (1, 1), "one request each");
+            assert_eq!((drive.count(Operation::List), drive.count(Operation::Update)), (2, 1), "one more at number 1");
         }
     }
 }

@@ -75,7 +75,7 @@ fn the_file_of_an_attempt_that_failed_is_told_as_not_official_until_it_is_given_
         let notes = day.command("verify").run().expect_code(0).json()["checked"][0]["notes"].to_string();
         assert!(notes.contains(says), "{notes}");
         let status = day.command("status").args(&["--output", "text"]).run().expect_code(0).stdout;
-        assert!(status.contains("batch_2026-01-18.csv is stored and not official"), "{status}");
+        assert!(status.contains("do not import batch_2026-01-18.csv before"), "{status}");
         // The next day takes the rows that are due.
         let next = day.command("run").date(NEXT).now(NEXT_EVENING).run().expect_code(0).json();
         assert_eq!(next["entries"], 4, "{next}");

@@ -119,7 +119,7 @@ async fn verify(
     file: &NewFile<'_>,
     created: Result<Created, DestinationError>,
 ) -> Result<(), DestinationError> {
-    let known = Known { mark: MARK, next: i64::MAX, file: None, voided: &[] };
+    let known = Known { mark: MARK, next: i64::MAX, file: None, voided: &[], file_name: None };
     match created? {
         Created::Stored(_) => {}
         Created::IdTaken => return Err(DestinationError::Failed(format!("the new id {} is taken", file.id))),

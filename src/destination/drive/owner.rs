@@ -91,17 +91,22 @@ impl Drive {
             let (installation, number) = (has("installation", installation), has("number", &known.next.to_string()));
             query = format!("{query} or ({installation} and {number})");
         }
-        let mut found = Vec::new();
-        for metadata in self
-            .list_at_once(&format!("'{}' in parents and trashed = false and ({query})", quoted(&self.folder)))
-            .await?
-        {
+        let live = format!("'{}' in parents and trashed = false", quoted(&self.folder));
+        let mut listed = self.list_at_once(&format!("{live} and ({query})")).await?;
+        if known.next == 1 {
+            listed.extend(self.newest(&live).await?.into_iter().filter(|metadata| {
+                let other = metadata.name.as_deref().filter(|other| *other != name);
+                other.is_some_and(|other| known.is_ahead(other, &metadata.owner()))
+            }));
+        }
+        let mut found: Vec<Named> = Vec::new();
+        for metadata in listed {
             let (Some(id), Some(name), owner) = (metadata.id.clone(), metadata.name.clone(), metadata.owner()) else {
                 continue;
             };
             let given_up = known.gave_up(&id);
             // A copy of this database may have committed the file that this one voided: then the name is taken.
-            if known.has_id(&id) || given_up && !owner.sealed {
+            if known.has_id(&id) || given_up && !owner.sealed || found.iter().any(|other| other.id == id) {
                 continue;
             }
             let same = match metadata.compare(digests) {
@@ -117,20 +122,32 @@ impl Drive {
     /// The files that a query finds, by one request when that is enough: asking for the folder's shared drive first
     /// would take two.
     async fn list_at_once(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
+        let page = self.first_page(query, &[("pageSize", "100")]).await?;
+        match page.incomplete_search || page.next_page_token.is_some() {
+            true => self.list_metadata(query).await,
+            false => Ok(page.files),
+        }
+    }
+
+    /// The newest files that a query finds, as many as one request gives.
+    async fn newest(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
+        let page = self.first_page(query, &[("pageSize", "1000"), ("orderBy", "createdTime desc")]).await?;
+        if page.incomplete_search { self.list_metadata(query).await } else { Ok(page.files) }
+    }
+
+    async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Page, DestinationError> {
         let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
         let all = [
             ("supportsAllDrives", "true"),
             ("includeItemsFromAllDrives", "true"),
             ("corpora", "allDrives"),
-            ("pageSize", "100"),
             ("q", query),
             ("fields", fields.as_str()),
         ];
         let page: Result<Option<Page>, Fault> =
-            self.api.get("listing the folder", &["drive", "v3", "files"], &all).await;
+            self.api.get("listing the folder", &["drive", "v3", "files"], &[&all, how].concat()).await;
         match page.map_err(|fault| self.error(fault))? {
-            Some(page) if page.incomplete_search || page.next_page_token.is_some() => self.list_metadata(query).await,
-            Some(page) => Ok(page.files),
+            Some(page) => Ok(page),
             // Not the same as an empty list: who owns the name is not known.
             None => {
                 Err(self.error(self.explain_missing("Drive answered 404 while listing the folder".to_owned()).await))
