@@ -336,6 +336,12 @@ impl Explanation {
     }
 }
 
+impl From<&Failure> for Explanation {
+    fn from(failure: &Failure) -> Explanation {
+        Explanation::new(failure.message.clone(), failure.next_step())
+    }
+}
+
 impl From<String> for Explanation {
     fn from(what: String) -> Explanation {
         Explanation { what, next: None }

@@ -319,8 +319,10 @@ fn an_entry_that_is_recorded_in_another_file_or_in_none_is_found() {
     assert_only(&day, "unrecorded", "`batch-export init` adds what is missing");
     day.command("init").run().expect_code(0);
     assert_eq!(problems(&day), []);
-    // A database of an earlier version, before its `init`.
     day.db.command(doc! { "drop": EXPORTED });
+    assert_only(&day, "lost", "exportbatchentries is missing");
+    // A database of an earlier version, before its `init`.
+    day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$unset": { "installation": "", "recorded": "" } });
     assert_eq!(problems(&day), []);
 }
 

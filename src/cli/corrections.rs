@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Head, Render};
-use super::{Chosen, TODAYS_SETTINGS, ids_oldest_first, left_alone, open_store_to_look};
+use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::{BatchId, State};
 use crate::command::CommandName;
 use crate::config::{Config, Webhook};
@@ -64,6 +64,8 @@ pub(super) struct CorrectionsResult {
     /// Batches that are older than these and were not looked at; absent when dates were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     older_batches: Option<u64>,
+    /// Batches whose documents are lost: nothing of them was compared.
+    lost_batches: u64,
     /// By batch and line.
     #[serde(serialize_with = "streamed")]
     #[schemars(with = "Vec<Correction>")]
@@ -118,9 +120,14 @@ pub async fn execute(
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
         let Chosen { batches, older } = chosen(args, &store).await?;
-        Ok::<_, Failure>((verification.corrections(&batches).await?, older))
+        let within = match (args.date, args.from, args.to) {
+            (Some(_), ..) => None,
+            (None, Some(from), Some(to)) => Some(BatchId::new(from)..=BatchId::new(to)),
+            (None, ..) => Some(BatchId::FIRST..=BatchId::LAST),
+        };
+        Ok::<_, Failure>((verification.corrections(&batches, within).await?, older))
     };
-    let (Corrections { batches, problems, list }, older_batches) = stop.until_signal(work).await?;
+    let (Corrections { batches, lost, problems, list }, older_batches) = stop.until_signal(work).await?;
     let told = match webhook {
         Some(webhook) => {
             let tell = async { Ok::<_, Failure>(tell(config, webhook, &store, &batches, &problems).await) };
@@ -133,6 +140,7 @@ pub async fn execute(
         head: Head::new(CommandName::Corrections, "nothing_to_correct", exit),
         batches,
         older_batches,
+        lost_batches: lost,
         corrections: list,
         problems,
         told,
@@ -168,8 +176,7 @@ async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Chosen, Failure
             Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"))
         }
         (Some(from), Some(to)) => {
-            let found = store.batch_range(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?;
-            Ok(Chosen::named(ids_oldest_first(&found)))
+            Ok(Chosen::named(store.batch_ids(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?))
         }
         (None, _) | (_, None) => Chosen::latest(store, args.last).await,
     }
@@ -200,8 +207,9 @@ async fn tell(
         .collect();
     if !looked.iter().any(|looked| looked.is_news) {
         // A batch that is not recorded has no document to note anything in, so nobody was ever told of it.
-        let known = problems.iter().all(|problem| batches.iter().any(|batch| batch.batch.to_string() == problem.batch));
-        return if known { Telling::Unchanged } else { Telling::Nothing };
+        let is_known = |problem: &Problem| batches.iter().any(|batch| batch.batch.to_string() == problem.batch);
+        let known = problems.iter().all(|problem| problem.batch.is_empty() || is_known(problem));
+        return if known && !batches.is_empty() { Telling::Unchanged } else { Telling::Nothing };
     }
     if let Err(reason) = tell_corrections(config, webhook, &looked).await {
         tracing::warn!("the webhook was not notified: {reason}");
@@ -313,7 +321,8 @@ impl Render for CorrectionsResult {
             let _ = writeln!(text, "  ... and {more} more; --output csv lists all");
         }
         for problem in &self.problems {
-            let _ = write!(text, "  {}  {}: {}", problem.batch, name_of(problem.kind), problem.message.lines("    "));
+            let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
+            let _ = write!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message.lines("    "));
         }
         match self.told {
             None => {}
@@ -327,7 +336,7 @@ impl Render for CorrectionsResult {
         text.push_str(&left_alone(self.older_batches));
         let compared = self.batches.iter().filter(|batch| batch.corrections.is_some()).count();
         let missing = self.problems.iter().filter(|problem| problem.kind == ProblemKind::MissingBatch).count();
-        let not_compared = match self.batches.len() - compared + missing {
+        let not_compared = match (self.batches.len() - compared + missing) as u64 + self.lost_batches {
             0 => String::new(),
             some => format!(", not compared: {some}"),
         };

@@ -17,8 +17,9 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::outcome::Explanation;
 use crate::stop::Stop;
-use crate::store::{Filling, Short, Store, StoreError};
+use crate::store::{Filling, Lost, Short, Store, StoreError};
 use crate::verify::Verification;
 
 /// The result of `init`.
@@ -37,9 +38,10 @@ pub(super) struct InitResult {
     adopted: Vec<BatchId>,
     /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
     ledger_rebuilt: bool,
-    /// A batch that completed rows name as theirs while nothing is recorded of any export.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    marked_by: Option<String>,
+    /// Records of earlier batches that are gone still, and the ways out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<String>>")]
+    lost: Vec<Explanation>,
 }
 
 /// A batch of which entries are not on record.
@@ -83,12 +85,8 @@ impl Render for InitResult {
                  (exit 31), that message has the way out\n",
             );
         }
-        if let Some(batch) = &self.marked_by {
-            let _ = writeln!(
-                text,
-                "  warning: completed rows name {batch}, and no export is recorded here: right when an earlier program marked them; if \
-                 records were lost, restore exportbatches, exportbatchentries and the export log before the next run"
-            );
+        for lost in &self.lost {
+            let _ = write!(text, "  warning: {}", lost.lines("    "));
         }
         text
     }
@@ -109,8 +107,8 @@ pub async fn execute(
         if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
     let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
-    let marked_by = stop.until_signal(begin(args, &store)).await?;
-    stop.until_signal(store.refuse_unrecorded()).await?;
+    stop.until_signal(store.begin()).await?;
+    let lost = stop.until_signal(lost(args, &store)).await?;
     let result = InitResult {
         head: Head::new(CommandName::Init, "completed", Exit::Ok),
         database: store.database_name().to_owned(),
@@ -121,7 +119,7 @@ pub async fn execute(
         unfilled,
         adopted,
         ledger_rebuilt,
-        marked_by,
+        lost,
     };
     render::print(&result, output);
     Ok(Exit::Ok)
@@ -183,21 +181,29 @@ async fn record_file(
     }
 }
 
-/// Makes the ledger. Returns the batch that rows name while nothing is recorded of any export; with `--adopt` that is a failure, because nothing
-/// can be rebuilt.
-async fn begin(args: &InitArgs, store: &Store) -> Result<Option<String>, Failure> {
-    let marked_by = store.marked_by_nobody().await?;
-    if let Some(batch) = marked_by.as_ref().filter(|_| args.adopt) {
-        let message = format!(
-            "completed rows name {batch}, and no ExportLog, batch document or exported entry is left to rebuild it from"
-        );
-        return Err(Failure::configuration(message).next(
-            "restore exportbatches, exportbatchentries and the export log from a backup; if an earlier program marked these rows, run \
-             `batch-export init` without --adopt",
-        ));
+/// The records of earlier batches that are gone still.
+///
+/// # Errors
+/// `configuration` when exported entries are not on record because the documents of their batches are lost; and with `--adopt`, when nothing is
+/// left to rebuild the batches of marked rows from.
+async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>, Failure> {
+    let lost = store.lost().await?;
+    match &lost {
+        Lost { marked: Some(marked), .. } if args.adopt => {
+            let message = format!("{}, so nothing is left to rebuild its batch from", marked.message);
+            return Err(Failure::configuration(message).next(
+                "restore exportbatches, exportbatchentries and the export log from a backup; if an earlier program marked these rows, run \
+                 `batch-export init` without --adopt",
+            ));
+        }
+        Lost { batches: Some(batches), entries: Some(_), .. } => {
+            let what = &batches.failure.message;
+            let message = format!("exported entries are not on record, and could be exported again: {what}");
+            return Err(Failure::configuration(message).next(batches.failure.next_step()));
+        }
+        _ => {}
     }
-    store.begin().await?;
-    Ok(marked_by)
+    Ok(lost.failures().map(Explanation::from).collect())
 }
 
 async fn adopt(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {

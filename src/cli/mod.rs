@@ -43,7 +43,7 @@ use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::reader::counted;
 use crate::secret::redact;
 use crate::stop::Stop;
-use crate::store::{Overview, Store, StoreSettings};
+use crate::store::{Store, StoreSettings};
 use crate::streams::{self, LAST_LINES, STDERR};
 use crate::stuck;
 use crate::telemetry::{self, Level};
@@ -389,7 +389,7 @@ impl Chosen {
 
     /// So many of the latest ones.
     async fn latest(store: &Store, count: u32) -> Result<Chosen, Failure> {
-        let batches = ids_oldest_first(&store.latest_batches(i64::from(count)).await?);
+        let batches = store.batch_ids(BatchId::FIRST..=BatchId::LAST, i64::from(count)).await?;
         let older = match batches.first() {
             Some(first) => store.older_batches(*first).await?,
             None => 0,
@@ -410,9 +410,4 @@ fn left_alone(older: Option<u64>) -> String {
             counted(older, "older batch was", "older batches were") + " not looked at; --last takes more of them\n"
         }
     }
-}
-
-/// The ids of batches that were found newest first.
-fn ids_oldest_first(found: &[Overview]) -> Vec<BatchId> {
-    found.iter().rev().map(|overview| overview.batch.id).collect()
 }

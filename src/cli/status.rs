@@ -27,7 +27,7 @@ use crate::outcome::Explanation;
 use crate::pass::way_on;
 use crate::reader::Reader;
 use crate::stop::Stop;
-use crate::store::{LostBatches, Overview, Store};
+use crate::store::{Lost, Overview, Store};
 
 /// How many batches one invocation reads at most: 30 years.
 const READ_MAX: i64 = 11_000;
@@ -95,7 +95,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let calendar = &config.calendar;
     let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
     let latest = calendar.latest_due(judge.now);
-    let lost = store.lost_batches().await?;
+    let lost = store.lost().await?;
     let mut result = StatusResult::default();
     if let Some(date) = args.date {
         let id = BatchId::new(date);
@@ -109,7 +109,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
             only.late = store.due_count(found.batch.cutoff).await?;
             result.problems.extend(judge.late_rows(&only, &found));
         }
-        result.problems.extend(lost.map(of_lost));
+        add_lost(&mut result.problems, &lost);
         result.batches.push(only);
         return Ok(result);
     }
@@ -149,18 +149,21 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         kind: "never_due",
         message: message.into(),
     }));
-    if let Some(lost) = lost {
-        // A run of such a day is refused.
-        judged.retain(|one| one.kind != "missing" || one.batch.is_none_or(|id| !lost.logged.contains(&id)));
-        judged.push(of_lost(lost));
-    }
+    add_lost(&mut judged, &lost);
     result.problems = judged;
     Ok(result)
 }
 
-fn of_lost(lost: LostBatches) -> StatusProblem {
-    let message = format!("{}: {}", lost.failure, lost.failure.next_step());
-    StatusProblem { batch: None, date: None, kind: "lost", message: message.into() }
+/// Adds the records that are gone. A day whose document may be among them is not said to be missing: its run is refused.
+fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
+    let may_be_lost = |id: BatchId| lost.batches.as_ref().is_some_and(|batches| batches.may_be(id));
+    problems.retain(|one| one.kind != "missing" || one.batch.is_none_or(|id| !may_be_lost(id)));
+    problems.extend(lost.failures().map(|failure| StatusProblem {
+        batch: None,
+        date: None,
+        kind: "lost",
+        message: failure.into(),
+    }));
 }
 
 /// Whether the batch takes no more rows, and its day has come.

@@ -235,9 +235,13 @@ impl Store {
         self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await
     }
 
-    /// The latest batches, newest first, at most `limit`.
-    pub async fn latest_batches(&self, limit: i64) -> Result<Vec<Overview>, StoreError> {
-        self.overview(doc! {}, limit).await
+    /// The latest `limit` batches of a range of business dates (both ends included), oldest first, whatever is in their documents.
+    pub async fn batch_ids(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<BatchId>, StoreError> {
+        let find = self.batches.find(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } });
+        let find = find.sort(doc! { "_id": -1 }).limit(limit).projection(doc! { "_id": 1 });
+        let cursor = self.bounded(find.into_future()).await?;
+        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        Ok(found.iter().rev().filter_map(|batch| document::text(batch, "_id")?.parse().ok()).collect())
     }
 
     /// How many batches are older than this one.

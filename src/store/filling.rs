@@ -5,7 +5,7 @@
 //! another name, and renamed at the end. And the entries of each batch are counted against its batch document, because
 //! the application may have removed the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt;
 use mongodb::Collection;
@@ -26,6 +26,9 @@ pub struct Filling {
     target: Collection<Document>,
     /// Whether the target is the collection itself.
     complete: bool,
+    /// Entries that were missing in the collection itself, as far as they were added. Their records were made by a version that refuses a
+    /// second export, so what is found of them in two files was allowed.
+    restored: BTreeSet<ObjectId>,
     /// Entries that were recorded.
     pub added: u64,
 }
@@ -46,8 +49,9 @@ impl Store {
         let complete = self.has_exported().await?;
         let target = if complete { self.exported.clone() } else { self.db.collection(FILLING) };
         self.create_collection(&target).await?;
-        let added = self.fill_from_rows(&target, !complete).await?;
-        Ok(Filling { target, complete, added })
+        let mut filling = Filling { target, complete, restored: BTreeSet::new(), added: 0 };
+        self.fill_from_rows(&mut filling).await?;
+        Ok(filling)
     }
 
     /// The completed batches of which entries are not on record, by number.
@@ -99,7 +103,7 @@ impl Store {
         for entries in entries.chunks(ENTRIES_PER_COMMAND) {
             let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
             let documents: Vec<Document> = ids.iter().map(|id| doc! { "_id": id, "n": number }).collect();
-            filling.added += self.add_missing(&filling.target, &documents, false).await?;
+            self.add_missing(filling, &documents, false).await?;
             let other = doc! { "_id": { "$in": ids }, "n": { "$ne": number }, "before": { "$ne": number } };
             elsewhere += self.bounded(filling.target.count_documents(other).into_future()).await?;
         }
@@ -132,7 +136,7 @@ impl Store {
         Ok(filling.added)
     }
 
-    async fn fill_from_rows(&self, target: &Collection<Document>, is_new: bool) -> Result<u64, StoreError> {
+    async fn fill_from_rows(&self, filling: &mut Filling) -> Result<(), StoreError> {
         let committed = [State::Marking.name(), State::Completed.name()];
         let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
         let cursor = self.bounded(find.into_future()).await?;
@@ -143,7 +147,7 @@ impl Store {
         let marked = doc! { "metadata.batchId": { "$type": "string" }, "entryId": { "$type": "objectId" } };
         let wanted = doc! { "entryId": 1, "metadata.batchId": 1 };
         let mut rows = self.queue.find(marked).projection(wanted).await?;
-        let mut added = 0;
+        let is_new = !filling.complete;
         let mut documents = Vec::with_capacity(ENTRIES_PER_COMMAND);
         while let Some(row) = rows.try_next().await? {
             let batch = row.get_document("metadata").ok().and_then(|metadata| text(metadata, "batchId"));
@@ -152,24 +156,24 @@ impl Store {
                 documents.push(doc! { "_id": entry, "n": number, "row": row.get_object_id("_id").ok() });
             }
             if documents.len() == ENTRIES_PER_COMMAND {
-                added += self.add_missing(target, &std::mem::take(&mut documents), is_new).await?;
+                self.add_missing(filling, &std::mem::take(&mut documents), is_new).await?;
             }
         }
-        added += self.add_missing(target, &documents, is_new).await?;
-        Ok(added)
+        self.add_missing(filling, &documents, is_new).await
     }
 
     /// Inserts the documents that do not exist yet. With `last_wins`, an entry of two batches belongs to the later one, as after an allowed
     /// second export; else it stays where it is recorded. `verify` reports it.
     async fn add_missing(
         &self,
-        target: &Collection<Document>,
+        filling: &mut Filling,
         documents: &[Document],
         last_wins: bool,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(), StoreError> {
         if documents.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
+        let target = &filling.target;
         let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
         let answer = self.bounded(self.db.run_command(command).into_future()).await?;
         let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
@@ -178,11 +182,34 @@ impl Store {
         if let Some(error) = of_error.find(|error| error.kind != Kind::DuplicateKey) {
             return Err(error.in_collection(target.name()));
         }
-        let twice = errors.filter_map(|error| documents.get(usize::try_from(int(error, "index")?).ok()?));
-        for found in twice.filter(|_| last_wins) {
-            let earlier = doc! { "_id": found.get("_id"), "n": { "$lt": found.get("n") } };
-            self.bounded(target.update_one(earlier, doc! { "$set": found.clone() }).into_future()).await?;
+        let twice: BTreeSet<usize> = errors.filter_map(|error| usize::try_from(int(error, "index")?).ok()).collect();
+        let id = |document: &Document| document.get_object_id("_id").ok();
+        if filling.complete {
+            let added = documents.iter().enumerate().filter(|(at, _)| !twice.contains(at));
+            filling.restored.extend(added.filter_map(|(_, document)| id(document)));
         }
-        Ok(int(&answer, "n").unwrap_or(0) as u64)
+        for found in twice.into_iter().filter_map(|at| documents.get(at)) {
+            let (same, number) = (found.get("_id"), found.get("n"));
+            if id(found).is_some_and(|id| filling.restored.contains(&id)) {
+                let row = || found.get("row").cloned().unwrap_or_else(|| "$$REMOVE".into());
+                let with =
+                    |list: &str, one: Bson| doc! { "$concatArrays": [{ "$ifNull": [format!("${list}"), []] }, [one]] };
+                let and_earlier = |n: Bson, row: Bson| {
+                    doc! { "before": with("before", n.clone()), "earlier": with("earlier", doc! { "n": n, "row": row }.into()) }
+                };
+                let mut moved = and_earlier("$n".into(), "$row".into());
+                moved.extend([("n".to_owned(), number.cloned().unwrap_or_default()), ("row".to_owned(), row())]);
+                let kept = and_earlier(number.cloned().unwrap_or_default(), row());
+                let from = doc! { "_id": same, "n": { "$lt": number } };
+                self.bounded(target.update_one(from, vec![doc! { "$set": moved }]).into_future()).await?;
+                let later = doc! { "_id": same, "n": { "$gt": number }, "before": { "$ne": number } };
+                self.bounded(target.update_one(later, vec![doc! { "$set": kept }]).into_future()).await?;
+            } else if last_wins {
+                let earlier = doc! { "_id": same, "n": { "$lt": number } };
+                self.bounded(target.update_one(earlier, doc! { "$set": found.clone() }).into_future()).await?;
+            }
+        }
+        filling.added += int(&answer, "n").unwrap_or(0) as u64;
+        Ok(())
     }
 }

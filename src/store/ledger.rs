@@ -9,7 +9,7 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join, join3, try_join3};
+use futures_util::future::{join, join3, try_join3, try_join4};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -18,6 +18,7 @@ use super::batches::Claim;
 use super::document::log_number;
 use super::error::StoreError;
 use super::indexes::QueueIndex;
+use super::lost::marked_by;
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
@@ -33,6 +34,8 @@ pub struct Records {
     has: Option<u64>,
     /// The number under which the log has this batch, as text.
     logged: Option<String>,
+    /// The number of the committed batch of the latest date; 0 before the first one.
+    newest: i64,
 }
 
 impl Records {
@@ -43,15 +46,17 @@ impl Records {
 
     /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
-        self.logged.is_some() || self.ledger.as_ref().is_some_and(|ledger| forgets(ledger, self.has))
+        let contradicts = |ledger: &Ledger| forgets(ledger, self.has) || ledger.number < self.newest;
+        self.logged.is_some() || self.ledger.as_ref().is_some_and(contradicts)
     }
 }
 
 impl Store {
     /// Reads the records of a batch, side by side.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
-        let (ledger, has, logged) = try_join3(self.find_ledger(), self.count_exported(), self.logged(batch)).await?;
-        Ok(Records { ledger, has, logged })
+        let (ledger, has, logged, newest) =
+            try_join4(self.find_ledger(), self.count_exported(), self.logged(batch), self.newest_batch()).await?;
+        Ok(Records { ledger, has, logged, newest })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -64,7 +69,9 @@ impl Store {
         if records.contradict() {
             // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
-            records.has = self.count_exported_one_by_one(records.ledger.as_ref(), records.has).await?;
+            if records.logged.is_none() {
+                records.ledger = Some(self.check_records().await?);
+            }
         }
         if let Some(number) = &records.logged {
             return Err(match self.is_held(claim).await? {
@@ -73,11 +80,10 @@ impl Store {
             });
         }
         match records.ledger {
-            Some(ledger) if forgets(&ledger, records.has) => Err(self.entries_forgotten(&ledger, records.has)),
             Some(ledger) if records.has.is_some() && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
-                let (refused, able) = join(self.refuse_second_beginning(), self.check_snapshot()).await;
-                refused.and(able)?;
+                let (known, able) = join(self.check_records(), self.check_snapshot()).await;
+                known.and(able)?;
                 let made = self.create_ledger().await.map_err(StoreError::for_administrators)?;
                 self.warn_without_init().await;
                 Ok(made)
@@ -85,7 +91,16 @@ impl Store {
         }
     }
 
-    fn entries_forgotten(&self, ledger: &Ledger, has: Option<u64>) -> Failure {
+    /// What is wrong when entries of committed batches are not on record, by a ledger that was read before. After a crash the server's own
+    /// count may be too low until somebody runs `validate` on the collection; then this reads all entries once.
+    pub(super) async fn forgotten_entries(&self, ledger: &Ledger) -> Result<Option<Failure>, StoreError> {
+        let mut has = self.count_exported().await?;
+        if has.is_some() && forgets(ledger, has) {
+            has = Some(self.exported.count_documents(doc! {}).await?);
+        }
+        if !forgets(ledger, has) {
+            return Ok(None);
+        }
         let (name, number) = (self.exported.name(), ledger.number);
         let message = match has {
             None => {
@@ -96,25 +111,10 @@ impl Store {
                 ledger.recorded
             ),
         };
-        Failure::configuration(format!("{message}: entries of them could be exported again")).next(
+        Ok(Some(Failure::configuration(format!("{message}: entries of them could be exported again")).next(
             "restore the collection from a backup, or run `batch-export init` once: it records the entries again, from the rows and the \
              files of earlier batches, and names those that it cannot record",
-        )
-    }
-
-    /// The count of a collection that seems to lack entries, after the ledger was read. After a crash the server's own count may be too low
-    /// until somebody runs `validate` on the collection; then this reads all entries once.
-    async fn count_exported_one_by_one(
-        &self,
-        ledger: Option<&Ledger>,
-        has: Option<u64>,
-    ) -> Result<Option<u64>, StoreError> {
-        match ledger {
-            Some(ledger) if has.is_some() && forgets(ledger, has) => {
-                Ok(Some(self.exported.count_documents(doc! {}).await?))
-            }
-            Some(_) | None => Ok(has),
-        }
+        )))
     }
 
     /// The ledger as it is now, if the records of earlier batches let a further one begin. A database without one counts as before the first
@@ -123,24 +123,24 @@ impl Store {
     /// # Errors
     /// `configuration` when a run would refuse to go on from them, or when the database fails.
     pub async fn check_records(&self) -> Result<Ledger, Failure> {
-        let ledger = self.find_ledger().await?;
-        let has = self.count_exported_one_by_one(ledger.as_ref(), self.count_exported().await?).await?;
-        match ledger {
-            Some(ledger) if forgets(&ledger, has) => Err(self.entries_forgotten(&ledger, has)),
-            Some(ledger) => Ok(ledger),
-            None => self.refuse_second_beginning().await.map(|()| Ledger::default()),
+        let told = self.told().await?;
+        if let Some(lost) = self.lost_ledger(&told) {
+            return Err(lost);
+        }
+        let ledger = told.ledger.unwrap_or_default();
+        match self.forgotten_entries(&ledger).await? {
+            Some(forgotten) => Err(forgotten),
+            None => Ok(ledger),
         }
     }
 
     /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
     async fn warn_without_init(&self) {
-        let (missing, of_queue, marked_by) =
+        let (missing, of_queue, marked) =
             join3(self.missing_batch_indexes(), self.queue_index(), self.marked_rows()).await;
-        if let Ok(Some(batch)) = marked_by {
-            tracing::warn!(
-                "completed rows name {batch}, and no export is recorded here: right when an earlier program marked them; if records were \
-                 lost, restore exportbatches, exportbatchentries and the export log, or their entries may be exported again"
-            );
+        if let Ok(Some(batch)) = marked {
+            let told = marked_by(&batch);
+            tracing::warn!("{told}: {}", told.next_step());
         }
         let mut missing = missing.unwrap_or_default();
         let no_queue =
@@ -169,38 +169,10 @@ impl Store {
     /// `configuration` when it was lost; or when the database fails.
     pub async fn begin(&self) -> Result<(), Failure> {
         if !self.has_begun().await? {
-            self.refuse_second_beginning().await?;
+            self.check_records().await?;
             self.create_ledger().await.map_err(StoreError::for_administrators)?;
         }
         Ok(())
-    }
-
-    /// Refuses to create a second ledger: batches without a ledger mean that it was lost.
-    async fn refuse_second_beginning(&self) -> Result<(), Failure> {
-        let exported = self.log.find_one(doc! { "action": "csv_generated", "metadata.number": { "$gt": 0 } });
-        let numbered = self.batches.find_one(doc! { "_id": { "$ne": LEDGER }, "number": { "$gt": 0 } });
-        let entry = self.exported.find_one(doc! {}).projection(doc! { "_id": 1 });
-        let (exported, numbered) = (self.bounded(exported.into_future()), self.bounded(numbered.into_future()));
-        let (log, batch, entry) = try_join3(exported, numbered, self.bounded(entry.into_future())).await?;
-        // Read last: another first run may have created the ledger and committed meanwhile.
-        if (log.is_none() && batch.is_none() && entry.is_none())
-            || self.find_ledger().await?.is_some_and(|ledger| ledger.number > 0)
-        {
-            return Ok(());
-        }
-        let name = self.batches.name();
-        let failure = Failure::configuration(format!(
-            "batches were exported before, and their ledger in {name} is lost: the numbers would begin at 1 again"
-        ));
-        Err(match log {
-            Some(_) => failure.next(
-                "restore the collection from a backup, or rebuild it from the export log with `batch-export init --adopt`",
-            ),
-            None => failure.next(format!(
-                "restore the collection from a backup, and {} too: it has no export any more, so nothing can be rebuilt from it",
-                self.log.name()
-            )),
-        })
     }
 
     /// The ledger as it is now. A database without one counts as before the first batch.
@@ -208,7 +180,7 @@ impl Store {
         Ok(self.find_ledger().await?.unwrap_or_default())
     }
 
-    async fn find_ledger(&self) -> Result<Option<Ledger>, StoreError> {
+    pub(super) async fn find_ledger(&self) -> Result<Option<Ledger>, StoreError> {
         let found = self.bounded(self.batches.find_one(doc! { "_id": LEDGER }).into_future()).await?;
         found.as_ref().map(ledger).transpose()
     }

@@ -1,7 +1,7 @@
-//! Batches that the records tell of and whose documents are gone: a part of the database was deleted or restored.
+//! Records of exported batches that are gone: a part of the database was deleted or restored.
 //!
-//! Risk: a check that finds nothing to look at, and says that all is well. So the number of batch documents is compared with the highest number
-//! that the ledger, the newest ExportLog or the newest exported entry knows. An index serves each read.
+//! Risk: a check that finds nothing to look at, and says that all is well. So ledger, batch documents, ExportLogs and recorded entries are
+//! compared with the highest number that any of them knows. An index serves each read.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,7 @@ use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, int, text};
 use super::error::StoreError;
+use super::snapshot::Ledger;
 use super::{LEDGER, Store};
 use crate::batch::{BatchId, State};
 use crate::failure::Failure;
@@ -21,25 +22,146 @@ const NAMED: usize = 5;
 /// Completed rows that are looked at.
 const ROWS_MAX: i64 = 1_000;
 
+/// Records of exported batches that are gone, each with the way out.
+#[derive(Clone, Debug, Default)]
+pub struct Lost {
+    /// Batch documents.
+    pub batches: Option<LostBatches>,
+    /// The ledger is gone, or older than the other records.
+    pub ledger: Option<Failure>,
+    /// ExportLogs.
+    pub logs: Option<Failure>,
+    /// Records of exported entries.
+    pub entries: Option<Failure>,
+    /// Rows are marked, and nothing is recorded of any export.
+    pub marked: Option<Failure>,
+}
+
 /// Batch documents that are gone.
 #[derive(Clone, Debug)]
 pub struct LostBatches {
     /// The highest number that anything knows.
     pub told: i64,
+    /// How many are gone.
+    pub count: u64,
     /// Those that the log names.
     pub logged: Vec<BatchId>,
     /// What is gone, and the way out.
     pub failure: Failure,
 }
 
+impl LostBatches {
+    /// Whether the document of this batch is gone, as far as that is known: the log may not name it.
+    pub fn may_be(&self, id: BatchId) -> bool {
+        self.logged.contains(&id) || self.count > self.logged.len() as u64
+    }
+}
+
+impl Lost {
+    /// What is gone, and the ways out.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let batches = self.batches.as_ref().map(|lost| &lost.failure);
+        let others = [&self.ledger, &self.logs, &self.entries, &self.marked];
+        batches.into_iter().chain(others.into_iter().flatten())
+    }
+}
+
+/// The highest number that each kind of record knows.
+pub(super) struct Told {
+    pub(super) ledger: Option<Ledger>,
+    log: i64,
+    entry: i64,
+    batch: i64,
+}
+
+impl Told {
+    fn highest(&self) -> i64 {
+        self.others().max(self.ledger.as_ref().map_or(0, |ledger| ledger.number))
+    }
+
+    /// Of all records but the ledger.
+    fn others(&self) -> i64 {
+        self.log.max(self.entry).max(self.batch)
+    }
+}
+
 impl Store {
+    /// The records of exported batches that are gone.
+    pub async fn lost(&self) -> Result<Lost, StoreError> {
+        let told = self.told().await?;
+        let mut lost = Lost { batches: self.lost_of(told.highest()).await?, ..Lost::default() };
+        // What is told of lost documents has the way out for ledger and log as well.
+        if lost.batches.is_none() {
+            lost.ledger = self.lost_ledger(&told);
+            lost.logs = self.lost_logs(told.highest()).await?;
+        }
+        // An earlier version recorded no entries, and named no installation.
+        if let Some(ledger) = told.ledger.as_ref().filter(|ledger| ledger.installation.is_some()) {
+            lost.entries = self.forgotten_entries(ledger).await?;
+        }
+        if told.highest() == 0 {
+            lost.marked = self.marked_rows().await?.map(|batch| marked_by(&batch));
+        }
+        Ok(lost)
+    }
+
+    /// Reads the ledger last: then its number is not lower because of a commit meanwhile.
+    pub(super) async fn told(&self) -> Result<Told, StoreError> {
+        let (log, entry, batch) = try_join3(self.newest_log(), self.newest_entry(), self.newest_batch()).await?;
+        Ok(Told { ledger: self.find_ledger().await?, log, entry, batch })
+    }
+
+    /// What is wrong when the other records know a higher number than the ledger.
+    pub(super) fn lost_ledger(&self, told: &Told) -> Option<Failure> {
+        let number = told.ledger.as_ref().map_or(0, |ledger| ledger.number);
+        let others = told.others();
+        (others > number).then(|| {
+            let name = self.batches.name();
+            let failure = Failure::configuration(match told.ledger {
+                Some(_) => format!(
+                    "the ledger in {name} has number {number} as the last one, and number {others} was exported: it is older than the other \
+                     records, and would give out numbers twice"
+                ),
+                None => format!(
+                    "batches were exported before, and their ledger in {name} is lost: the numbers would begin at 1 again"
+                ),
+            });
+            match told.log.max(told.batch) {
+                0 => failure.next(format!(
+                    "restore the collection from a backup, and {} too: it has no export any more, so nothing can be rebuilt from it",
+                    self.log.name()
+                )),
+                _ => failure.next(
+                    "restore the collection from a backup, or rebuild it from the other records with `batch-export init --adopt`",
+                ),
+            }
+        })
+    }
+
+    /// What is wrong when ExportLogs of numbers up to this one are gone.
+    async fn lost_logs(&self, told: i64) -> Result<Option<Failure>, StoreError> {
+        let has = self.bounded(self.log.count_documents(logs()).into_future()).await?;
+        let name = self.log.name();
+        let failure = || {
+            let message =
+                format!("batches up to number {told} were exported, and {name} has {has} of their ExportLogs");
+            Failure::configuration(message)
+                .next(format!("restore {name} from a backup: nothing else can rebuild it; runs go on meanwhile"))
+        };
+        Ok((i64::try_from(has).unwrap_or(i64::MAX) < told).then(failure))
+    }
+
     /// The batches whose documents are gone; `None` when none is known to be.
     pub async fn lost_batches(&self) -> Result<Option<LostBatches>, StoreError> {
-        let (log, entry, ledger) = try_join3(self.newest_log(), self.newest_entry(), self.ledger_now()).await?;
-        let told = ledger.number.max(log).max(entry);
+        self.lost_of(self.told().await?.highest()).await
+    }
+
+    /// The batches with numbers up to this one whose documents are gone.
+    async fn lost_of(&self, told: i64) -> Result<Option<LostBatches>, StoreError> {
         // Counted last: a batch may be committed meanwhile.
         let has = self.bounded(self.batches.count_documents(committed()).into_future()).await?;
-        if i64::try_from(has).unwrap_or(i64::MAX) >= told {
+        let count = u64::try_from(told).unwrap_or_default().saturating_sub(has);
+        if count == 0 {
             return Ok(None);
         }
         let logged = self.logged_and_gone().await?;
@@ -63,19 +185,7 @@ impl Store {
                 "restore {name} from a backup, or rebuild the documents from the export log with `batch-export init --adopt`"
             )),
         };
-        Ok(Some(LostBatches { told, logged, failure }))
-    }
-
-    /// Refuses a database in which exported entries are not on record because the documents of their batches are lost.
-    pub async fn refuse_unrecorded(&self) -> Result<(), Failure> {
-        match self.lost_batches().await? {
-            Some(lost) if self.check_records().await.is_err() => {
-                let Failure { message, next, .. } = lost.failure;
-                let message = format!("exported entries are not on record, and could be exported again: {message}");
-                Err(Failure { next, ..Failure::configuration(message) })
-            }
-            Some(_) | None => Ok(()),
-        }
+        Ok(Some(LostBatches { told, count, logged, failure }))
     }
 
     /// Refuses to record a day as empty whose rows carry its mark, while its batch document and its ExportLog are lost.
@@ -93,14 +203,6 @@ impl Store {
         ))
     }
 
-    /// A batch that the newest completed rows name as theirs, in a database that has no record of any export.
-    pub async fn marked_by_nobody(&self) -> Result<Option<String>, StoreError> {
-        if self.ledger_now().await?.number > 0 {
-            return Ok(None);
-        }
-        self.marked_rows().await
-    }
-
     /// A batch that the newest completed rows name as theirs.
     pub(super) async fn marked_rows(&self) -> Result<Option<String>, StoreError> {
         let newest = [
@@ -113,6 +215,13 @@ impl Store {
         let cursor = self.bounded(self.queue.aggregate(newest).into_future()).await?;
         let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
         Ok(found.first().and_then(|row| text(row.get_document("metadata").ok()?, "batchId")))
+    }
+
+    /// Of the latest date, which mostly has the highest number.
+    pub(super) async fn newest_batch(&self) -> Result<i64, StoreError> {
+        let find = self.batches.find_one(committed()).sort(doc! { "_id": -1 }).projection(doc! { "number": 1 });
+        let found = self.bounded(find.into_future()).await?;
+        Ok(found.and_then(|batch| int(&batch, "number")).unwrap_or(0))
     }
 
     async fn newest_log(&self) -> Result<i64, StoreError> {
@@ -157,8 +266,18 @@ impl Store {
     }
 }
 
+/// What completed rows tell where nothing is recorded.
+pub(super) fn marked_by(batch: &str) -> Failure {
+    Failure::configuration(format!("completed rows name {batch}, and no export is recorded here")).next(
+        "right when an earlier program marked them, until the first batch; if records were lost, restore exportbatches, exportbatchentries \
+         and the export log from a backup before the next run, or their entries may be exported again",
+    )
+}
+
+/// A state that this program does not know is no lost document.
 fn committed() -> Document {
-    doc! { "_id": { "$ne": LEDGER }, "state": { "$in": [State::Marking.name(), State::Completed.name()] } }
+    let others = State::ALL.into_iter().filter(|state| !state.is_committed()).map(State::name);
+    doc! { "_id": { "$ne": LEDGER }, "state": { "$nin": others.collect::<Vec<_>>() } }
 }
 
 /// The ExportLogs of this program: those of an earlier one have no number.

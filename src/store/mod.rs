@@ -65,7 +65,7 @@ pub use exported::{ExportedIn, Misplaced, Record};
 pub use filling::{Filling, Short};
 pub use indexes::{Initialized, QueueIndex};
 pub use ledger::{Records, already_logged};
-pub use lost::LostBatches;
+pub use lost::{Lost, LostBatches};
 pub use marking::Marked;
 use neighbours::Neighbours;
 use portion::EntrySize;

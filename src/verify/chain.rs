@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, ProblemKind, Verification};
+use super::{Findings, Problem, ProblemKind, Verification};
 use crate::batch::BatchId;
 use crate::failure::Failure;
+use crate::outcome::Explanation;
 use crate::store::{Ledger, LogFacts, Snapshot};
 
 impl Verification<'_> {
@@ -31,6 +32,10 @@ impl Verification<'_> {
                 }
                 None => {
                     let batch = named(&log, number);
+                    let is_unread = |one: &Problem| one.kind == ProblemKind::Document && one.batch == batch;
+                    if findings.problems.iter().any(is_unread) {
+                        continue;
+                    }
                     let way_out = match batch {
                         "" => "restore the batch documents and the export log from a backup",
                         _ => {
@@ -41,14 +46,22 @@ impl Verification<'_> {
                 }
             }
         }
-        for (number, batches) in holders.range(..1).chain(holders.range(ledger.number + 1..)) {
+        let lost = self.store.lost().await?;
+        // A ledger that is older than the batches is told once.
+        let ahead = holders.range(ledger.number + 1..).filter(|_| lost.ledger.is_none());
+        for (number, batches) in holders.range(..1).chain(ahead) {
             let message = format!("it has the number {number}; the last one given out is {}", ledger.number);
             findings.add(batches[0], ProblemKind::Number, message);
         }
         check_links(&ledger, &log, findings);
-        // What the ledger knows is told above, number by number.
-        if let Some(lost) = self.store.lost_batches().await?.filter(|lost| lost.told > ledger.number) {
-            findings.add("", ProblemKind::MissingBatch, format!("{}; {}", lost.failure, lost.failure.next_step()));
+        // What the ledger knows is told above, number by number, and entries that are nowhere with their batches.
+        let has = |kind| findings.problems.iter().any(|problem| problem.kind == kind);
+        let batches = lost.batches.as_ref().filter(|batches| batches.told > ledger.number);
+        let logs = lost.logs.as_ref().filter(|_| lost.ledger.is_some());
+        let entries = lost.entries.as_ref().filter(|_| !has(ProblemKind::Unrecorded));
+        let batches = batches.map(|batches| &batches.failure);
+        for failure in [batches, lost.ledger.as_ref(), logs, entries, lost.marked.as_ref()].into_iter().flatten() {
+            findings.add("", ProblemKind::Lost, failure);
         }
         Ok(())
     }
@@ -63,7 +76,9 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
     let mut previous: Option<&LogFacts> = None;
     for number in 1..=ledger.number {
         let Some(entry) = log.iter().find(|entry| entry.number == Some(number)) else {
-            findings.add("", ProblemKind::Chain, format!("the ExportLog number {number} is missing"));
+            let next = "restore the export log from a backup: nothing else can rebuild it";
+            let message = Explanation::new(format!("the ExportLog number {number} is missing"), next);
+            findings.add("", ProblemKind::Chain, message);
             previous = None;
             continue;
         };

@@ -7,6 +7,7 @@
 //! The list lies on the disk, not in memory: an application that rewrites a year of descriptions changes every line of it.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ pub struct ComparedBatch {
 pub struct Corrections {
     /// The batches, oldest first.
     pub batches: Vec<ComparedBatch>,
+    /// Batches whose documents are lost.
+    pub lost: u64,
     /// Batches of which nothing can be said, with the reason.
     pub problems: Vec<Problem>,
     /// The list itself.
@@ -139,17 +142,18 @@ impl Draft {
 }
 
 impl Verification<'_> {
-    /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there.
-    pub async fn corrections(&self, batches: &[BatchId]) -> Result<Corrections, Failure> {
+    /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there. Of batches
+    /// `within` these dates whose documents are lost it says that they were not compared.
+    pub async fn corrections(
+        &self,
+        batches: &[BatchId],
+        within: Option<RangeInclusive<BatchId>>,
+    ) -> Result<Corrections, Failure> {
         let out = BufWriter::new(self.spool()?);
         let mut draft = Draft { out, count: 0, digest: Sha256::default(), entries: 0, is_open: false };
         let (mut looked, mut findings) = (Vec::new(), Findings::default());
         for &id in batches {
-            let mut snapshot = Snapshot::open(self.store).await?;
-            let Some(batch) = snapshot.batch(id).await? else {
-                findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned());
-                continue;
-            };
+            let Some((mut snapshot, batch)) = self.batch(id, &mut findings).await? else { continue };
             let file = batch.file.clone().filter(|_| batch.state.is_committed());
             let mut compared = ComparedBatch {
                 batch: id,
@@ -188,7 +192,16 @@ impl Verification<'_> {
         }
         let (out, count) = (draft.out.into_inner().map_err(|error| self.spool_failed(error.error()))?, draft.count);
         let spool = out.into_spool().map_err(|error| self.spool_failed(&error))?;
-        Ok(Corrections { batches: looked, problems: findings.problems, list: CorrectionList { spool, count } })
+        let mut lost = 0;
+        if let (Some(within), Some(gone)) = (within, self.store.lost_batches().await?) {
+            let others = gone.logged.iter().filter(|id| !within.contains(id)).count();
+            lost = gone.count.saturating_sub(others as u64);
+            if lost > 0 {
+                findings.add("", ProblemKind::Lost, &gone.failure);
+            }
+        }
+        let list = CorrectionList { spool, count };
+        Ok(Corrections { batches: looked, lost, problems: findings.problems, list })
     }
 
     async fn correct(

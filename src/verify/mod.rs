@@ -25,7 +25,7 @@ use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::outcome::Explanation;
-use crate::store::{LogFacts, Snapshot, Store};
+use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError};
 
 pub use copy::{Copy, CopyVerdict};
 pub use corrections::{ComparedBatch, Correction, CorrectionKind, CorrectionList, Corrections};
@@ -39,6 +39,10 @@ const LISTED_MAX: u64 = 1_000;
 pub enum ProblemKind {
     /// There is no batch for the date, or the log names one that is gone.
     MissingBatch,
+    /// Records of exported batches are gone: the ledger, batch documents, ExportLogs, or all that is recorded of entries.
+    Lost,
+    /// The batch document cannot be read.
+    Document,
     /// The official file is gone.
     MissingFile,
     /// The official file is in the trash.
@@ -216,11 +220,7 @@ impl Verification<'_> {
     }
 
     async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
-        let mut snapshot = Snapshot::open(self.store).await?;
-        let Some(batch) = snapshot.batch(id).await? else {
-            findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned());
-            return Ok(());
-        };
+        let Some((mut snapshot, batch)) = self.batch(id, findings).await? else { return Ok(()) };
         findings.checked.push(checked(&batch));
         let log = snapshot.log(Some(id)).await?;
         let official = batch.file.as_ref().filter(|_| batch.state.is_committed());
@@ -254,6 +254,24 @@ impl Verification<'_> {
             self.check_rows(&mut snapshot, &batch, file, content.as_ref(), findings).await?;
         }
         Ok(())
+    }
+
+    /// A batch at a new snapshot. One without a document that can be read is a finding.
+    async fn batch(&self, id: BatchId, findings: &mut Findings) -> Result<Option<(Snapshot, Batch)>, Failure> {
+        let mut snapshot = Snapshot::open(self.store).await?;
+        match snapshot.batch(id).await {
+            Ok(Some(batch)) => return Ok(Some((snapshot, batch))),
+            Ok(None) => match self.store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
+                Some(lost) => findings.add(id, ProblemKind::MissingBatch, &lost.failure),
+                None => findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned()),
+            },
+            Err(StoreError { kind: Kind::Malformed, message }) => {
+                let next = "put back what was edited, or restore the batch document from a backup";
+                findings.add(id, ProblemKind::Document, Explanation::new(message, next));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(None)
     }
 
     /// Why nothing of a batch can be compared: neither its own settings nor those of today have a layout.

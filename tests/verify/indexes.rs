@@ -56,7 +56,12 @@ fn no_collection_is_scanned_and_nothing_is_read_beside_the_rows_and_the_entries(
         let operations = profiled(&day, command, words);
         assert!(!operations.is_empty(), "the profiler saw nothing");
         for (collection, plan, _) in &operations {
-            assert!(plan.contains("IXSCAN") && !plan.contains("COLLSCAN"), "{command}: {collection}: {plan}");
+            // The server's own count of a collection reads no document.
+            let is_read = plan != "RECORD_STORE_FAST_COUNT";
+            assert!(
+                !is_read || plan.contains("IXSCAN") && !plan.contains("COLLSCAN"),
+                "{command}: {collection}: {plan}"
+            );
         }
         for (collection, expected) in [(QUEUE, rows), (ENTRIES, entries)] {
             let examined: i64 = operations.iter().filter(|(ns, ..)| ns.ends_with(collection)).map(|(.., n)| n).sum();

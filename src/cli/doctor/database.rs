@@ -10,7 +10,7 @@ use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
 use crate::pass::{DueCompared, compare_due, sheet_options};
-use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
+use crate::store::{Deployment, Kind, Lost, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
@@ -281,9 +281,13 @@ async fn collections(store: &Store) -> Check {
     if let Err(lost) = store.check_records().await {
         return Check::failed(NAME, lost, LOOK);
     }
-    match store.lost_batches().await {
-        Ok(None) => {}
-        Ok(Some(lost)) => return Check::failed(NAME, lost.failure, LOOK),
+    match store.lost().await {
+        Ok(Lost { marked: Some(marked), .. }) => return Check::warning(NAME, &marked.message, marked.next_step()),
+        Ok(lost) => {
+            if let Some(failure) = lost.failures().next() {
+                return Check::failed(NAME, failure.clone(), LOOK);
+            }
+        }
         Err(error) => return Check::failed(NAME, error.into(), LOOK),
     }
     match store.short_batches().await {
