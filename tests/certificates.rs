@@ -7,7 +7,7 @@ use crate::support::fake_drive::FakeDrive;
 use crate::support::mongod::Mongod;
 use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, create_index, seed_day};
-use crate::support::way_out::{AUTHORITY, OWN_AUTHORITY, TlsFront};
+use crate::support::way_out::{AUTHORITY, DeadPort, EXPIRED, OWN_AUTHORITY, TlsFront};
 
 fn front_of(port: u16) -> TlsFront {
     TlsFront::before(([127, 0, 0, 1], port).into())
@@ -60,6 +60,32 @@ fn a_server_that_is_its_own_authority_is_told_to_get_a_certificate_of_it() {
     let run = by_tls(&day, &front, "run", &format!("tls=true&tlsCAFile={OWN_AUTHORITY}"));
     let refused = told(&run.run().expect_code(30).json()["error"]);
     assert!(refused.contains("CaUsedAsEndEntity") && refused.contains("this authority signs"), "{refused}");
+}
+
+#[test]
+fn a_wrong_file_of_the_authority_and_an_expired_certificate_are_told_apart() {
+    let server = ([127, 0, 0, 1], Mongod::shared().port()).into();
+    let day = Day::in_directory();
+    let refused = |front: &TlsFront, authority: &str| {
+        let status = by_tls(&day, front, "status", &format!("tls=true&tlsCAFile={authority}"));
+        told(&status.run().expect_code(30).json()["error"])
+    };
+    let other = refused(&TlsFront::before(server), OWN_AUTHORITY);
+    assert!(other.contains("the file of tlsCAFile in MONGODB_URI does not hold the authority"), "{other}");
+    let expired = refused(&TlsFront::expired(server), EXPIRED);
+    assert!(expired.contains("has expired: renew it") && !expired.contains("SSL_CERT_FILE"), "{expired}");
+}
+
+/// As a server does that demands a certificate: the client has nothing to say against the server's, and the server ends the connection.
+#[test]
+fn a_server_that_demands_a_certificate_of_its_clients_is_no_server_without_tls() {
+    let dead = DeadPort::new();
+    let front = front_of(dead.port());
+    let day = Day::in_directory();
+    let options = format!("tls=true&tlsCAFile={AUTHORITY}");
+    let refused = told(&by_tls(&day, &front, "run", &options).run().expect_code(30).json()["error"]);
+    assert!(refused.contains("demands a certificate") && refused.contains("tlsCertificateKeyFile"), "{refused}");
+    assert!(!refused.contains("https:") && !refused.contains("has no TLS"), "{refused}");
 }
 
 #[test]

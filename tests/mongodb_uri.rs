@@ -17,7 +17,10 @@ fn options_of_other_drivers_are_left_out_with_one_warning() {
                   pkFactory=x&checkKeys=true&bsonRegExp=true&useBigInt64=true&secondaryAcceptableLatencyMS=15&\
                   auto_reconnect=true&promiseLibrary=x&wtimeout=1000&guidRepresentation=standard&\
                   gssapiServiceName=mongodb&strictQuery=true&readConcern=majority&3t.uriVersion=3&3t.databases=a,b&\
-                  autoCreate=true&ipv6=true&guids=Standard&connectTimeout=5s&waitQueueSize=9&streamType=netty";
+                  autoCreate=true&ipv6=true&guids=Standard&connectTimeout=5s&waitQueueSize=9&streamType=netty&maxIdleTime=10s&\
+                  maxLifeTime=1m&waitQueueTimeout=1s&localThreshold=15ms&heartbeatTimeout=10s&maxStaleness=90&\
+                  heartbeatIntervalMS=9&zstdCompressionLevel=1&canonicalizeHostname=true&socketCheckIntervalMS=5&\
+                  acceptableLatencyMS=15&minSize=1&useRecoveryToken=true&logger=x";
     // A pool without a limit is what other drivers mean by the last one.
     let ended = day.run().mongodb(&format!("{uri}{joined}{others}&family=6&maxPoolSize=0")).run().expect_code(0);
     let warnings: Vec<&str> = ended.stderr.lines().filter(|line| line.contains("other drivers")).collect();
@@ -79,6 +82,8 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     let cut = folder.path().join("cut.pem").display().to_string();
     let lines: Vec<&str> = authority.lines().filter(|line| !line.starts_with("MII")).collect();
     std::fs::write(&cut, lines.join("\n")).expect("a file");
+    let marked = folder.path().join("marked.pem").display().to_string();
+    std::fs::write(&marked, format!("\u{feff}{authority}")).expect("a file");
     let (missing, empty) = (folder.path().join("no.pem").display().to_string(), empty.display().to_string());
     for (uri, words) in [
         ("mongodb://clerk:Hunter2Secret?@db1,db2/app".to_owned(), "%3F"),
@@ -98,6 +103,21 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         ("mongodb://db1/app?sslValidate=Hunter2Secret".to_owned(), "checked always"),
         ("mongodb://db1/app?sslCA=Hunter2Secret".to_owned(), "write tlsCAFile="),
         ("mongodb://db1/app?sslKey=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
+        ("mongodb://db1/app?sslClientCertificateKeyFile=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
+        ("mongodb://db1/app?tlsPrivateKeyFile=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
+        ("mongodb://db1/app?tlsCertificateFile=Hunter2Secret".to_owned(), "write tlsCertificateKeyFile="),
+        ("mongodb://db1/app?sslPass=Hunter2Secret".to_owned(), "without its password"),
+        ("mongodb://db1/app?ssl_pem_passphrase=Hunter2Secret".to_owned(), "without its password"),
+        ("mongodb://db1/app?sslCRL=Hunter2Secret".to_owned(), "revoked"),
+        ("mongodb://db1/app?ssl_crlfile=Hunter2Secret".to_owned(), "revoked"),
+        ("mongodb://db1/app?sslInvalidHostNameAllowed=Hunter2Secret".to_owned(), "checked always"),
+        ("mongodb://db1/app?sslVerifyCertificate=Hunter2Secret".to_owned(), "checked always"),
+        ("mongodb://db1/app?sslAllowInvalidCertificates=Hunter2Secret".to_owned(), "checked always"),
+        ("mongodb://db1/app?sslInsecure=Hunter2Secret".to_owned(), "checked always"),
+        ("mongodb://127.0.0.1:99999/".to_owned(), "check the hosts: "),
+        ("mongodb://".to_owned(), "check the hosts: "),
+        ("mongodb://db1/Hunter2Secret%20b?replicaSet=rs0".to_owned(), "the database name in it"),
+        (format!("mongodb://db1/app?tls=true&tlsCAFile={marked}"), "byte order mark"),
         ("mongodb://db1/app?proxyHost=Hunter2Secret".to_owned(), "SOCKS"),
         (format!("mongodb://db1/app?appName={}Hunter2Secret", "x".repeat(120)), "longer than the 128 bytes"),
         ("mongodb://db1/app?tls=true&tlsCAFile=".to_owned(), "tlsCAFile is empty"),

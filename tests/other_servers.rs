@@ -83,3 +83,96 @@ fn a_first_run_without_snapshot_reads_ends_before_it_makes_anything() {
     let made = day.db.block(day.db.database().list_collection_names()).unwrap();
     assert!(!made.iter().any(|name| name == "exportbatchrows" || name == LOG), "{made:?}");
 }
+
+/// A server that takes the fields of a transaction for nothing: what is written in one is there at once.
+const OF_TRANSACTIONS: [&str; 5] = ["autocommit", "startTransaction", "txnNumber", "lsid", "readConcern"];
+
+#[test]
+fn transactions_that_are_passed_over_are_refused_before_the_upload_also_with_a_ledger() {
+    let (no_such, done) = (doc! { "ok": 0, "errmsg": "no such command", "code": 59 }, doc! { "ok": 1 });
+    for (answer, is_large) in [(no_such, false), (done, true)] {
+        let proxy = Proxy::before(Mongod::shared());
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        day.command("init").run().expect_code(0);
+        let day = day.through(&proxy);
+        let _ends = ["commitTransaction", "abortTransaction"]
+            .map(|name| proxy.answer(On::command(name).nth_and_later(1), answer.clone()));
+        let in_one = On::any().matching(|command| command.contains_key("autocommit")).nth_and_later(1);
+        let passed_over = proxy.without(in_one, &OF_TRANSACTIONS);
+        let rows = if is_large { "1" } else { "100" };
+        let ended = day.run().args(&["--transaction-rows", rows]).run().expect_code(30).json();
+        let told = told(&ended["error"]);
+        assert!(told.contains("lacks") && told.contains(TRANSACTIONS) && !told.contains(PIPELINES), "{told}");
+        assert!(passed_over.times() > 0);
+        assert_eq!((day.rows_with_status("queued"), day.log().len(), day.live_files().len()), (3, 0, 0));
+        drop((passed_over, _ends));
+        day.run().arg("--now").run().expect_code(0);
+        day.check_converged();
+    }
+}
+
+#[test]
+fn snapshots_that_are_passed_over_are_refused_before_the_upload_also_with_a_ledger() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.command("init").run().expect_code(0);
+    let day = day.through(&proxy);
+    let at_snapshot = On::any().matching(|command| {
+        let level = command.get_document("readConcern").ok().and_then(|concern| concern.get_str("level").ok());
+        level == Some("snapshot") && !command.contains_key("autocommit")
+    });
+    let passed_over = proxy.without(at_snapshot.nth_and_later(1), &["readConcern"]);
+    let told = told(&day.run().run().expect_code(30).json()["error"]);
+    assert!(told.contains("lacks") && told.contains(SNAPSHOTS) && !told.contains(TRANSACTIONS), "{told}");
+    assert_eq!((day.rows_with_status("queued"), day.log().len(), day.live_files().len()), (3, 0, 0));
+    drop(passed_over);
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+/// Amazon DocumentDB 3.6 and 4.0, Cosmos DB by request units; and servers that keep no sessions.
+#[test]
+fn an_old_protocol_and_a_server_without_sessions_are_no_reason_to_wait() {
+    let old = |version: i32| StandIn::saying(AMAZON_DOCUMENTDB, doc! { "maxWireVersion": version });
+    let without_sessions = StandIn::saying(AMAZON_DOCUMENTDB, doc! { "logicalSessionTimeoutMinutes": null });
+    for (server, words) in [(old(5), "wire version 5"), (old(8), "wire version 8"), (without_sessions, "lacks")] {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = format!("file://{}", folder.path().display());
+        let command = |name| BatchExport::command(name).mongodb(&server.uri()).destination(&destination);
+        let command = |name| command(name).args(&["--output", "json"]);
+        let run = told(&command("run").date(DATE).run().expect_code(30).json()["error"]);
+        assert!(run.contains(words) && run.contains("5.0"), "{run}");
+        assert!(!run.contains("see whether"), "{run}");
+        let doctor = command("doctor").run().expect_code(34).stdout;
+        assert!(doctor.contains(words), "{doctor}");
+        assert!(server.kept().is_empty(), "{:?}", server.kept());
+    }
+}
+
+#[test]
+fn a_field_that_the_server_does_not_know_is_a_missing_ability() {
+    let words = "BSON field 'insert.autocommit' is an unknown field.";
+    lacks(
+        Profile { transactions: Some((40_415, "Location40415", words)), ..FERRETDB_2 },
+        &[SNAPSHOTS, TRANSACTIONS],
+        words,
+    );
+}
+
+#[test]
+fn retryable_writes_are_named_where_they_alone_are_missing() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    let words = "Transaction numbers are only allowed on a replica set member or mongos";
+    let retryable =
+        On::any().matching(|command| command.contains_key("txnNumber") && !command.contains_key("autocommit"));
+    let refusal = doc! { "ok": 0, "errmsg": words, "code": 20, "codeName": "IllegalOperation" };
+    let _refused = proxy.answer(retryable.nth_and_later(1), refusal);
+    let refused = told(&day.run().run().expect_code(30).json()["error"]);
+    assert!(refused.contains("retryWrites=false") && !refused.contains(PIPELINES), "{refused}");
+    day.run().mongodb(&format!("{}&retryWrites=false", proxy.uri(&day.db))).run().expect_code(0);
+    day.check_converged();
+}

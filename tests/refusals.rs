@@ -1,5 +1,6 @@
 //! Rules of the database that forbid what a run writes: waiting does not help, so they are for an operator, and `doctor` finds them before.
 
+mod documents;
 mod kinds;
 mod records;
 mod rules;

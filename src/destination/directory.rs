@@ -62,11 +62,6 @@ impl Directory {
         &self.path
     }
 
-    /// An id for a new file of this name.
-    pub fn new_id(&self, name: &str) -> String {
-        format!("{name}#{}", uuid::Uuid::new_v4().simple())
-    }
-
     /// Waits until no other run works in this directory, and keeps other runs out until the guard is dropped.
     ///
     /// # Errors
@@ -140,7 +135,7 @@ impl Directory {
                 continue;
             }
             let same = (sha256 == digests.sha256).then(|| self.stored(&path));
-            found.push(Named { id: self.new_id(&name), name, same, sha256: Some(sha256), owner, given_up: false });
+            found.push(Named { id: new_id(&name), name, same, sha256: Some(sha256), owner, given_up: false });
         }
         Ok(found)
     }
@@ -357,6 +352,11 @@ struct StoredContent {
     owner: Owner,
 }
 
+/// An id for a new file of this name.
+pub(super) fn new_id(name: &str) -> String {
+    format!("{name}#{}", uuid::Uuid::new_v4().simple())
+}
+
 /// The name in an id.
 pub fn name_of(id: &str) -> &str {
     id.rsplit_once('#').map_or(id, |(name, _)| name)
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn an_id_is_a_bare_file_name_or_refused() {
         let directory = Directory::new(PathBuf::from("/srv/accounting"), None);
-        let id = directory.new_id("batch_2026-01-18.csv");
+        let id = new_id("batch_2026-01-18.csv");
         assert_eq!(directory.file(&id).unwrap(), Path::new("/srv/accounting/batch_2026-01-18.csv"));
         for id in ["/etc/passwd#x", "../x#y", "..", ".", "", "#x", "a/b#c", "a/#c", "./a#c", "a\0b#c", "/"] {
             assert!(directory.file(id).is_err(), "{id:?}");

@@ -43,7 +43,7 @@ impl Target {
         let folder = match target {
             Some(Target::Directory(folder)) => {
                 let address = |path: &Path| url::Url::from_file_path(path).ok().map(String::from);
-                return (name.to_owned(), address(&folder.join(name)), address(folder));
+                return (directory::new_id(name), address(&folder.join(name)), address(folder));
             }
             Some(Target::Drive { folder }) => folder,
             None => "folder",

@@ -219,7 +219,7 @@ impl Destination {
     /// An id for a new file, not used by any other.
     pub async fn new_id(&self, name: &str) -> Result<String, DestinationError> {
         match self {
-            Destination::Directory(directory) => Ok(directory.new_id(name)),
+            Destination::Directory(_) => Ok(directory::new_id(name)),
             Destination::Drive(drive) => drive.new_id().await,
         }
     }

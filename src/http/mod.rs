@@ -30,9 +30,17 @@ const OF_AN_AUTHORITY: &str = "the server's certificate is itself one of an auth
     one that this authority signs (CA:FALSE, for its host name), and name the authority with SSL_CERT_FILE, or for the database alone with \
     tlsCAFile in MONGODB_URI";
 
+/// After a certificate whose time is over.
+const EXPIRED: &str =
+    "the server's certificate has expired: renew it on the server; if it is valid still, set the clock of this machine";
+
 /// What to do about a certificate, when a connection failed because of it. The TLS library reports that only as text.
 pub fn about_certificate(reason: &str) -> Option<&'static str> {
-    let next = if reason.contains("CaUsedAsEndEntity") { OF_AN_AUTHORITY } else { UNTRUSTED };
+    let next = match reason {
+        _ if reason.contains("CaUsedAsEndEntity") => OF_AN_AUTHORITY,
+        _ if reason.contains(": Expired") || reason.contains("certificate expired") => EXPIRED,
+        _ => UNTRUSTED,
+    };
     reason.contains("invalid peer certificate").then_some(next)
 }
 

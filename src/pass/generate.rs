@@ -29,7 +29,7 @@ use crate::id::Id;
 use crate::money::Baht;
 use crate::progress::Progress;
 use crate::secret::cut;
-use crate::spool::{Spool, SpoolWriter};
+use crate::spool::{Digesting, Spool, SpoolWriter};
 use crate::store::{
     Claim, DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot,
     Store, StoreError, in_chunks,
@@ -344,8 +344,12 @@ const SAMPLE_ROWS: usize = 1_000;
 
 /// Due entries that were compared with the layout.
 pub struct DueCompared {
-    /// How many they are.
+    /// How many of them were compared.
     pub rows: usize,
+    /// How many are due.
+    pub due: usize,
+    /// The control totals and the bytes of a file of those that were compared.
+    pub file: (ControlTotals, u64),
     /// The failure of a run, when the layout asks all of them for something in vain.
     pub in_vain: Option<Failure>,
     /// What to tell, and the next step, when none of them has the field of a column that has an `empty`.
@@ -361,10 +365,13 @@ pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, 
     let look = async {
         let mut snapshot = Snapshot::of_new_file(store, store.ledger_now().await?);
         let mut rows = snapshot.due_rows(generation.cutoff).await?.rows;
+        let due = rows.len();
         rows.truncate(SAMPLE_ROWS);
-        let written = generation.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &[], io::sink()).await?;
+        let digesting = Digesting::new(io::sink());
+        let written = generation.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &[], digesting).await?;
         let (in_vain, without_field) = (generation.asked_in_vain(&written), generation.without_field(&written));
-        Ok(DueCompared { rows: rows.len(), in_vain, without_field })
+        let (file, tally) = written.sheet.finish().map_err(write_failed)?;
+        Ok(DueCompared { rows: rows.len(), due, file: (tally.totals, file.finish().1.bytes), in_vain, without_field })
     };
     match tokio::time::timeout(config.generate_timeout, look).await {
         Ok(compared) => compared,

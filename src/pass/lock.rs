@@ -70,7 +70,12 @@ impl Pass<'_> {
                 tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch, records?))
             }
-            Acquired::Refused(refusal) => self.refused(refusal, report).await,
+            Acquired::Refused(refusal) => {
+                if let Refusal::Marking(_) = refusal {
+                    records?;
+                }
+                self.refused(refusal, report).await
+            }
         }
     }
 

@@ -8,10 +8,16 @@
 use futures_util::future::join3;
 use mongodb::bson::doc;
 
-use super::Store;
 use super::due::by_id;
-use super::error::{Kind, StoreError};
+use super::error::{Kind, StoreError, code};
+use super::{COMMAND_TIMEOUT, Store};
 use crate::failure::Failure;
+
+/// Error code of a transaction that was never begun.
+const NO_SUCH_TRANSACTION: i32 = 251;
+
+/// What servers say of the retryable writes that they lack; the codes are those of many other refusals.
+const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Transaction numbers"];
 
 impl Store {
     /// The abilities that the server lacks, each with its error; empty on a suitable server. Leaves no document behind.
@@ -23,11 +29,15 @@ impl Store {
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
         let mut missing = Vec::new();
         for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
-            match self.with_cause(tried).await {
-                Err(error) if error.kind == Kind::Unsupported => missing.push(format!("{ability}: {}", error.message)),
-                Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
+            let tried = match tried {
+                Ok(()) => continue,
+                Err(error) => self.kind_behind(error).await,
+            };
+            match tried {
+                error if error.kind == Kind::Unsupported => missing.push(named(ability, &error.message)),
+                error if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => return Err(error),
                 // The server knows the command. Another step reports why it failed now, or for this user.
-                Ok(()) | Err(_) => {}
+                _ => {}
             }
         }
         Ok(missing)
@@ -40,32 +50,65 @@ impl Store {
     pub async fn check_abilities(&self) -> Result<(), Failure> {
         self.check_kinds().await?;
         let missing = self.missing_abilities().await?;
-        if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
+        if missing.is_empty() { Ok(()) } else { Err(lacks(&missing.join("; "))) }
     }
 
-    /// Refuses a server without snapshot reads before the first run creates anything. The lock has already used pipelines; the commit reports
-    /// missing transactions before it changes anything.
+    /// Refuses a server without snapshot reads before the first run creates anything. The lock has already used pipelines.
     ///
     /// # Errors
     /// `configuration`, with what is missing; or when the database fails otherwise.
     pub(super) async fn check_snapshot(&self) -> Result<(), Failure> {
         match self.try_snapshot().await {
-            Err(error) if error.kind == Kind::Unsupported => Err(self.refusal(error).await),
+            Err(error) if error.kind == Kind::Unsupported => Err(self.cause_of(error).await.into()),
             // A collection that was made a moment ago cannot be read at a snapshot yet.
             Ok(()) | Err(StoreError { kind: Kind::Snapshot, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Turns an error of a command that every run needs into a failure. For an unknown command it lists all missing abilities.
-    pub async fn refusal(&self, error: StoreError) -> Failure {
-        let error = self.cause_of(error).await;
+    /// Refuses a server without transactions before a pass writes anything in one: a server that passes over them would do the writes of a
+    /// commit one by one. It costs one command: only a server with transactions knows that there is none of that number. Any other answer is
+    /// no proof, and a transaction is tried.
+    ///
+    /// # Errors
+    /// `Kind::Lacking`, with what is missing; or when the database does not answer.
+    pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {
+        let never_begun = doc! { "abortTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
+        let admin = self.client.database("admin");
+        let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun).into_future()).await;
+        if matches!(asked, Ok(Err(error)) if code(&error) == Some(NO_SUCH_TRANSACTION)) {
+            return Ok(());
+        }
+        match self.try_transaction().await {
+            Err(error) if error.kind == Kind::Unsupported => Err(self.cause_of(error).await),
+            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Unanswered) => Err(error),
+            // The pass itself reports what is wrong besides.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The cause of an error, where it is the kind of a collection, or an ability that the server lacks.
+    pub(super) async fn cause_of(&self, error: StoreError) -> StoreError {
+        let error = self.kind_behind(error).await;
         if error.kind != Kind::Unsupported {
-            return error.into();
+            return error;
         }
         match self.missing_abilities().await {
-            Ok(missing) if !missing.is_empty() => lacks(&missing),
-            Ok(_) | Err(_) => error.into(),
+            Ok(missing) if !missing.is_empty() => StoreError { kind: Kind::Lacking, message: missing.join("; ") },
+            Ok(_) | Err(_) => error,
+        }
+    }
+
+    /// The failure of a command that every run needs, with its cause.
+    pub async fn refusal(&self, error: StoreError) -> Failure {
+        self.cause_of(error).await.into()
+    }
+
+    /// A result whose error names its cause.
+    pub(super) async fn with_cause<T>(&self, result: Result<T, impl Into<StoreError>>) -> Result<T, StoreError> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.cause_of(error.into()).await),
         }
     }
 
@@ -77,7 +120,7 @@ impl Store {
         self.bounded(update.into_future()).await.map(drop)
     }
 
-    async fn try_snapshot(&self) -> Result<(), StoreError> {
+    pub(super) async fn try_snapshot(&self) -> Result<(), StoreError> {
         let mut session = self.snapshot_session(None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists returns the time.
@@ -104,13 +147,21 @@ impl Store {
     }
 }
 
+/// A missing ability with the server's words. Without retryable writes a server refuses what it may well be able to do.
+fn named(ability: &str, words: &str) -> String {
+    match OF_RETRYABLE_WRITES.iter().any(|sign| words.contains(sign)) {
+        true => format!("retryable writes (retryWrites=false in MONGODB_URI does without): {words}"),
+        false => format!("{ability}: {words}"),
+    }
+}
+
 fn ignored(what: &str) -> StoreError {
     StoreError { kind: Kind::Unsupported, message: what.to_owned() }
 }
 
 /// The refusal of a server that lacks these abilities.
-pub fn lacks(missing: &[String]) -> Failure {
-    Failure::configuration(format!("the MongoDB server lacks what a run needs: {}", missing.join("; "))).next(
+pub fn lacks(missing: &str) -> Failure {
+    Failure::configuration(format!("the MongoDB server lacks what a run needs: {missing}")).next(
         "use MongoDB itself, 5.0 or newer, as a replica set or behind mongos: servers that only speak its protocol \
          (Amazon DocumentDB, FerretDB, Cosmos DB) will not do",
     )

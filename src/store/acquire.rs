@@ -14,7 +14,7 @@ use mongodb::options::ReturnDocument;
 use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
-use super::{Claim, Store, Teller};
+use super::{Claim, Store, Teller, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
 use crate::command::CommandName;
 
@@ -106,10 +106,15 @@ impl Store {
                 .batches
                 .find_one_and_update(doc! { "_id": request.batch }, pipeline.clone())
                 .upsert(request.begins)
+                .max_time(WAIT_MAX)
                 .return_document(ReturnDocument::After);
             match self.bounded(update.into_future()).await {
                 Err(error) if error.kind == Kind::DuplicateKey => {}
-                result => return result.map_err(|error| error.in_collection(self.batches.name())),
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    let error = error.in_collection(self.batches.name());
+                    return Err(self.conflict_behind(error, doc! { "_id": request.batch }).await);
+                }
             }
         }
         Err(StoreError::failing(format!("{} could not be acquired: its creation kept colliding", request.batch)))

@@ -10,11 +10,11 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
-use super::Store;
 use super::document::{self, file_document, settings_document};
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
+use super::{Store, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
 use crate::failure::{Failure, Stage};
 
@@ -151,6 +151,11 @@ impl Store {
     ///
     /// Returns the document after the write; `None` when the claim is lost.
     pub async fn release(&self, claim: &Claim, ended: Ended<'_>) -> Result<Option<Batch>, StoreError> {
+        self.change(claim.filter(), self.released(ended)).await
+    }
+
+    /// The changes of a batch whose attempt ends.
+    pub(super) fn released(&self, ended: Ended<'_>) -> Vec<Document> {
         let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
         let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
@@ -195,7 +200,7 @@ impl Store {
             "leaseExpiresAt": null,
             "updatedAt": "$$NOW",
         }};
-        self.change(claim.filter(), vec![changes, void_when_given_up()]).await
+        vec![changes, void_when_given_up()]
     }
 
     /// Takes a batch from its holder and makes it due at once, with all its attempts again; a batch whose day has not come
@@ -306,10 +311,28 @@ impl Store {
     }
 
     async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
-        let update = self.batches.find_one_and_update(filter, pipeline).return_document(ReturnDocument::After);
-        let found = self.bounded(update.into_future()).await;
-        let found = found.map_err(|error| error.in_collection(self.batches.name()))?;
-        found.as_ref().map(document::batch).transpose()
+        let update = self.batches.find_one_and_update(filter.clone(), pipeline).return_document(ReturnDocument::After);
+        match self.bounded(update.max_time(WAIT_MAX).into_future()).await {
+            Ok(found) => found.as_ref().map(document::batch).transpose(),
+            Err(error) => Err(self.conflict_behind(error.in_collection(self.batches.name()), filter).await),
+        }
+    }
+
+    /// The write conflict behind a write that waited for too long: the server does not tell what it waited for. In a transaction a write does
+    /// not wait for another one, and fails at once.
+    pub(super) async fn conflict_behind(&self, error: StoreError, filter: Document) -> StoreError {
+        if error.kind != Kind::PassedLimit {
+            return error;
+        }
+        let touched = doc! { "$currentDate": { "updatedAt": true } };
+        let tried = self.in_transaction(async |session| {
+            self.bounded(self.batches.update_one(filter, touched).session(session).into_future()).await?;
+            Ok(None::<()>)
+        });
+        match tried.await {
+            Err(StoreError { kind: Kind::WriteConflict, .. }) => StoreError { kind: Kind::WriteConflict, ..error },
+            Ok(_) | Err(_) => error,
+        }
     }
 }
 

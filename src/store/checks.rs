@@ -102,7 +102,7 @@ impl Store {
         match tokio::time::timeout(MAJORITY_TIMEOUT * 2, update.into_future()).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error)) if is_timeout(&error) => Ok(false),
-            Ok(Err(error)) => Err(error.into()),
+            Ok(Err(error)) => Err(self.cause_of(error.into()).await),
             Err(_) => Err(StoreError::timeout(MAJORITY_TIMEOUT * 2)),
         }
     }

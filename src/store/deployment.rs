@@ -14,7 +14,9 @@ use mongodb::options::{ClientOptions, ServerAddress, Tls};
 use mongodb::{Client, error};
 
 use super::Store;
+use super::abilities::lacks;
 use super::document::{date, text};
+use super::error::describe;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::about_certificate;
@@ -24,6 +26,12 @@ const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// In less time no server is found, even when all is well. More may be too short for a failover, which passes.
 const SELECTION_MIN: Duration = Duration::from_millis(100);
+
+/// What the driver says of a server that is too old or too new for it.
+const OF_THE_DRIVER: &str = "but this version of the MongoDB Rust driver";
+/// After a certificate of another authority than that in the URI, which overrides all others.
+const OTHER_AUTHORITY: &str = "the file of tlsCAFile in MONGODB_URI does not hold the authority that signed the server's certificate: name one \
+    that does; or remove tlsCAFile, if this machine trusts that authority by itself or by SSL_CERT_FILE";
 
 /// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,10 +114,22 @@ impl Store {
         }
         // The driver reports it as one of the ways in which no server is found.
         if let Some(next) = about_certificate(&failure.message) {
-            return Failure::configuration(failure.message).next(next);
+            let is_other = self.names_authority && failure.message.contains("UnknownIssuer");
+            return Failure::configuration(failure.message).next(if is_other { OTHER_AUTHORITY } else { next });
+        }
+        if failure.message.contains(OF_THE_DRIVER) {
+            return lacks(&format!(
+                "the abilities of MongoDB 5.0 ({})",
+                failure.message.trim_start_matches("MongoDB: ")
+            ));
         }
         let options = &*self.options;
         let asked = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
+        let closed =
+            asked.iter().flat_map(|answer| answer.as_ref().err()).map(describe).find(|said| wants_certificate(said));
+        if let (Some(said), Some(Tls::Enabled(tls))) = (closed, &options.tls) {
+            return refused_us(&said, tls.cert_key_file_path.is_some());
+        }
         let answers: Vec<Document> = asked.into_iter().flatten().collect();
         let first = answers.first().map(Deployment::of);
         for unable in [Deployment::Uninitiated, Deployment::Standalone] {
@@ -140,6 +160,27 @@ impl Store {
                 failure.next(next)
             }
         }
+    }
+}
+
+/// Whether a server ended a connection after its own certificate was accepted. The TLS library tells that only as text.
+fn wants_certificate(said: &str) -> bool {
+    said.contains("close_notify") || said.contains("CertificateRequired") || said.contains("BadCertificate")
+}
+
+/// The failure of a client that the server does not let in.
+fn refused_us(said: &str, has_certificate: bool) -> Failure {
+    let said = said.split(": https:").next().unwrap_or(said);
+    match has_certificate {
+        false => Failure::configuration(format!("the MongoDB server ends connections after its part of TLS: it demands a certificate of its clients ({said})"))
+            .next(
+                "add tlsCertificateKeyFile= and the path of a PEM file with a certificate for this program and its key to MONGODB_URI; if \
+                 something else ends TLS before the server, see whether that reaches it",
+            ),
+        true => Failure::configuration(format!(
+            "the MongoDB server does not accept the certificate of tlsCertificateKeyFile in MONGODB_URI ({said})"
+        ))
+        .next("name one that an authority of the server has signed, and that has not expired"),
     }
 }
 

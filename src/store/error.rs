@@ -9,6 +9,7 @@ use std::time::Duration;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
+use super::abilities::lacks;
 use super::validation::broken_rules;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -25,6 +26,9 @@ const WRITE_CONFLICT: i32 = 112;
 
 /// What a server says of a write conflict that is none: its cache is full. Older servers have no other sign of it.
 const CACHE_WORDS: [&str; 2] = ["Cache full", "rolled back for eviction"];
+
+/// Collections whose names no setting changes.
+const OURS: [&str; 2] = ["exportbatchrows is", "exportbatchentries is"];
 
 /// Kinds of database errors that the program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub enum Kind {
     View,
     /// The server does not know the command, or a part of it.
     Unsupported,
+    /// The server lacks what every run needs. The message names it.
+    Lacking,
     /// A document with that key exists.
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
@@ -57,6 +63,10 @@ pub enum Kind {
     BadName,
     /// An index of that name or of those keys exists and is of another kind.
     IndexConflict,
+    /// No further index can be made.
+    IndexRefused,
+    /// An index of places or of texts cannot take what a run writes.
+    SpecialIndex,
     /// The index that would serve is hidden.
     HiddenIndex,
     /// A stored document of ours makes no sense: somebody edited it.
@@ -67,6 +77,8 @@ pub enum Kind {
     EarlierVersion,
     /// A command had no answer in time, on a connection that stands.
     Unanswered,
+    /// The server ended a command that had waited for too long.
+    PassedLimit,
     /// Everything else: unreachable, failing.
     Unavailable,
 }
@@ -164,10 +176,17 @@ impl From<StoreError> for Failure {
             Kind::Denied => refused("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
             Kind::BadName => refused("correct --database or the collection's name"),
             Kind::IndexConflict => refused("drop that index, or create it anew under another name; then run `batch-export init` again"),
+            Kind::IndexRefused => refused(
+                "drop an index that no query needs (a collection has 64 at most); then run `batch-export init` again",
+            ),
+            Kind::SpecialIndex => refused(
+                "drop that index, or make it one of other fields: it takes no document that a run writes; `batch-export doctor` checks it",
+            ),
             Kind::HiddenIndex => Failure::configuration(error.message).next(
                 "unhide it in mongosh with unhideIndex, after which it serves; or drop that index and run `batch-export init` again",
             ),
             Kind::Unsupported => refused("use MongoDB itself, 5.0 or newer, and without loadBalanced in MONGODB_URI; `batch-export doctor` tries what a run needs"),
+            Kind::Lacking => lacks(&error.message),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
             ),
@@ -182,6 +201,9 @@ impl From<StoreError> for Failure {
             ),
             Kind::Unfit => {
                 refused("recreate it as a plain collection with the same documents; `batch-export doctor` checks it")
+            }
+            Kind::View if OURS.iter().any(|ours| error.message.starts_with(ours)) => {
+                refused("drop the view, and run `batch-export init`; `batch-export doctor` checks it")
             }
             Kind::View => refused(
                 "name the collection behind the view (--queue-collection, --log-collection, --batch-collection), or drop the view and run \
@@ -198,7 +220,7 @@ impl From<StoreError> for Failure {
                      goes on",
                 )
             }
-            Kind::Unanswered => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
+            Kind::Unanswered | Kind::PassedLimit => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
                 "look at rs.status() (is a majority of the members up?) and at db.currentOp() (are writes locked by fsyncLock, does a \
                  transaction of another program hold a document?); `batch-export retry` goes on",
             ),
@@ -267,6 +289,8 @@ fn unanswered(dump: &str) -> String {
             match (cause, kind) {
                 (Some(cause), _) => {
                     let cause = cause.trim_start_matches("Kind: ").trim_start_matches("I/O error: ");
+                    // A link into the manual of the TLS library is for programmers.
+                    let cause = cause.split(": https://docs.rs").next().unwrap_or(cause);
                     format!("{host} ({})", cut(cause.trim_end_matches([' ', '}', ']'])))
                 }
                 (None, "RsSecondary" | "RSSecondary") => format!("{host} (a secondary)"),
@@ -294,7 +318,7 @@ fn kind(error: &Error) -> Kind {
     }
     match &*error.kind {
         ErrorKind::Authentication { .. } => return Kind::Denied,
-        ErrorKind::IncompatibleServer { .. } => return Kind::Unsupported,
+        ErrorKind::IncompatibleServer { .. } | ErrorKind::SessionsNotSupported => return Kind::Unsupported,
         _ => {}
     }
     match code(error).map_or(Kind::Unavailable, kind_of_code) {
@@ -319,6 +343,12 @@ fn kind_of_code(code: i32) -> Kind {
         13 | 18 => Kind::Denied,
         // SnapshotTooOld, SnapshotUnavailable.
         239 | 246 => Kind::Snapshot,
+        // MaxTimeMSExpired.
+        50 => Kind::PassedLimit,
+        // CannotCreateIndex.
+        67 => Kind::IndexRefused,
+        // Places and texts that an index cannot take: 2d, 2dsphere, text.
+        13_026 | 13_027 | 13_654 | 16_755 | 16_804 | 17_261 | 17_262 => Kind::SpecialIndex,
         // DocumentValidationFailure.
         121 => Kind::Rule,
         // CommandNotSupportedOnView.
@@ -327,7 +357,7 @@ fn kind_of_code(code: i32) -> Kind {
         263 => Kind::Unfit,
         // BadValue, FailedToParse, TypeMismatch, IllegalOperation, CommandNotFound, InvalidOptions, CommandNotSupported, NotAReplicaSet,
         // InvalidPipelineOperator, NotImplemented, and what other servers say: a feature, a stage, a variable that they do not know.
-        2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 => Kind::Unsupported,
+        2 | 9 | 14 | 20 | 59 | 72 | 115 | 123 | 168 | 238 | 303 | 304 | 17276 | 40324 | 40415 => Kind::Unsupported,
         11000 => Kind::DuplicateKey,
         28 => Kind::PathNotViable,
         // TransactionTooLarge, TemporarilyUnavailable, TransactionTooLargeForCache.

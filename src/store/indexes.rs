@@ -42,7 +42,8 @@ impl Store {
             self.create_collection(collection).await?;
         }
         self.create_log_index().await?;
-        let created = self.bounded(self.batches.create_indexes(batch_indexes()).into_future()).await?;
+        let created = self.bounded(self.batches.create_indexes(batch_indexes()).into_future()).await;
+        let created = created.map_err(|error| error.in_collection(self.batches.name()))?;
         let (queue_index, queue_index_created) = match self.queue_index().await? {
             QueueIndex::Serves(name) => (name, false),
             // The server would answer with success, and create nothing.
@@ -58,7 +59,8 @@ impl Store {
                 let name = taken.then(|| "batch_export_due".to_owned());
                 let index = index.options(IndexOptions::builder().name(name).build()).build();
                 // No time limit: building the index on a large queue takes long.
-                (self.queue.create_index(index).await?.index_name, true)
+                let made = self.queue.create_index(index).await;
+                (made.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?.index_name, true)
             }
         };
         Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
@@ -66,8 +68,8 @@ impl Store {
 
     /// The index that finds a batch in the log: the application may write much else there.
     pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
-        self.bounded(self.log.create_index(log_index()).into_future()).await?;
-        Ok(())
+        let made = self.bounded(self.log.create_index(log_index()).into_future()).await;
+        made.map(drop).map_err(|error| error.in_collection(self.log.name()))
     }
 
     /// What `init` makes besides indexes, and this database lacks.
@@ -163,6 +165,21 @@ impl Store {
         Ok((found, of_queue))
     }
 
+    /// The error of an index of places or of texts, with the names of such indexes: the server names none, and quotes the whole document.
+    pub(super) async fn with_special_indexes(&self, error: StoreError) -> StoreError {
+        let of_places =
+            |index: &IndexModel| index.keys.values().any(|kind| kind.as_str().is_some_and(|kind| kind != "hashed"));
+        for collection in [&self.log, &self.queue, &self.batches, &self.row_lists, &self.exported] {
+            let Some(said) = error.message.strip_prefix(&format!("{}: ", collection.name())) else { continue };
+            let indexes = self.indexes(collection).await.unwrap_or_default();
+            let names: Vec<String> = indexes.iter().filter(|index| of_places(index)).map(name_of).collect();
+            let said = said.split(": {").next().unwrap_or(said);
+            let message = format!("{}: its index {} refuses a document: {said}", collection.name(), names.join(" or "));
+            return StoreError { message, ..error };
+        }
+        error
+    }
+
     async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
         let cursor = match self.bounded(collection.list_indexes().into_future()).await {
             Ok(cursor) => cursor,
@@ -182,7 +199,9 @@ impl Store {
 
     pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
         match self.db.create_collection(collection.name()).await {
-            Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => Err(error.into()),
+            Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => {
+                Err(StoreError::from(error).in_collection(collection.name()))
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }

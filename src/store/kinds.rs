@@ -40,20 +40,14 @@ impl Store {
         refuse_type(&self.queue, types.first().and_then(Option::as_deref))
     }
 
-    /// The cause of an error, where it is the kind of a collection.
-    pub(super) async fn cause_of(&self, error: StoreError) -> StoreError {
-        if matches!(error.kind, Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View) {
-            self.check_kinds().await.err().unwrap_or(error)
-        } else {
-            error
-        }
-    }
-
-    /// A result whose error names its cause.
-    pub(super) async fn with_cause<T>(&self, result: Result<T, impl Into<StoreError>>) -> Result<T, StoreError> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.cause_of(error.into()).await),
+    /// The error of a collection's kind in place of the one that it causes.
+    pub(super) async fn kind_behind(&self, error: StoreError) -> StoreError {
+        match error.kind {
+            Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View => {
+                self.check_kinds().await.err().unwrap_or(error)
+            }
+            Kind::SpecialIndex => self.with_special_indexes(error).await,
+            _ => error,
         }
     }
 

@@ -9,7 +9,7 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join, join3, try_join3, try_join4};
+use futures_util::future::{join, join3, try_join, try_join3, try_join4};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -20,7 +20,7 @@ use super::error::StoreError;
 use super::indexes::QueueIndex;
 use super::lost::marked_by;
 use super::snapshot::{Ledger, ledger};
-use super::{LEDGER, Store};
+use super::{LEDGER, Store, WAIT_MAX};
 use crate::batch::BatchId;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -52,10 +52,10 @@ impl Records {
 }
 
 impl Store {
-    /// Reads the records of a batch, side by side.
+    /// Reads the records of a batch, side by side; and checks that what is to be written can be written in transactions.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
-        let (ledger, has, logged, newest) =
-            try_join4(self.find_ledger(), self.count_exported(), self.logged(batch), self.newest_batch()).await?;
+        let read = try_join4(self.find_ledger(), self.count_exported(), self.logged(batch), self.newest_batch());
+        let ((ledger, has, logged, newest), ()) = try_join(read, self.check_transactions()).await?;
         Ok(Records { ledger, has, logged, newest })
     }
 
@@ -201,7 +201,8 @@ impl Store {
             self.create_log_index(),
         )
         .await?;
-        let made = self.bounded(self.first_ledger().into_future()).await?;
+        let made = self.bounded(self.first_ledger().max_time(WAIT_MAX).into_future()).await;
+        let made = made.map_err(|error| error.in_collection(self.batches.name()))?;
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 

@@ -83,6 +83,9 @@ use crate::secret::Secret;
 
 /// How long a single small command may take before the database counts as failing.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a write outside of transactions may wait for one that holds its document. The server ends the write itself, before the client has
+/// given it up: else it would be done after this process has ended, and nobody would know of a batch that it acquired.
+const WAIT_MAX: Duration = Duration::from_secs(25);
 /// How long to look for a writable server when the URI sets no limit: longer than an election takes.
 const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -116,6 +119,8 @@ pub struct Store {
     options: Arc<ClientOptions>,
     /// The option of the URI that decides about TLS, as it was written.
     tls_option: Option<String>,
+    /// Whether the URI names the authority of the server's certificate.
+    names_authority: bool,
     db: Database,
     queue: Collection<Document>,
     entries: Collection<Document>,
@@ -188,7 +193,10 @@ impl Store {
             ErrorKind::InvalidArgument { .. } => Failure::configuration(
                 "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
             )
-            .next(format!("check the hosts and the values of {}", understood.options.join(", "))),
+            .next(match understood.options.join(", ") {
+                none if none.is_empty() => "check the hosts: a name or an address each, with a port up to 65535".to_owned(),
+                options => format!("check the hosts and the values of {options}"),
+            }),
             // The driver's message quotes what it read.
             ErrorKind::InvalidTlsConfig { .. } => Failure::configuration(
                 "MONGODB_URI is wrong: the file of its option tlsCAFile or tlsCertificateKeyFile holds a certificate or a key that \
@@ -251,6 +259,7 @@ impl Store {
             client,
             options: Arc::new(options),
             tls_option: understood.tls,
+            names_authority: understood.options.iter().any(|name| name.eq_ignore_ascii_case("tlsCAFile")),
             db,
             settings,
         })

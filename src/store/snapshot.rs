@@ -85,6 +85,10 @@ impl Snapshot {
             join(DueScan::start(&self.store, session, cutoff, metadata), self.store.check_rows_can_be_marked()).await;
         may_mark?;
         let (scan, at) = self.store.with_cause(started).await?;
+        if at.is_none() {
+            // The queue is missing, or the server passes over what it was asked for.
+            self.store.with_cause(self.store.try_snapshot().await).await?;
+        }
         self.at = at;
         Ok(scan)
     }

@@ -8,10 +8,10 @@
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
-use super::Store;
 use super::document::{self, details_document};
 use super::error::StoreError;
 use super::expressions::literal;
+use super::{Store, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Details, Untold};
 use crate::id::Id;
 
@@ -70,7 +70,7 @@ impl Store {
         let filter = doc! { "_id": batch, "untold": { "$type": "object" }, "$expr": free };
         let changes = vec![doc! { "$set": { "untold.triedAt": "$$NOW" } }];
         let update = self.batches.find_one_and_update(filter, changes).return_document(ReturnDocument::After);
-        let found = self.bounded(update.into_future()).await?;
+        let found = self.bounded(update.max_time(WAIT_MAX).into_future()).await?;
         found.as_ref().map(document::batch).transpose()
     }
 

@@ -23,51 +23,54 @@ const KNOWN: &str = "
 
 /// Options of other drivers that do not change which server is reached, as which user, or how securely.
 const OF_OTHERS: &str = "
-    auto_reconnect autocreate autoindex autoreconnect autoselectfamily bsonregexp buffercommands buffermaxentries
-    checkkeys compressors connect connecttimeout connectwithnoprimary datetime_conversion document_class
-    domainsenabled enableutf8validation family fieldsasraw forceserverobjectid fsync gssapiservicename
-    guidrepresentation guids ha hainterval heartbeatconnecttimeoutms heartbeatinterval ignoreundefined ipv6 j
-    keepalive keepaliveinitialdelay loggerlevel maxlifetimems maxtimems minheartbeatfrequencyms monitorcommands
-    nodelay numberofretries pkfactory poolsize promiselibrary promotebuffers promotelongs promotevalues raw
-    readconcern reconnectinterval reconnecttries safe secondaryacceptablelatencyms serializefunctions
-    serverselectiontimeout serverselectiontryonce slaveok sockettimeout sockettimeoutms streamtype strictquery
-    timeoutms tlsallowinvalidhostnames tlsdisablecertificaterevocationcheck tlsdisableocspendpointcheck tz_aware
-    tzaware tzinfo unicode_decode_error_handler usebigint64 usecreateindex usefindandmodify usenewurlparser
-    useunifiedtopology uuidrepresentation validateoptions waitqueuemultiple waitqueuesize wtimeout
-    zlibcompressionlevel
+    acceptablelatencyms auto_reconnect autocreate autoindex autoreconnect autoselectfamily bsonregexp buffercommands
+    buffermaxentries canonicalizehostname checkkeys compressors connect connecttimeout connectwithnoprimary
+    datetime_conversion document_class domainsenabled enableutf8validation family fieldsasraw forceserverobjectid
+    fsync gssapiservicename guidrepresentation guids ha hainterval heartbeatconnecttimeoutms heartbeatinterval
+    heartbeatintervalms heartbeattimeout ignoreundefined ipv6 j keepalive keepaliveinitialdelay localthreshold
+    logger loggerlevel maxidletime maxlifetime maxlifetimems maxstaleness maxtimems minheartbeatfrequencyms minsize
+    monitorcommands nodelay numberofretries pkfactory poolsize promiselibrary promotebuffers promotelongs
+    promotevalues raw readconcern reconnectinterval reconnecttries safe secondaryacceptablelatencyms
+    serializefunctions serverselectiontimeout serverselectiontryonce slaveok socketcheckintervalms sockettimeout
+    sockettimeoutms streamtype strictquery timeoutms tlsallowinvalidhostnames
+    tlsdisablecertificaterevocationcheck tlsdisableocspendpointcheck tz_aware tzaware tzinfo
+    unicode_decode_error_handler usebigint64 usecreateindex usefindandmodify usenewurlparser userecoverytoken
+    useunifiedtopology uuidrepresentation validateoptions waitqueuemultiple waitqueuesize waitqueuetimeout wtimeout
+    zlibcompressionlevel zstdcompressionlevel
 ";
 
 /// What Studio 3T adds begins so.
 const OF_STUDIO_3T: &str = "3t.";
 
 /// Options that exist and that this program does not support, and what to use instead.
-const UNSUPPORTED: [(&str, &str); 12] = [
+const UNSUPPORTED: [(&str, &str); 5] = [
+    ("tlscertificatekeyfilepassword sslclientcertificatekeypassword sslpass ssl_pem_passphrase", WITHOUT_PASSWORD),
+    ("tlscrlfile sslcrl ssl_crlfile", REVOKED),
     (
-        "tlscertificatekeyfilepassword",
-        "write the key without its password into a file that only this user can read, name that one with tlsCertificateKeyFile, and \
-         remove this option",
+        "sslvalidate ssl_cert_reqs ssl_match_hostname sslinvalidhostnameallowed sslverifycertificate
+         sslallowinvalidcertificates sslallowinvalidhostnames sslinsecure checkserveridentity",
+        CHECKED,
     ),
+    ("sslca ssl_ca_certs sslcafile sslcertificateauthorityfile", AUTHORITY),
     (
-        "tlscrlfile",
-        "remove the option: revoked certificates are not looked up; a server's short-lived certificate does without",
+        "sslcert sslkey ssl_certfile ssl_keyfile sslpemkeyfile sslclientcertificatekeyfile tlscertificatefile
+         tlsprivatekeyfile",
+        OWN_CERTIFICATE,
     ),
-    ("sslvalidate", CHECKED),
-    ("ssl_cert_reqs", CHECKED),
-    ("ssl_match_hostname", CHECKED),
-    ("sslca", AUTHORITY),
-    ("ssl_ca_certs", AUTHORITY),
-    ("sslcertificateauthorityfile", AUTHORITY),
-    ("sslcert", OWN_CERTIFICATE),
-    ("sslkey", OWN_CERTIFICATE),
-    ("ssl_certfile", OWN_CERTIFICATE),
-    ("ssl_keyfile", OWN_CERTIFICATE),
 ];
 /// A server refuses the connections of a client with a longer name.
 const APP_NAME_MAX_BYTES: usize = 128;
+const WITHOUT_PASSWORD: &str = "write the key without its password into a file that only this user can read, name that one with \
+    tlsCertificateKeyFile, and remove this option";
+const REVOKED: &str =
+    "remove the option: revoked certificates are not looked up; a server's short-lived certificate does without";
 const CHECKED: &str = "remove the option: the server's certificate is checked always; for tests alone there is tlsAllowInvalidCertificates=true";
 const AUTHORITY: &str = "write tlsCAFile= and the path of that PEM file in its place";
 const OWN_CERTIFICATE: &str =
     "write tlsCertificateKeyFile= and the path of one PEM file with both the certificate and its key in its place";
+
+/// What some editors write before the first character of a file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The only option that may be there more than once.
 const TAGS: &str = "readpreferencetags";
@@ -104,6 +107,7 @@ fn wrong(what: impl Into<String>, next: &'static str) -> UriFault {
 /// What is wrong with it.
 pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
     check_user(uri)?;
+    check_database(uri)?;
     let Some((address, query)) = uri.split_once('?') else {
         return Ok(Understood { uri: uri.to_owned(), dropped: Vec::new(), options: Vec::new(), tls: None });
     };
@@ -122,7 +126,7 @@ pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
         if small == "maxpoolsize" && value == "0" {
             continue;
         }
-        if let Some((_, instead)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == small) {
+        if let Some((_, instead)) = UNSUPPORTED.iter().find(|(unsupported, _)| is_among(unsupported, &small)) {
             return Err(wrong(format!("it has the option {name}, which this program does not support"), instead));
         }
         if small.starts_with("proxy") {
@@ -192,6 +196,21 @@ fn check_user(uri: &str) -> Result<(), UriFault> {
     Ok(())
 }
 
+/// The name between the hosts and the options.
+fn check_database(uri: &str) -> Result<(), UriFault> {
+    let address = uri.split('?').next().unwrap_or(uri);
+    let address = address.split_once("://").map_or(address, |(_, address)| address);
+    let hosts = address.rsplit_once('@').map_or(address, |(_, hosts)| hosts);
+    let name = hosts.split_once('/').map_or("", |(_, name)| name);
+    match percent_decode_str(name).decode_utf8_lossy().contains([' ', '/', '\\', '"', '$']) {
+        true => Err(wrong(
+            "the database name in it holds a character that no such name may have: a blank or one of / \\ \" $",
+            "correct the name between the hosts and the options: mongodb://host:27017/NAME?replicaSet=name",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// `host`, `host:27017`, `[::1]:27017` or a socket's path, percent-encoded.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
@@ -222,6 +241,12 @@ fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
     let next = "give it the path of a PEM file that this machine and this user can read";
     let content = read_named(Path::new(&*path))
         .map_err(|error| wrong(format!("the file of its option {name}, {path}, cannot be read: {error}"), next))?;
+    if content.starts_with(BYTE_ORDER_MARK) {
+        let what = format!(
+            "the file of its option {name}, {path}, begins with a byte order mark, which hides what follows it"
+        );
+        return Err(wrong(what, "write the file anew as plain text, UTF-8 without a byte order mark"));
+    }
     match fits(&content) {
         true => Ok(()),
         false => Err(wrong(format!("the file of its option {name}, {path}, holds {holds}"), next)),

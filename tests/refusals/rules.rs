@@ -15,7 +15,7 @@ fn unique(day: &Day, collection: &str, key: Document) {
     day.db.command(doc! { "createIndexes": collection, "indexes": [index] });
 }
 
-fn validator(day: &Day, collection: &str, schema: Document) {
+pub(super) fn validator(day: &Day, collection: &str, schema: Document) {
     let made = day.db.block(day.db.database().list_collection_names()).unwrap();
     if !made.iter().any(|name| name == collection) {
         day.db.command(doc! { "create": collection });
@@ -24,7 +24,7 @@ fn validator(day: &Day, collection: &str, schema: Document) {
 }
 
 /// The verdict of the writes that were tried.
-fn rights(doctor: BatchExport) -> serde_json::Value {
+pub(super) fn rights(doctor: BatchExport) -> serde_json::Value {
     let result = doctor.now(EVENING).run().json();
     let check = |name: &str| result["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
     check("writes").or(check("rights")).unwrap().clone()
@@ -105,7 +105,7 @@ fn a_rule_of_the_queue_is_found_while_no_row_is_queued() {
 
 /// `doctor` names what the run then names.
 #[track_caller]
-fn found(day: &Day, run: BatchExport, words: &[&str]) {
+pub(super) fn found(day: &Day, run: BatchExport, words: &[&str]) {
     doctor_says(day, words);
     let told = told(&run.run().expect_code(30).json()["error"]);
     for word in words {

@@ -6,10 +6,10 @@ use mongodb::bson::oid::ObjectId;
 use super::{EVENING, doctor_says};
 use crate::support::block;
 use crate::support::command::told;
-use crate::support::day::{Day, LOG};
+use crate::support::day::{BATCH, Day, LOG};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy, error};
-use crate::support::seed::{DATE, ENTRIES, QUEUE, create_index, seed_day};
+use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, seed, seed_day};
 use crate::support::way_out::TlsFront;
 
 #[test]
@@ -145,6 +145,28 @@ fn a_row_that_the_application_holds_in_a_transaction_is_a_conflict_and_no_server
     block(session.abort_transaction()).unwrap();
     day.run().arg("--now").run().expect_code(0);
     day.check_converged();
+}
+
+/// The server ends an acquisition that waits, before the process does: else it would be done later, by nobody.
+#[test]
+fn a_batch_document_that_the_application_holds_in_a_transaction_is_not_acquired_after_the_end_of_the_run() {
+    let day = Day::in_directory();
+    day.command("init").run().expect_code(0);
+    seed(&day.db, &[Entry::numbered(DATE, 0).amount(0)]);
+    day.run().run().expect_code(32);
+    let before = day.batch();
+    let mut session = block(async {
+        let mut session = day.db.database().client().start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        let batches = day.db.database().collection::<mongodb::bson::Document>("exportbatches");
+        let touched = doc! { "$set": { "touched": true } };
+        batches.update_one(doc! { "_id": BATCH }, touched).session(&mut session).await.unwrap();
+        session
+    });
+    let told = told(&day.run().arg("--now").run().expect_code(23).json()["error"]);
+    assert!(told.contains("other programs keep writing") && told.contains("exportbatches"), "{told}");
+    block(session.abort_transaction()).unwrap();
+    assert_eq!(day.batch(), before);
 }
 
 #[test]

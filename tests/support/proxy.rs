@@ -18,7 +18,7 @@ use super::db::TestDb;
 use super::mongod::Mongod;
 use super::proxy_rules::{Action, Release, Shared, Verdict};
 pub use super::proxy_rules::{Command, On};
-use super::proxy_wire::{Message, reply};
+use super::proxy_wire::{Message, reply, request};
 
 /// A proxy before one server. Dropping it closes every connection.
 pub struct Proxy {
@@ -78,6 +78,11 @@ impl Proxy {
     /// Answers with this document. Before: the server never sees the command. After: it has executed it, and the client is told this.
     pub fn answer(&self, on: On, answer: Document) -> Stop {
         self.rule(on, Action::Answer(answer))
+    }
+
+    /// Forwards it without these fields, as if the server passed over them.
+    pub fn without(&self, on: On, fields: &'static [&'static str]) -> Stop {
+        self.rule(on, Action::Without(fields))
     }
 
     /// Lets it pass after a while.
@@ -207,6 +212,11 @@ fn requests(
         let stopped_here = stopped.filter(|stopped| !stopped.after);
         match stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule)) {
             Verdict::Pass => server.write_all(message.bytes())?,
+            Verdict::Without(fields) => {
+                let mut command = message.command()?;
+                fields.iter().for_each(|field| drop(command.remove(field)));
+                server.write_all(&request(request_id, &command))?;
+            }
             Verdict::Answer(body) => {
                 send(to_client, &reply(request_id, &body))?;
                 continue;
@@ -225,7 +235,7 @@ fn replies(connection: u64, mut server: &TcpStream, to_client: &Mutex<TcpStream>
         let request_id = message.response_to();
         let stopped_here = shared.answered(connection, request_id).filter(|stopped| stopped.after);
         match stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule)) {
-            Verdict::Pass => send(to_client, message.bytes())?,
+            Verdict::Pass | Verdict::Without(_) => send(to_client, message.bytes())?,
             Verdict::Answer(body) => send(to_client, &reply(request_id, &body))?,
             Verdict::Close => return Ok(()),
         }

@@ -48,11 +48,14 @@ pub(super) enum Action {
     CutAll,
     Answer(Document),
     Delay(Duration),
+    Without(&'static [&'static str]),
 }
 
 /// How it goes on with the message at hand.
 pub(super) enum Verdict {
     Pass,
+    /// The server gets the command without these fields.
+    Without(&'static [&'static str]),
     Answer(Document),
     Close,
 }
@@ -321,6 +324,7 @@ impl Shared {
                 Verdict::Close
             }
             Action::Answer(body) => Verdict::Answer(body.clone()),
+            Action::Without(fields) => Verdict::Without(fields),
             Action::Delay(delay) => {
                 let end = Instant::now() + *delay;
                 while Instant::now() < end && !state.closed {

@@ -109,7 +109,17 @@ impl Message {
 
 /// A reply made here, to the request of that number.
 pub fn reply(response_to: i32, body: &Document) -> Vec<u8> {
+    frame(0, response_to, body)
+}
+
+/// A request made here, under the number of the one in whose place it stands.
+pub fn request(request_id: i32, body: &Document) -> Vec<u8> {
+    frame(request_id, 0, body)
+}
+
+fn frame(request_id: i32, response_to: i32, body: &Document) -> Vec<u8> {
     let mut bytes = vec![0; HEADER_BYTES + 5];
+    bytes[4..8].copy_from_slice(&request_id.to_le_bytes());
     bytes[8..12].copy_from_slice(&response_to.to_le_bytes());
     bytes[12..16].copy_from_slice(&OP_MSG.to_le_bytes());
     bytes.extend(body.to_vec().expect("a document that can be encoded"));

@@ -75,10 +75,15 @@ pub struct StandIn {
 impl StandIn {
     /// Starts to listen.
     pub fn start(profile: Profile) -> StandIn {
+        StandIn::saying(profile, Document::new())
+    }
+
+    /// Starts to listen, and says this in its `hello`; null removes a field.
+    pub fn saying(profile: Profile, hello: Document) -> StandIn {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let kept = Arc::new(Mutex::new(Vec::new()));
-        let server = Server { profile, port, kept: Arc::clone(&kept) };
+        let server = Server { profile, hello, port, kept: Arc::clone(&kept) };
         thread::spawn(move || {
             for connection in listener.incoming().flatten() {
                 let server = server.clone();
@@ -102,6 +107,7 @@ impl StandIn {
 #[derive(Clone)]
 struct Server {
     profile: Profile,
+    hello: Document,
     port: u16,
     kept: Arc<Mutex<Vec<Document>>>,
 }
@@ -174,7 +180,7 @@ impl Server {
 
     fn hello(&self) -> Document {
         let address = format!("127.0.0.1:{}", self.port);
-        doc! {
+        let mut hello = doc! {
             "ok": 1,
             "isWritablePrimary": true,
             "ismaster": true,
@@ -190,7 +196,14 @@ impl Server {
             "logicalSessionTimeoutMinutes": 30,
             "minWireVersion": 0,
             "maxWireVersion": 13,
+        };
+        for (field, value) in &self.hello {
+            match value {
+                Bson::Null => drop(hello.remove(field)),
+                value => drop(hello.insert(field, value)),
+            }
         }
+        hello
     }
 }
 

@@ -24,6 +24,9 @@ pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/
 /// The certificate of a front that is its own authority.
 pub const OWN_AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tunnel/own_authority.pem");
 
+/// The expired certificate of a front.
+pub const EXPIRED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tunnel/expired.pem");
+
 /// More than any request for a tunnel takes.
 const HEAD_MAX_BYTES: usize = 8192;
 
@@ -47,6 +50,11 @@ impl TlsFront {
             include_bytes!("tunnel/own_authority.pem"),
             include_bytes!("tunnel/own_authority.key.pem"),
         )
+    }
+
+    /// Before this server, with a certificate that is its own authority and has expired.
+    pub fn expired(server: SocketAddr) -> TlsFront {
+        TlsFront::with(server, include_bytes!("tunnel/expired.pem"), include_bytes!("tunnel/expired.key.pem"))
     }
 
     fn with(server: SocketAddr, certificates: &[u8], key: &[u8]) -> TlsFront {

@@ -9,8 +9,10 @@ use crate::cli::store_settings;
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
+use crate::layout::Layout;
 use crate::pass::{DueCompared, compare_due, sheet_options};
 use crate::store::{Deployment, Kind, Lost, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
+use crate::totals::ControlTotals;
 
 /// A clock difference from which a warning is given.
 const CLOCK_WARNING_S: i64 = 5;
@@ -69,13 +71,12 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         Ok(()) => {
             checks.extend([Check::ok("replica set", name), version]);
             let (able, fault) = abilities(&store).await;
-            let rights = match fault {
-                None => rights(&store, config).await,
-                Some(fault) => vec![Check::skipped("rights", fault)],
-            };
-            let due = match fault {
-                None => due_entries(&store, config).await,
-                Some(fault) => Check::skipped(DUE, fault),
+            let (rights, due) = match fault {
+                None => {
+                    let compared = compare_due(config, &store).await;
+                    (rights(&store, config, compared.as_ref().ok()).await, due_entries(compared))
+                }
+                Some(fault) => (vec![Check::skipped("rights", fault)], Check::skipped(DUE, fault)),
             };
             checks.push(able);
             checks.extend(rights);
@@ -122,13 +123,13 @@ async fn abilities(store: &Store) -> (Check, Option<&'static str>) {
             let found = "update pipelines with $$NOW, snapshot reads and transactions (tried, and undone)";
             (Check::ok(ABILITIES, found), None)
         }
-        Ok(missing) => (Check::failed(ABILITIES, lacks(&missing), LOOK), Some("a run needs another server")),
+        Ok(missing) => (Check::failed(ABILITIES, lacks(&missing.join("; ")), LOOK), Some("a run needs another server")),
         Err(error) => (Check::failed(ABILITIES, error.into(), LOOK), Some("the database takes no writes now")),
     }
 }
 
 /// The writes of a run: rights, and the rules of the collections.
-async fn rights(store: &Store, config: &Config) -> Vec<Check> {
+async fn rights(store: &Store, config: &Config, due: Option<&DueCompared>) -> Vec<Check> {
     let today = config.calendar.today(config.clock.now());
     let Ok(options) = sheet_options(config, today) else {
         return vec![Check::skipped("rights", "the layout decides what a run writes")];
@@ -138,15 +139,23 @@ async fn rights(store: &Store, config: &Config) -> Vec<Check> {
         Err(error) => return refused_writes(error),
     };
     let trial = Trial {
-        batches: batches.map(|batch| (batch, file_of(config, batch, &options.layout.ending))),
+        batches: batches.map(|batch| (batch, file_of(config, batch, &options.layout, due))),
         settings: &options.to_settings(config.invalid.name()),
         fields: &FieldList::of(&options.layout),
         holds: config.invalid == InvalidPolicy::Hold,
+        is_large: due.is_some_and(|due| due.due > config.transaction_rows),
     };
+    let all = due.map_or(0, |due| due.due);
     let not_tried = match store.try_writes(&trial).await {
-        Ok(true) => "",
-        Ok(false) => "; the marks of rows were not tried: no row is queued",
-        Err(error) => return refused_writes(error),
+        Ok(0) => "; the marks of rows were not tried: no row is queued".to_owned(),
+        Ok(marked) if marked < all => format!("; the marks were tried on {marked} rows, and {all} are due"),
+        Ok(_) => String::new(),
+        Err(mut error) => {
+            if error.kind == Kind::Rule && !due.is_some_and(is_whole) {
+                error.message.push_str(" (tried with a made-up size, count and total of the file)");
+            }
+            return refused_writes(error);
+        }
     };
     let found = format!("may read and write what a run reads and writes (tried, and undone){not_tried}");
     vec![Check::ok("rights", found)]
@@ -165,9 +174,19 @@ fn refused_writes(error: StoreError) -> Vec<Check> {
     ]
 }
 
-/// What a commit would store of a file at this destination.
-fn file_of(config: &Config, batch: BatchId, ending: &str) -> FileFacts {
-    let name = batch.file_name(config.file_name.as_deref(), ending);
+/// Whether the file of these rows is what a run would export.
+fn is_whole(due: &DueCompared) -> bool {
+    due.rows == due.due && due.file.0.entries > 0
+}
+
+/// What a commit would store of a file at this destination: the file of the due rows, if these are few enough to have been read; else one of
+/// two entries.
+fn file_of(config: &Config, batch: BatchId, layout: &Layout, due: Option<&DueCompared>) -> FileFacts {
+    let name = batch.file_name(config.file_name.as_deref(), &layout.ending);
+    let rows = 2 * layout.rows_per_entry();
+    let made_up = (ControlTotals { entries: 2, rows, total_debit: 123_450, total_credit: 123_450 }, 4_321);
+    let (totals, bytes) = due.filter(|due| is_whole(due)).map_or(made_up, |due| due.file);
+    let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
     let random = || uuid::Uuid::new_v4().simple().to_string();
     let (id, link, destination) = Target::example(config.destination.as_ref(), &name);
     FileFacts {
@@ -179,11 +198,11 @@ fn file_of(config: &Config, batch: BatchId, ending: &str) -> FileFacts {
         unsent: false,
         sha256: format!("{}{}", random(), random()),
         md5: random(),
-        bytes: 4_321,
-        rows: 2,
-        entries: 2,
-        total_debit: 123_450,
-        total_credit: 123_450,
+        bytes,
+        rows: totals.rows,
+        entries: totals.entries,
+        total_debit,
+        total_credit,
         link,
     }
 }
@@ -198,8 +217,8 @@ async fn majority(store: &Store) -> Check {
 }
 
 /// Whether the layout asks for what no due entry has: then the run would refuse all of them.
-async fn due_entries(store: &Store, config: &Config) -> Check {
-    match compare_due(config, store).await {
+fn due_entries(compared: Result<DueCompared, Failure>) -> Check {
+    match compared {
         Ok(DueCompared { in_vain: Some(failure), .. }) => Check::failed(DUE, failure, "correct the layout"),
         Ok(DueCompared { without_field: Some((found, fix)), .. }) => Check::warning(DUE, found, fix),
         Ok(DueCompared { rows: 0, .. }) => Check::ok(DUE, "none so far, so the layout was compared with no entry"),

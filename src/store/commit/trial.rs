@@ -23,8 +23,10 @@ use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts};
 use crate::command::CommandName;
 use crate::entry::FieldList;
+use crate::exit::Exit;
+use crate::failure::{Failure, Stage};
 use crate::host::host_name;
-use crate::store::batches::{Claim, file_changes};
+use crate::store::batches::{Claim, Ended, file_changes};
 use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
 use crate::store::entries::Fingerprint;
@@ -45,6 +47,8 @@ pub struct Trial<'a> {
     pub fields: &'a FieldList,
     /// Whether rows of invalid entries are marked as failed.
     pub holds: bool,
+    /// Whether more rows are due than one transaction marks.
+    pub is_large: bool,
 }
 
 impl Store {
@@ -61,24 +65,37 @@ impl Store {
         }
     }
 
-    /// Tries every kind of read and write of two passes, and undoes them. Returns whether rows could be marked: none may be queued, and none may
-    /// be made.
+    /// Tries every kind of read and write of two passes, and undoes them. Returns how many rows were marked; none when none is queued, and none
+    /// may be made.
     ///
     /// # Errors
     /// When one of them is refused, with the collection's name.
-    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<bool, StoreError> {
+    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<usize, StoreError> {
+        match self.try_all(trial).await {
+            Err(error) => Err(self.cause_of(error).await),
+            marked => marked,
+        }
+    }
+
+    async fn try_all(&self, trial: &Trial<'_>) -> Result<usize, StoreError> {
         self.check_kinds().await?;
         let ledger = self.ledger_now().await?;
         let mut session = self.bounded(self.client.start_session().into_future()).await?;
         let [(batch, file), _] = &trial.batches;
         let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
-        let are_marked = !matches!(queued.source, RowSource::Nowhere);
+        let marked = if matches!(queued.source, RowSource::Nowhere) { 0 } else { queued.rows.len() };
         self.bounded(session.start_transaction().into_future()).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
         finding(tried)?;
+        if trial.is_large {
+            self.bounded(session.start_transaction().into_future()).await?;
+            let tried = self.try_marking(&mut session, trial, &ledger, &queued).await;
+            abort(&mut session).await;
+            finding(tried)?;
+        }
         if !trial.holds {
-            return Ok(are_marked);
+            return Ok(marked);
         }
         self.bounded(session.start_transaction().into_future()).await?;
         let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
@@ -91,10 +108,36 @@ impl Store {
         .await;
         abort(&mut session).await;
         finding(tried)?;
-        Ok(are_marked)
+        Ok(marked)
     }
 
-    /// What a pass writes alone comes first, then what it shares with others.
+    /// The commit of a batch whose rows are marked later.
+    async fn try_marking(
+        &self,
+        session: &mut ClientSession,
+        trial: &Trial<'_>,
+        ledger: &Ledger,
+        queued: &TriedRows,
+    ) -> Result<(), TransactionEnd> {
+        let [(batch, file), _] = &trial.batches;
+        let (claim, _) = self.try_lock(session, *batch, trial).await?;
+        self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
+        let request = request(&claim, file, trial, ledger, queued, &queued.rows, &[]);
+        self.advance(session, &CommitRequest { transaction_rows: 0, ..request }).await
+    }
+
+    async fn try_change(
+        &self,
+        session: &mut ClientSession,
+        claim: &Claim,
+        changes: Vec<Document>,
+    ) -> Result<(), StoreError> {
+        let update = self.batches.update_one(claim.filter(), changes).session(session);
+        self.bounded(update.into_future()).await.map(drop).map_err(on(&self.batches))
+    }
+
+    /// What a pass writes alone comes first, then what it shares with others. As in a day's work, only one batch is running at a time, so
+    /// each is released: once as empty, then as interrupted, which uses up no attempt.
     async fn try_passes(
         &self,
         session: &mut ClientSession,
@@ -102,21 +145,21 @@ impl Store {
         ledger: &Ledger,
         queued: &TriedRows,
     ) -> Result<(), TransactionEnd> {
-        let mut claims = Vec::new();
         let mut previous = ledger.last_sha256.clone();
         for (day, (batch, file)) in trial.batches.iter().enumerate() {
+            let (empty, _) = self.try_lock(session, *batch, trial).await?;
+            self.try_change(session, &empty, self.released(Ended::Empty)).await?;
             let (claim, now) = self.try_lock(session, *batch, trial).await?;
-            let filter = claim.filter();
-            let changes = file_changes(file, trial.settings);
-            let update = self.batches.update_one(filter, vec![changes]).session(&mut *session);
-            self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+            self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
             let number = ledger.number + 1 + day as i64;
             let now = now.checked_add_days(Days::new(day as u64)).unwrap_or(now);
             let log = log_entry(&claim, file, number, previous.as_deref(), now);
             let insert = self.log.insert_one(log).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
-            self.insert_exported(session, nobody.iter().zip([0, 1].map(Some)), number, self.again()).await?;
+            // The places after those of the rows that are marked.
+            let places = (queued.rows.len() as u32..).map(Some);
+            self.insert_exported(session, nobody.iter().zip(places), number, self.again()).await?;
             let list = whole_list(*batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
             self.bounded(insert.into_future()).await.map_err(on(&self.row_lists))?;
@@ -124,13 +167,14 @@ impl Store {
             let delete = self.row_lists.delete_many(doc! { "_id": { "$in": ids } }).session(&mut *session);
             self.bounded(delete.into_future()).await.map_err(on(&self.row_lists))?;
             previous = Some(file.sha256.clone());
-            claims.push(claim);
+            let told = Failure::new(Exit::InterruptedTerm, "told to stop");
+            self.try_change(session, &claim, self.released(Ended::Interrupted(Stage::Upload, &told))).await?;
         }
         for collection in [&self.entries, &self.log, &self.row_lists] {
             let read = collection.find_one(doc! { "_id": "doctor" }).session(&mut *session);
             self.bounded(read.into_future()).await.map_err(on(collection))?;
         }
-        self.try_shared(session, trial, ledger, queued, &claims).await
+        self.try_shared(session, trial, ledger, queued).await
     }
 
     async fn try_lock(
@@ -168,7 +212,6 @@ impl Store {
         trial: &Trial<'_>,
         ledger: &Ledger,
         queued: &TriedRows,
-        claims: &[Claim],
     ) -> Result<(), TransactionEnd> {
         let update = self.first_ledger().session(&mut *session);
         self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
@@ -182,8 +225,9 @@ impl Store {
         };
         let (first, second) = queued.rows.split_at(first);
         let mut ledger = ledger.clone();
-        for ((claim, (_, file)), rows) in claims.iter().zip(&trial.batches).zip([first, second]) {
-            let request = request(claim, file, trial, &ledger, queued, rows, &[]);
+        for ((batch, file), rows) in trial.batches.iter().zip([first, second]) {
+            let (claim, _) = self.try_lock(session, *batch, trial).await?;
+            let request = request(&claim, file, trial, &ledger, queued, rows, &[]);
             self.advance(session, &request).await?;
             self.mark(session, &request).await?;
             ledger.number += 1;
