@@ -213,7 +213,8 @@ fn what_init_makes_is_missed_before_it_and_after_a_first_run_without_it() {
     let (found, _) = look("warning", &indexes);
     assert!(!collections.iter().any(|name| found.contains(&format!("collection {name}"))), "{found}");
     day.command("init").run().expect_code(0);
-    assert_eq!(look("ok", &[]).1, "batch-export run --dry-run");
+    // Nothing here can tell whether a schedule starts the next one.
+    assert!(look("ok", &[]).1.starts_with("schedule `batch-export run` at the cut-off and"), "{:?}", look("ok", &[]).1);
 }
 
 #[test]

@@ -203,12 +203,15 @@ fn a_variable_that_is_set_to_nothing_counts_as_not_set() {
     run.run().expect_code(0);
     day.check_converged();
     let refused = BatchExport::command("run").env("MONGODB_URI", "").env("BATCH_EXPORT_DESTINATION", "").run();
-    assert!(refused.expect_code(30).stdout.contains("no destination is set"));
+    // Both at once, each with its next step.
+    let refused = refused.expect_code(30).stdout;
+    assert!(refused.contains("no destination is set; no database is set"), "{refused}");
+    assert!(refused.contains("set --destination to") && refused.contains("set MONGODB_URI to"), "{refused}");
 }
 
 #[test]
 fn an_empty_day_is_recorded_and_may_be_run_again() {
-    let day = Day::in_directory();
+    let day = Day::with_empty_queue();
     assert_eq!(day.run().run().expect_code(0).json()["outcome"], "empty");
     assert_eq!(day.batch().get_str("state").unwrap(), "empty");
     seed_day(&day.db, DATE, 3);
@@ -354,7 +357,7 @@ fn bad_input_gets_one_clear_sentence_and_its_code() {
 
 #[test]
 fn a_wrong_setting_still_gives_the_whole_object() {
-    let day = Day::in_directory();
+    let day = Day::with_empty_queue();
     let good = day.run().run().expect_code(0).json();
     let refused = day.run().env("BATCH_EXPORT_FORMAT", "xml").run().expect_code(30).json();
     let names = |result: &serde_json::Value| result.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();

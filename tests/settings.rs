@@ -101,6 +101,10 @@ fn a_wrong_setting_is_named_as_it_was_typed() {
         refused(&[], ("BATCH_EXPORT_LEASE", "0s")),
         ["BATCH_EXPORT_LEASE is wrong: it must be greater than zero", "correct it, or give --lease"]
     );
+    // As it stands in the files that the package brings.
+    let [message, next] = refused(&[], ("BATCH_EXPORT_DESTINATION", "gdrive://FOLDER_ID"));
+    assert!(message.contains("FOLDER_ID stands for the id of your folder"), "{message}");
+    assert_eq!(next, "correct it, or give --destination");
     let telegram = ["--notify-url", "https://api.telegram.org/bot1:a", "--notify-kind", "telegram"];
     assert_eq!(
         refused(&telegram, none),

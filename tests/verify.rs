@@ -402,4 +402,6 @@ fn text_names_each_problem_and_a_day_without_a_batch_is_one() {
     assert!(text.contains("cancelled: entry") && text.ends_with("batches checked: 1, problems: 1\n"), "{text}");
     let result = day.command("verify").date("2026-01-01").run().expect_code(34).json();
     assert_eq!(result["problems"][0]["kind"], "missing_batch");
+    let message = result["problems"][0]["message"].as_str().unwrap();
+    assert!(message.contains("`batch-export status` lists") && message.contains("run --date"), "{message}");
 }

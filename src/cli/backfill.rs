@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use super::args::{BackfillArgs, OutputFormat};
 use super::render::{self, RetryResult};
-use super::{could_not_begin_for, open_store, progress};
+use super::{could_not_begin_for, open_both, progress};
 use crate::command::CommandName;
 use crate::config::Config;
-use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
@@ -61,8 +60,7 @@ async fn passes(
         let message = format!("--from {} is after --to {}", args.from, args.to);
         return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
     }
-    let destination = Destination::open(config)?;
-    let store = open_store(config, stop).await?;
+    let (destination, store) = open_both(config, stop).await?;
     if let Some(listeners) = listeners {
         listeners.note_in(&store);
     }

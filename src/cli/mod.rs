@@ -36,6 +36,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::batch::BatchId;
 use crate::command::CommandName;
 use crate::config::Config;
+use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
@@ -337,6 +338,18 @@ fn start_log(output: &OutputArgs) {
 fn could_not_begin_for(config: &Config, failure: Failure) -> Failure {
     let is_away = failure.exit == Exit::DatabaseUnavailable;
     config.format().err().filter(|_| is_away).unwrap_or(failure)
+}
+
+/// Opens the destination and the database of the settings. What both lack is said at once.
+async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store), Failure> {
+    match (Destination::open(config), store_settings(config)) {
+        (Ok(destination), Ok(_)) => Ok((destination, open_store(config, stop).await?)),
+        (Err(one), Err(other)) => {
+            let next = [one.next, other.next].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            Err(Failure::configuration(format!("{}; {}", one.message, other.message)).next(next))
+        }
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+    }
 }
 
 /// Opens the database of the settings; can be stopped while it waits for a server.

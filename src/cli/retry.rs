@@ -11,11 +11,10 @@ use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RetryArgs};
 use super::render::{self, RetryResult};
-use super::{could_not_begin_for, open_store, progress};
+use super::{could_not_begin_for, open_both, progress};
 use crate::batch::{BatchId, State};
 use crate::command::CommandName;
 use crate::config::Config;
-use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{Listeners, has_undelivered_event};
@@ -59,8 +58,7 @@ async fn all_due<'a>(
     stop: &Stop,
     listeners: &mut Option<Listeners<'a>>,
 ) -> Result<Vec<BatchResult>, Failure> {
-    let destination = Destination::open(config)?;
-    let store = open_store(config, stop).await?;
+    let (destination, store) = open_both(config, stop).await?;
     let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()));
     let found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
     let progress = Arc::new(Progress::default());

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::args::{OutputFormat, RunArgs};
-use super::{could_not_begin_for, open_store, progress, render};
+use super::{could_not_begin_for, open_both, progress, render};
 use crate::command::CommandName;
 use crate::config::Config;
-use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
@@ -22,8 +21,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
     // A dry run notifies nobody.
     let listeners = (!args.dry_run).then(|| Listeners::begin(config, stop));
-    let opened = async { Ok((Destination::open(config)?, open_store(config, stop).await?)) };
-    let (destination, store) = match opened.await {
+    let (destination, store) = match open_both(config, stop).await {
         Ok(opened) => opened,
         Err(failure) => {
             let failure = could_not_begin_for(config, failure);

@@ -91,7 +91,7 @@ impl Destination {
             Some(Target::Drive { folder }) => {
                 let Some(credentials) = &config.credentials else {
                     return Err(Failure::configuration("no credentials are set for Google Drive").next(
-                        "set --credentials to the JSON key file of a service account, or run `batch-export auth`",
+                        "set --credentials to the JSON key file of a service account, or run `batch-export auth --client FILE` with an OAuth client, and set it to the file that this writes",
                     ));
                 };
                 let settings = DriveSettings {

@@ -263,7 +263,11 @@ impl Verification<'_> {
             Ok(Some(batch)) => return Ok(Some((snapshot, batch))),
             Ok(None) => match self.store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
                 Some(lost) => findings.add(id, ProblemKind::MissingBatch, &lost.failure),
-                None => findings.add(id, ProblemKind::MissingBatch, "no batch is recorded for this date".to_owned()),
+                None => {
+                    let next = "`batch-export status` lists the batches, and `batch-export run --date` exports a day that is due";
+                    let what = "no batch is recorded for this date";
+                    findings.add(id, ProblemKind::MissingBatch, Explanation::new(what, next));
+                }
             },
             Err(StoreError { kind: Kind::Malformed, message }) => {
                 let next = "put back what was edited, or restore the batch document from a backup";

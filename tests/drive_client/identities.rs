@@ -222,7 +222,7 @@ fn unusable_credentials_are_a_configuration_failure_that_tells_each_form_apart_a
         (r#"{"type":"Hunter2Secret"}"#, "an unknown type"),
         (r#"{"type": tru"#, "not JSON (line 1"),
         (r#"{"type":"external_account"}"#, "external_account"),
-        (r#"{"installed":{"client_id":"x"}}"#, "run `batch-export auth` with this client"),
+        (r#"{"installed":{"client_id":"x"}}"#, "run `batch-export auth --client` with this file"),
         (r#"{"web":{"client_id":"x"}}"#, "create an OAuth client of the type \"Desktop app\""),
         (r#"{"a":1}"#, "\"type\""),
         (user, "refresh_token"),

@@ -78,7 +78,12 @@ fn each_refusal_asks_for_the_act_that_ends_it() {
         ),
         (ROBOT, Token, token("restricted_client", "Unregistered scope(s)", ""), "trust its client id"),
         (ROBOT, Token, token("invalid_client", "The OAuth client was not found.", ""), "create a new JSON key"),
-        (PERSON, Token, token("invalid_client", "The OAuth client was not found.", ""), "run `batch-export auth`"),
+        (
+            PERSON,
+            Token,
+            token("invalid_client", "The OAuth client was not found.", ""),
+            "run `batch-export auth --client FILE` with its JSON file",
+        ),
         (PERSON, Token, token("invalid_grant", "Bad Request", "rapt_required"), "session control"),
         (ROBOT, Start, Answer::error_saying(400, "invalid", "Invalid profile identity"), "this is a bug"),
         (ROBOT, Start, Answer::error(403, "insufficientPermissions"), "as Content manager"),

@@ -61,6 +61,13 @@ impl Day {
         Day::at(Place::Directory(temporary("out-")))
     }
 
+    /// With a directory as destination, and an application that has queued nothing yet.
+    pub fn with_empty_queue() -> Day {
+        let day = Day::in_directory();
+        day.db.command(doc! { "create": QUEUE });
+        day
+    }
+
     /// With a shared drive as destination, and a service account.
     pub fn on_drive() -> Day {
         Day::on(FakeDrive::start())

@@ -43,14 +43,15 @@ const ABILITIES: &str = "abilities";
 /// The versions of MongoDB that all tests ran with.
 const TESTED_VERSIONS: [&str; 1] = ["6.0.5"];
 
-pub(super) async fn checks(config: &Config) -> Vec<Check> {
+/// The checks, and whether a batch was exported before.
+pub(super) async fn checks(config: &Config) -> (Vec<Check>, bool) {
     let (store, facts) = match reach(config).await {
         Ok(reached) => reached,
         Err(failure) => {
             let fix = "check host and port in MONGODB_URI, and that the server runs";
             let mut checks = vec![Check::failed("mongodb", failure, fix)];
             checks.extend(AFTER_REACHABLE.map(|name| Check::skipped(name, "no server that can be used was found")));
-            return checks;
+            return (checks, false);
         }
     };
     // Before the slower checks, while the answer is fresh.
@@ -98,7 +99,8 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         Deployment::Uninitiated => ["index", "row expiry", "collections", "queue"].map(without),
     });
     checks.push(clock);
-    checks
+    let has_exported = store.ledger_now().await.is_ok_and(|ledger| ledger.number > 0);
+    (checks, has_exported)
 }
 
 async fn reach(config: &Config) -> Result<(Store, ServerFacts), Failure> {

@@ -71,13 +71,17 @@ impl Check {
 /// The next command when something has to be fixed by hand.
 const AGAIN: &str = "batch-export doctor";
 
+/// The next step when everything is there and a batch was exported: whether a schedule starts the next one, nothing here can tell.
+const SCHEDULE: &str = "schedule `batch-export run` at the cut-off and `batch-export retry` every five minutes, if nothing does so yet \
+    (README, \"Schedule it\")";
+
 /// What `doctor` found.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DoctorResult {
     #[serde(flatten)]
     head: Head,
     checks: Vec<Check>,
-    /// The command to type next.
+    /// What to do next: a command to type, or a schedule to make.
     next: &'static str,
 }
 
@@ -86,12 +90,13 @@ pub(super) struct DoctorResult {
 /// # Errors
 /// Only after a signal: faults are findings, not errors.
 pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
-    let checks = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
+    let (checks, has_exported) = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
     let bad: Vec<&Check> = checks.iter().filter(|check| check.verdict == Verdict::Bad).collect();
     let by_init = |check: &Check| check.fix.as_ref().is_some_and(|fix| fix.starts_with(database::BY_INIT));
     let exit = if bad.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let next = match bad.iter().all(|check| by_init(check)) {
         true if checks.iter().any(by_init) => "batch-export init",
+        true if has_exported => SCHEDULE,
         true => "batch-export run --dry-run",
         false => AGAIN,
     };
@@ -100,8 +105,8 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
     Ok(exit)
 }
 
-async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
-    let mut checks = database::checks(config).await;
+async fn all(args: &DoctorArgs, config: &Config) -> (Vec<Check>, bool) {
+    let (mut checks, has_exported) = database::checks(config).await;
     checks.push(machine::calendar(config));
     checks.push(machine::layout(config));
     let (spool, probe) = machine::spool_in_time(&config.spool_dir).await;
@@ -111,7 +116,7 @@ async fn all(args: &DoctorArgs, config: &Config) -> Vec<Check> {
     if let Some(path) = &config.metrics_file {
         checks.push(machine::metrics_file(path).await);
     }
-    checks
+    (checks, has_exported)
 }
 
 impl Render for DoctorResult {

@@ -351,6 +351,10 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
     let text = typed.text;
     if let Some(folder) = text.strip_prefix("gdrive://") {
         let folder = folder.trim_end_matches('/');
+        if folder == "FOLDER_ID" {
+            let reason = "FOLDER_ID stands for the id of your folder: the last part of its address in the browser";
+            return Err(typed.wrong(reason));
+        }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if folder.is_empty() || !folder.bytes().all(plain) {
             return Err(typed.wrong(

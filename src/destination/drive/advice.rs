@@ -8,7 +8,7 @@ use super::credentials::Identity;
 /// A service account outside a shared drive.
 pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no storage of its own, not even in a folder that \
     somebody shared with it: use a folder in a shared drive, or act as a user with --drive-subject (domain-wide delegation), \
-    or give a person's consent with `batch-export auth`";
+    or give a person's consent with `batch-export auth --client FILE`";
 
 /// A 4xx that is neither about permission nor about load: a wrong setting, or a bug.
 pub(super) const SETTINGS: &str = "check --destination and --drive-url; if they are right, this is a bug: report it";
@@ -50,7 +50,7 @@ pub(super) fn after_refusal(reason: &str, message: &str, identity: &Identity) ->
              until midnight Pacific time"
         }
         "appNotAuthorizedToFile" => {
-            "with the scope drive.file this application sees only files that it created itself: run `batch-export auth` again and \
+            "with the scope drive.file this application sees only files that it created itself: run `batch-export auth --client FILE` again and \
              grant access to all of Drive"
         }
         "domainPolicy" => {
@@ -128,7 +128,7 @@ fn after_full_storage(message: &str, identity: &Identity) -> String {
 pub(super) fn after_small_scope(identity: &Identity) -> &'static str {
     match identity {
         Identity::Consent => {
-            "the consent covers too little: run `batch-export auth` again and grant access to all of Drive (a folder made by \
+            "the consent covers too little: run `batch-export auth --client FILE` again and grant access to all of Drive (a folder made by \
              somebody else is invisible to the scope drive.file)"
         }
         Identity::ServiceAccount { .. } | Identity::Delegated { .. } => {
@@ -140,7 +140,7 @@ pub(super) fn after_small_scope(identity: &Identity) -> &'static str {
 /// After Drive refused (401) a token that was issued a moment ago.
 pub(super) fn after_unauthorized(identity: &Identity) -> &'static str {
     match identity {
-        Identity::Consent => "the consent was probably withdrawn: run `batch-export auth` again",
+        Identity::Consent => "the consent was probably withdrawn: run `batch-export auth --client FILE` again",
         Identity::ServiceAccount { .. } | Identity::Delegated { .. } => {
             "check that the service account and its key are enabled, and that --drive-url is the API that issued the token"
         }
@@ -161,7 +161,7 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
              control), or use a service account"
         }
         "invalid_grant" if consent => {
-            "the consent has expired or was withdrawn: run `batch-export auth` again (while the consent screen is in \
+            "the consent has expired or was withdrawn: run `batch-export auth --client FILE` again (while the consent screen is in \
              \"Testing\", every consent dies after 7 days: publish the app)"
         }
         "invalid_grant" if about.contains("signature") => {
@@ -178,8 +178,8 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
             });
         }
         "unauthorized_client" | "access_denied" if consent => {
-            "the OAuth client may not use a refresh token: create one of the type \"Desktop app\" and run `batch-export auth` \
-             with it"
+            "the OAuth client may not use a refresh token: create one of the type \"Desktop app\" and run \
+             `batch-export auth --client FILE` with its JSON file"
         }
         "unauthorized_client" | "access_denied" => {
             "a Workspace administrator has to allow the service account's client id the scope \
@@ -196,11 +196,11 @@ pub(super) fn after_token_refusal(error: &str, description: &str, identity: &Ide
         }
         "invalid_client" | "deleted_client" | "disabled_client" => {
             "the OAuth client was deleted or its secret replaced: create one in the Google Cloud console and run \
-             `batch-export auth` with it"
+             `batch-export auth --client FILE` with its JSON file"
         }
         "restricted_client" => {
             "this OAuth client may not ask for all of Drive: add the scope https://www.googleapis.com/auth/drive to its consent \
-             screen (Google Cloud console > Google Auth Platform > Data access), then run `batch-export auth` again"
+             screen (Google Cloud console > Google Auth Platform > Data access), then run `batch-export auth --client FILE` again"
         }
         "invalid_scope" => after_small_scope(identity),
         "admin_policy_enforced" | "org_internal" => {

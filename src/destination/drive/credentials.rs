@@ -87,7 +87,7 @@ pub(super) struct CredentialsFault {
 }
 
 const NEXT_FILE: &str =
-    "give --credentials the JSON key of a service account, or a file written by `batch-export auth`";
+    "give --credentials the JSON key of a service account, or a file written by `batch-export auth --client FILE`";
 
 fn wrong(what: impl Into<String>) -> CredentialsFault {
     CredentialsFault { what: what.into(), next: None }
@@ -104,14 +104,16 @@ fn parse(bytes: &[u8]) -> Result<Credentials, CredentialsFault> {
         })),
         None if value.get("installed").is_some() => Err(CredentialsFault {
             what: "are an OAuth client, not a person's consent".to_owned(),
-            next: Some("run `batch-export auth` with this client, and give --credentials the file that it writes"),
+            next: Some(
+                "run `batch-export auth --client` with this file, and give --credentials the file that it writes",
+            ),
         }),
         // `auth` refuses such a client.
         None if value.get("web").is_some() => Err(CredentialsFault {
             what: "are an OAuth client of the type \"Web application\", not a person's consent".to_owned(),
             next: Some(
-                "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth` with \
-                 that one, and give --credentials the file that it writes",
+                "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth --client FILE` \
+                 with its JSON file, and give --credentials the file that it writes",
             ),
         }),
         None => Err(wrong("have no field \"type\"")),

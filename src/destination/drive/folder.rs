@@ -195,7 +195,7 @@ impl FolderFacts {
                 // The commonest obstacle in companies, and the person who shares the folder meets it in the browser.
                 let outsider = match identity {
                     Identity::ServiceAccount { .. } => {
-                        "; if Google refuses to add it, your organization forbids sharing outside of its domain: ask its administrator for an exception for the service account's domain, or act as a user (--drive-subject), or give a person's consent (`batch-export auth`)"
+                        "; if Google refuses to add it, your organization forbids sharing outside of its domain: ask its administrator for an exception for the service account's domain, or act as a user (--drive-subject), or give a person's consent (`batch-export auth --client FILE`)"
                     }
                     Identity::Delegated { .. } | Identity::Consent => "",
                 };
