@@ -6,7 +6,9 @@
 #
 # Two builds of the same sources give the same bytes, in whatever folders: no path of this machine, no clock and no order of a file system
 # gets in. The time that files bear is SOURCE_DATE_EPOCH, else that of the last commit. The binary holds the list of the libraries it was made
-# from (`cargo audit bin` reads it). What the package installs is in stage() below, file by file.
+# from (`cargo audit bin` reads it). That list has about ten libraries which are not in the binary and not in the SBOM, such as ring and quinn:
+# cargo counts an optional library as used when another one's feature only mentions it (`name?/feature`), and no stable cargo tells
+# otherwise. What the package installs is in stage() below, file by file.
 #
 # Risk: a package that installs and does not run. So trial.sh beside this file installs, upgrades, removes and purges it on a bare machine.
 set -euo pipefail
