@@ -87,6 +87,8 @@ pub struct Config {
     pub drive_chunk_bytes: u64,
     /// The way out of this network.
     pub proxies: ProxyVariables,
+    /// The file of the certificates to trust; `None` for those of the system.
+    pub certificate_file: Option<PathBuf>,
     /// Zone and cut-off.
     pub calendar: Calendar,
     /// Name of the file, with `{date}` for the business date; `None` for `batch_{date}.` and the layout's ending.
@@ -139,6 +141,15 @@ impl Config {
     /// Whether people or monitors are notified over HTTP.
     pub fn notifies(&self) -> bool {
         self.webhook.is_some() || self.health_check.is_some() || self.metrics_url.is_some()
+    }
+
+    /// Whether one of them is reached with TLS, or through a proxy with TLS.
+    pub fn notifies_by_tls(&self) -> bool {
+        let webhook = self.webhook.as_ref().map(|webhook| &webhook.url);
+        let health_check = self.health_check.as_ref().map(|check| &check.url);
+        let addresses = [webhook, health_check, self.metrics_url.as_ref()].into_iter().flatten().map(Secret::expose);
+        let proxies = [&self.proxies.https, &self.proxies.http, &self.proxies.all].map(String::as_str);
+        addresses.chain(proxies).any(|address| address.to_ascii_lowercase().starts_with("https:"))
     }
 
     /// The database: the setting, else the connection string's, else the default.

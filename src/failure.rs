@@ -19,6 +19,7 @@ use std::fmt;
 use crate::exit::Exit;
 use crate::named::named;
 use crate::secret::redact;
+use crate::terminal::one_line;
 
 named! {
     /// The stages of a pass, as they are named in results, documents and logs.
@@ -77,7 +78,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind.
     pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        let message = redact(&message.into()).into_owned();
+        let message = one_line(&redact(&message.into()));
         Failure { exit, message, next: None, invalid: Vec::new(), is_common: false }
     }
 
@@ -88,7 +89,7 @@ impl Failure {
 
     /// Adds the next step.
     pub fn next(mut self, next: impl Into<String>) -> Failure {
-        self.next = Some(next.into());
+        self.next = Some(one_line(&next.into()));
         self
     }
 

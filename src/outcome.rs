@@ -16,6 +16,7 @@ use crate::id::Id;
 use crate::money::Baht;
 use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
+use crate::terminal::one_line;
 
 /// How a pass over a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,7 +333,8 @@ impl Explanation {
     }
 
     fn joined(&self, between: &str) -> String {
-        self.next.as_ref().map_or(self.what.clone(), |next| format!("{}{between}{next}", self.what))
+        let what = one_line(&self.what);
+        self.next.as_ref().map_or(what.clone(), |next| format!("{what}{between}{}", one_line(next)))
     }
 }
 

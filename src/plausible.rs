@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::failure::Failure;
 use crate::secret::{conceal, holds_a_key, is_a_token};
 
-/// The longest text that is taken for a path, in bytes: no file system takes a longer name, and a key is longer.
+/// The longest name in a path, in bytes: no file system takes a longer one, and a key is longer.
 const PATH_MAX_BYTES: usize = 255;
 
 /// What is wrong with a value, as the predicate of a sentence that begins with the setting's name, and what to do about
@@ -61,7 +61,8 @@ const LINE_END: Implausible = Implausible {
 /// What the value is instead.
 pub fn check_path(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
-    if text.contains(['\n', '\r']) || text.len() > PATH_MAX_BYTES || holds_a_key(text) {
+    let is_too_long = text.split('/').any(|name| name.len() > PATH_MAX_BYTES);
+    if text.contains(['\n', '\r']) || is_too_long || holds_a_key(text) {
         return Err(KEY);
     }
     if text.starts_with("file:") {

@@ -11,6 +11,7 @@ use chrono_tz::Tz;
 use crate::batch::{Holder, UNKNOWN};
 use crate::command::CommandName;
 use crate::store::Overview;
+use crate::terminal::one_line;
 
 /// Where and when somebody reads.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +63,7 @@ impl Reader {
     pub fn holder(self, holder: &Holder) -> String {
         let since = holder.since.map_or("an unknown time".to_owned(), |since| self.back(since));
         let command = holder.command.map_or(UNKNOWN, CommandName::name);
-        format!("{} (pid {}, `{command}`, holder {}) since {since}", holder.host, holder.pid, holder.id)
+        one_line(&format!("{} (pid {}, `{command}`, holder {}) since {since}", holder.host, holder.pid, holder.id))
     }
 }
 

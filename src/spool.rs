@@ -5,7 +5,7 @@
 //! nobody holds. A process id in the name would not help: containers that share a folder do not share process ids.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -14,6 +14,7 @@ use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::failure::Failure;
 use crate::files::open_regular;
 
 const PREFIX: &str = "batch-export-";
@@ -28,6 +29,20 @@ pub struct Digests {
     pub sha256: String,
     /// 32 lower-case hexadecimal digits.
     pub md5: String,
+}
+
+/// The failure of a spool file in this folder, of which `what` is said. The library names the file in its error, which is of no use.
+pub fn failed(folder: &Path, what: &str, error: &io::Error) -> Failure {
+    let said = error.to_string();
+    let said = said.split(" at path ").next().unwrap_or_default();
+    let elsewhere = "set --spool-dir to a private folder with room for the file";
+    let next = match error.kind() {
+        ErrorKind::NotFound => format!("create that folder, or {elsewhere}"),
+        ErrorKind::NotADirectory => elsewhere.to_owned(),
+        ErrorKind::PermissionDenied => format!("give the user of this job the right to write there, or {elsewhere}"),
+        _ => format!("free space there, or {elsewhere}"),
+    };
+    Failure::configuration(format!("{what} in {} cannot be used: {said}", folder.display())).next(next)
 }
 
 /// A writer that counts and digests what passes through it.

@@ -3,8 +3,8 @@
 //! A stage does not check for signals: it is dropped at the point where it waits. So no stage can forget the check. The
 //! commit, which must not be dropped, does not run under [`Stop::until_signal`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +49,19 @@ impl Signal {
     pub fn failure(self) -> Failure {
         Failure::new(self.exit(), format!("stopped by {}", self.name()))
     }
+}
+
+/// The exit code of a result that is being printed.
+static DECIDED: OnceLock<Exit> = OnceLock::new();
+
+/// The work is done and has this code. Whatever ends the process from now on, the code says what became of the work.
+pub fn decide(exit: Exit) {
+    let _ = DECIDED.set(exit);
+}
+
+/// The code of the process, which something else ends: of the work once that is done, else this one.
+pub fn decided_or(exit: Exit) -> i32 {
+    i32::from(DECIDED.get().copied().unwrap_or(exit).code())
 }
 
 /// Tells whether a signal was received. Clones share the answer.
@@ -97,7 +110,7 @@ impl Stop {
             };
             tracing::warn!("{} received, ending at once", second.name());
             STDERR.flush(SAYING);
-            std::process::exit(i32::from(second.exit().code()));
+            std::process::exit(decided_or(second.exit()));
         });
         Ok(Stop { signal: receiver, commits: Arc::default() })
     }

@@ -5,6 +5,7 @@
 //!
 //! Risk: a process that ends while its work is merely late. So the task allows some seconds more than the limit, and goes with the work.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tracing::Instrument as _;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::stop::SAYING;
+use crate::stop::{SAYING, decided_or};
 use crate::streams::STDERR;
 
 /// How much later than its limit, or than a signal, work may end by itself.
@@ -48,22 +49,23 @@ pub fn in_the_kernel(mut failure: Failure) -> Failure {
 pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
     let ending = async {
         let failure = end.await;
-        let exit = i32::from(failure.exit.code());
         tracing::error!("{}", failure.message);
         STDERR.flush(SAYING);
         // Stdout may be a pipe whose reader is stopped, too.
+        let exit = failure.exit;
         let print = move || PRINT.get().map(|print| print(&failure));
         let _ = tokio::time::timeout(SAYING, tokio::task::spawn_blocking(print)).await;
-        std::process::exit(exit);
+        std::process::exit(decided_or(exit));
     };
     Guard(tokio::spawn(ending.in_current_span()).abort_handle())
 }
 
-/// Ends the process after a while with a result that was printed before.
-pub fn guard_the_rest(limit: Duration, exit: Exit) -> Guard {
+/// Ends the process after a while with a result that was printed before, and names the file that it may wait for.
+pub fn guard_the_rest(limit: Duration, exit: Exit, file: Option<&Path>) -> Guard {
+    let file = file.map_or(String::new(), |file| format!(", maybe that of {}", file.display()));
     let ending = async move {
         tokio::time::sleep(limit).await;
-        tracing::error!("a file operation still waits in the kernel: a file system does not answer");
+        tracing::error!("a file operation still waits in the kernel: a file system does not answer{file}");
         STDERR.flush(SAYING);
         std::process::exit(i32::from(exit.code()));
     };

@@ -3,7 +3,6 @@
 //! Secrets are masked at the sink, also in the messages of libraries and at every level. Libraries that log tokens at
 //! their lower levels are capped above those levels, and no flag lifts the cap.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use schemars::JsonSchema;
@@ -16,6 +15,7 @@ use crate::batch::BatchId;
 use crate::failure::Stage;
 use crate::schema::{FORMAT_VERSION, FormatVersion};
 use crate::streams;
+use crate::terminal::{escaped, log_line};
 use crate::trace;
 
 /// How much is logged.
@@ -112,14 +112,15 @@ struct Sink {
 }
 
 impl Sink {
-    fn completed<'a>(self, line: Cow<'a, str>, trace: Option<&str>) -> Cow<'a, str> {
-        match (trace, line.strip_prefix('{'), line.strip_suffix('\n')) {
-            (_, Some(rest), _) if self.json => {
+    fn completed(self, line: &str, trace: Option<&str>) -> String {
+        let line = line.trim_end_matches('\n');
+        match (trace, line.strip_prefix('{')) {
+            (_, Some(rest)) if self.json => {
                 let trace = trace.map(|trace| format!("\"trace_id\":\"{trace}\",")).unwrap_or_default();
-                format!("{{\"format_version\":\"{FORMAT_VERSION}\",{trace}{rest}").into()
+                format!("{{\"format_version\":\"{FORMAT_VERSION}\",{trace}{}\n", escaped(rest))
             }
-            (Some(trace), _, Some(text)) if !self.json => format!("{text} trace_id={trace}\n").into(),
-            _ => line,
+            (Some(trace), _) => format!("{} trace_id={trace}\n", log_line(line)),
+            (None, _) => log_line(line) + "\n",
         }
     }
 }
@@ -135,8 +136,7 @@ impl<'a> MakeWriter<'a> for Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        let text = self.completed(crate::secret::redact(&text), trace::current());
-        streams::write_stderr(text.into_owned());
+        streams::write_stderr(self.completed(&crate::secret::redact(&text), trace::current()));
         Ok(bytes.len())
     }
 

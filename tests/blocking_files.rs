@@ -7,6 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::support::command::{BatchExport, told};
 use crate::support::day::{Day, FILE};
+use crate::support::receiver::Receiver;
 use crate::support::seed::{DATE, seed_day};
 
 fn make_fifo(path: &Path) {
@@ -114,6 +115,60 @@ fn a_setting_that_names_a_pipe_or_a_device_is_refused_and_not_waited_for() {
         refused(day.run().env("SSL_CERT_FILE", path), "SSL_CERT_FILE");
         refused(day.command("auth").args(&["--client", path]), path);
         refused(day.run().env("BATCH_EXPORT_FORMAT", path), path);
+    }
+}
+
+/// Whoever tells of the refusal must not read the file again.
+#[test]
+fn people_are_told_that_the_file_of_certificates_never_ends() {
+    let people = Receiver::start(Some(200));
+    let folder = tempfile::tempdir().unwrap();
+    let (fifo, endless) = (folder.path().join("fifo"), folder.path().join("endless"));
+    make_fifo(&fifo);
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let day = Day::on_drive();
+    let by_tls = "https://127.0.0.1:1/hook".to_owned();
+    for (path, url) in
+        [(&fifo, people.url("/hook")), (&endless, people.url("/hook")), (&fifo, by_tls.clone()), (&endless, by_tls)]
+    {
+        for command in [day.run(), day.retry()] {
+            let command = command.env("SSL_CERT_FILE", path.to_str().unwrap()).env("BATCH_EXPORT_NOTIFY_URL", &url);
+            refused(command.env("BATCH_EXPORT_PING_URL", &url), "SSL_CERT_FILE");
+        }
+    }
+    let told = people.posted().iter().filter(|posted| posted.body.contains("SSL_CERT_FILE")).count();
+    assert!(told >= 2, "{:?}", people.posted());
+}
+
+/// The file that a setting names is a loop of links, or no folder: nothing that waiting mends.
+#[test]
+fn a_destination_that_is_a_loop_of_links_or_a_file_waits_for_a_person() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b, file) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("file"));
+    std::os::unix::fs::symlink(&a, &b).unwrap();
+    std::os::unix::fs::symlink(&b, &a).unwrap();
+    std::fs::write(&file, "x").unwrap();
+    for path in [&a, &file] {
+        let run = day.run().arg("--now").destination(&format!("file://{}", path.display()));
+        let error = run.run().expect_code(31).json()["error"].clone();
+        assert_eq!(error["next"], "correct --destination: it must be a directory", "{error}");
+    }
+}
+
+#[test]
+fn a_spool_folder_that_is_missing_or_a_file_is_told_once_and_with_the_way_out() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, file) = (folder.path().join("missing"), folder.path().join("file"));
+    std::fs::write(&file, "x").unwrap();
+    for (path, next) in [(&missing, "create that folder, or set --spool-dir"), (&file, "set --spool-dir")] {
+        let path = path.to_str().unwrap();
+        let error = day.run().arg("--now").args(&["--spool-dir", path]).run().expect_code(30).json()["error"].clone();
+        assert_eq!(error["message"].as_str().unwrap().matches(path).count(), 1, "{error}");
+        assert!(error["next"].as_str().unwrap().starts_with(next), "{error}");
     }
 }
 

@@ -137,3 +137,28 @@ fn drive_and_a_webhook_are_reached_when_their_authority_is_named() {
     assert_eq!(people.messages().len(), 1);
     day.check_converged();
 }
+
+#[test]
+fn a_file_of_certificates_that_only_notifications_need_ends_no_run() {
+    let people = Receiver::start(Some(200));
+    let without = |url: &str, command: &str| {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        let ended =
+            day.run().env("SSL_CERT_FILE", "/nowhere/ca.pem").env("BATCH_EXPORT_NOTIFY_URL", url).run().expect_code(0);
+        day.check_converged();
+        let other = day.command(command).env("SSL_CERT_FILE", "/nowhere/ca.pem").env("BATCH_EXPORT_NOTIFY_URL", url);
+        (ended, other.run().json())
+    };
+    let (ended, _) = without(&people.url("/hook"), "status");
+    assert_eq!((people.messages().len(), ended.stderr.contains("SSL_CERT_FILE")), (1, false), "{}", ended.stderr);
+    let (ended, doctor) = without("https://127.0.0.1:1/hook", "doctor");
+    assert!(
+        ended.stderr.contains("SSL_CERT_FILE is wrong: the file /nowhere/ca.pem cannot be read"),
+        "{}",
+        ended.stderr
+    );
+    let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "notification").unwrap();
+    assert_eq!(check["verdict"], "warning", "{check}");
+    assert!(check.to_string().contains("SSL_CERT_FILE is wrong"), "{check}");
+}

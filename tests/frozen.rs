@@ -155,3 +155,38 @@ fn a_frozen_folder_of_the_metrics_does_not_hold_a_committed_run() {
     thaw(folder.path());
     day.check_converged();
 }
+
+#[test]
+fn a_frozen_folder_of_the_metrics_does_not_hold_the_check_and_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let folder = tempfile::tempdir().unwrap();
+    let metrics = folder.path().join("batch.prom");
+    let check = day.command("status").now("2026-01-18T18:30:00+07:00");
+    let check = with_frozen(check.args(&["--check", "--metrics-file", metrics.to_str().unwrap()]), folder.path());
+    let ended = check.spawn().wait(PATIENCE).expect_code(0);
+    assert!(ended.stderr.contains(&format!("maybe that of {}", metrics.display())), "{}", ended.report());
+    thaw(folder.path());
+}
+
+#[test]
+fn the_lease_of_a_run_that_waits_in_the_kernel_is_not_renewed_after_a_signal() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let run = with_frozen(day.run().args(&["--lease", "3s"]), day.directory()).spawn();
+    wait_until_held(day.directory());
+    run.signal(Signal::TERM);
+    while !run.logged().contains("SIGTERM received, stopping") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // What was under way at the signal has arrived; two renewals later the run still waits.
+    std::thread::sleep(Duration::from_millis(800));
+    let lease = || day.batch().get_datetime("leaseExpiresAt").ok().copied();
+    let at_signal = lease();
+    std::thread::sleep(Duration::from_millis(2200));
+    // Without a lease the run has ended meanwhile.
+    assert!(lease().is_none_or(|later| Some(later) == at_signal), "renewed: {at_signal:?}, {:?}", lease());
+    run.wait(PATIENCE).expect_code(143);
+    thaw(day.directory());
+}

@@ -20,6 +20,7 @@ mod exported;
 mod express;
 mod failover;
 mod fake_drive;
+mod forged;
 mod format;
 mod frozen;
 mod help;

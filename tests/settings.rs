@@ -316,3 +316,43 @@ fn a_destination_with_a_character_that_no_path_has_is_refused() {
         assert!(message.contains("%00"), "{value}: {message}");
     }
 }
+
+#[test]
+fn a_character_that_would_end_or_change_the_path_of_the_destination_is_refused() {
+    for (destination, says) in [
+        ("file:///srv/acc#2", "the character #, which is written %23"),
+        ("file:///srv/acc?x=1", "the character ?, which is written %3F"),
+        ("file:///srv/a\\b", "which is written %5C"),
+        ("file:///srv/a\tb", "which is written %09"),
+        ("file://tmp/x", "write file:///dir, with three"),
+        (" file:///srv/acc", "begins or ends with a blank"),
+        ("file:///srv/acc ", "begins or ends with a blank"),
+    ] {
+        let (message, _) = refusal("BATCH_EXPORT_DESTINATION", destination);
+        assert!(message.contains(says), "{destination:?}: {message}");
+    }
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("ค่าเช่า".repeat(8)).join("x/".repeat(120) + "a#b");
+    std::fs::create_dir_all(&long).unwrap();
+    let address = url::Url::from_file_path(&long).unwrap();
+    day.run().destination(address.as_str()).run().expect_code(0);
+    assert!(long.join(FILE).exists());
+}
+
+#[test]
+fn two_collections_with_one_name_stop_each_command_that_reads_the_batches() {
+    let day = Day::in_directory();
+    for (command, arguments) in [("status", &[][..]), ("unlock", &["--date", DATE]), ("corrections", &[])] {
+        let command = day.command(command).args(arguments).env("BATCH_EXPORT_LOG_COLLECTION", "journalentries");
+        let message = command.run().expect_code(30).json()["error"]["message"].to_string();
+        assert!(message.contains("the name of another collection"), "{message}");
+    }
+}
+
+#[test]
+fn a_negative_grace_is_told_as_no_duration() {
+    let ended = BatchExport::command("status").args(&["--check", "--grace", "-1s"]).run();
+    assert!(ended.stderr.contains("is not a duration"), "{}", ended.report());
+}

@@ -176,11 +176,27 @@ fn a_signal_ends_a_command_whose_words_nobody_reads() {
     // The last one is refused at once, the one before when the signal comes.
     let waiting = "status --mongodb-uri 'mongodb://127.0.0.1:1/x?replicaSet=x'";
     let refused = "status --timezone Nowhere/X";
-    let run = "run --date 2026-01-18";
-    let commands = ["status", run, waiting, refused].map(|line| full.start(day.command("status"), line, ">"));
+    let commands = ["status", waiting, refused].map(|line| full.start(day.command("status"), line, ">"));
     std::thread::sleep(Duration::from_secs(3));
     commands.iter().for_each(|command| command.signal(Signal::TERM));
     for command in commands {
         command.wait(PATIENCE).expect_code(143);
     }
+}
+
+/// After the commit, 143 would say that `retry` has work to do.
+#[test]
+fn a_signal_while_nobody_takes_the_result_leaves_the_code_of_the_work() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let full = Full::new();
+    let run = full.start(day.command("run"), &format!("run --date {DATE}"), ">");
+    while day.rows_with_status("completed") < 3 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    run.signal(Signal::TERM);
+    let ended = run.wait(PATIENCE).expect_code(0);
+    assert!(ended.stderr.contains("the work did not end") || ended.stderr.contains("nobody reads"), "{}", ended.stderr);
+    day.check_converged();
 }

@@ -2,6 +2,7 @@
 
 mod copy;
 mod indexes;
+mod large;
 mod records;
 mod rows;
 

@@ -230,7 +230,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub check: bool,
     /// How long after its cut-off a batch may take before --check reports it
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration_of)]
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration_of, allow_hyphen_values = true)]
     pub grace: std::time::Duration,
 }
 

@@ -21,7 +21,7 @@ use crate::notify::Listeners;
 use crate::outcome::{BatchResult, Outcome};
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{Stop, decide};
 
 /// Runs the passes and prints their results, also when no pass could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
@@ -34,6 +34,7 @@ pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: 
             (RetryResult::could_not_begin(CommandName::Backfill, &failure), failure.exit)
         }
     };
+    decide(exit);
     render::print(&result, output);
     if let Some(listeners) = listeners {
         if result.batches.is_empty() {

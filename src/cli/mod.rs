@@ -39,6 +39,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::http::certificates;
 use crate::notify::Listeners;
 use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::reader::counted;
@@ -171,7 +172,7 @@ async fn execute(
     // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
     let valid = |settings: &Settings| {
         let config = settings::validate(settings, client_now)?;
-        settings::certificates::check(&config)?;
+        certificates::check(&config)?;
         Ok::<_, Failure>(config)
     };
     let config = || {
@@ -281,7 +282,8 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     }
     if wants_json {
         let message = error.render().to_string();
-        let failure = Failure::new(Exit::Usage, message.trim().to_owned());
+        // Its lines are those of the parser.
+        let failure = Failure { message: redact(message.trim()).into_owned(), ..Failure::new(Exit::Usage, "") };
         render::print(&Refused::new("batch-export", &failure), OutputFormat::Json);
     } else {
         let rendered = error.render();

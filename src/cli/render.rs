@@ -17,6 +17,7 @@ use crate::reader::counted;
 use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
 use crate::streams::{LAST_LINES, STDERR, STDOUT};
+use crate::terminal::{escaped, lines, one_line};
 use crate::trace;
 
 /// Entries that a table on the terminal shows; all of them are in the JSON.
@@ -49,7 +50,7 @@ pub trait Render: Serialize {
 /// Prints a result. A closed stdout is ignored: the work is done and recorded.
 pub fn print(result: &impl Render, format: OutputFormat) {
     let text = match format {
-        OutputFormat::Text => harmless(&result.text()),
+        OutputFormat::Text => lines(&result.text()),
         OutputFormat::Json => {
             let printed = Printed { result, trace_id: trace::current() };
             serde_json::to_string(&printed).map_or_else(|error| error.to_string(), |json| escaped(&json) + "\n")
@@ -67,39 +68,6 @@ pub(super) struct Printed<'a, R> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
     trace_id: Option<&'static str>,
-}
-
-/// The text without characters that steer a terminal: reasons, names and links come from people and servers. TAB stays, and a
-/// line that ends with CRLF, as in the sample of a layout, ends with LF.
-fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| steers(c) && !matches!(c, '\n' | '\t');
-    let text = text.replace("\r\n", "\n");
-    text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// A field of one line: a line break in it could pass for a line of the program.
-pub fn one_line(field: &str) -> String {
-    field.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Control characters, and those that turn or end the line that a person reads.
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// JSON in which a terminal sees no such character: outside of its texts there is none, and inside an escape means the same.
-fn escaped(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match steers(c) && !c.is_ascii_control() || c == '\u{7f}' {
-            true => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            false => out.push(c),
-        }
-    }
-    out
 }
 
 /// Prints a result as JSON while it is still being read.
@@ -263,7 +231,12 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  credit   {}", self.total_credit);
         }
         if let Some(file) = &self.file {
-            let _ = writeln!(text, "  file     {} ({} bytes)", file.link.as_ref().unwrap_or(&file.name), self.bytes);
+            let _ = writeln!(
+                text,
+                "  file     {} ({} bytes)",
+                one_line(file.link.as_ref().unwrap_or(&file.name)),
+                self.bytes
+            );
         }
         if let Some(sha256) = &self.sha256 {
             let _ = writeln!(text, "  sha256   {sha256}");
@@ -328,7 +301,13 @@ fn list(text: &mut String, title: &str, entries: &[Invalid]) {
     let _ = writeln!(text, "  {} {title}:", entries.len());
     let _ = writeln!(text, "    {:24}  {:24}  REASON", "ENTRY", "QUEUE ROW");
     for entry in entries.iter().take(LISTED) {
-        let _ = writeln!(text, "    {:24}  {:24}  {}", entry.entry_id, entry.row_id, entry.reason);
+        let _ = writeln!(
+            text,
+            "    {:24}  {:24}  {}",
+            one_line(&entry.entry_id),
+            one_line(&entry.row_id),
+            one_line(&entry.reason)
+        );
     }
     if let Some(more) = entries.len().checked_sub(LISTED).filter(|more| *more > 0) {
         let _ = writeln!(text, "    ... and {more} more; --output json lists all");

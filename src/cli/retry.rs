@@ -21,7 +21,7 @@ use crate::notify::{Listeners, has_undelivered_event};
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request, clear_up};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{Stop, decide};
 use crate::store::{Overview, Store};
 
 /// Runs a pass for everything that is due, oldest first, and prints the results, also when none could begin.
@@ -44,6 +44,7 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
             (RetryResult::could_not_begin(CommandName::Retry, &failure), failure.exit)
         }
     };
+    decide(exit);
     render::print(&result, output);
     if let Some(listeners) = listeners {
         listeners.end(exit, &result.batches).await;

@@ -14,7 +14,7 @@ use crate::notify::Listeners;
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request};
 use crate::progress::Progress;
-use crate::stop::Stop;
+use crate::stop::{Stop, decide};
 
 /// Runs the pass and prints its result, also when the pass could not begin.
 pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
@@ -46,6 +46,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     let request = Request { command: CommandName::Run, date, early: args.early, ignore_back_off: args.now };
     let result = if args.dry_run { pass.dry_run(request).await } else { pass.run(request).await };
     drop(reporter);
+    decide(result.exit_code);
     render::print(&result, output);
     if !args.dry_run {
         pass.clear_up_after(&result).await;

@@ -28,6 +28,7 @@ use crate::pass::way_on;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Lost, Overview, Store};
+use crate::terminal::one_line;
 
 /// How many batches one invocation reads at most: 30 years.
 const READ_MAX: i64 = 11_000;
@@ -84,6 +85,7 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
         };
         let closed = result.batches.iter().find(closed).map(|row| row.date);
         let listeners = Listeners::prepare(config, stop);
+        let _guard = listeners.guard(exit);
         listeners.count_queue(&store, closed).await;
         listeners.measure_queue();
         listeners.finish(None).await;
@@ -265,7 +267,8 @@ impl Render for StatusResult {
         for voided in self.voided.iter().flatten() {
             let state = if voided.trashed { "in the trash" } else { "not yet in the trash" };
             let at = voided.destination.as_ref().map_or(String::new(), |location| format!(" at {location}"));
-            let _ = writeln!(text, "  voided   {}{at} ({}), {state}", voided.id, voided.reason);
+            let _ =
+                writeln!(text, "  voided   {}", one_line(&format!("{}{at} ({}), {state}", voided.id, voided.reason)));
         }
         for problem in &self.problems {
             let _ = write!(text, "! {}", problem.message.lines("  "));
@@ -332,7 +335,7 @@ fn table(rows: &[BatchLine]) -> String {
     };
     let mut text = line(HEAD, "");
     for (cells, row) in cells.iter().zip(rows) {
-        text.push_str(&line(cells.each_ref().map(String::as_str), &row.note()));
+        text.push_str(&line(cells.each_ref().map(String::as_str), &one_line(&row.note())));
     }
     text
 }
@@ -348,10 +351,10 @@ fn attempt_line(attempt: &Attempt, reader: Reader) -> String {
         let _ = write!(line, " at {stage}");
     }
     if let Some(holder) = &attempt.holder {
-        let _ = write!(line, "  {} pid {}", holder.host, holder.pid);
+        let _ = write!(line, "  {} pid {}", one_line(&holder.host), holder.pid);
     }
     if let Some(message) = &attempt.message {
-        let _ = write!(line, ": {}", render::one_line(message));
+        let _ = write!(line, ": {}", one_line(message));
     }
     line
 }

@@ -27,6 +27,7 @@ use crate::schema;
 use crate::secret::redact;
 use crate::stop::Stop;
 use crate::store::{Overview, Store};
+use crate::terminal::one_line;
 
 /// How often the document is read again when it changes between the read and the update.
 const LOOKS: u32 = 3;
@@ -80,7 +81,7 @@ pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: Ou
 async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
     let id = BatchId::new(args.date);
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
-    let reason = args.reason.as_deref().map(|reason| render::one_line(&redact(reason)));
+    let reason = args.reason.as_deref().map(|reason| one_line(&redact(reason)));
     for _ in 0..LOOKS {
         let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
             let mut result = UnlockResult::new(args, None);
@@ -169,7 +170,7 @@ impl UnlockResult {
             state: batch.map(|batch| batch.state),
             attempt: batch.map_or(0, |batch| batch.attempt),
             forced: false,
-            reason: args.reason.as_deref().map(render::one_line),
+            reason: args.reason.as_deref().map(one_line),
             age: holder.and_then(|holder| holder.since).zip(seen).map(|(since, seen)| age(since, seen.now)),
             holder: holder.cloned(),
             lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
@@ -209,7 +210,7 @@ impl Render for UnlockResult {
         }
         if let Some(file) = &self.file {
             let link = file.link.as_deref().unwrap_or("the next attempt checks whether it exists");
-            let _ = writeln!(text, "  file     {} {} ({link})", file.name, file.id);
+            let _ = writeln!(text, "  file     {}", one_line(&format!("{} {} ({link})", file.name, file.id)));
         }
         if let Some(reason) = &self.reason {
             let _ = writeln!(text, "  reason   {reason}");

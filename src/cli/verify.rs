@@ -20,6 +20,7 @@ use crate::plausible::check_path;
 use crate::reader::counted;
 use crate::schema::name_of;
 use crate::stop::Stop;
+use crate::terminal::one_line;
 use crate::verify::{Checked, Copy, CopyVerdict, Problem, ProblemKind, Verification};
 
 /// Problems that the text shows.
@@ -62,7 +63,7 @@ impl Render for VerifyResult {
                 batch.total_credit
             );
             for note in &batch.notes {
-                let _ = writeln!(text, "  {}  {note}", batch.batch);
+                let _ = writeln!(text, "  {}  {}", batch.batch, one_line(note));
             }
             if batch.settings == "today" && batch.number.is_some() {
                 let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);

@@ -15,8 +15,9 @@ use crate::layout::{Column, Encoding, Layout, LineEnd};
 /// How much of its beginning shows how a copy is written.
 const HEAD_BYTES: u64 = 64 * 1024;
 
-/// The longest record that is read, in bytes of UTF-8: a quotation mark that is never closed makes one of the whole file.
-const RECORD_MAX: usize = 1024 * 1024;
+/// How much longer than any official record one of a copy may be, in bytes of UTF-8: a quotation mark that is never closed makes one of the
+/// whole file.
+const RECORD_MORE: usize = 1024 * 1024;
 
 /// How a workbook begins: a zip archive, or the container of older ones.
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"];
@@ -32,8 +33,9 @@ pub(super) struct CsvRecords {
 impl CsvRecords {
     /// Of a file as the layout writes it.
     pub(super) fn official(file: File, layout: &Layout, encoding: Encoding) -> CsvRecords {
-        let decoder = decoder(encoding);
-        CsvRecords::of(file, decoder, layout.delimiter, None)
+        let mut records = CsvRecords::of(file, decoder(encoding), layout.delimiter, None);
+        records.reader.get_mut().record_max = usize::MAX;
+        records
     }
 
     /// Of a copy, and in what it is not written as the layout writes it, as clauses for a person.
@@ -80,9 +82,14 @@ impl CsvRecords {
 
     fn of(file: File, decoder: Decoder, delimiter: u8, places: Option<Vec<Option<usize>>>) -> CsvRecords {
         let file = BufReader::with_capacity(64 * 1024, file);
-        let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0 };
+        let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0, record_max: RECORD_MORE };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
         CsvRecords { reader, line: 0, places }
+    }
+
+    /// Takes records of a copy whose official ones are up to this long; each quotation mark inside may be doubled.
+    pub(super) fn allow(&mut self, longest: usize) {
+        self.reader.get_mut().record_max = 2 * longest + RECORD_MORE;
     }
 
     /// Whether the copy has this column of the official file.
@@ -194,6 +201,8 @@ struct Decoded {
     at: usize,
     /// Bytes that were handed on since the present record began.
     of_record: usize,
+    /// How many those may be.
+    record_max: usize,
 }
 
 impl Read for Decoded {
@@ -212,8 +221,9 @@ impl Read for Decoded {
                 return Ok(0);
             }
         }
-        if self.of_record > RECORD_MAX {
-            return Err(io::Error::other("it is longer than 1 MiB; is a quotation mark not closed?"));
+        if self.of_record > self.record_max {
+            let most = self.record_max >> 20;
+            return Err(io::Error::other(format!("it is longer than {most} MiB; is a quotation mark not closed?")));
         }
         let length = out.len().min(self.rest.len() - self.at);
         self.of_record += length;

@@ -21,6 +21,10 @@ use super::dates::Order;
 use super::respelt::{Change, Holds, change, essence, order_of};
 use crate::id::Id;
 use crate::layout::Value;
+use crate::secret::cut;
+
+/// Characters of a cell that are shown: it may have megabytes.
+const CELL_CHARS: usize = 500;
 
 /// A cell or a line of a copy that is not as in the official file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -69,9 +73,12 @@ pub fn differences(
     let (mut copied, mut otherwise) = CsvRecords::copied(copy, layout, encoding).map_err(|error| error.to_string())?;
     columns.are_there = (0..layout.columns.len()).map(|column| copied.has(column)).collect();
     let mut records = CsvRecords::official(official, layout, encoding);
+    let mut longest = 0;
     while let Some((_, record)) = records.next()? {
+        longest = longest.max(record.as_slice().len() + record.len());
         ours.add(&columns, &record);
     }
+    copied.allow(longest);
     while let Some((line, record)) = copied.next()? {
         theirs.add(&columns, &record);
         columns.learn(&record);
@@ -195,8 +202,8 @@ impl Columns {
                 column: Some(header.unwrap_or_else(|| (column + 1).to_string())),
                 change,
                 same_value,
-                official: Some(official.to_owned()),
-                copy: Some(copy.to_owned()),
+                official: Some(cut(official, CELL_CHARS)),
+                copy: Some(cut(copy, CELL_CHARS)),
             });
         }
     }
@@ -220,5 +227,6 @@ impl Difference {
 }
 
 fn whole(record: &StringRecord) -> String {
-    record.iter().collect::<Vec<_>>().join(" | ")
+    let cells: Vec<String> = record.iter().map(|cell| cut(cell, CELL_CHARS)).collect();
+    cut(&cells.join(" | "), CELL_CHARS)
 }

@@ -329,8 +329,14 @@ impl Directory {
     fn failed(&self, action: &str, error: &io::Error) -> DestinationError {
         let message = format!("cannot {action} the directory {}: {error}", self.path.display());
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            ErrorKind::NotFound => {
                 DestinationError::rejected(message, "create the directory, or correct --destination")
+            }
+            // A loop of links is one too.
+            _ if error.kind() == ErrorKind::NotADirectory
+                || error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) =>
+            {
+                DestinationError::rejected(message, "correct --destination: it must be a directory")
             }
             ErrorKind::PermissionDenied => {
                 DestinationError::rejected(message, "give the user of this job the right to write there")

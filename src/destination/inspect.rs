@@ -45,14 +45,12 @@ impl Destination {
 }
 
 fn look_at(path: &Path) -> Inspection {
-    let bad = |message| {
-        let next = "create the directory, or correct --destination".to_owned();
-        Inspection::Bad(DestinationError::Rejected { message, next })
-    };
+    let bad = |message, next: &str| Inspection::Bad(DestinationError::Rejected { message, next: next.to_owned() });
+    let create = "create the directory, or correct --destination";
     match std::fs::metadata(path) {
         Ok(facts) if facts.is_dir() => Inspection::Good(path.display().to_string()),
-        Ok(_) => bad(format!("{} is not a directory", path.display())),
-        Err(error) => bad(format!("{}: {error}", path.display())),
+        Ok(_) => bad(format!("{} is not a directory", path.display()), "correct --destination: it must be a directory"),
+        Err(error) => bad(format!("{}: {error}", path.display()), create),
     }
 }
 

@@ -3,13 +3,14 @@
 //! Risk: an address may be a secret, and errors of the library contain it. So the address is removed from every error,
 //! and messages name only the host and the proxy.
 
+pub mod certificates;
 pub mod proxy;
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, Proxy};
+use reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
 use crate::config::ProxyVariables;
@@ -60,9 +61,21 @@ impl Http {
     /// # Errors
     /// A configuration failure: a proxy variable is malformed, or this machine has no certificates.
     pub fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
+        Http::built_with(Client::builder(), proxies)
+    }
+
+    /// The client for addresses without TLS: it reads no certificates, and trusts none.
+    ///
+    /// # Errors
+    /// A configuration failure: a proxy variable is malformed.
+    pub fn without_certificates(proxies: &ProxyVariables) -> Result<Http, Failure> {
+        Http::built_with(Client::builder().tls_certs_only([]), proxies)
+    }
+
+    fn built_with(builder: ClientBuilder, proxies: &ProxyVariables) -> Result<Http, Failure> {
         let proxies = Arc::new(Proxies::new(proxies)?);
         let way = Arc::clone(&proxies);
-        let client = Client::builder()
+        let client = builder
             .user_agent(concat!("batch-export/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

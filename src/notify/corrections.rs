@@ -67,7 +67,7 @@ pub struct LookedAt {
 /// # Errors
 /// Why the receiver did not take it, for a person.
 pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt]) -> Result<(), String> {
-    let sender = Sender::new(&config.proxies)?;
+    let sender = Sender::new(config);
     sender.send(&webhook::call(webhook, &message(batches, Origin::of(config)))).await.map(drop)
 }
 

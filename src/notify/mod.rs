@@ -36,7 +36,7 @@ use crate::outcome::BatchResult;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
-use crate::stuck;
+use crate::stuck::{self, Guard};
 pub use corrections::{LookedAt, Obstacle, tell_corrections};
 use message::{Message, Origin};
 use metrics::QueueCounts;
@@ -92,10 +92,7 @@ pub struct Listeners<'a> {
 impl<'a> Listeners<'a> {
     /// Prepares the receivers; nothing is sent yet.
     pub fn prepare(config: &'a Config, stop: &Stop) -> Listeners<'a> {
-        let sender = config
-            .notifies()
-            .then(|| Sender::new(&config.proxies))
-            .and_then(|sender| sender.map_err(|reason| tracing::warn!("no notification can be sent: {reason}")).ok());
+        let sender = config.notifies().then(|| Sender::new(config));
         let notes = Notes::default();
         let outbox = |name, is_set: bool| {
             sender.clone().filter(|_| is_set).map(|sender| Outbox::to(name, sender, notes.clone()))
@@ -223,10 +220,14 @@ impl<'a> Listeners<'a> {
         }
     }
 
+    /// Ends the process when the rest takes too long: the metrics file may be on a file system that does not answer.
+    pub fn guard(&self, exit: Exit) -> Guard {
+        stuck::guard_the_rest(LIMIT + stuck::GRACE, exit, self.config.metrics_file.as_deref())
+    }
+
     /// Notifies every receiver of the end, or only people when no work began. Returns within [`LIMIT`], whatever fails.
     pub async fn end(self, exit: Exit, results: &[BatchResult]) {
-        // The metrics file may be on a file system that does not answer.
-        let _guard = stuck::guard_the_rest(LIMIT + stuck::GRACE, exit);
+        let _guard = self.guard(exit);
         let of_schedule = self.begun.then_some((exit, results));
         if self.begun {
             results.iter().for_each(|result| self.tell(result));
@@ -281,11 +282,10 @@ pub type TestAnswer = Option<Result<String, String>>;
 
 /// Sends a test message and a test ping, each marked as a test, and a push without metrics, which changes none.
 pub async fn test(config: &Config) -> [TestAnswer; 3] {
-    let sender = Sender::new(&config.proxies);
-    let sender = sender.as_ref().map_err(Clone::clone);
+    let sender = Sender::new(config);
     let sent = async |call: Option<Call>| {
         let call = call.ok_or_else(|| NO_PATH.to_owned())?;
-        sender.clone()?.send(&call).await.map(|status| status.to_string())
+        sender.send(&call).await.map(|status| status.to_string())
     };
     let message = async {
         let webhook = config.webhook.as_ref()?;
@@ -293,10 +293,7 @@ pub async fn test(config: &Config) -> [TestAnswer; 3] {
     };
     let ping = async {
         let ping = Ping::new(config.health_check.clone()?);
-        Some(match &sender {
-            Ok(sender) => ping.test(sender).await,
-            Err(reason) => Err(reason.clone()),
-        })
+        Some(ping.test(&sender).await)
     };
     let gateway = async {
         let base = config.metrics_url.as_ref()?;

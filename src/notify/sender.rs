@@ -3,16 +3,18 @@
 //! Risk: a receiver asks for a pause, and blocks a sender that ignores it. So a requested wait is kept if everything
 //! stays within [`IN_ALL`]; otherwise the next `retry` sends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::address::mask;
-use crate::config::ProxyVariables;
-use crate::http::Http;
+use crate::config::Config;
+use crate::http::{Http, certificates};
 use crate::secret::{quoted_line, redact};
 
 /// Tries of one message, not counting tries that the receiver asked to delay.
@@ -31,7 +33,9 @@ const READ_LIMIT: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub(super) struct Sender {
-    http: Http,
+    config: Arc<Config>,
+    /// Made for the first request; or why it cannot be made.
+    http: Arc<OnceCell<Result<Http, String>>>,
 }
 
 /// One request.
@@ -81,8 +85,25 @@ impl Call {
 }
 
 impl Sender {
-    pub(super) fn new(proxies: &ProxyVariables) -> Result<Sender, String> {
-        Http::new(proxies).map(|http| Sender { http }).map_err(|failure| failure.message)
+    pub(super) fn new(config: &Config) -> Sender {
+        Sender { config: Arc::new(config.clone()), http: Arc::default() }
+    }
+
+    /// Certificates are read only for receivers with TLS, and off the runtime's threads: their file may be on a file system that does not
+    /// answer.
+    async fn http(&self) -> Result<&Http, String> {
+        let config = Arc::clone(&self.config);
+        let make = move || match config.notifies_by_tls() {
+            true => {
+                certificates::check_file(config.certificate_file.as_deref()).and_then(|()| Http::new(&config.proxies))
+            }
+            false => Http::without_certificates(&config.proxies),
+        };
+        let made = self.http.get_or_init(async || {
+            let made = tokio::task::spawn_blocking(make).await.map_err(|error| error.to_string())?;
+            made.map_err(|failure| failure.message)
+        });
+        made.await.as_ref().map_err(Clone::clone)
     }
 
     /// Sends until the request is accepted, or refused for good. Returns within [`IN_ALL`].
@@ -124,7 +145,11 @@ impl Sender {
     }
 
     async fn once(&self, call: &Call) -> Reply {
-        let request = self.http.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
+        let http = match self.http().await {
+            Ok(http) => http,
+            Err(reason) => return Reply::Refused(reason),
+        };
+        let request = http.client.request(call.method.clone(), &call.url).headers(call.headers.clone());
         let request = request.timeout(LIMIT);
         let request = if call.method == Method::GET { request } else { request.body(call.body.clone()) };
         match request.send().await {
@@ -133,7 +158,7 @@ impl Sender {
                 Reply::Taken(answer.status())
             }
             Ok(answer) => judge(answer, &call.url).await,
-            Err(error) => Reply::Later(self.http.transport_reason(error), None),
+            Err(error) => Reply::Later(http.transport_reason(error), None),
         }
     }
 }

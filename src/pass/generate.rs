@@ -29,7 +29,7 @@ use crate::id::Id;
 use crate::money::Baht;
 use crate::progress::Progress;
 use crate::secret::cut;
-use crate::spool::{Digesting, Spool, SpoolWriter};
+use crate::spool::{self, Digesting, Spool, SpoolWriter};
 use crate::store::{
     Claim, DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot,
     Store, StoreError, in_chunks,
@@ -109,9 +109,7 @@ impl Pass<'_> {
     }
 
     fn spool_failed(&self, error: &io::Error) -> Failure {
-        let folder = self.config.spool_dir.display();
-        Failure::configuration(format!("the spool file in {folder} cannot be written: {error}"))
-            .next("free space there, or set --spool-dir to a private folder with room for the file")
+        spool::failed(&self.config.spool_dir, "the spool file", error)
     }
 }
 

@@ -142,17 +142,18 @@ impl Pass<'_> {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
-    /// Ends the process when the kernel holds a stage past its limit, or past a signal. Before that it stops the renewals of the lease and
-    /// records the failure.
+    /// Ends the renewals of the lease at a stage's limit or at a signal; and soon after that the process, when the kernel holds the stage. Before
+    /// that it records the failure.
     fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, passed: Failure) -> Guard {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
         let (store, claim) = (self.store.clone(), claim.clone());
         stuck::guard(async move {
             let failure = tokio::select! {
-                () = tokio::time::sleep(limit + stuck::GRACE) => passed,
-                signal = stop.wait_and(stuck::GRACE) => signal.failure(),
+                () = tokio::time::sleep(limit) => passed,
+                signal = stop.wait() => signal.failure(),
             };
             renewals.abort();
+            tokio::time::sleep(stuck::GRACE).await;
             let failure = stuck::in_the_kernel(failure);
             record::release(&store, &claim, stage, &failure).await;
             failure

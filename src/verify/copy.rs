@@ -30,9 +30,6 @@ use crate::store::Snapshot;
 /// Differences of each kind that are shown; all are counted.
 const SHOWN: u64 = 125;
 
-/// Characters of a cell that are shown.
-const CELL_CHARS: usize = 500;
-
 /// Columns of a kind of difference that a message names.
 const COLUMNS: usize = 8;
 /// Columns and kinds that are counted apart.
@@ -334,17 +331,8 @@ impl Kept {
         *self.counts.0.entry(if has_room { of_column } else { (kind, None) }).or_default() += 1;
         self.shown[kind] += 1;
         if self.shown[kind] <= SHOWN {
-            let (official, copy) = (difference.official.map(cut), difference.copy.map(cut));
-            self.differences.push(Difference { official, copy, ..difference });
+            self.differences.push(difference);
         }
-    }
-}
-
-/// A cell may have megabytes.
-fn cut(cell: String) -> String {
-    match cell.char_indices().nth(CELL_CHARS) {
-        Some((end, _)) => format!("{}…", &cell[..end]),
-        None => cell,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::destination::{Destination, DestinationError, Reached};
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::outcome::Explanation;
-use crate::spool::{Spool, SpoolWriter};
+use crate::spool::{self, Spool, SpoolWriter};
 use crate::store::Snapshot;
 
 /// The next step for an official file in the trash.
@@ -263,9 +263,7 @@ impl Verification<'_> {
     }
 
     pub(super) fn spool_failed(&self, error: &io::Error) -> Failure {
-        let folder = self.config.spool_dir.display();
-        Failure::configuration(format!("a temporary file in {folder} cannot be used: {error}"))
-            .next("free space there, or set --spool-dir to a private folder with room for the file")
+        spool::failed(&self.config.spool_dir, "a temporary file", error)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::stop::Stop;
+use crate::terminal::one_line;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -129,9 +130,9 @@ impl Render for DoctorResult {
                 Verdict::Bad => "BAD",
                 Verdict::Skipped => "-",
             };
-            let _ = writeln!(text, "{mark:7}  {:16}  {}", check.name, check.found);
+            let _ = writeln!(text, "{mark:7}  {:16}  {}", check.name, one_line(&check.found));
             if let Some(fix) = &check.fix {
-                let _ = writeln!(text, "{:7}  {:16}  fix: {fix}", "", "");
+                let _ = writeln!(text, "{:7}  {:16}  fix: {}", "", "", one_line(fix));
             }
         }
         let count = |verdict| self.checks.iter().filter(|check| check.verdict == verdict).count();

@@ -5,7 +5,8 @@
 
 use super::Check;
 use crate::config::Config;
-use crate::http::about_certificate;
+use crate::failure::Failure;
+use crate::http::{about_certificate, certificates};
 use crate::notify::{self, TestAnswer};
 use crate::secret::Secret;
 
@@ -22,6 +23,7 @@ struct Receiver<'a> {
 
 /// With `send`, one test message and one test ping, each marked as a test, and a push without metrics.
 pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
+    let certificates = certificates::check_file(config.certificate_file.as_deref()).err();
     let [message, ping, push] = if send { notify::test(config).await } else { [const { None }; 3] };
     let webhook = Receiver {
         name: "notification",
@@ -41,24 +43,30 @@ pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
         test: "a push without metrics",
         settings: "its address",
     };
-    [webhook.check(message), health_check.check(ping), gateway.check(push)]
+    [(webhook, message), (health_check, ping), (gateway, push)]
+        .map(|(receiver, sent)| receiver.check(sent, certificates.as_ref()))
 }
 
 impl Receiver<'_> {
-    /// `sent` is the result of the test; `None` when nothing was sent.
-    fn check(&self, sent: TestAnswer) -> Check {
+    /// `sent` is the result of the test; `None` when nothing was sent. `certificates` is what is wrong with their file.
+    fn check(&self, sent: TestAnswer, certificates: Option<&Failure>) -> Check {
         let Receiver { name, target, test, settings } = *self;
         let Some((url, kind)) = target else { return Check::ok(name, "off") };
         let address = url::Url::parse(url.expose()).ok();
         let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
-        match sent {
-            None => {
+        let by_tls = address.as_ref().is_some_and(|address| address.scheme() == "https");
+        match (sent, certificates.filter(|_| by_tls)) {
+            (_, Some(failure)) => {
+                let found = format!("to {host} ({kind}): nothing can be sent: {failure}");
+                Check::warning(name, found, failure.next_step())
+            }
+            (None, None) => {
                 Check::ok(name, format!("to {host} ({kind}); not tried: `batch-export doctor --send` sends {test}"))
             }
-            Some(Ok(answer)) => {
+            (Some(Ok(answer)), None) => {
                 Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
             }
-            Some(Err(reason)) => {
+            (Some(Err(reason)), None) => {
                 let fix = about_certificate(&reason).map(str::to_owned);
                 let fix = fix.unwrap_or_else(|| format!("correct {settings}, or the network"));
                 let fix = format!("{fix}; then run `batch-export doctor --send`");

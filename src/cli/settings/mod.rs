@@ -3,7 +3,6 @@
 //! Every command takes every setting, as text, and validates those that it reads. So a wrong setting ends with 30, whether it came from a
 //! flag or a variable, and a flag may stand before or after the command's name.
 
-pub mod certificates;
 pub mod table;
 mod telling;
 mod validate;
@@ -48,7 +47,17 @@ impl Settings {
     /// is gone, stops only the commands that need it, and never `status` or `unlock`.
     #[must_use]
     pub fn of(self, command: CommandName) -> Settings {
-        self.only(&read_by(command))
+        let (read, all) = (read_by(command), self.clone());
+        let mut only = self.only(&read);
+        // Two collections with one name would destroy each other: that stops whatever reads the batches.
+        let name = |setting: &Setting| all.typed.get(setting.flag).map(|(text, _)| text);
+        let is_shared =
+            |setting: &Setting| table::COLLECTIONS.iter().filter(|other| name(other) == name(setting)).count() > 1;
+        if read.iter().any(|setting| setting.flag == table::BATCH_COLLECTION.flag) {
+            let shared = table::COLLECTIONS.iter().filter(|setting| is_shared(setting));
+            only.typed.extend(shared.filter_map(|setting| Some((setting.flag, all.typed.get(setting.flag)?.clone()))));
+        }
+        only
     }
 
     /// Those that `init` reads in any case; the way to the files is read only when entries are missing.

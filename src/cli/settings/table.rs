@@ -50,6 +50,9 @@ macro_rules! settings {
     };
 }
 
+/// The settings that name a collection of this program or of the application.
+pub const COLLECTIONS: [&Setting; 4] = [&QUEUE_COLLECTION, &ENTRIES_COLLECTION, &LOG_COLLECTION, &BATCH_COLLECTION];
+
 // A name, its flag, its variable, the placeholder for its value; then what it is, and its default.
 settings! {
     "Database" DATABASE_SETTINGS {

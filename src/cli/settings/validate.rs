@@ -8,7 +8,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::certificates::uses_http;
+use percent_encoding::percent_decode_str;
+
 use super::table::{self, Setting};
 use super::{Settings, Source, Typed, telling};
 use crate::calendar::{Calendar, parse_time, parse_zone};
@@ -18,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::files::read_named;
+use crate::http::certificates;
 use crate::http::proxy::Proxies;
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{
@@ -60,6 +62,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         drive_idle: of(&table::DRIVE_IDLE).duration()?,
         drive_chunk_bytes: of(&table::DRIVE_CHUNK).count("bytes")?.into(),
         proxies: proxies(),
+        certificate_file: environment::raw(certificates::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
         calendar: Calendar {
             zone: of(&table::TIMEZONE).parse_with(parse_zone)?,
             cutoff: of(&table::CUTOFF).parse_with(parse_time)?,
@@ -81,7 +84,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         metrics_url: settings.get(&table::METRICS_URL).map(secret_address).transpose()?,
         clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
     };
-    if uses_http(&config) {
+    if config.notifies() || config.destination.as_ref().is_some_and(Target::is_remote) {
         Proxies::new(&config.proxies)?;
     }
     Ok(config)
@@ -349,6 +352,9 @@ fn without_file_scheme(text: &str) -> &str {
 
 fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
     let text = typed.text;
+    if text.trim() != text {
+        return Err(typed.wrong("it begins or ends with a blank; in a path a blank is written %20"));
+    }
     if let Some(folder) = text.strip_prefix("gdrive://") {
         let folder = folder.trim_end_matches('/');
         if folder == "FOLDER_ID" {
@@ -364,12 +370,23 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
         return Ok(Target::Drive { folder: folder.to_owned() });
     }
     if let Some(rest) = text.strip_prefix("file:") {
-        check_path(rest).map_err(|misplaced| typed.misplaced(misplaced))?;
+        check_path(&percent_decode_str(rest).decode_utf8_lossy()).map_err(|misplaced| typed.misplaced(misplaced))?;
+        // An address would end there, or lose it.
+        if let Some(sign) = rest.chars().find(|sign| matches!(sign, '#' | '?' | '\\') || sign.is_ascii_control()) {
+            let (shown, code) = (sign.escape_default(), u32::from(sign));
+            return Err(
+                typed.wrong(format!("it has the character {shown}, which is written %{code:02X} in an address"))
+            );
+        }
         if !rest.starts_with('/') {
             return Err(typed.wrong("it is a relative path, and a scheduler starts anywhere; write file:///dir"));
         }
         let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+        let has_host = rest.starts_with("//") && !rest.starts_with("///");
         return match path {
+            None if has_host => {
+                Err(typed.wrong("what follows two slashes is the name of a host; write file:///dir, with three"))
+            }
             Some(path) if path.as_os_str().as_bytes().contains(&0) => {
                 Err(typed.wrong("it has the character %00, which no path can have; write file:///dir"))
             }
