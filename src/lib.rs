@@ -78,7 +78,7 @@
 //!
 //! # The map, from the bottom up (imports go down only), with the entry point of each folder
 //!
-//! - [`exit`], [`schema`], [`secret`], [`failure`], [`trace`], [`plausible`], [`clock`], [`command`], [`terminal`]: basic types without I/O
+//! - [`exit`], [`schema`], [`secret`], [`terminal`], [`failure`], [`trace`], [`plausible`], [`clock`], [`command`]: basic types without I/O
 //!   (but [`plausible`] looks whether a path exists); the macro `named` makes an enum from one table of names
 //! - [`calendar`], [`money`], [`totals`], [`id`]: dates, amounts and ids, without I/O
 //! - [`layout`], [`entry`], [`batch`], [`backoff`], [`progress`]: types of the work, without I/O. Entry point of the folder:
