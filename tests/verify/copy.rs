@@ -302,7 +302,7 @@ fn what_is_no_regular_file_is_refused_at_once() {
 
 #[test]
 fn without_an_official_file_nothing_is_compared() {
-    let day = Day::in_directory();
+    let day = Day::with_empty_queue();
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("copy.csv").display().to_string();
     std::fs::write(&path, "a,b\r\n").expect("a copy");
