@@ -1,10 +1,11 @@
 //! What version 0.1 left of days that had not come: it can be looked at and given up, and no command goes on with it.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
 
 use super::EVENING;
 use crate::support::command::{BatchExport, told};
-use crate::support::day::{BATCHES, Day};
+use crate::support::day::{BATCHES, Day, LOG};
 use crate::support::seed::{DATE, seed_day};
 
 const AHEAD: &str = "batch_2569-01-18";
@@ -67,6 +68,11 @@ fn a_completed_batch_of_a_day_to_come_is_not_the_newest_day() {
     let cutoff = DateTime::parse_rfc3339_str("2569-01-18T11:00:00Z").unwrap();
     let ahead = doc! { "_id": AHEAD, "state": "completed", "number": 2_i64, "window": { "timezone": "Asia/Bangkok", "cutoff": cutoff } };
     day.db.insert_many(BATCHES, vec![ahead]);
+    day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$set": { "number": 2_i64 } });
+    let mut log = day.db.find_one(LOG, doc! {}).unwrap();
+    log.insert("_id", ObjectId::new());
+    log.get_document_mut("metadata").unwrap().extend(doc! { "batchId": AHEAD, "number": 2_i64 });
+    day.db.insert_many(LOG, vec![log]);
     seed_day(&day.db, "2026-01-19", 2);
     assert_eq!(check().expect_code(0).stdout, "ok: batch_2026-01-18 completed\n");
     let shown = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
