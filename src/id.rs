@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::quality::FixedState;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// `_id` of a queue row or a journal entry (an ObjectId): 12 bytes, shown as 24 lower-case hexadecimal digits.
@@ -29,6 +31,11 @@ impl Id {
         let _ = hex::encode_to_slice(self.0, &mut digits);
         digits
     }
+}
+
+/// Tells one content from another within this process; no checksum for anybody else.
+pub fn content_hash(content: impl Hash) -> u64 {
+    FixedState::default().hash_one(content)
 }
 
 impl fmt::Display for Id {

@@ -19,7 +19,7 @@ use super::amounts::Marks;
 use super::copy::{CsvRecords, Shelf};
 use super::dates::Order;
 use super::respelt::{Change, Holds, change, essence, order_of};
-use crate::id::Id;
+use crate::id::{Id, content_hash};
 use crate::layout::Value;
 use crate::secret::cut;
 
@@ -149,11 +149,7 @@ impl Keys {
             Some(_) => cell(columns.entry).filter(|cell| Id::from_hex(cell).is_some()),
             None => cell(columns.voucher),
         };
-        self.entries.push(entry.map(|entry| {
-            let mut hasher = DefaultHasher::new();
-            essence(Holds::Other, entry).hash(&mut hasher);
-            hasher.finish()
-        }));
+        self.entries.push(entry.map(|entry| content_hash(essence(Holds::Other, entry))));
     }
 }
 

@@ -8,7 +8,6 @@
 //!
 //! The stage has a time limit and can be dropped at any chunk; its spool file is then removed.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use crate::csv::{Sheet, SheetOptions, Tally};
 use crate::entry::{EntryFields, FieldList};
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
-use crate::id::Id;
+use crate::id::{Id, content_hash};
 use crate::money::Baht;
 use crate::progress::Progress;
 use crate::secret::cut;
@@ -462,11 +461,7 @@ impl<W: Write> WrittenFile<W> {
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
 fn queued_twice<'a>(rows: impl Iterator<Item = &'a RowKey> + Clone) -> Vec<Id> {
     // Four bytes of hash per row find the few candidates; the ids of all rows would need three times the memory.
-    let hash = |entry: &Id| {
-        let mut hasher = DefaultHasher::new();
-        entry.hash(&mut hasher);
-        hasher.finish() as u32
-    };
+    let hash = |entry: &Id| content_hash(entry) as u32;
     let candidates = repeated(rows.clone().map(|key| hash(&key.entry)).collect());
     let candidate = |entry: &Id| candidates.binary_search(&hash(entry)).is_ok();
     repeated(rows.map(|key| key.entry).filter(candidate).collect())

@@ -1,7 +1,5 @@
 //! The due rows of the queue: what makes a row due, how it is read, and how the commit sees it again.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
@@ -14,7 +12,7 @@ use super::document::bson_date;
 use super::error::StoreError;
 use super::neighbours::{Ranges, each};
 use crate::failure::Invalid;
-use crate::id::Id;
+use crate::id::{Id, content_hash};
 
 /// Rows that are handed out at a time, and whose entries are fetched by one command.
 pub(super) const CHUNK_ROWS: usize = 5_000;
@@ -52,11 +50,7 @@ pub const NO_DATE: i64 = i64::MIN;
 
 /// A sum over rows: equal when each of them still names the same entry and is due at the same time.
 pub(super) fn fingerprint<'a>(rows: impl Iterator<Item = &'a DueRow>) -> u64 {
-    rows.fold(0, |sum, row| {
-        let mut hasher = DefaultHasher::new();
-        row.hash(&mut hasher);
-        sum.wrapping_add(hasher.finish())
-    })
+    rows.fold(0, |sum, row| sum.wrapping_add(content_hash(row)))
 }
 
 /// The due rows of a window.

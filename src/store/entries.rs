@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::AddAssign;
 
 use futures_util::TryStreamExt;
@@ -20,7 +19,7 @@ use super::exported::ExportedIn;
 use super::neighbours::{Neighbours, Ranges, each};
 use super::portion::EntrySize;
 use crate::entry::{EntryFields, FieldList, PathNode, StoredValue};
-use crate::id::Id;
+use crate::id::{Id, content_hash};
 use crate::money::Number;
 
 /// Entries of up to 5,000 consecutive rows, in the buffer that came from the wire.
@@ -213,18 +212,17 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
         if ids.binary_search(&id).is_err() {
             continue;
         }
-        let mut hasher = DefaultHasher::new();
         let bytes = entry.as_bytes();
-        if shows_only_fields(fields.tree(), entry)? {
-            bytes.hash(&mut hasher);
+        let hash = if shows_only_fields(fields.tree(), entry)? {
+            content_hash(bytes)
         } else {
             values.clear();
             values.resize(fields.len(), StoredValue::Missing);
             read(fields.tree(), entry, &mut values)?;
-            (id, &values).hash(&mut hasher);
-        }
+            content_hash((id, &values))
+        };
         let offset = (bytes.as_ptr() as usize - start) as u32;
-        places.push((id, Place { offset, length: bytes.len() as u32, hash: hasher.finish() }));
+        places.push((id, Place { offset, length: bytes.len() as u32, hash }));
     }
     Ok((places, count))
 }

@@ -14,7 +14,7 @@ use mongodb::bson::{Document, Timestamp};
 use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 use mongodb::{ClientSession, Collection};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Store;
 use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, rows_of, undated_filter};
@@ -35,20 +35,13 @@ const ROW_BYTES: usize = 400;
 /// A search for due rows that runs in the background. Dropping it ends it.
 pub struct DueScan {
     /// Rows whose `scheduledFor` is no Date, which are searched for beside.
-    undated: JoinHandle<Result<DueRows, StoreError>>,
+    undated: AbortOnDropHandle<Result<DueRows, StoreError>>,
     answers: mpsc::Receiver<ScanAnswer>,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 /// Rows, or `None` at the end. A search that stops without `None` is an error, not the end.
 type ScanAnswer = Result<Option<DueRows>, ScanError>;
-
-impl Drop for DueScan {
-    fn drop(&mut self) {
-        self.task.abort();
-        self.undated.abort();
-    }
-}
 
 impl DueScan {
     /// Sends the query; returns the instant at which it reads, too.
@@ -62,9 +55,10 @@ impl DueScan {
         let cursor = search.begin().await?;
         let at = search.session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
-        let task = tokio::spawn(search.read_on(cursor, sender));
-        let undated = tokio::spawn(read_undated(store.queue.clone(), store.snapshot_session(at).await?));
-        Ok((DueScan { undated, answers, task }, at))
+        let task = AbortOnDropHandle::new(tokio::spawn(search.read_on(cursor, sender)));
+        let undated = read_undated(store.queue.clone(), store.snapshot_session(at).await?);
+        let undated = AbortOnDropHandle::new(tokio::spawn(undated));
+        Ok((DueScan { undated, answers, _task: task }, at))
     }
 
     async fn next(&mut self) -> ScanAnswer {
@@ -266,8 +260,8 @@ mod tests {
         DueRow { scheduled_ms: (number / 4) as i64, key, unmarkable: false }
     }
 
-    fn none_undated() -> JoinHandle<Result<DueRows, StoreError>> {
-        tokio::spawn(async { Ok(DueRows::default()) })
+    fn none_undated() -> AbortOnDropHandle<Result<DueRows, StoreError>> {
+        AbortOnDropHandle::new(tokio::spawn(async { Ok(DueRows::default()) }))
     }
 
     /// What comes out when these answers come in; `None`: irregular.
@@ -275,13 +269,13 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (sender, receiver) = mpsc::channel(1);
-            let task = tokio::spawn(async move {
+            let task = AbortOnDropHandle::new(tokio::spawn(async move {
                 for answer in answers.into_iter().map(Some).chain([None]) {
                     let _ = sender.send(Ok(answer)).await;
                 }
-            });
+            }));
             let mut in_order = InOrder::new(
-                DueScan { undated: none_undated(), answers: receiver, task },
+                DueScan { undated: none_undated(), answers: receiver, _task: task },
                 WINDOW,
                 [FIRST, CHUNK],
                 |_| (),
@@ -308,8 +302,9 @@ mod tests {
         runtime.block_on(async {
             let (sender, receiver) = mpsc::channel(1);
             let answer = DueRows { rows: (0..3).map(row).collect(), unaddressable: Vec::new() };
-            let task = tokio::spawn(async move { drop(sender.send(Ok(Some(answer))).await) });
-            assert!(DueScan { undated: none_undated(), answers: receiver, task }.all().await.is_err());
+            let sending = tokio::spawn(async move { drop(sender.send(Ok(Some(answer))).await) });
+            let task = AbortOnDropHandle::new(sending);
+            assert!(DueScan { undated: none_undated(), answers: receiver, _task: task }.all().await.is_err());
         });
     }
 
