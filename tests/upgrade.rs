@@ -77,7 +77,6 @@ fn a_completed_batch_stays_as_it_is_and_the_next_one_follows_once_init_has_run()
 #[test]
 fn an_empty_day_is_done_again_when_rows_appear() {
     let day = left("empty");
-    day.db.command(doc! { "create": QUEUE });
     assert_eq!(state(&day), "empty");
     verify(&day).expect_code(0);
     day.run().run().expect_code(0);

@@ -36,9 +36,6 @@ impl Pass<'_> {
         let limit = self.config.generate_timeout;
         let generation = Generation::new(self.config, BatchId::new(request.date), cutoff, self.progress)?;
         let ledger = self.stop.until_signal(self.store.check_records()).await?;
-        if ledger.number == 0 {
-            self.stop.until_signal(self.store.require_queue()).await?;
-        }
         let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
         let generated = self
             .stop

@@ -9,7 +9,7 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join3, try_join, try_join3, try_join4};
+use futures_util::future::{join, join3, try_join, try_join3, try_join4};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -82,9 +82,8 @@ impl Store {
         match records.ledger {
             Some(ledger) if records.has.is_some() && ledger.installation.is_some() => Ok(ledger),
             Some(_) | None => {
-                let (known, able, queue) =
-                    join3(self.check_records(), self.check_snapshot(), self.require_queue()).await;
-                known.and(able).and(queue)?;
+                let (known, able) = join(self.check_records(), self.check_snapshot()).await;
+                known.and(able)?;
                 let made = self.create_ledger().await.map_err(StoreError::for_administrators)?;
                 self.warn_without_init().await;
                 Ok(made)
@@ -135,21 +134,6 @@ impl Store {
         }
     }
 
-    /// A mistyped name causes no error by itself: every day of that database would be empty. `init` makes the queue of a new application.
-    ///
-    /// # Errors
-    /// `configuration` when there is no queue.
-    pub async fn require_queue(&self) -> Result<(), Failure> {
-        let (database, queue) = (self.db.name(), self.queue.name());
-        // Whoever may not even list the collections may read the queue all the same.
-        if !matches!(self.has_collection(&self.queue).await, Ok(false)) {
-            return Ok(());
-        }
-        Err(Failure::configuration(format!("the database {database} has no collection {queue}; are the names right?")).next(
-            "correct --mongodb-uri, --database or --queue-collection; where the application is new, run `batch-export init` once, which makes it",
-        ))
-    }
-
     /// Says what the first batch of a database goes without: it needs no `init`, and later ones get slower without it.
     async fn warn_without_init(&self) {
         let (missing, of_queue, marked) =
@@ -159,7 +143,14 @@ impl Store {
             tracing::warn!("{told}: {}", told.next_step());
         }
         let mut missing = missing.unwrap_or_default();
-        if let Ok(QueueIndex::Missing) = of_queue {
+        let no_queue =
+            matches!(of_queue, Ok(QueueIndex::Missing)) && matches!(self.has_collection(&self.queue).await, Ok(false));
+        if no_queue {
+            let (database, queue) = (self.db.name(), self.queue.name());
+            tracing::warn!(
+                "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
+            );
+        } else if let Ok(QueueIndex::Missing) = of_queue {
             missing.push(format!("an index of {} for due rows, so that all of it is read", self.queue.name()));
         }
         if !missing.is_empty() {

@@ -17,7 +17,7 @@ fn check(day: &Day) -> crate::support::command::BatchExport {
 
 #[test]
 fn an_empty_day_whose_rows_come_two_seconds_later_is_done_by_retry() {
-    let day = Day::with_empty_queue();
+    let day = Day::in_directory();
     assert_eq!(day.run().run().expect_code(0).json()["outcome"], "empty");
     assert_eq!(day.retry().run().expect_code(0).json()["outcome"], "nothing_due");
     seed_day(&day.db, DATE, 3);
@@ -28,7 +28,7 @@ fn an_empty_day_whose_rows_come_two_seconds_later_is_done_by_retry() {
 
 #[test]
 fn an_empty_day_with_due_rows_is_shown_and_fails_the_check_when_nobody_does_it_again() {
-    let day = Day::with_empty_queue();
+    let day = Day::in_directory();
     day.run().run().expect_code(0);
     seed_day(&day.db, DATE, 2);
     let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
@@ -49,7 +49,7 @@ fn take_dates_away(day: &Day, values: Vec<Bson>) {
 
 #[test]
 fn rows_without_a_date_that_come_after_the_run_are_told_before_the_next_one() {
-    let day = Day::with_empty_queue();
+    let day = Day::in_directory();
     day.run().run().expect_code(0);
     seed_day(&day.db, DATE, 3);
     let code = JavaScriptCodeWithScope { code: "x".into(), scope: doc! {} };
