@@ -9,7 +9,6 @@ shift
 BATCH_EXPORT_TEST_MONGOD=$(realpath "$mongod")
 export BATCH_EXPORT_TEST_MONGOD
 cd "$(dirname "$0")/.."
-sh examples/needs.sh tests
 sh examples/find-mongod.sh >/dev/null
 printf 'compat: %s\n' "$("$BATCH_EXPORT_TEST_MONGOD" --version | head -n 1)"
 cargo test --locked --test suite -- "$@"

@@ -5,13 +5,11 @@
 //! whether another batch was committed in between.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{join, try_join};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, Timestamp, doc};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, RowMetadata, fingerprint};
@@ -44,7 +42,6 @@ pub struct Ledger {
 }
 
 /// One instant of the database.
-#[derive(Clone)]
 pub struct Snapshot {
     pub(super) store: Store,
     /// `None` until the first read returns a snapshot time; a read of a missing collection returns none.
@@ -101,29 +98,19 @@ impl Snapshot {
         self.search(cutoff, RowMetadata::Type).await?.all().await
     }
 
-    /// The entries of these rows, in portions that are bounded in bytes. The next ones are fetched while the caller looks at one, each by a
-    /// task of its own: what has arrived is read and hashed beside the writing.
+    /// The entries of these rows, in portions that are bounded in bytes. The next ones are fetched while the caller looks at one; what has
+    /// arrived of them waits in the sockets, which bounds it, too.
     pub fn join<'a, E: From<StoreError> + 'a>(
         &'a self,
         chunks: impl Stream<Item = Result<Vec<DueRow>, E>> + 'a,
         fields: &'a FieldList,
     ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk), E>> + 'a {
-        let shared = Arc::new((self.clone(), fields.clone()));
         let mut first = true;
         let portions = chunks.map_ok(move |rows| self.portions::<E>(rows, std::mem::take(&mut first))).try_flatten();
-        let fetched = portions.map(move |rows: Result<Vec<DueRow>, E>| {
-            let shared = Arc::clone(&shared);
-            let fetching = rows.map(|rows| {
-                AbortOnDropHandle::new(tokio::spawn(async move {
-                    let (snapshot, fields) = &*shared;
-                    let entries = snapshot.entries(&rows, fields).await?;
-                    Ok::<_, StoreError>((rows, entries))
-                }))
-            });
-            async move {
-                let ended = fetching?.await;
-                Ok::<_, E>(ended.map_err(|_| StoreError::failing("the search for entries stopped before its end"))??)
-            }
+        let fetched = portions.map(move |rows: Result<Vec<DueRow>, E>| async move {
+            let rows = rows?;
+            let entries = self.entries(&rows, fields).await?;
+            Ok::<_, E>((rows, entries))
         });
         let whole_or_cut = fetched.buffered(PORTIONS_IN_FLIGHT);
         whole_or_cut.map_ok(move |(rows, entries)| self.whole(rows, entries, fields).err_into()).try_flatten()
