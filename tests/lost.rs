@@ -182,16 +182,21 @@ fn a_batch_that_was_marking_is_rebuilt_as_marking_when_its_document_and_row_list
     }
 }
 
+/// As the application queues an entry once more: a new row that nobody has marked.
+fn queue_again(day: &Day, row: mongodb::bson::oid::ObjectId) {
+    let mut again = day.db.find_one(QUEUE, doc! { "_id": row }).expect("a row");
+    again.insert("_id", mongodb::bson::oid::ObjectId::new());
+    again.insert("status", "queued");
+    again.insert("metadata", doc! {});
+    day.db.insert_many(QUEUE, vec![again]);
+}
+
 #[test]
 fn an_entry_that_was_exported_again_is_recorded_under_its_last_number() {
     let day = Day::in_directory();
     let seeded = seed_day(&day.db, DATE, 3);
     day.run().run().expect_code(0);
-    let mut again = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[1] }).expect("a row");
-    again.insert("_id", mongodb::bson::oid::ObjectId::new());
-    again.insert("status", "queued");
-    again.insert("metadata", doc! {});
-    day.db.insert_many(QUEUE, vec![again]);
+    queue_again(&day, seeded.rows[1]);
     let next = day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00");
     next.arg("--allow-reexport").run().expect_code(0);
     let numbers = || day.db.find_one(EXPORTED, doc! { "_id": seeded.entries[1] }).and_then(|one| one.get_i64("n").ok());
@@ -345,11 +350,7 @@ fn a_lost_record_of_an_entry_that_was_exported_again_is_made_anew_for_both_files
         let seeded = seed_day(&day.db, DATE, 3);
         day.command("init").run().expect_code(0);
         day.run().run().expect_code(0);
-        let mut again = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[1] }).expect("a row");
-        again.insert("_id", mongodb::bson::oid::ObjectId::new());
-        again.insert("status", "queued");
-        again.insert("metadata", doc! {});
-        day.db.insert_many(QUEUE, vec![again]);
+        queue_again(&day, seeded.rows[1]);
         let evening = "2026-01-19T18:30:00+07:00";
         day.command("run").date("2026-01-19").now(evening).arg("--allow-reexport").run().expect_code(0);
         lose(&day, &[(EXPORTED, doc! { "_id": seeded.entries[1] })]);

@@ -269,8 +269,8 @@ impl Store {
 /// What completed rows tell where nothing is recorded.
 pub(super) fn marked_by(batch: &str) -> Failure {
     Failure::configuration(format!("completed rows name {batch}, and no export is recorded here")).next(
-        "right when an earlier program marked them, until the first batch; if records were lost, restore exportbatches, exportbatchentries \
-         and the export log from a backup before the next run, or their entries may be exported again",
+        "if records were lost, restore exportbatches, exportbatchentries and the export log from a backup before the next run, or their \
+         entries may be exported again; if an earlier program marked these rows, there is nothing to do: the first batch ends this",
     )
 }
 
