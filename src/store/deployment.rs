@@ -125,8 +125,11 @@ impl Store {
         }
         let options = &*self.options;
         let asked = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
-        let closed =
-            asked.iter().flat_map(|answer| answer.as_ref().err()).map(describe).find(|said| wants_certificate(said));
+        // A connection that ends so may look reset the next time: what the driver was told counts too.
+        let refusals = asked.iter().flat_map(|answer| answer.as_ref().err()).map(describe);
+        let closed = refusals
+            .chain([failure.message.trim_start_matches("MongoDB: ").to_owned()])
+            .find(|said| wants_certificate(said));
         if let (Some(said), Some(Tls::Enabled(tls))) = (closed, &options.tls) {
             return refused_us(&said, tls.cert_key_file_path.is_some());
         }

@@ -70,7 +70,11 @@ impl TlsFront {
             let tls = tls.clone();
             async move {
                 let Ok(mut client) = tls.accept(stream).await else { return };
-                let Ok(mut server) = TcpStream::connect(server).await else { return };
+                let Ok(mut server) = TcpStream::connect(server).await else {
+                    // What nobody has read would make the end of the connection a reset, which hides what came before it.
+                    let _ = client.read(&mut [0; 4096]).await;
+                    return;
+                };
                 let _ = copy_bidirectional(&mut client, &mut server).await;
             }
         });
