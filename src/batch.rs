@@ -381,6 +381,8 @@ pub struct Attempt {
     pub stage: Option<Stage>,
     /// What happened, in words.
     pub message: Option<String>,
+    /// What to do about it; `None` when nothing is to be done, and in documents of earlier versions.
+    pub next: Option<String>,
 }
 
 /// The earliest and the latest `scheduledFor` of the exported rows, both inclusive.

@@ -84,7 +84,11 @@ fn people_are_told_that_a_correction_is_enough() {
     let message = receiver.messages().pop().expect("a message");
     assert_eq!(message["event"], "exhausted", "{message}");
     let next = message["next"].as_str().expect("a next step");
-    assert!(next.contains("have the entries corrected; `batch-export retry` then takes the batch up"), "{next}");
+    assert!(
+        next.contains("have corrected what the message names")
+            && next.contains("`batch-export retry` then takes the batch up"),
+        "{next}"
+    );
     assert!(!next.contains("unlock"), "{next}");
 }
 

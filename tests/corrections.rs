@@ -214,6 +214,8 @@ fn a_file_that_is_not_the_committed_one_is_compared_with_nothing() {
     // As an earlier version left it: today's settings are tried, and what they do not fit is not compared.
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$unset": { "settings": 1 } });
     assert_eq!(lines(&corrections(&day, &[])).len(), 1);
+    let listed = day.command("corrections").args(&["--output", "csv"]).run().expect_code(34);
+    assert!(listed.stderr.contains("today's were taken"), "{}", listed.stderr);
     let result = day.command("corrections").env("BATCH_EXPORT_FORMAT", "express").run().expect_code(34).json();
     assert_eq!(
         (&result["problems"][0]["kind"], &result["corrections"]),

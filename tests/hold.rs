@@ -80,7 +80,7 @@ fn holding_is_not_the_advice_when_no_entry_would_be_left() {
         seed(&day.db, &[bad(0), bad(1)].into_iter().chain(good).collect::<Vec<_>>());
         let refused = day.run().run().expect_code(32).json();
         let next = refused["error"]["next"].as_str().unwrap();
-        assert!(next.starts_with("correct them") && !next.contains("--format"), "{next}");
+        assert!(next.starts_with("correct the entries") && !next.contains("--format"), "{next}");
         assert_eq!((next.contains("--invalid hold"), next.contains("no other entry")), (holding, !holding), "{next}");
     }
 }

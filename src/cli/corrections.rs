@@ -239,6 +239,9 @@ fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle,
 
 /// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
 fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
+    for batch in result.batches.iter().filter(|batch| batch.settings == "today" && batch.corrections.is_some()) {
+        tracing::warn!("{}: {TODAYS_SETTINGS}", batch.batch);
+    }
     let mut lines = List::new(out, &HEADER)?;
     for problem in &result.problems {
         let found = result.batches.iter().find(|batch| batch.batch.to_string() == problem.batch);

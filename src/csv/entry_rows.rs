@@ -318,6 +318,7 @@ impl Walk<'_, '_> {
         let name = &column.name;
         let stored = self.entry.values[slot];
         let whole = || format!("{name} is not a whole number up to 2^53");
+        let number_as_text = || format!("{name} is a number; a text or a code takes a whole one up to 2^53, and text");
         let reason = match (&column.content, stored) {
             (_, StoredValue::Missing) => return self.missing(column),
             (content, StoredValue::Text(text)) if cells.is_blank(text) => {
@@ -339,7 +340,7 @@ impl Walk<'_, '_> {
             (Content::Text(_) | Content::Code(_), StoredValue::Number(number)) if column.takes_numbers => {
                 match money::whole_number(number) {
                     Some(number) => return cells.number(column, number, faults),
-                    None => whole(),
+                    None => number_as_text(),
                 }
             }
             (Content::DateField(_, format), StoredValue::Date(date_ms)) => {

@@ -303,8 +303,7 @@ fn path(table: &Table<'_, '_>) -> Option<String> {
         !part.is_empty() && part.trim() == part && !part.starts_with('$') && !part.contains(char::is_control)
     };
     if found.text.len() > PATH_MAX || !found.text.split('.').all(part) {
-        let message =
-            "expected the path of a field, such as \"metadata.department\", without blanks at its points and ends";
+        let message = "expected the path of a field, such as \"metadata.department\", without $ before a name, and without blanks at its points and ends";
         table.error(found.at, format!("field is {}; {message}", word(found.text)));
         return None;
     }

@@ -61,7 +61,7 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     // After a TOML syntax error, further messages would be misleading.
     let mut broken = errors.into_sorted();
     if let Some(last) = broken.last_mut() {
-        last.message.push_str("; nothing else in the file was looked at yet");
+        last.message.push_str("; the rest of the file is looked at once it is TOML");
         return Err(broken);
     }
     let errors = Errors::new(text);

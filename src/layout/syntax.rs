@@ -8,7 +8,15 @@ use super::text::{is_hidden, named};
 pub(super) fn not_toml(said: &str, at: &str, line: &str) -> String {
     let outside = outside_texts(line);
     let hidden = outside.chars().find(|character| is_hidden(*character));
+    let in_text = said.starts_with("invalid basic string") || said.starts_with("invalid literal string");
+    let control = line.chars().find(|character| in_text && character.is_control() && *character != '\t');
     let found = match hidden {
+        _ if control.is_some() => {
+            let name = control.map(named).unwrap_or_default();
+            format!(
+                "a text has {name} in it, which nobody sees; remove it, or write it as an escape in double quotes, such as \\t"
+            )
+        }
         _ if said == "duplicate key" && !at.is_empty() => twice(at.trim()),
         Some(hidden) => format!("{} outside of quotes, as copied texts have it; write a blank instead", named(hidden)),
         None => plain(said, at, line.trim_start(), outside.trim_end()),

@@ -213,8 +213,8 @@ fn next(event: Event, result: &BatchResult, left_out: LeftOut) -> String {
             }
         }
         Event::Exhausted if class(result) == Exit::InvalidEntries.name() => {
-            "The batch is not tried again as it is. Operator: have the entries corrected; `batch-export retry` then takes the batch up by \
-             itself. No entry is lost; the accountant gets no file until then."
+            "The batch is not tried again as it is. Operator: have corrected what the message names, the entries or the layout; \
+             `batch-export retry` then takes the batch up by itself. No entry is lost; the accountant gets no file until then."
                 .to_owned()
         }
         Event::Exhausted => format!(

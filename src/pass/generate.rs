@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
 
 use super::lease::Lease;
-use super::refused::{Needs, invalid_entries, no_object_id, row_faults};
+use super::refused::{Needs, OTHERS_MAY_GO, invalid_entries, no_object_id, row_faults};
 use super::{Pass, Report, asked};
 use crate::batch::{Batch, BatchId, ExportSettings, Span};
 use crate::config::{Config, Format, InvalidPolicy};
@@ -318,7 +318,7 @@ impl<'a> Generation<'a> {
                 "give each such row a new _id: until then nothing can be exported or held".to_owned()
             }
             InvalidPolicy::Fail if bad.len() == rows.len() => format!("{}; no other entry is due", needs.steps()),
-            InvalidPolicy::Fail => format!("{}, or export the others with --invalid hold", needs.steps()),
+            InvalidPolicy::Fail => format!("{}{OTHERS_MAY_GO}", needs.steps()),
             InvalidPolicy::Hold => {
                 format!("{}, and look at the application that made them: so many are not held", needs.steps())
             }

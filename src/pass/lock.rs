@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join;
 
+use super::refused::OTHERS_MAY_GO;
 use super::{Pass, Report, Request};
 use crate::batch::{Batch, BatchId, State};
 use crate::exit::Exit;
@@ -237,7 +238,12 @@ fn exhausted(batch: &Batch) -> Failure {
 /// export of the other entries alone, needs an unlock.
 pub fn way_on(batch: &Batch) -> String {
     let date = batch.id.date();
+    let step = batch.history.last().and_then(|attempt| attempt.next.as_deref());
     match batch.waits_for_entries() {
+        // The fault is the layout's, or no other entry is due: `--invalid hold` would close the day with an empty file.
+        true if step.is_some_and(|step| !batch.refused.is_empty() && !step.ends_with(OTHERS_MAY_GO)) => {
+            format!("{}; `batch-export retry` then takes the batch up", step.unwrap_or_default())
+        }
         true if batch.refused.is_empty() => {
             "correct the entries, or queue those that are missing, until debits and credits are equal; `batch-export retry` then \
              takes the batch up"

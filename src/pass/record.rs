@@ -106,12 +106,8 @@ impl Pass<'_> {
             if batch.state == State::Exhausted {
                 report.result.exit_code = Exit::Exhausted;
                 report.result.outcome = Outcome::Failed(Exit::Exhausted);
-                let way_on = match failure.is_common {
-                    true => format!("{}; `batch-export retry` then takes the batch up", failure.next_step()),
-                    false => way_on(&batch),
-                };
                 if let Some(error) = &mut report.result.error {
-                    error.next = format!("that was the last retry; {way_on}");
+                    error.next = format!("that was the last retry; {}", way_on(&batch));
                 }
             }
         }

@@ -6,6 +6,9 @@ use crate::failure::{Failure, Invalid};
 use crate::id::Id;
 use crate::store::{DueRow, ExportedIn, NO_DATE};
 
+/// How the next step ends where entries are due that need no correction.
+pub(super) const OTHERS_MAY_GO: &str = ", or export the others with --invalid hold";
+
 /// What has to be done about refused entries.
 #[derive(Default)]
 pub(super) struct Needs {
@@ -27,7 +30,7 @@ impl Needs {
 
     /// The next step for a person.
     pub(super) fn steps(&self) -> String {
-        let correct = if self.not_again || self.once { "correct the others" } else { "correct them" };
+        let correct = if self.not_again || self.once { "correct the others" } else { "correct the entries" };
         let steps = [
             (
                 self.not_again,

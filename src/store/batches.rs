@@ -12,10 +12,10 @@ use mongodb::options::ReturnDocument;
 
 use super::document::{self, file_document, settings_document};
 use super::error::{Kind, StoreError};
-use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
+use super::expressions::{attempt, failed_attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
 use super::{Store, WAIT_MAX};
-use crate::batch::{Batch, BatchId, Class, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
+use crate::batch::{Batch, BatchId, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
 use crate::failure::{Failure, Stage};
 
 /// The right to work on a batch, until another run acquires the batch.
@@ -167,13 +167,13 @@ impl Store {
                 Bson::Null,
             ),
             Ended::Failed(stage, failure) => (
-                attempt(Ending::Failed, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message)),
+                failed_attempt(Ending::Failed, stage, failure),
                 doc! { "$cond": [&used_up, State::Exhausted.name(), State::Failed.name()] }.into(),
                 doc! { "$cond": [&used_up, null, { "$add": ["$$NOW", delay] }] }.into(),
                 doc! { "$cond": [&used_up, Event::Exhausted.name(), Event::Failed.name()] }.into(),
             ),
             Ended::Interrupted(stage, failure) => (
-                attempt(Ending::Interrupted, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message)),
+                failed_attempt(Ending::Interrupted, stage, failure),
                 State::Failed.name().into(),
                 "$$NOW".into(),
                 Event::Interrupted.name().into(),

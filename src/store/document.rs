@@ -172,6 +172,7 @@ fn attempt(document: &Document) -> Attempt {
         class: text(document, "class").and_then(|name| Class::from_name(&name)),
         stage: text(document, "stage").and_then(|name| Stage::from_name(&name)),
         message: text(document, "message"),
+        next: text(document, "next"),
     }
 }
 

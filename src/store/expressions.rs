@@ -6,7 +6,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::batch::{Class, Ending, State};
-use crate::failure::Stage;
+use crate::failure::{Failure, Stage};
 
 /// Attempts that the history keeps.
 const HISTORY_CAP: i32 = 50;
@@ -25,10 +25,7 @@ pub(super) fn millis(duration: Duration) -> i64 {
 
 /// The history entry of the present holder's attempt, which ends now.
 pub(super) fn attempt(ending: Ending, class: Option<Class>, stage: Option<Stage>, message: Option<&str>) -> Document {
-    let message = message.map(|message| {
-        let end = (0..=message.len().min(MESSAGE_BYTES)).rev().find(|end| message.is_char_boundary(*end));
-        message[..end.unwrap_or(0)].to_owned()
-    });
+    let message = message.map(cut);
     doc! {
         "attempt": "$attempt",
         "holder": "$holder",
@@ -39,6 +36,19 @@ pub(super) fn attempt(ending: Ending, class: Option<Class>, stage: Option<Stage>
         "stage": stage.map(Stage::name),
         "message": literal(message),
     }
+}
+
+/// The history entry of an attempt that ends so because of a failure.
+pub(super) fn failed_attempt(ending: Ending, stage: Stage, failure: &Failure) -> Document {
+    let mut entry = attempt(ending, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message));
+    entry.insert("next", literal(cut(failure.next_step())));
+    entry
+}
+
+/// Text for the history.
+fn cut(text: &str) -> String {
+    let end = (0..=text.len().min(MESSAGE_BYTES)).rev().find(|end| text.is_char_boundary(*end));
+    text[..end.unwrap_or(0)].to_owned()
 }
 
 /// The history with more attempts, an expression that gives an array; the newest are kept.

@@ -55,6 +55,28 @@ fn a_path_with_a_typing_error_is_told_as_the_fault_of_the_layout() {
     assert!(retried.stderr.contains("the entries, the layout or the settings were corrected"), "{}", retried.stderr);
 }
 
+/// The other way, `--invalid hold`, would close the day with an empty file and fail every row.
+#[test]
+fn a_batch_that_is_exhausted_by_a_layout_waits_for_a_better_layout_and_for_nothing_else() {
+    let day = seeded(2);
+    let (_folder, path) = own("field = \"metadata.departmnt\"");
+    day.run().args(&["--format", &path]).run().expect_code(32);
+    let retry = || day.retry().args(&["--format", &path]).run().json()["batches"][0]["error"].clone();
+    let told_last = (0..3).map(|_| {
+        day.let_time_pass();
+        told(&retry())
+    });
+    let told_last = told_last.last().expect("three retries");
+    let status = day.command("status").arg("--check").run().expect_code(34).stdout;
+    for text in [told_last, told(&retry()), status] {
+        assert!(text.contains("check the path of the field") && text.contains("`batch-export retry` then"), "{text}");
+        assert!(!text.contains("unlock") && !text.contains("hold"), "{text}");
+    }
+    let (_folder, path) = own("field = \"metadata.department\"");
+    day.retry().args(&["--format", &path]).run().expect_code(0);
+    assert_eq!(day.rows_with_status("completed"), 2);
+}
+
 #[test]
 fn held_entries_are_held_also_when_the_layout_is_at_fault_and_the_log_names_it() {
     let day = seeded(2);

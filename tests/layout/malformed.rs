@@ -146,7 +146,7 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
     (
         "name = \"a\"\nname = \"b\"\n",
         2,
-        "this is not TOML: the key \"name\" stands here a second time; expected it once; nothing else in the file was looked at yet",
+        "this is not TOML: the key \"name\" stands here a second time; expected it once; the rest of the file is looked at once it is TOML",
     ),
     (
         "name = \"a\"\nencoding = utf-8\n",
@@ -186,6 +186,8 @@ const NO_TOML: [(&str, &str); 22] = [
     ("ending == \"txt\"", "expected one = between key and value"),
     ("header = True", "expected true or false, in small letters"),
     ("ending = \"txt", "a text has no quotation mark at its end"),
+    ("ending = \"t\u{7}xt\"", "a text has U+0007 BEL in it"),
+    ("ending = 't\u{1b}xt'", "a text has U+001B ESC in it"),
     ("[[columns]", "expected [[columns]] alone on a line, with both brackets"),
     ("[[columns]]]", "expected [[columns]] alone on a line"),
 ];
