@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
 use crate::outcome::Explanation;
-use crate::pass::way_on;
+use crate::pass::exhausted;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Lost, Overview, Store};
@@ -198,10 +198,8 @@ impl Judge<'_> {
             return problem("not_done", Explanation::new(what, next));
         }
         if state == Some(State::Exhausted) {
-            let attempts = found.map_or(0, |found| found.batch.attempt);
-            let way = found.map(|found| way_on(&found.batch)).unwrap_or_default();
-            let what = format!("{id} is exhausted after {attempts} attempts");
-            return problem("exhausted", Explanation::new(what, way));
+            let failure = exhausted(&found?.batch);
+            return problem("exhausted", Explanation::new(failure.message.clone(), failure.next_step()));
         }
         if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date, found) {
             return None;

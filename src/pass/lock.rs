@@ -223,7 +223,8 @@ pub(super) fn held(batch: &Batch, reader: Reader) -> Failure {
     Failure::new(Exit::LockHeld, message).next("wait; if that run is dead, its lease ends by itself")
 }
 
-fn exhausted(batch: &Batch) -> Failure {
+/// What is wrong with a batch that used all its retries, and the way on.
+pub fn exhausted(batch: &Batch) -> Failure {
     let last = batch.history.iter().rev().find_map(|attempt| attempt.message.as_deref());
     let message = format!(
         "{} used all its retries after attempt {}; the last one: {}",

@@ -43,7 +43,7 @@ use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
 pub use generate::{DueCompared, compare_due, sheet_options};
-pub use lock::way_on;
+pub use lock::{exhausted, way_on};
 pub use voided::clear_up;
 
 use commit::CommitOutcome;

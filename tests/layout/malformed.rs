@@ -165,8 +165,8 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
 ];
 
 /// Lines of a layout that are no TOML, and what is told of them: on the second line of the file, once.
-const NO_TOML: [(&str, &str); 22] = [
-    ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; nothing"),
+const NO_TOML: [(&str, &str); 24] = [
+    ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; the rest"),
     ("header\u{a0}= true", "U+00A0 NO-BREAK SPACE outside of quotes, as copied texts have it; write a blank instead"),
     ("header =\u{a0}true", "U+00A0 NO-BREAK SPACE outside of quotes"),
     ("ending =\u{a0}\"txt\"", "U+00A0 NO-BREAK SPACE outside of quotes"),
