@@ -97,6 +97,15 @@ fn a_first_run_on_a_mistyped_database_says_that_the_queue_is_not_there() {
     assert!(!first.stderr.contains("index of exportqueue"), "{}", first.report());
 }
 
+#[test]
+fn a_mistyped_queue_is_told_of_a_database_that_was_prepared_too() {
+    let day = Day::in_directory();
+    day.command("init").run().expect_code(0);
+    seed_day(&day.db, DATE, 1);
+    let run = day.run().args(&["--queue-collection", "exportqueue"]).run().expect_code(0);
+    assert_eq!(run.stderr.matches("has no collection exportqueue: check --mongodb-uri").count(), 1, "{}", run.report());
+}
+
 /// A completed batch whose entries are on record nowhere: the collection is dropped, and the application removed the rows.
 fn without_rows_and_record(day: &Day, entries: u32) -> Seeded {
     let seeded = seed_day(&day.db, DATE, entries);

@@ -88,6 +88,9 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
     for (uri, words) in [
         ("mongodb://clerk:Hunter2Secret?@db1,db2/app".to_owned(), "%3F"),
         ("mongodb://clerk:Hunter2Secret@more@db1/app".to_owned(), "%40"),
+        ("mongodb://clerk:Hunter2Secret@mo/re@db1/app".to_owned(), "%40"),
+        ("mongodb://clerk:Hunter2Secret%wo@db1/app".to_owned(), "% as %25"),
+        ("mongodb://clerk:Hunter2Secret%@db1/app".to_owned(), "% as %25"),
         ("mongodb://clerk:Hunter2Secret/more@db1,db2/app".to_owned(), "%2F"),
         ("mongodb://clerk:Hunter2Secret#more@db1,db2/app".to_owned(), "%23"),
         ("mongodb://clerk:Hunter2Secret:more@db1,db2/app".to_owned(), "%3A"),

@@ -39,6 +39,9 @@ pub enum Kind {
     TransientTransaction,
     /// Another write of the same document came in between; the whole transaction may be run again.
     WriteConflict,
+    /// A change of the collection itself, such as an index that is built, waits for a transaction of somebody else; the whole transaction may
+    /// be run again.
+    Locked,
     /// The server's cache has no room for the writes of the transaction; a smaller one may fit.
     CacheFull,
     /// It is not known whether the transaction was committed.
@@ -55,6 +58,8 @@ pub enum Kind {
     Unsupported,
     /// The server lacks what every run needs. The message names it.
     Lacking,
+    /// A document would exceed the size that the server allows.
+    TooLarge,
     /// A document with that key exists.
     DuplicateKey,
     /// A field cannot be created inside a value that is no document.
@@ -65,7 +70,7 @@ pub enum Kind {
     IndexConflict,
     /// No further index can be made.
     IndexRefused,
-    /// An index of places or of texts cannot take what a run writes.
+    /// An index of places, texts or hashes, or of several lists, cannot take what a run writes.
     SpecialIndex,
     /// The index that would serve is hidden.
     HiddenIndex,
@@ -79,6 +84,8 @@ pub enum Kind {
     Unanswered,
     /// The server ended a command that had waited for too long.
     PassedLimit,
+    /// The server takes no writes, because another one is the primary.
+    NotPrimary,
     /// Everything else: unreachable, failing.
     Unavailable,
 }
@@ -86,7 +93,10 @@ pub enum Kind {
 impl Kind {
     /// Whether a transaction that checks the fence, or its own progress, may be run again.
     pub(super) fn may_run_again(self) -> bool {
-        matches!(self, Kind::TransientTransaction | Kind::WriteConflict | Kind::CacheFull | Kind::UnknownCommit)
+        matches!(
+            self,
+            Kind::TransientTransaction | Kind::WriteConflict | Kind::Locked | Kind::CacheFull | Kind::UnknownCommit
+        )
     }
 }
 
@@ -209,9 +219,16 @@ impl From<StoreError> for Failure {
                 "name the collection behind the view (--queue-collection, --log-collection, --batch-collection), or drop the view and run \
                  `batch-export init`; `batch-export doctor` checks it",
             ),
-            Kind::WriteConflict => {
+            Kind::TooLarge => refused(
+                "shorten that document: an exported row gets some hundred bytes of marks, and the server takes 16 MiB; or, if it shall not be \
+                 exported, take it out of the queue",
+            ),
+            Kind::WriteConflict | Kind::Locked => {
                 let message = format!("other programs keep writing the same documents: {}", error.message);
-                Failure::new(Exit::CommitConflict, message)
+                Failure::new(Exit::CommitConflict, message).next(
+                    "`batch-export retry` tries again; if it goes on, look at db.currentOp() for a transaction that holds the documents: one of \
+                     another program, or of a run that was killed, which the server ends within a minute",
+                )
             }
             Kind::CacheFull => {
                 let message = format!("the cache of the MongoDB server is too small for one transaction: {}", error.message);
@@ -223,6 +240,10 @@ impl From<StoreError> for Failure {
             Kind::Unanswered | Kind::PassedLimit => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
                 "look at rs.status() (is a majority of the members up?) and at db.currentOp() (are writes locked by fsyncLock, does a \
                  transaction of another program hold a document?); `batch-export retry` goes on",
+            ),
+            Kind::NotPrimary => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
+                "`batch-export retry` goes on when that server is the primary; to find the primary, whichever it is, remove directConnection from \
+                 MONGODB_URI and add replicaSet= and the set's name",
             ),
             Kind::TransientTransaction
             | Kind::UnknownCommit
@@ -312,8 +333,11 @@ fn kind(error: &Error) -> Kind {
         return match code(error) {
             Some(WRITE_CONFLICT) if CACHE_WORDS.iter().any(|words| describe(error).contains(words)) => Kind::CacheFull,
             Some(WRITE_CONFLICT) => Kind::WriteConflict,
-            Some(code) if kind_of_code(code) == Kind::CacheFull => Kind::CacheFull,
-            Some(_) | None => Kind::TransientTransaction,
+            Some(code) => match kind_of_code(code) {
+                kind @ (Kind::CacheFull | Kind::Locked) => kind,
+                _ => Kind::TransientTransaction,
+            },
+            None => Kind::TransientTransaction,
         };
     }
     match &*error.kind {
@@ -347,8 +371,14 @@ fn kind_of_code(code: i32) -> Kind {
         50 => Kind::PassedLimit,
         // CannotCreateIndex.
         67 => Kind::IndexRefused,
-        // Places and texts that an index cannot take: 2d, 2dsphere, text.
-        13_026 | 13_027 | 13_654 | 16_755 | 16_804 | 17_261 | 17_262 => Kind::SpecialIndex,
+        // Places, texts and arrays that an index cannot take: 2d, 2dsphere, text, hashed; several arrays (CannotIndexParallelArrays).
+        13_026 | 13_027 | 13_654 | 16_755 | 16_766 | 16_804 | 17_261 | 17_262 | 171 => Kind::SpecialIndex,
+        // BSONObjectTooLarge, and the same of an update.
+        10_334 | 17_419 | 17_420 => Kind::TooLarge,
+        // NotWritablePrimary, NotPrimaryNoSecondaryOk.
+        10_107 | 13_435 => Kind::NotPrimary,
+        // LockTimeout.
+        24 => Kind::Locked,
         // DocumentValidationFailure.
         121 => Kind::Rule,
         // CommandNotSupportedOnView.
@@ -364,8 +394,8 @@ fn kind_of_code(code: i32) -> Kind {
         257 | 365 | 388 => Kind::CacheFull,
         // UserWritesBlocked.
         371 => Kind::WritesBlocked,
-        // InvalidNamespace.
-        73 => Kind::BadName,
+        // InvalidNamespace, DatabaseDifferCase, a system collection.
+        73 | 13_297 | 50_791 => Kind::BadName,
         // IndexOptionsConflict, IndexKeySpecsConflict.
         85 | 86 => Kind::IndexConflict,
         _ => Kind::Unavailable,

@@ -12,6 +12,9 @@ use super::error::{Kind, StoreError};
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
 
+/// The lists in a batch document. No index takes two of them, and no hashed one takes any.
+const LISTS: [&str; 3] = ["history", "refused", "voided"];
+
 /// How the query for due rows is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueIndex {
@@ -165,14 +168,21 @@ impl Store {
         Ok((found, of_queue))
     }
 
-    /// The error of an index of places or of texts, with the names of such indexes: the server names none, and quotes the whole document.
+    /// The error of an index that cannot take a document, with the names of such indexes: the server names none, and quotes the whole document.
     pub(super) async fn with_special_indexes(&self, error: StoreError) -> StoreError {
-        let of_places =
-            |index: &IndexModel| index.keys.values().any(|kind| kind.as_str().is_some_and(|kind| kind != "hashed"));
+        let is_list = |key: &&String| LISTS.iter().any(|list| key.split('.').next() == Some(list));
+        let may_refuse = |index: &IndexModel| {
+            let of_lists = index.keys.keys().filter(is_list).count();
+            of_lists > 1
+                || index.keys.iter().any(|(key, kind)| match kind.as_str() {
+                    Some("hashed") => is_list(&key),
+                    kind => kind.is_some(),
+                })
+        };
         for collection in [&self.log, &self.queue, &self.batches, &self.row_lists, &self.exported] {
             let Some(said) = error.message.strip_prefix(&format!("{}: ", collection.name())) else { continue };
             let indexes = self.indexes(collection).await.unwrap_or_default();
-            let names: Vec<String> = indexes.iter().filter(|index| of_places(index)).map(name_of).collect();
+            let names: Vec<String> = indexes.iter().filter(|index| may_refuse(index)).map(name_of).collect();
             let said = said.split(": {").next().unwrap_or(said);
             let message = format!("{}: its index {} refuses a document: {said}", collection.name(), names.join(" or "));
             return StoreError { message, ..error };
@@ -274,8 +284,8 @@ fn refuses(rule: &Bson, value: &Bson) -> bool {
 }
 
 /// Whether the index serves the query for due rows: its keys begin with `status` (and `exportPath`, in any order) and
-/// continue with `scheduledFor`; it is neither partial nor sparse; and its collation is the one that the query inherits from its collection.
-/// It may be hidden.
+/// continue with `scheduledFor`; it is neither partial nor sparse, nor one of places, texts or hashes, which no search by order can use; and its
+/// collation is the one that the query inherits from its collection. It may be hidden.
 fn serves(index: &IndexModel, inherited: Option<&Collation>) -> bool {
     let partial = index
         .options
@@ -285,7 +295,13 @@ fn serves(index: &IndexModel, inherited: Option<&Collation>) -> bool {
     let mut keys = index.keys.keys().map(String::as_str).skip_while(|key| matches!(*key, "status" | "exportPath"));
     let begins = index.keys.keys().next().is_some_and(|key| matches!(key.as_str(), "status" | "exportPath"));
     let on_status = index.keys.contains_key("status");
-    !partial && spelt(collation) == spelt(inherited) && begins && on_status && keys.next() == Some("scheduledFor")
+    let is_ordered = index.keys.values().all(|order| order.as_str().is_none());
+    !partial
+        && is_ordered
+        && spelt(collation) == spelt(inherited)
+        && begins
+        && on_status
+        && keys.next() == Some("scheduledFor")
 }
 
 /// A collation in the form in which the server lists it, to be compared.
@@ -308,6 +324,9 @@ mod tests {
         assert!(!serves(&index(doc! { "scheduledFor": 1, "status": 1 })));
         assert!(!serves(&index(doc! { "exportPath": 1, "scheduledFor": 1 })));
         assert!(!serves(&index(doc! { "status": 1, "clientId": 1, "scheduledFor": 1 })));
+        for kind in ["text", "2dsphere", "hashed"] {
+            assert!(!serves(&index(doc! { "status": 1, "scheduledFor": 1, "x": kind })), "{kind}");
+        }
         let partial = IndexOptions::builder().partial_filter_expression(doc! { "status": "queued" }).build();
         let keys = doc! { "status": 1, "scheduledFor": 1 };
         assert!(!serves(&IndexModel::builder().keys(keys.clone()).options(partial).build()));

@@ -143,18 +143,23 @@ impl Store {
             tracing::warn!("{told}: {}", told.next_step());
         }
         let mut missing = missing.unwrap_or_default();
-        let no_queue =
-            matches!(of_queue, Ok(QueueIndex::Missing)) && matches!(self.has_collection(&self.queue).await, Ok(false));
-        if no_queue {
-            let (database, queue) = (self.db.name(), self.queue.name());
-            tracing::warn!(
-                "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
-            );
-        } else if let Ok(QueueIndex::Missing) = of_queue {
+        let lacks_index =
+            matches!(of_queue, Ok(QueueIndex::Missing)) && !matches!(self.has_collection(&self.queue).await, Ok(false));
+        if lacks_index {
             missing.push(format!("an index of {} for due rows, so that all of it is read", self.queue.name()));
         }
         if !missing.is_empty() {
             tracing::warn!("run `batch-export init` once, because this database lacks {}", missing.join(", "));
+        }
+    }
+
+    /// Says that there is no queue at all: an empty day would look as if nothing was due.
+    pub(super) async fn warn_without_queue(&self) {
+        if let Ok(false) = self.has_collection(&self.queue).await {
+            let (database, queue) = (self.db.name(), self.queue.name());
+            tracing::warn!(
+                "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
+            );
         }
     }
 

@@ -88,6 +88,7 @@ impl Snapshot {
         if at.is_none() {
             // The queue is missing, or the server passes over what it was asked for.
             self.store.with_cause(self.store.try_snapshot().await).await?;
+            self.store.warn_without_queue().await;
         }
         self.at = at;
         Ok(scan)

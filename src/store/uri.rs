@@ -187,7 +187,11 @@ fn check_user(uri: &str) -> Result<(), UriFault> {
     } else {
         user
     };
-    if user.contains(['/', '?', '#', '[', ']', '@']) || user.matches(':').count() > 1 {
+    // A second @ behind a slash: the database's name would have it, or the slash is the password's.
+    let second = address.split('?').next().unwrap_or_default().matches('@').count() > 1;
+    let is_encoded = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit());
+    let bare_percent = !user.split('%').skip(1).all(is_encoded);
+    if second || bare_percent || user.contains(['/', '?', '#', '[', ']', '@']) || user.matches(':').count() > 1 {
         return Err(wrong(
             "its user or password holds a character that must be percent-encoded",
             "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25 in the user and the password",

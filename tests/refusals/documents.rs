@@ -27,6 +27,40 @@ fn an_index_of_places_or_texts_that_takes_no_log_entry_is_named() {
 }
 
 #[test]
+fn an_index_that_takes_no_lists_of_a_batch_is_named() {
+    let parallel = doc! { "history": 1, "voided": 1, "refused": 1 };
+    for key in [doc! { "voided": "hashed" }, doc! { "history": "hashed" }, parallel] {
+        let told =
+            refused(vec![index(BATCHES, "of_lists", key, doc! {})], &["exportbatches: its index of_lists refuses"]);
+        assert!(told.contains("drop that index"), "{told}");
+    }
+}
+
+#[test]
+fn a_row_without_room_for_its_marks_is_named() {
+    let day = Day::in_directory();
+    let row = seed_day(&day.db, DATE, 2).rows[1];
+    let bytes = mongodb::bson::serialize_to_vec(&day.db.find_one(QUEUE, doc! { "_id": row }).unwrap()).unwrap().len();
+    let pad = "x".repeat(16 * 1024 * 1024 - bytes - 30);
+    day.db.update_one(QUEUE, doc! { "_id": row }, doc! { "$set": { "pad": pad } });
+    let told = told(&day.run().run().expect_code(30).json()["error"]);
+    assert!(told.contains(&row.to_hex()) && told.contains("shorten that document"), "{told}");
+    assert_eq!((day.rows_with_status("queued"), day.log().len()), (2, 0));
+    doctor_says(&day, &["exportqueues", "larger than"]);
+}
+
+#[test]
+fn a_name_that_the_server_refuses_is_a_setting() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 1);
+    let told_of = |arguments: &[&str]| told(&day.run().args(arguments).run().expect_code(30).json()["error"]);
+    let upper = told_of(&["--database", &day.db.name().to_uppercase()]);
+    assert!(upper.contains("--database"), "{upper}");
+    let system = told_of(&["--log-collection", "system.x"]);
+    assert!(system.contains("collection's name"), "{system}");
+}
+
+#[test]
 fn what_init_cannot_make_is_named_with_its_collection() {
     let refused = |command: Document, words: &[&str]| {
         let day = Day::in_directory();

@@ -5,6 +5,7 @@ use mongodb::bson::oid::ObjectId;
 
 use super::{EVENING, doctor_says};
 use crate::support::block;
+use crate::support::browser::wait_until;
 use crate::support::command::told;
 use crate::support::day::{BATCH, Day, LOG};
 use crate::support::mongod::Mongod;
@@ -143,6 +144,37 @@ fn a_row_that_the_application_holds_in_a_transaction_is_a_conflict_and_no_server
     let told = told(&day.run().run().expect_code(23).json()["error"]);
     assert!(told.contains("other programs keep writing"), "{told}");
     block(session.abort_transaction()).unwrap();
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn an_index_that_is_built_behind_such_a_transaction_is_a_conflict_too() {
+    let day = Day::in_directory();
+    day.command("init").run().expect_code(0);
+    seed_day(&day.db, DATE, 3);
+    let queue = day.db.database().collection::<mongodb::bson::Document>(QUEUE);
+    let mut session = block(async {
+        let mut session = day.db.database().client().start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        queue.update_one(doc! {}, doc! { "$set": { "touched": true } }).session(&mut session).await.unwrap();
+        session
+    });
+    let name = day.db.name().to_owned();
+    std::thread::scope(|scope| {
+        let build = scope.spawn(|| {
+            day.db.command(doc! { "createIndexes": QUEUE, "indexes": [{ "key": { "k": 1 }, "name": "k" }] });
+        });
+        let waits = doc! { "currentOp": true, "ns": { "$regex": format!("^{name}\\.") }, "waitingForLock": true };
+        wait_until(|| {
+            let admin = day.db.database().client().database("admin");
+            !block(admin.run_command(waits.clone())).unwrap().get_array("inprog").unwrap().is_empty()
+        });
+        let told = told(&day.run().run().expect_code(23).json()["error"]);
+        assert!(told.contains("other programs keep writing") && told.contains("db.currentOp()"), "{told}");
+        block(session.abort_transaction()).unwrap();
+        build.join().unwrap();
+    });
     day.run().arg("--now").run().expect_code(0);
     day.check_converged();
 }

@@ -282,10 +282,30 @@ impl Store {
 impl Store {
     /// A write conflict over so many bytes is one with the cache: the server's answer does not tell the two apart.
     pub(super) async fn by_size(&self, error: StoreError, rows: &[Id]) -> StoreError {
-        if error.kind == Kind::WriteConflict && self.bytes_of(rows).await > Some(LARGE_BYTES) {
-            return StoreError { kind: Kind::CacheFull, ..error };
+        match error.kind {
+            Kind::WriteConflict if self.bytes_of(rows).await > Some(LARGE_BYTES) => {
+                StoreError { kind: Kind::CacheFull, ..error }
+            }
+            Kind::TooLarge => match self.fullest_of(rows).await {
+                Some(row) => StoreError { message: format!("{} (the row {row})", error.message), ..error },
+                None => error,
+            },
+            _ => error,
         }
-        error
+    }
+
+    /// The row among these that has no room for marks.
+    async fn fullest_of(&self, rows: &[Id]) -> Option<String> {
+        let size = doc! { "bytes": { "$bsonSize": "$$ROOT" } };
+        let stages = [
+            doc! { "$match": each(rows) },
+            doc! { "$project": size },
+            doc! { "$sort": { "bytes": -1 } },
+            doc! { "$limit": 1 },
+        ];
+        let cursor = self.bounded(self.queue.aggregate(stages).into_future()).await;
+        let found = self.bounded(cursor.ok()?.try_next()).await.ok()??;
+        found.get_object_id("_id").ok().map(|id| id.to_hex())
     }
 
     /// The bytes of these rows, or of the first of them; `None` when the database does not report them.

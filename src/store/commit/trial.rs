@@ -285,7 +285,7 @@ fn finding(tried: Result<(), TransactionEnd>) -> Result<(), StoreError> {
     match tried {
         Ok(()) | Err(TransactionEnd::Conflict(_) | TransactionEnd::LeaseLost | TransactionEnd::Logged(_)) => Ok(()),
         Err(TransactionEnd::Error(StoreError {
-            kind: Kind::WriteConflict | Kind::CacheFull | Kind::PathNotViable,
+            kind: Kind::WriteConflict | Kind::Locked | Kind::CacheFull | Kind::PathNotViable,
             ..
         })) => Ok(()),
         Err(TransactionEnd::Error(error) | TransactionEnd::Unanswered(error)) => Err(error),
