@@ -6,7 +6,7 @@ use mongodb::bson::{self, Document, doc};
 use serde_json::Value;
 
 use crate::support::command::{BatchExport, Finished, told};
-use crate::support::day::Day;
+use crate::support::day::{BATCH, Day};
 use crate::support::seed::{DATE, QUEUE, create_index, seed_day};
 
 const README: &str = include_str!("../README.md");
@@ -173,6 +173,20 @@ fn an_empty_queue_is_no_finding_and_a_missing_right_to_it_is_one() {
     queue["actions"] = serde_json::json!(["find"]);
     let rights = rights_of_doctor(&all);
     assert!(rights["verdict"] == "bad" && rights.to_string().contains(QUEUE), "{rights}");
+}
+
+#[test]
+fn a_right_that_only_the_marking_lacks_is_told_with_the_committed_file() {
+    let mut less = privileges();
+    let queue = less.iter_mut().find(|privilege| privilege["resource"]["collection"] == QUEUE).expect("the queue");
+    queue["actions"] = serde_json::json!(["find"]);
+    let day = day_of_a_user_with(&less);
+    let error = report(&day.run().args(&["--transaction-rows", "2"]).run().expect_code(30));
+    assert!(
+        error.contains("not authorized") && error.contains(&format!("the file of {BATCH} is committed")),
+        "{error}"
+    );
+    assert!(day.batch().get_str("state").unwrap() == "marking" && day.live_files().len() == 1);
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl Pass<'_> {
             .map(|piece| self.store.mark_piece(batch, piece))
             .buffer_unordered(PIECES_IN_FLIGHT);
         let mut done = Marked::ByOthers;
-        while let Some(piece) = marked.try_next().await? {
+        while let Some(piece) = marked.try_next().await.map_err(|error| refused_mark(batch.id, error.into()))? {
             if let Marked::Done(rows) = piece {
                 self.progress.add(rows);
                 done = piece;
@@ -213,6 +213,18 @@ fn still_marking(other: BatchId) -> Failure {
     let waited = MARKING_WAIT.as_secs();
     let message = format!("the rows of {other} are still being marked, and nothing was completed for {waited} s");
     Failure::new(Exit::CommitConflict, message)
+}
+
+/// The failure of a mark. Where the database refuses it for good, people learn too that the file is official.
+fn refused_mark(batch: BatchId, failure: Failure) -> Failure {
+    if failure.exit != Exit::Configuration {
+        return failure;
+    }
+    let step = failure.next_step();
+    let more = format!(
+        "{step}; then `batch-export retry`: the file of {batch} is committed, and rows of it are still to be marked"
+    );
+    failure.next(more)
 }
 
 fn gone(batch: BatchId) -> Failure {
