@@ -292,6 +292,15 @@ impl BatchResult {
         self.file = Some(FileResult::of(file));
     }
 
+    /// Forgets the file of an earlier generation, which is given up or no longer has the rows that are due.
+    pub fn forget_file(&mut self) {
+        self.describe_file(&FileFacts::default());
+        self.describe_cells(&Tally::default());
+        (self.sha256, self.file) = (None, None);
+        (self.carried_over, self.adopted) = (0, false);
+        self.held.clear();
+    }
+
     /// Takes over the counts of changed cells.
     pub fn describe_cells(&mut self, tally: &Tally) {
         self.guarded_cells = tally.guarded_cells;

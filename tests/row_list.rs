@@ -126,6 +126,71 @@ fn a_lost_row_list_is_made_anew_from_the_official_file() {
     }
 }
 
+/// The pieces of the list that are left.
+fn pieces(day: &Day) -> Vec<String> {
+    let left = day.db.find_all(LISTS, doc! { "piece": { "$exists": true } });
+    left.iter().map(|piece| piece.get_str("_id").expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn a_piece_of_the_row_list_that_was_lost_is_made_good_from_the_official_file() {
+    for nth in 1..=3 {
+        for at in 0..pieces(&killed_before_piece(nth, &[])).len() {
+            let day = killed_before_piece(nth, &[]);
+            day.db.delete_many(LISTS, doc! { "_id": &pieces(&day)[at] });
+            seed_day(&day.db, "2026-01-19", 2);
+            let ended = next_run(&day).run().expect_code(0);
+            assert!(ended.stderr.contains("it was made again from the file"), "{}", ended.report());
+            day.check_converged();
+            assert_eq!(day.rows_with_status("completed"), 10);
+            let verified = day.command("verify").args(&["--last", "2"]).now("2026-01-19T19:00:00+07:00").run();
+            verified.expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn a_lost_piece_of_a_file_without_ids_stops_with_the_way_out_and_a_lost_head_alone_does_no_harm() {
+    let express = ["--format", "express"];
+    let day = killed_before_piece(2, &express);
+    day.db.delete_many(LISTS, doc! { "_id": &pieces(&day)[0] });
+    for _ in 0..2 {
+        let refused = day.retry().args(&express).run().expect_code(30).json();
+        let error = told(&refused["batches"][0]["error"]);
+        assert!(error.contains("lacks pieces") && error.contains("restore exportbatchrows"), "{error}");
+        assert_eq!(day.batch().get_str("state").ok(), Some("marking"), "rows are still queued");
+    }
+    let day = killed_before_piece(2, &express);
+    day.db.delete_many(LISTS, doc! { "piece": { "$exists": false } });
+    day.retry().args(&express).run().expect_code(0);
+    assert_eq!((day.rows_with_status("completed"), day.db.count(EXPORTED, doc! { "n": 1 })), (8, 8));
+}
+
+/// Two runs find at the same time that the list is lost. The slower one must not put back what the faster one has marked since.
+#[test]
+fn a_list_that_another_run_has_made_again_is_not_made_again_over_it() {
+    let day = killed_before_piece(2, &[]);
+    day.db.delete_many(LISTS, doc! {});
+    let proxy = Proxy::before(Mongod::shared());
+    let slow_stop = proxy.hold(On::command("update").collection(BATCHES));
+    let slow = day.retry().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    slow_stop.wait_until_reached(PATIENCE);
+    let proxy = Proxy::before(Mongod::shared());
+    let fast_stop = proxy.hold(On::command("findAndModify").collection(LISTS).nth(2));
+    let fast = day.retry().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    fast_stop.wait_until_reached(PATIENCE);
+    fast.kill();
+    fast_stop.cut();
+    day.db.abort_abandoned_transactions();
+    slow_stop.release();
+    slow.wait(PATIENCE).expect_code(0);
+    day.check_converged();
+    let changed = day.batch().get_array("changedAfterCommit").cloned().unwrap_or_default();
+    assert_eq!(changed, Vec::new(), "rows that the faster run marked");
+    let ledger = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
+    assert_eq!(ledger.get("recorded").and_then(mongodb::bson::Bson::as_i64), Some(8), "{ledger}");
+}
+
 /// The file is where it was committed, wherever later settings put the next one.
 #[test]
 fn a_lost_row_list_is_made_anew_from_the_file_at_the_destination_of_its_commit() {

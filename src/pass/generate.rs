@@ -61,6 +61,7 @@ impl Pass<'_> {
         report: &mut Report,
     ) -> Result<Generated<Spool>, Failure> {
         let began = report.enter(Stage::Generate);
+        report.result.forget_file();
         let ledger = self.free_ledger(lease, claim, records).await?;
         report.result.installation.clone_from(&ledger.installation);
         let generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;

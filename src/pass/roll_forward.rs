@@ -16,6 +16,7 @@ use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::outcome::Outcome;
+use crate::reader::counted;
 use crate::spool::SpoolWriter;
 use crate::store::{Claim, Ledger, Marked, Records, Teller};
 
@@ -103,18 +104,22 @@ impl Pass<'_> {
             self.rebuild(&batch, Why::Old).await?;
         }
         let mut moved = (Instant::now(), usize::MAX);
+        let mut marked_here = 0;
         loop {
             if let Some(signal) = self.stop.requested() {
                 return Err(signal.failure());
             }
-            let pieces = match self.store.pieces(id).await? {
-                Some(pieces) => pieces,
-                None if self.is_marking(id).await? => {
-                    self.rebuild(&batch, Why::Lost).await?;
+            let pieces = self.store.pieces(id).await?.unwrap_or_default();
+            // Without a piece left, every entry of the file is on record, or pieces were lost.
+            if pieces.is_empty() && batch.file.as_ref().is_none_or(|file| marked_here != file.entries) {
+                let marking = |batch: &Batch| batch.state == State::Marking;
+                let Some(batch) = self.store.batch(id).await?.filter(marking) else { return Ok(false) };
+                let missing = self.store.unrecorded(&batch).await?;
+                if missing > 0 {
+                    self.rebuild(&batch, Why::Lost(missing)).await?;
                     continue;
                 }
-                None => return Ok(false),
-            };
+            }
             // One that does not fit into the server's cache becomes several.
             if pieces.len() != moved.1 {
                 moved = (Instant::now(), pieces.len());
@@ -128,7 +133,7 @@ impl Pass<'_> {
             };
             match done {
                 Marked::Done(_) if last_step => return Ok(true),
-                Marked::Done(_) => {}
+                Marked::Done(rows) => marked_here += rows,
                 Marked::ByOthers => tokio::time::sleep(MARKING_POLL).await,
             }
         }
@@ -145,14 +150,11 @@ impl Pass<'_> {
         while let Some(piece) = marked.try_next().await.map_err(|error| refused_mark(batch.id, error.into()))? {
             if let Marked::Done(rows) = piece {
                 self.progress.add(rows);
-                done = piece;
+                let before = if let Marked::Done(before) = done { before } else { 0 };
+                done = Marked::Done(before + rows);
             }
         }
         Ok(done)
-    }
-
-    async fn is_marking(&self, id: BatchId) -> Result<bool, Failure> {
-        Ok(self.store.batch(id).await?.is_some_and(|batch| batch.state == State::Marking))
     }
 
     /// Makes a row list again from the official file: the entries in it decide, not what the rows name by now.
@@ -183,7 +185,7 @@ impl Pass<'_> {
             let failure = why.failure(batch.id, "its file has no column with the ids of entries");
             return Err(match why {
                 Why::Old => failure,
-                Why::Lost => failure.next(
+                Why::Lost(_) => failure.next(
                     "restore exportbatchrows from a backup and run `batch-export retry`. Without a backup, compare the file with the queue, \
                      and mark the rows of its entries by hand: status completed, and below metadata the batchId, and googleDriveFileId and \
                      googleDriveUrl as `file.id` and `file.link` of the batch document have them. Set its `state` to completed and its `marked` \
@@ -195,8 +197,9 @@ impl Pass<'_> {
         if entries.len() as u64 != file.entries {
             return Err(why.failure(batch.id, "its file has another number of entries than the batch document"));
         }
-        self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await?;
-        tracing::warn!(batch = %batch.id, "the row list {}: it was made again from the file", why.text());
+        if self.store.rebuild_row_list(batch, entries, self.config.transaction_rows).await? {
+            tracing::warn!(batch = %batch.id, "the row list {}: it was made again from the file", why.text());
+        }
         Ok(())
     }
 }
@@ -235,22 +238,23 @@ fn gone(batch: BatchId) -> Failure {
 /// Why a row list is made again.
 #[derive(Clone, Copy)]
 enum Why {
-    Lost,
+    /// It lacks so many rows, or all of it is lost.
+    Lost(u64),
     /// It names rows without their entries, as version 0.1 stored it.
     Old,
 }
 
 impl Why {
-    fn text(self) -> &'static str {
+    fn text(self) -> String {
         match self {
-            Why::Lost => "is lost",
-            Why::Old => "is one of version 0.1",
+            Why::Lost(missing) => format!("is lost or lacks pieces, with {}", counted(missing, "row", "rows")),
+            Why::Old => "is one of version 0.1".to_owned(),
         }
     }
 
     fn failure(self, batch: BatchId, reason: &str) -> Failure {
         let next = match self {
-            Why::Lost => "restore exportbatchrows, or the file, from a backup; then run `batch-export retry`",
+            Why::Lost(_) => "restore exportbatchrows, or the file, from a backup; then run `batch-export retry`",
             Why::Old => "let version 0.1 finish it: run `batch-export retry` of that version; then go on with this one",
         };
         let text = self.text();

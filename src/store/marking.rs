@@ -6,6 +6,9 @@
 //! needed, and the list itself is the record of progress. The last step checks that no piece is left, completes the
 //! batch and frees the ledger.
 //!
+//! Risk: somebody removes a piece that was not marked. So a batch is completed only when as many entries are on record
+//! under its number as its file has; else the list is made again from the file.
+//!
 //! Risk: rows that the application changed after the commit. Their entries are in the file and are recorded. A row with
 //! another status keeps that status and gets the batch's id. A row that now names another entry, or whose `metadata`
 //! cannot take a mark, stays as it is. Both kinds are listed in the batch document.
@@ -171,8 +174,15 @@ impl Store {
         Ok(Some(()))
     }
 
+    /// How many entries of the file of a batch are not on record under its number. This reads all recorded entries once.
+    pub async fn unrecorded(&self, batch: &Batch) -> Result<u64, StoreError> {
+        let entries = batch.file.as_ref().map_or(0, |file| file.entries);
+        Ok(entries.saturating_sub(self.exported.count_documents(doc! { "n": batch.number }).await?))
+    }
+
     /// Makes the lost row list of a batch again from the entries in its file: the rows that name these entries, without
-    /// entries that are recorded already. `false` when the batch is not marking any more.
+    /// entries that are recorded already. `false` when somebody wrote the batch document since it was read: another process may have made the
+    /// list again.
     pub async fn rebuild_row_list(
         &self,
         batch: &Batch,
@@ -210,7 +220,7 @@ impl Store {
             }
         }
         let rows: Vec<RowKey> = left.into_iter().map(|(entry, row)| RowKey { row, entry }).collect();
-        self.store_row_list_again(batch.id, &rows, piece_rows).await
+        self.store_row_list_again(batch, &rows, piece_rows).await
     }
 }
 

@@ -5,8 +5,8 @@
 //! row and its entry, and the entry's place in the file. The pieces are sorted by row id: the order of marking does not
 //! matter, and neighbouring rows are marked faster.
 //!
-//! A head document is stored beside the pieces. It stays until the batch is completed, and tells a list without pieces
-//! left from a list that was lost.
+//! A head document is stored beside the pieces, and stays until the batch is completed: `init --adopt` knows by it that a
+//! batch was being marked. Whether pieces were lost is told by the entries on record ([`super::marking`]).
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::batches::Claim;
 use super::commit::smaller;
-use super::document::{int, text};
+use super::document::{bson_date, int, text};
 use super::due::RowKey;
 use super::error::{Kind, StoreError};
 use super::portion::chunks;
 use super::{COMMAND_TIMEOUT, Store};
-use crate::batch::{BatchId, State};
+use crate::batch::{Batch, BatchId, State};
 use crate::id::Id;
 
 /// The largest piece: 5.6 MB.
@@ -48,9 +48,9 @@ pub(super) struct Piece {
 }
 
 /// Pieces that one transaction stores.
-struct Part<'a> {
+struct Part {
     /// Matches the batch document as long as the list may be stored.
-    holds: &'a Document,
+    holds: Document,
     /// What they take the place of.
     replaced: Document,
     /// The pieces.
@@ -76,27 +76,33 @@ impl Store {
         let pieces = order
             .chunks(piece_length(piece_rows))
             .map(|piece| (piece.iter().map(|at| &rows[*at as usize]).collect(), piece.iter().map(in_file).collect()));
-        self.store_pieces(claim.batch, claim.fence, claim.filter(), pieces, piece_rows).await
+        let first = [claim.filter(), replaced_by(claim.batch, claim.fence)];
+        self.store_pieces(claim.batch, claim.fence, first, claim.filter(), pieces, piece_rows).await
     }
 
-    /// Stores a list again that was lost while the batch was marking. `false`: the batch is not marking any more.
+    /// Stores a list again that was lost while the batch was marking, in place of what is left of it. `false`: the batch document was written
+    /// since it was read, so another process may have stored the list again, or even marked its rows.
     pub(super) async fn store_row_list_again(
         &self,
-        batch: BatchId,
+        batch: &Batch,
         rows: &[RowKey],
         piece_rows: usize,
     ) -> Result<bool, StoreError> {
-        let marking = doc! { "_id": batch, "state": State::Marking.name() };
+        let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
+        let mut unchanged = marking.clone();
+        unchanged.insert("updatedAt", batch.updated_at.map(bson_date));
         let mut rows: Vec<&RowKey> = rows.iter().collect();
         rows.sort_unstable();
         let pieces = rows.chunks(piece_length(piece_rows)).map(|rows| (rows.to_vec(), Vec::new()));
-        self.store_pieces(batch, 0, marking, pieces, piece_rows).await
+        let first = [unchanged, doc! { "_id": below(batch.id) }];
+        self.store_pieces(batch.id, batch.fence, first, marking, pieces, piece_rows).await
     }
 
     async fn store_pieces<'a>(
         &self,
         batch: BatchId,
         fence: i64,
+        [first_holds, first_replaced]: [Document; 2],
         holds: Document,
         pieces: impl Iterator<Item = (Vec<&'a RowKey>, Vec<u32>)>,
         piece_rows: usize,
@@ -106,19 +112,20 @@ impl Store {
         let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, &places));
         let head = head_document(batch, fence);
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
-            // The first part replaces the lists of earlier attempts; an earlier try may have stored the others already.
-            let replaced = match number {
-                0 => replaced_by(batch, fence),
-                _ => doc! { "_id": { "$in": part.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>() } },
+            // The first part replaces earlier lists; an earlier try may have stored the others already.
+            let ids = || part.iter().filter_map(|d| d.get("_id").cloned()).collect::<Vec<_>>();
+            let (holds, replaced) = match number {
+                0 => (first_holds.clone(), first_replaced.clone()),
+                _ => (holds.clone(), doc! { "_id": { "$in": ids() } }),
             };
-            if !self.store_part(&Part { holds: &holds, replaced, documents: part }).await? {
+            if !self.store_part(&Part { holds, replaced, documents: part }).await? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn store_part(&self, part: &Part<'_>) -> Result<bool, StoreError> {
+    async fn store_part(&self, part: &Part) -> Result<bool, StoreError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -133,7 +140,7 @@ impl Store {
         }
     }
 
-    async fn try_store_part(&self, part: &Part<'_>) -> Result<bool, StoreError> {
+    async fn try_store_part(&self, part: &Part) -> Result<bool, StoreError> {
         let store = async |session: &mut ClientSession| {
             let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
             let held = self.batches.update_one(part.holds.clone(), touch).session(&mut *session).await?;
@@ -262,15 +269,17 @@ impl Store {
 
 /// The list of a batch, of fences up to this one, found through the index on `_id`.
 fn of_batch(batch: BatchId, fence: i64) -> Document {
-    doc! { "_id": { "$gte": format!("{batch}/"), "$lt": format!("{batch}/~") }, "fence": { "$lte": fence } }
+    doc! { "_id": below(batch), "fence": { "$lte": fence } }
+}
+
+/// Matches the ids of the documents of a list.
+fn below(batch: BatchId) -> Document {
+    doc! { "$gte": format!("{batch}/"), "$lt": format!("{batch}/~") }
 }
 
 /// What a new list takes the place of: lists of this fence and earlier ones, and one of version 0.1.
 fn replaced_by(batch: BatchId, fence: i64) -> Document {
-    let mut lists = of_batch(batch, i64::MAX);
-    lists.remove("fence");
-    lists.insert("$or", vec![doc! { "fence": { "$lte": fence } }, doc! { "ids": { "$exists": true } }]);
-    lists
+    doc! { "_id": below(batch), "$or": [{ "fence": { "$lte": fence } }, { "ids": { "$exists": true } }] }
 }
 
 fn head_id(batch: BatchId) -> String {

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mongodb::bson::{Document, doc, oid::ObjectId};
+use serde_json::Value;
 
 use super::PATIENCE;
+use crate::support::command::Finished;
 use crate::support::day::Day;
 use crate::support::fake_drive::{Operation, Point};
 use crate::support::mongod::Mongod;
@@ -13,6 +15,13 @@ use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed_day};
 
 /// Holds a run while its file is stored and nothing is committed, changes something, and lets it go on to its end.
 fn changed_after_the_upload(rows: &str, change: impl Fn(&Day, &Seeded)) -> Day {
+    let (day, ended) = ended_after_a_change(rows, change);
+    ended.expect_code(0);
+    day.check_converged();
+    day
+}
+
+fn ended_after_a_change(rows: &str, change: impl Fn(&Day, &Seeded)) -> (Day, Finished) {
     let day = Day::on_drive();
     let seeded = seed_day(&day.db, DATE, 8);
     let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::After);
@@ -20,9 +29,17 @@ fn changed_after_the_upload(rows: &str, change: impl Fn(&Day, &Seeded)) -> Day {
     hold.wait_until_reached(PATIENCE);
     change(&day, &seeded);
     hold.release();
-    run.wait(PATIENCE).expect_code(0);
-    day.check_converged();
-    day
+    (day, run.wait(PATIENCE))
+}
+
+/// The result has no figures of the file that was stored and given up.
+#[track_caller]
+fn tells_no_file(result: &Value) {
+    let figures = ["entries", "rows", "bytes", "carried_over"].map(|name| result[name].as_u64());
+    assert_eq!(figures, [Some(0); 4], "{result}");
+    let zero = Value::from("0.00");
+    assert_eq!((&result["total_debit"], &result["total_credit"]), (&zero, &zero), "{result}");
+    assert!(result["file"].is_null() && result["sha256"].is_null(), "{result}");
 }
 
 /// The file was made again, and the first one is in the trash under an id that is written down.
@@ -53,14 +70,10 @@ fn an_entry_that_was_edited_after_it_was_read_is_in_the_file_as_it_is_now() {
 
 #[test]
 fn an_entry_that_lost_its_approval_after_it_was_read_is_refused() {
-    let day = Day::on_drive();
-    let seeded = seed_day(&day.db, DATE, 8);
-    let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::After);
-    let run = day.run().spawn();
-    hold.wait_until_reached(PATIENCE);
-    day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[1] }, doc! { "$set": { "status": "draft" } });
-    hold.release();
-    run.wait(PATIENCE).expect_code(32);
+    let (day, ended) = ended_after_a_change("10000", |day, seeded| {
+        day.db.update_one(ENTRIES, doc! { "_id": seeded.entries[1] }, doc! { "$set": { "status": "draft" } });
+    });
+    tells_no_file(&ended.expect_code(32).json());
     day.check_guarantees();
     assert_eq!(day.rows_with_status("queued"), 8);
 }
@@ -90,9 +103,11 @@ fn a_batch_that_shrinks_below_one_transaction_leaves_no_row_list() {
 
 #[test]
 fn when_everything_is_taken_back_the_day_is_empty_and_the_file_is_gone() {
-    let day = changed_after_the_upload("3", |day, _| {
+    let (day, ended) = ended_after_a_change("3", |day, _| {
         day.db.update_many(QUEUE, doc! {}, doc! { "$set": { "status": "cancelled" } });
     });
+    tells_no_file(&ended.expect_code(0).json());
+    day.check_converged();
     assert_eq!(day.batch().get_str("state").ok(), Some("empty"));
     assert!(day.live_files().is_empty() && day.log().is_empty());
 }
