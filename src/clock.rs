@@ -13,6 +13,9 @@ pub struct Clock {
     fixed: Option<DateTime<Utc>>,
 }
 
+/// The variable that replaces the client's clock.
+pub const VARIABLE: &str = "BATCH_EXPORT_NOW";
+
 impl Clock {
     /// The system's clock; when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation. A rehearsal then
     /// keeps its business date, however long a stage takes.
@@ -24,7 +27,7 @@ impl Clock {
         match DateTime::parse_from_rfc3339(text) {
             Ok(instant) => Ok(Clock { fixed: Some(instant.to_utc()) }),
             Err(_) => Err(format!(
-                "BATCH_EXPORT_NOW is wrong: {} is not an instant; write it like 2026-01-18T18:00:00+07:00",
+                "{VARIABLE} is wrong: {} is not an instant; write it like 2026-01-18T18:00:00+07:00",
                 shown_instant(text)
             )),
         }

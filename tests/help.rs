@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use batch_export::cli::help::exits;
 use batch_export::cli::settings::{read_by, table};
 use batch_export::command::CommandName;
+use batch_export::config::{InvalidPolicy, NotifyKind, PingKind};
 use batch_export::exit::Exit;
+use batch_export::layout::{BUILT_IN, Encoding};
 
 use crate::support::command::BatchExport;
 
@@ -24,6 +26,38 @@ fn each_command_lists_the_codes_that_it_can_end_with() {
         let (_, section) = help.split_once("EXIT STATUS:\n").unwrap_or_else(|| panic!("{command:?} has none: {help}"));
         let listed = section.lines().filter_map(|line| line.split_whitespace().next()?.parse::<u8>().ok());
         assert_eq!(listed.collect::<Vec<_>>(), exits(command).into_iter().map(Exit::code).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn each_meaning_of_a_code_stays_in_its_column_also_of_what_a_command_can_do() {
+    let own = ["list", "show", "check"].map(|own| BatchExport::command("layout").args(&[own, "--help"]));
+    let commands = CommandName::ALL.map(|name| BatchExport::command(name.name()).arg("--help"));
+    for command in commands.into_iter().chain(own) {
+        let help = command.env("COLUMNS", "80").run().expect_code(0).stdout;
+        let (_, section) = help.split_once("EXIT STATUS:\n").unwrap_or_else(|| panic!("no codes in {help}"));
+        for line in section.lines().filter(|line| !line.starts_with("  1x")) {
+            let begins = line.trim_start().starts_with(|c: char| c.is_ascii_digit()) && line.len() > 29;
+            assert!(begins || line.starts_with(&" ".repeat(29)), "{line:?} in {help}");
+        }
+    }
+}
+
+#[test]
+fn a_setting_of_a_closed_list_names_each_of_its_words() {
+    let formats: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    let encodings = Encoding::ALL.map(Encoding::name);
+    let (notify, ping) = (NotifyKind::ALL.map(NotifyKind::name), PingKind::ALL.map(PingKind::name));
+    let lists: [(&table::Setting, &[&str]); 5] = [
+        (&table::FORMAT, &formats),
+        (&table::ENCODING, &encodings),
+        (&table::INVALID, &InvalidPolicy::ALL.map(InvalidPolicy::name)),
+        (&table::NOTIFY_KIND, &notify),
+        (&table::PING_KIND, &ping),
+    ];
+    for (setting, words) in lists {
+        let told: Vec<&str> = setting.about.split([' ', ',', ':']).collect();
+        assert!(words.iter().all(|word| told.contains(word)), "{} names not all of {words:?}", setting.flag);
     }
 }
 
@@ -47,7 +81,7 @@ fn each_command_shows_the_settings_that_it_reads_and_no_others() {
 #[test]
 fn the_summary_of_each_command_fits_one_screen_and_has_the_codes_too() {
     for command in CommandName::ALL {
-        let summary = help(command, "-h");
+        let summary = BatchExport::command(command.name()).arg("-h").env("COLUMNS", "80").run().expect_code(0).stdout;
         assert!(summary.lines().count() <= SCREEN_LINES, "{command:?} has {} lines", summary.lines().count());
         let (_, section) = summary.split_once("EXIT STATUS:\n").expect("the codes");
         for exit in exits(command) {
@@ -57,7 +91,7 @@ fn the_summary_of_each_command_fits_one_screen_and_has_the_codes_too() {
             );
         }
     }
-    let program = BatchExport::new().arg("-h").run().expect_code(0).stdout;
+    let program = BatchExport::new().arg("-h").env("COLUMNS", "80").run().expect_code(0).stdout;
     assert!(program.lines().count() <= SCREEN_LINES, "{program}");
 }
 

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::settings::{Settings, duration_of};
 use crate::calendar::parse_date;
+use crate::clock;
 use crate::command::CommandName;
 
 /// Exports the day's due journal entries from MongoDB into one CSV, exactly once
@@ -31,14 +32,17 @@ pub struct Cli {
     pub output: OutputArgs,
 }
 
+/// The variable that says how the result is printed.
+pub const OUTPUT: &str = "BATCH_EXPORT_OUTPUT";
+
 /// How result and log are printed, and the clock of tests.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// The result on stdout: text or json
+    /// The result on stdout: text or json; of corrections also csv
     #[arg(
         long = "output",
         global = true,
-        env = "BATCH_EXPORT_OUTPUT",
+        env = OUTPUT,
         hide_env_values = true,
         hide_possible_values = true,
         value_enum,
@@ -65,7 +69,7 @@ pub struct OutputArgs {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Replaces the client's clock, for tests and rehearsals
-    #[arg(long, global = true, env = "BATCH_EXPORT_NOW", hide = true, value_name = "RFC3339")]
+    #[arg(long, global = true, env = clock::VARIABLE, hide = true, value_name = "RFC3339")]
     pub client_now: Option<String>,
 }
 
@@ -122,7 +126,7 @@ pub enum Command {
     /// Compares each line of the official files with what its entry would give now, cell by cell: batch number, line, column, exported and
     /// present value. --output csv is a list for the accountant: import it into a spreadsheet as text (Data > From Text/CSV, every column as
     /// text), because a double click makes 1215 of account 001215. With --tell, --notify-url hears of it when the
-    /// list is another one than was told last. Changes no entry and no file; ends with 34 when there is anything to correct. How to correct
+    /// list differs from the list sent last. Changes no entry and no file; ends with 34 when there is anything to correct. How to correct
     /// it: put a mistaken edit back in the application, or reverse and re-book there; README, "How to correct an exported entry".
     Corrections(CorrectionsArgs),
     /// Check everything that a run needs, each finding with its fix
@@ -198,7 +202,7 @@ pub struct RunArgs {
     /// Business date [default: today in --timezone]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
     pub date: Option<NaiveDate>,
-    /// Generate only: read, count and total; write nothing anywhere
+    /// Generate, count and total only; write nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Do not wait for today's cut-off: take what is queued for it so far, and close the day
@@ -260,7 +264,7 @@ pub struct CorrectionsArgs {
     /// Only this business date
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, conflicts_with_all = ["last", "from", "to"])]
     pub date: Option<NaiveDate>,
-    /// So many of the latest batches
+    /// Number of the latest batches
     #[arg(
         long,
         value_name = "N",
@@ -275,7 +279,7 @@ pub struct CorrectionsArgs {
     /// Last business date
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date, requires = "from")]
     pub to: Option<NaiveDate>,
-    /// Tell --notify-url when the list is another one than was told last
+    /// Tell --notify-url when the list differs from the list sent last
     #[arg(long)]
     pub tell: bool,
 }
@@ -311,7 +315,7 @@ pub struct BackfillArgs {
     /// Last business date
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = parse_date)]
     pub to: NaiveDate,
-    /// Generate only: read, count and total; write nothing anywhere
+    /// Generate, count and total only; write nothing
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, CommandFactory};
 
-use super::args::{Cli, OutputArgs};
+use super::args::{self, Cli, OutputArgs};
 use super::environment;
 use super::settings::{self, Detail};
 use crate::command::CommandName;
@@ -20,12 +20,22 @@ pub fn command(detail: Detail) -> clap::Command {
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
     CommandName::ALL.into_iter().fold(program, |program, name| {
         program.mut_subcommand(name.name(), |command| {
-            let mut command = settings::add_to(command, &settings::read_by(name), detail);
-            if PACKAGING.contains(&name.name()) {
-                // They read no variable, so their help names none.
+            let shown = settings::read_by(name);
+            let mut command = settings::add_to(command, &shown, detail);
+            // The commands for packagers read no variable, so their help names none. A summary has to fit a screen, so only that of the program
+            // shows how result and log are printed.
+            let is_packaging = PACKAGING.contains(&name.name());
+            if is_packaging || (!is_full && !shown.is_empty()) {
                 let output = OutputArgs::augment_args(clap::Command::default());
-                command = command.args(output.get_arguments().map(|arg| arg.clone().env(None::<&'static str>)));
+                command = command.args(output.get_arguments().map(|arg| match is_packaging {
+                    true => arg.clone().env(None::<&'static str>),
+                    false => arg.clone().hide(true),
+                }));
             }
+            let names: Vec<String> = command.get_subcommands().map(|own| own.get_name().to_owned()).collect();
+            let command = names.into_iter().fold(command, |command, own| {
+                command.mut_subcommand(own, |own| own.after_help(exit_status(Some(name), detail)))
+            });
             command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
         })
     })
@@ -135,13 +145,28 @@ fn exit_status(command: Option<CommandName>, detail: Detail) -> String {
     let mut text = "EXIT STATUS:\n".to_owned();
     for exit in exits {
         let meaning = done.filter(|_| exit == Exit::Ok).unwrap_or(exit.meaning());
-        let _ = writeln!(text, "  {:>3}  {:21} {meaning}", exit.code(), exit.name());
+        let _ = writeln!(text, "  {:>3}  {:21} {}", exit.code(), exit.name(), below(meaning));
     }
     // Only exports are retried by a schedule.
     let passing = if done.is_some() { "try again" } else { "retried by itself" };
     // A line that begins at the margin would be joined with the one above it in a manual page.
-    let _ = write!(text, "  1x: wait. 2x: {passing}. 3x: a person has to act. Any other code is a failure.");
+    let _ = write!(text, "  1x: wait. 2x: {passing}. 3x: a person has to act. Others are failures.");
     text
+}
+
+/// The meaning of a code in lines that fit a window of 80 columns, each below the first.
+fn below(meaning: &str) -> String {
+    const WIDTH: usize = 80 - MARGIN.len();
+    const MARGIN: &str = "                             ";
+    let mut lines = vec![String::new()];
+    for word in meaning.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + word.len() < WIDTH => *line += &format!(" {word}"),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{MARGIN}"))
 }
 
 /// Whether the result is wanted as JSON, found in a command line that may be invalid.
@@ -149,5 +174,5 @@ pub fn asks_for_json(arguments: &[OsString]) -> bool {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     let flag = words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
     let joined = words.iter().any(|word| word == "--output=json");
-    flag || joined || environment::text("BATCH_EXPORT_OUTPUT").is_some_and(|value| value == "json")
+    flag || joined || environment::text(args::OUTPUT).is_some_and(|value| value == "json")
 }
