@@ -1,7 +1,6 @@
 //! The batch: one document per business date, which is lock, state machine, retry schedule and manifest in one.
 //!
-//! These are the types that the rest of the program sees. The store knows how a batch is stored and how each change is
-//! made atomic.
+//! These are the types that the rest of the program sees. The store knows how a batch is stored and how each change is made atomic.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,8 +19,7 @@ use crate::named::named;
 use crate::schema;
 use crate::trace;
 
-/// Id of the batch of a business date, `batch_2026-01-18`: the `_id` of its document and the usual start of its file's
-/// name.
+/// Id of the batch of a business date, `batch_2026-01-18`: the `_id` of its document and the usual start of its file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchId(NaiveDate);
 
@@ -95,6 +93,12 @@ impl JsonSchema for BatchId {
 impl serde::Serialize for BatchId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for BatchId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<BatchId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -437,8 +441,7 @@ pub struct Batch {
     pub settings: Option<Result<ExportSettings, String>>,
     /// File ids that will never be official, oldest first.
     pub voided: Vec<Voided>,
-    /// Ids of the first entries that the last attempt refused as invalid, as text; empty when it ended for another
-    /// reason.
+    /// Ids of the first entries that the last attempt refused as invalid, as text; empty when it ended for another reason.
     pub refused: Vec<String>,
     /// Past attempts, newest last.
     pub history: Vec<Attempt>,
@@ -476,12 +479,8 @@ mod tests {
 
     #[test]
     fn ids_and_dates_belong_together() {
-        let date = NaiveDate::from_ymd_opt(2026, 1, 18).unwrap();
-        let id = BatchId::new(date);
-        assert_eq!(
-            (id.to_string(), id.file_name(None, "csv")),
-            ("batch_2026-01-18".into(), "batch_2026-01-18.csv".into())
-        );
+        let id = BatchId::new(NaiveDate::from_ymd_opt(2026, 1, 18).unwrap());
+        assert_eq!(id.file_name(None, "csv"), format!("{id}.csv"));
         assert_eq!(id.file_name(Some("ACME {date} #1.txt"), "csv"), "ACME 2026-01-18 #1.txt");
         for (pattern, name, is) in [
             (None, "batch_2026-01-18.csv", true),

@@ -56,6 +56,13 @@ impl serde::Serialize for Id {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        Id::from_hex(&digits).ok_or_else(|| serde::de::Error::custom("it is no id of 24 hexadecimal digits"))
+    }
+}
+
 impl JsonSchema for Id {
     fn schema_name() -> Cow<'static, str> {
         "Id".into()

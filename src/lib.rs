@@ -26,6 +26,7 @@
 //! - *Installation*: the name of one database's batches, kept in the ledger. Every stored file carries it, so that the
 //!   file itself tells whose it is, also after the database was restored or copied.
 //! - *Adopt*: to use a file that an earlier attempt stored, when its content is the same.
+//! - *Rebuild*: to write lost records anew from the export log (`init --adopt`). It touches no file.
 //! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never
 //!   becomes official.
 //! - *Seal*: to write the batch number on a committed file. Nobody removes a sealed file, whatever the database says.

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use serde::ser::SerializeStruct as _;
 
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::clock;
@@ -152,9 +153,9 @@ pub struct BatchResult {
     /// Whether nothing is left to be done at the destination: the file is sealed, and none was given up.
     #[serde(skip)]
     pub is_tidy: bool,
-    /// How a person reads its times.
+    /// How a person reads its times; `None` when no pass began.
     #[serde(skip)]
-    pub reader: Reader,
+    pub reader: Option<Reader>,
 }
 
 /// The stored file of a result.
@@ -179,8 +180,9 @@ impl FileResult {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ErrorResult {
     /// Name of the exit code of the failure itself.
+    #[serde(serialize_with = "name")]
     #[schemars(schema_with = "schema::exit_name")]
-    pub class: &'static str,
+    pub class: Exit,
     /// The stage, when it arose in one.
     pub stage: Option<Stage>,
     /// What failed, and where.
@@ -190,10 +192,23 @@ pub struct ErrorResult {
 }
 
 impl ErrorResult {
+    /// For people, with a line for the next step. `exit` is the code of the command.
+    pub fn lines(&self, exit: u8) -> String {
+        let (class, message, next) = (self.class.name(), &self.message, &self.next);
+        format!("{class}: {message} (exit {exit})\nnext: {next}\n")
+    }
+
+    /// The same as the end of a block.
+    pub fn block(&self, exit: u8) -> String {
+        let stage = self.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
+        let (class, message, next) = (self.class.name(), &self.message, &self.next);
+        format!("  {class}{stage}: {message} (exit {exit})\n  next     {next}\n")
+    }
+
     /// The error of a failure; `stage` when the failure arose in one.
     pub fn of(failure: &Failure, stage: Option<Stage>) -> ErrorResult {
         ErrorResult {
-            class: failure.exit.name(),
+            class: failure.exit,
             stage,
             message: failure.message.clone(),
             next: failure.next_step().to_owned(),
@@ -264,7 +279,7 @@ impl BatchResult {
             durations_ms: Durations::default(),
             format_version: FormatVersion,
             is_tidy: false,
-            reader: Reader::default(),
+            reader: None,
         }
     }
 
@@ -321,12 +336,13 @@ impl BatchResult {
     }
 }
 
-/// What is wrong with something, and what to do about it. JSON has both as one text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is wrong with something, and what to do about it. The message in JSON has both, for readers that know no `next`.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Explanation {
-    /// What is wrong.
+    /// What is wrong, and what to do, for a person.
+    #[schemars(rename = "message")]
     pub what: String,
-    /// What to do, where there is something to do.
+    /// What to do alone, where there is something to do.
     pub next: Option<String>,
 }
 
@@ -367,8 +383,15 @@ impl fmt::Display for Explanation {
 
 impl Serialize for Explanation {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut fields = serializer.serialize_struct("Explanation", 2)?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("next", &self.next)?;
+        fields.end()
     }
+}
+
+fn name<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(exit.name())
 }
 
 fn code<S: serde::Serializer>(exit: &Exit, serializer: S) -> Result<S::Ok, S::Error> {

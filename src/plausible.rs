@@ -197,7 +197,7 @@ pub fn shown_word(text: &str) -> String {
     shown_if(likely, 30, |c| c.is_ascii_alphanumeric() || "/-_".contains(c))
 }
 
-/// Whether a text consists of words of at most so many letters, numbers of at most four digits, and signs between them. A
+/// Whether a text consists of words of at most `longest` letters, numbers of at most four digits, and signs between them. A
 /// password mixes letters and digits.
 pub fn has_only_words(text: &str, longest: usize) -> bool {
     text.split(|c: char| !c.is_ascii_alphanumeric()).all(|run| {

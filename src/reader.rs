@@ -20,12 +20,6 @@ pub struct Reader {
     now: DateTime<Utc>,
 }
 
-impl Default for Reader {
-    fn default() -> Reader {
-        Reader { zone: Tz::UTC, now: DateTime::UNIX_EPOCH }
-    }
-}
-
 impl Reader {
     /// In this zone, at this instant.
     pub fn new(zone: Tz, now: DateTime<Utc>) -> Reader {
@@ -47,6 +41,11 @@ impl Reader {
     /// `2026-01-18 18:05`, on any day.
     pub fn day_and_time(self, instant: DateTime<Utc>) -> String {
         instant.with_timezone(&self.zone).format("%Y-%m-%d %H:%M").to_string()
+    }
+
+    /// `2026-01-18 18:05 (Asia/Bangkok)`, for those who read it at another time and elsewhere.
+    pub fn in_full(self, instant: DateTime<Utc>) -> String {
+        format!("{} ({})", self.day_and_time(instant), self.zone)
     }
 
     /// `18:05, in 4 minutes`.

@@ -218,7 +218,7 @@ pub fn quoted_line(said: &str, max: usize) -> String {
     cut(&mask_tokens(&words.collect::<Vec<_>>().join(" ")), max)
 }
 
-/// The beginning of a text, of so many characters at most.
+/// The beginning of a text, of at most `max` characters.
 pub fn cut(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! Characters that steer a terminal, or end the line that a person reads. Reasons, names and links come from people, documents and servers.
+//! Texts of one line: lists that are cut, and characters that steer a terminal or end the line that a person reads. Reasons, names and links come from people, documents and servers.
 //!
 //! Risk: such a text passes for words of the program. So every failure, explanation and line of the log goes through [`one_line`], and so does
 //! each field of a result that somebody else wrote.
@@ -8,6 +8,15 @@ use std::fmt::Write as _;
 /// A field of one line: a line break in it could pass for a line of the program.
 pub fn one_line(field: &str) -> String {
     field.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The first of these things, `most` at most, and how many more there are: `a, b and 3 more`.
+pub fn some<T: ToString>(things: &[T], most: usize) -> String {
+    let first = things.iter().take(most).map(T::to_string).collect::<Vec<_>>().join(", ");
+    match things.len().saturating_sub(most) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 /// A line of the log, whose colours are the program's own: the log writes those of others as text.

@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::batch::{Batch, BatchId, Class, Event, Holder, State};
+use crate::batch::{Batch, BatchId, Class, Ending, Event, Holder, State};
 use crate::clock;
 use crate::failure::Stage;
 use crate::money::Baht;
@@ -79,9 +79,9 @@ pub struct BatchLine {
     /// Whether its day has not come yet.
     #[serde(skip)]
     pub is_ahead: bool,
-    /// Who reads the line, and when.
+    /// Who reads the line, and when; `None` without a document.
     #[serde(skip)]
-    pub reader: Reader,
+    pub reader: Option<Reader>,
 }
 
 impl BatchLine {
@@ -119,7 +119,7 @@ impl BatchLine {
                     && batch.history.last().is_some_and(|last| last.stage == Some(Stage::Commit))
             }),
             is_ahead: seen.is_some_and(Overview::is_ahead),
-            reader: seen.map(Reader::of).unwrap_or_default(),
+            reader: seen.map(Reader::of),
         }
     }
 
@@ -151,14 +151,16 @@ impl BatchLine {
     }
 
     fn standing(&self) -> String {
-        if let Some(holder) = &self.holder {
+        if let Some((holder, reader)) = self.holder.as_ref().zip(self.reader) {
             let what = if self.due { "its lease has run out, held by" } else { "held by" };
-            return format!("{what} {}", self.reader.holder(holder));
+            return format!("{what} {}", reader.holder(holder));
         }
         let class = self.last_class.map(Class::name);
-        match (&self.next_retry_at, &self.file) {
-            (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or("unlocked")),
-            (Some(when), _) => format!("{}, again at {}", class.unwrap_or("failed"), self.reader.ahead(*when)),
+        match (self.next_retry_at.zip(self.reader), &self.file) {
+            (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or(Ending::Unlocked.name())),
+            (Some((when, reader)), _) => {
+                format!("{}, again at {}", class.unwrap_or(State::Failed.name()), reader.ahead(when))
+            }
             (None, Some(_)) if self.state == Some(State::Marking) => {
                 "official, rows are still to be marked: `batch-export retry` continues".to_owned()
             }

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use super::args::{CorrectionsArgs, OutputFormat, ResultFormat};
 use super::render::{self, Head, Render};
+use super::table::{more, table};
 use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::{BatchId, State};
 use crate::command::CommandName;
@@ -26,7 +27,9 @@ use crate::reader::counted;
 use crate::schema::name_of;
 use crate::stop::Stop;
 use crate::store::Store;
-use crate::verify::{ComparedBatch, Correction, CorrectionList, Corrections, Problem, ProblemKind, Verification};
+use crate::verify::{
+    ComparedBatch, Correction, CorrectionList, Corrections, Problem, ProblemKind, SettingsOf, Verification,
+};
 
 /// Corrections that the text shows; all of them are in JSON and CSV.
 const LISTED: usize = 100;
@@ -153,7 +156,7 @@ pub async fn execute(
         ResultFormat::Json => render::print_streaming(&result),
         ResultFormat::Csv => {
             for problem in &result.problems {
-                tracing::error!("{}: {}", problem.batch, problem.message);
+                tracing::error!("{}: {}", problem.batch_name(), problem.message);
             }
             render::write_masked(|out| csv(&result, out))
         }
@@ -207,8 +210,8 @@ async fn tell(
         .collect();
     if !looked.iter().any(|looked| looked.is_news) {
         // A batch that is not recorded has no document to note anything in, so nobody was ever told of it.
-        let is_known = |problem: &Problem| batches.iter().any(|batch| batch.batch.to_string() == problem.batch);
-        let known = problems.iter().all(|problem| problem.batch.is_empty() || is_known(problem));
+        let is_known = |problem: &Problem| problem.batch.is_none_or(|id| batches.iter().any(|one| one.batch == id));
+        let known = problems.iter().all(is_known);
         return if known && !batches.is_empty() { Telling::Unchanged } else { Telling::Nothing };
     }
     if let Err(reason) = tell_corrections(config, webhook, &looked).await {
@@ -225,8 +228,7 @@ async fn tell(
 
 /// Why nothing, or not everything, can be said of a batch.
 fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle, String)> {
-    let batch = compared.batch.to_string();
-    let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == batch)?;
+    let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == Some(compared.batch))?;
     let obstacle = if matches!(kind, ProblemKind::MissingFile | ProblemKind::Content) {
         Obstacle::File
     } else if *kind == ProblemKind::Rows && compared.state == State::Completed {
@@ -239,15 +241,17 @@ fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle,
 
 /// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
 fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
-    for batch in result.batches.iter().filter(|batch| batch.settings == "today" && batch.corrections.is_some()) {
+    for batch in
+        result.batches.iter().filter(|batch| batch.settings == SettingsOf::Today && batch.corrections.is_some())
+    {
         tracing::warn!("{}: {TODAYS_SETTINGS}", batch.batch);
     }
     let mut lines = List::new(out, &HEADER)?;
     for problem in &result.problems {
-        let found = result.batches.iter().find(|batch| batch.batch.to_string() == problem.batch);
+        let found = result.batches.iter().find(|batch| Some(batch.batch) == problem.batch);
         let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
         lines.push([
-            &*date_of(&problem.batch),
+            &*problem.batch.map(|batch| batch.date().to_string()).unwrap_or_default(),
             &number,
             "",
             "",
@@ -263,11 +267,11 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
         let correction = correction?;
         let (number, line) = (correction.number.to_string(), correction.line.to_string());
         lines.push([
-            &*date_of(&correction.batch),
+            &*correction.batch.date().to_string(),
             &number,
             &correction.file,
             &line,
-            &correction.entry_id,
+            &correction.entry_id.to_string(),
             &name_of(correction.kind),
             correction.column.as_deref().unwrap_or_default(),
             &correction.exported,
@@ -276,11 +280,6 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
         ])?;
     }
     lines.finish()
-}
-
-/// The business date of a batch; what is no id of one stays as it is.
-fn date_of(batch: &str) -> String {
-    batch.parse::<BatchId>().map_or_else(|_| batch.to_owned(), |id| id.date().to_string())
 }
 
 impl Render for CorrectionsResult {
@@ -300,7 +299,7 @@ impl Render for CorrectionsResult {
             };
             let (number, entries) = (batch.number.unwrap_or_default(), counted(batch.entries, "entry", "entries"));
             let _ = writeln!(text, "{}  number {number}  {entries}  {verdict}", batch.batch);
-            if batch.settings == "today" && batch.corrections.is_some() {
+            if batch.settings == SettingsOf::Today && batch.corrections.is_some() {
                 let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
             }
         }
@@ -314,18 +313,15 @@ impl Render for CorrectionsResult {
             let present = correction.present.as_deref().map(short);
             Ok(Correction { exported, present, ..correction })
         };
-        let listed =
-            self.corrections.read().and_then(|list| list.take(LISTED).map(cut).collect::<io::Result<Vec<_>>>());
-        match listed {
-            Ok(listed) => table(&mut text, &listed),
+        let shown = self.corrections.read().and_then(|list| list.take(LISTED).map(cut).collect::<io::Result<Vec<_>>>());
+        match shown {
+            Ok(none) if none.is_empty() => {}
+            Ok(some) => text.push_str(&listed(&some)),
             Err(error) => drop(writeln!(text, "  the list cannot be read back: {error}")),
         }
-        if let Some(more) = self.corrections.count.checked_sub(LISTED as u64).filter(|more| *more > 0) {
-            let _ = writeln!(text, "  ... and {more} more; --output csv lists all");
-        }
+        text.push_str(&more(self.corrections.count, LISTED, "  ", "; --output csv lists all"));
         for problem in &self.problems {
-            let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
-            let _ = write!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message.lines("    "));
+            text.push_str(&problem.lines());
         }
         match self.told {
             None => {}
@@ -362,34 +358,26 @@ impl Render for CorrectionsResult {
     }
 }
 
-/// As columns, each as wide as its longest cell.
-fn table(text: &mut String, corrections: &[Correction]) {
-    if corrections.is_empty() {
-        return;
-    }
-    let header = ["NUMBER", "LINE", "ENTRY", "WHAT", "COLUMN", "EXPORTED", "NOW / WHY"].map(str::to_owned);
-    let rows = std::iter::once(header).chain(corrections.iter().map(row)).collect::<Vec<_>>();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    for (number, row) in rows.iter().enumerate() {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
+/// A line each. A reason belongs to the entry, so it follows the last of its lines.
+fn listed(corrections: &[Correction]) -> String {
+    let head = ["NUMBER", "LINE", "ENTRY", "WHAT", "COLUMN", "EXPORTED", "NOW / WHY"];
+    let lines = table(head, &corrections.iter().map(row).collect::<Vec<_>>(), usize::MAX);
+    let mut text = format!("  {}\n", lines[0]);
+    for (number, (line, one)) in lines[1..].iter().zip(corrections).enumerate() {
         let _ = writeln!(text, "  {}", line.trim_end());
-        // A reason belongs to the entry, so it follows the last of its rows. The header is row 0.
-        let (last, next) = (number.checked_sub(1).and_then(|at| corrections.get(at)), corrections.get(number));
-        if let Some(last) = last.filter(|last| next.is_none_or(|next| next.entry_id != last.entry_id))
-            && let Some(reason) = &last.reason
-        {
-            let _ = writeln!(text, "    {}: {}", last.entry_id, clean(reason));
+        let is_last = corrections.get(number + 1).is_none_or(|next| next.entry_id != one.entry_id);
+        if let Some(reason) = one.reason.as_ref().filter(|_| is_last) {
+            let _ = writeln!(text, "    {}: {}", one.entry_id, clean(reason));
         }
     }
+    text
 }
 
-/// A whole line, so that a person knows which one it is: without the id of the entry, which has its own column, and without nothings.
+/// A whole line, by which a person recognises the entry: without the entry's id, which has its own column, and without cells of zeros.
 fn recognisable(correction: &Correction) -> String {
     let cells = correction.exported.split(" | ");
-    let says =
-        |cell: &&str| *cell != correction.entry_id && !cell.bytes().all(|byte| matches!(byte, b'0' | b'.' | b','));
+    let entry = correction.entry_id.to_string();
+    let says = |cell: &&str| *cell != entry && !cell.bytes().all(|byte| matches!(byte, b'0' | b'.' | b','));
     cut(cells.filter(says).map(short).collect::<Vec<_>>().join(" | "), LINE_CHARS)
 }
 
@@ -399,7 +387,7 @@ fn row(correction: &Correction) -> [String; 7] {
     [
         correction.number.to_string(),
         correction.line.to_string(),
-        correction.entry_id.clone(),
+        correction.entry_id.to_string(),
         name_of(correction.kind),
         short(correction.column.as_deref().unwrap_or("(all)")),
         correction.exported.clone(),

@@ -39,9 +39,13 @@ pub(super) struct InitResult {
     /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
     ledger_rebuilt: bool,
     /// Records of earlier batches that are gone still, and the ways out.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
     #[schemars(with = "Option<Vec<String>>")]
     lost: Vec<Explanation>,
+}
+
+fn as_texts<S: serde::Serializer>(lost: &[Explanation], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(lost.iter().map(Explanation::to_string))
 }
 
 /// A batch of which entries are not on record.
@@ -104,7 +108,7 @@ pub async fn execute(
     stop.until_signal(store.check_abilities()).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) =
-        if args.adopt { stop.until_signal(adopt(&store, config)).await? } else { (Vec::new(), false) };
+        if args.adopt { stop.until_signal(rebuild(&store, config)).await? } else { (Vec::new(), false) };
     let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
     stop.until_signal(store.begin()).await?;
@@ -206,7 +210,7 @@ async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>, Failur
     Ok(lost.failures().map(Explanation::from).collect())
 }
 
-async fn adopt(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {
+async fn rebuild(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {
     let calendar = &config.calendar;
-    store.adopt(calendar.zone.name(), &|date| calendar.cutoff(date)).await
+    store.rebuild(calendar.zone.name(), &|date| calendar.cutoff(date)).await
 }

@@ -47,7 +47,7 @@ pub(super) struct LayoutResult {
     /// Of `check`: the checked file.
     file: Option<String>,
     /// Of `check`: every error.
-    errors: Vec<WrongLine>,
+    errors: Vec<LayoutError>,
     /// Of `check`: paths of fields that are probably none.
     warnings: Vec<String>,
     /// Of `check`: the sample entries that are not refused, in this layout.
@@ -63,13 +63,6 @@ struct ListedLayout {
     encoding: &'static str,
     rows_per_entry: u64,
     columns: Vec<String>,
-}
-
-/// An error of a layout file.
-#[derive(Debug, Serialize, JsonSchema)]
-struct WrongLine {
-    line: usize,
-    message: String,
 }
 
 impl LayoutResult {
@@ -148,10 +141,9 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
     let layout = match layout_file::checked(file)? {
         Ok(layout) => layout,
         Err(errors) => {
-            let wrong = |LayoutError { line, message }| WrongLine { line, message };
             return Ok(LayoutResult {
                 head: Head::new(CommandName::Layout, "completed", Exit::Configuration),
-                errors: errors.into_iter().map(wrong).collect(),
+                errors,
                 ..result
             });
         }

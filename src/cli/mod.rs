@@ -22,6 +22,7 @@ mod run;
 pub mod schemas;
 pub mod settings;
 mod status;
+mod table;
 mod unlock;
 mod verify;
 
@@ -45,13 +46,13 @@ use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
 use crate::reader::counted;
 use crate::secret::redact;
 use crate::stop::Stop;
-use crate::store::{Store, StoreSettings};
+use crate::store::Store;
 use crate::streams::{self, LAST_LINES, STDERR};
 use crate::stuck;
 use crate::telemetry::{self, Level};
 use crate::trace;
 use args::{Cli, Command, OutputArgs, OutputFormat, ResultFormat, RunArgs};
-use render::{Refused, RetryResult};
+use render::{FailedCommand, RetryResult};
 use settings::Settings;
 
 /// The stack of the thread that does the work: as large as a main thread's.
@@ -118,7 +119,7 @@ fn on_its_own_thread(name: &'static str, output: OutputFormat, work: impl FnOnce
         Err(error) => Failure::new(Exit::Unexpected, format!("no thread can be started: {error}"))
             .next("look at the limits of processes and memory of this user, then run the command again"),
     };
-    render::print(&Refused::new(name, &failure), output);
+    render::print(&FailedCommand::new(name, &failure), output);
     Exit::Unexpected
 }
 
@@ -130,7 +131,7 @@ fn of_failures(wanted: ResultFormat) -> OutputFormat {
     }
 }
 
-/// A signal ends the process to its last word, also when nobody reads a refusal.
+/// Runs the command. A signal ends the process in time, also when nobody reads what it prints last.
 async fn dispatch(cli: Cli) -> Exit {
     let output = of_failures(cli.output.result);
     let settings = cli.settings.of(cli.command.name());
@@ -266,11 +267,11 @@ fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
     match command {
         Command::Run(args) => match args.date {
             Some(date) => render::print(&run::could_not_begin(date, failure), output),
-            None => render::print(&Refused::new("run", failure), output),
+            None => render::print(&FailedCommand::new("run", failure), output),
         },
         Command::Retry(_) => render::print(&RetryResult::could_not_begin(CommandName::Retry, failure), output),
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin(CommandName::Backfill, failure), output),
-        _ => render::print(&Refused::new(command.name().name(), &failure.clone().again()), output),
+        _ => render::print(&FailedCommand::new(command.name().name(), &failure.clone().again()), output),
     }
 }
 
@@ -284,7 +285,7 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
         let message = error.render().to_string();
         // Its lines are those of the parser.
         let failure = Failure { message: redact(message.trim()).into_owned(), ..Failure::new(Exit::Usage, "") };
-        render::print(&Refused::new("batch-export", &failure), OutputFormat::Json);
+        render::print(&FailedCommand::new("batch-export", &failure), OutputFormat::Json);
     } else {
         let rendered = error.render();
         let text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
@@ -344,7 +345,7 @@ fn could_not_begin_for(config: &Config, failure: Failure) -> Failure {
 
 /// Opens the destination and the database of the settings. What both lack is said at once.
 async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store), Failure> {
-    match (Destination::open(config), store_settings(config)) {
+    match (Destination::open(config), Store::uri(config)) {
         (Ok(destination), Ok(_)) => Ok((destination, open_store(config, stop).await?)),
         (Err(one), Err(other)) => {
             let next = [one.next, other.next].into_iter().flatten().collect::<Vec<_>>().join("; ");
@@ -356,8 +357,7 @@ async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store),
 
 /// Opens the database of the settings; can be stopped while it waits for a server.
 async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
-    let settings = store_settings(config)?;
-    stop.until_signal(Store::connect(settings)).await
+    stop.until_signal(Store::connect(config)).await
 }
 
 /// Opens the database for a command that looks at a date or unlocks its batch. A date that nobody can mean is refused,
@@ -369,23 +369,6 @@ async fn open_store_to_look(config: &Config, stop: &Stop, date: Option<NaiveDate
         Some((date, refused)) if stop.until_signal(store.batch(BatchId::new(date))).await?.is_none() => Err(refused),
         Some(_) | None => Ok(store),
     }
-}
-
-/// How to reach the database of the settings.
-fn store_settings(config: &Config) -> Result<StoreSettings, Failure> {
-    let Some(uri) = config.mongodb_uri.clone() else {
-        return Err(Failure::configuration("no database is set")
-            .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"));
-    };
-    Ok(StoreSettings {
-        uri,
-        database: config.database.clone(),
-        collections: config.collections.clone(),
-        tells: config.webhook.is_some(),
-        allow_reexport: config.allow_reexport,
-        lease: config.lease,
-        retry_delays: config.retry_delays.clone(),
-    })
 }
 
 /// Batches that a command looks at.
@@ -402,7 +385,7 @@ impl Chosen {
         Chosen { batches, older: None }
     }
 
-    /// So many of the latest ones.
+    /// The latest ones, at most `count`.
     async fn latest(store: &Store, count: u32) -> Result<Chosen, Failure> {
         let batches = store.batch_ids(BatchId::FIRST..=BatchId::LAST, i64::from(count)).await?;
         let older = match batches.first() {

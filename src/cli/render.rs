@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::OutputFormat;
+use super::table::{more, table};
 use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
@@ -17,7 +18,7 @@ use crate::reader::counted;
 use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
 use crate::streams::{LAST_LINES, STDERR, STDOUT};
-use crate::terminal::{escaped, lines, one_line};
+use crate::terminal::{escaped, lines, one_line, some};
 use crate::trace;
 
 /// Entries that a table on the terminal shows; all of them are in the JSON.
@@ -37,7 +38,7 @@ static BEGUN: AtomicBool = AtomicBool::new(false);
 /// Prints the failure of a process that has to end, unless a result is printed already: there is one.
 pub fn print_instead(command: &'static str, failure: &Failure, format: OutputFormat) {
     if !BEGUN.load(Ordering::SeqCst) {
-        print(&Refused::new(command, failure), format);
+        print(&FailedCommand::new(command, failure), format);
     }
 }
 
@@ -187,7 +188,7 @@ impl Head {
 
 /// A command that ended before it had a result of its own.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Refused {
+pub struct FailedCommand {
     /// What every result has.
     #[serde(flatten)]
     pub head: Head,
@@ -195,19 +196,18 @@ pub struct Refused {
     pub error: ErrorResult,
 }
 
-impl Refused {
+impl FailedCommand {
     /// The result of a command that ended with a failure.
-    pub fn new(command: &'static str, failure: &Failure) -> Refused {
+    pub fn new(command: &'static str, failure: &Failure) -> FailedCommand {
         let (outcome, exit_code) = (failure.exit.name(), failure.exit.code());
         let head = Head { command, outcome, exit_code, format_version: FormatVersion };
-        Refused { head, error: ErrorResult::of(failure, None) }
+        FailedCommand { head, error: ErrorResult::of(failure, None) }
     }
 }
 
-impl Render for Refused {
+impl Render for FailedCommand {
     fn text(&self) -> String {
-        let (message, next) = (&self.error.message, &self.error.next);
-        format!("{}: {message} (exit {})\nnext: {next}\n", self.head.outcome, self.head.exit_code)
+        self.error.lines(self.head.exit_code)
     }
 }
 
@@ -271,24 +271,19 @@ impl Render for BatchResult {
                 counted(self.changed_after_commit, "row was", "rows were")
             );
         }
-        if let Some(first) = self.edited_after_read.first() {
-            let more = match self.edited_after_read.len() - 1 {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let _ = writeln!(text, "  edited during the commit, the file lacks the edit: entry {first}{more}");
+        if !self.edited_after_read.is_empty() {
+            let entries = some(&self.edited_after_read, 1);
+            let _ = writeln!(text, "  edited during the commit, the file lacks the edit: entry {entries}");
         }
         list(&mut text, "held back", &self.held);
         if !self.is_common {
             list(&mut text, "not to be exported", &self.invalid);
         }
         if let Some(error) = &self.error {
-            let stage = error.stage.map(|stage| format!(" ({stage})")).unwrap_or_default();
-            let _ = writeln!(text, "  {}{stage}: {} (exit {})", error.class, error.message, self.exit_code.code());
-            let _ = writeln!(text, "  next     {}", error.next);
+            text.push_str(&error.block(self.exit_code.code()));
         }
-        if let Some(when) = &self.next_retry_at {
-            let _ = writeln!(text, "  `batch-export retry` takes it up again at {}", self.reader.ahead(*when));
+        if let Some((when, reader)) = self.next_retry_at.zip(self.reader) {
+            let _ = writeln!(text, "  `batch-export retry` takes it up again at {}", reader.ahead(when));
         }
         text
     }
@@ -299,19 +294,12 @@ fn list(text: &mut String, title: &str, entries: &[Invalid]) {
         return;
     }
     let _ = writeln!(text, "  {} {title}:", entries.len());
-    let _ = writeln!(text, "    {:24}  {:24}  REASON", "ENTRY", "QUEUE ROW");
-    for entry in entries.iter().take(LISTED) {
-        let _ = writeln!(
-            text,
-            "    {:24}  {:24}  {}",
-            one_line(&entry.entry_id),
-            one_line(&entry.row_id),
-            one_line(&entry.reason)
-        );
+    let cells = |entry: &Invalid| [&entry.entry_id, &entry.row_id, &entry.reason].map(|cell| one_line(cell));
+    let rows: Vec<_> = entries.iter().take(LISTED).map(cells).collect();
+    for line in table(["ENTRY", "QUEUE ROW", "REASON"], &rows, usize::MAX) {
+        let _ = writeln!(text, "    {}", line.trim_end());
     }
-    if let Some(more) = entries.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        let _ = writeln!(text, "    ... and {more} more; --output json lists all");
-    }
+    text.push_str(&more(entries.len() as u64, LISTED, "    ", "; --output json lists all"));
 }
 
 /// The result of `retry` or `backfill`.
@@ -349,8 +337,8 @@ impl RetryResult {
 impl Render for RetryResult {
     fn text(&self) -> String {
         let mut text: String = self.batches.iter().map(Render::text).collect();
-        if let Some(ErrorResult { class, message, next, .. }) = &self.error {
-            let _ = writeln!(text, "{class}: {message} (exit {})\nnext: {next}", self.head.exit_code);
+        if let Some(error) = &self.error {
+            text.push_str(&error.lines(self.head.exit_code));
         } else if text.is_empty() {
             text.push_str("nothing due\n");
         }

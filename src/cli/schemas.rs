@@ -6,7 +6,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema, json_schema};
 use serde_json::json;
 
-use super::render::{Printed, Refused, RetryResult};
+use super::render::{FailedCommand, Printed, RetryResult};
 use super::{auth, corrections, doctor, init, layout, man, status, unlock, verify};
 use crate::command::CommandName;
 use crate::notify;
@@ -17,7 +17,8 @@ use crate::telemetry::LogLine;
 /// (a line of the log) and `message` (what a webhook of the kind `json` is sent).
 pub fn all() -> Vec<(&'static str, Schema)> {
     let commands = CommandName::ALL.into_iter().map(|name| (name.name(), of_command(name)));
-    let error = described("what is printed when the command line is not understood", subschema::<Printed<'_, Refused>>);
+    let error =
+        described("what is printed when the command line is not understood", subschema::<Printed<'_, FailedCommand>>);
     let log = described("a line of the log with `--log-format json`", subschema::<LogLine>);
     let message = described("what a webhook of the kind `json` is sent", notify::message_schema);
     commands.chain([("error", error), ("log", log), ("message", message)]).collect()
@@ -41,7 +42,7 @@ fn of_command(name: CommandName) -> Schema {
         CommandName::Layout => result_of::<layout::LayoutResult>(name, &["completed", "configuration"]),
         CommandName::Man => result_of::<man::ManResult>(name, &["completed"]),
         // The script is its result: JSON comes only when there is none.
-        CommandName::Completions => result_of::<Refused>(name, &[]),
+        CommandName::Completions => result_of::<FailedCommand>(name, &[]),
     }
 }
 
@@ -55,7 +56,7 @@ fn result_of<R: JsonSchema>(name: CommandName, outcomes: &[&str]) -> Schema {
             result["properties"]["command"] = json!({ "type": "string", "const": name.name() });
             result["properties"]["outcome"] = json!({ "type": "string", "enum": outcomes });
         }
-        let refused = subschema::<Printed<'_, Refused>>(generator);
+        let refused = subschema::<Printed<'_, FailedCommand>>(generator);
         if own == refused { own } else { json_schema!({ "anyOf": [own, refused] }) }
     })
 }

@@ -16,6 +16,7 @@ use super::args::{OutputFormat, StatusArgs};
 use super::batch_line::{BatchLine, state_name};
 use super::open_store_to_look;
 use super::render::{self, Head, Render};
+use super::table::table;
 use crate::batch::{Attempt, BatchId, Class, Ending, State, UNKNOWN, Voided};
 use crate::calendar::Calendar;
 use crate::command::CommandName;
@@ -58,14 +59,26 @@ struct StatusProblem {
     /// The batch it concerns; none when it concerns the queue.
     batch: Option<BatchId>,
     date: Option<NaiveDate>,
-    #[schemars(extend("enum" = ["exhausted", "not_done", "missing", "late_rows", "never_due", "untold", "lost"]))]
-    kind: &'static str,
-    #[schemars(with = "String")]
+    kind: StatusKind,
+    #[serde(flatten)]
     message: Explanation,
 }
 
+/// The kinds of what needs attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StatusKind {
+    Exhausted,
+    NotDone,
+    Missing,
+    LateRows,
+    NeverDue,
+    Untold,
+    Lost,
+}
+
 impl StatusProblem {
-    fn of(batch: BatchId, kind: &'static str, message: Explanation) -> StatusProblem {
+    fn of(batch: BatchId, kind: StatusKind, message: Explanation) -> StatusProblem {
         StatusProblem { batch: Some(batch), date: Some(batch.date()), kind, message }
     }
 }
@@ -145,11 +158,11 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
-    judged.extend(never_due.into_iter().map(|message| StatusProblem {
+    judged.extend(never_due.into_iter().map(|(what, next)| StatusProblem {
         batch: None,
         date: None,
-        kind: "never_due",
-        message: message.into(),
+        kind: StatusKind::NeverDue,
+        message: Explanation::new(what, next),
     }));
     add_lost(&mut judged, &lost);
     result.problems = judged;
@@ -159,11 +172,11 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
 /// Adds the records that are gone. A day whose document may be among them is not said to be missing: its run is refused.
 fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
     let may_be_lost = |id: BatchId| lost.batches.as_ref().is_some_and(|batches| batches.may_be(id));
-    problems.retain(|one| one.kind != "missing" || one.batch.is_none_or(|id| !may_be_lost(id)));
+    problems.retain(|one| one.kind != StatusKind::Missing || one.batch.is_none_or(|id| !may_be_lost(id)));
     problems.extend(lost.failures().map(|failure| StatusProblem {
         batch: None,
         date: None,
-        kind: "lost",
+        kind: StatusKind::Lost,
         message: failure.into(),
     }));
 }
@@ -195,23 +208,23 @@ impl Judge<'_> {
             let what =
                 format!("{id} is {}, and its day has not come: nothing was exported under it", state_name(state));
             let next = format!("`batch-export unlock --date {date}` gives it up");
-            return problem("not_done", Explanation::new(what, next));
+            return problem(StatusKind::NotDone, Explanation::new(what, next));
         }
         if state == Some(State::Exhausted) {
             let failure = exhausted(&found?.batch);
-            return problem("exhausted", Explanation::new(failure.message.clone(), failure.next_step()));
+            return problem(StatusKind::Exhausted, (&failure).into());
         }
         if matches!(state, Some(State::Completed | State::Empty)) || !self.is_late(date, found) {
             return None;
         }
         match found {
             None => problem(
-                "missing",
+                StatusKind::Missing,
                 Explanation::new(format!("{id} is missing"), format!("run `batch-export run --date {date}`")),
             ),
             Some(found) => {
                 let note = BatchLine::of(date, Some(found)).note();
-                problem("not_done", format!("{id} is {} ({note})", found.batch.state.name()).into())
+                problem(StatusKind::NotDone, format!("{id} is {} ({note})", found.batch.state.name()).into())
             }
         }
     }
@@ -224,7 +237,7 @@ impl Judge<'_> {
         let what = format!("nobody was notified that {id} is {event}, since {}", Reader::of(found).day_and_time(since));
         let message = Explanation::new(what, "the log of `batch-export retry` says why");
         let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
-        waited.then(|| StatusProblem::of(id, "untold", message))
+        waited.then(|| StatusProblem::of(id, StatusKind::Untold, message))
     }
 
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
@@ -240,7 +253,7 @@ impl Judge<'_> {
         } else {
             return None;
         };
-        (row.late > 0).then(|| StatusProblem::of(row.batch, "late_rows", message))
+        (row.late > 0).then(|| StatusProblem::of(row.batch, StatusKind::LateRows, message))
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.
@@ -257,8 +270,8 @@ impl Render for StatusResult {
         if self.one_line {
             return self.line();
         }
-        let mut text = table(&self.batches);
-        let reader = self.batches.first().map(|only| only.reader).unwrap_or_default();
+        let mut text = batch_table(&self.batches);
+        let reader = self.batches.first().and_then(|only| only.reader);
         for attempt in self.history.iter().flatten() {
             let _ = writeln!(text, "  {}", attempt_line(attempt, reader));
         }
@@ -305,42 +318,29 @@ impl StatusResult {
     }
 }
 
-fn table(rows: &[BatchLine]) -> String {
-    const HEAD: [&str; 7] = ["DATE", "STATE", "NUMBER", "ENTRIES", "DEBIT", "CREDIT", "ATTEMPT"];
+fn batch_table(rows: &[BatchLine]) -> String {
     let number = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
-    let cells: Vec<[String; 7]> = rows
-        .iter()
-        .map(|row| {
-            [
-                row.date.to_string(),
-                state_name(row.state).to_owned(),
-                number(row.number.map(|number| number.to_string())),
-                number(row.entries.map(|entries| entries.to_string())),
-                number(row.total_debit.clone()),
-                number(row.total_credit.clone()),
-                row.attempt.to_string(),
-            ]
-        })
-        .collect();
-    let widths: [usize; 7] =
-        std::array::from_fn(|at| cells.iter().map(|row| row[at].len()).chain([HEAD[at].len()]).max().unwrap_or(0));
-    let line = |cells: [&str; 7], note: &str| {
-        let mut line = format!("{:2$}  {:3$}", cells[0], cells[1], widths[0], widths[1]);
-        for at in 2..7 {
-            let _ = write!(line, "  {:>1$}", cells[at], widths[at]);
-        }
-        format!("{}\n", format!("{line}  {note}").trim_end())
+    let cells = |row: &BatchLine| {
+        [
+            row.date.to_string(),
+            state_name(row.state).to_owned(),
+            number(row.number.map(|number| number.to_string())),
+            number(row.entries.map(|entries| entries.to_string())),
+            number(row.total_debit.clone()),
+            number(row.total_credit.clone()),
+            row.attempt.to_string(),
+        ]
     };
-    let mut text = line(HEAD, "");
-    for (cells, row) in cells.iter().zip(rows) {
-        text.push_str(&line(cells.each_ref().map(String::as_str), &one_line(&row.note())));
-    }
-    text
+    let head = ["DATE", "STATE", "NUMBER", "ENTRIES", "DEBIT", "CREDIT", "ATTEMPT"];
+    let lines = table(head, &rows.iter().map(cells).collect::<Vec<_>>(), 2);
+    let notes = std::iter::once(String::new()).chain(rows.iter().map(|row| one_line(&row.note())));
+    lines.iter().zip(notes).map(|(line, note)| format!("{line}  {note}").trim_end().to_owned() + "\n").collect()
 }
 
-fn attempt_line(attempt: &Attempt, reader: Reader) -> String {
+fn attempt_line(attempt: &Attempt, reader: Option<Reader>) -> String {
     let ending = attempt.ending.map_or(UNKNOWN, Ending::name);
-    let mut line = attempt.ended_at.map(|ended| reader.at(ended)).unwrap_or_default();
+    let ended = attempt.ended_at.zip(reader);
+    let mut line = ended.map(|(ended, reader)| reader.at(ended)).unwrap_or_default();
     let _ = write!(line, "  attempt {}  {ending}", attempt.attempt);
     if let Some(class) = attempt.class.map(Class::name).filter(|class| *class != ending) {
         let _ = write!(line, " ({class})");

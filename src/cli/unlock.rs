@@ -54,13 +54,13 @@ pub(super) struct UnlockResult {
     #[schemars(schema_with = "schema::instant")]
     lease_expires_at: Option<DateTime<Utc>>,
     /// The last stage that wrote to the document.
-    stage: Option<&'static str>,
+    stage: Option<Stage>,
     /// The file of the document.
     file: Option<FileResult>,
     next: Option<String>,
     error: Option<ErrorResult>,
     #[serde(skip)]
-    reader: Reader,
+    reader: Option<Reader>,
 }
 
 /// What to do with a batch.
@@ -147,14 +147,14 @@ fn decide(seen: &Overview, args: &UnlockArgs) -> Decision {
 }
 
 /// The last stage that wrote to the document, which does not follow every step of a run.
-fn stage(batch: &Batch) -> Option<&'static str> {
+fn stage(batch: &Batch) -> Option<Stage> {
     let acquired = batch.holder.as_ref().and_then(|holder| holder.since);
     match batch.state {
-        State::Marking => Some(Stage::Commit.name()),
+        State::Marking => Some(Stage::Commit),
         // The only write between acquisition and commit stores the manifest, before the first byte is sent.
-        State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload.name()),
-        State::Running => Some(Stage::Generate.name()),
-        State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage).map(Stage::name),
+        State::Running if batch.file.is_some() && batch.updated_at > acquired => Some(Stage::Upload),
+        State::Running => Some(Stage::Generate),
+        State::Failed | State::Exhausted => batch.history.last().and_then(|attempt| attempt.stage),
         State::Completed | State::Empty => None,
     }
 }
@@ -178,7 +178,7 @@ impl UnlockResult {
             file: batch.and_then(file_of),
             next: None,
             error: None,
-            reader: seen.map(Reader::of).unwrap_or_default(),
+            reader: seen.map(Reader::of),
         }
     }
 
@@ -198,11 +198,12 @@ impl Render for UnlockResult {
             state_name(self.state),
             self.attempt
         );
-        if let Some(holder) = &self.holder {
-            let _ = writeln!(text, "  holder   {}", self.reader.holder(holder));
+        if let Some((holder, reader)) = self.holder.as_ref().zip(self.reader) {
+            let _ = writeln!(text, "  holder   {}", reader.holder(holder));
         }
         if let Some(age) = &self.age {
-            let until = self.lease_expires_at.map_or("an unknown time".to_owned(), |until| self.reader.at(until));
+            let until = self.lease_expires_at.zip(self.reader);
+            let until = until.map_or("an unknown time".to_owned(), |(until, reader)| reader.at(until));
             let _ = writeln!(text, "  age      {age}; lease until {until}");
         }
         if let Some(stage) = &self.stage {
@@ -216,8 +217,7 @@ impl Render for UnlockResult {
             let _ = writeln!(text, "  reason   {reason}");
         }
         if let Some(error) = &self.error {
-            let _ = writeln!(text, "  {}: {} (exit {})", error.class, error.message, self.head.exit_code);
-            let _ = writeln!(text, "  next     {}", error.next);
+            text.push_str(&error.block(self.head.exit_code));
         }
         if let Some(next) = &self.next {
             let _ = writeln!(text, "  next     {next}");

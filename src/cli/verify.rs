@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::args::{OutputFormat, VerifyArgs};
 use super::render::{self, Head, Render};
+use super::table::more;
 use super::{Chosen, TODAYS_SETTINGS, left_alone, open_store_to_look};
 use crate::batch::BatchId;
 use crate::command::CommandName;
@@ -18,10 +19,9 @@ use crate::failure::Failure;
 use crate::layout::quoted_against;
 use crate::plausible::check_path;
 use crate::reader::counted;
-use crate::schema::name_of;
 use crate::stop::Stop;
 use crate::terminal::one_line;
-use crate::verify::{Checked, Copy, CopyVerdict, Problem, ProblemKind, Verification};
+use crate::verify::{Checked, Copy, CopyVerdict, Problem, ProblemKind, SettingsOf, Verification};
 
 /// Problems that the text shows.
 const LISTED: usize = 100;
@@ -65,21 +65,15 @@ impl Render for VerifyResult {
             for note in &batch.notes {
                 let _ = writeln!(text, "  {}  {}", batch.batch, one_line(note));
             }
-            if batch.settings == "today" && batch.number.is_some() {
+            if batch.settings == SettingsOf::Today && batch.number.is_some() {
                 let _ = writeln!(text, "  {}  {TODAYS_SETTINGS}", batch.batch);
             }
         }
         for problem in self.problems.iter().take(LISTED) {
-            let batch = if problem.batch.is_empty() { "all batches" } else { &problem.batch };
-            let _ = write!(text, "  {batch}  {}: {}", name_of(problem.kind), problem.message.lines("    "));
+            text.push_str(&problem.lines());
         }
-        if let Some(more) = self.problem_count.checked_sub(LISTED as u64).filter(|more| *more > 0) {
-            let _ = writeln!(
-                text,
-                "  ... and {more} more; `batch-export corrections` lists all edited, cancelled and deleted entries, --output json the other \
-                 problems"
-            );
-        }
+        const WAY: &str = "; `batch-export corrections` lists all edited, cancelled and deleted entries, --output json the other problems";
+        text.push_str(&more(self.problem_count, LISTED, "  ", WAY));
         if let Some(file) = &self.file {
             match file.verdict {
                 CopyVerdict::Same => text.push_str("the copy is the official file, byte for byte\n"),
@@ -124,13 +118,10 @@ fn differing(file: &Copy) -> String {
         let same = if difference.same_value { ", which means the same" } else { "" };
         let _ = writeln!(text, "    {at}{column}: official {official}, copy {copy}{same}");
     }
-    let others = shown.iter().filter(|difference| difference.same_value).count() as u64;
-    let listed = shown.len() as u64 - others;
-    let more = [(file.changed - listed, ""), (file.differing - file.changed - others, " that mean the same")];
-    for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
-        let _ = writeln!(text, "    ... and {more} more{what}");
-    }
-    text
+    let others = shown.iter().filter(|difference| difference.same_value).count();
+    let listed = shown.len() - others;
+    text.push_str(&more(file.changed, listed, "    ", ""));
+    text + &more(file.differing - file.changed, others, "    ", " that mean the same")
 }
 
 /// Checks the chosen batches, or compares a copy, and prints the problems.

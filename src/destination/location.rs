@@ -77,6 +77,9 @@ impl Destination {
     /// What to do when a check does not end.
     pub const TRY_AGAIN: &str = "check the network and Google Drive, then run `batch-export doctor` again";
 
+    /// What becomes of a file in the trash that [`Destination::whereabouts`] finds there.
+    pub const TRASH: &str = "where Drive removes it for good after 30 days";
+
     /// The destination of the settings. Nothing is sent yet.
     ///
     /// # Errors

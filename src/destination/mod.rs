@@ -17,6 +17,8 @@ mod read_back;
 use std::fs::File;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 pub use inspect::{Inspected, Inspection};
 pub use location::Reached;
 pub use owner::{Mark, Owner};
@@ -146,6 +148,38 @@ impl From<DestinationError> for Failure {
             DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
         }
     }
+}
+
+/// Where a file is, and what people call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// Its name.
+    pub name: String,
+    /// It is in the trash.
+    pub trashed: bool,
+    /// It is in another folder.
+    pub moved: bool,
+}
+
+/// A file of a batch, as the destination lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// It is in the trash.
+    pub trashed: bool,
+    /// Its checksum, lower-case hexadecimal, where the destination reports it.
+    pub sha256: Option<String>,
+    /// Its size, where the destination reports it.
+    pub bytes: Option<u64>,
+    /// Where a person finds it.
+    pub link: Option<String>,
+    /// When it was stored, where the destination reports it.
+    pub created: Option<DateTime<Utc>>,
+    /// Its owner.
+    pub owner: Owner,
 }
 
 /// The batch's own files, from its document.
@@ -313,6 +347,18 @@ impl Destination {
         }
     }
 
+    /// The error of an id that is taken by a file that these credentials do not see.
+    pub fn unseen(file: &FileFacts) -> DestinationError {
+        let FileFacts { name, id, .. } = file;
+        let message = format!(
+            "Drive says that a file with the id {id} exists already, but does not show it: an earlier attempt stored {name} there, and \
+             access to it was lost, or the credentials are of another OAuth client, or it was deleted for good"
+        );
+        let next = "use the credentials of the earlier attempt, or let these see the file again; uploading under another id could make \
+                    a second file";
+        DestinationError::Passing { message, next: next.to_owned() }
+    }
+
     /// Moves a voided file with this checksum to the trash, or removes it at a destination without a trash. A missing file counts as done.
     ///
     /// # Errors
@@ -338,7 +384,7 @@ impl Destination {
     }
 
     /// Where a file is, wherever people brought it; `None` when that is not known: in a directory it is there or not.
-    pub async fn whereabouts(&self, id: &str) -> Result<Option<drive::Whereabouts>, DestinationError> {
+    pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         match self {
             Destination::Directory(_) => Ok(None),
             Destination::Drive(drive) => drive.whereabouts(id).await,

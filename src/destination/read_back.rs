@@ -1,10 +1,10 @@
 //! Reading back what was stored, for `verify`. Changes nothing at the destination.
 
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::drive::Listed;
-use super::{Destination, DestinationError};
+use super::{Destination, DestinationError, Listed};
 use crate::batch::BatchId;
 use crate::files::open_regular;
 use crate::spool::Digesting;
@@ -23,12 +23,10 @@ impl Destination {
             Destination::Drive(drive) => drive.download(id, sink).await,
             Destination::Directory(directory) => {
                 let path = directory.file(id)?;
-                let failed = |error| DestinationError::Failed(format!("cannot read {}: {error}", path.display()));
                 match open_regular(&path) {
-                    Ok(mut file) => std::io::copy(&mut file, sink).map(Some).map_err(failed),
                     // What took its name, such as a link or a FIFO, is not the file.
                     Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
-                    Err(error) => Err(failed(error)),
+                    opened => copy(opened, &path, sink).map(Some),
                 }
             }
         }
@@ -74,8 +72,7 @@ impl Destination {
     pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
         let Destination::Directory(directory) = self else { return Ok(()) };
         let path = directory.path().join(path);
-        let read = open_regular(&path).and_then(|mut file| std::io::copy(&mut file, sink));
-        read.map(drop).map_err(|error| DestinationError::Failed(format!("cannot read {}: {error}", path.display())))
+        copy(open_regular(&path), &path, sink).map(drop)
     }
 
     /// The files of a batch: on Drive by its mark or name, including those in the trash; in a directory by the
@@ -110,8 +107,13 @@ impl Destination {
     }
 }
 
+fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64, DestinationError> {
+    let read = opened.and_then(|mut file| io::copy(&mut file, sink));
+    read.map_err(|error| DestinationError::Failed(format!("cannot read {}: {error}", path.display())))
+}
+
 fn has_content(path: &Path, sha256: &str) -> bool {
-    let mut digest = Digesting::new(std::io::sink());
-    let read = open_regular(path).and_then(|mut file| std::io::copy(&mut file, &mut digest));
+    let mut digest = Digesting::new(io::sink());
+    let read = open_regular(path).and_then(|mut file| io::copy(&mut file, &mut digest));
     read.is_ok() && digest.finish().1.sha256 == sha256
 }

@@ -21,6 +21,11 @@ use proxy::Proxies;
 /// How long it may take to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
+/// The address of a web server, if the text is one.
+pub fn web_address(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 /// After a certificate that was refused.
 const UNTRUSTED: &str = "this machine does not trust that certificate: name the authority that signed it, such as your company's CA or that of \
     a proxy that inspects TLS, with SSL_CERT_FILE, in a file that holds the usual ones too (for the database alone with tlsCAFile in \

@@ -154,7 +154,7 @@ impl WrittenDate {
         self.length += 1;
     }
 
-    /// At least so many digits.
+    /// The number with at least this many digits.
     fn digits(&mut self, number: u16, at_least: u32) {
         let count = number.checked_ilog10().map_or(1, |log| log + 1).max(at_least);
         for place in (0..count).rev() {

@@ -37,7 +37,7 @@ pub const BUILT_IN: [(&str, &str); 2] =
 pub const LONGEST_FILE_BYTES: usize = 64 * 1024;
 
 /// An error of a layout file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct LayoutError {
     /// From 1.
     pub line: usize,

@@ -55,7 +55,7 @@ pub struct LookedAt {
     pub unchecked: Option<(Obstacle, String)>,
     /// Checksum of its part of the list, or of the reason why there is none; `None` when the list is empty.
     pub list_sha256: Option<String>,
-    /// Whether its list is another one than people were told last.
+    /// Whether its list differs from the list that people were sent last.
     pub is_news: bool,
     /// When people were told of it before.
     pub told_at: Option<DateTime<Utc>>,

@@ -135,7 +135,7 @@ pub(super) fn event(result: &BatchResult) -> Option<Event> {
         Exit::LockHeld | Exit::NotDue | Exit::LeaseLost => None,
         // The attempt that used the last retry reports why it failed; later results only say that the batch is
         // exhausted.
-        Exit::Exhausted => (class(result) != Exit::Exhausted.name()).then_some(Event::Exhausted),
+        Exit::Exhausted => (!is_of(result, Exit::Exhausted)).then_some(Event::Exhausted),
         Exit::InterruptedInt | Exit::InterruptedTerm => (result.attempt > 0).then_some(Event::Interrupted),
         Exit::Unexpected
         | Exit::Usage
@@ -152,7 +152,12 @@ pub(super) fn event(result: &BatchResult) -> Option<Event> {
 }
 
 fn class(result: &BatchResult) -> &'static str {
-    result.error.as_ref().map_or(result.outcome.name(), |error| error.class)
+    result.error.as_ref().map_or(result.outcome.name(), |error| error.class.name())
+}
+
+/// Whether a failure of this kind ended the attempt.
+fn is_of(result: &BatchResult, exit: Exit) -> bool {
+    result.error.as_ref().map_or(result.outcome == Outcome::Failed(exit), |error| error.class == exit)
 }
 
 fn success_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, String)> {
@@ -178,7 +183,7 @@ fn success_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, 
 fn failure_facts(result: &BatchResult, left_out: LeftOut) -> Vec<(&'static str, String)> {
     let Some(error) = &result.error else { return Vec::new() };
     let mut facts =
-        vec![("What", error.message.clone()), ("Next", error.next.clone()), ("Class", error.class.to_owned())];
+        vec![("What", error.message.clone()), ("Next", error.next.clone()), ("Class", error.class.name().to_owned())];
     facts.extend(error.stage.map(|stage| ("Stage", stage.name().to_owned())));
     if result.attempt > 0 {
         facts.push(("Attempt", result.attempt.to_string()));
@@ -204,15 +209,15 @@ fn next(event: Event, result: &BatchResult, left_out: LeftOut) -> String {
                 3 => "An operator has to fix the cause; meanwhile ",
                 _ => "Nothing to do yet: ",
             };
-            match &result.next_retry_at {
-                Some(when) => {
-                    let when = result.reader.day_and_time(*when);
+            match result.next_retry_at.zip(result.reader) {
+                Some((when, reader)) => {
+                    let when = reader.in_full(when);
                     format!("{person}`batch-export retry` takes it up again at {when}. No entry is lost.")
                 }
                 None => format!("{person}`batch-export retry` takes it up when it finds it due. No entry is lost."),
             }
         }
-        Event::Exhausted if class(result) == Exit::InvalidEntries.name() => {
+        Event::Exhausted if is_of(result, Exit::InvalidEntries) => {
             "The batch is not tried again as it is. Operator: have corrected what the message names, the entries or the layout; \
              `batch-export retry` then takes the batch up by itself. No entry is lost; the accountant gets no file until then."
                 .to_owned()

@@ -19,7 +19,7 @@ pub(super) fn call(webhook: &Webhook, batch: &Batch, untold: &Untold, origin: Or
     let details = &batch.untold_details;
     let origin = Origin { trace: details.trace.clone().or(origin.trace), ..origin };
     let left_out = LeftOut { held: details.held.count, refused: details.refused.count };
-    let result = BatchResult { reader, ..result(batch, untold) };
+    let result = BatchResult { reader: Some(reader), ..result(batch, untold) };
     webhook::call(webhook, &Message::about(untold.event, &result, left_out, origin))
 }
 
@@ -47,7 +47,7 @@ fn result(batch: &Batch, untold: &Untold) -> BatchResult {
     let next = details.next.clone().unwrap_or_else(|| exit.next_step().to_owned());
     result.error = Some(ErrorResult {
         // A crash has no exit code of its own.
-        class: if exit == Exit::Unexpected { result.exit_code.name() } else { exit.name() },
+        class: if exit == Exit::Unexpected { result.exit_code } else { exit },
         stage: ended.and_then(|ended| ended.stage),
         message: ended.and_then(|ended| ended.message.clone()).unwrap_or_default(),
         next: if is_last { format!("that was the last retry; {}", way_on(batch)) } else { next },

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::Value;
 
-/// The failure of a file whose layout asks each of so many entries for something in vain; `None` when it asks for nothing
+/// The failure of a file whose layout asks each of the entries for something in vain; `None` when it asks for nothing
 /// of that kind.
 pub(super) fn asked_in_vain(format: &Format, unmet: &[Unmet], entries: usize) -> Option<Failure> {
     if unmet.is_empty() {

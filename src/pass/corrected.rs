@@ -3,15 +3,12 @@
 //! A person corrects an entry, cancels it or takes it out of the queue. A generation that writes to nowhere finds out
 //! whether that happened, by the same rules as a run.
 
-use std::io;
-
 use super::Pass;
-use super::generate::{Generation, passed_limit};
+use super::generate::Generation;
 use crate::batch::Batch;
 use crate::config::InvalidPolicy;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
-use crate::spool::Digesting;
 
 impl Pass<'_> {
     /// Whether every entry that the last attempt refused is valid now or no longer due; of a batch that was refused as a
@@ -26,14 +23,9 @@ impl Pass<'_> {
         generation.policy = InvalidPolicy::Fail;
         // Until the entries are corrected, each `retry` looks.
         generation.warns = false;
-        let limit = self.config.generate_timeout;
         let look = async {
-            let ledger = self.store.ledger_now().await?;
-            let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
-            match tokio::time::timeout(limit, work).await {
-                Ok(generated) => generated.map(|generated| self.check_balance(&generated.tally.totals).is_ok()),
-                Err(_) => Err(passed_limit(limit)),
-            }
+            let generated = self.generate_nowhere(&generation, self.store.ledger_now().await?).await?;
+            Ok::<_, Failure>(self.check_balance(&generated.tally.totals).is_ok())
         };
         match self.stop.until_signal(look).await {
             Ok(is_balanced) => Ok(is_balanced || !batch.refused.is_empty()),

@@ -1,11 +1,10 @@
 //! A dry run: it generates, counts and totals, and writes nothing, not even a spool file.
 
-use std::io;
 use std::time::Instant;
 
 use tracing::Instrument as _;
 
-use super::generate::{Generation, passed_limit};
+use super::generate::Generation;
 use super::lock::A_DAY;
 use super::{Pass, Report, Request};
 use crate::batch::BatchId;
@@ -13,7 +12,6 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::money::Baht;
 use crate::outcome::{BatchResult, Outcome};
-use crate::spool::Digesting;
 
 impl Pass<'_> {
     /// Reports what a pass over this date would export now.
@@ -33,19 +31,9 @@ impl Pass<'_> {
         self.check_clock(self.config.clock.now(), A_DAY)?;
         let cutoff = calendar.cutoff(request.date);
         let began: Instant = report.enter(Stage::Generate);
-        let limit = self.config.generate_timeout;
         let generation = Generation::new(self.config, BatchId::new(request.date), cutoff, self.progress)?;
         let ledger = self.stop.until_signal(self.store.check_records()).await?;
-        let work = generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())));
-        let generated = self
-            .stop
-            .until_signal(async {
-                match tokio::time::timeout(limit, work).await {
-                    Ok(result) => result,
-                    Err(_) => Err(passed_limit(limit)),
-                }
-            })
-            .await?;
+        let generated = self.stop.until_signal(self.generate_nowhere(&generation, ledger)).await?;
         report.leave(began);
         let held = generated.held_for_people();
         let (_, digests) = generated.file.finish();

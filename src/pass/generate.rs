@@ -44,7 +44,7 @@ const SNAPSHOT_PAUSE: Duration = Duration::from_millis(100);
 /// should see.
 const HELD_MAX: usize = 10_000;
 
-/// So many invalid entries are listed with everything that is wrong with them. A wrong encoding refuses every entry, each with kilobytes of
+/// Invalid entries that are listed with everything that is wrong with them. A wrong encoding refuses every entry, each with kilobytes of
 /// characters.
 const REASONS_WHOLE: usize = 1_000;
 /// Characters of the reason of each further one.
@@ -68,12 +68,7 @@ impl Pass<'_> {
         let limit = self.config.generate_timeout;
         let _guard = self.guard(lease, claim, Stage::Generate, limit, passed_limit(limit));
         let spool = || SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error));
-        let work = async {
-            match tokio::time::timeout(limit, generation.generate(self.store, ledger, spool)).await {
-                Ok(generated) => generated,
-                Err(_) => Err(passed_limit(limit)),
-            }
-        };
+        let work = within(limit, generation.generate(self.store, ledger, spool));
         let generated = self.under(lease, work).await;
         report.leave(began);
         let generated = self.finish(generated?)?;
@@ -84,6 +79,16 @@ impl Pass<'_> {
     /// The settings that decide the bytes of the file, as they are stored with the batch.
     pub(super) fn export_settings(&self, batch: BatchId) -> Result<ExportSettings, Failure> {
         Ok(sheet_options(self.config, batch.date())?.to_settings(self.config.invalid.name()))
+    }
+
+    /// Generates within the limit of the settings and writes nothing, not even a spool file.
+    pub(super) async fn generate_nowhere(
+        &self,
+        generation: &Generation<'_>,
+        ledger: Ledger,
+    ) -> Result<Generated<Digesting<io::Sink>>, Failure> {
+        let limit = self.config.generate_timeout;
+        within(limit, generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())))).await
     }
 
     /// With `--require-balanced`, refuses a file whose debits and credits differ.
@@ -127,7 +132,11 @@ pub fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetO
     })
 }
 
-pub(super) fn passed_limit(limit: Duration) -> Failure {
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(passed_limit(limit)))
+}
+
+fn passed_limit(limit: Duration) -> Failure {
     let message = format!("generation passed its limit of {}", humantime::format_duration(limit));
     Failure::new(Exit::GenerateTimeout, message).next("raise --generate-timeout if this repeats")
 }
@@ -371,10 +380,7 @@ pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, 
         let (file, tally) = written.sheet.finish().map_err(write_failed)?;
         Ok(DueCompared { rows: rows.len(), due, file: (tally.totals, file.finish().1.bytes), in_vain, without_field })
     };
-    match tokio::time::timeout(config.generate_timeout, look).await {
-        Ok(compared) => compared,
-        Err(_) => Err(passed_limit(config.generate_timeout)),
-    }
+    within(config.generate_timeout, look).await
 }
 
 /// Takes a new snapshot and starts the search for due rows at it. For a moment after a collection or an index was

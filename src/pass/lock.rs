@@ -14,7 +14,7 @@ use crate::host::host_name;
 use crate::outcome::Outcome;
 use crate::reader::Reader;
 use crate::stop::Signal;
-use crate::store::{Acquired, Acquisition, Claim, Records, Refusal, StoreError};
+use crate::store::{Acquired, Acquisition, Claim, Records, StoreError};
 
 /// How long an acquisition may still take after a signal.
 const LOCK_GRACE: Duration = Duration::from_secs(2);
@@ -49,7 +49,8 @@ impl Pass<'_> {
             return Ok(Locked::Done);
         }
         let (mut acquired, mut records, mut stopped) = self.acquire(&acquisition).await?;
-        if let Acquired::Refused(Refusal::BackOff(batch) | Refusal::Exhausted(batch)) = &acquired
+        if let Acquired::Refused(Some(batch)) = &acquired
+            && matches!(batch.state, State::Failed | State::Exhausted)
             && self.is_corrected(batch).await?
         {
             tracing::info!(batch = %batch.id, "what the last attempt refused is in order now: the entries, the layout or the settings were corrected");
@@ -71,11 +72,11 @@ impl Pass<'_> {
                 tracing::info!(batch = %claim.batch, attempt = claim.attempt, fence = claim.fence, "acquired");
                 Ok(Locked::Ours(claim, batch, records?))
             }
-            Acquired::Refused(refusal) => {
-                if let Refusal::Marking(_) = refusal {
+            Acquired::Refused(batch) => {
+                if batch.as_ref().is_some_and(|batch| batch.state == State::Marking) {
                     records?;
                 }
-                self.refused(refusal, report).await
+                self.refused(batch, report).await
             }
         }
     }
@@ -85,7 +86,7 @@ impl Pass<'_> {
         match self.stop.until_signal(self.store.batch(batch)).await? {
             Some(batch) if batch.state.is_committed() => {
                 tracing::warn!(batch = %batch.id, "{failure}; the file of this batch is official and needs no layout");
-                self.refused(Refusal::of(batch), report).await
+                self.refused(Some(Box::new(batch)), report).await
             }
             Some(_) | None => Err(failure),
         }
@@ -177,37 +178,33 @@ impl Pass<'_> {
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
 
-    async fn refused(&self, refusal: Refusal, report: &mut Report) -> Result<Locked, Failure> {
-        let failure = match refusal {
-            Refusal::Completed(batch) => {
-                report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
-                report.result.describe_batch(&batch);
+    async fn refused(&self, batch: Option<Box<Batch>>, report: &mut Report) -> Result<Locked, Failure> {
+        let Some(batch) = batch.filter(|batch| batch.state != State::Empty) else {
+            return Err(self.not_due(report.result.batch));
+        };
+        if batch.state == State::Completed {
+            report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
+        }
+        report.result.describe_batch(&batch);
+        Err(match batch.state {
+            State::Completed => {
                 report.result.succeed(Outcome::AlreadyCompleted);
                 return Ok(Locked::Done);
             }
-            Refusal::Marking(batch) => {
-                report.result.describe_batch(&batch);
+            State::Marking => {
                 report.result.fence = Some(batch.fence);
                 return Ok(Locked::Marking);
             }
-            Refusal::NotBegun => self.not_due(report.result.batch),
-            Refusal::Held(batch) => {
-                report.result.describe_batch(&batch);
-                held(&batch, report.result.reader)
-            }
-            Refusal::BackOff(batch) => {
-                report.result.describe_batch(&batch);
-                let when = batch.next_retry_at.map(|when| report.result.reader.ahead(when)).unwrap_or_default();
+            State::Empty => self.not_due(batch.id),
+            State::Running => held(&batch, self.reader()),
+            State::Failed => {
+                let when = batch.next_retry_at.map(|when| self.reader().ahead(when)).unwrap_or_default();
                 let date = batch.id.date();
                 Failure::new(Exit::NotDue, format!("{} failed and is due again at {when}", batch.id))
                     .next(format!("wait for `batch-export retry`, or `batch-export run --date {date} --now`"))
             }
-            Refusal::Exhausted(batch) => {
-                report.result.describe_batch(&batch);
-                exhausted(&batch)
-            }
-        };
-        Err(failure)
+            State::Exhausted => exhausted(&batch),
+        })
     }
 }
 

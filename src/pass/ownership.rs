@@ -15,16 +15,16 @@ use crate::store::{Claim, Ledger};
 
 /// The installation at the snapshot of this pass.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct Numbering<'a> {
     /// Its name, from the ledger.
     pub(super) installation: Option<&'a str>,
     /// The number that this commit would allot.
     pub(super) next: i64,
 }
 
-impl<'a> Line<'a> {
-    pub(super) fn of(ledger: &'a Ledger) -> Line<'a> {
-        Line { installation: ledger.installation.as_deref(), next: ledger.number + 1 }
+impl<'a> Numbering<'a> {
+    pub(super) fn of(ledger: &'a Ledger) -> Numbering<'a> {
+        Numbering { installation: ledger.installation.as_deref(), next: ledger.number + 1 }
     }
 
     /// Refuses to adopt a file under this batch's id, although its content is the same: when it is of another
@@ -123,10 +123,10 @@ impl Pass<'_> {
         batch: &Batch,
         file: &FileFacts,
         digests: &Digests,
-        line: &Line<'_>,
+        numbering: &Numbering<'_>,
     ) -> Result<Option<Named>, Failure> {
         let id = batch.id.to_string();
-        let known = self.known(batch, line);
+        let known = self.known(batch, numbering);
         let mut adopted = None;
         let named = self.destination.named(&file.name, digests, &known).await?;
         // A restored database exports its lost days again, in order: beside the committed file of this very day, those of later days are no
@@ -135,30 +135,30 @@ impl Pass<'_> {
             let owner = &found.owner;
             found.name == file.name
                 && found.same.is_some()
-                && owner.number == Some(line.next)
-                && owner.installation.as_deref() == line.installation
+                && owner.number == Some(numbering.next)
+                && owner.installation.as_deref() == numbering.installation
         });
         let is_later =
-            |found: &Named| found.name != file.name && found.owner.number.is_some_and(|number| number > line.next);
+            |found: &Named| found.name != file.name && found.owner.number.is_some_and(|number| number > numbering.next);
         for found in named {
             if finds_itself && is_later(&found) {
                 continue;
             }
             // Another batch of this database was committed since the snapshot. The commit notices that too.
-            if found.name != file.name && self.store.ledger_now().await?.number >= line.next {
+            if found.name != file.name && self.store.ledger_now().await?.number >= numbering.next {
                 continue;
             }
-            line.may_take_over(&id, &file.name, &found)?;
+            numbering.may_take_over(&id, &file.name, &found)?;
             adopted.get_or_insert(found);
         }
         Ok(adopted)
     }
 
     /// The batch's own files, from its document.
-    pub(super) fn known<'a>(&'a self, batch: &'a Batch, line: &Line<'a>) -> Known<'a> {
-        let mark = Mark { batch: Some(batch.id), installation: line.installation };
+    pub(super) fn known<'a>(&'a self, batch: &'a Batch, numbering: &Numbering<'a>) -> Known<'a> {
+        let mark = Mark { batch: Some(batch.id), installation: numbering.installation };
         let file_name = self.config.file_name.as_deref();
-        Known { mark, next: line.next, file: batch.file.as_ref(), voided: &batch.voided, file_name }
+        Known { mark, next: numbering.next, file: batch.file.as_ref(), voided: &batch.voided, file_name }
     }
 
     /// Reports a refusal only while this run holds the batch: otherwise the file may be the official one of a run that
@@ -174,9 +174,9 @@ impl Pass<'_> {
     }
 
     /// Refuses to void a file that was committed, for callers that have not compared its content.
-    pub(super) async fn refuse_committed(&self, file: &FileFacts, line: &Line<'_>) -> Result<(), Failure> {
+    pub(super) async fn refuse_committed(&self, file: &FileFacts, numbering: &Numbering<'_>) -> Result<(), Failure> {
         match self.destination.owner(&file.id).await? {
-            Some(owner) => line.may_void(&file.name, &file.id, &owner),
+            Some(owner) => numbering.may_void(&file.name, &file.id, &owner),
             None => Ok(()),
         }
     }
@@ -191,7 +191,7 @@ mod tests {
     use super::*;
     use crate::destination::Stored;
 
-    const LINE: Line<'static> = Line { installation: Some("ours"), next: 7 };
+    const NUMBERING: Numbering<'static> = Numbering { installation: Some("ours"), next: 7 };
 
     fn owner(installation: Option<&str>, number: Option<i64>) -> Owner {
         Owner { installation: installation.map(str::to_owned), number, sealed: number.is_some(), ..Owner::default() }
@@ -212,7 +212,7 @@ mod tests {
         let (id, name) = ("1".to_owned(), name.to_owned());
         let owner = Owner { batch_id: batch_id.map(str::to_owned), ..owner(installation, number) };
         let found = Named { id, name, same, sha256: None, owner, given_up: false };
-        LINE.may_take_over("this batch", "a.csv", &found).map_err(|failure| {
+        NUMBERING.may_take_over("this batch", "a.csv", &found).map_err(|failure| {
             assert_eq!(failure.exit, Exit::DriveRejected);
             failure.message
         })
@@ -249,14 +249,14 @@ mod tests {
 
     #[test]
     fn a_committed_file_is_never_given_up() {
-        assert!(LINE.may_void("a.csv", "1", &owner(None, None)).is_ok());
-        assert!(LINE.may_void("a.csv", "1", &owner(Some("ours"), None)).is_ok());
+        assert!(NUMBERING.may_void("a.csv", "1", &owner(None, None)).is_ok());
+        assert!(NUMBERING.may_void("a.csv", "1", &owner(Some("ours"), None)).is_ok());
         for number in [1, 7, 8] {
-            assert!(LINE.may_void("a.csv", "1", &owner(Some("ours"), Some(number))).is_err());
-            assert!(LINE.may_void("a.csv", "1", &owner(None, Some(number))).is_err());
+            assert!(NUMBERING.may_void("a.csv", "1", &owner(Some("ours"), Some(number))).is_err());
+            assert!(NUMBERING.may_void("a.csv", "1", &owner(None, Some(number))).is_err());
         }
         let read_only = Owner { sealed: true, ..Owner::default() };
-        assert!(LINE.may_void("a.csv", "1", &read_only).is_err());
-        assert!(LINE.may_adopt("a.csv", "1", &read_only).is_err(), "nobody can tell its number");
+        assert!(NUMBERING.may_void("a.csv", "1", &read_only).is_err());
+        assert!(NUMBERING.may_adopt("a.csv", "1", &read_only).is_err(), "nobody can tell its number");
     }
 }

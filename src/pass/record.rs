@@ -31,7 +31,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(request: Request, reader: Reader) -> Report {
-        let result = BatchResult { reader, ..BatchResult::new(request.command, request.date) };
+        let result = BatchResult { reader: Some(reader), ..BatchResult::new(request.command, request.date) };
         Report { stage: Stage::Lock, claim: None, result, began: Instant::now() }
     }
 
@@ -99,7 +99,7 @@ impl Pass<'_> {
     /// Puts a failure into the result and, after the lock, into the batch document.
     pub(super) async fn record(&self, failure: &Failure, report: &mut Report) {
         report.result.fail(failure, Some(report.stage));
-        report.result.reader = self.reader();
+        report.result.reader = Some(self.reader());
         let Some(claim) = &report.claim else { return };
         if let Some(batch) = release(self.store, claim, report.stage, failure).await {
             report.result.next_retry_at = batch.next_retry_at;

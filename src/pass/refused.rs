@@ -21,7 +21,7 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Of a row with so many faults.
+    /// Adds the needs of a row with this number of faults.
     pub(super) fn add(&mut self, twice: bool, exported: bool, faults: usize) {
         self.once |= twice;
         self.not_again |= exported;

@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::generate::Generated;
 use super::lease::Lease;
-use super::ownership::Line;
+use super::ownership::Numbering;
 use super::voided::given_up;
 use super::{Pass, Report, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts};
-use crate::destination::{Created, Look, Mark, NewFile};
+use crate::destination::{Created, Destination, Look, Mark, NewFile};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::spool::Spool;
@@ -60,28 +60,28 @@ impl Pass<'_> {
         batch: &mut Batch,
         generated: &Generated<Spool>,
     ) -> Result<(FileFacts, bool), Failure> {
-        let (line, digests) = (Line::of(&generated.ledger), generated.file.digests());
+        let (numbering, digests) = (Numbering::of(&generated.ledger), generated.file.digests());
         let mut file = self.manifest(batch.id, generated)?;
-        if let Some(found) = self.find_taken(batch, &file, digests, &line).await? {
+        if let Some(found) = self.find_taken(batch, &file, digests, &numbering).await? {
             (file.id, file.name) = (found.id, found.name);
             file.link = found.same.and_then(|stored| stored.link);
             (file.sealed, file.restricted) = (found.owner.sealed, found.owner.restricted);
             *batch = match &batch.file {
                 Some(old) => {
-                    self.give_up(claim, old, "its file was found under another id", Some(&file), &line).await?
+                    self.give_up(claim, old, "its file was found under another id", Some(&file), &numbering).await?
                 }
                 None => self.remember(claim, &file).await?,
             };
             return Ok((file, true));
         }
-        let mark = Mark { batch: Some(batch.id), installation: line.installation };
+        let mark = Mark { batch: Some(batch.id), installation: numbering.installation };
         // `issued`: the id was issued in this attempt, hence to the present credentials. `fresh`: nothing can be stored
         // under the id yet. `unsent`: no attempt has sent a byte under it.
-        let mut issued = self.choose_id(claim, batch, &mut file, &line).await?;
+        let mut issued = self.choose_id(claim, batch, &mut file, &numbering).await?;
         let mut unsent = issued || batch.file.as_ref().is_some_and(|stored| stored.unsent);
         let (mut fresh, mut taken) = (issued, false);
         for _ in 0..ROUNDS {
-            let known = self.known(batch, &line);
+            let known = self.known(batch, &numbering);
             // An id that was issued a moment ago has no file yet.
             let look = match fresh && self.destination.reuses_ids() {
                 true => Look::Absent,
@@ -89,14 +89,16 @@ impl Pass<'_> {
             };
             match look {
                 Look::Same(stored, owner) => {
-                    line.may_adopt(&file.name, &file.id, &owner)?;
+                    numbering.may_adopt(&file.name, &file.id, &owner)?;
                     file.link = stored.link;
                     (file.sealed, file.restricted) = (owner.sealed, owner.restricted);
                     *batch = self.remember(claim, &file).await?;
                     return Ok((file, true));
                 }
                 // A new id could make a second file, because these credentials may not see the first one.
-                Look::Absent if taken && self.destination.hides_files() => return Err(unseen(&file)),
+                Look::Absent if taken && self.destination.hides_files() => {
+                    return Err(Destination::unseen(&file).into());
+                }
                 Look::Absent => {
                     if !fresh {
                         *batch = self.remember(claim, &file).await?;
@@ -127,7 +129,7 @@ impl Pass<'_> {
                     }
                 }
                 Look::Different { reason, sha256, owner } => {
-                    line.may_void(&file.name, &file.id, &owner)?;
+                    numbering.may_void(&file.name, &file.id, &owner)?;
                     *batch = self.replace_id(claim, &mut file, sha256, &reason).await?;
                     (issued, unsent, taken) = (true, true, false);
                 }
@@ -160,7 +162,7 @@ impl Pass<'_> {
         claim: &Claim,
         batch: &mut Batch,
         file: &mut FileFacts,
-        line: &Line<'_>,
+        numbering: &Numbering<'_>,
     ) -> Result<bool, Failure> {
         let unchanged = |stored: &FileFacts| stored.sha256 == file.sha256 && stored.name == file.name;
         let reason = match &batch.file {
@@ -175,7 +177,7 @@ impl Pass<'_> {
         };
         file.id = self.destination.new_id(&file.name).await?;
         *batch = match &batch.file {
-            Some(old) => self.give_up(claim, old, reason, Some(file), line).await?,
+            Some(old) => self.give_up(claim, old, reason, Some(file), numbering).await?,
             None => self.remember(claim, file).await?,
         };
         Ok(true)
@@ -191,12 +193,8 @@ impl Pass<'_> {
         // The totals were checked when the file was generated, so they fit.
         let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
         Ok(FileFacts {
-            id: String::new(),
             name: batch.file_name(self.config.file_name.as_deref(), &self.config.format()?.layout.ending),
             destination: Some(self.destination.location()),
-            sealed: false,
-            restricted: false,
-            unsent: false,
             sha256: digests.sha256.clone(),
             md5: digests.md5.clone(),
             bytes: digests.bytes,
@@ -204,7 +202,7 @@ impl Pass<'_> {
             entries: totals.entries,
             total_debit,
             total_credit,
-            link: None,
+            ..FileFacts::default()
         })
     }
 
@@ -226,17 +224,4 @@ fn new_file<'a>(mark: Mark<'a>, file: &'a FileFacts, generated: &'a Generated<Sp
 
 fn passed(limit: Duration) -> Failure {
     Failure::new(Exit::UploadFailed, format!("the upload passed its limit of {}", humantime::format_duration(limit)))
-}
-
-/// Drive refuses the id because a file has it, and reports no such file when asked for it.
-fn unseen(file: &FileFacts) -> Failure {
-    let FileFacts { name, id, .. } = file;
-    let message = format!(
-        "Drive says that a file with the id {id} exists already, but does not show it: an earlier attempt stored {name} there, and \
-         access to it was lost, or the credentials are of another OAuth client, or it was deleted for good"
-    );
-    Failure::new(Exit::UploadFailed, message).next(
-        "use the credentials of the earlier attempt, or let these see the file again; uploading under another id could make \
-         a second file",
-    )
 }

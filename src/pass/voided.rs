@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::ownership::Line;
+use super::ownership::Numbering;
 use super::seal::{refuse_unnamed, seal_missing};
 use super::{Pass, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts, State, Voided};
@@ -43,15 +43,15 @@ impl Pass<'_> {
         old: &FileFacts,
         reason: &str,
         replacement: Option<&FileFacts>,
-        line: &Line<'_>,
+        numbering: &Numbering<'_>,
     ) -> Result<Batch, Failure> {
         if self.destination.owns(old) {
-            self.refuse_committed(old, line).await?;
+            self.refuse_committed(old, numbering).await?;
         } else if let Some(Reached::There(there)) = self.destination.reach(old.destination.as_deref()) {
             // The settings may name another destination because this one is out of order; then its file cannot be
             // checked.
             if let Ok(Some(owner)) = there.owner(&old.id).await {
-                line.may_void(&old.name, &old.id, &owner)?;
+                numbering.may_void(&old.name, &old.id, &owner)?;
             }
         }
         self.void(claim, &given_up(old, Some(old.sha256.clone()), reason), replacement).await
@@ -62,7 +62,7 @@ impl Pass<'_> {
         let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
-        let given_up = self.give_up(claim, &file, reason, None, &Line::of(ledger)).await;
+        let given_up = self.give_up(claim, &file, reason, None, &Numbering::of(ledger)).await;
         self.unless_taken_over(claim, given_up).await.map(drop)
     }
 
@@ -118,7 +118,7 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
     };
     let is_official =
         |voided: &Voided| batch.state.is_committed() && batch.file.as_ref().is_some_and(|file| file.id == voided.id);
-    // Who lists the official file as voided edited the document.
+    // Only an edit of the document lists the official file as voided.
     for voided in batch.voided.iter().filter(|voided| !voided.trashed && !is_official(voided)) {
         let mut voided = voided.clone();
         let is_here = destination.is_at(voided.destination.as_deref());

@@ -77,7 +77,7 @@ impl Store {
     pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {
         let never_begun = doc! { "abortTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
         let admin = self.client.database("admin");
-        let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun).into_future()).await;
+        let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun)).await;
         if matches!(asked, Ok(Err(error)) if code(&error) == Some(NO_SUCH_TRANSACTION)) {
             return Ok(());
         }
@@ -119,14 +119,14 @@ impl Store {
         let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
         let nobody = doc! { "_id": "doctor" };
         let update = self.batches.find_one_and_update(nobody, pipeline);
-        self.bounded(update.into_future()).await.map(drop)
+        self.bounded(update).await.map(drop)
     }
 
     pub(super) async fn try_snapshot(&self) -> Result<(), StoreError> {
         let mut session = self.snapshot_session(None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists returns the time.
-        let found = self.bounded(read.into_future()).await?;
+        let found = self.bounded(read).await?;
         match found.is_some() && session.snapshot_time().is_none() {
             true => Err(ignored("a snapshot read tells no time")),
             false => Ok(()),
@@ -135,16 +135,16 @@ impl Store {
 
     async fn try_transaction(&self) -> Result<(), StoreError> {
         let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
-        let mut session = self.bounded(self.client.start_session().into_future()).await?;
-        self.bounded(session.start_transaction().into_future()).await?;
-        let inserted = self.bounded(self.batches.insert_one(&probe).session(&mut session).into_future()).await;
+        let mut session = self.bounded(self.client.start_session()).await?;
+        self.bounded(session.start_transaction()).await?;
+        let inserted = self.bounded(self.batches.insert_one(&probe).session(&mut session)).await;
         // The driver ignores errors of an abort. So the document is looked for instead.
-        let _ = self.bounded(session.abort_transaction().into_future()).await;
+        let _ = self.bounded(session.abort_transaction()).await;
         inserted?;
-        if self.bounded(self.batches.find_one(probe.clone()).into_future()).await?.is_none() {
+        if self.bounded(self.batches.find_one(probe.clone())).await?.is_none() {
             return Ok(());
         }
-        self.bounded(self.batches.delete_one(probe).into_future()).await?;
+        self.bounded(self.batches.delete_one(probe)).await?;
         Err(ignored("an aborted transaction left what it wrote"))
     }
 }

@@ -3,8 +3,8 @@
 //! Risk: two schedulers, a `retry` on another machine, a person, and a paused run whose lease has ended all race for
 //! one batch. So one `findOneAndUpdate` on `_id` with an update pipeline decides everything, with the server's time
 //! (`$$NOW`) in every condition. Conditions in the filter would not work: an upsert refuses `$expr`, and a filter that
-//! does not match would insert a second document. So the pipeline first computes a verdict, and then applies it or
-//! leaves the document as it is. The holder's id in the returned document tells who holds the batch.
+//! does not match would insert a second document. So the pipeline chooses its changes by a switch, which may
+//! choose none. The holder's id in the returned document tells who holds the batch.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -48,54 +48,22 @@ pub struct Acquisition {
 pub enum Acquired {
     /// This run holds the batch.
     Ours(Claim, Box<Batch>),
-    /// The batch was not acquired, and why.
-    Refused(Refusal),
-}
-
-/// Why a batch was not acquired.
-#[derive(Clone, Debug)]
-pub enum Refusal {
-    /// A live run holds it.
-    Held(Box<Batch>),
-    /// It is committed, and rows are still to be marked; any run may continue that.
-    Marking(Box<Batch>),
-    /// It is committed, and every row is marked.
-    Completed(Box<Batch>),
-    /// Its back-off has not passed.
-    BackOff(Box<Batch>),
-    /// All retries are used.
-    Exhausted(Box<Batch>),
-    /// Its day has not begun: there is no batch, or nothing was due so far.
-    NotBegun,
-}
-
-impl Refusal {
-    /// Why a batch in this state is not acquired.
-    pub fn of(batch: Batch) -> Refusal {
-        let batch = Box::new(batch);
-        match batch.state {
-            State::Running => Refusal::Held(batch),
-            State::Marking => Refusal::Marking(batch),
-            State::Completed => Refusal::Completed(batch),
-            State::Empty => Refusal::NotBegun,
-            State::Failed => Refusal::BackOff(batch),
-            State::Exhausted => Refusal::Exhausted(batch),
-        }
-    }
+    /// The batch was not acquired: its state says why. `None` when there is no batch, and its day has not begun.
+    Refused(Option<Box<Batch>>),
 }
 
 impl Store {
     /// Acquires a batch, or says why not.
     pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
         let Some(found) = self.find_and_acquire(request).await? else {
-            return Ok(Acquired::Refused(Refusal::NotBegun));
+            return Ok(Acquired::Refused(None));
         };
         let batch = document::batch(&found)?;
         if batch.holder.as_ref().is_some_and(|holder| holder.id == request.holder_id) {
             let claim = Claim { batch: batch.id, fence: batch.fence, attempt: batch.attempt };
             return Ok(Acquired::Ours(claim, Box::new(batch)));
         }
-        Ok(Acquired::Refused(Refusal::of(batch)))
+        Ok(Acquired::Refused(Some(Box::new(batch))))
     }
 
     async fn find_and_acquire(&self, request: &Acquisition) -> Result<Option<Document>, StoreError> {
@@ -108,7 +76,7 @@ impl Store {
                 .upsert(request.begins)
                 .max_time(WAIT_MAX)
                 .return_document(ReturnDocument::After);
-            match self.bounded(update.into_future()).await {
+            match self.bounded(update).await {
                 Err(error) if error.kind == Kind::DuplicateKey => {}
                 Ok(found) => return Ok(found),
                 Err(error) => {
@@ -127,35 +95,19 @@ impl Store {
         } else {
             doc! { "$lte": [{ "$ifNull": ["$nextRetryAt", "$$NOW"] }, "$$NOW"] }.into()
         };
-        let attempts_max = 1 + self.settings.retry_delays.len() as i32;
+        let attempts_max = 1 + self.config.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
-        // Whoever reads such a document refuses it, and it is not to be held by a run that can do nothing.
+        // No run can read such a document, so no run acquires it.
         let malformed = doc! { "$and": [{ "$ne": [{ "$type": "$state" }, "missing"] }, { "$or": [
             { "$ne": [{ "$type": "$window.cutoff" }, "date"] },
             { "$eq": [{ "$ifNull": ["$window.timezone", ""] }, ""] },
         ]}]};
-        let case = |condition: Document, verdict: &str| doc! { "case": condition, "then": verdict };
-        // A cut-off stands before the beginning of a batch, never before its continuation. A new batch, and the next one
-        // of a day that was empty, begin after the cut-off, or before it when a person wants so. From then on whoever
-        // comes goes on with the batch, whatever the time is: a day that was begun early must not lie still until its
-        // cut-off. An early batch that is taken up after its cut-off is no longer early: it takes all the day's rows.
-        // The last condition is for batches of version 0.1, which could have a date of the future.
+        let case = |condition: Document, changes: Document| doc! { "case": condition, "then": changes };
+        // The cut-off decides when a batch begins, not when it continues. A new batch, and the next one of a day that was
+        // empty, begin after the cut-off, or earlier when a person asks for it. From then on any run continues the batch at
+        // any time. An early batch that is taken up after its cut-off is no longer early: it takes all the day's rows. The
+        // last condition is for batches of version 0.1, which could have a date of the future.
         let has_begun = doc! { "$or": [request.begins, "$window.early", { "$lte": ["$window.cutoff", "$$NOW"] }] };
-        let verdict = doc! { "$switch": {
-            "branches": [
-                case(malformed, "refuse"),
-                case(doc! { "$and": [{ "$eq": [{ "$ifNull": ["$state", State::Empty.name()] }, State::Empty.name()] }, request.begins] }, "new"),
-                case(doc! { "$not": [has_begun] }, "refuse"),
-                case(doc! { "$and": [request.corrected, { "$or": [is(State::Failed), is(State::Exhausted)] }] }, "afresh"),
-                case(doc! { "$and": [is(State::Failed), due] }, "again"),
-                case(doc! { "$and": [is(State::Running), &expired, { "$lt": ["$attempt", attempts_max] }] }, "take_over"),
-                case(doc! { "$and": [is(State::Running), &expired] }, "exhaust"),
-            ],
-            "default": "refuse",
-        }};
-        let when = |verdict: &str, changes: Document| {
-            doc! { "$set": { "_apply": { "$cond": [{ "$eq": ["$_verdict", verdict] }, changes, "$_apply"] } } }
-        };
         let ours = self.holding(request);
         let with = |more: Document| {
             let mut changes = ours.clone();
@@ -195,17 +147,22 @@ impl Store {
             "untold": self.untold(Event::Exhausted.name(), Teller::NextRetry),
             "untoldDetails": "$$REMOVE",
         };
-        vec![
-            doc! { "$set": { "_verdict": verdict, "_apply": literal(doc! {}) } },
-            when("new", with(new)),
-            when("afresh", with(afresh)),
-            when("again", with(again)),
-            when("take_over", with(take_over)),
-            when("exhaust", exhaust),
-            doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", "$_apply"] } },
-            void_when_given_up(),
-            doc! { "$unset": ["_verdict", "_apply"] },
-        ]
+        let is_new = doc! { "$eq": [{ "$ifNull": ["$state", State::Empty.name()] }, State::Empty.name()] };
+        let is_expired = doc! { "$and": [is(State::Running), expired] };
+        let has_attempts = doc! { "$lt": ["$attempt", attempts_max] };
+        let changes = doc! { "$switch": {
+            "branches": [
+                case(malformed, doc! {}),
+                case(doc! { "$and": [is_new, request.begins] }, with(new)),
+                case(doc! { "$not": [has_begun] }, doc! {}),
+                case(doc! { "$and": [request.corrected, { "$or": [is(State::Failed), is(State::Exhausted)] }] }, with(afresh)),
+                case(doc! { "$and": [is(State::Failed), due] }, with(again)),
+                case(doc! { "$and": [&is_expired, has_attempts] }, with(take_over)),
+                case(is_expired, exhaust),
+            ],
+            "default": {},
+        }};
+        vec![doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", changes] } }, void_when_given_up()]
     }
 
     /// The fields that every acquisition sets.
@@ -219,7 +176,7 @@ impl Store {
                 "command": request.command.name(),
                 "since": "$$NOW",
             },
-            "leaseExpiresAt": { "$add": ["$$NOW", millis(self.settings.lease)] },
+            "leaseExpiresAt": { "$add": ["$$NOW", millis(self.config.lease)] },
             "nextRetryAt": null,
             "refused": [],
             "updatedAt": "$$NOW",

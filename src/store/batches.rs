@@ -6,7 +6,6 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
@@ -14,7 +13,7 @@ use super::document::{self, file_document, settings_document};
 use super::error::{Kind, StoreError};
 use super::expressions::{attempt, failed_attempt, history_with, literal, millis, void_when_given_up};
 use super::untold::{Teller, something_left};
-use super::{Store, WAIT_MAX};
+use super::{COMMITTED, Store, WAIT_MAX};
 use crate::batch::{Batch, BatchId, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
 use crate::failure::{Failure, Stage};
 
@@ -72,14 +71,14 @@ impl Store {
     /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the
     /// state after that commit. `None` when the batch is held under another fence or no longer held.
     pub async fn renew(&self, claim: &Claim) -> Result<Option<Batch>, StoreError> {
-        let until = doc! { "$add": ["$$NOW", millis(self.settings.lease)] };
+        let until = doc! { "$add": ["$$NOW", millis(self.config.lease)] };
         self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
     }
 
     /// Whether the batch is still held under this claim.
     pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool, StoreError> {
         let held = self.batches.count_documents(claim.filter());
-        Ok(self.bounded(held.into_future()).await? > 0)
+        Ok(self.bounded(held).await? > 0)
     }
 
     /// Stores the manifest with the file id, and what decided the bytes, before the first byte leaves. The document as it is then, or
@@ -133,17 +132,16 @@ impl Store {
             .batches
             .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
             .array_filters([doc! { "it.id": file_id }]);
-        self.bounded(update.into_future()).await?;
+        self.bounded(update).await?;
         Ok(())
     }
 
     /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
     /// committed batch keeps its file for good.
     pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<(), StoreError> {
-        let committed = [State::Marking.name(), State::Completed.name()];
-        let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &committed[..] } };
+        let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &COMMITTED[..] } };
         let changes = doc! { "$set": { "file.sealed": true, "file.restricted": restricted } };
-        self.bounded(self.batches.update_one(filter, changes).into_future()).await?;
+        self.bounded(self.batches.update_one(filter, changes)).await?;
         Ok(())
     }
 
@@ -156,7 +154,7 @@ impl Store {
 
     /// The changes of a batch whose attempt ends.
     pub(super) fn released(&self, ended: Ended<'_>) -> Vec<Document> {
-        let delays: Vec<i64> = self.settings.retry_delays.iter().map(|delay| millis(*delay)).collect();
+        let delays: Vec<i64> = self.config.retry_delays.iter().map(|delay| millis(*delay)).collect();
         let used_up = doc! { "$gt": ["$attempt", delays.len() as i32] };
         let delay = doc! { "$arrayElemAt": [&delays, { "$subtract": ["$attempt", 1] }] };
         let (entry, state, next, event): (Document, Bson, Bson, Bson) = match ended {
@@ -231,7 +229,7 @@ impl Store {
 
     /// The batch of an id.
     pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>, StoreError> {
-        let found = self.bounded(self.batches.find_one(doc! { "_id": id }).into_future()).await?;
+        let found = self.bounded(self.batches.find_one(doc! { "_id": id })).await?;
         found.as_ref().map(document::batch).transpose()
     }
 
@@ -244,22 +242,21 @@ impl Store {
     pub async fn batch_ids(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<BatchId>, StoreError> {
         let find = self.batches.find(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } });
         let find = find.sort(doc! { "_id": -1 }).limit(limit).projection(doc! { "_id": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(find).await?;
         Ok(found.iter().rev().filter_map(|batch| document::text(batch, "_id")?.parse().ok()).collect())
     }
 
     /// How many batches are older than this one.
     pub async fn older_batches(&self, than: BatchId) -> Result<u64, StoreError> {
         let filter = doc! { "$and": [{ "_id": { "$lt": than } }, { "_id": ids_of_batches() }] };
-        self.bounded(self.batches.count_documents(filter).into_future()).await
+        self.bounded(self.batches.count_documents(filter)).await
     }
 
     /// The earliest batch; `None` before the first one.
     pub async fn earliest_batch(&self) -> Result<Option<BatchId>, StoreError> {
         let find = self.batches.find_one(doc! { "_id": ids_of_batches() });
         let find = find.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
-        let found = self.bounded(find.into_future()).await?;
+        let found = self.bounded(find).await?;
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
@@ -295,8 +292,7 @@ impl Store {
                 }},
             }},
         ];
-        let cursor = self.bounded(self.batches.aggregate(pipeline).into_future()).await?;
-        let documents: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let documents = self.all(self.batches.aggregate(pipeline)).await?;
         documents
             .iter()
             .map(|found| {
@@ -312,7 +308,7 @@ impl Store {
 
     async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
         let update = self.batches.find_one_and_update(filter.clone(), pipeline).return_document(ReturnDocument::After);
-        match self.bounded(update.max_time(WAIT_MAX).into_future()).await {
+        match self.bounded(update.max_time(WAIT_MAX)).await {
             Ok(found) => found.as_ref().map(document::batch).transpose(),
             Err(error) => Err(self.conflict_behind(error.in_collection(self.batches.name()), filter).await),
         }
@@ -326,7 +322,7 @@ impl Store {
         }
         let touched = doc! { "$currentDate": { "updatedAt": true } };
         let tried = self.in_transaction(async |session| {
-            self.bounded(self.batches.update_one(filter, touched).session(session).into_future()).await?;
+            self.bounded(self.batches.update_one(filter, touched).session(session)).await?;
             Ok(None::<()>)
         });
         match tried.await {

@@ -48,9 +48,9 @@ impl Store {
 
     async fn ask_for_facts(&self) -> Result<ServerFacts, StoreError> {
         let admin = self.client.database("admin");
-        let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 }).into_future()).await?;
+        let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 })).await?;
         // The clock is read last, so that only the way back lies between its answer and the comparison.
-        let hello = self.bounded(admin.run_command(doc! { "hello": 1 }).into_future()).await?;
+        let hello = self.bounded(admin.run_command(doc! { "hello": 1 })).await?;
         Ok(ServerFacts {
             deployment: Deployment::of(&hello),
             version: text(&build, "version").unwrap_or_else(|| "unknown".to_owned()),
@@ -63,7 +63,7 @@ impl Store {
     pub async fn may_create_indexes(&self) -> bool {
         let status = doc! { "connectionStatus": 1, "showPrivileges": true };
         // A server that does not tell is asked by `init` itself.
-        let answer = self.bounded(self.db.run_command(status).into_future()).await.unwrap_or_default();
+        let answer = self.bounded(self.db.run_command(status)).await.unwrap_or_default();
         let Ok(login) = answer.get_document("authInfo") else { return true };
         let list = |key: &str| login.get_array(key).map(Vec::as_slice).unwrap_or_default();
         let covers = |privilege: &Document| {
@@ -84,7 +84,7 @@ impl Store {
     pub async fn empty_collections(&self) -> Result<Vec<String>, StoreError> {
         let mut empty = Vec::new();
         for collection in [&self.queue, &self.entries] {
-            if self.bounded(collection.estimated_document_count().into_future()).await? == 0 {
+            if self.bounded(collection.estimated_document_count()).await? == 0 {
                 empty.push(collection.name().to_owned());
             }
         }
@@ -99,7 +99,7 @@ impl Store {
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build();
         let nothing = doc! { "_id": "doctor" };
         let update = self.batches.update_one(nothing, doc! { "$set": { "updatedAt": null } }).write_concern(majority);
-        match tokio::time::timeout(MAJORITY_TIMEOUT * 2, update.into_future()).await {
+        match tokio::time::timeout(MAJORITY_TIMEOUT * 2, update).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error)) if is_timeout(&error) => Ok(false),
             Ok(Err(error)) => Err(self.cause_of(error.into()).await),

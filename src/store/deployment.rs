@@ -97,7 +97,7 @@ impl Store {
     /// `configuration` when the login is refused or no server that answers is initiated; `database_unavailable` when no
     /// server is found.
     pub(super) async fn deployment(&self) -> Result<(Deployment, i32, Option<DateTime<Utc>>), Failure> {
-        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 }).into_future()).await;
+        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 })).await;
         match answer.map_err(Failure::from) {
             Ok(hello) => {
                 let wire_version = hello.get_i32("maxWireVersion").unwrap_or(0);
@@ -218,7 +218,7 @@ async fn ask(options: &ClientOptions, host: &ServerAddress) -> error::Result<Doc
     options.connect_timeout = Some(DIRECT_TIMEOUT);
     let client = Client::with_options(options)?;
     let admin = client.database("admin");
-    match tokio::time::timeout(DIRECT_TIMEOUT, admin.run_command(doc! { "hello": 1 }).into_future()).await {
+    match tokio::time::timeout(DIRECT_TIMEOUT, admin.run_command(doc! { "hello": 1 })).await {
         Ok(answer) => answer,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }

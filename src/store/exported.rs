@@ -56,7 +56,7 @@ impl fmt::Display for ExportedIn {
 
 /// What is recorded of an entry of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct ExportedEntry {
     /// The entry, and the row that was marked for it; [`Id::ABSENT`] where the row is not recorded.
     pub key: RowKey,
     /// Which entry of the file it is, from 0.
@@ -126,7 +126,7 @@ impl Store {
         session: &mut ClientSession,
         number: i64,
         entries: &[Id],
-    ) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
+    ) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>), StoreError> {
         let (mut records, mut misplaced) = (Vec::with_capacity(entries.len()), Vec::new());
         if !self.has_exported().await? {
             return Ok((records, misplaced));
@@ -154,7 +154,7 @@ impl Store {
         session: &mut ClientSession,
         number: i64,
         which: Document,
-    ) -> Result<Vec<Record>, StoreError> {
+    ) -> Result<Vec<ExportedEntry>, StoreError> {
         let own = doc! { "$or": [{ "n": number }, { "before": number }] };
         let mut cursor = self.exported.find(doc! { "$and": [which, own] }).session(&mut *session).await?;
         let mut records = Vec::new();
@@ -164,7 +164,7 @@ impl Store {
             let of_file = if last == number { Some(&found) } else { earlier(&found, number) };
             let row = of_file.and_then(|record| record.get_object_id(ROW.as_str()).ok());
             let place = of_file.and_then(|record| int(record, PLACE.as_str()));
-            records.push(Record {
+            records.push(ExportedEntry {
                 key: RowKey { row: row.map_or(Id::ABSENT, |row| Id(row.bytes())), entry: Id(entry.bytes()) },
                 place: place.and_then(|place| u32::try_from(place).ok()),
                 number: last,
@@ -181,8 +181,7 @@ impl Store {
     ) -> Result<BTreeMap<i64, BatchId>, StoreError> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(find).await?;
         Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
     }
 
@@ -227,7 +226,7 @@ impl Store {
 
     /// How many entries it has by the server's own count; `None` when the collection is missing.
     pub(super) async fn count_exported(&self) -> Result<Option<u64>, StoreError> {
-        match self.bounded(self.exported.estimated_document_count().into_future()).await? {
+        match self.bounded(self.exported.estimated_document_count()).await? {
             0 => Ok(self.has_exported().await?.then_some(0)),
             count => Ok(Some(count)),
         }

@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use super::document::{self, int, text};
 use super::error::{Kind, StoreError};
 use super::exported::ENTRIES_PER_COMMAND;
-use super::{LEDGER, Store};
+use super::{COMMITTED, LEDGER, Store};
 use crate::batch::{Batch, State};
 use crate::id::Id;
 
@@ -67,8 +67,7 @@ impl Store {
 
     async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>, StoreError> {
         let find = self.batches.find(doc! { "state": State::Completed.name(), "number": { "$gt": 0 } });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(find).await?;
         // No time limit: this reads all entries once.
         let numbers = doc! { "$setUnion": [["$n"], { "$ifNull": ["$before", []] }] };
         let mut counted = entries
@@ -105,7 +104,7 @@ impl Store {
             let documents: Vec<Document> = ids.iter().map(|id| doc! { "_id": id, "n": number }).collect();
             self.add_missing(filling, &documents, false).await?;
             let other = doc! { "_id": { "$in": ids }, "n": { "$ne": number }, "before": { "$ne": number } };
-            elsewhere += self.bounded(filling.target.count_documents(other).into_future()).await?;
+            elsewhere += self.bounded(filling.target.count_documents(other)).await?;
         }
         Ok(elsewhere)
     }
@@ -116,7 +115,7 @@ impl Store {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
             let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
-            self.bounded(self.client.database("admin").run_command(rename).into_future()).await?;
+            self.bounded(self.client.database("admin").run_command(rename)).await?;
         }
         let marking = self.ledger_now().await?.marking;
         // What is committed or marked meanwhile makes this number too low, never too high. A batch that is marking counts as a whole.
@@ -132,15 +131,13 @@ impl Store {
         };
         let how = if self.lost_batches().await?.is_some() { "$max" } else { "$set" };
         let update = doc! { how: { "recorded": recorded + left } };
-        self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update).into_future()).await?;
+        self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update)).await?;
         Ok(filling.added)
     }
 
     async fn fill_from_rows(&self, filling: &mut Filling) -> Result<(), StoreError> {
-        let committed = [State::Marking.name(), State::Completed.name()];
-        let find = self.batches.find(doc! { "state": { "$in": &committed[..] } }).projection(doc! { "number": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let find = self.batches.find(doc! { "state": { "$in": &COMMITTED[..] } }).projection(doc! { "number": 1 });
+        let found = self.all(find).await?;
         let numbers: BTreeMap<String, i64> =
             found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
         // This scans the whole queue once, because no index of the application serves it.
@@ -175,7 +172,7 @@ impl Store {
         }
         let target = &filling.target;
         let command = doc! { "insert": target.name(), "documents": documents, "ordered": false };
-        let answer = self.bounded(self.db.run_command(command).into_future()).await?;
+        let answer = self.bounded(self.db.run_command(command)).await?;
         let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
         let errors = errors.iter().filter_map(Bson::as_document);
         let mut of_error = errors.clone().map(StoreError::in_write_error);
@@ -201,12 +198,12 @@ impl Store {
                 moved.extend([("n".to_owned(), number.cloned().unwrap_or_default()), ("row".to_owned(), row())]);
                 let kept = and_earlier(number.cloned().unwrap_or_default(), row());
                 let from = doc! { "_id": same, "n": { "$lt": number } };
-                self.bounded(target.update_one(from, vec![doc! { "$set": moved }]).into_future()).await?;
+                self.bounded(target.update_one(from, vec![doc! { "$set": moved }])).await?;
                 let later = doc! { "_id": same, "n": { "$gt": number }, "before": { "$ne": number } };
-                self.bounded(target.update_one(later, vec![doc! { "$set": kept }]).into_future()).await?;
+                self.bounded(target.update_one(later, vec![doc! { "$set": kept }])).await?;
             } else if last_wins {
                 let earlier = doc! { "_id": same, "n": { "$lt": number } };
-                self.bounded(target.update_one(earlier, doc! { "$set": found.clone() }).into_future()).await?;
+                self.bounded(target.update_one(earlier, doc! { "$set": found.clone() })).await?;
             }
         }
         filling.added += int(&answer, "n").unwrap_or(0) as u64;

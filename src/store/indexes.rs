@@ -45,7 +45,7 @@ impl Store {
             self.create_collection(collection).await?;
         }
         self.create_log_index().await?;
-        let created = self.bounded(self.batches.create_indexes(batch_indexes()).into_future()).await;
+        let created = self.bounded(self.batches.create_indexes(batch_indexes())).await;
         let created = created.map_err(|error| error.in_collection(self.batches.name()))?;
         let (queue_index, queue_index_created) = match self.queue_index().await? {
             QueueIndex::Serves(name) => (name, false),
@@ -71,7 +71,7 @@ impl Store {
 
     /// The index that finds a batch in the log: the application may write much else there.
     pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
-        let made = self.bounded(self.log.create_index(log_index()).into_future()).await;
+        let made = self.bounded(self.log.create_index(log_index())).await;
         made.map(drop).map_err(|error| error.in_collection(self.log.name()))
     }
 
@@ -138,8 +138,7 @@ impl Store {
     /// The collation that queries of the queue have without asking for one. A user who may not list collections gets none.
     async fn collation_of_queue(&self) -> Option<Collation> {
         let list = self.db.list_collections().filter(doc! { "name": self.queue.name() });
-        let cursor = self.bounded(list.into_future()).await.ok()?;
-        let found: Vec<CollectionSpecification> = self.bounded(cursor.try_collect()).await.ok()?;
+        let found: Vec<CollectionSpecification> = self.all(list).await.ok()?;
         found.into_iter().next()?.options.collation
     }
 
@@ -191,7 +190,7 @@ impl Store {
     }
 
     async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
-        let cursor = match self.bounded(collection.list_indexes().into_future()).await {
+        let cursor = match self.bounded(collection.list_indexes()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
             Err(_) if !self.has_collection(collection).await? => return Ok(Vec::new()),
@@ -204,7 +203,7 @@ impl Store {
     pub(super) async fn has_collection(&self, collection: &Collection<Document>) -> Result<bool, StoreError> {
         let list = self.db.list_collection_names().authorized_collections(true);
         let names = list.filter(doc! { "name": collection.name() });
-        Ok(!self.bounded(names.into_future()).await?.is_empty())
+        Ok(!self.bounded(names).await?.is_empty())
     }
 
     pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<(), StoreError> {

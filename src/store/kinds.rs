@@ -62,7 +62,7 @@ impl Store {
             "filter": { "name": { "$in": &names } },
         };
         // The next command reports why the server does not answer.
-        let answer = self.bounded(self.db.run_command(list).into_future()).await.unwrap_or_default();
+        let answer = self.bounded(self.db.run_command(list)).await.unwrap_or_default();
         let listed = answer.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
         let listed: Vec<&Document> = listed.into_iter().flatten().filter_map(|one| one.as_document()).collect();
         let type_of = |name: &&str| {
@@ -75,7 +75,7 @@ impl Store {
     async fn check_capped(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
         let first =
             collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
-        match self.bounded(first.into_future()).await {
+        match self.bounded(first).await {
             Ok(_) => Err(StoreError::unfit(
                 Kind::Unfit,
                 collection.name(),

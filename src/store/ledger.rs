@@ -186,14 +186,14 @@ impl Store {
     }
 
     pub(super) async fn find_ledger(&self) -> Result<Option<Ledger>, StoreError> {
-        let found = self.bounded(self.batches.find_one(doc! { "_id": LEDGER }).into_future()).await?;
+        let found = self.bounded(self.batches.find_one(doc! { "_id": LEDGER })).await?;
         found.as_ref().map(ledger).transpose()
     }
 
     /// The number under which the log has an export of this batch, as text.
     pub(super) async fn logged(&self, batch: BatchId) -> Result<Option<String>, StoreError> {
         let of_batch = doc! { "action": "csv_generated", "metadata.batchId": batch };
-        let found = self.bounded(self.log.find_one(of_batch).into_future()).await?;
+        let found = self.bounded(self.log.find_one(of_batch)).await?;
         Ok(found.as_ref().map(log_number))
     }
 
@@ -206,7 +206,7 @@ impl Store {
             self.create_log_index(),
         )
         .await?;
-        let made = self.bounded(self.first_ledger().max_time(WAIT_MAX).into_future()).await;
+        let made = self.bounded(self.first_ledger().max_time(WAIT_MAX)).await;
         let made = made.map_err(|error| error.in_collection(self.batches.name()))?;
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
@@ -225,8 +225,8 @@ impl Store {
     }
 }
 
-/// Whether entries of committed batches are missing in `exportbatchentries`, which has so many. While a batch is marking, it has fewer by
-/// right.
+/// Whether entries of committed batches are missing in `exportbatchentries`, which `has` this number of them. While a batch is marking, some
+/// are rightly missing.
 fn forgets(ledger: &Ledger, has: Option<u64>) -> bool {
     match has {
         None => ledger.number > 0,

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::TryStreamExt;
 use futures_util::future::{try_join, try_join3};
 use mongodb::bson::{Document, doc};
 
@@ -16,6 +15,7 @@ use super::snapshot::Ledger;
 use super::{LEDGER, Store};
 use crate::batch::{BatchId, State};
 use crate::failure::Failure;
+use crate::terminal::some;
 
 /// Batches that a message names.
 const NAMED: usize = 5;
@@ -67,14 +67,14 @@ impl Lost {
 }
 
 /// The highest number that each kind of record knows.
-pub(super) struct Told {
+pub(super) struct KnownNumbers {
     pub(super) ledger: Option<Ledger>,
     log: i64,
     entry: i64,
     batch: i64,
 }
 
-impl Told {
+impl KnownNumbers {
     fn highest(&self) -> i64 {
         self.others().max(self.ledger.as_ref().map_or(0, |ledger| ledger.number))
     }
@@ -106,13 +106,13 @@ impl Store {
     }
 
     /// Reads the ledger last: then its number is not lower because of a commit meanwhile.
-    pub(super) async fn told(&self) -> Result<Told, StoreError> {
+    pub(super) async fn told(&self) -> Result<KnownNumbers, StoreError> {
         let (log, entry, batch) = try_join3(self.newest_log(), self.newest_entry(), self.newest_batch()).await?;
-        Ok(Told { ledger: self.find_ledger().await?, log, entry, batch })
+        Ok(KnownNumbers { ledger: self.find_ledger().await?, log, entry, batch })
     }
 
     /// What is wrong when the other records know a higher number than the ledger.
-    pub(super) fn lost_ledger(&self, told: &Told) -> Option<Failure> {
+    pub(super) fn lost_ledger(&self, told: &KnownNumbers) -> Option<Failure> {
         let number = told.ledger.as_ref().map_or(0, |ledger| ledger.number);
         let others = told.others();
         (others > number).then(|| {
@@ -140,7 +140,7 @@ impl Store {
 
     /// What is wrong when ExportLogs of numbers up to this one are gone.
     async fn lost_logs(&self, told: i64) -> Result<Option<Failure>, StoreError> {
-        let has = self.bounded(self.log.count_documents(logs()).into_future()).await?;
+        let has = self.bounded(self.log.count_documents(logs())).await?;
         let name = self.log.name();
         let failure = || {
             let message =
@@ -159,22 +159,19 @@ impl Store {
     /// The batches with numbers up to this one whose documents are gone.
     async fn lost_of(&self, told: i64) -> Result<Option<LostBatches>, StoreError> {
         // Counted last: a batch may be committed meanwhile.
-        let has = self.bounded(self.batches.count_documents(committed()).into_future()).await?;
+        let has = self.bounded(self.batches.count_documents(committed())).await?;
         let count = u64::try_from(told).unwrap_or_default().saturating_sub(has);
         if count == 0 {
             return Ok(None);
         }
         let logged = self.logged_and_gone().await?;
         let name = self.batches.name();
-        let named: Vec<String> = logged.iter().take(NAMED).map(BatchId::to_string).collect();
-        let more = logged.len() - named.len();
-        let lost = match (named.is_empty(), more) {
-            (true, _) => "; the others are lost".to_owned(),
-            (false, 0) => format!("; lost: {}", named.join(", ")),
-            (false, more) => format!("; lost: {} and {more} more", named.join(", ")),
+        let lost = match logged.is_empty() {
+            true => "the others are lost".to_owned(),
+            false => format!("lost: {}", some(&logged, NAMED)),
         };
         let failure = Failure::configuration(format!(
-            "batches up to number {told} were exported, and {name} has {has} of their documents{lost}"
+            "batches up to number {told} were exported, and {name} has {has} of their documents; {lost}"
         ));
         let failure = match logged.is_empty() {
             true => failure.next(format!(
@@ -193,7 +190,7 @@ impl Store {
         let Some(lost) = self.lost_batches().await? else { return Ok(()) };
         let within = doc! { "$gt": bson_date(cutoff - TimeDelta::days(1)), "$lte": bson_date(cutoff) };
         let marked = doc! { "status": "completed", "scheduledFor": within, "metadata.batchId": batch };
-        if self.bounded(self.queue.find_one(marked).into_future()).await?.is_none() {
+        if self.bounded(self.queue.find_one(marked)).await?.is_none() {
             return Ok(());
         }
         let message = format!("rows are marked as exported by {batch}, whose batch document and ExportLog are lost");
@@ -212,21 +209,20 @@ impl Store {
             doc! { "$match": { "metadata.batchId": { "$regex": format!("^{}", BatchId::PREFIX) } } },
             doc! { "$limit": 1 },
         ];
-        let cursor = self.bounded(self.queue.aggregate(newest).into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(self.queue.aggregate(newest)).await?;
         Ok(found.first().and_then(|row| text(row.get_document("metadata").ok()?, "batchId")))
     }
 
     /// Of the latest date, which mostly has the highest number.
     pub(super) async fn newest_batch(&self) -> Result<i64, StoreError> {
         let find = self.batches.find_one(committed()).sort(doc! { "_id": -1 }).projection(doc! { "number": 1 });
-        let found = self.bounded(find.into_future()).await?;
+        let found = self.bounded(find).await?;
         Ok(found.and_then(|batch| int(&batch, "number")).unwrap_or(0))
     }
 
     async fn newest_log(&self) -> Result<i64, StoreError> {
         let find = self.log.find_one(logs()).sort(doc! { "metadata.batchId": -1 });
-        let found = self.bounded(find.into_future()).await?;
+        let found = self.bounded(find).await?;
         Ok(found.and_then(|log| int(log.get_document("metadata").ok()?, "number")).unwrap_or(0))
     }
 
@@ -234,7 +230,7 @@ impl Store {
     pub(super) async fn highest_number(&self) -> Result<(i64, Option<String>), StoreError> {
         let batch = self.batches.find_one(committed()).sort(doc! { "number": -1 });
         let entry = self.exported.find_one(doc! {}).sort(doc! { "n": -1 });
-        let (batch, entry) = try_join(self.bounded(batch.into_future()), self.bounded(entry.into_future())).await?;
+        let (batch, entry) = try_join(self.bounded(batch), self.bounded(entry)).await?;
         let of_entry = entry.and_then(|entry| int(&entry, "n")).unwrap_or(0);
         let of_batch = batch.as_ref().and_then(|batch| int(batch, "number")).unwrap_or(0);
         if of_entry > of_batch {
@@ -246,19 +242,16 @@ impl Store {
 
     async fn newest_entry(&self) -> Result<i64, StoreError> {
         let find = self.exported.find_one(doc! {}).sort(doc! { "_id": -1 });
-        let found = self.bounded(find.into_future()).await?;
+        let found = self.bounded(find).await?;
         Ok(found.and_then(|entry| int(&entry, "n")).unwrap_or(0))
     }
 
     async fn logged_and_gone(&self) -> Result<Vec<BatchId>, StoreError> {
-        let cursor =
-            self.bounded(self.log.find(logs()).projection(doc! { "metadata.batchId": 1 }).into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(self.log.find(logs()).projection(doc! { "metadata.batchId": 1 })).await?;
         let named = found.iter().filter_map(|log| text(log.get_document("metadata").ok()?, "batchId")?.parse().ok());
         let mut logged: BTreeSet<BatchId> = named.collect();
         let find = self.batches.find(committed()).projection(doc! { "_id": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let there: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let there = self.all(find).await?;
         for batch in there.iter().filter_map(|batch| text(batch, "_id")?.parse().ok()) {
             logged.remove(&batch);
         }

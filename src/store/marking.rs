@@ -197,7 +197,7 @@ impl Store {
         for ids in ids.chunks(10_000) {
             let number = batch.number.unwrap_or(0);
             let find = self.exported.find(doc! { "_id": { "$in": ids }, "n": number });
-            let mut done = self.bounded(find.into_future()).await?;
+            let mut done = self.bounded(find).await?;
             while let Some(entry) = self.bounded(done.try_next()).await? {
                 if let Ok(id) = entry.get_object_id("_id") {
                     left.remove(&Id(id.bytes()));

@@ -11,7 +11,6 @@
 
 mod abilities;
 mod acquire;
-mod adopt;
 mod batches;
 mod checks;
 mod commit;
@@ -32,6 +31,7 @@ mod neighbours;
 mod portion;
 mod queue;
 mod read_back;
+mod rebuild;
 mod row_list;
 mod scan;
 mod snapshot;
@@ -44,16 +44,18 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
 use mongodb::bson::{Document, Timestamp};
 use mongodb::error::ErrorKind;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, SessionOptions,
     Tls, WriteConcern,
 };
-use mongodb::{Client, ClientSession, Collection, Database};
+use mongodb::{Client, ClientSession, Collection, Cursor, Database};
+use serde::de::DeserializeOwned;
 
 pub use abilities::lacks;
-pub use acquire::{Acquired, Acquisition, Refusal};
+pub use acquire::{Acquired, Acquisition};
 pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed, Trial};
@@ -61,7 +63,7 @@ pub use deployment::Deployment;
 pub use due::{DueRow, DueRows, NO_DATE, RowKey};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
-pub use exported::{ExportedIn, Misplaced, Record};
+pub use exported::{ExportedEntry, ExportedIn, Misplaced};
 pub use filling::{Filling, Short};
 pub use indexes::{Initialized, QueueIndex};
 pub use ledger::{Records, already_logged};
@@ -76,7 +78,8 @@ pub use snapshot::{Ledger, Snapshot};
 pub use untold::Teller;
 use uri::UriFault;
 
-use crate::config::{Collections, DATABASE_DEFAULT};
+use crate::batch::State;
+use crate::config::{Config, DATABASE_DEFAULT};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::secret::Secret;
@@ -91,25 +94,6 @@ const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Connections that a pass over a small day uses at the same time.
 const CONNECTIONS: u32 = 4;
-
-/// The settings of the store.
-#[derive(Clone)]
-pub struct StoreSettings {
-    /// Connection string; may hold a password.
-    pub uri: crate::secret::Secret,
-    /// Database name; `None` for the one of the URI, else `auto_acct`.
-    pub database: Option<String>,
-    /// Names of the collections; the row lists of large batches are in `exportbatchrows`.
-    pub collections: Collections,
-    /// Whether people are notified: then each change of state is stored until its notification was delivered.
-    pub tells: bool,
-    /// Export an entry again that is in a committed file already.
-    pub allow_reexport: bool,
-    /// Length of a lease.
-    pub lease: Duration,
-    /// Delays before the retries; their number is the retry limit.
-    pub retry_delays: Vec<Duration>,
-}
 
 /// An open database: a replica set or mongos, MongoDB 5.0 or newer.
 #[derive(Clone)]
@@ -141,13 +125,15 @@ pub struct Store {
     near_rows: Neighbours,
     /// Rows of one piece that the server's cache can hold, as far as that is known.
     fitting_rows: Arc<AtomicUsize>,
-    settings: StoreSettings,
+    config: Arc<Config>,
 }
 
 /// The databases that a server keeps for itself.
 const SYSTEM_DATABASES: [&str; 3] = ["admin", "config", "local"];
 /// Id of the one document that numbers and chains the batches.
 const LEDGER: &str = "ledger";
+/// The states of a batch whose file is official, as documents name them.
+const COMMITTED: [&str; 2] = [State::Marking.name(), State::Completed.name()];
 /// First wire version with snapshot reads outside transactions: MongoDB 5.0.
 const WIRE_VERSION_5_0: i32 = 13;
 
@@ -158,13 +144,24 @@ impl Store {
         Ok(self.client.start_session().with_options(options).await?)
     }
 
+    /// The connection string of the settings.
+    ///
+    /// # Errors
+    /// `configuration` when none is set.
+    pub fn uri(config: &Config) -> Result<&Secret, Failure> {
+        config.mongodb_uri.as_ref().ok_or_else(|| {
+            Failure::configuration("no database is set")
+                .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name")
+        })
+    }
+
     /// Connects, and checks that the deployment has what a run needs.
     ///
     /// # Errors
-    /// `configuration` when the URI does not parse, the login is refused, or the server is no member of a replica set or too old;
+    /// `configuration` when no URI is set, it does not parse, the login is refused, or the server is no member of a replica set or too old;
     /// `database_unavailable` when no server answers.
-    pub async fn connect(settings: StoreSettings) -> Result<Store, Failure> {
-        let mut store = Store::open(settings).await?;
+    pub async fn connect(config: &Config) -> Result<Store, Failure> {
+        let mut store = Store::open(config).await?;
         let (deployment, wire_version, now) = store.deployment().await?;
         deployment.check()?;
         store.clock = now.map(|now| (now, Instant::now()));
@@ -178,9 +175,9 @@ impl Store {
     /// Prepares a client without asking the server anything.
     ///
     /// # Errors
-    /// `configuration` when the URI does not parse.
-    pub async fn open(settings: StoreSettings) -> Result<Store, Failure> {
-        let understood = uri::understand(settings.uri.expose()).map_err(|UriFault { what, next }| {
+    /// `configuration` when no URI is set, or it does not parse.
+    pub async fn open(config: &Config) -> Result<Store, Failure> {
+        let understood = uri::understand(Store::uri(config)?.expose()).map_err(|UriFault { what, next }| {
             Failure::configuration(format!("MONGODB_URI is wrong: {what}")).next(next)
         })?;
         if !understood.dropped.is_empty() {
@@ -229,7 +226,7 @@ impl Store {
         // Not set for the whole client: the driver would then send `majority` with snapshot sessions too.
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-        let name = settings.database.clone().or_else(|| options.default_database.clone());
+        let name = config.database.clone().or_else(|| options.default_database.clone());
         let name = name.as_deref().unwrap_or(DATABASE_DEFAULT);
         if SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system)) {
             let message = format!("the database {name} is the server's own, and no application's");
@@ -240,7 +237,7 @@ impl Store {
         }
         let client = Client::with_options(options.clone()).map_err(bad)?;
         let db = client.database(name);
-        let names = &settings.collections;
+        let names = &config.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
         Ok(Store {
             queue: db.collection(&names.queue),
@@ -261,7 +258,7 @@ impl Store {
             tls_option: understood.tls,
             names_authority: understood.options.iter().any(|name| name.eq_ignore_ascii_case("tlsCAFile")),
             db,
-            settings,
+            config: Arc::new(config.clone()),
         })
     }
 
@@ -276,10 +273,19 @@ impl Store {
     }
 
     /// Limits a small command that hangs: the driver has no limit of its own once a server is selected.
-    async fn bounded<T>(&self, command: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
+    async fn bounded<T>(&self, command: impl IntoFuture<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
         match tokio::time::timeout(COMMAND_TIMEOUT, command).await {
             Ok(result) => result.map_err(StoreError::from),
             Err(_) => Err(StoreError::timeout(COMMAND_TIMEOUT)),
         }
+    }
+
+    /// Everything that a query finds, for queries that find little.
+    async fn all<T: DeserializeOwned>(
+        &self,
+        query: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
+    ) -> Result<Vec<T>, StoreError> {
+        let cursor = self.bounded(query).await?;
+        self.bounded(cursor.try_collect()).await
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Neighbours(Arc<AtomicBool>);
 pub(super) struct Ranges {
     /// Matches the documents in the ranges, in the order of their ids.
     pub(super) filter: Document,
-    /// The most documents that may be in the ranges. An answer of so many may lack some.
+    /// The most documents that may be in the ranges. An answer with that number may lack some.
     pub(super) limit: usize,
 }
 

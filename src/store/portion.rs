@@ -40,7 +40,7 @@ impl EntrySize {
         PORTION_BYTES.checked_div(size).unwrap_or(CHUNK_ROWS).clamp(1, CHUNK_ROWS)
     }
 
-    /// How many commands may be under way at a time, of so many at most: one, when a single entry is more than a portion.
+    /// How many commands may be under way at a time: `most`, or one when a single entry is more than a portion.
     pub(super) fn in_flight(&self, most: usize) -> usize {
         if self.0.borrow().is_some_and(|size| size > PORTION_BYTES) { 1 } else { most }
     }

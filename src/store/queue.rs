@@ -4,7 +4,7 @@
 //! application's index on `status` and `scheduledFor`.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 
 use super::Store;
 use super::document::{bson_date, date, int};
@@ -31,29 +31,26 @@ pub struct NeverDue {
 }
 
 impl NeverDue {
-    /// A sentence for each kind of such rows that there is.
-    pub fn told(&self, calendar: &Calendar) -> Vec<String> {
+    /// A sentence for each kind of such rows that there is, and the next step.
+    pub fn told(&self, calendar: &Calendar) -> Vec<(String, &'static str)> {
         let mut told = Vec::new();
         if self.processing > 0 {
-            told.push(format!(
-                "scheduled rows of the queue that are processing for more than a day: {}; no run takes them: set their status to \
-                 queued, or to what they are",
-                self.processing
-            ));
+            let what =
+                format!("scheduled rows of the queue that are processing for more than a day: {}", self.processing);
+            told.push((what, "no run takes them: set their status to queued, or to what they are"));
         }
         if self.far_ahead > 0 {
             let latest = self.latest.map(|latest| format!(", the last one on {}", calendar.today(latest)));
-            told.push(format!(
-                "queued rows that are due more than a year ahead: {}{} (a Buddhist year?); correct their scheduledFor",
-                self.far_ahead,
-                latest.unwrap_or_default()
-            ));
+            let latest = latest.unwrap_or_default();
+            let what = format!(
+                "queued rows that are due more than a year ahead: {}{latest} (a Buddhist year?)",
+                self.far_ahead
+            );
+            told.push((what, "correct their scheduledFor"));
         }
         if self.undated > 0 {
-            told.push(format!(
-                "queued rows whose scheduledFor is no date: {}; correct it: a run refuses them as invalid, and does not see lists of lists",
-                self.undated
-            ));
+            let what = format!("queued rows whose scheduledFor is no date: {}", self.undated);
+            told.push((what, "correct it: a run refuses them as invalid, and does not see lists of lists"));
         }
         told
     }
@@ -64,7 +61,7 @@ impl Store {
     /// cut-off is committed, these rows are late.
     pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
         let filter = doc! { "$or": [due_filter(cutoff), undated_filter()] };
-        self.bounded(self.queue.count_documents(filter).into_future()).await
+        self.bounded(self.queue.count_documents(filter)).await
     }
 
     /// Counts the rows that will never become due; `now` by the database's clock.
@@ -72,27 +69,21 @@ impl Store {
         // Not `$lt`: a row without `updatedAt` counts as stuck too.
         let fresh = doc! { "$gte": bson_date(now - STUCK_AFTER) };
         let stuck = doc! { "exportPath": "scheduled", "status": "processing", "updatedAt": { "$not": fresh } };
-        let processing = self.bounded(self.queue.count_documents(stuck).into_future()).await?;
+        let processing = self.bounded(self.queue.count_documents(stuck)).await?;
         let far = doc! {
             "exportPath": "scheduled",
             "status": "queued",
             "scheduledFor": { "$gt": bson_date(now + FAR_AHEAD), "$not": { "$type": "array" } },
         };
         let group = doc! { "_id": null, "rows": { "$sum": 1 }, "latest": { "$max": "$scheduledFor" } };
-        let mut cursor = self
-            .bounded(self.queue.aggregate([doc! { "$match": far }, doc! { "$group": group }]).into_future())
-            .await?;
-        let found: Option<Document> = match self.bounded(cursor.advance()).await? {
-            true => Some(cursor.deserialize_current()?),
-            false => None,
-        };
+        let found = self.all(self.queue.aggregate([doc! { "$match": far }, doc! { "$group": group }])).await?.pop();
         // A list matches by the types of its elements as well.
         let no_date = vec![
             doc! { "scheduledFor": { "$not": { "$type": "date" } } },
             doc! { "scheduledFor": { "$type": "array" } },
         ];
         let undated = doc! { "exportPath": "scheduled", "status": "queued", "$or": no_date };
-        let undated = self.bounded(self.queue.count_documents(undated).into_future()).await?;
+        let undated = self.bounded(self.queue.count_documents(undated)).await?;
         let far_ahead = found.as_ref().and_then(|found| int(found, "rows")).unwrap_or(0) as u64;
         let latest = found.as_ref().and_then(|found| date(found, "latest"));
         Ok(NeverDue { processing, far_ahead, latest, undated })

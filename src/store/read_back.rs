@@ -13,10 +13,10 @@ use mongodb::bson::{Bson, Document, doc};
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::StoreError;
-use super::exported::{EXPORTED_AS, Record};
+use super::exported::{EXPORTED_AS, ExportedEntry};
 use super::expressions::literal;
 use super::snapshot::Snapshot;
-use super::{LEDGER, RowKey};
+use super::{COMMITTED, LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
 use crate::layout::quoted;
@@ -33,7 +33,7 @@ const OPEN: [&str; 3] = ["queued", "processing", "failed"];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogFacts {
     /// The batch it names.
-    pub batch: String,
+    pub batch: Option<BatchId>,
     /// Number of the batch.
     pub number: Option<i64>,
     /// The business date, `2026-01-18`.
@@ -99,8 +99,7 @@ impl Snapshot {
 
     /// The batches that have a number, by number.
     pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
-        let committed = [State::Marking.name(), State::Completed.name()];
-        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": &committed[..] } };
+        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": &COMMITTED[..] } };
         let collection = self.store.ledger_at_snapshot.clone();
         let found = self.read(&collection, filter).await?;
         let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
@@ -181,8 +180,8 @@ impl Snapshot {
     ) -> Result<Option<Vec<Id>>, StoreError> {
         let mut entries = vec![Id::ABSENT; expected];
         let (mut left, mut unplaced) = (expected, BTreeSet::new());
-        let mut fill = |records: Vec<Record>| {
-            for Record { key, place, .. } in records {
+        let mut fill = |records: Vec<ExportedEntry>| {
+            for ExportedEntry { key, place, .. } in records {
                 match place.map(|place| entries.get_mut(place as usize).filter(|entry| **entry == Id::ABSENT)) {
                     Some(Some(entry)) => {
                         *entry = key.entry;
@@ -358,7 +357,7 @@ fn marked_fields(batch: &Batch) -> Document {
 fn log_facts(entry: &Document) -> LogFacts {
     let Ok(metadata) = entry.get_document("metadata") else { return LogFacts::default() };
     LogFacts {
-        batch: text(metadata, "batchId").unwrap_or_default(),
+        batch: text(metadata, "batchId").and_then(|batch| batch.parse().ok()),
         number: int(metadata, "number"),
         date: text(metadata, "batchDate").unwrap_or_default(),
         attempt: int(metadata, "attempt"),

@@ -11,7 +11,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
@@ -36,7 +35,7 @@ const STORE_TRIES: u32 = 6;
 /// Bytes of the ids of a row and its entry in a piece, and of the entry's place in the file.
 const ROW_BYTES: usize = 24;
 const PLACE_BYTES: usize = 4;
-/// Rows of so many bytes together fit into the smallest cache, many times over.
+/// Rows of at most this many bytes fit into the smallest cache, many times over.
 const SMALL_BYTES: i64 = 4 << 20;
 
 /// The rows of a piece.
@@ -161,8 +160,7 @@ impl Store {
     /// The pieces of a batch that are still to be marked; `None` when there is no list at all.
     pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>, StoreError> {
         let find = self.row_lists.find(of_batch(batch, i64::MAX)).projection(doc! { "_id": 1 });
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(find).await?;
         let head = head_id(batch);
         let (heads, pieces): (Vec<String>, Vec<String>) =
             found.iter().filter_map(|found| text(found, "_id")).partition(|id| *id == head);
@@ -176,8 +174,7 @@ impl Store {
             doc! { "$match": of_batch(batch, i64::MAX) },
             doc! { "$group": { "_id": null, "bytes": { "$sum": bytes } } },
         ];
-        let cursor = self.bounded(self.row_lists.aggregate(count).into_future()).await?;
-        let counted: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let counted = self.all(self.row_lists.aggregate(count)).await?;
         Ok(counted.first().and_then(|counted| int(counted, "bytes")).unwrap_or(0) as u64 / ROW_BYTES as u64)
     }
 
@@ -185,7 +182,7 @@ impl Store {
     pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool, StoreError> {
         let mut old = of_batch(batch, i64::MAX);
         old.insert("ids", doc! { "$exists": true });
-        Ok(self.bounded(self.row_lists.find_one(old).into_future()).await?.is_some())
+        Ok(self.bounded(self.row_lists.find_one(old)).await?.is_some())
     }
 
     /// Removes a piece from the list, inside the transaction that marks its rows. `None` when another process did.
@@ -262,7 +259,7 @@ impl Store {
 
     /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
-        self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence)).into_future()).await?;
+        self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence))).await?;
         Ok(())
     }
 }

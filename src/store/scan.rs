@@ -236,7 +236,7 @@ impl Search {
         }
     }
 
-    /// Whether an answer has more bytes than one of so many rows should have.
+    /// Whether an answer has more bytes than its number of rows should have.
     fn is_large(&self, batch: &RawBatch) -> bool {
         let is_large = self.metadata == RowMetadata::Whole
             && batch.as_raw_document().as_bytes().len() > ANSWER_ROWS as usize * ROW_BYTES;

@@ -15,7 +15,7 @@ use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, RowMetadata, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
 use super::error::StoreError;
-use super::exported::{ExportedIn, Misplaced, Record};
+use super::exported::{ExportedEntry, ExportedIn, Misplaced};
 use super::scan::DueScan;
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
@@ -35,7 +35,7 @@ pub struct Ledger {
     pub last_sha256: Option<String>,
     /// The batch whose rows are still being marked.
     pub marking: Option<BatchId>,
-    /// `exportbatchentries` has at least so many entries when no batch is marking; 0 where an earlier version did not count them.
+    /// The least number of entries in `exportbatchentries` while no batch is marking; 0 where an earlier version did not count them.
     pub recorded: i64,
     /// The name of this installation: a UUID, created with the ledger. A copy of the database has the same one.
     pub installation: Option<String>,
@@ -56,7 +56,7 @@ impl Snapshot {
     pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
         let mut session = store.snapshot_session(None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
-        let found = store.with_cause(store.bounded(find.into_future()).await).await?;
+        let found = store.with_cause(store.bounded(find).await).await?;
         let at = session.snapshot_time();
         let ledger = found.as_ref().map(ledger).transpose()?.unwrap_or_default();
         Ok(Snapshot { store: store.clone(), at, ledger, looks_up_exported: false })
@@ -65,7 +65,7 @@ impl Snapshot {
     /// A snapshot for a new file; the first read fixes the instant. The ledger was read before: when another batch was
     /// committed in between, the commit finds another number, and the file is generated again.
     pub fn of_new_file(store: &Store, ledger: Ledger) -> Snapshot {
-        Snapshot { store: store.clone(), at: None, ledger, looks_up_exported: !store.settings.allow_reexport }
+        Snapshot { store: store.clone(), at: None, ledger, looks_up_exported: !store.config.allow_reexport }
     }
 
     /// The ledger at this instant.
@@ -195,7 +195,11 @@ impl Snapshot {
     }
 
     /// What is recorded of these entries of a file under its number, and those that are not written down under it.
-    pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<Record>, Vec<Misplaced>), StoreError> {
+    pub async fn recorded(
+        &self,
+        number: i64,
+        entries: &[Id],
+    ) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>), StoreError> {
         let mut session = self.store.snapshot_session(self.at).await?;
         self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await
     }

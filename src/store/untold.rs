@@ -34,7 +34,7 @@ impl Store {
     /// The value of `untold` after a change of state: an event as an expression, or none. Without a webhook the field
     /// is removed.
     pub(super) fn untold(&self, event: impl Into<Bson>, teller: Teller) -> Bson {
-        match (self.settings.tells, event.into()) {
+        match (self.config.webhook.is_some(), event.into()) {
             (false, _) | (true, Bson::Null) => "$$REMOVE".into(),
             (true, event) => {
                 let mut untold = doc! { "event": event, "attempt": "$attempt", "fence": "$fence", "since": "$$NOW" };
@@ -49,7 +49,7 @@ impl Store {
 
     /// The value of `untoldDetails` beside it; it replaces the details of an older event.
     pub(super) fn untold_details(&self, details: &Details) -> Bson {
-        match self.settings.tells {
+        match self.config.webhook.is_some() {
             true => literal(details_document(details)),
             false => "$$REMOVE".into(),
         }
@@ -59,7 +59,7 @@ impl Store {
     pub async fn note_edited(&self, batch: BatchId, edited: &[Id]) -> Result<(), StoreError> {
         let ids: Vec<Bson> = edited.iter().take(EDITED_MAX).copied().map(Bson::from).collect();
         let update = self.batches.update_one(doc! { "_id": batch }, doc! { "$set": { "editedAfterRead": ids } });
-        self.bounded(update.into_future()).await?;
+        self.bounded(update).await?;
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Store {
         let filter = doc! { "_id": batch, "untold": { "$type": "object" }, "$expr": free };
         let changes = vec![doc! { "$set": { "untold.triedAt": "$$NOW" } }];
         let update = self.batches.find_one_and_update(filter, changes).return_document(ReturnDocument::After);
-        let found = self.bounded(update.max_time(WAIT_MAX).into_future()).await?;
+        let found = self.bounded(update.max_time(WAIT_MAX)).await?;
         found.as_ref().map(document::batch).transpose()
     }
 
@@ -84,14 +84,14 @@ impl Store {
             doc! { "untold.triedAt": "" }
         };
         let update = self.batches.update_one(filter, doc! { "$unset": removed });
-        self.bounded(update.into_future()).await?;
+        self.bounded(update).await?;
         Ok(())
     }
 
     /// Notes which list of corrections people were told; `None`: that there is none any more.
     pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
         let change = doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } };
-        self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change]).into_future()).await?;
+        self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change])).await?;
         Ok(())
     }
 }

@@ -37,12 +37,13 @@ impl Verification<'_> {
                         continue;
                     }
                     let way_out = match batch {
-                        "" => "restore the batch documents and the export log from a backup",
-                        _ => {
+                        None => "restore the batch documents and the export log from a backup",
+                        Some(_) => {
                             "its document is lost: restore it from a backup, or rebuild it with `batch-export init --adopt`"
                         }
                     };
-                    findings.add(batch, ProblemKind::Number, format!("no batch has the number {number}; {way_out}"));
+                    let what = format!("no batch has the number {number}");
+                    findings.add(batch, ProblemKind::Number, Explanation::new(what, way_out));
                 }
             }
         }
@@ -61,14 +62,14 @@ impl Verification<'_> {
         let entries = lost.entries.as_ref().filter(|_| !has(ProblemKind::Unrecorded));
         let batches = batches.map(|batches| &batches.failure);
         for failure in [batches, lost.ledger.as_ref(), logs, entries, lost.marked.as_ref()].into_iter().flatten() {
-            findings.add("", ProblemKind::Lost, failure);
+            findings.add(None, ProblemKind::Lost, failure);
         }
         Ok(())
     }
 }
 
-fn named(log: &[LogFacts], number: i64) -> &str {
-    log.iter().find(|entry| entry.number == Some(number)).map_or("", |entry| &entry.batch)
+fn named(log: &[LogFacts], number: i64) -> Option<BatchId> {
+    log.iter().find(|entry| entry.number == Some(number))?.batch
 }
 
 /// Each log entry names the checksum of the file before it, and the ledger names the last one.
@@ -78,7 +79,7 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
         let Some(entry) = log.iter().find(|entry| entry.number == Some(number)) else {
             let next = "restore the export log from a backup: nothing else can rebuild it";
             let message = Explanation::new(format!("the ExportLog number {number} is missing"), next);
-            findings.add("", ProblemKind::Chain, message);
+            findings.add(None, ProblemKind::Chain, message);
             previous = None;
             continue;
         };
@@ -86,13 +87,13 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
         let expected = previous.map(|previous| previous.file.sha256.as_str());
         if (number == 1 || previous.is_some()) && entry.previous_sha256.as_deref() != expected {
             let message = format!("the ExportLog number {number} does not continue number {}", number - 1);
-            findings.add(&entry.batch, ProblemKind::Chain, message);
+            findings.add(entry.batch, ProblemKind::Chain, message);
         }
         previous = Some(entry);
     }
     let last = previous.map(|last| last.file.sha256.as_str());
     if ledger.number > 0 && previous.is_some() && ledger.last_sha256.as_deref() != last {
         let message = format!("the ledger does not end with the file of number {}", ledger.number);
-        findings.add(previous.map_or("", |last| &last.batch), ProblemKind::Chain, message);
+        findings.add(previous.and_then(|last| last.batch), ProblemKind::Chain, message);
     }
 }

@@ -26,6 +26,7 @@ use crate::outcome::Explanation;
 use crate::secret::is_a_key;
 use crate::spool::{Digesting, Digests, Spool};
 use crate::store::Snapshot;
+use crate::terminal::some;
 
 /// Differences of each kind that are shown; all are counted.
 const SHOWN: u64 = 125;
@@ -131,8 +132,7 @@ impl Verification<'_> {
                     "give --date",
                 ),
             };
-            let id = batch.map(|batch| batch.to_string()).unwrap_or_default();
-            findings.add(id, ProblemKind::MissingBatch, message);
+            findings.add(batch, ProblemKind::MissingBatch, message);
             return Ok((findings, copy));
         };
         findings.checked.push(checked(&batch));
@@ -218,11 +218,9 @@ impl Copy {
             findings.add(asked, ProblemKind::VoidedCopy, told(owner, voided, &format!("{name}, not of {asked}")));
             (self.verdict, self.voided) = (CopyVerdict::Voided, Some(voided.clone()));
         } else {
-            let message = format!(
-                "this is the official file of {name}, not of {asked}; if it was imported for that one, the file of {asked} is still to be \
-                 imported"
-            );
-            findings.add(asked, ProblemKind::DifferentCopy, message);
+            let what = format!("this is the official file of {name}, not of {asked}");
+            let next = format!("if it was imported for that one, the file of {asked} is still to be imported");
+            findings.add(asked, ProblemKind::DifferentCopy, Explanation::new(what, next));
             self.verdict = CopyVerdict::Different;
         }
     }
@@ -247,7 +245,7 @@ impl Copy {
                 (ProblemKind::DifferentCopy, format!("{}{anew}", self.counts.told()))
             }
         };
-        Some(super::Problem { batch: batch.id.to_string(), kind, message: message.into() })
+        Some(super::Problem { batch: Some(batch.id), kind, message: message.into() })
     }
 }
 
@@ -286,10 +284,9 @@ impl Counts {
                 [] => String::new(),
                 [(column, _)] => format!(" ({column})"),
                 several => {
-                    let named = several.iter().take(COLUMNS).map(|(column, count)| format!("{column} {count}"));
-                    let more = several.len().saturating_sub(COLUMNS);
-                    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-                    format!(" ({}{more})", named.collect::<Vec<_>>().join(", "))
+                    let named: Vec<String> =
+                        several.iter().map(|(column, count)| format!("{column} {count}")).collect();
+                    format!(" ({})", some(&named, COLUMNS))
                 }
             };
             kinds.push(count + &named);
@@ -347,7 +344,7 @@ fn voided<'a>(batch: &'a Batch, sha256: &str) -> Option<&'a Voided> {
 }
 
 /// What is to be said of a voided file of a batch, which the text calls `name`.
-fn told(batch: &Batch, voided: &Voided, name: &str) -> String {
+fn told(batch: &Batch, voided: &Voided, name: &str) -> Explanation {
     let day = |at: DateTime<Utc>| at.with_timezone(&batch.timezone).date_naive().to_string();
     let on = voided.at.map_or("an unknown day".to_owned(), day);
     let next = match &batch.file {
@@ -359,7 +356,8 @@ fn told(batch: &Batch, voided: &Voided, name: &str) -> String {
         }
         Some(_) | None => "there is no official file yet".to_owned(),
     };
-    format!("this is file {} of {name}, which was voided on {on} because {}; {next}", voided.id, voided.reason)
+    let what = format!("this is file {} of {name}, which was voided on {on} because {}", voided.id, voided.reason);
+    Explanation::new(what, next)
 }
 
 /// A path of a person may be a link; what it leads to must be a regular file.

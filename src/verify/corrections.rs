@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::compare::{CellChange, ChangedEntry, What};
-use super::{Findings, Problem, ProblemKind, Unclear, Verification};
+use super::{Findings, Problem, ProblemKind, SettingsOf, Unclear, Verification};
 use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
 use crate::failure::Failure;
+use crate::id::Id;
 use crate::layout::Value;
+use crate::outcome::Explanation;
 use crate::schema::name_of;
 use crate::spool::{Spool, SpoolWriter};
 use crate::store::{MarkedRows, Snapshot};
@@ -39,7 +41,7 @@ pub enum CorrectionKind {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Correction {
     /// `batch_2026-01-18`.
-    pub batch: String,
+    pub batch: BatchId,
     /// Number of the batch.
     pub number: i64,
     /// Name of the file.
@@ -47,7 +49,7 @@ pub struct Correction {
     /// Line of the file: from 1, the header counted, a line break inside a cell not.
     pub line: u64,
     /// `_id` of the journal entry.
-    pub entry_id: String,
+    pub entry_id: Id,
     /// What became of the entry.
     pub kind: CorrectionKind,
     /// Header of the column; `None` when the whole line no longer stands.
@@ -77,7 +79,7 @@ pub struct ComparedBatch {
     /// Entries among them that were not compared, for one of the problems: they are right or not, nobody knows.
     pub not_compared: u64,
     /// Whose layout was taken: `stored` with the batch, or that of `today`, because it was exported by an earlier version.
-    pub settings: &'static str,
+    pub settings: SettingsOf,
     /// Checksum of the batch's part of the list, or of the reason why there is none; `None` when the list is empty.
     #[serde(skip)]
     pub list_sha256: Option<String>,
@@ -162,7 +164,7 @@ impl Verification<'_> {
                 entries: file.as_ref().map_or(0, |file| file.entries),
                 corrections: Some(0),
                 not_compared: 0,
-                settings: if batch.settings.is_some() { "stored" } else { "today" },
+                settings: SettingsOf::batch(&batch),
                 list_sha256: None,
                 told: batch.corrections_told.clone(),
             };
@@ -170,7 +172,7 @@ impl Verification<'_> {
                 match self.correct(&mut snapshot, &batch, &file, &mut draft).await? {
                     Ok(open) => {
                         if let Some((entries, message)) = open {
-                            draft.digest.update(&message);
+                            draft.digest.update(message.to_string());
                             draft.is_open = true;
                             compared.not_compared = entries;
                             findings.add(id, ProblemKind::Rows, message);
@@ -197,7 +199,7 @@ impl Verification<'_> {
             let others = gone.logged.iter().filter(|id| !within.contains(id)).count();
             lost = gone.count.saturating_sub(others as u64);
             if lost > 0 {
-                findings.add("", ProblemKind::Lost, &gone.failure);
+                findings.add(None, ProblemKind::Lost, &gone.failure);
             }
         }
         let list = CorrectionList { spool, count };
@@ -210,7 +212,7 @@ impl Verification<'_> {
         batch: &Batch,
         file: &FileFacts,
         draft: &mut Draft,
-    ) -> Result<Result<Option<(u64, String)>, Unclear>, Failure> {
+    ) -> Result<Result<Option<(u64, Explanation)>, Unclear>, Failure> {
         if let Some(unclear) = self.without_layout(batch) {
             return Ok(Err(unclear));
         }
@@ -224,8 +226,8 @@ impl Verification<'_> {
         let layout = self.options(batch)?.layout;
         let names_entries = layout.columns.iter().any(|column| column.value == Value::EntryId);
         if !names_entries && batch.state != State::Completed {
-            let message = "its rows are still being marked, and the layout has no column with the ids of its entries; `batch-export retry` finishes the marking";
-            return Ok(Err((ProblemKind::Rows, message.to_owned())));
+            let what = "its rows are still being marked, and the layout has no column with the ids of its entries";
+            return Ok(Err((ProblemKind::Rows, Explanation::new(what, "`batch-export retry` finishes the marking"))));
         }
         let mut marked = match self.ids_of(batch, &content)? {
             None => snapshot.marked_rows(batch, None).await?,
@@ -249,15 +251,12 @@ impl Verification<'_> {
             Err(unclear) => return Ok(Err(unclear)),
         };
         if content.digests().sha256 != file.sha256 {
-            let message = format!(
-                "{} is not the committed file, so nothing can be compared: its sha256 is {}, not {}; run `batch-export verify \
-                 --date {}` for details",
-                file.name,
-                content.digests().sha256,
-                file.sha256,
-                batch.id.date()
+            let (name, found, expected) = (&file.name, &content.digests().sha256, &file.sha256);
+            let what = format!(
+                "{name} is not the committed file, so nothing can be compared: its sha256 is {found}, not {expected}"
             );
-            return Ok(Err((ProblemKind::Content, message)));
+            let next = format!("run `batch-export verify --date {}` for details", batch.id.date());
+            return Ok(Err((ProblemKind::Content, Explanation::new(what, next))));
         }
         Ok(Ok(content))
     }
@@ -269,16 +268,16 @@ impl Verification<'_> {
             Some(Err(reason)) => {
                 let next = "restore `settings` of the batch document from a backup; or remove it there, and give --format, --encoding and \
                             --contra-account of that day";
-                return Ok(Err((ProblemKind::Settings, format!("{reason}; {next}"))));
+                return Ok(Err((ProblemKind::Settings, Explanation::new(reason, next))));
             }
             None => self.options(batch)?,
         };
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
         let message = |reason| {
             let name = &layout.name;
-            format!(
-                "no layout is stored with it, and it was not exported with the layout {name}: {reason}; give its --format, --encoding and \
-                 --contra-account"
+            Explanation::new(
+                format!("no layout is stored with it, and it was not exported with the layout {name}: {reason}"),
+                "give its --format, --encoding and --contra-account",
             )
         };
         let counted = recount(file, &layout, encoding.unwrap_or(layout.encoding));
@@ -290,11 +289,11 @@ impl Verification<'_> {
 fn records(batch: &Batch, file: &FileFacts, change: ChangedEntry) -> Vec<Correction> {
     let reason = change.reason();
     let record = |line, column, exported, present| Correction {
-        batch: batch.id.to_string(),
+        batch: batch.id,
         number: batch.number.unwrap_or_default(),
         file: file.name.clone(),
         line,
-        entry_id: change.entry.to_string(),
+        entry_id: change.entry,
         kind: match change.what {
             What::Deleted => CorrectionKind::Deleted,
             What::Cancelled(_) => CorrectionKind::Cancelled,

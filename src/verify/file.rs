@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Findings, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts, State, Voided};
 use crate::csv::{Recount, SheetOptions, recount};
-use crate::destination::drive::Listed;
-use crate::destination::{Destination, DestinationError, Reached};
+use crate::destination::{Destination, DestinationError, Listed, Reached};
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::outcome::Explanation;
@@ -35,7 +34,7 @@ impl Verification<'_> {
         if let Some(path) = &moved {
             place.read_path(path, &mut content)?;
         } else if !is_there {
-            return Ok(Err((ProblemKind::MissingFile, place.missing(file))));
+            return Ok(Err((ProblemKind::MissingFile, place.missing(file).into())));
         }
         let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Ok((content, moved)))
@@ -45,14 +44,12 @@ impl Verification<'_> {
     fn place_of(&self, file: &FileFacts) -> Result<Reached<'_>, Unclear> {
         let Some(place) = self.destination.reach(file.destination.as_deref()) else {
             let at = file.destination.as_deref().unwrap_or_default();
-            return Err((ProblemKind::Elsewhere, format!("{} is at {at}: look with --destination {at}", file.name)));
+            let what = format!("{} is at {at}", file.name);
+            return Err((ProblemKind::Elsewhere, Explanation::new(what, format!("look with --destination {at}"))));
         };
         match place.check_id(file) {
             Ok(()) => Ok(place),
-            Err(error) => {
-                let failure = Failure::from(error);
-                Err((ProblemKind::FileId, format!("{failure}; {}", failure.next_step())))
-            }
+            Err(error) => Err((ProblemKind::FileId, Explanation::from(&Failure::from(error)))),
         }
     }
 
@@ -199,8 +196,7 @@ impl Verification<'_> {
             findings.note(format!("{} ({}) was renamed to {}", file.name, file.id, found.name));
         }
         if found.trashed {
-            let what =
-                format!("{} ({}) is in the trash, where Drive removes it for good after 30 days", file.name, file.id);
+            let what = format!("{} ({}) is in the trash, {}", file.name, file.id, Destination::TRASH);
             findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));
         }
         Ok(())
@@ -244,11 +240,12 @@ impl Verification<'_> {
         let took_over = |other: &&Batch| other.id > batch.id && other.completed_at > batch.updated_at;
         match others.iter().find(took_over) {
             Some(other) => {
-                let message = format!(
+                let what = format!(
                     "{name} was stored by an attempt that failed, and {} was exported since, with the entries that were due: {name} is not \
-                     official and must not be imported; `batch-export retry` gives it up",
+                     official and must not be imported",
                     other.id
                 );
+                let message = Explanation::new(what, "`batch-export retry` gives it up");
                 findings.add(batch.id, ProblemKind::SecondFile, message);
             }
             None => findings.note(format!(

@@ -22,7 +22,7 @@ impl Verification<'_> {
             |reason: String| Ok(Err((reason, format!("put {name} back, and run `batch-export init` again"))));
         let content = match self.read_official(&file).await {
             Ok(Ok((content, _))) => content,
-            Ok(Err((_, reason))) => return put_back(reason),
+            Ok(Err((_, reason))) => return put_back(reason.to_string()),
             Err(failure) if failure.exit == Exit::DriveRejected => return Ok(Err(untold(&failure))),
             Err(failure) => return Err(failure),
         };

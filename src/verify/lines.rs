@@ -10,7 +10,9 @@ use crate::batch::{Batch, FileFacts};
 use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::Layout;
+use crate::outcome::Explanation;
 use crate::store::{MarkedRows, Snapshot};
+use crate::terminal::some;
 
 /// The entries of a file.
 pub(super) struct Places {
@@ -27,22 +29,20 @@ impl Places {
     }
 
     /// How many entries of the file are not known, and what a person is told of their lines.
-    pub(super) fn open(&self, layout: &Layout) -> Option<(u64, String)> {
+    pub(super) fn open(&self, layout: &Layout) -> Option<(u64, Explanation)> {
         let rows = layout.rows_per_entry();
         let unknown = self.entries.iter().zip(0_u64..).filter(|(entry, _)| **entry == Id::ABSENT);
         let lines: Vec<String> =
             unknown.map(|(_, place)| (place * rows + 1 + u64::from(layout.header)).to_string()).collect();
-        let some = match lines.len() {
-            0 => return None,
-            1..=10 => lines.join(", "),
-            more => format!("{} and {} more", lines[..10].join(", "), more - 10),
-        };
-        let message = format!(
+        if lines.is_empty() {
+            return None;
+        }
+        let some = some(&lines, 10);
+        let what = format!(
             "the layout has no column with the ids of the entries, and nothing else tells which entry is on which of these lines (the rows were \
-             changed, the entries were exported again, or their records were removed from exportbatchentries: restore those): {some}; \
-             compare them by hand"
+             changed, the entries were exported again, or their records were removed from exportbatchentries: restore those): {some}"
         );
-        Some((lines.len() as u64, message))
+        Some((lines.len() as u64, Explanation::new(what, "compare them by hand")))
     }
 }
 

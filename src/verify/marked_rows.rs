@@ -15,7 +15,8 @@ use crate::layout::quoted_against;
 use crate::outcome::Explanation;
 use crate::reader::counted;
 use crate::spool::Spool;
-use crate::store::{ExportedIn, Misplaced, Record, RowKey, Snapshot};
+use crate::store::{ExportedEntry, ExportedIn, Misplaced, RowKey, Snapshot};
+use crate::terminal::some;
 
 /// Ids that a message names.
 const NAMED: usize = 10;
@@ -23,8 +24,8 @@ const NAMED: usize = 10;
 /// The next step where rows were removed and their entries are exported.
 const ACCEPT: &str = "accept it with --allow-removed-rows";
 
-/// The next step for an entry that differs from its line in the accountant's books. Who reverses what at once may do it beside the application,
-/// or for an edit that was a mistake.
+/// The next step for an entry that differs from its line in the accountant's books. A person decides first: the edit may be a
+/// mistake, or the application may have reversed the entry already.
 const REVERSAL: &str = "the exported line no longer stands: decide which side is right before anything is reversed (README, \"How to correct an exported entry\")";
 
 impl Verification<'_> {
@@ -62,7 +63,7 @@ impl Verification<'_> {
             findings.note(format!(
                 "{} exported again with --allow-reexport, as number {number}{in_batch}: {}",
                 counted(entries.len() as u64, "entry was", "entries were"),
-                some(&entries)
+                some(&entries, NAMED)
             ));
         }
         check_numbers(batch, misplaced, findings);
@@ -134,7 +135,7 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
 }
 
 /// The entries of this file that somebody allowed to be exported again, by the number of the later file.
-fn exported_again(batch: &Batch, records: &[Record]) -> BTreeMap<i64, Vec<Id>> {
+fn exported_again(batch: &Batch, records: &[ExportedEntry]) -> BTreeMap<i64, Vec<Id>> {
     let mut again: BTreeMap<i64, Vec<Id>> = BTreeMap::new();
     for record in records.iter().filter(|record| Some(record.number) != batch.number) {
         again.entry(record.number).or_default().push(record.key.entry);
@@ -144,28 +145,26 @@ fn exported_again(batch: &Batch, records: &[Record]) -> BTreeMap<i64, Vec<Id>> {
 
 /// Rows that the application put aside: they are not open, so no run takes them again.
 fn retired(rows: &[(Id, String)]) -> Option<Explanation> {
-    let named: Vec<String> = rows.iter().take(NAMED).map(|(row, status)| format!("{row} ({status})")).collect();
-    let more = rows.len() - named.len();
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named: Vec<String> = rows.iter().map(|(row, status)| format!("{row} ({status})")).collect();
     (!rows.is_empty()).then(|| {
         let what = format!(
-            "{} a status that is neither completed nor open: {}{more}; the entries stay exported",
+            "{} a status that is neither completed nor open: {}; the entries stay exported",
             counted(rows.len() as u64, "marked row has", "marked rows have"),
-            named.join(", ")
+            some(&named, NAMED)
         );
         Explanation::new(what, ACCEPT)
     })
 }
 
-/// Checks that the file and the rows name the same entries, each by the row that was exported for it. So many of the rows may be `away`, which
-/// the batch document lists.
+/// Checks that the file and the rows name the same entries, each by the row that was exported for it. The batch document lists rows
+/// that the application changed after the commit; `away` of them were not found.
 fn check_ids(
     batch: &Batch,
     file: &FileFacts,
     mut rows: Vec<RowKey>,
     away: u64,
     known: &[Id],
-    records: &[Record],
+    records: &[ExportedEntry],
     findings: &mut Findings,
 ) {
     let mut of_row: Vec<RowKey> = records.iter().map(|record| record.key).filter(|key| key.row != Id::ABSENT).collect();
@@ -208,7 +207,7 @@ fn check_ids(
         let what = format!(
             "{} no marked row any more, so the application removed or emptied these rows: {}; the entries stay exported",
             counted(missing.len() as u64, "entry of the file has", "entries of the file have"),
-            some(&missing)
+            some(&missing, NAMED)
         );
         findings.add(batch.id, ProblemKind::RemovedRows, Explanation::new(what, ACCEPT));
     } else if !(marked + away..=marked + away + marked_elsewhere).contains(&file.entries) && foreign.is_empty() {
@@ -219,7 +218,7 @@ fn check_ids(
         let what = format!(
             "{} the mark of this batch and did not export an entry of it: {}",
             counted(foreign.len() as u64, "queue row carries", "queue rows carry"),
-            some(&foreign)
+            some(&foreign, NAMED)
         );
         let next = "find out who wrote the mark there";
         findings.add(batch.id, ProblemKind::Rows, Explanation::new(what, next));
@@ -229,18 +228,9 @@ fn check_ids(
         let message = format!(
             "{} marked as exported and not in the file: {}",
             counted(strange.len() as u64, "entry is", "entries are"),
-            some(&strange)
+            some(&strange, NAMED)
         );
         findings.add(batch.id, ProblemKind::Rows, message);
-    }
-}
-
-/// The first of these ids, and how many more there are.
-fn some(ids: &[Id]) -> String {
-    let first: Vec<String> = ids.iter().take(NAMED).map(Id::to_string).collect();
-    match ids.len().saturating_sub(NAMED) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 

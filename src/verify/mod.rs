@@ -13,7 +13,6 @@ mod lines;
 mod marked_rows;
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,7 +23,9 @@ use crate::csv::SheetOptions;
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::money::Baht;
+use crate::named::named;
 use crate::outcome::Explanation;
+use crate::schema::name_of;
 use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError};
 
 pub use copy::{Copy, CopyVerdict};
@@ -92,18 +93,53 @@ pub enum ProblemKind {
 }
 
 /// Why nothing can be said of a batch.
-type Unclear = (ProblemKind, String);
+type Unclear = (ProblemKind, Explanation);
+
+named! {
+    /// Whose layout, encoding, zone and contra account are taken for a batch.
+    pub enum SettingsOf {
+        /// Those that are stored with it.
+        Stored = "stored",
+        /// Those of today, because an earlier version exported it.
+        Today = "today",
+    }
+}
+
+impl SettingsOf {
+    /// Of a batch.
+    pub fn batch(batch: &Batch) -> SettingsOf {
+        if batch.settings.is_some() { SettingsOf::Stored } else { SettingsOf::Today }
+    }
+}
 
 /// A problem that was found.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Problem {
-    /// The batch it concerns.
-    pub batch: String,
+    /// The batch it concerns; empty when it concerns all batches.
+    #[serde(serialize_with = "or_empty")]
+    #[schemars(with = "String")]
+    pub batch: Option<BatchId>,
     /// Its kind.
     pub kind: ProblemKind,
     /// What is wrong, and what to do, for a person.
-    #[schemars(with = "String")]
+    #[serde(flatten)]
     pub message: Explanation,
+}
+
+impl Problem {
+    /// The batch, for a person.
+    pub fn batch_name(&self) -> String {
+        self.batch.map_or("all batches".to_owned(), |batch| batch.to_string())
+    }
+
+    /// For a list on a terminal.
+    pub fn lines(&self) -> String {
+        format!("  {}  {}: {}", self.batch_name(), name_of(self.kind), self.message.lines("    "))
+    }
+}
+
+fn or_empty<S: serde::Serializer>(batch: &Option<BatchId>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&batch.map(|batch| batch.to_string()).unwrap_or_default())
 }
 
 /// A checked batch.
@@ -123,7 +159,7 @@ pub struct Checked {
     pub total_credit: String,
     /// Whose layout, encoding, zone and contra account were taken: `stored` with the batch, or those of `today`, because it was exported
     /// by an earlier version.
-    pub settings: &'static str,
+    pub settings: SettingsOf,
     /// What people did with the file that is no fault: moved it, renamed it.
     pub notes: Vec<String>,
     /// How many problems it has, listed or not.
@@ -140,7 +176,7 @@ pub struct Findings {
     /// How many were found, listed or not.
     pub found: u64,
     /// How often each kind was found in a batch.
-    counted: BTreeMap<(String, ProblemKind), u64>,
+    counted: BTreeMap<(Option<BatchId>, ProblemKind), u64>,
 }
 
 impl Findings {
@@ -148,7 +184,7 @@ impl Findings {
     pub fn accept(&mut self, kind: ProblemKind, note: &str) {
         let problems = std::mem::take(&mut self.problems);
         for problem in problems {
-            let batch = self.checked.iter_mut().find(|checked| checked.batch.to_string() == problem.batch);
+            let batch = self.checked.iter_mut().find(|checked| Some(checked.batch) == problem.batch);
             match batch {
                 Some(batch) if problem.kind == kind => {
                     batch.notes.push(note.to_owned());
@@ -167,18 +203,23 @@ impl Findings {
         }
     }
 
-    fn add(&mut self, batch: impl Display, kind: ProblemKind, message: impl Into<Explanation>) {
+    fn add(&mut self, batch: impl Into<Option<BatchId>>, kind: ProblemKind, message: impl Into<Explanation>) {
         self.add_with(batch, kind, || message.into());
     }
 
     /// The message is made only where it is listed.
-    fn add_with(&mut self, batch: impl Display, kind: ProblemKind, message: impl FnOnce() -> Explanation) {
-        let batch = batch.to_string();
+    fn add_with(
+        &mut self,
+        batch: impl Into<Option<BatchId>>,
+        kind: ProblemKind,
+        message: impl FnOnce() -> Explanation,
+    ) {
+        let batch = batch.into();
         self.found += 1;
-        if let Some(checked) = self.checked.iter_mut().rev().find(|checked| checked.batch.to_string() == batch) {
+        if let Some(checked) = self.checked.iter_mut().rev().find(|checked| Some(checked.batch) == batch) {
             checked.problems += 1;
         }
-        let count = self.counted.entry((batch.clone(), kind)).or_default();
+        let count = self.counted.entry((batch, kind)).or_default();
         *count += 1;
         if *count <= LISTED_MAX {
             self.problems.push(Problem { batch, kind, message: message() });
@@ -288,10 +329,8 @@ impl Verification<'_> {
             }
         };
         let today = self.config.format().err()?.message;
-        Some((
-            ProblemKind::Settings,
-            format!("{why}, and {today}; nothing in its file was compared: give the --format of that day"),
-        ))
+        let what = format!("{why}, and {today}; nothing in its file was compared");
+        Some((ProblemKind::Settings, Explanation::new(what, "give the --format of that day")))
     }
 
     /// What decided the bytes of the file: as stored with the batch, else as set today.
@@ -320,7 +359,7 @@ fn checked(batch: &Batch) -> Checked {
         entries: file.entries,
         total_debit: Baht::new(i128::from(file.total_debit)).to_string(),
         total_credit: Baht::new(i128::from(file.total_credit)).to_string(),
-        settings: if batch.settings.is_some() { "stored" } else { "today" },
+        settings: SettingsOf::batch(batch),
         notes: Vec::new(),
         problems: 0,
     }

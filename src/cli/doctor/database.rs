@@ -5,7 +5,6 @@ use futures_util::future::try_join;
 
 use super::Check;
 use crate::batch::{BatchId, FileFacts};
-use crate::cli::store_settings;
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
@@ -104,7 +103,7 @@ pub(super) async fn checks(config: &Config) -> (Vec<Check>, bool) {
 }
 
 async fn reach(config: &Config) -> Result<(Store, ServerFacts), Failure> {
-    let store = Store::open(store_settings(config)?).await?;
+    let store = Store::open(config).await?;
     let facts = store.server_facts().await?;
     Ok((store, facts))
 }
@@ -195,9 +194,6 @@ fn file_of(config: &Config, batch: BatchId, layout: &Layout, due: Option<&DueCom
         id,
         name,
         destination,
-        sealed: false,
-        restricted: false,
-        unsent: false,
         sha256: format!("{}{}", random(), random()),
         md5: random(),
         bytes,
@@ -206,6 +202,7 @@ fn file_of(config: &Config, batch: BatchId, layout: &Layout, due: Option<&DueCom
         total_debit,
         total_credit,
         link,
+        ..FileFacts::default()
     }
 }
 
@@ -346,10 +343,13 @@ fn unrecorded(name: &'static str, short: &[Short]) -> Check {
 async fn queue(store: &Store, facts_now: Option<DateTime<Utc>>, config: &Config) -> Check {
     const NAME: &str = "queue";
     match store.never_due(facts_now.unwrap_or(config.clock.now())).await {
-        Ok(rows) => match rows.told(&config.calendar)[..] {
-            [] => Check::ok(NAME, "no row is stuck, without a date or due more than a year ahead"),
-            ref told => Check::warning(NAME, told.join("; "), "correct these rows of the queue"),
-        },
+        Ok(rows) => {
+            let (found, next): (Vec<String>, Vec<&str>) = rows.told(&config.calendar).into_iter().unzip();
+            match found.is_empty() {
+                true => Check::ok(NAME, "no row is stuck, without a date or due more than a year ahead"),
+                false => Check::warning(NAME, found.join("; "), next.join("; ")),
+            }
+        }
         Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
     }
 }

@@ -101,7 +101,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         }
         Ok((Ok(()), Err(error))) => Check::warning(
             "probe file",
-            format!("{well}; but not what doctors left that were killed: {}", Failure::from(error).message),
+            format!("{well}; but not the probe files of doctors that were killed: {}", Failure::from(error).message),
             "remove batch-export-doctor-*.txt by hand when no doctor is at work",
         ),
         Ok((Err(error), _)) => {

@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::files::read_named;
-use crate::http::certificates;
 use crate::http::proxy::Proxies;
+use crate::http::{self, certificates};
 use crate::layout::{Encoding, Layout};
 use crate::plausible::{
     Implausible, check_bare, check_line_end, check_path, check_word, shown_number, shown_time, shown_word,
@@ -296,9 +296,9 @@ fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
 
 pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
     let address = Secret::new(from_file(typed)?);
-    match url::Url::parse(address.expose()) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(address),
-        Ok(_) | Err(_) => Err(typed.wrong("it is not an address that begins with https://")),
+    match http::web_address(address.expose()) {
+        Some(_) => Ok(address),
+        None => Err(typed.wrong("it is not an address that begins with https://")),
     }
 }
 
@@ -398,12 +398,9 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
 }
 
 fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
-    let text = typed.text;
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
-            Ok(text.trim_end_matches('/').to_owned())
-        }
-        Ok(_) | Err(_) => Err(typed.wrong("it is not an address that begins with https://")),
+    match http::web_address(typed.text) {
+        Some(_) => Ok(typed.text.trim_end_matches('/').to_owned()),
+        None => Err(typed.wrong("it is not an address that begins with https://")),
     }
 }
 
@@ -449,11 +446,8 @@ fn subject(typed: Typed<'_>) -> Result<String, Failure> {
 }
 
 fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy, Failure> {
-    match typed.text {
-        "fail" => Ok(InvalidPolicy::Fail),
-        "hold" => Ok(InvalidPolicy::Hold),
-        text => Err(typed.wrong(format!("{} is neither fail nor hold", shown_word(text)))),
-    }
+    InvalidPolicy::from_name(typed.text)
+        .ok_or_else(|| typed.wrong(format!("{} is neither fail nor hold", shown_word(typed.text))))
 }
 
 fn lease(typed: Typed<'_>) -> Result<Duration, Failure> {

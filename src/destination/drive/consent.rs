@@ -22,6 +22,7 @@ use crate::config::ProxyVariables;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::Http;
+use crate::http::web_address;
 use crate::secret::{Secret, redact};
 
 /// How long Google may take to exchange the code.
@@ -82,9 +83,7 @@ impl ConsentClient {
             Some(_) | None => Err(wrong(format!("has no text in the field {name:?}"))),
         };
         let address = |name: &str| {
-            let url =
-                Url::parse(&text(name)?).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            url.ok_or_else(|| wrong(format!("has no web address in the field {name:?}")))
+            web_address(&text(name)?).ok_or_else(|| wrong(format!("has no web address in the field {name:?}")))
         };
         Ok(ConsentClient {
             client_id: text("client_id")?,

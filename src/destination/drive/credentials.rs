@@ -12,6 +12,7 @@ use url::Url;
 use yup_oauth2::ServiceAccountKey;
 
 use crate::failure::Failure;
+use crate::http::web_address;
 use crate::secret::{Secret, conceal, from_base64, is_utf16, unquoted};
 
 /// The address where Google exchanges refresh tokens, for files that name none.
@@ -208,8 +209,7 @@ fn text(value: &Value, name: &str) -> Result<String, CredentialsFault> {
 /// The address as written, because the signature covers each letter of it, and parsed. Both parsers that will read the
 /// address check it here: the token library's parser panics on an address that it does not understand.
 fn token_uri(text: &str) -> Result<(String, Url), CredentialsFault> {
-    let parsed = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
-    match (parsed, text.parse::<yup_oauth2::hyper::Uri>()) {
+    match (web_address(text), text.parse::<yup_oauth2::hyper::Uri>()) {
         (Some(url), Ok(_)) => Ok((text.to_owned(), url)),
         _ => Err(wrong("have no usable web address in the field \"token_uri\"")),
     }

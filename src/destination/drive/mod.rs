@@ -30,7 +30,6 @@ use chrono::{DateTime, Utc};
 use humantime::format_duration;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
-use url::Url;
 
 use self::api::Api;
 pub use self::credentials::Identity;
@@ -38,10 +37,10 @@ use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Comparison, Metadata};
 pub(super) use self::owner::check_id;
-use super::{Created, DestinationError, Look, NewFile, Owner};
+use super::{Created, DestinationError, Listed, Look, NewFile};
 use crate::config::ProxyVariables;
 use crate::failure::Failure;
-use crate::http::Http;
+use crate::http::{Http, web_address};
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -105,46 +104,13 @@ pub struct Drive {
     lock: bool,
 }
 
-/// Where a file is, and what people call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whereabouts {
-    /// Its name.
-    pub name: String,
-    /// It is in the trash.
-    pub trashed: bool,
-    /// It is in another folder.
-    pub moved: bool,
-}
-
-/// A file of a batch, as the list of the folder shows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// It is in the trash.
-    pub trashed: bool,
-    /// Its checksum, lower-case hexadecimal, where Drive reports it.
-    pub sha256: Option<String>,
-    /// Its size, where Drive reports it.
-    pub bytes: Option<u64>,
-    /// Where a person finds it.
-    pub link: Option<String>,
-    /// When it was stored, where Drive reports it.
-    pub created: Option<DateTime<Utc>>,
-    /// Its owner.
-    pub owner: Owner,
-}
-
 impl Drive {
     /// Reads the credentials and prepares. Nothing is sent yet.
     ///
     /// # Errors
     /// A configuration failure: credentials that cannot be read or used, or a malformed address.
     pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
-        let base = Url::parse(&settings.url).ok();
-        let base = base.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host()).ok_or_else(|| {
+        let base = web_address(&settings.url).ok_or_else(|| {
             Failure::configuration("--drive-url is not the address of an API")
                 .next("write it like https://www.googleapis.com, or leave it out")
         })?;

@@ -12,11 +12,11 @@ use tokio::sync::OnceCell;
 
 use super::fault::Fault;
 use super::metadata::{Comparison, FIELDS, Metadata, Page};
-use super::{Drive, Whereabouts, quoted, upload};
+use super::{Drive, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
 use crate::destination::owner::forged;
-use crate::destination::{DestinationError, Known, Mark, Named, Owner};
+use crate::destination::{DestinationError, Known, Mark, Named, Owner, Whereabouts};
 use crate::spool::Digests;
 
 /// Shown to people in Drive beside the lock.

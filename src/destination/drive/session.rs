@@ -38,7 +38,7 @@ pub(super) enum Step {
 pub(super) enum Heard {
     /// A session is open.
     Opened(SessionUri),
-    /// So many bytes are stored, from the beginning (308).
+    /// Bytes that are stored, from the beginning (308).
     Stored(u64),
     /// A 308 whose `Range` cannot be understood.
     Unclear(String),

@@ -35,7 +35,7 @@ pub(in crate::notify) struct Notice<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9a-f]{32}$"))]
     trace_id: Option<&'a str>,
-    /// Of corrections: the batches whose lists are other ones than were told last.
+    /// Of corrections: the batches whose lists differ from the lists sent last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     facts: Vec<Fact<'a>>,
     /// The result of the pass, with at most 100 entries in each list; corrections and a test have none.

@@ -96,7 +96,7 @@ impl Store {
     /// Counts entries that are in another committed file. Needed only for a large batch, whose entries are recorded
     /// after the commit; otherwise the unique `_id` refuses them in the transaction.
     async fn exported_before(&self, request: &CommitRequest<'_>, order: &[u32]) -> Result<usize, StoreError> {
-        if !request.in_pieces() || self.settings.allow_reexport {
+        if !request.in_pieces() || self.config.allow_reexport {
             return Ok(0);
         }
         let held = held(request);

@@ -42,7 +42,7 @@ use crate::stop::Stop;
 /// How often the whole transaction is run when the server asks to run it again. A server that is short of cache would
 /// ask for ever.
 const TRANSACTION_TRIES: u32 = 6;
-/// Rows of so many bytes together may be too large for one transaction: a server holds changes of a fifth of its cache at most, 51 MB of the
+/// Rows of more bytes than this may be too large for one transaction: a server holds changes of a fifth of its cache at most, 51 MB of the
 /// smallest one.
 const LARGE_BYTES: i64 = 16 << 20;
 /// Rows whose bytes are added up.
@@ -280,7 +280,7 @@ impl Store {
 }
 
 impl Store {
-    /// A write conflict over so many bytes is one with the cache: the server's answer does not tell the two apart.
+    /// A write conflict over more bytes than [`LARGE_BYTES`] is one with the cache: the server's answer does not tell the two apart.
     pub(super) async fn by_size(&self, error: StoreError, rows: &[Id]) -> StoreError {
         match error.kind {
             Kind::WriteConflict if self.bytes_of(rows).await > Some(LARGE_BYTES) => {
@@ -314,7 +314,7 @@ impl Store {
         let rows = each(&rows[..rows.len().min(ROWS_WEIGHED)]);
         let weigh = async {
             let cursor = self.queue.aggregate([doc! { "$match": rows }, doc! { "$group": sum }]);
-            let mut cursor = self.bounded(cursor.into_future()).await?;
+            let mut cursor = self.bounded(cursor).await?;
             self.bounded(cursor.try_next()).await
         };
         int(&weigh.await.ok().flatten()?, "bytes")

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, Utc};
 use chrono_tz::Tz;
-use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
@@ -55,8 +54,7 @@ impl Store {
     /// The next two batches after this one that are not in the database.
     pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2], StoreError> {
         let later = self.batches.find(doc! { "_id": { "$gt": after } }).projection(doc! { "_id": 1 });
-        let later = self.bounded(later.into_future()).await?;
-        let later: Vec<Document> = self.bounded(later.try_collect()).await?;
+        let later = self.all(later).await?;
         let taken: BTreeSet<BatchId> = later.iter().filter_map(|found| text(found, "_id")?.parse().ok()).collect();
         let mut free = after.date().iter_days().skip(1).map(BatchId::new).filter(|batch| !taken.contains(batch));
         match (free.next(), free.next()) {
@@ -80,16 +78,16 @@ impl Store {
     async fn try_all(&self, trial: &Trial<'_>) -> Result<usize, StoreError> {
         self.check_kinds().await?;
         let ledger = self.ledger_now().await?;
-        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        let mut session = self.bounded(self.client.start_session()).await?;
         let [(batch, file), _] = &trial.batches;
         let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
         let marked = if matches!(queued.source, RowSource::Nowhere) { 0 } else { queued.rows.len() };
-        self.bounded(session.start_transaction().into_future()).await?;
+        self.bounded(session.start_transaction()).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
         finding(tried)?;
         if trial.is_large {
-            self.bounded(session.start_transaction().into_future()).await?;
+            self.bounded(session.start_transaction()).await?;
             let tried = self.try_marking(&mut session, trial, &ledger, &queued).await;
             abort(&mut session).await;
             finding(tried)?;
@@ -97,7 +95,7 @@ impl Store {
         if !trial.holds {
             return Ok(marked);
         }
-        self.bounded(session.start_transaction().into_future()).await?;
+        self.bounded(session.start_transaction()).await?;
         let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
         let request = request(&claim, file, trial, &ledger, &queued, &[], &held);
@@ -133,7 +131,7 @@ impl Store {
         changes: Vec<Document>,
     ) -> Result<(), StoreError> {
         let update = self.batches.update_one(claim.filter(), changes).session(session);
-        self.bounded(update.into_future()).await.map(drop).map_err(on(&self.batches))
+        self.bounded(update).await.map(drop).map_err(on(&self.batches))
     }
 
     /// What a pass writes alone comes first, then what it shares with others. As in a day's work, only one batch is running at a time, so
@@ -155,24 +153,24 @@ impl Store {
             let now = now.checked_add_days(Days::new(day as u64)).unwrap_or(now);
             let log = log_entry(&claim, file, number, previous.as_deref(), now);
             let insert = self.log.insert_one(log).session(&mut *session);
-            self.bounded(insert.into_future()).await.map_err(on(&self.log))?;
+            self.bounded(insert).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
             // The places after those of the rows that are marked.
             let places = (queued.rows.len() as u32..).map(Some);
             self.insert_exported(session, nobody.iter().zip(places), number, self.again()).await?;
             let list = whole_list(*batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
-            self.bounded(insert.into_future()).await.map_err(on(&self.row_lists))?;
+            self.bounded(insert).await.map_err(on(&self.row_lists))?;
             let ids: Vec<Bson> = list.iter().filter_map(|one| one.get("_id").cloned()).collect();
             let delete = self.row_lists.delete_many(doc! { "_id": { "$in": ids } }).session(&mut *session);
-            self.bounded(delete.into_future()).await.map_err(on(&self.row_lists))?;
+            self.bounded(delete).await.map_err(on(&self.row_lists))?;
             previous = Some(file.sha256.clone());
             let told = Failure::new(Exit::InterruptedTerm, "told to stop");
             self.try_change(session, &claim, self.released(Ended::Interrupted(Stage::Upload, &told))).await?;
         }
         for collection in [&self.entries, &self.log, &self.row_lists] {
             let read = collection.find_one(doc! { "_id": "doctor" }).session(&mut *session);
-            self.bounded(read.into_future()).await.map_err(on(collection))?;
+            self.bounded(read).await.map_err(on(collection))?;
         }
         self.try_shared(session, trial, ledger, queued).await
     }
@@ -198,7 +196,7 @@ impl Store {
         let pipeline = self.acquisition_pipeline(&request);
         let update = self.batches.find_one_and_update(doc! { "_id": batch }, pipeline).upsert(true);
         let update = update.return_document(ReturnDocument::After).session(session);
-        let found = self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+        let found = self.bounded(update).await.map_err(on(&self.batches))?;
         let found = found.unwrap_or_default();
         let made = document::batch(&found)?;
         let now = date(&found, "updatedAt").unwrap_or(request.cutoff);
@@ -214,7 +212,7 @@ impl Store {
         queued: &TriedRows,
     ) -> Result<(), TransactionEnd> {
         let update = self.first_ledger().session(&mut *session);
-        self.bounded(update.into_future()).await.map_err(on(&self.batches))?;
+        self.bounded(update).await.map_err(on(&self.batches))?;
         self.prepare(session, queued).await?;
         // Two rows of one batch show a unique index on what the rows of a batch have in common. A row that is nowhere ends the trial.
         let first = match queued.source {
@@ -236,7 +234,7 @@ impl Store {
     }
 
     fn again(&self) -> Again {
-        if self.settings.allow_reexport { Again::Move } else { Again::Refuse }
+        if self.config.allow_reexport { Again::Move } else { Again::Refuse }
     }
 }
 

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
@@ -61,7 +60,7 @@ impl Store {
         let mut any = with_metadata();
         any.insert("_id", doc! { "$type": "objectId" });
         let newest = self.queue.find_one(any).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 });
-        let newest = self.bounded(newest.into_future()).await?;
+        let newest = self.bounded(newest).await?;
         let (row, source) = match newest.and_then(|row| row.get_object_id("_id").ok()) {
             Some(id) => (Id(id.bytes()), RowSource::Change(due)),
             None => {
@@ -72,7 +71,7 @@ impl Store {
             }
         };
         let mut made = TriedRows { rows: vec![RowKey { row, entry }], span: Span { first: at, last: at }, source };
-        self.bounded(session.start_transaction().into_future()).await?;
+        self.bounded(session.start_transaction()).await?;
         let prepared = self.prepare(session, &made).await;
         abort(session).await;
         match (prepared, &made.source) {
@@ -94,11 +93,9 @@ impl Store {
         let done = match (&tried.source, tried.rows.first()) {
             (RowSource::Change(due), Some(key)) => {
                 let update = self.queue.update_one(doc! { "_id": key.row }, doc! { "$set": due });
-                self.bounded(update.session(session).into_future()).await.map(drop)
+                self.bounded(update.session(session)).await.map(drop)
             }
-            (RowSource::Insert(row), _) => {
-                self.bounded(self.queue.insert_one(row).session(session).into_future()).await.map(drop)
-            }
+            (RowSource::Insert(row), _) => self.bounded(self.queue.insert_one(row).session(session)).await.map(drop),
             (RowSource::Change(_) | RowSource::Queue | RowSource::Nowhere, _) => Ok(()),
         };
         done.map_err(|error| error.in_collection(self.queue.name()))
@@ -113,12 +110,11 @@ impl Store {
             "scheduledFor": { "$type": "date", "$not": { "$type": "array" } },
         });
         let find = self.queue.find(filter).projection(doc! { "entryId": 1, "scheduledFor": 1 }).limit(ROWS_MAX);
-        let cursor = self.bounded(find.into_future()).await?;
-        let found: Vec<Document> = self.bounded(cursor.try_collect()).await?;
+        let found = self.all(find).await?;
         let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
         let mut entries: Vec<Id> = found.iter().filter_map(|row| id(row, "entryId")).collect();
         entries.sort_unstable();
-        let mut session = self.bounded(self.client.start_session().into_future()).await?;
+        let mut session = self.bounded(self.client.start_session()).await?;
         let exported = self.exported(&mut session, &entries).await?;
         let mut seen = BTreeSet::new();
         let span = Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH };

@@ -1,7 +1,6 @@
 //! The writes of the commit transaction, in the order that [`super`] explains.
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use futures_util::future::{join3, try_join};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{ClientSession, error::Error};
@@ -154,7 +153,7 @@ impl Store {
                 let reason = format!("{changed} rows were taken back or changed since they were read");
                 return Err(TransactionEnd::Conflict(reason));
             }
-            let again = if self.settings.allow_reexport { Again::Move } else { Again::Refuse };
+            let again = if self.config.allow_reexport { Again::Move } else { Again::Refuse };
             self.insert_exported(session, request.exported().zip((0..).map(Some)), request.ledger.number + 1, again)
                 .await?;
         }
@@ -178,7 +177,7 @@ impl Store {
                     doc! { "q": filter, "u": [{ "$set": changes }] }
                 })
                 .collect();
-            let command = doc! { "update": &self.settings.collections.queue, "updates": updates };
+            let command = doc! { "update": &self.config.collections.queue, "updates": updates };
             let answer = self.db.run_command(command).session(&mut *session).await?;
             if let Some(error) = StoreError::in_answer(&answer) {
                 return Err(error.in_collection(self.queue.name()).into());
@@ -201,10 +200,7 @@ impl Store {
             doc! { "$project": { "now": "$$NOW" } },
             doc! { "$unionWith": { "coll": self.log.name(), "pipeline": [{ "$match": of_batch }] } },
         ];
-        let look = async {
-            let cursor = self.bounded(self.batches.aggregate(pipeline).into_future()).await?;
-            self.bounded(cursor.try_collect::<Vec<Document>>()).await
-        };
+        let look = self.all(self.batches.aggregate(pipeline));
         let give_up = async {
             match request.in_pieces() {
                 true => Ok(()),

@@ -9,35 +9,35 @@ use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, file_document, text};
 use super::error::{Kind, StoreError};
-use super::{LEDGER, LogFacts, Snapshot, Store};
+use super::{COMMITTED, LEDGER, LogFacts, Snapshot, Store};
 use crate::batch::{BatchId, State};
 
 impl Store {
     /// Rebuilds the ledger, and the documents of batches that are in the log but not committed in the database. Returns
     /// the batches that were written, and whether the ledger was missing: the name of the installation is lost with it. `zone` and `cutoff`
     /// give the windows of missing documents.
-    pub async fn adopt(
+    pub async fn rebuild(
         &self,
         zone: &str,
         cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
     ) -> Result<(Vec<BatchId>, bool), StoreError> {
         let log = Snapshot::open(self).await?.log(None).await?;
         let last = log.iter().filter_map(|facts| facts.number).max();
-        let mut adopted = Vec::new();
+        let mut rebuilt = Vec::new();
         for facts in &log {
-            let Ok(id) = facts.batch.parse::<BatchId>() else { continue };
+            let Some(id) = facts.batch else { continue };
             let cutoff = cutoff(id.date());
             let window = doc! { "timezone": zone, "cutoff": bson_date(cutoff) };
             // All batches before the last one were marked, or it could not begin.
             let is_marking = self.pieces(id).await?.is_some()
                 || (facts.number.is_some() && facts.number == last && self.has_unmarked(id, facts, cutoff).await?);
             let state = if is_marking { State::Marking } else { State::Completed };
-            if self.adopt_batch(id, facts, window, state).await? {
-                adopted.push(id);
+            if self.rebuild_batch(id, facts, window, state).await? {
+                rebuilt.push(id);
             }
         }
-        let made = self.adopt_ledger(&log).await?;
-        Ok((adopted, made))
+        let made = self.rebuild_ledger(&log).await?;
+        Ok((rebuilt, made))
     }
 
     /// Whether rows of a batch may still be queued: neither its marked rows nor its records are all there, and rows are due by its cut-off.
@@ -52,15 +52,14 @@ impl Store {
         Ok(recorded.max(marked) < facts.file.entries)
     }
 
-    async fn adopt_batch(
+    async fn rebuild_batch(
         &self,
         id: BatchId,
         facts: &LogFacts,
         window: Document,
         state: State,
     ) -> Result<bool, StoreError> {
-        let committed = [State::Completed.name(), State::Marking.name()];
-        let unknown = doc! { "_id": id, "state": { "$nin": &committed[..] } };
+        let unknown = doc! { "_id": id, "state": { "$nin": &COMMITTED[..] } };
         let content = doc! {
             "$set": {
                 "state": state.name(),
@@ -75,7 +74,7 @@ impl Store {
             "$setOnInsert": { "window": window },
             "$currentDate": { "updatedAt": true },
         };
-        match self.bounded(self.batches.update_one(unknown, content).upsert(true).into_future()).await {
+        match self.bounded(self.batches.update_one(unknown, content).upsert(true)).await {
             Ok(_) => Ok(true),
             // The document exists and is committed.
             Err(error) if error.kind == Kind::DuplicateKey => Ok(false),
@@ -83,7 +82,7 @@ impl Store {
         }
     }
 
-    async fn adopt_ledger(&self, log: &[LogFacts]) -> Result<bool, StoreError> {
+    async fn rebuild_ledger(&self, log: &[LogFacts]) -> Result<bool, StoreError> {
         // The log may lack the last ones, too: a number is never given out twice.
         let (mut number, mut sha256) = self.highest_number().await?;
         if let Some(last) = log.iter().max_by_key(|facts| facts.number).filter(|last| last.number >= Some(number)) {
@@ -92,18 +91,17 @@ impl Store {
         if number == 0 {
             return Ok(false);
         }
-        let marking =
-            self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() }).into_future()).await?;
+        let marking = self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() })).await?;
         let marking = doc! { "marking": marking.as_ref().and_then(|batch| text(batch, "_id")) };
         let mut next = doc! { "number": number, "lastSha256": sha256 };
         next.extend(marking.clone());
         let behind = doc! { "_id": LEDGER, "number": { "$lt": number } };
         let update = self.batches.update_one(behind, doc! { "$set": next }).upsert(true);
-        match self.bounded(update.into_future()).await {
+        match self.bounded(update).await {
             // The ledger exists, and its number is not lower.
             Err(error) if error.kind == Kind::DuplicateKey => {
                 let update = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": marking });
-                self.bounded(update.into_future()).await.map(|_| false)
+                self.bounded(update).await.map(|_| false)
             }
             result => result.map(|done| done.upserted_id.is_some()),
         }
