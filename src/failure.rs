@@ -93,6 +93,11 @@ impl Failure {
         self
     }
 
+    /// Of a holder whose fence no longer matches.
+    pub fn lease_lost() -> Failure {
+        Failure::new(Exit::LeaseLost, "another run took over this batch")
+    }
+
     /// Of a command that `retry` does not continue: the next step is to run that command again.
     pub fn again(mut self) -> Failure {
         self.next.get_or_insert_with(|| self.exit.next_step_again().to_owned());

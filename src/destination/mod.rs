@@ -170,12 +170,6 @@ pub struct Listed {
     pub name: String,
     /// It is in the trash.
     pub trashed: bool,
-    /// Its checksum, lower-case hexadecimal, where the destination reports it.
-    pub sha256: Option<String>,
-    /// Its size, where the destination reports it.
-    pub bytes: Option<u64>,
-    /// Where a person finds it.
-    pub link: Option<String>,
     /// When it was stored, where the destination reports it.
     pub created: Option<DateTime<Utc>>,
     /// Its owner.

@@ -12,7 +12,7 @@ use futures_util::future::join3;
 
 use super::generate::Generated;
 use super::lease::Lease;
-use super::{Pass, Report, lease_lost};
+use super::{Pass, Report};
 use crate::batch::{Batch, FileFacts};
 use crate::entry::FieldList;
 use crate::exit::Exit;
@@ -121,7 +121,7 @@ impl Pass<'_> {
     fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome, Failure> {
         match error {
             CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
-            CommitError::LeaseLost => Err(lease_lost()),
+            CommitError::LeaseLost => Err(Failure::lease_lost()),
             CommitError::Logged(number) => Err(already_logged(claim.batch, &number)),
             CommitError::Unknown(error) => Err(Failure::new(
                 Exit::CommitUnknown,

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 use tracing::Instrument as _;
 
+use crate::failure::Failure;
 use crate::store::{Claim, Store};
 
 /// A lease that is being renewed; renewals end when it is dropped.
@@ -79,7 +80,7 @@ async fn renew_until_lost(store: &Store, claim: &Claim, length: Duration) -> Str
         let left = good_until.saturating_duration_since(asked);
         match tokio::time::timeout(left.max(length / 3), store.renew(claim)).await {
             Ok(Ok(Some(_))) => (good_until, pause) = (asked + length, length / 3),
-            Ok(Ok(None)) => return "another run took over this batch".to_owned(),
+            Ok(Ok(None)) => return Failure::lease_lost().message,
             Ok(Err(error)) => {
                 tracing::warn!("the lease could not be renewed: {error}");
                 pause = length / 10;

@@ -169,8 +169,3 @@ impl Pass<'_> {
         }
     }
 }
-
-/// The failure of a holder whose fence no longer matches.
-fn lease_lost() -> Failure {
-    Failure::new(Exit::LeaseLost, "another run took over this batch")
-}

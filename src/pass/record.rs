@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::generate::Generated;
 use super::lease::Lease;
 use super::lock::way_on;
-use super::{Pass, Request, lease_lost};
+use super::{Pass, Request};
 use crate::batch::{Batch, State};
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
@@ -92,7 +92,7 @@ impl Pass<'_> {
                 report.result.succeed(Outcome::Empty);
                 Ok(())
             }
-            None => Err(lease_lost()),
+            None => Err(Failure::lease_lost()),
         }
     }
 

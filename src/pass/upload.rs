@@ -13,7 +13,7 @@ use super::generate::Generated;
 use super::lease::Lease;
 use super::ownership::Numbering;
 use super::voided::given_up;
-use super::{Pass, Report, lease_lost};
+use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::destination::{Created, Destination, Look, Mark, NewFile};
 use crate::exit::Exit;
@@ -185,7 +185,7 @@ impl Pass<'_> {
 
     pub(super) async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
         let batch = self.store.batch(claim.batch).await?;
-        batch.filter(|batch| batch.fence == claim.fence).ok_or_else(lease_lost)
+        batch.filter(|batch| batch.fence == claim.fence).ok_or_else(Failure::lease_lost)
     }
 
     fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> Result<FileFacts, Failure> {
@@ -214,7 +214,7 @@ impl Pass<'_> {
     }
 
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {
-        self.store.record_file(claim, file, &self.export_settings(claim.batch)?).await?.ok_or_else(lease_lost)
+        self.store.record_file(claim, file, &self.export_settings(claim.batch)?).await?.ok_or_else(Failure::lease_lost)
     }
 }
 

@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
+use super::Pass;
 use super::ownership::Numbering;
 use super::seal::{refuse_unnamed, seal_missing};
-use super::{Pass, lease_lost};
 use crate::batch::{Batch, BatchId, FileFacts, State, Voided};
 use crate::destination::{Destination, Mark, Reached};
 use crate::exit::Exit;
@@ -29,7 +29,7 @@ impl Pass<'_> {
         replacement: Option<&FileFacts>,
     ) -> Result<Batch, Failure> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
-        let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(lease_lost)?;
+        let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(Failure::lease_lost)?;
         if batch.voided.iter().any(|listed| listed.id == old.id) {
             trash(self.store, self.destination, claim.batch, old).await;
         }
@@ -59,7 +59,7 @@ impl Pass<'_> {
 
     /// Voids the file that an earlier attempt left, because this batch gets no file.
     pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<(), Failure> {
-        let batch = self.store.batch(claim.batch).await?.ok_or_else(lease_lost)?;
+        let batch = self.store.batch(claim.batch).await?.ok_or_else(Failure::lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
         let given_up = self.give_up(claim, &file, reason, None, &Numbering::of(ledger)).await;

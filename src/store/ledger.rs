@@ -22,7 +22,6 @@ use super::lost::marked_by;
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store, WAIT_MAX};
 use crate::batch::BatchId;
-use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// The records before a pass.
@@ -76,7 +75,7 @@ impl Store {
         if let Some(number) = &records.logged {
             return Err(match self.is_held(claim).await? {
                 true => already_logged(claim.batch, number),
-                false => Failure::new(Exit::LeaseLost, "another run took over this batch"),
+                false => Failure::lease_lost(),
             });
         }
         match records.ledger {

@@ -42,7 +42,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 const IDS_MAX: usize = 200;
 
 /// What a copy turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CopyVerdict {
     /// The same bytes as the official file.
@@ -54,11 +54,12 @@ pub enum CopyVerdict {
     /// A file that was voided.
     Voided,
     /// There is no official file to compare it with.
+    #[default]
     Unknown,
 }
 
 /// A copy that was looked at.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub struct Copy {
     /// Its path, as given.
     pub path: String,
@@ -97,18 +98,8 @@ impl Verification<'_> {
                 .next("give --file the path of the file that was imported"));
         }
         let mut findings = Findings::default();
-        let mut copy = Copy {
-            path: path.to_owned(),
-            bytes: digests.bytes,
-            sha256: digests.sha256,
-            verdict: CopyVerdict::Unknown,
-            rewritten: Vec::new(),
-            differences: Vec::new(),
-            differing: 0,
-            changed: 0,
-            voided: None,
-            counts: Counts::default(),
-        };
+        let (bytes, sha256) = (digests.bytes, digests.sha256);
+        let mut copy = Copy { path: path.to_owned(), bytes, sha256, ..Copy::default() };
         let mut snapshot = Snapshot::open(self.store).await?;
         let same = snapshot.batches_of_file(&copy.sha256).await?;
         let owner = same.iter().find(|batch| official_sha256(batch) == Some(&copy.sha256)).or(same.first());

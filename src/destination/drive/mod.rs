@@ -256,14 +256,11 @@ impl Drive {
 impl Listed {
     fn from_metadata(metadata: Metadata) -> Option<Listed> {
         Some(Listed {
-            sha256: metadata.sha256(),
-            bytes: metadata.bytes(),
             created: metadata.created(),
             owner: metadata.owner(),
             id: metadata.id?,
             name: metadata.name.unwrap_or_default(),
             trashed: metadata.trashed,
-            link: metadata.web_view_link,
         })
     }
 }

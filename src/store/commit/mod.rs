@@ -312,12 +312,8 @@ impl Store {
     pub(super) async fn bytes_of(&self, rows: &[Id]) -> Option<i64> {
         let sum = doc! { "_id": null, "bytes": { "$sum": { "$bsonSize": "$$ROOT" } } };
         let rows = each(&rows[..rows.len().min(ROWS_WEIGHED)]);
-        let weigh = async {
-            let cursor = self.queue.aggregate([doc! { "$match": rows }, doc! { "$group": sum }]);
-            let mut cursor = self.bounded(cursor).await?;
-            self.bounded(cursor.try_next()).await
-        };
-        int(&weigh.await.ok().flatten()?, "bytes")
+        let weighed = self.all(self.queue.aggregate([doc! { "$match": rows }, doc! { "$group": sum }])).await;
+        int(weighed.ok()?.first()?, "bytes")
     }
 }
 
