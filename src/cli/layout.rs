@@ -161,7 +161,7 @@ fn sample(layout: Layout) -> std::io::Result<(String, Vec<String>)> {
         layout: Arc::new(layout),
         encoding: None,
         zone: chrono_tz::Asia::Bangkok,
-        business_date: NaiveDate::from_ymd_opt(2026, 1, 18).unwrap_or_default(),
+        business_date: const { NaiveDate::from_ymd_opt(2026, 1, 18).unwrap() },
         batch_number: 1,
         contra_account: None,
     };

@@ -10,6 +10,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
@@ -20,6 +22,15 @@ use proxy::Proxies;
 
 /// How long it may take to open a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// The seconds that a server asks to wait: a number, or a date by the server's own clock, because ours may be wrong. Negative for a date of the
+/// past.
+pub fn retry_after(headers: &HeaderMap) -> Option<f64> {
+    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let date = |name| DateTime::parse_from_rfc2822(header(name)?.trim()).ok();
+    let seconds = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
+    seconds.or_else(|| Some((date(RETRY_AFTER)? - date(DATE)?).num_milliseconds() as f64 / 1000.0))
+}
 
 /// The address of a web server, if the text is one.
 pub fn web_address(text: &str) -> Option<Url> {

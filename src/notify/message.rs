@@ -18,6 +18,17 @@ pub(super) enum Topic {
     Test,
 }
 
+impl Topic {
+    /// The name in messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Topic::Event(event) => event.name(),
+            Topic::Corrections => "corrections",
+            Topic::Test => "test",
+        }
+    }
+}
+
 /// The database that a message is about: two databases have batches of the same names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -90,15 +101,6 @@ impl<'a> Message<'a> {
         let id = format!("{batch}/{}/{}/{claim}", result.attempt, event.name());
         let next = next(event, result, left_out);
         Message { topic: Topic::Event(event), id, origin, title, facts, next, result: Some(result) }
-    }
-
-    /// The name of what happened.
-    pub(super) fn name(&self) -> &'static str {
-        match self.topic {
-            Topic::Event(event) => event.name(),
-            Topic::Corrections => "corrections",
-            Topic::Test => "test",
-        }
     }
 
     /// 24 bits of red, green and blue.

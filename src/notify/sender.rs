@@ -6,15 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::address::mask;
 use crate::config::Config;
-use crate::http::{Http, certificates};
+use crate::http::{Http, certificates, retry_after};
 use crate::secret::{quoted_line, redact};
 
 /// Tries of one message, not counting tries that the receiver asked to delay.
@@ -222,16 +221,11 @@ fn quoted(body: &str, asked: &str) -> String {
 
 /// How long the receiver asks to wait: in the header, as seconds or a date, or in the body, as Discord and Telegram do.
 fn asked_to_wait(headers: &HeaderMap, body: &str) -> Option<Duration> {
-    let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let date = |name| header(name).and_then(|text| DateTime::parse_from_rfc2822(text).ok());
-    let by_header = header(RETRY_AFTER).and_then(|text| text.trim().parse().ok());
-    // Compared with the receiver's own clock.
-    let by_date = || Some((date(RETRY_AFTER)? - date(DATE)?).num_milliseconds() as f64 / 1000.0);
     let by_body = || {
         let body: serde_json::Value = serde_json::from_str(body).ok()?;
         [&body["retry_after"], &body["parameters"]["retry_after"]].into_iter().find_map(serde_json::Value::as_f64)
     };
-    let seconds: f64 = by_header.or_else(by_date).or_else(by_body)?;
+    let seconds: f64 = retry_after(headers).or_else(by_body)?;
     Duration::try_from_secs_f64(seconds.max(0.0)).ok()
 }
 

@@ -373,24 +373,21 @@ fn check_log(batch: &Batch, log: &[LogFacts], findings: &mut Findings) {
         return;
     };
     let file = batch.file.clone().unwrap_or_default();
-    let mut differing = Vec::new();
-    let mut same = |field: &str, equal: bool| {
-        if !equal {
-            differing.push(field.to_owned());
-        }
-    };
-    same("number", entry.number == batch.number);
-    same("batchDate", entry.date == batch.id.date().to_string());
-    same("attempt", entry.attempt == Some(batch.attempt.into()));
-    same("fileId", entry.file.id == file.id);
-    same("filename", entry.file.name == file.name);
-    same("webViewLink", entry.file.link == file.link);
-    same("sha256", entry.file.sha256 == file.sha256);
-    same("csvSize", entry.file.bytes == file.bytes);
-    same("rowCount", entry.file.rows == file.rows);
-    same("entryCount", entry.file.entries == file.entries);
-    same("totalDebit", entry.file.total_debit == file.total_debit);
-    same("totalCredit", entry.file.total_credit == file.total_credit);
+    let same = [
+        ("number", entry.number == batch.number),
+        ("batchDate", entry.date == batch.id.date().to_string()),
+        ("attempt", entry.attempt == Some(batch.attempt.into())),
+        ("fileId", entry.file.id == file.id),
+        ("filename", entry.file.name == file.name),
+        ("webViewLink", entry.file.link == file.link),
+        ("sha256", entry.file.sha256 == file.sha256),
+        ("csvSize", entry.file.bytes == file.bytes),
+        ("rowCount", entry.file.rows == file.rows),
+        ("entryCount", entry.file.entries == file.entries),
+        ("totalDebit", entry.file.total_debit == file.total_debit),
+        ("totalCredit", entry.file.total_credit == file.total_credit),
+    ];
+    let differing: Vec<&str> = same.into_iter().filter(|(_, same)| !same).map(|(field, _)| field).collect();
     if !differing.is_empty() {
         let message = format!("ExportLog and batch document differ in {}", differing.join(", "));
         findings.add(batch.id, ProblemKind::Log, message);

@@ -10,7 +10,7 @@ use crate::entry::FieldList;
 use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::pass::{DueCompared, compare_due, sheet_options};
-use crate::store::{Deployment, Kind, Lost, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
+use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
 use crate::totals::ControlTotals;
 
 /// A clock difference from which a warning is given.
@@ -295,33 +295,29 @@ fn not_listed(name: &'static str, error: StoreError) -> Check {
 /// A misspelt name causes no error: every day is simply empty.
 async fn collections(store: &Store) -> Check {
     const NAME: &str = "collections";
-    const LOOK: &str = "look at the server's log";
-    if let Err(lost) = store.check_records().await {
-        return Check::failed(NAME, lost, LOOK);
-    }
-    match store.lost().await {
-        Ok(Lost { marked: Some(marked), .. }) => return Check::warning(NAME, &marked.message, marked.next_step()),
-        Ok(lost) => {
-            if let Some(failure) = lost.failures().next() {
-                return Check::failed(NAME, failure.clone(), LOOK);
-            }
+    let look = async {
+        store.check_records().await?;
+        let lost = store.lost().await?;
+        if let Some(marked) = &lost.marked {
+            return Ok(Check::warning(NAME, &marked.message, marked.next_step()));
         }
-        Err(error) => return Check::failed(NAME, error.into(), LOOK),
-    }
-    match store.short_batches().await {
-        Ok(short) if short.is_empty() => {}
-        Ok(short) => return unrecorded(NAME, &short),
-        Err(error) => return Check::failed(NAME, error.into(), LOOK),
-    }
-    match store.empty_collections().await {
-        Ok(empty) if empty.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
-        Ok(empty) => Check::warning(
-            NAME,
-            format!("nothing at all is in {} of the database {}", empty.join(" and "), store.database_name()),
-            "unless the application is new, correct --database, --queue-collection or --entries-collection",
-        ),
-        Err(error) => Check::failed(NAME, error.into(), LOOK),
-    }
+        if let Some(failure) = lost.failures().next() {
+            return Err(failure.clone());
+        }
+        let short = store.short_batches().await?;
+        if !short.is_empty() {
+            return Ok(unrecorded(NAME, &short));
+        }
+        Ok(match store.empty_collections().await?.join(" and ") {
+            none if none.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
+            empty => Check::warning(
+                NAME,
+                format!("nothing at all is in {empty} of the database {}", store.database_name()),
+                "unless the application is new, correct --database, --queue-collection or --entries-collection",
+            ),
+        })
+    };
+    look.await.unwrap_or_else(|failure| Check::failed(NAME, failure, "look at the server's log"))
 }
 
 /// Entries that a run would not know as exported. A warning, because `init` may have said that they cannot be recorded.

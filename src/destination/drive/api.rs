@@ -7,9 +7,7 @@
 use std::time::Duration;
 
 use humantime::format_duration;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, DATE, HeaderMap, HeaderName, LOCATION, RANGE, RETRY_AFTER,
-};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
 use reqwest::{Body, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,7 +21,7 @@ use super::patience::Patience;
 use super::session::{Heard, SessionUri};
 use super::wire::{Flow, read_body};
 use crate::destination::NewFile;
-use crate::http::Http;
+use crate::http::{Http, retry_after};
 use crate::secret::{Secret, conceal};
 
 /// Drive's API as one identity sees it.
@@ -323,7 +321,7 @@ impl Api {
             status,
             location: header(headers, LOCATION).map(str::to_owned),
             range: header(headers, RANGE).map(str::to_owned),
-            retry_after: retry_after(header(headers, RETRY_AFTER), header(headers, DATE)),
+            retry_after: retry_after(headers).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
             body: Vec::new(),
         };
         answer.body = match timeout(self.idle, read_body(&mut response)).await {
@@ -361,16 +359,6 @@ fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
         .map_err(|_| Fault::passing(format!("Drive answered {} with content that cannot be read", answer.status)))
 }
 
-/// A delay in seconds, or until a date by the server's own clock: ours may be wrong.
-fn retry_after(value: Option<&str>, date: Option<&str>) -> Option<Duration> {
-    let value = value?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let moment = |text: &str| chrono::DateTime::parse_from_rfc2822(text).ok();
-    (moment(value)? - moment(date?)?).to_std().ok()
-}
-
 /// The number of stored bytes, from the `Range` of a 308; zero without the header.
 fn stored(range: Option<&str>) -> Heard {
     let Some(range) = range else { return Heard::Stored(0) };
@@ -392,17 +380,5 @@ mod tests {
         for nonsense in ["bytes=5-42", "bytes=0-", "0-42", "bytes=0-18446744073709551615", "bytes=0-x", ""] {
             assert!(matches!(stored(Some(nonsense)), Heard::Unclear(_)), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_by_the_servers_clock() {
-        let date = Some("Sun, 18 Jan 2026 11:00:00 GMT");
-        let seconds = |s| Some(Duration::from_secs(s));
-        assert_eq!(retry_after(Some("7"), None), seconds(7));
-        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 11:00:09 GMT"), date), seconds(9));
-        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 10:00:00 GMT"), date), None);
-        assert_eq!(retry_after(Some("Sun, 18 Jan 2026 11:00:09 GMT"), None), None);
-        assert_eq!(retry_after(Some("soon"), date), None);
-        assert_eq!(retry_after(None, date), None);
     }
 }

@@ -3,10 +3,11 @@
 //! `id` names the event within its `installation`: a message that comes twice, because the answer to the first was
 //! lost, has the same ones.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::batch::Event;
 use crate::notify::message::{Message, Topic};
 use crate::outcome::BatchResult;
 use crate::schema::FormatVersion;
@@ -25,7 +26,7 @@ pub(in crate::notify) struct Notice<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     installation: Option<&'a str>,
     /// What happened.
-    #[schemars(extend("enum" = ["completed", "failed", "exhausted", "interrupted", "corrections", "test"]))]
+    #[schemars(schema_with = "events")]
     event: &'static str,
     /// In one line, for a person.
     title: &'a str,
@@ -54,6 +55,16 @@ struct Fact<'a> {
     value: &'a str,
 }
 
+fn events(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<&str> = Event::ALL
+        .map(Topic::Event)
+        .iter()
+        .chain(&[Topic::Corrections, Topic::Test])
+        .map(|topic| topic.name())
+        .collect();
+    json_schema!({ "type": "string", "enum": names })
+}
+
 pub(super) fn body(message: &Message<'_>) -> Value {
     let result = message.result.map(|result| {
         let mut result = result.clone();
@@ -68,7 +79,7 @@ pub(super) fn body(message: &Message<'_>) -> Value {
         id: &message.id,
         database: &message.origin.database,
         installation: message.origin.installation.as_deref(),
-        event: message.name(),
+        event: message.topic.name(),
         title: &message.title,
         next: &message.next,
         trace_id: message.origin.trace.as_deref(),

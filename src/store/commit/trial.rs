@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Days, Utc};
+use chrono::{DateTime, Days, NaiveTime, Utc};
 use chrono_tz::Tz;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
@@ -270,7 +270,8 @@ fn new_key() -> RowKey {
 
 /// The cut-off of most installations.
 fn cutoff_of(batch: BatchId) -> DateTime<Utc> {
-    batch.date().and_hms_opt(11, 0, 0).unwrap_or_default().and_utc()
+    const UTC: NaiveTime = NaiveTime::from_hms_opt(11, 0, 0).unwrap();
+    batch.date().and_time(UTC).and_utc()
 }
 
 fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
