@@ -8,9 +8,14 @@ fn each_command_has_a_page_with_its_exit_status() {
     let dir = folder.path().display().to_string();
     let result = BatchExport::command("man").args(&[&dir, "--output", "json"]).run().expect_code(0).json();
     let pages: Vec<&str> = result["pages"].as_array().unwrap().iter().map(|page| page.as_str().unwrap()).collect();
-    for page in
-        ["batch-export.1", "batch-export-run.1", "batch-export-unlock.1", "batch-export-doctor.1", "batch-export-man.1"]
-    {
+    for page in [
+        "batch-export.1",
+        "batch-export-run.1",
+        "batch-export-unlock.1",
+        "batch-export-doctor.1",
+        "batch-export-man.1",
+        "batch-export-layout-check.1",
+    ] {
         assert!(pages.contains(&page), "{page} is not in {pages:?}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), pages.len());

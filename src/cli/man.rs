@@ -53,9 +53,14 @@ fn write(folder: &Path) -> std::io::Result<Vec<String>> {
     let mut program = help::command(Detail::Full).disable_help_subcommand(true);
     program.build();
     let mut pages = Vec::new();
-    let shown = program.get_subcommands().filter(|command| !command.is_hide_set());
-    for command in std::iter::once(&program).chain(shown) {
-        let page = page_of(command.clone());
+    let shown = |command: &clap::Command| {
+        let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+        below.cloned().collect::<Vec<_>>()
+    };
+    // The page of a command with commands of its own refers to theirs.
+    let commands = shown(&program).into_iter().flat_map(|command| [vec![command.clone()], shown(&command)].concat());
+    for command in std::iter::once(program.clone()).chain(commands) {
+        let page = page_of(command);
         // Renamed into its place: what has the name already may be a FIFO, which would never take the page.
         let open_to_all = Permissions::from_mode(0o666);
         let mut part = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
