@@ -60,6 +60,23 @@ pub struct Format {
     pub contra_account: Option<String>,
 }
 
+/// How Google Drive is used.
+#[derive(Clone, Debug)]
+pub struct DriveSettings {
+    /// The base address of the API.
+    pub url: String,
+    /// The user to act as (domain-wide delegation).
+    pub subject: Option<String>,
+    /// The longest silence on a connection, and the longest time that a small request takes.
+    pub idle: Duration,
+    /// Bytes sent per request, rounded up to a multiple of 256 KiB.
+    pub chunk_bytes: u64,
+    /// The first wait after a failure; later ones double.
+    pub backoff_unit: Duration,
+    /// Lock the content of a committed file, where Drive allows that.
+    pub lock: bool,
+}
+
 /// Everything that a pass depends on.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -73,18 +90,8 @@ pub struct Config {
     pub destination: Option<Target>,
     /// A `service_account` or `authorized_user` JSON.
     pub credentials: Option<PathBuf>,
-    /// User to act as.
-    pub drive_subject: Option<String>,
-    /// Whether a committed file is locked in Drive, where Drive allows it.
-    pub drive_lock: bool,
-    /// Base address of Drive.
-    pub drive_url: String,
-    /// First wait after a failure of Drive.
-    pub drive_backoff: Duration,
-    /// Longest silence of Drive.
-    pub drive_idle: Duration,
-    /// Bytes per request of an upload.
-    pub drive_chunk_bytes: u64,
+    /// How Drive is used.
+    pub drive: DriveSettings,
     /// The way out of this network.
     pub proxies: ProxyVariables,
     /// The file of the certificates to trust; `None` for those of the system.

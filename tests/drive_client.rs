@@ -8,11 +8,13 @@ mod identities;
 mod limits;
 mod next_steps;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use batch_export::destination::drive::{Drive, DriveSettings};
+use batch_export::config::{DriveSettings, ProxyVariables};
+use batch_export::destination::drive::Drive;
 use batch_export::destination::{Created, DestinationError, Look, Mark, NewFile, Stored};
+use batch_export::failure::Failure;
 use batch_export::progress::Progress;
 use batch_export::spool::{Spool, SpoolWriter};
 use std::io::Write;
@@ -51,21 +53,21 @@ impl Bench {
         Bench::with(fake, bytes, &credentials, |_, _| {})
     }
 
-    pub fn with(fake: FakeDrive, bytes: u64, credentials: &str, change: fn(&mut DriveSettings, &FakeDrive)) -> Bench {
+    pub fn with(fake: FakeDrive, bytes: u64, credentials: &str, change: fn(&mut Settings, &FakeDrive)) -> Bench {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("credentials.json");
         std::fs::write(&path, credentials).expect("the credentials file");
-        let mut settings = settings(&fake, path);
+        let mut settings = Settings::of(&fake);
         change(&mut settings, &fake);
-        let drive = Drive::new(settings).expect("a client");
+        let drive = settings.drive(&path).expect("a client");
         Bench { spool: spool(&folder, bytes), fake, drive, folder }
     }
 
     /// Another client with other settings, for the same fake and file.
-    pub fn client(&self, change: impl Fn(&mut DriveSettings)) -> Drive {
-        let mut settings = settings(&self.fake, self.folder.path().join("credentials.json"));
+    pub fn client(&self, change: impl Fn(&mut Settings)) -> Drive {
+        let mut settings = Settings::of(&self.fake);
         change(&mut settings);
-        Drive::new(settings).expect("a client")
+        settings.drive(&self.folder.path().join("credentials.json")).expect("a client")
     }
 
     pub fn file<'a>(&'a self, id: &'a str) -> NewFile<'a> {
@@ -127,13 +129,27 @@ impl Bench {
     }
 }
 
-fn settings(fake: &FakeDrive, credentials: PathBuf) -> DriveSettings {
-    DriveSettings {
-        url: fake.url().to_owned(),
-        idle: Duration::from_secs(20),
-        chunk_bytes: KIB_256,
-        backoff_unit: Duration::from_millis(4),
-        ..DriveSettings::new(fake.folder(), credentials)
+/// A folder, and how it is used.
+pub struct Settings {
+    pub folder: String,
+    pub how: DriveSettings,
+}
+
+impl Settings {
+    pub fn of(fake: &FakeDrive) -> Settings {
+        let how = DriveSettings {
+            url: fake.url().to_owned(),
+            subject: None,
+            idle: Duration::from_secs(20),
+            chunk_bytes: KIB_256,
+            backoff_unit: Duration::from_millis(4),
+            lock: true,
+        };
+        Settings { folder: fake.folder(), how }
+    }
+
+    pub fn drive(&self, credentials: &Path) -> Result<Drive, Failure> {
+        Drive::new(&self.folder, credentials, &self.how, &ProxyVariables::default())
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::directory::{self, Directory};
-use super::drive::{self, Drive, DriveSettings};
+use super::drive::{self, Drive};
 use super::owner::forged;
 use super::{Destination, DestinationError};
 use crate::batch::FileFacts;
@@ -97,17 +97,8 @@ impl Destination {
                         "set --credentials to the JSON key file of a service account, or run `batch-export auth --client FILE` with an OAuth client, and set it to the file that this writes",
                     ));
                 };
-                let settings = DriveSettings {
-                    url: config.drive_url.clone(),
-                    subject: config.drive_subject.clone(),
-                    idle: config.drive_idle,
-                    chunk_bytes: config.drive_chunk_bytes,
-                    backoff_unit: config.drive_backoff,
-                    lock: config.drive_lock,
-                    proxies: config.proxies.clone(),
-                    ..DriveSettings::new(folder.clone(), credentials.clone())
-                };
-                Ok(Destination::Drive(Box::new(Drive::new(settings)?)))
+                let drive = Drive::new(folder, credentials, &config.drive, &config.proxies)?;
+                Ok(Destination::Drive(Box::new(drive)))
             }
         }
     }

@@ -2,30 +2,30 @@
 
 use base64::Engine;
 use batch_export::destination::DestinationError;
-use batch_export::destination::drive::{Drive, DriveSettings, FolderState};
+use batch_export::destination::drive::FolderState;
 use batch_export::exit::Exit;
 
-use super::{Bench, Landed};
+use super::{Bench, Landed, Settings};
 use crate::support::block;
 use crate::support::fake_drive::{
     Answer, FakeDrive, Fault, On, Operation, Role, SCOPE_DRIVE_FILE, SERVICE_ACCOUNT, USER,
 };
 
-fn bench(credentials: fn(&FakeDrive) -> String, change: fn(&mut DriveSettings, &FakeDrive)) -> Bench {
+fn bench(credentials: fn(&FakeDrive) -> String, change: fn(&mut Settings, &FakeDrive)) -> Bench {
     let fake = FakeDrive::start();
     let credentials = credentials(&fake);
     Bench::with(fake, 1000, &credentials, change)
 }
 
-fn my_drive(settings: &mut DriveSettings, fake: &FakeDrive) {
+fn my_drive(settings: &mut Settings, fake: &FakeDrive) {
     settings.folder = fake.my_drive_folder();
 }
 
 #[test]
 fn each_kind_of_credentials_uploads_where_it_may() {
-    let delegated: fn(&mut DriveSettings, &FakeDrive) = |settings, fake| {
+    let delegated: fn(&mut Settings, &FakeDrive) = |settings, fake| {
         my_drive(settings, fake);
-        settings.subject = Some(USER.to_owned());
+        settings.how.subject = Some(USER.to_owned());
     };
     for bench in [
         bench(FakeDrive::service_account, |_, _| {}),
@@ -46,9 +46,9 @@ fn each_kind_of_credentials_uploads_where_it_may() {
 fn an_unfit_folder_or_identity_is_explained() {
     let file_scope: fn(&FakeDrive) -> String = |fake| fake.authorized_user_for(SCOPE_DRIVE_FILE);
     let robot: fn(&FakeDrive) -> String = FakeDrive::service_account;
-    let missing: fn(&mut DriveSettings, &FakeDrive) = |settings, fake| settings.folder = fake.missing_folder();
-    let read_only: fn(&mut DriveSettings, &FakeDrive) = |settings, fake| settings.folder = fake.read_only_folder();
-    let trashed: fn(&mut DriveSettings, &FakeDrive) = |settings, fake| settings.folder = fake.trashed_folder();
+    let missing: fn(&mut Settings, &FakeDrive) = |settings, fake| settings.folder = fake.missing_folder();
+    let read_only: fn(&mut Settings, &FakeDrive) = |settings, fake| settings.folder = fake.read_only_folder();
+    let trashed: fn(&mut Settings, &FakeDrive) = |settings, fake| settings.folder = fake.trashed_folder();
     for (name, bench, words) in [
         ("service account in My Drive", bench(robot, my_drive), "shared drive"),
         ("missing folder", bench(robot, missing), "does not exist, or the service account"),
@@ -85,9 +85,9 @@ fn ended_consents_keys_and_storage_are_told_apart() {
     let key = bench(FakeDrive::service_account, |_, _| {});
     key.fake.revoke_key();
     let stranger =
-        bench(FakeDrive::service_account, |settings, _| settings.subject = Some("eve@example.com".to_owned()));
+        bench(FakeDrive::service_account, |settings, _| settings.how.subject = Some("eve@example.com".to_owned()));
     let unknown =
-        bench(FakeDrive::service_account, |settings, _| settings.subject = Some("ann@example.com".to_owned()));
+        bench(FakeDrive::service_account, |settings, _| settings.how.subject = Some("ann@example.com".to_owned()));
     let nobody = Answer::token_error(400, "invalid_grant", "Invalid email or User ID");
     unknown.fake.plan(On::every(Operation::Token), Fault::answer(nobody));
     let full = bench(FakeDrive::authorized_user, my_drive);
@@ -179,12 +179,12 @@ fn what_is_stored_is_listed_and_can_be_read_back() {
 #[test]
 fn unusable_credentials_are_a_configuration_failure_that_tells_each_form_apart_and_quotes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("key.json");
+    let (path, settings) = (folder.path().join("key.json"), Settings::of(&FakeDrive::start()));
     let refused = |content: Option<&[u8]>, words: &str| {
         if let Some(content) = content {
             std::fs::write(&path, content).expect("the file");
         }
-        let failure = Drive::new(DriveSettings::new("folder", &path)).err().expect("a failure");
+        let failure = settings.drive(&path).err().expect("a failure");
         assert_eq!(failure.exit, Exit::Configuration);
         let told = format!("{}; {}", failure.message, failure.next.as_deref().expect("a next step"));
         assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{words}: {told}");

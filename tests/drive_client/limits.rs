@@ -11,7 +11,7 @@ use crate::support::fake_drive::{Answer, FakeDrive, Fault, On, Operation, Point}
 use Operation::{Chunk, Get, Start, Status, Token};
 
 fn impatient(fake: FakeDrive, credentials: &str) -> Bench {
-    Bench::with(fake, KIB_256 + 1000, credentials, |settings, _| settings.idle = Duration::from_millis(600))
+    Bench::with(fake, KIB_256 + 1000, credentials, |settings, _| settings.how.idle = Duration::from_millis(600))
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn an_upload_costs_what_it_must() {
     assert_eq!(small.counts([Token, Operation::GenerateIds, Start, Chunk, Status, Get]), [1, 1, 1, 1, 0, 0]);
 
     let large = Bench::new(20 * 1024 * 1024);
-    let drive = large.client(|settings| settings.chunk_bytes = 8 * 1024 * 1024);
+    let drive = large.client(|settings| settings.how.chunk_bytes = 8 * 1024 * 1024);
     let large = Bench { drive, ..large };
     large.fake.plan(On::byte(9 * 1024 * 1024), Fault::reset().after_storing(3 * 1024 * 1024));
     assert_eq!(large.land(), Landed::Stored);

@@ -16,7 +16,7 @@ use crate::calendar::{Calendar, parse_time, parse_zone};
 use crate::cli::environment;
 use crate::cli::layout_file;
 use crate::clock::Clock;
-use crate::config::{Collections, Config, Format, InvalidPolicy, ProxyVariables, Target};
+use crate::config::{Collections, Config, DriveSettings, Format, InvalidPolicy, ProxyVariables, Target};
 use crate::failure::Failure;
 use crate::files::read_named;
 use crate::http::proxy::Proxies;
@@ -55,12 +55,14 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
         collections: collections(settings)?,
         destination: settings.get(&table::DESTINATION).map(destination).transpose()?,
         credentials: settings.get(&table::CREDENTIALS).map(|typed| PathBuf::from(without_file_scheme(typed.text))),
-        drive_subject: settings.get(&table::DRIVE_SUBJECT).map(subject).transpose()?,
-        drive_lock: switch(&table::DRIVE_LOCK)?,
-        drive_url: web_address(of(&table::DRIVE_URL))?,
-        drive_backoff: of(&table::DRIVE_BACKOFF).duration()?,
-        drive_idle: of(&table::DRIVE_IDLE).duration()?,
-        drive_chunk_bytes: of(&table::DRIVE_CHUNK).count("bytes")?.into(),
+        drive: DriveSettings {
+            url: web_address(of(&table::DRIVE_URL))?,
+            subject: settings.get(&table::DRIVE_SUBJECT).map(subject).transpose()?,
+            idle: of(&table::DRIVE_IDLE).duration()?,
+            chunk_bytes: of(&table::DRIVE_CHUNK).count("bytes")?.into(),
+            backoff_unit: of(&table::DRIVE_BACKOFF).duration()?,
+            lock: switch(&table::DRIVE_LOCK)?,
+        },
         proxies: proxies(),
         certificate_file: environment::raw(certificates::VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from),
         calendar: Calendar {

@@ -22,9 +22,8 @@ mod session;
 mod upload;
 mod wire;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use humantime::format_duration;
@@ -38,7 +37,7 @@ pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Comparison, Metadata};
 pub(super) use self::owner::check_id;
 use super::{Created, DestinationError, Listed, Look, NewFile};
-use crate::config::ProxyVariables;
+use crate::config::{DriveSettings, ProxyVariables};
 use crate::failure::Failure;
 use crate::http::{Http, web_address};
 use crate::progress::Progress;
@@ -49,46 +48,6 @@ const CHUNK_UNIT_BYTES: u64 = 256 * 1024;
 
 /// Pages of a list that are read: the files of one batch fit on one.
 const MAX_PAGES: usize = 20;
-
-/// How to reach a folder on Drive.
-#[derive(Clone, Debug)]
-pub struct DriveSettings {
-    /// The base address of the API.
-    pub url: String,
-    /// The folder's id.
-    pub folder: String,
-    /// The credentials file: `service_account` or `authorized_user`.
-    pub credentials: PathBuf,
-    /// The user to act as (domain-wide delegation).
-    pub subject: Option<String>,
-    /// The longest silence on a connection, and the longest time that a small request takes.
-    pub idle: Duration,
-    /// Bytes sent per request, rounded up to a multiple of 256 KiB.
-    pub chunk_bytes: u64,
-    /// The first wait after a failure; later ones double.
-    pub backoff_unit: Duration,
-    /// Lock the content of a committed file, where that is allowed.
-    pub lock: bool,
-    /// The proxies.
-    pub proxies: ProxyVariables,
-}
-
-impl DriveSettings {
-    /// Google's own API with the usual limits: 30 s of silence, chunks of 8 MiB, a back-off that begins at one second.
-    pub fn new(folder: impl Into<String>, credentials: impl Into<PathBuf>) -> DriveSettings {
-        DriveSettings {
-            url: "https://www.googleapis.com".to_owned(),
-            folder: folder.into(),
-            credentials: credentials.into(),
-            subject: None,
-            idle: Duration::from_secs(30),
-            chunk_bytes: 8 * 1024 * 1024,
-            backoff_unit: Duration::from_secs(1),
-            lock: true,
-            proxies: ProxyVariables::default(),
-        }
-    }
-}
 
 /// A folder on Google Drive.
 ///
@@ -109,18 +68,23 @@ impl Drive {
     ///
     /// # Errors
     /// A configuration failure: credentials that cannot be read or used, or a malformed address.
-    pub fn new(settings: DriveSettings) -> Result<Drive, Failure> {
+    pub fn new(
+        folder: &str,
+        credentials: &Path,
+        settings: &DriveSettings,
+        proxies: &ProxyVariables,
+    ) -> Result<Drive, Failure> {
         let base = web_address(&settings.url).ok_or_else(|| {
             Failure::configuration("--drive-url is not the address of an API")
                 .next("write it like https://www.googleapis.com, or leave it out")
         })?;
-        let credentials = credentials::read(&settings.credentials)?;
-        let http = Http::new(&settings.proxies)?;
-        let auth = auth::Auth::new(credentials, settings.subject, http.clone(), settings.idle)?;
+        let credentials = credentials::read(credentials)?;
+        let http = Http::new(proxies)?;
+        let auth = auth::Auth::new(credentials, settings.subject.clone(), http.clone(), settings.idle)?;
         Ok(Drive {
             api: Arc::new(Api { http, base, auth, idle: settings.idle, unit: settings.backoff_unit }),
-            void_folder: settings.folder.clone(),
-            folder: settings.folder,
+            void_folder: folder.to_owned(),
+            folder: folder.to_owned(),
             chunk_bytes: settings.chunk_bytes.max(1).next_multiple_of(CHUNK_UNIT_BYTES),
             shared_drive: OnceCell::new(),
             lock: settings.lock,
