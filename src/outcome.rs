@@ -134,7 +134,7 @@ pub struct BatchResult {
     pub total_credit: String,
     /// The stored file.
     pub file: Option<FileResult>,
-    /// Whether an earlier attempt had stored it already.
+    /// Whether it was stored already: by an earlier attempt, or before this database was restored.
     pub adopted: bool,
     /// Rows that the application changed after the commit point.
     pub changed_after_commit: u64,

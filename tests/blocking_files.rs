@@ -42,6 +42,8 @@ fn what_is_no_file_under_the_batch_s_name_is_a_name_that_is_taken() {
         make(&name);
         let refused = day.run().arg("--now").run().expect_code(31).json();
         assert!(told(&refused["error"]).contains("not a regular file"), "{refused}");
+        let verified = day.command("verify").run().expect_code(34).stdout;
+        assert!(verified.contains("is no regular file") && !verified.contains("another live file"), "{verified}");
         std::fs::remove_file(&name).or_else(|_| std::fs::remove_dir(&name)).unwrap();
     }
     day.run().arg("--now").run().expect_code(0);

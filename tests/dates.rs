@@ -8,7 +8,7 @@ use mongodb::bson::doc;
 
 use crate::support::command::told;
 use crate::support::day::{BATCHES, Day};
-use crate::support::seed::{DATE, Entry, seed, seed_day};
+use crate::support::seed::{DATE, Entry, QUEUE, seed, seed_day};
 
 const NOON: &str = "2026-01-18T12:00:00+07:00";
 const EVENING: &str = "2026-01-18T18:30:00+07:00";
@@ -116,6 +116,19 @@ fn late_rows_of_a_day_that_closed_by_itself_are_counted_and_go_into_the_next_fil
     let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
     assert!(text.contains("late rows that wait for the next day's file: 1"), "{text}");
     day.command("status").now(EVENING).arg("--check").run().expect_code(0);
+}
+
+#[test]
+fn rows_that_were_queued_again_after_their_export_are_no_late_rows() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.update_one(QUEUE, doc! { "_id": seeded.rows[1] }, doc! { "$set": { "status": "queued" } });
+    seed(&day.db, &[Entry::numbered(DATE, 20)]);
+    assert_eq!(day.command("status").now(EVENING).run().expect_code(0).json()["batches"][0]["late"], 1);
+    let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
+    let says = "rows queued again after their export, which the next run refuses without --allow-reexport: 1";
+    assert!(text.contains("late rows that wait for the next day's file: 1") && text.contains(says), "{text}");
 }
 
 #[test]

@@ -105,6 +105,17 @@ fn a_server_that_takes_no_writes_is_no_lost_majority_and_no_other_server_is_advi
     drop(locked);
 }
 
+#[test]
+fn a_directory_that_another_run_keeps_busy_is_no_file_system_that_does_not_answer() {
+    let day = Day::in_directory();
+    day.command("init").run().expect_code(0);
+    let folder = std::fs::File::open(day.directory()).expect("the directory");
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).expect("the lock");
+    let result = doctor(&day).run().expect_code(34).json();
+    assert_bad(&result, "probe file", "another run kept the directory");
+    assert!(!result.to_string().contains("dmesg"), "{result}");
+}
+
 fn verdicts(finished: &Finished) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let result = finished.json();

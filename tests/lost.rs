@@ -314,6 +314,18 @@ fn a_day_whose_document_is_lost_is_to_be_restored_and_not_to_be_run() {
     assert!(day.command("init").arg("--adopt").run().expect_code(0).json().get("lost").is_none());
 }
 
+/// The file is the day's own: the log knows it.
+#[test]
+fn the_file_of_a_day_whose_document_is_lost_is_no_second_file() {
+    let day = two_days();
+    lose(&day, &[(BATCHES, doc! { "_id": BATCH })]);
+    day.run().run().expect_code(30);
+    let found = day.command("verify").date(DATE).now(EVENING).run().expect_code(34).json();
+    assert!(kinds(&found).contains(&"log") && !kinds(&found).contains(&"second_file"), "{found}");
+    let says = "the export log has batch_2026-01-18 as number 2";
+    assert!(messages(&found).iter().any(|said| said.contains(says) && said.contains("init --adopt")), "{found}");
+}
+
 #[test]
 fn rows_that_are_marked_are_found_where_nothing_else_is_left() {
     let day = two_days();

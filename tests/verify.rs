@@ -244,7 +244,7 @@ fn second_files_and_files_out_of_the_trash_are_found() {
     let day = Day::in_directory();
     exported(&day);
     std::fs::copy(day.directory().join(FILE), day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
-    assert_only(&day, "second_file", "(1)");
+    assert_only(&day, "second_file", "does not say whose it is");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::failure::Stage;
 use crate::money::Baht;
 use crate::outcome::FileResult;
+use crate::pass::unsealed;
 use crate::reader::Reader;
 use crate::schema;
 use crate::store::Overview;
@@ -46,6 +47,9 @@ pub struct BatchLine {
     pub early: bool,
     /// Rows that came too late for it and wait for the next day's file; counted for the latest closed batch and for early ones.
     pub late: u64,
+    /// Rows of entries that are in a file already, which were queued again.
+    #[serde(skip)]
+    pub again: u64,
     /// Whether its back-off or its lease has run out, by the database's clock.
     pub due: bool,
     /// Who holds it.
@@ -76,6 +80,9 @@ pub struct BatchLine {
     /// Whether an attempt that failed has stored its file.
     #[serde(skip)]
     pub is_stored: bool,
+    /// Whether its official file is still to be sealed.
+    #[serde(skip)]
+    pub is_unsealed: bool,
     /// Whether its day has not come yet.
     #[serde(skip)]
     pub is_ahead: bool,
@@ -104,6 +111,8 @@ impl BatchLine {
             sha256: committed.map(|file| file.sha256.clone()),
             early: batch.is_some_and(|batch| batch.early),
             late: 0,
+            again: 0,
+            is_unsealed: batch.is_some_and(|batch| unsealed(batch).is_some()),
             due: seen.is_some_and(|seen| seen.due),
             holder: batch.and_then(|batch| batch.holder.clone()),
             lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
@@ -136,6 +145,9 @@ impl BatchLine {
                 "  (do not import {} before `batch-export verify --date {}` has said whose it is)",
                 file.name, self.date
             );
+        }
+        if self.is_unsealed {
+            note += "  (the file is not sealed yet: `batch-export retry` seals it)";
         }
         if self.void_files > 0 {
             let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);
@@ -174,6 +186,13 @@ impl BatchLine {
                 }
                 if self.late > 0 {
                     note += &format!("  (late rows that wait for the next day's file: {})", self.late);
+                }
+                if self.again > 0 {
+                    let _ = write!(
+                        note,
+                        "  (rows queued again after their export, which the next run refuses without --allow-reexport: {})",
+                        self.again
+                    );
                 }
                 note
             }

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::outcome::Explanation;
 use crate::stop::Stop;
-use crate::store::{Filling, Lost, Short, Store, StoreError};
+use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
 use crate::verify::Verification;
 
 /// The result of `init`.
@@ -36,8 +36,11 @@ pub(super) struct InitResult {
     /// queues it again.
     unfilled: Vec<Unfilled>,
     adopted: Vec<BatchId>,
-    /// Whether the ledger was missing, and was rebuilt with a new name of the installation.
+    /// Whether the ledger was missing, and was rebuilt.
     ledger_rebuilt: bool,
+    /// Whether the installation has a new name with it, because no official file could be read for its old name.
+    #[serde(skip)]
+    is_renamed: bool,
     /// Records of earlier batches that are gone still, and the ways out.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
     #[schemars(with = "Option<Vec<String>>")]
@@ -83,7 +86,10 @@ impl Render for InitResult {
         for batch in &self.adopted {
             let _ = writeln!(text, "  {batch} was rebuilt from the export log");
         }
-        if self.ledger_rebuilt {
+        if self.ledger_rebuilt && !self.is_renamed {
+            text.push_str("  the ledger was rebuilt\n");
+        }
+        if self.is_renamed {
             text.push_str(
                 "  the ledger was rebuilt, and this installation has a new name: if an unfinished batch is refused because of its own file \
                  (exit 31), that message has the way out\n",
@@ -109,7 +115,8 @@ pub async fn execute(
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) =
         if args.adopt { stop.until_signal(rebuild(&store, config)).await? } else { (Vec::new(), false) };
-    let (entries_added, unfilled) = stop.until_signal(record(&store, whole)).await?;
+    let is_renamed = ledger_rebuilt && !stop.until_signal(keep_name(&store, &whole)).await?;
+    let (entries_added, unfilled) = stop.until_signal(record(&store, &whole)).await?;
     let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
     stop.until_signal(store.begin()).await?;
     let lost = stop.until_signal(lost(args, &store)).await?;
@@ -123,10 +130,26 @@ pub async fn execute(
         unfilled,
         adopted,
         ledger_rebuilt,
+        is_renamed,
         lost,
     };
     render::print(&result, output);
     Ok(Exit::Ok)
+}
+
+/// Gives a rebuilt ledger the name of the installation that the newest official file bears. `false` when no name can be read.
+async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<bool, Failure> {
+    let newest = Snapshot::open(store).await?.numbered_batches().await?.pop();
+    let (Some(batch), Ok(config)) = (newest, whole()) else { return Ok(false) };
+    let Ok(destination) = Destination::open(&config) else { return Ok(false) };
+    match (Verification { config: &config, store, destination: &destination }).installation_of(&batch).await {
+        Ok(Some(name)) => Ok(store.name_installation(&name).await?),
+        Ok(None) => Ok(false),
+        Err(failure) => {
+            tracing::warn!("the official file of {} could not be read: {failure}", batch.id);
+            Ok(false)
+        }
+    }
 }
 
 /// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.

@@ -242,7 +242,7 @@ impl Render for BatchResult {
             let _ = writeln!(text, "  sha256   {sha256}");
         }
         if self.adopted {
-            text.push_str("  an earlier attempt had stored the file already\n");
+            text.push_str("  the file was at the destination already, with the same content\n");
         }
         if self.guarded_cells > 0 {
             let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);

@@ -170,6 +170,8 @@ pub struct Listed {
     pub name: String,
     /// It is in the trash.
     pub trashed: bool,
+    /// It is a link, a FIFO or a folder, and no file.
+    pub irregular: bool,
     /// When it was stored, where the destination reports it.
     pub created: Option<DateTime<Utc>>,
     /// Its owner.

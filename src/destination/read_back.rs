@@ -93,9 +93,11 @@ impl Destination {
                 for entry in std::fs::read_dir(folder).map_err(failed)? {
                     let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
                     if name.starts_with(stem) {
+                        let owner = directory.owner_of(&name);
                         found.push(Listed {
                             id: name.clone(),
-                            owner: directory.owner_of(&name).ok().flatten().unwrap_or_default(),
+                            irregular: matches!(owner, Err(DestinationError::Rejected { .. })),
+                            owner: owner.ok().flatten().unwrap_or_default(),
                             name,
                             ..Listed::default()
                         });

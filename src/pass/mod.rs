@@ -44,6 +44,7 @@ use crate::stuck::{self, Guard};
 
 pub use generate::{DueCompared, compare_due, sheet_options};
 pub use lock::{exhausted, way_on};
+pub use seal::unsealed;
 pub use voided::clear_up;
 
 use commit::CommitOutcome;

@@ -21,6 +21,9 @@ use crate::store::{Claim, Ended, Ledger, Store};
 /// How long the record of a failure or an interruption may take.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the look for a deleted batch document may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The stage and claim of a pass, and its result so far.
 pub(super) struct Report {
     pub(super) stage: Stage,
@@ -96,8 +99,24 @@ impl Pass<'_> {
         }
     }
 
+    /// What took the batch away when no other run did: its document is gone.
+    async fn deleted(&self, failure: &Failure, claim: Option<&Claim>) -> Option<Failure> {
+        let claim = claim.filter(|_| failure.exit == Exit::LeaseLost)?;
+        // The lease may be lost because the database does not answer.
+        let found = tokio::time::timeout(LOOK_TIMEOUT, self.store.batch(claim.batch)).await;
+        matches!(found, Ok(Ok(None))).then(|| {
+            let message = format!("the document of {} was deleted during the run", claim.batch);
+            Failure::new(Exit::LeaseLost, message).next(
+                "find out who deletes batch documents; nothing was committed by this run. `batch-export retry` begins the batch again, and \
+                 says what to do about a file that this run stored",
+            )
+        })
+    }
+
     /// Puts a failure into the result and, after the lock, into the batch document.
     pub(super) async fn record(&self, failure: &Failure, report: &mut Report) {
+        let deleted = self.deleted(failure, report.claim.as_ref()).await;
+        let failure = deleted.as_ref().unwrap_or(failure);
         report.result.fail(failure, Some(report.stage));
         report.result.reader = Some(self.reader());
         let Some(claim) = &report.claim else { return };

@@ -1,8 +1,10 @@
 //! Seals a committed file: writes its batch number on the file, and protects the file from changes where the destination can.
 //!
 //! The file is sealed after the commit, because the number is known only then; and at once, because a copy of the
-//! database could take an unsealed file for a leftover. A failure here never changes the outcome of a pass: the batch
-//! is committed, and `retry` seals the file.
+//! database takes an unsealed file for a leftover. A seal that fails is left to `retry`.
+//!
+//! Risk: between the upload and the seal, a copy of the database removes the file. The batch is committed all the same, and
+//! nothing is exported again. So a run whose file is gone when it is to be sealed ends with a failure.
 
 use std::time::Duration;
 
@@ -21,35 +23,48 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Pass<'_> {
     /// Seals the file that was committed a moment ago. `false` leaves it to `retry`.
-    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> bool {
+    ///
+    /// # Errors
+    /// When the file is not at the destination any more.
+    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> Result<bool, Failure> {
         let (number, installation) = (ledger.number + 1, ledger.installation.as_deref());
         // The pass adopted a file that was sealed with this number.
         if file.sealed {
-            return true;
+            return Ok(true);
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
-        let sealed = self.stop.with_grace(STOP_GRACE, work).await;
-        if let Err(failure) = &sealed {
-            tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
+        match self.stop.with_grace(STOP_GRACE, work).await {
+            Ok(true) => Ok(true),
+            Ok(false) => Err(removed(batch, file)),
+            Err(failure) => {
+                tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
+                Ok(false)
+            }
         }
-        sealed.is_ok()
     }
+}
+
+/// The official file of a batch, when it is not sealed yet. Files of earlier versions have no destination, and stay as they are.
+pub fn unsealed(batch: &Batch) -> Option<&FileFacts> {
+    batch.file.as_ref().filter(|file| batch.state.is_committed() && file.destination.is_some() && !file.sealed)
 }
 
 /// Seals the official file of a batch when it is not sealed yet. A failure is logged, and the file stays unsealed.
 pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batch) {
-    // Files of earlier versions have no destination, and stay as they are.
-    let official = batch.file.as_ref().filter(|file| batch.state.is_committed() && file.destination.is_some());
-    let (Some(file), Some(number)) = (official.filter(|file| !file.sealed), batch.number) else { return };
+    let (Some(file), Some(number)) = (unsealed(batch), batch.number) else { return };
     let work = async {
         let installation = store.ledger_now().await?.installation;
-        put_seal(store, destination, batch.id, installation.as_deref(), number, file, true).await
+        match put_seal(store, destination, batch.id, installation.as_deref(), number, file, true).await? {
+            true => Ok(()),
+            false => Err(removed(batch.id, file)),
+        }
     };
     if let Err(failure) = work.await {
         tracing::warn!(batch = %batch.id, next = failure.next, "the committed file is not sealed yet: {failure}");
     }
 }
 
+/// `false` when the committed file is not there.
 async fn put_seal(
     store: &Store,
     destination: &Destination,
@@ -58,10 +73,10 @@ async fn put_seal(
     number: i64,
     file: &FileFacts,
     look: bool,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let Some(place) = destination.reach(file.destination.as_deref()) else {
         tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
-        return Ok(());
+        return Ok(true);
     };
     if let Reached::There(there) = &place {
         refuse_unnamed(there, &file.id).await?;
@@ -80,13 +95,25 @@ async fn put_seal(
             format!("the seal was not written within {}", humantime::format_duration(SEAL_LIMIT)),
         )
     })?? {
-        Some(restricted) => Ok(store.mark_sealed(batch, &file.id, restricted).await?),
-        None => Err(Failure::new(
-            Exit::UploadFailed,
-            format!("{} is not at the destination as it was committed", file.name),
-        )
-        .next("run `batch-export verify`: it reports what happened to the file")),
+        Some(restricted) => {
+            store.mark_sealed(batch, &file.id, restricted).await?;
+            Ok(true)
+        }
+        None => Ok(false),
     }
+}
+
+fn removed(batch: BatchId, file: &FileFacts) -> Failure {
+    let FileFacts { name, sha256, .. } = file;
+    let message = format!(
+        "{batch} is committed, and its file {name} is not at the destination as it was stored: somebody removed or replaced it before it \
+         was sealed"
+    );
+    Failure::new(Exit::DriveRejected, message).next(format!(
+        "no entry is exported again: put a copy of the file with the sha256 {sha256} back, and run `batch-export verify --date {}`. A copy of \
+         this database that uses the same destination removes such a file: give the copy another folder",
+        batch.date()
+    ))
 }
 
 /// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.

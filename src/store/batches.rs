@@ -326,7 +326,10 @@ impl Store {
             Ok(None::<()>)
         });
         match tried.await {
-            Err(StoreError { kind: Kind::WriteConflict, .. }) => StoreError { kind: Kind::WriteConflict, ..error },
+            Err(StoreError { kind: Kind::WriteConflict, .. }) => {
+                let name = self.batches.name();
+                StoreError::held(format!("a transaction that has not ended holds the batch document in {name}"))
+            }
             Ok(_) | Err(_) => error,
         }
     }

@@ -39,6 +39,8 @@ pub enum Kind {
     TransientTransaction,
     /// Another write of the same document came in between; the whole transaction may be run again.
     WriteConflict,
+    /// A transaction that has not ended holds a document of ours: of a run that is committing, or was killed.
+    Held,
     /// A change of the collection itself, such as an index that is built, waits for a transaction of somebody else; the whole transaction may
     /// be run again.
     Locked,
@@ -118,6 +120,10 @@ impl StoreError {
 
     pub(super) fn earlier_version(what: impl Into<String>) -> StoreError {
         StoreError { kind: Kind::EarlierVersion, message: what.into() }
+    }
+
+    pub(super) fn held(what: impl Into<String>) -> StoreError {
+        StoreError { kind: Kind::Held, message: what.into() }
     }
 
     pub(super) fn failing(what: impl Into<String>) -> StoreError {
@@ -222,6 +228,10 @@ impl From<StoreError> for Failure {
             Kind::TooLarge => refused(
                 "shorten that document: an exported row gets some hundred bytes of marks, and the server takes 16 MiB; or, if it shall not be \
                  exported, take it out of the queue",
+            ),
+            Kind::Held => Failure::new(Exit::CommitConflict, error.message).next(
+                "mostly it is the transaction of a run that was killed in its commit: the server ends it within a minute, and `batch-export \
+                 retry` goes on then. If it goes on, db.currentOp() shows which program holds the document",
             ),
             Kind::WriteConflict | Kind::Locked => {
                 let message = format!("other programs keep writing the same documents: {}", error.message);

@@ -210,6 +210,13 @@ impl Store {
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 
+    /// Names the installation of a ledger that was rebuilt and has no name yet. `false` when it has one.
+    pub async fn name_installation(&self, name: &str) -> Result<bool, StoreError> {
+        let unnamed = doc! { "_id": LEDGER, "installation": null };
+        let update = self.batches.update_one(unnamed, doc! { "$set": { "installation": name } });
+        Ok(self.bounded(update.into_future()).await?.modified_count == 1)
+    }
+
     /// Makes the ledger; one that is there keeps what it has.
     pub(super) fn first_ledger(&self) -> FindOneAndUpdate<'_, Document> {
         let name = uuid::Uuid::new_v4().to_string();

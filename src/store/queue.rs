@@ -64,6 +64,21 @@ impl Store {
         self.bounded(self.queue.count_documents(filter)).await
     }
 
+    /// How many of these rows ask for an entry that is in a committed file.
+    pub async fn queued_again(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
+        let recorded =
+            doc! { "from": self.exported.name(), "localField": "entryId", "foreignField": "_id", "as": "in" };
+        let count = [
+            doc! { "$match": due_filter(cutoff) },
+            doc! { "$project": { "entryId": 1 } },
+            doc! { "$lookup": recorded },
+            doc! { "$match": { "in.0": { "$exists": true } } },
+            doc! { "$count": "rows" },
+        ];
+        let counted = self.all(self.queue.aggregate(count)).await?;
+        Ok(counted.first().and_then(|counted| int(counted, "rows")).unwrap_or(0) as u64)
+    }
+
     /// Counts the rows that will never become due; `now` by the database's clock.
     pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue, StoreError> {
         // Not `$lt`: a row without `updatedAt` counts as stuck too.

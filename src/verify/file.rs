@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::money::Baht;
 use crate::outcome::Explanation;
 use crate::spool::{self, Spool, SpoolWriter};
-use crate::store::Snapshot;
+use crate::store::{LogFacts, Snapshot};
 
 /// The next step for an official file in the trash.
 const RESTORE: &str =
@@ -126,6 +126,7 @@ impl Verification<'_> {
         &self,
         batch: &Batch,
         official: Option<&FileFacts>,
+        log: &[LogFacts],
         installation: Option<&str>,
         findings: &mut Findings,
     ) -> Result<(), Failure> {
@@ -177,7 +178,12 @@ impl Verification<'_> {
         let is_there = own_id.is_some_and(|own| listed.iter().any(|file| file.id == own));
         let moved = official.filter(|_| !is_there).and_then(|file| place.elsewhere(&file.sha256, file.bytes));
         let is_moved = |file: &Listed| moved.as_deref() == Some(Path::new(&file.id));
-        for file in listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id && !is_moved(file)) {
+        // The log knows the file of a batch whose document was lost, and its own finding says so.
+        let is_logged = |file: &Listed| {
+            official.is_none() && log.iter().any(|log| log.number.is_some() && log.number == file.owner.number)
+        };
+        let others = listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id);
+        for file in others.filter(|file| !is_moved(file) && !is_logged(file)) {
             if let Some((kind, message)) = judge(batch, &name, file, installation) {
                 findings.add(batch.id, kind, message);
             }
@@ -294,7 +300,13 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
         }
         None => {
             let committed = if file.owner.sealed { " and was committed: it is read-only" } else { "" };
-            let what = format!("{called} is another live file of this batch{committed}");
+            let what = match (file.irregular, file.owner.batch_id.is_some()) {
+                (true, _) => format!("{called} has the name of a file of this batch and is no regular file"),
+                (false, true) => format!("{called} is another live file of this batch{committed}"),
+                (false, false) => {
+                    format!("{called} has the name of a file of this batch, and does not say whose it is{committed}")
+                }
+            };
             Some((ProblemKind::SecondFile, Explanation::new(what, "find out who put it there")))
         }
     }

@@ -14,6 +14,17 @@ use crate::id::Id;
 type Unreadable = (String, String);
 
 impl Verification<'_> {
+    /// The installation that the official file of a batch bears; `None` when the committed file is not there or bears none.
+    pub async fn installation_of(&self, batch: &Batch) -> Result<Option<String>, Failure> {
+        let file = batch.file.clone().unwrap_or_default();
+        let Ok((content, None)) = self.read_official(&file).await? else { return Ok(None) };
+        let place = self.destination.reach(file.destination.as_deref());
+        let Some(place) = place.filter(|_| content.digests().sha256 == file.sha256) else { return Ok(None) };
+        let owner = place.owner(&file.id).await?.unwrap_or_default();
+        let is_own = owner.batch_id.as_ref().is_none_or(|id| *id == batch.id.to_string());
+        Ok(owner.installation.filter(|_| is_own))
+    }
+
     /// The entries that the official file of a batch names; or why it does not name them.
     pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>, Failure> {
         let file = batch.file.clone().unwrap_or_default();

@@ -25,8 +25,9 @@ use crate::failure::Failure;
 use crate::money::Baht;
 use crate::named::named;
 use crate::outcome::Explanation;
+use crate::pass::unsealed;
 use crate::schema::name_of;
-use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError};
+use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError, already_logged};
 
 pub use copy::{Copy, CopyVerdict};
 pub use corrections::{ComparedBatch, Correction, CorrectionKind, CorrectionList, Corrections};
@@ -265,14 +266,11 @@ impl Verification<'_> {
         findings.checked.push(checked(&batch));
         let log = snapshot.log(Some(id)).await?;
         let official = batch.file.as_ref().filter(|_| batch.state.is_committed());
-        self.check_copies(&batch, official, snapshot.ledger().installation.as_deref(), findings).await?;
+        self.check_copies(&batch, official, &log, snapshot.ledger().installation.as_deref(), findings).await?;
         let Some(file) = official else {
-            for _ in &log {
-                findings.add(
-                    id,
-                    ProblemKind::Log,
-                    format!("an ExportLog exists and the batch is {}", batch.state.name()),
-                );
+            for facts in &log {
+                let number = facts.number.map_or("unknown".to_owned(), |number| number.to_string());
+                findings.add(id, ProblemKind::Log, &already_logged(id, &number));
             }
             let marked = snapshot.marked_rows(&batch, None).await?.rows.len();
             if marked > 0 {
@@ -281,6 +279,9 @@ impl Verification<'_> {
             }
             return Ok(());
         };
+        if unsealed(&batch).is_some() {
+            findings.note(format!("{} is not sealed yet: `batch-export retry` seals it", file.name));
+        }
         check_log(&batch, &log, findings);
         if let Some((kind, message)) = self.without_layout(&batch) {
             findings.add(batch.id, kind, message);

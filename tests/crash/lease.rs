@@ -70,6 +70,22 @@ fn a_holder_that_was_taken_over_during_its_upload_spoils_nothing() {
 }
 
 #[test]
+fn a_run_whose_batch_document_was_deleted_says_so_and_retry_goes_on() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 8);
+    let hold = day.drive().hold(day.drive().next(Operation::Chunk), Point::After);
+    let run = day.run().spawn();
+    hold.wait_until_reached(PATIENCE);
+    day.db.delete_many(BATCHES, doc! { "_id": "batch_2026-01-18" });
+    hold.release();
+    let ended = run.wait(PATIENCE).expect_code(25).json();
+    let told = ended["error"].to_string();
+    assert!(told.contains("was deleted during the run") && !told.contains("another run"), "{told}");
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
 fn a_lease_is_renewed_as_long_as_an_upload_takes() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 8);

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::support::day::Place;
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On as ProxyOn, Proxy};
 
 fn file_of(day: &Day) -> Document {
     day.batch().get_document("file").unwrap().clone()
@@ -51,6 +53,10 @@ fn a_seal_that_failed_is_made_good_by_retry_and_then_costs_nothing() {
     assert_seal(&day, false, false);
     day.check_guarantees();
     day.drive().cure();
+    let notes = day.command("verify").run().expect_code(0).json()["checked"][0]["notes"].to_string();
+    assert!(notes.contains("is not sealed yet"), "{notes}");
+    let status = day.command("status").args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(status.contains("the file is not sealed yet"), "{status}");
     day.retry().run().expect_code(0);
     assert_seal(&day, true, true);
     day.check_converged();
@@ -106,4 +112,61 @@ fn a_file_that_was_committed_and_not_sealed_is_still_of_this_installation() {
             day.check_converged();
         }
     }
+}
+
+/// A copy of the database takes the file for a leftover, between its upload and its seal.
+#[test]
+fn a_run_whose_file_was_removed_before_the_seal_does_not_say_that_all_is_well() {
+    for day in days() {
+        let proxy = Proxy::before(Mongod::shared());
+        let stop = proxy.hold(ProxyOn::command("commitTransaction"));
+        let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
+        stop.wait_until_reached(PATIENCE);
+        let copy = TestDb::new();
+        Backup::of(&day.db).restore(&copy);
+        let past = doc! { "$set": { "leaseExpiresAt": DateTime::from_millis(0) } };
+        copy.update_one(BATCHES, doc! { "_id": BATCH }, past);
+        edit_all(&copy);
+        day.retry().mongodb(&copy.uri()).run().expect_code(0);
+        stop.release();
+        let ended = run.wait(PATIENCE).expect_code(31);
+        let result = ended.json();
+        assert_refused(
+            &ended,
+            &result,
+            &["is committed, and its file", "removed or replaced", "no entry is exported again"],
+        );
+        assert_eq!(result["number"], 1, "{result}");
+        assert_eq!(day.batch().get_str("state").unwrap(), "completed");
+        for _ in 0..2 {
+            day.retry().run().expect_code(0);
+            assert!(!file_of(&day).get_bool("sealed").unwrap());
+        }
+        let long_ago = doc! { "$set": { "updatedAt": DateTime::from_millis(0) } };
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, long_ago);
+        let checked = day.command("status").arg("--check").run().expect_code(34).json();
+        assert_eq!(checked["problems"][0]["kind"], "unsealed", "{checked}");
+        day.command("verify").run().expect_code(34);
+    }
+}
+
+/// The file keeps the name of the installation that stored it, and the rebuilt ledger takes that name.
+#[test]
+fn a_file_that_was_not_sealed_when_the_ledger_was_lost_is_sealed_under_the_rebuilt_one() {
+    let day = Day::on_drive();
+    seed_day(&day.db, DATE, 3);
+    let hold = day.drive().hold(On::nth(Operation::Update, 1), Point::Before);
+    let run = day.run().spawn();
+    hold.wait_until_reached(PATIENCE);
+    run.kill();
+    drop(hold);
+    let ledger = || day.db.find_one(BATCHES, doc! { "_id": "ledger" }).expect("the ledger");
+    let before = ledger();
+    day.db.delete_many(BATCHES, doc! { "_id": "ledger" });
+    let made = day.command("init").args(&["--adopt", "--output", "text"]).run().expect_code(0).stdout;
+    assert!(made.contains("the ledger was rebuilt") && !made.contains("new name"), "{made}");
+    assert_eq!(ledger().get("installation"), before.get("installation"));
+    day.retry().run().expect_code(0);
+    assert_seal(&day, true, true);
+    day.check_converged();
 }

@@ -5,7 +5,7 @@
 //! them. `Without` takes one rule out, to show that the checker would notice.
 //!
 //! What the model leaves out: `--invalid fail` (an entry that may not be exported is held back here), `--allow-reexport`, and the
-//! moment between a look at a file and its trashing. In that moment, and between a commit and its seal, a copy of the database can
+//! moment between a look at a file and its trashing. In that moment, and between an upload and its seal, a copy of the database can
 //! still void or trash a committed file. The protocol accepts that: before the commit nobody knows which state of the database is the
 //! true one.
 

@@ -219,7 +219,7 @@ fn is_disjoint(masks: impl Iterator<Item = u8>) -> bool {
     masks.fold((0, 0), |(seen, twice), mask| (seen | mask, twice | seen & mask)).1 == 0
 }
 
-/// Between commit and seal, a copy of the database may still void the file.
+/// Between upload and seal, a copy of the database may still void the file.
 fn committed_file(model: &Protocol, state: &State) -> bool {
     documents(state).filter(|doc| doc.is_committed()).all(|doc| {
         let Some(file) = doc.file.map(|id| state.files[id as usize]) else { return false };

@@ -19,6 +19,8 @@ use crate::spool::Spool;
 
 /// How long the probe file may take, from its id to the trash.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long another run may keep a directory busy: shorter than the time after which the file system counts as one that does not answer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The owner of the probe file: no batch, and no installation.
 const MARK: Mark<'static> = Mark { batch: None, installation: None };
 
@@ -74,8 +76,7 @@ fn check(inspected: Inspected) -> Check {
 async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
     let name = probe_name();
     let stored = async {
-        // The lock has a shorter limit than the probe, so that a busy directory is reported as busy.
-        let _alone = destination.exclusive(PROBE_TIMEOUT / 2).await?;
+        let _alone = destination.exclusive(BUSY_TIMEOUT).await?;
         let id = destination.new_id(&name).await?;
         let file = NewFile { id: &id, name: &name, mark: MARK, mime_type: "text/plain", spool };
         let created = match destination.create(&file, &Progress::default()).await {

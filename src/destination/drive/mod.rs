@@ -225,6 +225,7 @@ impl Listed {
             id: metadata.id?,
             name: metadata.name.unwrap_or_default(),
             trashed: metadata.trashed,
+            irregular: false,
         })
     }
 }

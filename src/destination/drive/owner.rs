@@ -187,7 +187,7 @@ impl Drive {
     }
 
     /// Writes its batch number on a committed file, and locks its content when the settings ask for it and Drive allows
-    /// it. Returns whether the content is locked; `None` when the file is not there or not visible. With `look` it
+    /// it. Returns whether the content is locked; `None` when the file is in the trash, not there or not visible. With `look` it
     /// first checks whether the file is sealed already.
     ///
     /// # Errors
@@ -197,6 +197,7 @@ impl Drive {
         if look {
             match self.metadata(&file.id).await? {
                 None => return Ok(None),
+                Some(metadata) if metadata.trashed => return Ok(None),
                 Some(metadata) if metadata.owner().sealed => return Ok(Some(metadata.is_restricted())),
                 Some(metadata) => metadata.check(&file.id, Some(&file.sha256), &owner.mark())?,
             }
@@ -212,11 +213,11 @@ impl Drive {
                 Err(DestinationError::Rejected { message, .. }) => {
                     tracing::info!(file = file.id, "the file is not locked, only numbered: {message}");
                 }
-                sealed => return Ok(sealed?.map(|metadata| metadata.is_restricted())),
+                sealed => return Ok(locked_and_live(sealed?)),
             }
         }
         let sealed = self.change("numbering the committed file", &file.id, &number).await?;
-        Ok(sealed.map(|metadata| metadata.is_restricted()))
+        Ok(locked_and_live(sealed))
     }
 
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
@@ -226,6 +227,11 @@ impl Drive {
     async fn change(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, DestinationError> {
         self.api.patch(doing, id, changes).await.map_err(|fault| self.error(fault))
     }
+}
+
+/// Whether a file is locked; `None` when it is in the trash.
+fn locked_and_live(file: Option<Metadata>) -> Option<bool> {
+    file.filter(|metadata| !metadata.trashed).map(|metadata| metadata.is_restricted())
 }
 
 /// Refuses an id that could change the address it is put into: ids come from the database, where others can write.
