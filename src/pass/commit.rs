@@ -97,7 +97,7 @@ impl Pass<'_> {
             }
         };
         let (sealed, edited, marked) = join3(seal, look_again, mark).await;
-        report.result.is_tidy = matches!(sealed, Ok(true)) && batch.voided.is_empty();
+        report.result.is_tidy = sealed && batch.voided.is_empty();
         match edited {
             Ok(edited) if edited.is_empty() => {}
             Ok(edited) => {
@@ -115,7 +115,7 @@ impl Pass<'_> {
             Err(failure) => tracing::warn!("it is not known whether entries were edited during the commit: {failure}"),
         }
         report.result.succeed(marked?);
-        sealed.map(|_| CommitOutcome::Completed)
+        Ok(CommitOutcome::Completed)
     }
 
     fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome, Failure> {

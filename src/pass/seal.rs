@@ -1,10 +1,11 @@
 //! Seals a committed file: writes its batch number on the file, and protects the file from changes where the destination can.
 //!
 //! The file is sealed after the commit, because the number is known only then; and at once, because a copy of the
-//! database takes an unsealed file for a leftover. A seal that fails is left to `retry`.
+//! database takes an unsealed file for a leftover. A failure here never changes the outcome of a pass: the batch is
+//! committed, and `retry` seals the file.
 //!
 //! Risk: between the upload and the seal, a copy of the database removes the file. The batch is committed all the same, and
-//! nothing is exported again. So a run whose file is gone when it is to be sealed ends with a failure.
+//! nothing is exported again. So the log has an error, and `status --check` fails as long as an official file is not sealed.
 
 use std::time::Duration;
 
@@ -23,22 +24,23 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Pass<'_> {
     /// Seals the file that was committed a moment ago. `false` leaves it to `retry`.
-    ///
-    /// # Errors
-    /// When the file is not at the destination any more.
-    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> Result<bool, Failure> {
+    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> bool {
         let (number, installation) = (ledger.number + 1, ledger.installation.as_deref());
         // The pass adopted a file that was sealed with this number.
         if file.sealed {
-            return Ok(true);
+            return true;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
         match self.stop.with_grace(STOP_GRACE, work).await {
-            Ok(true) => Ok(true),
-            Ok(false) => Err(removed(batch, file)),
+            Ok(true) => true,
+            Ok(false) => {
+                let failure = removed(batch, file);
+                tracing::error!(%batch, next = failure.next, "{failure}");
+                false
+            }
             Err(failure) => {
                 tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
-                Ok(false)
+                false
             }
         }
     }
