@@ -91,6 +91,8 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         ("mongodb://clerk:Hunter2Secret@mo/re@db1/app".to_owned(), "%40"),
         ("mongodb://clerk:Hunter2Secret%wo@db1/app".to_owned(), "% as %25"),
         ("mongodb://clerk:Hunter2Secret%@db1/app".to_owned(), "% as %25"),
+        ("mongodb://clerk:dour@my/x?Hunter2Secret=9@db1/app?replicaSet=x".to_owned(), "%3F"),
+        ("mongodb://clerk:dour@my?Hunter2Secret@db1/app".to_owned(), "%3F"),
         ("mongodb://clerk:Hunter2Secret/more@db1,db2/app".to_owned(), "%2F"),
         ("mongodb://clerk:Hunter2Secret#more@db1,db2/app".to_owned(), "%23"),
         ("mongodb://clerk:Hunter2Secret:more@db1,db2/app".to_owned(), "%3A"),

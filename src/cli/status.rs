@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
 use crate::outcome::Explanation;
-use crate::pass::{exhausted, unsealed};
+use crate::pass::exhausted;
 use crate::reader::Reader;
 use crate::stop::Stop;
 use crate::store::{Lost, Overview, Store};
@@ -35,9 +35,6 @@ use crate::terminal::one_line;
 const READ_MAX: i64 = 11_000;
 /// Problems that the line of the check names; all of them are in the JSON.
 const NAMED: usize = 5;
-
-/// How long a run may take from its commit to the seal of its file.
-const SEALED_WITHIN: TimeDelta = TimeDelta::seconds(30);
 
 /// What `status` found.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -76,7 +73,6 @@ enum StatusKind {
     Missing,
     LateRows,
     NeverDue,
-    Unsealed,
     Untold,
     Lost,
 }
@@ -121,7 +117,6 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         let found = store.batch_range(id..=id, 1).await?.pop();
         result.problems.extend(judge.problem(date, found.as_ref()));
         result.problems.extend(found.iter().filter_map(|found| judge.untold(found)));
-        result.problems.extend(found.iter().filter_map(not_sealed));
         result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
         result.voided = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.voided.clone()));
         let mut only = BatchLine::of(date, found.as_ref());
@@ -160,7 +155,6 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let mut judged: Vec<StatusProblem> = older.iter().filter_map(of_batch).collect();
     judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
-    judged.extend(older.values().chain(found.values()).filter_map(not_sealed));
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
@@ -200,18 +194,6 @@ async fn count_late(store: &Store, row: &mut BatchLine, closed: &Overview) -> Re
 /// Whether the batch takes no more rows, and its day has come.
 fn is_closed(found: &Overview) -> bool {
     (found.batch.state.is_committed() || found.batch.state == State::Empty) && !found.is_ahead()
-}
-
-/// An official file that its run did not seal: until then, a copy of the database can remove it, or has removed it.
-fn not_sealed(found: &Overview) -> Option<StatusProblem> {
-    let file = unsealed(&found.batch)?;
-    let id = found.batch.id;
-    let message = Explanation::new(
-        format!("the official file {} of {id} is not sealed", file.name),
-        "`batch-export retry` seals it, and its log says why it cannot",
-    );
-    let waited = found.batch.updated_at.is_none_or(|since| found.now - since >= SEALED_WITHIN);
-    waited.then(|| StatusProblem::of(id, StatusKind::Unsealed, message))
 }
 
 fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {

@@ -134,7 +134,11 @@ impl Pass<'_> {
             match done {
                 Marked::Done(_) if last_step => return Ok(true),
                 Marked::Done(rows) => marked_here += rows,
-                Marked::ByOthers => tokio::time::sleep(MARKING_POLL).await,
+                Marked::ByOthers => {
+                    // Another run may have completed the batch.
+                    marked_here = 0;
+                    tokio::time::sleep(MARKING_POLL).await;
+                }
             }
         }
     }

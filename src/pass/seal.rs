@@ -5,7 +5,7 @@
 //! committed, and `retry` seals the file.
 //!
 //! Risk: between the upload and the seal, a copy of the database removes the file. The batch is committed all the same, and
-//! nothing is exported again. So the log has an error, and `status --check` fails as long as an official file is not sealed.
+//! nothing is exported again. So the log has an error, `verify` fails, and `status` notes an official file that is not sealed.
 
 use std::time::Duration;
 

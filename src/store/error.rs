@@ -252,8 +252,8 @@ impl From<StoreError> for Failure {
                  transaction of another program hold a document?); `batch-export retry` goes on",
             ),
             Kind::NotPrimary => Failure::new(Exit::DatabaseUnavailable, format!("MongoDB: {}", error.message)).next(
-                "`batch-export retry` goes on when that server is the primary; to find the primary, whichever it is, remove directConnection from \
-                 MONGODB_URI and add replicaSet= and the set's name",
+                "wait until that server is the primary again. If MONGODB_URI has directConnection, remove it and add replicaSet= and the set's \
+                 name: then the program finds the primary by itself",
             ),
             Kind::TransientTransaction
             | Kind::UnknownCommit

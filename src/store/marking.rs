@@ -22,7 +22,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::commit::{completed, marks};
-use super::document::batch_id;
+use super::document::{batch_id, date};
 use super::due::{RowKey, by_id, queued_neighbours, rows_of_ids};
 use super::error::{Kind, StoreError};
 use super::exported::Again;
@@ -42,6 +42,20 @@ pub enum Marked {
     Done(u64),
     /// Another process did it, or is doing it.
     ByOthers,
+}
+
+/// How well a row fits an entry of a file whose row list was lost, the best first; of equal ones the older row is taken. A row that was queued
+/// later, for another day, is not the one that was exported.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// It is queued, and was due for the file.
+    Due,
+    /// It is queued for later.
+    Queued,
+    /// It names the entry and has another status.
+    Named,
+    /// There is none.
+    None,
 }
 
 impl Store {
@@ -192,7 +206,9 @@ impl Store {
         if !self.has_exported().await? {
             return Err(StoreError::earlier_version("the collection exportbatchentries is missing"));
         }
-        let mut left: BTreeMap<Id, Id> = entries.into_iter().map(|entry| (entry, Id::ABSENT)).collect();
+        // Each with the best row for it so far.
+        let mut left: BTreeMap<Id, (Fit, Id)> =
+            entries.into_iter().map(|entry| (entry, (Fit::None, Id::ABSENT))).collect();
         let ids: Vec<Bson> = left.keys().copied().map(Bson::from).collect();
         for ids in ids.chunks(10_000) {
             let number = batch.number.unwrap_or(0);
@@ -206,20 +222,24 @@ impl Store {
         }
         // This scans the whole queue once: no index of the application finds rows by entry, and some rows may no longer
         // be queued.
-        let wanted = doc! { "entryId": 1, "status": 1, "metadata.batchId": 1 };
+        let wanted = doc! { "entryId": 1, "status": 1, "scheduledFor": 1, "metadata.batchId": 1 };
         let mut rows = self.queue.find(doc! { "exportPath": "scheduled" }).projection(wanted).await?;
         while let Some(row) = rows.try_next().await? {
             let (Ok(id), Ok(entry)) = (row.get_object_id("_id"), row.get_object_id("entryId")) else { continue };
             let exported =
                 row.get_document("metadata").is_ok_and(|metadata| matches!(batch_id(metadata, "batchId"), Ok(Some(_))));
             let queued = matches!(row.get_str("status"), Ok("queued"));
-            if let Some(known) =
-                left.get_mut(&Id(entry.bytes())).filter(|known| !exported && (queued || **known == Id::ABSENT))
-            {
-                *known = Id(id.bytes());
+            let is_due = date(&row, "scheduledFor").is_some_and(|at| at <= batch.cutoff);
+            let fit = match (queued, is_due) {
+                (true, true) => Fit::Due,
+                (true, false) => Fit::Queued,
+                (false, _) => Fit::Named,
+            };
+            if let Some(known) = left.get_mut(&Id(entry.bytes())).filter(|_| !exported) {
+                *known = (*known).min((fit, Id(id.bytes())));
             }
         }
-        let rows: Vec<RowKey> = left.into_iter().map(|(entry, row)| RowKey { row, entry }).collect();
+        let rows: Vec<RowKey> = left.into_iter().map(|(entry, (_, row))| RowKey { row, entry }).collect();
         self.store_row_list_again(batch, &rows, piece_rows).await
     }
 }

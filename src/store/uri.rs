@@ -136,6 +136,10 @@ pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
             ));
         }
         if !is_among(KNOWN, &small) {
+            // A password with @ and ? in it ends behind what looks like options.
+            if query.contains('@') {
+                return Err(not_encoded());
+            }
             let next = "correct or remove the option; what an application's own driver adds may be left out";
             return Err(wrong(format!("it has an option that does not exist: {}", shown_option(name)), next));
         }
@@ -192,12 +196,16 @@ fn check_user(uri: &str) -> Result<(), UriFault> {
     let is_encoded = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|digit| digit.is_ascii_hexdigit());
     let bare_percent = !user.split('%').skip(1).all(is_encoded);
     if second || bare_percent || user.contains(['/', '?', '#', '[', ']', '@']) || user.matches(':').count() > 1 {
-        return Err(wrong(
-            "its user or password holds a character that must be percent-encoded",
-            "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25 in the user and the password",
-        ));
+        return Err(not_encoded());
     }
     Ok(())
+}
+
+fn not_encoded() -> UriFault {
+    wrong(
+        "its user or password holds a character that must be percent-encoded",
+        "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25 in the user and the password",
+    )
 }
 
 /// The name between the hosts and the options.

@@ -321,7 +321,7 @@ impl Api {
             status,
             location: header(headers, LOCATION).map(str::to_owned),
             range: header(headers, RANGE).map(str::to_owned),
-            retry_after: retry_after(headers).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            retry_after: retry_after(headers).filter(|seconds| *seconds >= 0.0).map(as_wait),
             body: Vec::new(),
         };
         answer.body = match timeout(self.idle, read_body(&mut response)).await {
@@ -359,6 +359,11 @@ fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
         .map_err(|_| Fault::passing(format!("Drive answered {} with content that cannot be read", answer.status)))
 }
 
+/// More seconds than a duration holds are the longest wait.
+fn as_wait(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(u64::MAX))
+}
+
 /// The number of stored bytes, from the `Range` of a 308; zero without the header.
 fn stored(range: Option<&str>) -> Heard {
     let Some(range) = range else { return Heard::Stored(0) };
@@ -380,5 +385,23 @@ mod tests {
         for nonsense in ["bytes=5-42", "bytes=0-", "0-42", "bytes=0-18446744073709551615", "bytes=0-x", ""] {
             assert!(matches!(stored(Some(nonsense)), Heard::Unclear(_)), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_by_the_servers_clock_and_no_number_is_too_large() {
+        let asked = |pairs: &[(HeaderName, &str)]| {
+            let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+            retry_after(&headers).filter(|seconds| *seconds >= 0.0).map(as_wait)
+        };
+        let date = (reqwest::header::DATE, "Sun, 18 Jan 2026 11:00:00 GMT");
+        let after = |value| (reqwest::header::RETRY_AFTER, value);
+        let seconds = |s| Some(Duration::from_secs(s));
+        assert_eq!(asked(&[after("7")]), seconds(7));
+        assert_eq!(asked(&[after("18446744073709551615")]), seconds(u64::MAX));
+        assert_eq!(asked(&[after("Sun, 18 Jan 2026 11:00:09 GMT"), date.clone()]), seconds(9));
+        assert_eq!(asked(&[after("Sun, 18 Jan 2026 10:00:00 GMT"), date.clone()]), None);
+        assert_eq!(asked(&[after("Sun, 18 Jan 2026 11:00:09 GMT")]), None);
+        assert_eq!(asked(&[after("soon"), date.clone()]), None);
+        assert_eq!(asked(&[date]), None);
     }
 }

@@ -45,6 +45,9 @@ const TRANSACTION_TRIES: u32 = 6;
 /// Rows of more bytes than this may be too large for one transaction: a server holds changes of a fifth of its cache at most, 51 MB of the
 /// smallest one.
 const LARGE_BYTES: i64 = 16 << 20;
+/// The largest document that a server takes, and the room that marks may need.
+const DOCUMENT_MAX_BYTES: i32 = 16 << 20;
+const MARKS_MAX_BYTES: i32 = 2048;
 /// Rows whose bytes are added up.
 const ROWS_WEIGHED: usize = 10_000;
 /// How often the commit alone is sent when no answer comes.
@@ -294,13 +297,13 @@ impl Store {
         }
     }
 
-    /// The row among these that has no room for marks.
+    /// The row among these that has no room for marks, if it is one of them.
     async fn fullest_of(&self, rows: &[Id]) -> Option<String> {
         let size = doc! { "bytes": { "$bsonSize": "$$ROOT" } };
         let stages = [
             doc! { "$match": each(rows) },
             doc! { "$project": size },
-            doc! { "$sort": { "bytes": -1 } },
+            doc! { "$match": { "bytes": { "$gt": DOCUMENT_MAX_BYTES - MARKS_MAX_BYTES } } },
             doc! { "$limit": 1 },
         ];
         let cursor = self.bounded(self.queue.aggregate(stages).into_future()).await;

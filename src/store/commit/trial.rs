@@ -33,7 +33,7 @@ use crate::store::error::{Kind, StoreError};
 use crate::store::exported::Again;
 use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
-use crate::store::{Acquisition, Store};
+use crate::store::{Acquisition, LEDGER, Store};
 
 /// What two passes would store.
 #[derive(Clone, Debug)]
@@ -82,12 +82,12 @@ impl Store {
         let [(batch, file), _] = &trial.batches;
         let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
         let marked = if matches!(queued.source, RowSource::Nowhere) { 0 } else { queued.rows.len() };
-        self.bounded(session.start_transaction()).await?;
+        self.begin_trial(&mut session, &ledger).await?;
         let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
         abort(&mut session).await;
         finding(tried)?;
         if trial.is_large {
-            self.bounded(session.start_transaction()).await?;
+            self.begin_trial(&mut session, &ledger).await?;
             let tried = self.try_marking(&mut session, trial, &ledger, &queued).await;
             abort(&mut session).await;
             finding(tried)?;
@@ -95,7 +95,7 @@ impl Store {
         if !trial.holds {
             return Ok(marked);
         }
-        self.bounded(session.start_transaction()).await?;
+        self.begin_trial(&mut session, &ledger).await?;
         let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
         let request = request(&claim, file, trial, &ledger, &queued, &[], &held);
@@ -107,6 +107,24 @@ impl Store {
         abort(&mut session).await;
         finding(tried)?;
         Ok(marked)
+    }
+
+    /// While another batch is marking, no commit takes place; what is tried here is undone, so it goes on as if the marking had ended.
+    async fn begin_trial(&self, session: &mut ClientSession, ledger: &Ledger) -> Result<(), StoreError> {
+        self.bounded(session.start_transaction()).await?;
+        if ledger.marking.is_some() {
+            let free = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": { "marking": null } });
+            match self.bounded(free.session(&mut *session)).await {
+                Ok(_) => {}
+                // The run that marks writes it at this moment; the conflict ended the transaction.
+                Err(error) if error.kind == Kind::WriteConflict => {
+                    abort(session).await;
+                    self.bounded(session.start_transaction()).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The commit of a batch whose rows are marked later.
