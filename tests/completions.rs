@@ -11,6 +11,8 @@ fn a_script_names_the_commands_of_the_program() {
         }
     }
     BatchExport::command("completions").arg("tcsh").run().expect_code(2);
+    let script = BatchExport::command("completions").args(&["bash", "--output", "json"]).run().expect_code(0).stdout;
+    assert!(script.contains("complete "), "{script}");
 }
 
 /// What an interactive bash offers for the last of these words.

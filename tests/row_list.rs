@@ -139,7 +139,10 @@ fn a_piece_of_the_row_list_that_was_lost_is_made_good_from_the_official_file() {
             let day = killed_before_piece(nth, &[]);
             // Two pieces are marked at a time: how many are left depends on how far the other one was.
             let left = pieces(&day);
-            let Some(lost) = left.get(at) else { break };
+            let Some(lost) = left.get(at) else {
+                assert!(at > 0, "no piece was left");
+                break;
+            };
             day.db.delete_many(LISTS, doc! { "_id": lost });
             seed_day(&day.db, "2026-01-19", 2);
             let ended = next_run(&day).run().expect_code(0);

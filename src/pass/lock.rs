@@ -236,23 +236,22 @@ pub fn exhausted(batch: &Batch) -> Failure {
 /// export of the other entries alone, needs an unlock.
 pub fn way_on(batch: &Batch) -> String {
     let date = batch.id.date();
+    // The fault is the layout's, or no other entry is due: `--invalid hold` would close the day with an empty file.
     let step = batch.history.last().and_then(|attempt| attempt.next.as_deref());
-    match batch.waits_for_entries() {
-        // The fault is the layout's, or no other entry is due: `--invalid hold` would close the day with an empty file.
-        true if step.is_some_and(|step| !batch.refused.is_empty() && !step.ends_with(OTHERS_MAY_GO)) => {
-            format!("{}; `batch-export retry` then takes the batch up", step.unwrap_or_default())
-        }
-        true if batch.refused.is_empty() => {
+    let without_others = step.filter(|step| !batch.refused.is_empty() && !step.ends_with(OTHERS_MAY_GO));
+    match (batch.waits_for_entries(), without_others) {
+        (true, Some(step)) => format!("{step}; `batch-export retry` then takes the batch up"),
+        (true, None) if batch.refused.is_empty() => {
             "correct the entries, or queue those that are missing, until debits and credits are equal; `batch-export retry` then \
              takes the batch up"
                 .to_owned()
         }
-        true => format!(
+        (true, None) => format!(
             "correct the entries, or take them out of the queue; `batch-export retry` then takes the batch up. To export only the others \
              now: `batch-export unlock \
              --date {date}`, then `batch-export run --date {date} --invalid hold`"
         ),
-        false => {
+        (false, _) => {
             format!("fix the cause, then `batch-export unlock --date {date}` and `batch-export run --date {date}`")
         }
     }

@@ -31,18 +31,11 @@ impl Pass<'_> {
             return true;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
-        match self.stop.with_grace(STOP_GRACE, work).await {
-            Ok(true) => true,
-            Ok(false) => {
-                let failure = removed(batch, file);
-                tracing::error!(%batch, next = failure.next, "{failure}");
-                false
-            }
-            Err(failure) => {
-                tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}");
-                false
-            }
+        let sealed = self.stop.with_grace(STOP_GRACE, work).await;
+        if let Err(failure) = &sealed {
+            log_unsealed(batch, failure);
         }
+        sealed.is_ok()
     }
 }
 
@@ -56,17 +49,25 @@ pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batc
     let (Some(file), Some(number)) = (unsealed(batch), batch.number) else { return };
     let work = async {
         let installation = store.ledger_now().await?.installation;
-        match put_seal(store, destination, batch.id, installation.as_deref(), number, file, true).await? {
-            true => Ok(()),
-            false => Err(removed(batch.id, file)),
-        }
+        put_seal(store, destination, batch.id, installation.as_deref(), number, file, true).await
     };
     if let Err(failure) = work.await {
-        tracing::warn!(batch = %batch.id, next = failure.next, "the committed file is not sealed yet: {failure}");
+        log_unsealed(batch.id, &failure);
     }
 }
 
-/// `false` when the committed file is not there.
+/// Waiting mends a destination that fails, and not a file that is gone or refused.
+fn log_unsealed(batch: BatchId, failure: &Failure) {
+    match failure.exit {
+        Exit::DriveRejected => {
+            tracing::error!(%batch, next = failure.next, "the committed file is not sealed yet: {failure}")
+        }
+        _ => {
+            tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}")
+        }
+    }
+}
+
 async fn put_seal(
     store: &Store,
     destination: &Destination,
@@ -75,10 +76,10 @@ async fn put_seal(
     number: i64,
     file: &FileFacts,
     look: bool,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let Some(place) = destination.reach(file.destination.as_deref()) else {
         tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
-        return Ok(true);
+        return Ok(());
     };
     if let Reached::There(there) = &place {
         refuse_unnamed(there, &file.id).await?;
@@ -97,11 +98,8 @@ async fn put_seal(
             format!("the seal was not written within {}", humantime::format_duration(SEAL_LIMIT)),
         )
     })?? {
-        Some(restricted) => {
-            store.mark_sealed(batch, &file.id, restricted).await?;
-            Ok(true)
-        }
-        None => Ok(false),
+        Some(restricted) => Ok(store.mark_sealed(batch, &file.id, restricted).await?),
+        None => Err(removed(batch, file)),
     }
 }
 

@@ -35,9 +35,7 @@ impl Store {
             };
             match tried {
                 error if error.kind == Kind::Unsupported => missing.push(named(ability, &error.message)),
-                error if matches!(error.kind, Kind::Unavailable | Kind::NotPrimary | Kind::Unanswered) => {
-                    return Err(error);
-                }
+                error if error.kind.is_unanswered() => return Err(error),
                 // The server knows the command. Another step reports why it failed now, or for this user.
                 _ => {}
             }
@@ -83,7 +81,7 @@ impl Store {
         }
         match self.try_transaction().await {
             Err(error) if error.kind == Kind::Unsupported => Err(self.cause_of(error).await),
-            Err(error) if matches!(error.kind, Kind::Unavailable | Kind::NotPrimary | Kind::Unanswered) => Err(error),
+            Err(error) if error.kind.is_unanswered() => Err(error),
             // The pass itself reports what is wrong besides.
             Ok(()) | Err(_) => Ok(()),
         }

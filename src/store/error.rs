@@ -93,6 +93,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether nothing is known of what was asked, because no server that can answer did.
+    pub(super) fn is_unanswered(self) -> bool {
+        matches!(self, Kind::Unavailable | Kind::NotPrimary | Kind::Unanswered)
+    }
+
     /// Whether a transaction that checks the fence, or its own progress, may be run again.
     pub(super) fn may_run_again(self) -> bool {
         matches!(
@@ -229,15 +234,14 @@ impl From<StoreError> for Failure {
                 "shorten that document: an exported row gets some hundred bytes of marks, and the server takes 16 MiB; or, if it shall not be \
                  exported, take it out of the queue",
             ),
-            Kind::Held => Failure::new(Exit::CommitConflict, error.message).next(
-                "mostly it is the transaction of a run that was killed in its commit: the server ends it within a minute, and `batch-export \
-                 retry` goes on then. If it goes on, db.currentOp() shows which program holds the document",
-            ),
-            Kind::WriteConflict | Kind::Locked => {
-                let message = format!("other programs keep writing the same documents: {}", error.message);
+            Kind::Held | Kind::WriteConflict | Kind::Locked => {
+                let message = match error.kind {
+                    Kind::Held => error.message,
+                    _ => format!("other programs keep writing the same documents: {}", error.message),
+                };
                 Failure::new(Exit::CommitConflict, message).next(
                     "`batch-export retry` tries again; if it goes on, look at db.currentOp() for a transaction that holds the documents: one of \
-                     another program, or of a run that was killed, which the server ends within a minute",
+                     another program, or of a run that was killed, which the server ends within two minutes",
                 )
             }
             Kind::CacheFull => {

@@ -214,7 +214,7 @@ impl Store {
     pub async fn name_installation(&self, name: &str) -> Result<bool, StoreError> {
         let unnamed = doc! { "_id": LEDGER, "installation": null };
         let update = self.batches.update_one(unnamed, doc! { "$set": { "installation": name } });
-        Ok(self.bounded(update.into_future()).await?.modified_count == 1)
+        Ok(self.bounded(update).await?.modified_count == 1)
     }
 
     /// Makes the ledger; one that is there keeps what it has.
@@ -231,8 +231,8 @@ impl Store {
     }
 }
 
-/// Whether entries of committed batches are missing in `exportbatchentries`, which `has` this number of them. While a batch is marking, some
-/// are rightly missing.
+/// Whether entries of committed batches are missing in `exportbatchentries`; `has` is the number of those in it. While a batch is marking,
+/// some are rightly missing.
 fn forgets(ledger: &Ledger, has: Option<u64>) -> bool {
     match has {
         None => ledger.number > 0,

@@ -196,7 +196,10 @@ fn a_batch_document_that_the_application_holds_in_a_transaction_is_not_acquired_
         session
     });
     let told = told(&day.run().arg("--now").run().expect_code(23).json()["error"]);
-    assert!(told.contains("holds the batch document in exportbatches") && told.contains("within a minute"), "{told}");
+    assert!(
+        told.contains("holds the batch document in exportbatches") && told.contains("within two minutes"),
+        "{told}"
+    );
     block(session.abort_transaction()).unwrap();
     assert_eq!(day.batch(), before);
 }
@@ -227,6 +230,17 @@ fn a_primary_that_steps_down_during_the_lock_is_told_in_words() {
     let told = told(&day.run().run().expect_code(20).json()["error"]);
     assert!(told.contains("operation was interrupted (InterruptedDueToReplStateChange)"), "{told}");
     assert!(!told.contains("WriteConcernError(") && !told.contains("Some("), "{told}");
+}
+
+#[test]
+fn a_server_that_is_not_the_primary_is_told_with_the_way_to_find_it() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    let _secondary =
+        proxy.answer(On::command("findAndModify").nth_and_later(1), error(10_107, "NotWritablePrimary", &[]));
+    let told = told(&day.run().run().expect_code(20).json()["error"]);
+    assert!(told.contains("NotWritablePrimary") && told.contains("If MONGODB_URI has directConnection"), "{told}");
 }
 
 #[test]

@@ -321,7 +321,7 @@ impl Api {
             status,
             location: header(headers, LOCATION).map(str::to_owned),
             range: header(headers, RANGE).map(str::to_owned),
-            retry_after: retry_after(headers).filter(|seconds| *seconds >= 0.0).map(as_wait),
+            retry_after: requested_wait(headers),
             body: Vec::new(),
         };
         answer.body = match timeout(self.idle, read_body(&mut response)).await {
@@ -359,9 +359,10 @@ fn parse<T: DeserializeOwned>(answer: &Answer) -> Result<T, Fault> {
         .map_err(|_| Fault::passing(format!("Drive answered {} with content that cannot be read", answer.status)))
 }
 
-/// More seconds than a duration holds are the longest wait.
-fn as_wait(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(u64::MAX))
+/// How long Drive asks to wait. More seconds than a duration holds are the longest wait; a moment of the past is none.
+fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = retry_after(headers).filter(|seconds| *seconds >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(u64::MAX)))
 }
 
 /// The number of stored bytes, from the `Range` of a 308; zero without the header.
@@ -390,8 +391,7 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_by_the_servers_clock_and_no_number_is_too_large() {
         let asked = |pairs: &[(HeaderName, &str)]| {
-            let headers = pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-            retry_after(&headers).filter(|seconds| *seconds >= 0.0).map(as_wait)
+            requested_wait(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
         };
         let date = (reqwest::header::DATE, "Sun, 18 Jan 2026 11:00:00 GMT");
         let after = |value| (reqwest::header::RETRY_AFTER, value);

@@ -21,8 +21,7 @@ use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::http::Http;
-use crate::http::web_address;
+use crate::http::{Http, web_address};
 use crate::secret::{Secret, redact};
 
 /// How long Google may take to exchange the code.

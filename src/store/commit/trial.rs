@@ -288,8 +288,8 @@ fn new_key() -> RowKey {
 
 /// The cut-off of most installations.
 fn cutoff_of(batch: BatchId) -> DateTime<Utc> {
-    const UTC: NaiveTime = NaiveTime::from_hms_opt(11, 0, 0).unwrap();
-    batch.date().and_time(UTC).and_utc()
+    const SIX_IN_BANGKOK: NaiveTime = NaiveTime::from_hms_opt(11, 0, 0).unwrap();
+    batch.date().and_time(SIX_IN_BANGKOK).and_utc()
 }
 
 fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {

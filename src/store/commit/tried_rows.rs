@@ -77,9 +77,7 @@ impl Store {
         match (prepared, &made.source) {
             (Ok(()), _) => return Ok(made),
             (Err(error), RowSource::Change(_)) if error.kind == Kind::Denied => return Err(error),
-            (Err(error), _) if matches!(error.kind, Kind::Unavailable | Kind::NotPrimary | Kind::Unanswered) => {
-                return Err(error);
-            }
+            (Err(error), _) if error.kind.is_unanswered() => return Err(error),
             // A rule or a right that no pass needs.
             (Err(_), _) => {}
         }
