@@ -161,6 +161,37 @@ fn a_field_that_the_server_does_not_know_is_a_missing_ability() {
     );
 }
 
+/// MongoDB says the same of a capped collection.
+#[test]
+fn transactions_that_are_refused_as_of_a_collection_are_a_missing_ability() {
+    let words = "Cannot run 'insert' in a multi-document transaction.";
+    let refusal = Some((263, "OperationNotSupportedInTransaction", words));
+    lacks(Profile { transactions: refusal, ..FERRETDB_2 }, &[SNAPSHOTS, TRANSACTIONS], words);
+}
+
+#[test]
+fn commits_that_are_refused_are_a_missing_ability_before_anything_is_uploaded() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.command("init").run().expect_code(0);
+    let day = day.through(&proxy);
+    let words = "no such command: 'commitTransaction'";
+    let refusal = doc! { "ok": 0, "errmsg": words, "code": 59, "codeName": "CommandNotFound" };
+    let refused = proxy.answer(On::command("commitTransaction").nth_and_later(1), refusal);
+    let doctor = day.command("doctor").run().expect_code(34).json();
+    let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "abilities").unwrap();
+    let init = told(&day.command("init").run().expect_code(30).json()["error"]);
+    let run = told(&day.run().run().expect_code(30).json()["error"]);
+    for text in [check.to_string(), init, run] {
+        assert!(text.contains(&format!("{TRANSACTIONS}: {words}")) && !text.contains(PIPELINES), "{text}");
+    }
+    assert_eq!((day.rows_with_status("queued"), day.log().len(), day.live_files().len()), (3, 0, 0));
+    drop(refused);
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
 #[test]
 fn retryable_writes_are_named_where_they_alone_are_missing() {
     let proxy = Proxy::before(Mongod::shared());

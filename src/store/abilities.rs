@@ -7,14 +7,15 @@
 
 use futures_util::future::join3;
 use mongodb::bson::doc;
+use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::due::by_id;
 use super::error::{Kind, StoreError, code};
 use super::{COMMAND_TIMEOUT, Store};
 use crate::failure::Failure;
 
-/// Error code of a transaction that was never begun.
-const NO_SUCH_TRANSACTION: i32 = 251;
+/// Error codes of a transaction that was never begun: of a replica set, and of mongos.
+const NO_SUCH_TRANSACTION: [i32; 2] = [251, 50_940];
 
 /// What servers say of the retryable writes that they lack; the codes are those of many other refusals.
 const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Transaction numbers"];
@@ -73,14 +74,14 @@ impl Store {
     /// # Errors
     /// `Kind::Lacking`, with what is missing; or when the database does not answer.
     pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {
-        let never_begun = doc! { "abortTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
+        let never_begun = doc! { "commitTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
         let admin = self.client.database("admin");
         let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun)).await;
-        if matches!(asked, Ok(Err(error)) if code(&error) == Some(NO_SUCH_TRANSACTION)) {
+        if matches!(asked, Ok(Err(error)) if code(&error).is_some_and(|code| NO_SUCH_TRANSACTION.contains(&code))) {
             return Ok(());
         }
         match self.try_transaction().await {
-            Err(error) if error.kind == Kind::Unsupported => Err(self.cause_of(error).await),
+            Err(error) if matches!(error.kind, Kind::Unsupported | Kind::Unfit) => Err(self.cause_of(error).await),
             Err(error) if error.kind.is_unanswered() => Err(error),
             // The pass itself reports what is wrong besides.
             Ok(()) | Err(_) => Ok(()),
@@ -139,11 +140,15 @@ impl Store {
         // The driver ignores errors of an abort. So the document is looked for instead.
         let _ = self.bounded(session.abort_transaction()).await;
         inserted?;
-        if self.bounded(self.batches.find_one(probe.clone())).await?.is_none() {
-            return Ok(());
+        if self.bounded(self.batches.find_one(probe.clone())).await?.is_some() {
+            self.bounded(self.batches.delete_one(probe)).await?;
+            return Err(ignored("an aborted transaction left what it wrote"));
         }
-        self.bounded(self.batches.delete_one(probe)).await?;
-        Err(ignored("an aborted transaction left what it wrote"))
+        // A commit of nothing, which waits for no other member.
+        let alone = WriteConcern::builder().w(Acknowledgment::Nodes(1)).build();
+        self.bounded(session.start_transaction().write_concern(alone)).await?;
+        self.bounded(self.batches.find_one(probe).session(&mut session)).await?;
+        self.bounded(session.commit_transaction()).await
     }
 }
 

@@ -43,9 +43,12 @@ impl Store {
     /// The error of a collection's kind in place of the one that it causes.
     pub(super) async fn kind_behind(&self, error: StoreError) -> StoreError {
         match error.kind {
-            Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View => {
-                self.check_kinds().await.err().unwrap_or(error)
-            }
+            Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View => match self.check_kinds().await {
+                Err(unfit) => unfit,
+                // No kind of a collection is the reason, so the server takes this in no transaction.
+                Ok(()) if error.kind == Kind::Unfit => StoreError { kind: Kind::Unsupported, ..error },
+                Ok(()) => error,
+            },
             Kind::SpecialIndex => self.with_special_indexes(error).await,
             _ => error,
         }
