@@ -146,7 +146,8 @@ fn four_collections_have_four_names() {
         ("BATCH_EXPORT_LOG_COLLECTION", "exportbatchentries"),
     ] {
         let (message, _) = refusal(variable, name);
-        assert!(message.contains(name) && message.contains("another collection"), "{variable}={name}: {message}");
+        let words = format!("{variable} is wrong: {name:?} is the name of another collection");
+        assert!(message.contains(&words), "{variable}={name}: {message}");
     }
 }
 
@@ -347,7 +348,7 @@ fn two_collections_with_one_name_stop_each_command_that_reads_the_batches() {
     for (command, arguments) in [("status", &[][..]), ("unlock", &["--date", DATE]), ("corrections", &[])] {
         let command = day.command(command).args(arguments).env("BATCH_EXPORT_LOG_COLLECTION", "journalentries");
         let message = command.run().expect_code(30).json()["error"]["message"].to_string();
-        assert!(message.contains("the name of another collection"), "{message}");
+        assert!(message.contains("BATCH_EXPORT_LOG_COLLECTION is wrong") && message.contains("another"), "{message}");
     }
 }
 

@@ -215,15 +215,17 @@ pub fn duration_of(text: &str) -> Result<Duration, String> {
 
 /// Four different names, none of them one of our fixed ones.
 fn collections(settings: &Settings) -> Result<Collections, Failure> {
-    let mut taken: Vec<String> = FIXED_COLLECTIONS.map(str::to_owned).to_vec();
-    let mut name = |setting| {
+    let all = table::COLLECTIONS.map(|setting| settings.get(setting).unwrap_or(Typed::absent(setting)));
+    let name = |setting: &'static Setting| {
         let typed = settings.get(setting).unwrap_or(Typed::absent(setting));
         let name = typed.name()?;
-        if taken.contains(&name) {
-            return Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own")));
+        let others = all.iter().filter(|other| other.setting.flag != setting.flag).map(|other| other.text);
+        let is_taken = FIXED_COLLECTIONS.into_iter().chain(others).any(|other| other == name);
+        // The mistake is not in a default.
+        match is_taken && !matches!(typed.source, Source::Default) {
+            true => Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own"))),
+            false => Ok(name),
         }
-        taken.push(name.clone());
-        Ok(name)
     };
     Ok(Collections {
         queue: name(&table::QUEUE_COLLECTION)?,
