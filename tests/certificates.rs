@@ -53,6 +53,21 @@ fn a_certificate_of_an_unknown_authority_is_a_setting_and_no_server_that_is_down
     }
 }
 
+/// The driver goes on for as long as it is told to look for a server.
+#[test]
+fn nobody_waits_for_a_server_that_is_there_and_not_trusted() {
+    let front = front_of(Mongod::shared().port());
+    let day = Day::in_directory();
+    let host = front.url("localhost").replace("https://", "");
+    let uri = format!("mongodb://{host}/{}?tls=true&serverSelectionTimeoutMS=600000", day.db.name());
+    let refused = told(&day.run().mongodb(&uri).run().expect_code(30).json()["error"]);
+    let words =
+        format!("no server that accepts writes was found among {host} (invalid peer certificate: UnknownIssuer");
+    assert!(refused.contains(&words) && refused.contains("SSL_CERT_FILE"), "{refused}");
+    let doctor = day.command("doctor").mongodb(&uri).run().expect_code(34).json();
+    assert!(doctor["checks"][0].to_string().contains("invalid peer certificate"), "{doctor}");
+}
+
 #[test]
 fn a_server_that_is_its_own_authority_is_told_to_get_a_certificate_of_it() {
     let front = TlsFront::of_an_authority(([127, 0, 0, 1], Mongod::shared().port()).into());

@@ -133,13 +133,34 @@ fn what_is_wrong_with_a_connection_string_is_said_without_a_part_of_it() {
         ("mongodb://db1:Hunter2Secret/app".to_owned(), "hosts"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={missing}"), "cannot be read"),
         (format!("mongodb://db1/app?tls=true&tlsCAFile={empty}"), "no certificate"),
-        (format!("mongodb://db1/app?tls=true&tlsCertificateKeyFile={empty}"), "no private key"),
     ] {
         let command = BatchExport::command("run").args(&["-vv", "--output", "json"]).destination("file:///tmp");
         let ended = command.mongodb(&uri).run().expect_code(30);
         let error = ended.json()["error"].to_string();
         assert!(error.contains(words), "{uri}: {error}");
         assert!(!format!("{}{}", ended.stdout, ended.stderr).contains("Hunter2Secret"), "{uri}: {}", ended.report());
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_file_of_the_own_certificate_is_told_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("client.pem");
+    let uri = format!("mongodb://db1/app?tls=true&tlsCertificateKeyFile={}", path.display());
+    let (certificate, key) = (include_str!("support/tunnel/server.pem"), include_str!("support/tunnel/server.key.pem"));
+    let authority = include_str!("support/tunnel/authority.pem");
+    let locked = key.replace(" PRIVATE", " ENCRYPTED PRIVATE");
+    for (parts, words) in [
+        (&["nothing"][..], "holds neither a certificate nor a private key"),
+        (&[key], "holds no certificate"),
+        (&[certificate], "holds no private key"),
+        (&[key, authority, certificate], "the key is not that of the first certificate"),
+        (&[&locked, certificate], "without a password"),
+    ] {
+        std::fs::write(&path, parts.concat()).expect("a file");
+        let run = BatchExport::command("run").args(&["--output", "json"]).destination("file:///tmp").mongodb(&uri);
+        let told = told(&run.run().expect_code(30).json()["error"]);
+        assert!(told.contains(words), "{told}");
     }
 }
 

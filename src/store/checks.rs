@@ -48,7 +48,7 @@ impl Store {
 
     async fn ask_for_facts(&self) -> Result<ServerFacts, StoreError> {
         let admin = self.client.database("admin");
-        let build = self.bounded(admin.run_command(doc! { "buildInfo": 1 })).await?;
+        let build = self.first_answer(doc! { "buildInfo": 1 }).await?;
         // The clock is read last, so that only the way back lies between its answer and the comparison.
         let hello = self.bounded(admin.run_command(doc! { "hello": 1 })).await?;
         Ok(ServerFacts {
@@ -89,6 +89,19 @@ impl Store {
             }
         }
         Ok(empty)
+    }
+
+    /// Refuses a collection of entries that is missing or empty, while this number of rows is due.
+    ///
+    /// # Errors
+    /// `configuration`, with the collection's name; or when the database fails.
+    pub async fn check_has_entries(&self, due: usize) -> Result<(), Failure> {
+        if self.bounded(self.entries.find_one(doc! {}).projection(doc! { "_id": 1 })).await?.is_some() {
+            return Ok(());
+        }
+        let (database, entries) = (self.db.name(), self.entries.name());
+        let message = format!("rows are due: {due}, and the database {database} has no entry in {entries}");
+        Err(Failure::configuration(message).next("correct --entries-collection, --database or MONGODB_URI"))
     }
 
     /// Whether a majority of the members confirms a write in time.

@@ -5,18 +5,23 @@
 //! not standalone; it lacks one command. The driver does not use such a server and reports that no server was found. So
 //! when no server is found, each host of the URI is asked once more, directly.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
+use mongodb::event::EventHandler;
+use mongodb::event::sdam::SdamEvent;
 use mongodb::options::{ClientOptions, ServerAddress, Tls};
 use mongodb::{Client, error};
+use tokio::sync::watch;
 
 use super::Store;
 use super::abilities::lacks;
 use super::document::{date, text};
-use super::error::describe;
+use super::error::{StoreError, describe, without_link};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::about_certificate;
@@ -32,6 +37,23 @@ const OF_THE_DRIVER: &str = "but this version of the MongoDB Rust driver";
 /// After a certificate of another authority than that in the URI, which overrides all others.
 const OTHER_AUTHORITY: &str = "the file of tlsCAFile in MONGODB_URI does not hold the authority that signed the server's certificate: name one \
     that does; or remove tlsCAFile, if this machine trusts that authority by itself or by SSL_CERT_FILE";
+
+/// The hosts whose certificates the driver refused, each with what it said.
+pub(super) type Untrusted = watch::Receiver<BTreeMap<String, String>>;
+
+/// Lets the driver tell of such hosts.
+pub(super) fn watch_certificates(options: &mut ClientOptions) -> Untrusted {
+    let (sender, untrusted) = watch::channel(BTreeMap::new());
+    options.sdam_event_handler = Some(EventHandler::callback(move |event| {
+        if let SdamEvent::ServerHeartbeatFailed(failed) = event
+            && let ErrorKind::Io(error) = &*failed.failure.kind
+            && about_certificate(&error.to_string()).is_some()
+        {
+            sender.send_modify(|all| drop(all.insert(failed.server_address.to_string(), error.to_string())));
+        }
+    }));
+    untrusted
+}
 
 /// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,13 +119,25 @@ impl Store {
     /// `configuration` when the login is refused or no server that answers is initiated; `database_unavailable` when no
     /// server is found.
     pub(super) async fn deployment(&self) -> Result<(Deployment, i32, Option<DateTime<Utc>>), Failure> {
-        let answer = self.bounded(self.client.database("admin").run_command(doc! { "hello": 1 })).await;
-        match answer.map_err(Failure::from) {
+        match self.first_answer(doc! { "hello": 1 }).await.map_err(Failure::from) {
             Ok(hello) => {
                 let wire_version = hello.get_i32("maxWireVersion").unwrap_or(0);
                 Ok((Deployment::of(&hello), wire_version, date(&hello, "localTime")))
             }
             Err(failure) => Err(self.explain(failure).await),
+        }
+    }
+
+    /// The answer to the first command. The driver looks for a server until its limit, also when it knows the certificates of all hosts and
+    /// trusts none of them.
+    pub(super) async fn first_answer(&self, command: Document) -> Result<Document, StoreError> {
+        let (mut untrusted, hosts) = (self.untrusted.clone(), &self.options.hosts);
+        let admin = self.client.database("admin");
+        tokio::select! {
+            answer = self.bounded(admin.run_command(command)) => answer,
+            Ok(all) = untrusted.wait_for(|all| hosts.iter().all(|host| all.contains_key(&host.to_string()))) => {
+                Err(StoreError::no_server(all.iter().map(|(host, cause)| format!("{host} ({})", without_link(cause)))))
+            }
         }
     }
 

@@ -172,6 +172,11 @@ impl StoreError {
         }
     }
 
+    /// None of these hosts, each with the reason, can be used.
+    pub(super) fn no_server(hosts: impl Iterator<Item = String>) -> StoreError {
+        StoreError::failing(not_found_among(hosts))
+    }
+
     /// A collection of a kind that no run can use.
     pub(super) fn unfit(kind: Kind, name: &str, what: &str) -> StoreError {
         StoreError { kind, message: format!("{name} is {what}") }
@@ -314,7 +319,7 @@ fn cut(text: &str) -> String {
 /// Each host that the driver tried and why it cannot be used, from the driver's dump of its servers:
 /// `{ Address: db1:27017, Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: ...`.
 fn unanswered(dump: &str) -> String {
-    let hosts: Vec<String> = dump
+    let mut hosts = dump
         .split("Address: ")
         .skip(1)
         .map(|server| {
@@ -324,19 +329,27 @@ fn unanswered(dump: &str) -> String {
             match (cause, kind) {
                 (Some(cause), _) => {
                     let cause = cause.trim_start_matches("Kind: ").trim_start_matches("I/O error: ");
-                    // A link into the manual of the TLS library is for programmers.
-                    let cause = cause.split(": https://docs.rs").next().unwrap_or(cause);
-                    format!("{host} ({})", cut(cause.trim_end_matches([' ', '}', ']'])))
+                    format!("{host} ({})", cut(without_link(cause).trim_end_matches([' ', '}', ']'])))
                 }
                 (None, "RsSecondary" | "RSSecondary") => format!("{host} (a secondary)"),
                 (None, _) => format!("{host} (no answer yet)"),
             }
         })
-        .collect();
-    match &hosts[..] {
-        [] => cut(dump),
-        hosts => format!("no server that accepts writes was found among {}", hosts.join(", ")),
+        .peekable();
+    match hosts.peek() {
+        None => cut(dump),
+        Some(_) => not_found_among(hosts),
     }
+}
+
+/// No server can be used; each host with the reason.
+fn not_found_among(hosts: impl Iterator<Item = String>) -> String {
+    format!("no server that accepts writes was found among {}", hosts.collect::<Vec<_>>().join(", "))
+}
+
+/// A link into the manual of the TLS library is for programmers.
+pub(super) fn without_link(cause: &str) -> &str {
+    cause.split(": https://docs.rs").next().unwrap_or(cause)
 }
 
 fn kind(error: &Error) -> Kind {

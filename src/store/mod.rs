@@ -60,6 +60,7 @@ pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed, Trial};
 pub use deployment::Deployment;
+use deployment::Untrusted;
 pub use due::{DueRow, DueRows, NO_DATE, RowKey};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
@@ -105,6 +106,8 @@ pub struct Store {
     tls_option: Option<String>,
     /// Whether the URI names the authority of the server's certificate.
     names_authority: bool,
+    /// The hosts whose certificates the driver refused, and what it says of them.
+    untrusted: Untrusted,
     db: Database,
     queue: Collection<Document>,
     entries: Collection<Document>,
@@ -184,33 +187,9 @@ impl Store {
             let dropped = understood.dropped.join(", ");
             tracing::warn!("MONGODB_URI has options that only other drivers know; they are left out: {dropped}");
         }
-        let bad = |error: mongodb::error::Error| {
-            match &*error.kind {
-            // The driver's message quotes the text that it cannot parse, which may be a part of the password.
-            ErrorKind::InvalidArgument { .. } => Failure::configuration(
-                "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
-            )
-            .next(match understood.options.join(", ") {
-                none if none.is_empty() => "check the hosts: a name or an address each, with a port up to 65535".to_owned(),
-                options => format!("check the hosts and the values of {options}"),
-            }),
-            // The driver's message quotes what it read.
-            ErrorKind::InvalidTlsConfig { .. } => Failure::configuration(
-                "MONGODB_URI is wrong: the file of its option tlsCAFile or tlsCertificateKeyFile holds a certificate or a key that \
-                 cannot be read",
-            )
-            .next("make that PEM file anew from the certificates, and give it a key without a password"),
-            // A network failure is not a wrong setting, and `retry` tries again.
-            ErrorKind::DnsResolve { .. } => Failure::new(
-                Exit::DatabaseUnavailable,
-                format!("the hosts of MONGODB_URI were not found: {}", error::describe(&error)),
-            )
-            .next("check this machine's network and name servers, and the host name in MONGODB_URI"),
-            _ => Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(&error)))
-                .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"),
-        }
-        };
-        let mut options = ClientOptions::parse(Secret::new(&understood.uri).expose()).await.map_err(bad)?;
+        let mut options = ClientOptions::parse(Secret::new(&understood.uri).expose())
+            .await
+            .map_err(|error| unusable(&error, &understood.options))?;
         if let Some(Tls::Enabled(tls)) = &mut options.tls
             && tls.ca_file_path.is_none()
         {
@@ -235,7 +214,8 @@ impl Store {
                  is one of admin",
             ));
         }
-        let client = Client::with_options(options.clone()).map_err(bad)?;
+        let untrusted = deployment::watch_certificates(&mut options);
+        let client = Client::with_options(options.clone()).map_err(|error| unusable(&error, &understood.options))?;
         let db = client.database(name);
         let names = &config.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
@@ -256,6 +236,7 @@ impl Store {
             client,
             options: Arc::new(options),
             tls_option: understood.tls,
+            untrusted,
             names_authority: understood.options.iter().any(|name| name.eq_ignore_ascii_case("tlsCAFile")),
             db,
             config: Arc::new(config.clone()),
@@ -287,5 +268,40 @@ impl Store {
     ) -> Result<Vec<T>, StoreError> {
         let cursor = self.bounded(query).await?;
         self.bounded(cursor.try_collect()).await
+    }
+}
+
+/// A connection string that the driver refuses. `written` are the names of the options in it.
+fn unusable(error: &mongodb::error::Error, written: &[String]) -> Failure {
+    match &*error.kind {
+        // The driver's message quotes the text that it cannot parse, which may be a part of the password.
+        ErrorKind::InvalidArgument { .. } => Failure::configuration(
+            "MONGODB_URI is wrong: the driver does not understand its hosts, or the value of an option",
+        )
+        .next(match written.join(", ") {
+            none if none.is_empty() => "check the hosts: a name or an address each, with a port up to 65535".to_owned(),
+            options => format!("check the hosts and the values of {options}"),
+        }),
+        ErrorKind::InvalidTlsConfig { message, .. } if message.contains("KeyMismatch") => Failure::configuration(
+            "MONGODB_URI is wrong: in the file of its option tlsCertificateKeyFile, the key is not that of the first \
+             certificate",
+        )
+        .next(
+            "write the key, the certificate that belongs to it, and after that those of its authorities into one PEM file",
+        ),
+        // The driver's message quotes what it read.
+        ErrorKind::InvalidTlsConfig { .. } => Failure::configuration(
+            "MONGODB_URI is wrong: the file of its option tlsCAFile or tlsCertificateKeyFile holds a certificate or a \
+             key that cannot be read",
+        )
+        .next("make that PEM file anew from the certificates, and give it a key without a password"),
+        // A network failure is not a wrong setting, and `retry` tries again.
+        ErrorKind::DnsResolve { .. } => Failure::new(
+            Exit::DatabaseUnavailable,
+            format!("the hosts of MONGODB_URI were not found: {}", error::describe(error)),
+        )
+        .next("check this machine's network and name servers, and the host name in MONGODB_URI"),
+        _ => Failure::configuration(format!("the MongoDB URI cannot be used: {}", error::describe(error)))
+            .next("set MONGODB_URI to mongodb://host:27017/database?replicaSet=name"),
     }
 }

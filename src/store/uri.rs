@@ -235,9 +235,9 @@ fn is_host(text: &str) -> bool {
 
 /// Checks a file that an option names: for a missing file the driver only reports that it cannot be parsed.
 fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
-    let (fits, holds): (fn(&[u8]) -> bool, _) = match small {
-        "tlscafile" => (holds_certificate, "no certificate in PEM form"),
-        "tlscertificatekeyfile" => (holds_key, "no private key in PEM form"),
+    let needs_key = match small {
+        "tlscafile" => false,
+        "tlscertificatekeyfile" => true,
         _ => return Ok(()),
     };
     let path = percent_decode_str(value).decode_utf8_lossy();
@@ -259,9 +259,12 @@ fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
         );
         return Err(wrong(what, "write the file anew as plain text, UTF-8 without a byte order mark"));
     }
-    match fits(&content) {
-        true => Ok(()),
-        false => Err(wrong(format!("the file of its option {name}, {path}, holds {holds}"), next)),
+    let holds = |what| Err(wrong(format!("the file of its option {name}, {path}, holds {what}"), next));
+    match (holds_certificate(&content), needs_key && !holds_key(&content)) {
+        (true, false) => Ok(()),
+        (false, false) => holds("no certificate in PEM form"),
+        (true, true) => holds("no private key in PEM form"),
+        (false, true) => holds("neither a certificate nor a private key in PEM form"),
     }
 }
 
