@@ -248,9 +248,10 @@ fn a_misspelt_collection_is_told_because_its_days_would_all_be_empty() {
     let queue = doctor(&day).env("BATCH_EXPORT_QUEUE_COLLECTION", "exportqueue").run().expect_code(34).json();
     assert_eq!(check(&queue, "collections")["verdict"], "warning");
     create_index(&day.db);
-    let entries = doctor(&day).env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentry").run().expect_code(0).json();
+    let entries = doctor(&day).env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentry").run().expect_code(34).json();
     let told = check(&entries, "collections").to_string();
     assert!(told.contains("nothing at all is in journalentry") && told.contains("--entries-collection"), "{told}");
+    assert_bad(&entries, "due entries", "has no entry in journalentry");
 }
 
 /// A run would end with 30 and the same words.

@@ -160,3 +160,29 @@ fn a_day_of_which_everything_is_held_leaves_a_file_of_its_header_and_every_row_f
     day.check_converged();
     day.command("verify").run().expect_code(0);
 }
+
+/// Else every row would be marked as failed.
+#[test]
+fn a_mistyped_collection_of_entries_holds_no_row_and_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    let mistyped = |name: &str, arguments: &[&str]| {
+        let command = day.command(name).now("2026-01-18T18:30:00+07:00").args(arguments);
+        command.env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentires").run()
+    };
+    let words = "has no entry in journalentires";
+    for (command, arguments) in
+        [("run", &["--invalid", "hold"][..]), ("run", &["--now"]), ("run", &["--dry-run"]), ("retry", &[])]
+    {
+        day.db.update_many("exportbatches", doc! {}, doc! { "$set": { "nextRetryAt": instant(DATE, 0) } });
+        let result = mistyped(command, arguments).expect_code(30).json();
+        let error = if command == "retry" { &result["batches"][0]["error"] } else { &result["error"] };
+        assert!(told(error).contains(words) && told(error).contains("--entries-collection"), "{result}");
+    }
+    let doctor = mistyped("doctor", &[]).expect_code(34).json();
+    let due = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "due entries").unwrap();
+    assert!(due["verdict"] == "bad" && due["found"].as_str().unwrap().contains(words), "{due}");
+    assert_eq!((day.rows_with_status("queued"), day.rows_with_status("failed")), (3, 0));
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}

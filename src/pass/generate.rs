@@ -11,7 +11,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
 
@@ -132,7 +132,7 @@ pub fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetO
     })
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(passed_limit(limit)))
 }
 
@@ -175,7 +175,7 @@ impl<F> Generated<F> {
 
 /// A generation, whatever writer it writes to.
 pub(super) struct Generation<'a> {
-    cutoff: DateTime<Utc>,
+    pub(super) cutoff: DateTime<Utc>,
     /// The previous day's cut-off: rows that were due by it are carried over.
     previous: DateTime<Utc>,
     format: &'a Format,
@@ -247,6 +247,7 @@ impl<'a> Generation<'a> {
         let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(GenerationError::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
+                written.refuse_without_entries(store).await?;
                 return self.judge(&snapshot, written, Vec::new());
             }
             Ok(_) | Err(GenerationError::Irregular) => {}
@@ -256,11 +257,12 @@ impl<'a> Generation<'a> {
         let twice = queued_twice(rows.iter().map(|row| &row.key));
         self.progress.enter(Stage::Generate, rows.len() as u64);
         let written = self.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &twice, out()?).await?;
+        written.refuse_without_entries(store).await?;
         self.judge(&snapshot, written, unaddressable)
     }
 
     /// Writes the rows, in the given order.
-    async fn write<W: Write, E: From<StoreError> + From<Failure>>(
+    pub(super) async fn write<W: Write, E: From<StoreError> + From<Failure>>(
         &self,
         snapshot: &Snapshot,
         rows: impl Stream<Item = Result<Vec<DueRow>, E>>,
@@ -289,12 +291,12 @@ impl<'a> Generation<'a> {
     }
 
     /// What to tell of the columns whose field no entry has, and the next step.
-    fn without_field<W: Write>(&self, written: &WrittenFile<W>) -> Option<(String, String)> {
+    pub(super) fn without_field<W: Write>(&self, written: &WrittenFile<W>) -> Option<(String, String)> {
         asked::without_field(self.format, &written.sheet.without_field(), written.read)
     }
 
     /// The failure of a layout that asks every entry for something in vain.
-    fn asked_in_vain<W: Write>(&self, written: &WrittenFile<W>) -> Option<Failure> {
+    pub(super) fn asked_in_vain<W: Write>(&self, written: &WrittenFile<W>) -> Option<Failure> {
         let unmet = written.sheet.unmet();
         let is_common = asked::are_all(&unmet, written.bad.iter().map(|(_, reason)| &**reason));
         let failure = asked::asked_in_vain(self.format, &unmet, written.read)?;
@@ -346,46 +348,13 @@ impl<'a> Generation<'a> {
     }
 }
 
-/// How many due entries are enough to tell a fault of the layout from a fault of an entry.
-const SAMPLE_ROWS: usize = 1_000;
-
-/// Due entries that were compared with the layout.
-pub struct DueCompared {
-    /// How many of them were compared.
-    pub rows: usize,
-    /// How many are due.
-    pub due: usize,
-    /// The control totals and the bytes of a file of those that were compared.
-    pub file: (ControlTotals, u64),
-    /// The failure of a run, when the layout asks all of them for something in vain.
-    pub in_vain: Option<Failure>,
-    /// What to tell, and the next step, when none of them has the field of a column that has an `empty`.
-    pub without_field: Option<(String, String)>,
-}
-
-/// Compares the first entries that are due by the next cut-off with the layout, and writes nothing.
-pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, Failure> {
-    let calendar = &config.calendar;
-    let date = calendar.latest_due(config.clock.now()) + Days::new(1);
-    let progress = Progress::default();
-    let generation = Generation::new(config, BatchId::new(date), calendar.cutoff(date), &progress)?;
-    let look = async {
-        let mut snapshot = Snapshot::of_new_file(store, store.ledger_now().await?);
-        let mut rows = snapshot.due_rows(generation.cutoff).await?.rows;
-        let due = rows.len();
-        rows.truncate(SAMPLE_ROWS);
-        let digesting = Digesting::new(io::sink());
-        let written = generation.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &[], digesting).await?;
-        let (in_vain, without_field) = (generation.asked_in_vain(&written), generation.without_field(&written));
-        let (file, tally) = written.sheet.finish().map_err(write_failed)?;
-        Ok(DueCompared { rows: rows.len(), due, file: (tally.totals, file.finish().1.bytes), in_vain, without_field })
-    };
-    within(config.generate_timeout, look).await
-}
-
 /// Takes a new snapshot and starts the search for due rows at it. For a moment after a collection or an index was
 /// created, a server cannot serve a snapshot of it; so this is tried several times.
-async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Result<(Snapshot, DueScan), StoreError> {
+pub(super) async fn scan_due(
+    store: &Store,
+    ledger: Ledger,
+    cutoff: DateTime<Utc>,
+) -> Result<(Snapshot, DueScan), StoreError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -404,25 +373,33 @@ async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Resul
 }
 
 /// A written file, and the rows that it was made from.
-struct WrittenFile<W: Write> {
-    sheet: Sheet<W>,
-    rows: Vec<RowKey>,
+pub(super) struct WrittenFile<W: Write> {
+    pub(super) sheet: Sheet<W>,
+    pub(super) rows: Vec<RowKey>,
     fingerprint: Fingerprint,
-    bad: Vec<(RowKey, String)>,
+    pub(super) bad: Vec<(RowKey, String)>,
     /// What has to be done about those.
     needs: Needs,
     carried_over: u64,
     /// `scheduledFor` of the first and of the last row in it, milliseconds since 1970 UTC.
-    exported: Option<(i64, i64)>,
+    pub(super) exported: Option<(i64, i64)>,
     /// Rows whose entry was there.
     read: usize,
 }
 
-fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
+pub(super) fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
     Some(Span { first: DateTime::from_timestamp_millis(first_ms)?, last: DateTime::from_timestamp_millis(last_ms)? })
 }
 
 impl<W: Write> WrittenFile<W> {
+    /// Refuses a collection without entries, before each row is refused or held because its entry is missing.
+    pub(super) async fn refuse_without_entries(&self, store: &Store) -> Result<(), Failure> {
+        match self.read > 0 || self.rows.is_empty() {
+            true => Ok(()),
+            false => store.check_has_entries(self.rows.len()).await,
+        }
+    }
+
     fn push_all(
         &mut self,
         rows: &[DueRow],
@@ -466,7 +443,7 @@ impl<W: Write> WrittenFile<W> {
 }
 
 /// Entries that several due rows ask for, sorted: exporting them would put them into the file twice.
-fn queued_twice<'a>(rows: impl Iterator<Item = &'a RowKey> + Clone) -> Vec<Id> {
+pub(super) fn queued_twice<'a>(rows: impl Iterator<Item = &'a RowKey> + Clone) -> Vec<Id> {
     // Four bytes of hash per row find the few candidates; the ids of all rows would need three times the memory.
     let hash = |entry: &Id| content_hash(entry) as u32;
     let candidates = repeated(rows.clone().map(|key| hash(&key.entry)).collect());
@@ -483,7 +460,7 @@ fn repeated<T: Ord + Copy>(mut values: Vec<T>) -> Vec<T> {
     repeated
 }
 
-fn write_failed(error: io::Error) -> Failure {
+pub(super) fn write_failed(error: io::Error) -> Failure {
     Failure::configuration(format!("the spool file cannot be written: {error}"))
         .next("free space in the spool folder, or set --spool-dir to another one")
 }

@@ -13,6 +13,7 @@ mod asked;
 mod commit;
 mod corrected;
 mod dry_run;
+mod due_compared;
 mod generate;
 mod lease;
 mod lock;
@@ -42,7 +43,8 @@ use crate::stop::Stop;
 use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
-pub use generate::{DueCompared, compare_due, sheet_options};
+pub use due_compared::{DueCompared, compare_due};
+pub use generate::sheet_options;
 pub use lock::{exhausted, way_on};
 pub use seal::unsealed;
 pub use voided::clear_up;

@@ -98,9 +98,9 @@ fn a_pushgateway_gets_a_push_without_metrics() {
         let (day, gateway) = (Day::in_directory(), Receiver::start(Some(status)));
         seed_day(&day.db, DATE, 1);
         let command = doctor(&day).env("BATCH_EXPORT_METRICS_URL", &gateway.url("/"));
-        let (before, found) = check(&command.run().json(), "metrics");
+        let (before, found) = check(&command.run().json(), "metrics push");
         assert!(before == "ok" && found.contains("not tried"), "{found}");
-        let (after, found) = check(&command.arg("--send").run().json(), "metrics");
+        let (after, found) = check(&command.arg("--send").run().json(), "metrics push");
         assert!(after == verdict && found.contains(says), "{found}");
         let pushed = gateway.posted();
         let target = format!("/metrics/job/batch_export/database/{}", day.db.name());

@@ -139,20 +139,26 @@ async fn rights(store: &Store, config: &Config, due: Option<&DueCompared>) -> Ve
         Ok(batches) => batches,
         Err(error) => return refused_writes(error),
     };
+    let (rows, bad) = due.map_or((&[][..], &[][..]), |due| (&due.rows, &due.bad));
     let trial = Trial {
         batches: batches.map(|batch| (batch, file_of(config, batch, &options.layout, due))),
         settings: &options.to_settings(config.invalid.name()),
         fields: &FieldList::of(&options.layout),
-        holds: config.invalid == InvalidPolicy::Hold,
-        is_large: due.is_some_and(|due| due.due > config.transaction_rows),
+        rows,
+        exported: due.and_then(|due| due.exported),
+        held: (config.invalid == InvalidPolicy::Hold).then_some(bad),
+        cutoff: due.map_or(config.clock.now(), |due| due.cutoff),
+        is_large: rows.len() > config.transaction_rows,
     };
-    let all = due.map_or(0, |due| due.due);
     let not_tried = match store.try_writes(&trial).await {
+        Ok(marked) if marked < rows.len() => format!(
+            "; the marks were tried on {marked} of {} rows, because another program was writing the others",
+            rows.len()
+        ),
         Ok(0) => "; the marks of rows were not tried: no row is queued".to_owned(),
-        Ok(marked) if marked < all => format!("; the marks were tried on {marked} rows, and {all} are due"),
         Ok(_) => String::new(),
         Err(mut error) => {
-            if error.kind == Kind::Rule && !due.is_some_and(is_whole) {
+            if error.kind == Kind::Rule && rows.is_empty() {
                 error.message.push_str(" (tried with a made-up size, count and total of the file)");
             }
             return refused_writes(error);
@@ -175,18 +181,12 @@ fn refused_writes(error: StoreError) -> Vec<Check> {
     ]
 }
 
-/// Whether the file of these rows is what a run would export.
-fn is_whole(due: &DueCompared) -> bool {
-    due.rows == due.due && due.file.0.entries > 0
-}
-
-/// What a commit would store of a file at this destination: the file of the due rows, if these are few enough to have been read; else one of
-/// two entries.
+/// What a commit would store of a file at this destination: the file of the due rows, or one of two entries where none is due.
 fn file_of(config: &Config, batch: BatchId, layout: &Layout, due: Option<&DueCompared>) -> FileFacts {
     let name = batch.file_name(config.file_name.as_deref(), &layout.ending);
     let rows = 2 * layout.rows_per_entry();
     let made_up = (ControlTotals { entries: 2, rows, total_debit: 123_450, total_credit: 123_450 }, 4_321);
-    let (totals, bytes) = due.filter(|due| is_whole(due)).map_or(made_up, |due| due.file);
+    let (totals, bytes) = due.filter(|due| !due.rows.is_empty()).map_or(made_up, |due| due.file);
     let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
     let random = || uuid::Uuid::new_v4().simple().to_string();
     let (id, link, destination) = Target::example(config.destination.as_ref(), &name);
@@ -220,10 +220,13 @@ fn due_entries(compared: Result<DueCompared, Failure>) -> Check {
     match compared {
         Ok(DueCompared { in_vain: Some(failure), .. }) => Check::failed(DUE, failure, "correct the layout"),
         Ok(DueCompared { without_field: Some((found, fix)), .. }) => Check::warning(DUE, found, fix),
-        Ok(DueCompared { rows: 0, .. }) => Check::ok(DUE, "none so far, so the layout was compared with no entry"),
-        Ok(DueCompared { rows, .. }) => {
-            Check::ok(DUE, format!("compared with the layout: {rows}; it asks for nothing that all of them lack"))
-        }
+        Ok(DueCompared { rows, bad, .. }) => Check::ok(
+            DUE,
+            match rows.len() + bad.len() {
+                0 => "none so far, so the layout was compared with no entry".to_owned(),
+                all => format!("compared with the layout: {all}; it asks for nothing that all of them lack"),
+            },
+        ),
         Err(failure) => Check::skipped(DUE, &failure.message),
     }
 }

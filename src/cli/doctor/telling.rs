@@ -38,7 +38,7 @@ pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
         settings: "its address or kind",
     };
     let gateway = Receiver {
-        name: "metrics",
+        name: "metrics push",
         target: config.metrics_url.as_ref().map(|url| (url, "Pushgateway")),
         test: "a push without metrics",
         settings: "its address",

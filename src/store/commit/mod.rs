@@ -45,9 +45,8 @@ const TRANSACTION_TRIES: u32 = 6;
 /// Rows of more bytes than this may be too large for one transaction: a server holds changes of a fifth of its cache at most, 51 MB of the
 /// smallest one.
 const LARGE_BYTES: i64 = 16 << 20;
-/// The largest document that a server takes, and the room that marks may need.
-const DOCUMENT_MAX_BYTES: i32 = 16 << 20;
-const MARKS_MAX_BYTES: i32 = 2048;
+/// The size from which a row may be the one that exceeds what a server takes: 16 MiB with what is written into it.
+const FULL_ROW_BYTES: i32 = 8 << 20;
 /// Rows whose bytes are added up.
 const ROWS_WEIGHED: usize = 10_000;
 /// How often the commit alone is sent when no answer comes.
@@ -105,6 +104,14 @@ impl<'a> CommitRequest<'a> {
     /// Whether the rows are marked after the commit, piece by piece.
     fn in_pieces(&self) -> bool {
         self.exported_rows() > self.transaction_rows
+    }
+
+    /// The rows that the transaction changes.
+    fn changed_rows(&self) -> Vec<Id> {
+        match self.in_pieces() {
+            true => self.held.iter().map(|(key, _)| key.row).collect(),
+            false => self.rows.iter().map(|key| key.row).collect(),
+        }
     }
 
     fn exported_rows(&self) -> usize {
@@ -255,9 +262,8 @@ impl Store {
             Err(stopped) => {
                 abort(&mut session).await;
                 return Err(match stopped {
-                    TransactionEnd::Error(error) if request.may_be_smaller() => {
-                        let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
-                        TransactionEnd::Error(self.by_size(error, &rows).await)
+                    TransactionEnd::Error(error) => {
+                        TransactionEnd::Error(self.by_size(error, &request.changed_rows()).await)
                     }
                     stopped => stopped,
                 });
@@ -297,13 +303,14 @@ impl Store {
         }
     }
 
-    /// The row among these that has no room for marks, if it is one of them.
+    /// The largest row among these, if it may be the one that exceeds what the server takes.
     async fn fullest_of(&self, rows: &[Id]) -> Option<String> {
         let size = doc! { "bytes": { "$bsonSize": "$$ROOT" } };
         let stages = [
             doc! { "$match": each(rows) },
             doc! { "$project": size },
-            doc! { "$match": { "bytes": { "$gt": DOCUMENT_MAX_BYTES - MARKS_MAX_BYTES } } },
+            doc! { "$match": { "bytes": { "$gt": FULL_ROW_BYTES } } },
+            doc! { "$sort": { "bytes": -1 } },
             doc! { "$limit": 1 },
         ];
         let cursor = self.bounded(self.queue.aggregate(stages).into_future()).await;

@@ -6,7 +6,8 @@
 //!
 //! Risk: the trial disturbs others. The batches are those of two days to come, which no pass has yet. The ledger and the
 //! queued rows are needed by the next pass, and whoever writes one of them meanwhile waits for the abort: so they are
-//! written last, and the rows are not many. A conflict with somebody else ends the trial without a finding.
+//! written last, and the rows by the thousand, each thousand in a transaction of its own. A conflict with somebody else ends the trial without a
+//! finding.
 
 use std::collections::BTreeSet;
 
@@ -16,15 +17,16 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
-use super::tried_rows::{RowSource, TriedRows, new_id};
+use super::tried_rows::{ROWS_MAX, RowSource, TriedRows, new_id};
 use super::writes::{TransactionEnd, log_entry};
 use super::{CommitRequest, abort};
-use crate::batch::{BatchId, ExportSettings, FileFacts};
+use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
 use crate::command::CommandName;
 use crate::entry::FieldList;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
+use crate::id::Id;
 use crate::store::batches::{Claim, Ended, file_changes};
 use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
@@ -44,8 +46,14 @@ pub struct Trial<'a> {
     pub settings: &'a ExportSettings,
     /// The fields of the layout.
     pub fields: &'a FieldList,
-    /// Whether rows of invalid entries are marked as failed.
-    pub holds: bool,
+    /// The due rows that a run would mark, in order.
+    pub rows: &'a [RowKey],
+    /// The earliest and the latest `scheduledFor` of these.
+    pub exported: Option<Span>,
+    /// The due rows that a run would hold back, in order, with the reason; `None` when it holds none.
+    pub held: Option<&'a [(RowKey, String)]>,
+    /// All of them are due by then.
+    pub cutoff: DateTime<Utc>,
     /// Whether more rows are due than one transaction marks.
     pub is_large: bool,
 }
@@ -80,38 +88,72 @@ impl Store {
         let ledger = self.ledger_now().await?;
         let mut session = self.bounded(self.client.start_session()).await?;
         let [(batch, file), _] = &trial.batches;
-        let queued = self.rows_to_try(&mut session, cutoff_of(*batch)).await?;
-        let marked = if matches!(queued.source, RowSource::Nowhere) { 0 } else { queued.rows.len() };
-        self.begin_trial(&mut session, &ledger).await?;
-        let tried = self.try_passes(&mut session, trial, &ledger, &queued).await;
-        abort(&mut session).await;
-        finding(tried)?;
+        let first = self.rows_to_try(&mut session, trial, cutoff_of(*batch)).await?;
+        let passes = async |session: &mut ClientSession| self.try_passes(session, trial, &ledger, &first).await;
+        let mut goes_on = self.undone(&mut session, &first.rows, passes).await?;
+        let mut marked = match first.source {
+            RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if goes_on => first.rows.len(),
+            _ => 0,
+        };
         if trial.is_large {
-            self.begin_trial(&mut session, &ledger).await?;
-            let tried = self.try_marking(&mut session, trial, &ledger, &queued).await;
-            abort(&mut session).await;
-            finding(tried)?;
+            let marking = async |session: &mut ClientSession| self.try_marking(session, trial, &ledger, &first).await;
+            self.undone(&mut session, &[], marking).await?;
         }
-        if !trial.holds {
-            return Ok(marked);
-        }
-        self.begin_trial(&mut session, &ledger).await?;
-        let held: Vec<(RowKey, String)> = queued.rows.iter().map(|key| (*key, "a reason".to_owned())).collect();
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
-        let request = request(&claim, file, trial, &ledger, &queued, &[], &held);
-        let tried = async {
-            self.prepare(&mut session, &queued).await?;
-            self.hold_rows(&mut session, &request).await
+        for rows in trial.rows.chunks(ROWS_MAX).skip(1) {
+            let request = request(&claim, file, trial, &ledger, &first, rows, &[]);
+            let mark = async |session: &mut ClientSession| self.mark(session, &request).await;
+            goes_on = goes_on && self.undone(&mut session, rows, mark).await?;
+            marked += if goes_on { rows.len() } else { 0 };
         }
-        .await;
-        abort(&mut session).await;
-        finding(tried)?;
+        // Where no row is to be held now, another one shows what the rules say of those that will be.
+        let other: Vec<(RowKey, String)> = first.rows.iter().take(1).map(|key| (*key, "a reason".to_owned())).collect();
+        let (held, cutoff) = match trial.held {
+            None => (&[][..], trial.cutoff),
+            Some([]) => (&other[..], first.cutoff),
+            Some(held) => (held, trial.cutoff),
+        };
+        for held in held.chunks(ROWS_MAX) {
+            let request = CommitRequest { cutoff, ..request(&claim, file, trial, &ledger, &first, &[], held) };
+            let rows: Vec<RowKey> = held.iter().map(|(key, _)| *key).collect();
+            let hold = async |session: &mut ClientSession| {
+                if rows == first.rows {
+                    self.prepare(session, &first).await?;
+                }
+                self.hold_rows(session, &request).await
+            };
+            self.undone(&mut session, &rows, hold).await?;
+        }
         Ok(marked)
     }
 
-    /// While another batch is marking, no commit takes place; what is tried here is undone, so it goes on as if the marking had ended.
-    async fn begin_trial(&self, session: &mut ClientSession, ledger: &Ledger) -> Result<(), StoreError> {
+    /// Does these writes in a transaction, and undoes them. Returns whether all were tried: somebody else may write the same documents at this
+    /// moment, which is no finding. `rows` are those that are written.
+    async fn undone(
+        &self,
+        session: &mut ClientSession,
+        rows: &[RowKey],
+        writes: impl AsyncFnOnce(&mut ClientSession) -> Result<(), TransactionEnd>,
+    ) -> Result<bool, StoreError> {
         self.bounded(session.start_transaction()).await?;
+        let tried = writes(session).await;
+        abort(session).await;
+        match tried {
+            Ok(()) => Ok(true),
+            Err(TransactionEnd::Conflict(_) | TransactionEnd::LeaseLost | TransactionEnd::Logged(_)) => Ok(false),
+            Err(TransactionEnd::Error(StoreError {
+                kind: Kind::WriteConflict | Kind::Locked | Kind::CacheFull | Kind::PathNotViable,
+                ..
+            })) => Ok(false),
+            Err(TransactionEnd::Error(error) | TransactionEnd::Unanswered(error)) => {
+                let rows: Vec<Id> = rows.iter().map(|key| key.row).collect();
+                Err(self.by_size(error, &rows).await)
+            }
+        }
+    }
+
+    /// While another batch is marking, no commit takes place; what is tried here is undone, so it goes on as if the marking had ended.
+    async fn end_marking(&self, session: &mut ClientSession, ledger: &Ledger) -> Result<(), StoreError> {
         if ledger.marking.is_some() {
             let free = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": { "marking": null } });
             match self.bounded(free.session(&mut *session)).await {
@@ -135,6 +177,7 @@ impl Store {
         ledger: &Ledger,
         queued: &TriedRows,
     ) -> Result<(), TransactionEnd> {
+        self.end_marking(session, ledger).await?;
         let [(batch, file), _] = &trial.batches;
         let (claim, _) = self.try_lock(session, *batch, trial).await?;
         self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
@@ -161,6 +204,7 @@ impl Store {
         ledger: &Ledger,
         queued: &TriedRows,
     ) -> Result<(), TransactionEnd> {
+        self.end_marking(session, ledger).await?;
         let mut previous = ledger.last_sha256.clone();
         for (day, (batch, file)) in trial.batches.iter().enumerate() {
             let (empty, _) = self.try_lock(session, *batch, trial).await?;
@@ -275,7 +319,7 @@ fn request<'a>(
         fields: trial.fields,
         held,
         exported: Some(queued.span),
-        cutoff: queued.span.last,
+        cutoff: queued.cutoff,
         carried_over: 0,
         transaction_rows: usize::MAX,
     }
@@ -295,16 +339,4 @@ fn cutoff_of(batch: BatchId) -> DateTime<Utc> {
 fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
     let name = collection.name().to_owned();
     move |error| error.in_collection(&name)
-}
-
-/// Whether a stop is a finding. That somebody else writes the same documents at this moment is none.
-fn finding(tried: Result<(), TransactionEnd>) -> Result<(), StoreError> {
-    match tried {
-        Ok(()) | Err(TransactionEnd::Conflict(_) | TransactionEnd::LeaseLost | TransactionEnd::Logged(_)) => Ok(()),
-        Err(TransactionEnd::Error(StoreError {
-            kind: Kind::WriteConflict | Kind::Locked | Kind::CacheFull | Kind::PathNotViable,
-            ..
-        })) => Ok(()),
-        Err(TransactionEnd::Error(error) | TransactionEnd::Unanswered(error)) => Err(error),
-    }
 }

@@ -1,36 +1,40 @@
-//! The rows that the trial marks: queued ones; where there are none, a row that the trial makes a queued one inside its transaction.
+//! The rows that the trial marks first: due ones; where there are none, a row that the trial makes a queued one inside its transaction.
 //!
 //! Risk: a false alarm. A made row may break rules that a queued one keeps, such as a required field. So a row that is there is changed rather
 //! than one inserted, and where none can be made, its marks are not tried, and the finding says so.
-
-use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
 use super::abort;
+use super::trial::Trial;
 use crate::batch::Span;
 use crate::id::Id;
 use crate::store::Store;
-use crate::store::document::{bson_date, date};
+use crate::store::document::bson_date;
 use crate::store::due::RowKey;
 use crate::store::error::{Kind, StoreError};
 
-/// Queued rows that are marked. A unique index may refuse any of them; all of a large queue would take too long.
-const ROWS_MAX: i64 = 1_000;
+/// Rows of one transaction: whoever writes one of them meanwhile waits for its end.
+pub(super) const ROWS_MAX: usize = 1_000;
+
+/// A row of more bytes may have no room for marks.
+const MADE_MAX_BYTES: i32 = 1 << 20;
 
 /// The rows to mark.
 pub(super) struct TriedRows {
     pub(super) rows: Vec<RowKey>,
     /// The earliest and the latest `scheduledFor`.
     pub(super) span: Span,
+    /// They are due by then.
+    pub(super) cutoff: DateTime<Utc>,
     pub(super) source: RowSource,
 }
 
 /// Where the rows come from.
 pub(super) enum RowSource {
-    /// They are queued.
+    /// They are due.
     Queue,
     /// A row of any state is made a queued one by this update.
     Change(Document),
@@ -41,24 +45,27 @@ pub(super) enum RowSource {
 }
 
 impl Store {
-    /// Queued rows, or one that can be made to be due at this time.
+    /// The first due rows, or one that can be made to be due at this time.
     ///
     /// # Errors
     /// When the database fails, or the user may not update rows.
     pub(super) async fn rows_to_try(
         &self,
         session: &mut ClientSession,
+        trial: &Trial<'_>,
         at: DateTime<Utc>,
     ) -> Result<TriedRows, StoreError> {
-        let queued = self.queued().await?;
-        if !queued.rows.is_empty() {
-            return Ok(queued);
+        let made = Span { first: at, last: at };
+        if let Some(rows) = trial.rows.chunks(ROWS_MAX).next() {
+            let span = trial.exported.unwrap_or(made);
+            return Ok(TriedRows { rows: rows.to_vec(), span, cutoff: trial.cutoff, source: RowSource::Queue });
         }
         let entry = new_id();
         let mut due =
             doc! { "entryId": entry, "exportPath": "scheduled", "status": "queued", "scheduledFor": bson_date(at) };
         let mut any = with_metadata();
         any.insert("_id", doc! { "$type": "objectId" });
+        any.insert("$expr", doc! { "$lt": [{ "$bsonSize": "$$ROOT" }, MADE_MAX_BYTES] });
         let newest = self.queue.find_one(any).sort(doc! { "_id": -1 }).projection(doc! { "_id": 1 });
         let newest = self.bounded(newest).await?;
         let (row, source) = match newest.and_then(|row| row.get_object_id("_id").ok()) {
@@ -70,7 +77,7 @@ impl Store {
                 (row, RowSource::Insert(due))
             }
         };
-        let mut made = TriedRows { rows: vec![RowKey { row, entry }], span: Span { first: at, last: at }, source };
+        let mut made = TriedRows { rows: vec![RowKey { row, entry }], span: made, cutoff: at, source };
         self.bounded(session.start_transaction()).await?;
         let prepared = self.prepare(session, &made).await;
         abort(session).await;
@@ -97,39 +104,6 @@ impl Store {
             (RowSource::Change(_) | RowSource::Queue | RowSource::Nowhere, _) => Ok(()),
         };
         done.map_err(|error| error.in_collection(self.queue.name()))
-    }
-
-    /// Queued rows as a pass would take them: one for an entry, and none whose entry is exported already.
-    async fn queued(&self) -> Result<TriedRows, StoreError> {
-        let mut filter = with_metadata();
-        filter.extend(doc! {
-            "exportPath": "scheduled",
-            "status": "queued",
-            "scheduledFor": { "$type": "date", "$not": { "$type": "array" } },
-        });
-        let find = self.queue.find(filter).projection(doc! { "entryId": 1, "scheduledFor": 1 }).limit(ROWS_MAX);
-        let found = self.all(find).await?;
-        let id = |row: &Document, key: &str| row.get_object_id(key).ok().map(|id| Id(id.bytes()));
-        let mut entries: Vec<Id> = found.iter().filter_map(|row| id(row, "entryId")).collect();
-        entries.sort_unstable();
-        let mut session = self.bounded(self.client.start_session()).await?;
-        let exported = self.exported(&mut session, &entries).await?;
-        let mut seen = BTreeSet::new();
-        let span = Span { first: DateTime::UNIX_EPOCH, last: DateTime::UNIX_EPOCH };
-        let mut queued = TriedRows { rows: Vec::new(), span, source: RowSource::Queue };
-        for row in &found {
-            let (Some(key), Some(entry), Some(due)) = (id(row, "_id"), id(row, "entryId"), date(row, "scheduledFor"))
-            else {
-                continue;
-            };
-            if !exported.contains_key(&entry) && seen.insert(entry) {
-                let is_first = queued.rows.is_empty();
-                queued.span.first = if is_first { due } else { queued.span.first.min(due) };
-                queued.span.last = if is_first { due } else { queued.span.last.max(due) };
-                queued.rows.push(RowKey { row: key, entry });
-            }
-        }
-        Ok(queued)
     }
 }
 
