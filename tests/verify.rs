@@ -327,6 +327,40 @@ fn an_entry_that_is_recorded_in_another_file_or_in_none_is_found() {
     assert_eq!(problems(&day), []);
 }
 
+/// The record of an entry was lost, so that a second file got it, too: each of the two days says so, also where the files name no entries.
+#[test]
+fn an_entry_of_two_files_is_told_by_the_check_of_either_day() {
+    const NEXT: &str = "2026-01-19";
+    for format in ["journal", "express"] {
+        let day = Day::in_directory();
+        let seeded = seed_day(&day.db, DATE, 3);
+        let format = ["--format", format, "--contra-account", "1101-00"];
+        day.run().args(&format).run().expect_code(0);
+        let twice = seeded.entries[1];
+        day.db.delete_many(EXPORTED, doc! { "_id": twice });
+        day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$inc": { "recorded": -1_i64 } });
+        let mut row = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[1] }).expect("its row");
+        row.extend(doc! { "_id": mongodb::bson::oid::ObjectId::new(), "status": "queued", "metadata": {} });
+        day.db.insert_many(QUEUE, vec![row]);
+        let run = day.command("run").date(NEXT).now("2026-01-19T18:00:05+07:00");
+        assert_eq!(run.args(&format).run().expect_code(0).json()["entries"], 1);
+        for (date, says) in [
+            (DATE, "number 1, and recorded as exported in number 2 (batch_2026-01-19)"),
+            (NEXT, "number 2, and in that of number 1 (batch_2026-01-18)"),
+        ] {
+            let found = verify_command(&day).date(date).run().expect_code(34).json();
+            let told: Vec<String> = found["problems"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| format!("{} {}", one["kind"], one["message"]))
+                .collect();
+            let wanted = format!("{twice} is in this file, {says}");
+            assert!(told.iter().any(|told| told.contains("two_files") && told.contains(&wanted)), "{date}: {told:?}");
+        }
+    }
+}
+
 #[test]
 fn a_log_that_is_missing_double_or_different_is_found() {
     let day = Day::in_directory();
@@ -391,6 +425,12 @@ fn a_signal_ends_it_and_nothing_is_left_to_retry() {
     running.signal(rustix::process::Signal::TERM);
     let ended = running.wait(PATIENCE).expect_code(143).json();
     assert_eq!(ended["error"]["next"], "run the command again");
+}
+
+#[test]
+fn a_database_without_any_batch_is_said() {
+    let told = Day::in_directory().command("verify").args(&["--output", "text"]).run().expect_code(0).stdout;
+    assert!(told.contains("no batch is recorded here") && told.contains("--database"), "{told}");
 }
 
 #[test]

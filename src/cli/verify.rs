@@ -84,6 +84,9 @@ impl Render for VerifyResult {
         }
         text.push_str(&left_alone(self.older_batches));
         let (batches, problems) = (self.checked.len(), self.problem_count);
+        if batches == 0 && problems == 0 && self.file.is_none() {
+            text.push_str("no batch is recorded here: nothing was exported yet, or --mongodb-uri and --database name another database\n");
+        }
         let _ = writeln!(text, "batches checked: {batches}, problems: {problems}");
         text
     }

@@ -54,6 +54,17 @@ impl Store {
         Ok(filling)
     }
 
+    /// Whether the files of completed batches have more entries together than are on record. This reads no record.
+    pub async fn lacks_records(&self) -> Result<bool, StoreError> {
+        let sum = [
+            doc! { "$match": { "state": State::Completed.name() } },
+            doc! { "$group": { "_id": null, "entries": { "$sum": "$file.entries" } } },
+        ];
+        let found = self.all(self.batches.aggregate(sum)).await?;
+        let entries = found.first().and_then(|sum| int(sum, "entries")).unwrap_or(0) as u64;
+        Ok(self.count_exported().await?.is_some_and(|has| has < entries))
+    }
+
     /// The completed batches of which entries are not on record, by number.
     pub async fn short_batches(&self) -> Result<Vec<Short>, StoreError> {
         self.short_in(&self.exported).await

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Findings, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts, State, Voided};
 use crate::csv::{Recount, SheetOptions, recount};
-use crate::destination::{Destination, DestinationError, Listed, Reached};
+use crate::destination::{Destination, DestinationError, Listed, Reached, brought_to};
 use crate::failure::Failure;
 use crate::money::Baht;
 use crate::outcome::Explanation;
@@ -29,8 +29,14 @@ impl Verification<'_> {
             Err(unclear) => return Ok(Err(unclear)),
         };
         let mut content = self.spool()?;
-        let is_there = place.read_back(&file.id, &mut content).await?.is_some();
-        let moved = if is_there { None } else { place.elsewhere(&file.sha256, file.bytes) };
+        let is_there = match place.read_back(&file.id, &mut content).await {
+            // Of a destination that answers, the file is at fault, such as a folder whose id somebody put there.
+            Err(error @ DestinationError::Rejected { .. }) if place.whereabouts(&file.id).await.is_ok() => {
+                return Ok(Err((ProblemKind::FileId, Explanation::from(&Failure::from(error)))));
+            }
+            read => read?.is_some(),
+        };
+        let moved = if is_there { None } else { place.elsewhere(file) };
         if let Some(path) = &moved {
             place.read_path(path, &mut content)?;
         } else if !is_there {
@@ -69,7 +75,7 @@ impl Verification<'_> {
                         findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));
                     }
                     Some(path) => {
-                        findings.note(format!("{} was moved or renamed: it is {} there", file.name, path.display()));
+                        findings.note(brought_to(file, &path));
                     }
                     None => {}
                 }
@@ -176,7 +182,7 @@ impl Verification<'_> {
         // Before the commit, the attempt's own file is where it belongs.
         let own_id = own.map(|file| place.listed_id(&file.id));
         let is_there = own_id.is_some_and(|own| listed.iter().any(|file| file.id == own));
-        let moved = official.filter(|_| !is_there).and_then(|file| place.elsewhere(&file.sha256, file.bytes));
+        let moved = official.filter(|_| !is_there).and_then(|file| place.elsewhere(file));
         let is_moved = |file: &Listed| moved.as_deref() == Some(Path::new(&file.id));
         // The log knows the file of a batch whose document was lost, and its own finding says so.
         let is_logged = |file: &Listed| {
@@ -195,12 +201,7 @@ impl Verification<'_> {
             return Ok(());
         };
         let Some(found) = place.whereabouts(&file.id).await? else { return Ok(()) };
-        if found.moved {
-            findings.note(format!("{} ({}) was moved to another folder", file.name, file.id));
-        }
-        if found.name != file.name {
-            findings.note(format!("{} ({}) was renamed to {}", file.name, file.id, found.name));
-        }
+        found.notes(file).into_iter().for_each(|note| findings.note(note));
         if found.trashed {
             let what = format!("{} ({}) is in the trash, {}", file.name, file.id, Destination::TRASH);
             findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));

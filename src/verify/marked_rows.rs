@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::compare::{ChangedEntry, Regenerated, What};
 use super::{Findings, ProblemKind, Verification};
-use crate::batch::{Batch, FileFacts};
+use crate::batch::{Batch, BatchId, FileFacts};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,11 +15,14 @@ use crate::layout::quoted_against;
 use crate::outcome::Explanation;
 use crate::reader::counted;
 use crate::spool::Spool;
-use crate::store::{ExportedEntry, ExportedIn, Misplaced, RowKey, Snapshot};
+use crate::store::{ExportedEntry, ExportedIn, Misplaced, RowKey, Short, Snapshot};
 use crate::terminal::some;
 
 /// Ids that a message names.
 const NAMED: usize = 10;
+
+/// The next step for an entry of two files.
+const REVERSE_ONE: &str = "if it is in both files, reverse one of them in the accounting package";
 
 /// The next step where rows were removed and their entries are exported.
 const ACCEPT: &str = "accept it with --allow-removed-rows";
@@ -103,6 +106,41 @@ impl Verification<'_> {
         Ok(())
     }
 
+    /// Reports entries of the checked files that are in another file too: an entry is on record under one number, so the other file is one
+    /// of which entries are not on record.
+    pub(super) async fn check_two_files(&self, findings: &mut Findings) -> Result<(), Failure> {
+        let checked: BTreeMap<i64, BatchId> =
+            findings.checked.iter().filter_map(|checked| Some((checked.number?, checked.batch))).collect();
+        if checked.is_empty() || !self.store.lacks_records().await? {
+            return Ok(());
+        }
+        for Short { batch: other, .. } in self.store.short_batches().await? {
+            let number = other.number.unwrap_or_default();
+            let mut snapshot = Snapshot::open(self.store).await?;
+            let named = self.entries_of(&other).await?.ok();
+            let is_named = named.is_some();
+            let entries = match named {
+                Some(entries) => entries,
+                None => snapshot.marked_rows(&other, None).await?.rows.iter().map(|row| row.key.entry).collect(),
+            };
+            let (_, misplaced) = snapshot.recorded(number, &entries).await?;
+            for (entry, under) in misplaced.into_iter().filter_map(|found| Some((found.entry, found.under?))) {
+                // Of a file that names its entries, that is told already.
+                if !is_named && checked.contains_key(&number) {
+                    findings.add(other.id, ProblemKind::TwoFiles, recorded_elsewhere(entry, number, under));
+                }
+                if let Some(batch) = checked.get(&under.number) {
+                    let what = format!(
+                        "entry {entry} is in this file, number {}, and in that of number {number} ({})",
+                        under.number, other.id
+                    );
+                    findings.add(*batch, ProblemKind::TwoFiles, Explanation::new(what, REVERSE_ONE));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The entries that the official file names, where its layout shows them.
     pub(super) fn ids_of(&self, batch: &Batch, content: &Spool) -> Result<Option<Vec<Id>>, Failure> {
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
@@ -115,14 +153,7 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
     let number = batch.number.unwrap_or_default();
     for Misplaced { entry, under } in misplaced {
         let (kind, message) = match under {
-            Some(ExportedIn { number: other, batch: in_batch }) => {
-                let in_batch = in_batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
-                let what = format!(
-                    "entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}"
-                );
-                let next = "if it is in both files, reverse one of them in the accounting package";
-                (ProblemKind::TwoFiles, Explanation::new(what, next))
-            }
+            Some(under) => (ProblemKind::TwoFiles, recorded_elsewhere(entry, number, under)),
             None => {
                 let what = format!("entry {entry} is in the file and not in exportbatchentries");
                 let next =
@@ -132,6 +163,14 @@ fn check_numbers(batch: &Batch, misplaced: Vec<Misplaced>, findings: &mut Findin
         };
         findings.add(batch.id, kind, message);
     }
+}
+
+/// What is said of an entry of a file that is on record under another number.
+fn recorded_elsewhere(entry: Id, number: i64, ExportedIn { number: other, batch }: ExportedIn) -> Explanation {
+    let in_batch = batch.map(|batch| format!(" ({batch})")).unwrap_or_default();
+    let what =
+        format!("entry {entry} is in this file, number {number}, and recorded as exported in number {other}{in_batch}");
+    Explanation::new(what, REVERSE_ONE)
 }
 
 /// The entries of this file that somebody allowed to be exported again, by the number of the later file.

@@ -257,6 +257,7 @@ impl Verification<'_> {
         for &batch in batches {
             self.check_batch(batch, &mut findings).await?;
         }
+        self.check_two_files(&mut findings).await?;
         self.check_chain(&mut findings).await?;
         Ok(findings.finish())
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{assert_only, exported, problems, text};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
+use crate::support::fake_drive::{Answer, Fault, Operation};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
 
 const BEFORE: &str = "2026-01-17";
@@ -50,6 +51,21 @@ fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
         let found = day.command("corrections").run().expect_code(34).json();
         assert_eq!(of(&found, "problems", BATCH), ["file_id"], "{id}: {found}");
         assert_eq!(of(&found, "corrections", "batch_2026-01-17"), ["edited"], "{id}: {found}");
+    }
+}
+
+/// The id is that of a folder, whose content nobody can read.
+#[test]
+fn a_file_that_drive_refuses_to_give_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
+    for command in ["verify", "corrections"] {
+        let day = Day::on_drive();
+        two_days(&day);
+        let last = |operation| day.drive().next(operation);
+        day.drive().plan(last(Operation::Download), Fault::answer(Answer::error(403, "fileNotDownloadable")));
+        let found = day.command(command).args(&["--last", "2"]).run().expect_code(34).json();
+        assert!(found["problems"].to_string().contains("fileNotDownloadable"), "{command}: {found}");
+        assert_eq!(of(&found, "problems", "batch_2026-01-17")[0], "file_id", "{command}: {found}");
+        assert_eq!(of(&found, "problems", BATCH), Vec::<String>::new(), "{command}: {found}");
     }
 }
 
