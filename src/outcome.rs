@@ -150,9 +150,12 @@ pub struct BatchResult {
     pub durations_ms: Durations,
     /// Version of this object.
     pub format_version: FormatVersion,
-    /// Whether nothing is left to be done at the destination: the file is sealed, and none was given up.
+    /// Whether no file was given up that may have to be trashed.
     #[serde(skip)]
     pub is_tidy: bool,
+    /// Whether this run tried to seal the file. How that ended is in its log.
+    #[serde(skip)]
+    pub was_sealing: bool,
     /// How a person reads its times; `None` when no pass began.
     #[serde(skip)]
     pub reader: Option<Reader>,
@@ -279,6 +282,7 @@ impl BatchResult {
             durations_ms: Durations::default(),
             format_version: FormatVersion,
             is_tidy: false,
+            was_sealing: false,
             reader: None,
         }
     }

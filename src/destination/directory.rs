@@ -20,7 +20,8 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::owner::{Mark, Owner, forged, protect};
-use super::{Created, DestinationError, Known, Look, Named, NewFile, Stored};
+use super::read_back::brought_to;
+use super::{Created, Destination, DestinationError, Known, Look, Named, NewFile, Sealed, Stored};
 use crate::batch::FileFacts;
 use crate::files::{open_folder, open_regular};
 use crate::progress::Progress;
@@ -170,11 +171,21 @@ impl Directory {
         file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.failed("read in", &error))
     }
 
-    /// Writes its batch number on a committed file and makes the file read-only. `None` when no file with the committed
-    /// content is there.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<()>, DestinationError> {
+    /// Writes its batch number on a committed file and makes the file read-only, wherever in the directory people brought it. `None` when no
+    /// file with the committed content is there, but for one in a trash.
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
         let path = self.file(&file.id)?;
-        let found = self.read(&path).await?.filter(|content| content.sha256 == file.sha256);
+        let here = self.read(&path).await.map(|found| found.filter(|content| content.sha256 == file.sha256));
+        let moved = match &here {
+            // Another file took its name, or something that is no file.
+            Ok(None) | Err(DestinationError::Rejected { .. }) => self.elsewhere(file),
+            Ok(Some(_)) | Err(_) => None,
+        };
+        let (path, found) = match &moved {
+            Some(at) if Destination::is_in_trash(at) => return Ok(None),
+            Some(at) => (self.path.join(at), self.read(&self.path.join(at)).await?),
+            None => (path, here?),
+        };
         let Some(StoredContent { owner: found, .. }) = found else { return Ok(None) };
         if look && !found.sealed {
             self.check(&file.id, &owner.mark(), &found)?;
@@ -182,7 +193,9 @@ impl Directory {
         let Some(opened) = self.open(&path)? else { return Ok(None) };
         // The attribute is written first, so it may be there while the file is writable still; on a read-only file it is not written again.
         let sealed = if found.sealed { protect(&opened) } else { owner.seal(&opened) };
-        sealed.map(Some).map_err(|error| self.failed("make a file read-only in", &error))
+        sealed.map_err(|error| self.failed("make a file read-only in", &error))?;
+        let notes = moved.iter().map(|at| brought_to(file, at)).collect();
+        Ok(Some(Sealed { restricted: true, notes }))
     }
 
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.

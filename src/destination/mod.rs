@@ -23,6 +23,7 @@ pub use inspect::{Inspected, Inspection};
 pub use location::Reached;
 pub use owner::{Mark, Owner};
 pub use probe_file::probe_name;
+pub use read_back::brought_to;
 
 use crate::batch::{BatchId, FileFacts, Voided};
 use crate::exit::Exit;
@@ -159,6 +160,25 @@ pub struct Whereabouts {
     pub trashed: bool,
     /// It is in another folder.
     pub moved: bool,
+}
+
+impl Whereabouts {
+    /// What people did with the file that is no fault, for a person.
+    pub fn notes(&self, file: &FileFacts) -> Vec<String> {
+        let FileFacts { name, id, .. } = file;
+        let moved = self.moved.then(|| format!("{name} ({id}) was moved to another folder"));
+        let renamed = (self.name != *name).then(|| format!("{name} ({id}) was renamed to {}", self.name));
+        moved.into_iter().chain(renamed).collect()
+    }
+}
+
+/// A committed file that carries its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Whether it is protected from changes by people.
+    pub restricted: bool,
+    /// Where people brought it, for a person.
+    pub notes: Vec<String>,
 }
 
 /// A file of a batch, as the destination lists it.
@@ -343,6 +363,19 @@ impl Destination {
         }
     }
 
+    /// Whether a file that is not found at its place is in the trash.
+    ///
+    /// # Errors
+    /// When Drive cannot be asked.
+    pub async fn is_trashed(&self, file: &FileFacts) -> Result<bool, DestinationError> {
+        match self {
+            Destination::Directory(directory) => {
+                Ok(directory.elsewhere(file).is_some_and(|path| Destination::is_in_trash(&path)))
+            }
+            Destination::Drive(drive) => Ok(drive.whereabouts(&file.id).await?.is_some_and(|found| found.trashed)),
+        }
+    }
+
     /// The error of an id that is taken by a file that these credentials do not see.
     pub fn unseen(file: &FileFacts) -> DestinationError {
         let FileFacts { name, id, .. } = file;
@@ -367,19 +400,19 @@ impl Destination {
     }
 
     /// Seals a committed file: writes its batch number on it, and protects it from changes where the destination can.
-    /// Returns whether it is protected; `None` when the committed file is not there. With `look` it first checks
+    /// People may have moved or renamed it. `None` when the committed file is not there, or in the trash. With `look` it first checks
     /// that the file is ours, and whether it is sealed already: its id is then from the database, where others can write.
     ///
     /// # Errors
     /// When the destination fails or refuses; a later invocation tries again.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<bool>, DestinationError> {
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
         match self {
-            Destination::Directory(directory) => Ok(directory.seal(file, owner, look).await?.map(|()| true)),
+            Destination::Directory(directory) => directory.seal(file, owner, look).await,
             Destination::Drive(drive) => drive.seal(file, owner, look).await,
         }
     }
 
-    /// Where a file is, wherever people brought it; `None` when that is not known: in a directory it is there or not.
+    /// Where a file is, wherever people brought it; `None` when that is not known by its id, as in a directory.
     pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         match self {
             Destination::Directory(_) => Ok(None),

@@ -87,7 +87,7 @@ impl Mark<'_> {
         let foreign = |whose: String| {
             DestinationError::rejected(
                 format!("{file} ({name}) is left as it is: {whose}"),
-                "compare that file with `voided` in the batch document, which somebody may have edited",
+                "compare that file with `file` and `voided` of the batch document, which somebody may have edited",
             )
         };
         if owner.sealed {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::directory::Directory;
 use super::{Destination, DestinationError, Listed};
-use crate::batch::BatchId;
+use crate::batch::{BatchId, FileFacts};
 use crate::files::open_regular;
 use crate::spool::Digesting;
 
@@ -32,27 +33,13 @@ impl Destination {
         }
     }
 
-    /// Where a file of a directory lies that is not under its own name: the path, within the directory, of a file with this content, also
-    /// in a subfolder. On Drive a file is known by its id wherever it is. A folder that cannot be read is passed over.
-    pub fn elsewhere(&self, sha256: &str, bytes: u64) -> Option<PathBuf> {
-        let Destination::Directory(directory) = self else { return None };
-        let mut folders = vec![(directory.path().to_owned(), 0)];
-        let mut looked = 0;
-        while let Some((folder, depth)) = folders.pop() {
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                looked += 1;
-                if looked > ENTRIES_MAX {
-                    return None;
-                }
-                let Ok(facts) = entry.metadata() else { continue };
-                if facts.is_dir() && depth < DEPTH_MAX {
-                    folders.push((entry.path(), depth + 1));
-                } else if facts.is_file() && facts.len() == bytes && has_content(&entry.path(), sha256) {
-                    return entry.path().strip_prefix(directory.path()).ok().map(Path::to_owned);
-                }
-            }
+    /// Where a file of a directory lies that is not under its own name ([`Directory::elsewhere`]). On Drive a file is known by its id wherever
+    /// it is.
+    pub fn elsewhere(&self, file: &FileFacts) -> Option<PathBuf> {
+        match self {
+            Destination::Directory(directory) => directory.elsewhere(file),
+            Destination::Drive(_) => None,
         }
-        None
     }
 
     /// Whether a path that [`Destination::elsewhere`] found lies in the trash of a desktop or of a network share, which empties itself.
@@ -107,6 +94,34 @@ impl Destination {
             }
         }
     }
+}
+
+impl Directory {
+    /// The path, within the directory, of a file with the content of this one, also in a subfolder. A folder that cannot be read is passed over.
+    pub(super) fn elsewhere(&self, file: &FileFacts) -> Option<PathBuf> {
+        let mut folders = vec![(self.path().to_owned(), 0)];
+        let mut looked = 0;
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                looked += 1;
+                if looked > ENTRIES_MAX {
+                    return None;
+                }
+                let Ok(facts) = entry.metadata() else { continue };
+                if facts.is_dir() && depth < DEPTH_MAX {
+                    folders.push((entry.path(), depth + 1));
+                } else if facts.is_file() && facts.len() == file.bytes && has_content(&entry.path(), &file.sha256) {
+                    return entry.path().strip_prefix(self.path()).ok().map(Path::to_owned);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Says where a file of a directory lies that is not under its own name.
+pub fn brought_to(file: &FileFacts, path: &Path) -> String {
+    format!("{} was moved or renamed: it is {} there", file.name, path.display())
 }
 
 fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64, DestinationError> {

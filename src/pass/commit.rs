@@ -96,8 +96,9 @@ impl Pass<'_> {
                 false => Ok(Outcome::Completed),
             }
         };
-        let (sealed, edited, marked) = join3(seal, look_again, mark).await;
-        report.result.is_tidy = sealed && batch.voided.is_empty();
+        let ((), edited, marked) = join3(seal, look_again, mark).await;
+        report.result.is_tidy = batch.voided.is_empty();
+        report.result.was_sealing = true;
         match edited {
             Ok(edited) if edited.is_empty() => {}
             Ok(edited) => {

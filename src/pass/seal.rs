@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Pass;
 use crate::batch::{Batch, BatchId, FileFacts};
-use crate::destination::{Destination, DestinationError, Owner, Reached};
+use crate::destination::{Destination, DestinationError, Owner, Reached, Sealed};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::store::{Ledger, Store};
@@ -23,19 +23,17 @@ const SEAL_LIMIT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 impl Pass<'_> {
-    /// Seals the file that was committed a moment ago. `false` leaves it to `retry`.
-    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) -> bool {
+    /// Seals the file that was committed a moment ago. A failure is logged, and leaves it to `retry`.
+    pub(super) async fn seal(&self, batch: BatchId, ledger: &Ledger, file: &FileFacts) {
         let (number, installation) = (ledger.number + 1, ledger.installation.as_deref());
         // The pass adopted a file that was sealed with this number.
         if file.sealed {
-            return true;
+            return;
         }
         let work = put_seal(self.store, self.destination, batch, installation, number, file, false);
-        let sealed = self.stop.with_grace(STOP_GRACE, work).await;
-        if let Err(failure) = &sealed {
-            log_unsealed(batch, failure);
+        if let Err(failure) = self.stop.with_grace(STOP_GRACE, work).await {
+            log_unsealed(batch, &failure);
         }
-        sealed.is_ok()
     }
 }
 
@@ -98,22 +96,28 @@ async fn put_seal(
             format!("the seal was not written within {}", humantime::format_duration(SEAL_LIMIT)),
         )
     })?? {
-        Some(restricted) => Ok(store.mark_sealed(batch, &file.id, restricted).await?),
-        None => Err(removed(batch, file)),
+        Some(Sealed { restricted, notes }) => {
+            for note in notes {
+                tracing::info!(%batch, "{note}; it is sealed there");
+            }
+            Ok(store.mark_sealed(batch, &file.id, restricted).await?)
+        }
+        None => Err(removed(batch, file, &place).await?),
     }
 }
 
-fn removed(batch: BatchId, file: &FileFacts) -> Failure {
+/// What became of a committed file that is not found, and not sealed.
+async fn removed(batch: BatchId, file: &FileFacts, place: &Destination) -> Result<Failure, DestinationError> {
     let FileFacts { name, sha256, .. } = file;
-    let message = format!(
-        "{batch} is committed, and its file {name} is not at the destination as it was stored: somebody removed or replaced it before it \
-         was sealed"
-    );
-    Failure::new(Exit::DriveRejected, message).next(format!(
-        "no entry is exported again: put a copy of the file with the sha256 {sha256} back, and run `batch-export verify --date {}`. A copy of \
-         this database that uses the same destination removes such a file: give the copy another folder",
+    let (what, back) = match place.is_trashed(file).await? {
+        true => (format!("{name} is in the trash"), "restore it".to_owned()),
+        false => (place.missing(file), format!("put a copy of the file with the sha256 {sha256} back")),
+    };
+    Ok(Failure::new(Exit::DriveRejected, what).next(format!(
+        "the batch is committed, and no entry is exported again: {back}, and run `batch-export verify --date {}`. A copy of this database that uses the same destination \
+         removes such a file: give the copy another folder",
         batch.date()
-    ))
+    )))
 }
 
 /// Refuses a file that does not name its owner, at a destination that only the batch document names: others can write there.

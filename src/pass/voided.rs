@@ -75,7 +75,10 @@ impl Pass<'_> {
         }
         let work = async {
             if let Ok(Some(batch)) = self.store.batch(result.batch).await {
-                clear_up(self.store, self.destination, &batch).await;
+                if !result.was_sealing {
+                    seal_missing(self.store, self.destination, &batch).await;
+                }
+                sweep(self.store, self.destination, &batch).await;
             }
         };
         let _ = self.stop.or_signal(work).await;
@@ -116,10 +119,12 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
         State::Running | State::Failed if destination.shares_names() => return Ok(()),
         State::Running | State::Failed => None,
     };
-    let is_official =
-        |voided: &Voided| batch.state.is_committed() && batch.file.as_ref().is_some_and(|file| file.id == voided.id);
-    // Only an edit of the document lists the official file as voided.
-    for voided in batch.voided.iter().filter(|voided| !voided.trashed && !is_official(voided)) {
+    for voided in batch.voided.iter().filter(|voided| !voided.trashed) {
+        if let Some(of) = store.batch_of_file(&voided.id).await? {
+            let (id, next) = (&voided.id, "remove that id from `voided`; the file stays where it is");
+            tracing::warn!(batch = %batch.id, next, "`voided` lists {id}, the official file of {of}: somebody edited it");
+            continue;
+        }
         let mut voided = voided.clone();
         let is_here = destination.is_at(voided.destination.as_deref());
         let same = official.is_some_and(|file| voided.sha256.as_deref() == Some(&file.sha256));

@@ -233,6 +233,13 @@ impl Store {
         found.as_ref().map(document::batch).transpose()
     }
 
+    /// The batch whose official file has this id.
+    pub async fn batch_of_file(&self, id: &str) -> Result<Option<BatchId>, StoreError> {
+        let filter = doc! { "file.id": id, "state": { "$in": &COMMITTED[..] } };
+        let found = self.bounded(self.batches.find_one(filter).projection(doc! { "_id": 1 })).await?;
+        Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
+    }
+
     /// Batches of a range of business dates (both ends included), newest first, at most `limit`.
     pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>, StoreError> {
         self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await

@@ -240,6 +240,28 @@ fn an_edited_document_does_not_give_up_the_official_file() {
 }
 
 #[test]
+fn the_official_file_of_another_batch_that_is_listed_as_voided_is_told_as_an_edit() {
+    for day in days() {
+        day.run().run().expect_code(0);
+        seed_day(&day.db, NEXT, 2);
+        next_evening(&day).run().expect_code(0);
+        let files = day.live_files();
+        let file = stored(&day.db, BATCH).get_document("file").expect("its file").clone();
+        let planted = doc! { "id": file.get("id"), "sha256": file.get("sha256"), "reason": "evil", "trashed": false };
+        for batch in [BATCH, "batch_2026-01-19"] {
+            let voided = doc! { "$set": { "voided": [planted.clone()] } };
+            day.db.update_one(BATCHES, doc! { "_id": batch }, voided);
+            let ended = day.retry().now(NEXT_EVENING).run().expect_code(0);
+            let says = format!("the official file of {BATCH}: somebody edited it");
+            let is_told = ended.stderr.contains(&says) && ended.stderr.contains("remove that id from `voided`");
+            assert!(is_told && !ended.stderr.contains("restored"), "{batch}: {}", ended.report());
+            day.db.update_one(BATCHES, doc! { "_id": batch }, doc! { "$set": { "voided": [] } });
+        }
+        assert_eq!(day.live_files(), files);
+    }
+}
+
+#[test]
 fn an_id_of_another_name_is_told_as_edited() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);

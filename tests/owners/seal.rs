@@ -27,7 +27,7 @@ fn a_committed_file_is_numbered_and_kept_from_change() {
         day.check_converged();
         if let Place::Drive(drive, _) = &day.place {
             assert!(drive.live(FILE)[0].locked);
-            assert_eq!((drive.count(Operation::List), drive.count(Operation::Update)), (2, 1), "one more at number 1");
+            assert_eq!((drive.count(Operation::List), drive.count(Operation::Update)), (1, 1));
         }
     }
 }
@@ -49,7 +49,7 @@ fn a_seal_that_failed_is_made_good_by_retry_and_then_costs_nothing() {
     seed_day(&day.db, DATE, 3);
     day.drive().plan(On::every(Operation::Update), Fault::answer(Answer::error(503, "backendError")));
     let ended = day.run().run().expect_code(0);
-    assert!(ended.stderr.contains("not sealed yet"), "{}", ended.report());
+    assert_eq!(ended.stderr.matches("not sealed yet").count(), 1, "{}", ended.report());
     assert_seal(&day, false, false);
     day.check_guarantees();
     day.drive().cure();
@@ -81,6 +81,81 @@ fn a_run_that_is_killed_at_the_seal_leaves_it_to_retry() {
         day.retry().run().expect_code(0);
         assert_seal(&day, true, true);
         day.check_converged();
+    }
+}
+
+/// A day whose run was killed before it sealed the file.
+fn killed_before_the_seal(day: &Day) {
+    let proxy = Proxy::before(Mongod::shared());
+    let (stop, seal) = match &day.place {
+        // The answer to the commit.
+        Place::Directory(_) => (Some(proxy.hold(ProxyOn::command("commitTransaction").after())), None),
+        Place::Drive(drive, _) => (None, Some(drive.hold(On::nth(Operation::Update, 1), Point::Before))),
+    };
+    let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
+    stop.iter().for_each(|stop| stop.wait_until_reached(PATIENCE));
+    seal.iter().for_each(|seal| seal.wait_until_reached(PATIENCE));
+    run.kill();
+    assert_eq!(day.batch().get_str("state").unwrap(), "completed");
+    assert_seal(day, false, false);
+}
+
+#[test]
+fn a_file_that_people_brought_elsewhere_before_the_seal_is_sealed_there() {
+    for day in days() {
+        killed_before_the_seal(&day);
+        let says = match &day.place {
+            Place::Directory(folder) => {
+                std::fs::create_dir(folder.path().join("imported")).expect("a folder");
+                let to = folder.path().join("imported/january.csv");
+                std::fs::rename(folder.path().join(FILE), &to).expect("moved");
+                "it is imported/january.csv there; it is sealed there"
+            }
+            Place::Drive(drive, _) => {
+                let id = drive.live(FILE).remove(0).id;
+                drive.move_to(&id, &drive.another_folder());
+                drive.rename(&id, "january.csv");
+                "was moved to another folder; it is sealed there"
+            }
+        };
+        let ended = day.retry().run().expect_code(0);
+        assert!(ended.stderr.contains(says) && !ended.stderr.contains("not sealed yet"), "{}", ended.report());
+        assert_seal(&day, true, true);
+        match &day.place {
+            Place::Directory(folder) => {
+                let file = std::fs::metadata(folder.path().join("imported/january.csv")).expect("the file");
+                assert_eq!(std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o777, 0o444);
+            }
+            Place::Drive(drive, _) => {
+                let file = drive.live("january.csv").remove(0);
+                assert_eq!((file.properties.get("number").map(String::as_str), file.locked), (Some("1"), true));
+            }
+        }
+        day.command("verify").run().expect_code(0);
+    }
+}
+
+#[test]
+fn a_file_that_is_in_the_trash_or_removed_before_the_seal_is_told_as_that() {
+    for is_trash in [true, false] {
+        for day in days() {
+            killed_before_the_seal(&day);
+            match (&day.place, is_trash) {
+                (Place::Directory(folder), true) => {
+                    let trash = folder.path().join(".Trash-1000");
+                    std::fs::create_dir(&trash).expect("a trash");
+                    std::fs::rename(folder.path().join(FILE), trash.join(FILE)).expect("moved");
+                }
+                (Place::Directory(folder), false) => std::fs::remove_file(folder.path().join(FILE)).expect("removed"),
+                (Place::Drive(drive, _), true) => drive.trash(&drive.live(FILE)[0].id),
+                (Place::Drive(drive, _), false) => drive.remove(&drive.live(FILE)[0].id),
+            }
+            let ended = day.retry().run().expect_code(0);
+            let says = if is_trash { "is in the trash" } else { "removed" };
+            assert!(ended.stderr.contains(says), "{is_trash}: {}", ended.report());
+            assert_eq!(ended.stderr.contains("restore it"), is_trash, "{}", ended.report());
+            assert_seal(&day, false, false);
+        }
     }
 }
 
@@ -130,9 +205,14 @@ fn a_run_whose_file_was_removed_before_the_seal_does_not_say_that_all_is_well() 
         day.retry().mongodb(&copy.uri()).run().expect_code(0);
         stop.release();
         let ended = run.wait(PATIENCE).expect_code(0);
-        for words in ["ERROR", "is committed, and its file", "removed or replaced", "no entry is exported again"] {
+        let gone = match day.place {
+            Place::Directory(_) => "no file there or in a subfolder has its content",
+            Place::Drive(..) => "batch_2026-01-18.csv is in the trash",
+        };
+        for words in ["ERROR", gone, "the batch is committed, and no entry is exported again"] {
             assert!(ended.stderr.contains(words), "{words:?} is not in {}", ended.report());
         }
+        assert_eq!(ended.stderr.matches("not sealed yet").count(), 1, "{}", ended.report());
         assert_eq!(ended.json()["number"], 1);
         assert_eq!(day.batch().get_str("state").unwrap(), "completed");
         for _ in 0..2 {

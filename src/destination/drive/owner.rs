@@ -16,7 +16,7 @@ use super::{Drive, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
 use crate::destination::owner::forged;
-use crate::destination::{DestinationError, Known, Mark, Named, Owner, Whereabouts};
+use crate::destination::{DestinationError, Known, Mark, Named, Owner, Sealed, Whereabouts};
 use crate::spool::Digests;
 
 /// Shown to people in Drive beside the lock.
@@ -92,13 +92,11 @@ impl Drive {
             query = format!("{query} or ({installation} and {number})");
         }
         let live = format!("'{}' in parents and trashed = false", quoted(&self.folder));
-        let mut listed = self.list_at_once(&format!("{live} and ({query})")).await?;
-        if known.next == 1 {
-            listed.extend(self.newest(&live).await?.into_iter().filter(|metadata| {
-                let other = metadata.name.as_deref().filter(|other| *other != name);
-                other.is_some_and(|other| known.is_ahead(other, &metadata.owner()))
-            }));
-        }
+        let query = format!("{live} and ({query})");
+        let listed = match known.next {
+            1 => self.at_number_1(&live, &query, name, known).await?,
+            _ => self.list_at_once(&query).await?,
+        };
         let mut found: Vec<Named> = Vec::new();
         for metadata in listed {
             let (Some(id), Some(name), owner) = (metadata.id.clone(), metadata.name.clone(), metadata.owner()) else {
@@ -129,10 +127,28 @@ impl Drive {
         }
     }
 
-    /// The newest files that a query finds, as many as one request gives.
-    async fn newest(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
-        let page = self.first_page(query, &[("pageSize", "1000"), ("orderBy", "createdTime desc")]).await?;
-        if page.incomplete_search { self.list_metadata(query).await } else { Ok(page.files) }
+    /// Before the first number, committed files of the folder count whatever number and installation they name, which no query can ask for. So
+    /// the newest files are looked at, as many as one request gives; only where there are more, the name takes a request of its own.
+    async fn at_number_1(
+        &self,
+        live: &str,
+        query: &str,
+        name: &str,
+        known: &Known<'_>,
+    ) -> Result<Vec<Metadata>, DestinationError> {
+        let page = self.first_page(live, &[("pageSize", "1000"), ("orderBy", "createdTime desc")]).await?;
+        let (newest, all) = match page.incomplete_search {
+            true => (self.list_metadata(live).await?, true),
+            false => (page.files, page.next_page_token.is_none()),
+        };
+        let mut listed = if all { Vec::new() } else { self.list_at_once(query).await? };
+        let (named, others): (Vec<_>, Vec<_>) =
+            newest.into_iter().partition(|metadata| metadata.name.as_deref() == Some(name));
+        let is_ahead = |metadata: &Metadata| {
+            metadata.name.as_deref().is_some_and(|other| known.is_ahead(other, &metadata.owner()))
+        };
+        listed.extend(named.into_iter().chain(others.into_iter().filter(is_ahead)));
+        Ok(listed)
     }
 
     async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Page, DestinationError> {
@@ -164,12 +180,16 @@ impl Drive {
     /// Where a file is, wherever people brought it; `None` when there is none with this id.
     pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         check_id(id)?;
-        Ok(self.metadata(id).await?.map(|metadata| Whereabouts {
+        Ok(self.metadata(id).await?.map(|metadata| self.whereabouts_of(metadata)))
+    }
+
+    fn whereabouts_of(&self, metadata: Metadata) -> Whereabouts {
+        Whereabouts {
             // `root` names a folder that has an id of its own.
             moved: !metadata.parents.is_empty() && self.folder != "root" && !metadata.parents.contains(&self.folder),
             name: metadata.name.unwrap_or_default(),
             trashed: metadata.trashed,
-        }))
+        }
     }
 
     /// Puts a voided file into the trash, and makes sure that its id never gets a live file later.
@@ -187,19 +207,24 @@ impl Drive {
     }
 
     /// Writes its batch number on a committed file, and locks its content when the settings ask for it and Drive allows
-    /// it. Returns whether the content is locked; `None` when the file is in the trash, not there or not visible. With `look` it
-    /// first checks whether the file is sealed already.
+    /// it. `None` when the file is in the trash, not there or not visible. With `look` it first checks whether the file is sealed already.
     ///
     /// # Errors
     /// When Drive cannot be reached or refuses the number.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<bool>, DestinationError> {
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
         check_id(&file.id)?;
+        let live = |found: Option<Metadata>| {
+            found.filter(|metadata| !metadata.trashed).map(|metadata| {
+                let restricted = metadata.is_restricted();
+                Sealed { restricted, notes: self.whereabouts_of(metadata).notes(file) }
+            })
+        };
         if look {
             match self.metadata(&file.id).await? {
-                None => return Ok(None),
-                Some(metadata) if metadata.trashed => return Ok(None),
-                Some(metadata) if metadata.owner().sealed => return Ok(Some(metadata.is_restricted())),
-                Some(metadata) => metadata.check(&file.id, Some(&file.sha256), &owner.mark())?,
+                Some(metadata) if !metadata.trashed && !metadata.owner().sealed => {
+                    metadata.check(&file.id, Some(&file.sha256), &owner.mark())?
+                }
+                found => return Ok(live(found)),
             }
         }
         let number = owner.number.map(|number| number.to_string());
@@ -213,11 +238,10 @@ impl Drive {
                 Err(DestinationError::Rejected { message, .. }) => {
                     tracing::info!(file = file.id, "the file is not locked, only numbered: {message}");
                 }
-                sealed => return Ok(locked_and_live(sealed?)),
+                sealed => return Ok(live(sealed?)),
             }
         }
-        let sealed = self.change("numbering the committed file", &file.id, &number).await?;
-        Ok(locked_and_live(sealed))
+        Ok(live(self.change("numbering the committed file", &file.id, &number).await?))
     }
 
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
@@ -227,11 +251,6 @@ impl Drive {
     async fn change(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, DestinationError> {
         self.api.patch(doing, id, changes).await.map_err(|fault| self.error(fault))
     }
-}
-
-/// Whether a file is locked; `None` when it is in the trash.
-fn locked_and_live(file: Option<Metadata>) -> Option<bool> {
-    file.filter(|metadata| !metadata.trashed).map(|metadata| metadata.is_restricted())
 }
 
 /// Refuses an id that could change the address it is put into: ids come from the database, where others can write.
