@@ -181,13 +181,13 @@ fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
     }));
 }
 
-/// Counts the rows that came after the batch. Those of entries that are in a file already are no late ones.
+/// Counts the rows that came after the batch.
 async fn count_late(store: &Store, row: &mut BatchLine, closed: &Overview) -> Result<(), Failure> {
-    row.late = store.due_count(closed.batch.cutoff).await?;
-    if row.late > 0 && closed.batch.state.is_committed() {
-        row.again = store.queued_again(closed.batch.cutoff).await?;
-        row.late = row.late.saturating_sub(row.again);
-    }
+    let cutoff = closed.batch.cutoff;
+    (row.late, row.again) = match closed.batch.state.is_committed() {
+        true => store.late_rows(cutoff).await?,
+        false => (store.due_count(cutoff).await?, 0),
+    };
     Ok(())
 }
 

@@ -188,7 +188,7 @@ impl<'a> Listeners<'a> {
         }
         let count = async {
             let late = match closed {
-                Some(date) => Some(store.due_count(self.config.calendar.cutoff(date)).await?),
+                Some(date) => Some(store.late_rows(self.config.calendar.cutoff(date)).await?.0),
                 None => None,
             };
             let now = store.now().unwrap_or_else(|| self.config.clock.now());

@@ -64,8 +64,14 @@ impl Store {
         self.bounded(self.queue.count_documents(filter)).await
     }
 
-    /// How many of these rows ask for an entry that is in a committed file.
-    pub async fn queued_again(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
+    /// The rows that came after a committed batch of this cut-off: how many are late, and how many ask again for an entry that is in a file.
+    pub async fn late_rows(&self, cutoff: DateTime<Utc>) -> Result<(u64, u64), StoreError> {
+        let due = self.due_count(cutoff).await?;
+        let again = if due > 0 { self.queued_again(cutoff).await? } else { 0 };
+        Ok((due.saturating_sub(again), again))
+    }
+
+    async fn queued_again(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
         let recorded =
             doc! { "from": self.exported.name(), "localField": "entryId", "foreignField": "_id", "as": "in" };
         let count = [
