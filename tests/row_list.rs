@@ -1,6 +1,6 @@
 //! The row list of a large batch: marked piece by piece by whoever is there, rebuilt when it is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{doc, oid::ObjectId};
 use rustix::process::Signal;
@@ -94,6 +94,30 @@ fn a_conflict_in_the_marking_says_that_the_file_is_committed_and_what_is_left() 
     drop(point);
     day.let_time_pass();
     day.retry().now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    day.check_converged();
+}
+
+/// Its open transaction holds the piece until the server ends it.
+#[test]
+fn a_piece_that_a_killed_run_holds_is_said_once_in_the_log() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 8);
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(On::command("update").collection(QUEUE));
+    let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    run.kill();
+    stop.cut();
+    let retry = day.retry().spawn();
+    let says = "waits for rows of this batch that another run is marking; if that run was killed";
+    let end = Instant::now() + PATIENCE;
+    while !retry.logged().contains(says) {
+        assert!(Instant::now() < end, "it says nothing: {}", retry.logged());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    day.db.abort_abandoned_transactions();
+    let ended = retry.wait(PATIENCE).expect_code(0);
+    assert_eq!(ended.stderr.matches(says).count(), 1, "{}", ended.report());
     day.check_converged();
 }
 
@@ -203,6 +227,21 @@ fn a_lost_piece_of_a_file_without_ids_stops_with_the_way_out_and_a_lost_head_alo
     assert_eq!((day.rows_with_status("completed"), day.db.count(EXPORTED, doc! { "n": 1 })), (8, 8));
 }
 
+#[test]
+fn lost_records_of_a_file_without_ids_are_made_good_by_init_while_its_batch_is_marking() {
+    let express = ["--format", "express"];
+    // At least one piece was marked.
+    let day = killed_before_piece(3, &express);
+    assert_ne!(day.db.count(EXPORTED, doc! {}), 0);
+    day.db.delete_many(EXPORTED, doc! {});
+    let refused = day.retry().args(&express).run().expect_code(30).json();
+    let next = refused["batches"][0]["error"]["next"].as_str().expect("a next step").to_owned();
+    assert!(next.starts_with("run `batch-export init`, which records the entries of marked rows"), "{next}");
+    day.command("init").run().expect_code(0);
+    day.retry().args(&express).run().expect_code(0);
+    assert_eq!((day.rows_with_status("completed"), day.db.count(EXPORTED, doc! { "n": 1 })), (8, 8));
+}
+
 /// Two runs find at the same time that the list is lost. The slower one must not put back what the faster one has marked since.
 #[test]
 fn a_list_that_another_run_has_made_again_is_not_made_again_over_it() {
@@ -226,6 +265,28 @@ fn a_list_that_another_run_has_made_again_is_not_made_again_over_it() {
     assert_eq!(changed, Vec::new(), "rows that the faster run marked");
     let ledger = day.db.find_one(BATCHES, doc! { "_id": "ledger" }).unwrap();
     assert_eq!(ledger.get("recorded").and_then(mongodb::bson::Bson::as_i64), Some(8), "{ledger}");
+}
+
+/// The slower one has seen that no piece is left, and looks at the batch only after the faster one has made the list again.
+#[test]
+fn a_list_that_another_run_made_again_in_between_is_not_made_again() {
+    let day = killed_before_piece(2, &[]);
+    day.db.delete_many(LISTS, doc! {});
+    let proxy = Proxy::before(Mongod::shared());
+    let slow_stop = proxy.hold(On::command("find").collection(LISTS).nth(2).after());
+    let slow = day.retry().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    slow_stop.wait_until_reached(PATIENCE);
+    let proxy = Proxy::before(Mongod::shared());
+    let fast_stop = proxy.hold(On::command("findAndModify").collection(LISTS));
+    let fast = day.retry().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    fast_stop.wait_until_reached(PATIENCE);
+    slow_stop.release();
+    let ended = slow.wait(PATIENCE).expect_code(0);
+    assert!(!ended.stderr.contains("made again from the file"), "{}", ended.report());
+    fast_stop.release();
+    let ended = fast.wait(PATIENCE).expect_code(0);
+    assert!(ended.stderr.contains("made again from the file"), "{}", ended.report());
+    day.check_converged();
 }
 
 /// The file is where it was committed, wherever later settings put the next one.

@@ -26,6 +26,8 @@ const PIECES_IN_FLIGHT: usize = 2;
 const MARKING_WAIT: Duration = Duration::from_secs(120);
 /// How long pieces in flight may still take after a signal.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+/// After which time without progress the log says what the marking waits for.
+const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// The wait between two looks.
 const MARKING_POLL: Duration = Duration::from_millis(100);
 
@@ -104,7 +106,7 @@ impl Pass<'_> {
             self.rebuild(&batch, Why::Old).await?;
         }
         let mut moved = (Instant::now(), usize::MAX);
-        let mut marked_here = 0;
+        let (mut marked_here, mut told) = (0, false);
         loop {
             if let Some(signal) = self.stop.requested() {
                 return Err(signal.failure());
@@ -114,6 +116,10 @@ impl Pass<'_> {
             if pieces.is_empty() && batch.file.as_ref().is_none_or(|file| marked_here != file.entries) {
                 let marking = |batch: &Batch| batch.state == State::Marking;
                 let Some(batch) = self.store.batch(id).await?.filter(marking) else { return Ok(false) };
+                // A list that another run makes again from here on writes the document, and is not replaced.
+                if self.store.pieces(id).await?.is_some_and(|pieces| !pieces.is_empty()) {
+                    continue;
+                }
                 let missing = self.store.unrecorded(&batch).await?;
                 if missing > 0 {
                     self.rebuild(&batch, Why::Lost(missing)).await?;
@@ -135,6 +141,14 @@ impl Pass<'_> {
                 Marked::Done(_) if last_step => return Ok(true),
                 Marked::Done(rows) => marked_here += rows,
                 Marked::ByOthers => {
+                    if moved.0.elapsed() > TOLD_AFTER && !std::mem::replace(&mut told, true) {
+                        tracing::info!(
+                            batch = %id,
+                            pieces = moved.1,
+                            "waits for rows of this batch that another run is marking; if that run was killed, the server ends its \
+                             transaction by itself, within two minutes"
+                        );
+                    }
                     // Another run may have completed the batch.
                     marked_here = 0;
                     tokio::time::sleep(MARKING_POLL).await;
@@ -190,8 +204,9 @@ impl Pass<'_> {
             return Err(match why {
                 Why::Old => failure,
                 Why::Lost(_) => failure.next(
-                    "restore exportbatchrows from a backup and run `batch-export retry`. Without a backup, compare the file with the queue, \
-                     and mark the rows of its entries by hand: status completed, and below metadata the batchId, and googleDriveFileId and \
+                    "run `batch-export init`, which records the entries of marked rows, then `batch-export retry`. If that ends here again, \
+                     restore exportbatchrows from a backup and run `batch-export retry`. Without a backup, compare the file with the queue, and \
+                     mark the rows of its entries by hand: status completed, and below metadata the batchId, and googleDriveFileId and \
                      googleDriveUrl as `file.id` and `file.link` of the batch document have them. Set its `state` to completed and its `marked` \
                      to the number of entries. Then run `batch-export init`, which records these entries, set `marking` to null in the \
                      ledger, and run `batch-export verify`",
