@@ -191,6 +191,16 @@ fn a_lost_record_of_an_entry_leads_to_no_second_export() {
 }
 
 #[test]
+fn an_entry_that_is_recorded_again_after_it_was_looked_up_is_exported_once() {
+    holds("forgotten", worlds::FORGOTTEN, &[HELD, BOTH_COMPLETED]);
+}
+
+#[test]
+fn a_row_list_that_lost_pieces_is_made_again() {
+    holds("lost pieces", worlds::LOST_PIECES, &[REBUILT, TWO_MARKERS]);
+}
+
+#[test]
 fn a_lost_batch_document_leads_to_no_second_log() {
     holds("lost document", worlds::LOST_DOCUMENT, &[EXHAUSTED]);
 }
@@ -220,6 +230,10 @@ needed! {
     the_ledgers_marking_is_needed: Marking, MARKING, ONE_FILE_PER_ENTRY;
     recorded_entries_are_needed: Entries, QUEUED_AGAIN, ONE_FILE_PER_ENTRY;
     recorded_entries_are_looked_up: EntriesLookedUp, QUEUED_AGAIN, LOST_TO_TROUBLE;
+    recorded_entries_have_a_unique_key: UniqueKey, FORGOTTEN, ONE_FILE_PER_ENTRY;
+    a_batch_is_completed_when_its_entries_are_on_record: RecordsCounted, LOST_PIECES, ENTRIES;
+    whoever_misses_records_looks_for_pieces_again: PiecesReadAgain, LOST_PIECES, MARKED_ROWS;
+    a_list_is_not_made_again_over_another: UnchangedBatch, LOST_PIECES, MARKED_ROWS;
     the_marking_records_its_entries: EntriesOfPieces, TAKEN_BACK, ONE_FILE_PER_ENTRY;
     the_marking_records_the_entries_of_changed_rows: EntriesOfChangedRows, TAKEN_BACK, ONE_FILE_PER_ENTRY;
     the_commit_compares_the_rows: RowsCompared, POINTED_ELSEWHERE_SMALL, NOT_LOST;

@@ -4,14 +4,14 @@
 //! serial; the entries, which it only reads, are judged at its snapshot. Where the client does not learn the outcome it is two: the
 //! locks first, the end later, by the server's decision.
 
-use super::content::{Content, Line};
+use super::content::{Content, ENTRIES, Line};
 use super::state::{At, Database, Holder, Phase, State, Status, Transaction};
 use super::turn::Turn;
 use super::{Protocol, Without};
 
 impl Protocol {
     /// Whether nobody records exported entries, nor looks them up.
-    fn lacks_entries(&self) -> bool {
+    pub fn lacks_entries(&self) -> bool {
         self.lacks(Without::Entries) || self.lacks(Without::LedgerAndEntries)
     }
 
@@ -72,6 +72,13 @@ impl Protocol {
         let Transaction { batch, fence, file, snapshot, number, denied } = transaction;
         let db = &mut state.dbs[db as usize];
         state.contradicted |= denied;
+        let earlier =
+            db.batches.iter().filter_map(|doc| doc.committed).fold(0, |mask, content| mask | content.entries());
+        if self.bounds.trouble.recounts > 0 {
+            let unrecorded =
+                (0..ENTRIES).filter(|entry| db.exported[*entry] == 0).fold(0, |mask, entry| mask | 1 << entry);
+            state.forgotten |= snapshot.entries() & earlier & unrecorded;
+        }
         state.trespassed |= db.batches[batch as usize].fence != fence;
         state.files[file as usize].official = true;
         let first = snapshot.marked_at_once(self.bounds.chunk);
@@ -171,9 +178,8 @@ impl Turn<'_> {
         let looks_at = if model.lacks(Without::WholeListChecked) { model.bounds.chunk } else { db.rows.len() };
         let rows = model.rows_unchanged(db, me.snapshot, looks_at, !model.lacks(Without::RowsCompared));
         let entries = model.lacks(Without::EditDetection) || model.entries_unchanged(db, me.snapshot);
-        let first = me.snapshot.marked_at_once(model.bounds.chunk);
-        let recorded = |(row, line): (usize, Line)| first >> row & 1 == 1 && db.exported[line.entry as usize] != 0;
-        if !follows || !unmarked || !rows || !entries || me.snapshot.rows().any(recorded) {
+        let recorded = me.snapshot.rows().any(|(_, line)| db.exported[line.entry as usize] != 0);
+        if !follows || !unmarked || !rows || !entries || recorded && !model.lacks(Without::UniqueKey) {
             return self.conflict("meets a conflict", |_| ());
         }
         // Without the ledger's filter, each one counts on from what it saw.

@@ -48,6 +48,36 @@ impl Protocol {
                 });
             }
         }
+        let db = &state.dbs[0];
+        let recorded = db.exported.iter().filter(|number| **number != 0).count() as u8;
+        if trouble.recounts > 0 && recorded < db.recorded && db.marking.is_none() {
+            push("an `init` counts the recorded entries anew", &|next| {
+                next.trouble.recounts -= 1;
+                next.dbs[0].recorded = recorded;
+            });
+        }
+        for doc in db.batches.iter().filter(|doc| trouble.refills > 0 && doc.phase == Phase::Completed) {
+            let lines = doc.committed.into_iter().flat_map(|content| content.rows());
+            for (_, line) in lines.filter(|(_, line)| db.exported[line.entry as usize] == 0) {
+                push("an `init` records an entry again", &|next| {
+                    next.trouble.refills -= 1;
+                    next.dbs[0].exported[line.entry as usize] = doc.number;
+                    next.dbs[0].recorded = recorded + 1;
+                });
+            }
+        }
+        for (batch, doc) in db.batches.iter().enumerate().filter(|_| trouble.lost_pieces > 0) {
+            let Some(content) = doc.committed.filter(|_| doc.left != 0) else { continue };
+            let mut pieces = (0..super::ROWS).filter(|row| doc.left >> row & 1 == 1);
+            // One of them, or all that are left.
+            let one = pieces.next().map_or(0, |row| content.piece(row, self.bounds.chunk));
+            for lost in [one, doc.left] {
+                push("somebody deletes pieces of a row list", &|next| {
+                    next.trouble.lost_pieces -= 1;
+                    next.dbs[0].batches[batch].left &= !lost;
+                });
+            }
+        }
         if trouble.lost_documents > 0 && state.dbs[0].batches[0].phase == Phase::Completed && idle {
             push("somebody deletes the document of batch 0", &|next| {
                 next.trouble.lost_documents -= 1;

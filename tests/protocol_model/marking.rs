@@ -27,6 +27,19 @@ impl Protocol {
         }
     }
 
+    /// The rows of a committed file whose entries are not on record under its number: one bit per row.
+    fn unrecorded(&self, db: &Database, doc: &Batch) -> u8 {
+        let rows = doc.committed.into_iter().flat_map(|content| content.rows());
+        rows.filter(|(_, line)| db.exported[line.entry as usize] != doc.number)
+            .fold(0, |mask, (row, _)| mask | 1 << row)
+    }
+
+    /// Whether a batch is completed only when all its entries are on record. Rules that leave records out would be noticed here.
+    fn counts_records(&self) -> bool {
+        let others = [Without::RecordsCounted, Without::EntriesOfPieces, Without::EntriesOfChangedRows];
+        !self.lacks_entries() && !others.into_iter().any(|rule| self.lacks(rule))
+    }
+
     /// Completes a row that is as it was. One that changed keeps its status and is listed; it gets the batch's id unless it names
     /// another entry by now.
     fn mark_row(&self, db: &mut Database, batch: u8, row: usize, line: Line) -> bool {
@@ -72,8 +85,40 @@ impl Turn<'_> {
             });
         }
         if doc.left == 0 || self.model.lacks(Without::FinalLook) {
-            self.step("finds no piece left", |_, me| me.at = At::Finish);
+            let then = if self.model.counts_records() && doc.left == 0 { At::Count } else { At::Finish };
+            self.step("finds no piece left", |_, me| me.at = then);
         }
+    }
+
+    /// Reads the batch document, then once more that no piece is left, and how many entries are on record.
+    pub fn count(&mut self) {
+        let (model, (_, doc)) = (self.model, self.marked_batch());
+        let missing = model.unrecorded(self.db(), &doc);
+        if doc.phase != Phase::Marking || doc.left != 0 && !model.lacks(Without::PiecesReadAgain) {
+            return self.step("finds that somebody went on with the list", |_, me| me.at = At::Pick);
+        }
+        if missing == 0 {
+            return self.step("finds all entries on record", |_, me| me.at = At::Finish);
+        }
+        self.step("finds entries that are not on record", |_, me| {
+            (me.piece, me.lists, me.at) = (missing, doc.lists, At::Rebuild);
+        });
+    }
+
+    /// Makes the list again for these rows, in place of what is left of it, unless the batch document was written since it was read.
+    pub fn rebuild(&mut self) {
+        let (model, missing, (batch, doc)) = (self.model, self.me.piece, self.marked_batch());
+        let unchanged = doc.lists == self.me.lists || model.lacks(Without::UnchangedBatch);
+        if doc.phase != Phase::Marking || !unchanged {
+            return self.step("finds that another made the list again", |_, me| {
+                (me.piece, me.lists, me.at) = (0, 0, At::Pick);
+            });
+        }
+        self.db_step("makes the row list again", |db, me| {
+            let doc = &mut db.batches[batch as usize];
+            (doc.left, doc.lists) = (missing, doc.lists + 1);
+            (me.piece, me.lists, me.at) = (0, 0, At::Pick);
+        });
     }
 
     /// The piece's transaction. Whoever was overtaken finds no piece, and marks nothing.

@@ -132,6 +132,8 @@ impl Protocol {
                 At::Commit => turn.commit(),
                 At::Settle => turn.settle(),
                 At::Pick => turn.pick(),
+                At::Count => turn.count(),
+                At::Rebuild => turn.rebuild(),
                 At::Mark => turn.mark(),
                 At::DeletePiece => turn.delete_piece(),
                 At::Finish => turn.finish(),
@@ -185,6 +187,7 @@ impl Model for Protocol {
             trespassed: false,
             stale: false,
             contradicted: false,
+            forgotten: 0,
             misplaced: false,
         }]
     }

@@ -36,6 +36,7 @@ pub const HELPED: &str = "another date rolls a marking forward";
 pub const TWO_MARKERS: &str = "two markers are at work at once";
 pub const OVERTAKEN: &str = "a marker wakes up after its piece was marked";
 pub const ROLLED_FORWARD: &str = "a later process of the same date finishes a marking";
+pub const REBUILT: &str = "a row list is made again";
 pub const UNKNOWN_COMMITTED: &str = "an unknown commit happened";
 pub const EXHAUSTED: &str = "a batch is exhausted";
 pub const EMPTY: &str = "a day is empty after a file was voided";
@@ -58,7 +59,7 @@ fn of_database() -> Vec<Property<Protocol>> {
         always(ONE_FILE_PER_ENTRY, |_, state| {
             state.used().all(|db| {
                 let [first, second] = db.batches.map(|doc| doc.committed.map_or(0, |content| content.entries()));
-                first & second == 0
+                first & second & !state.forgotten == 0
             })
         }),
         always(ENTRIES, |model, state| state.used().all(|db| recorded_entries(model, db))),
@@ -108,6 +109,7 @@ fn of_folder() -> Vec<Property<Protocol>> {
         always(ONE_OFFICIAL_FILE, |model, state| {
             let official = || state.files.iter().filter(|file| file.official && file.is_live());
             let entries = official().filter_map(|file| file.content).map(|content| content.entries());
+            let entries = entries.map(|mask| mask & !state.forgotten);
             has_rivals(model) || is_disjoint(entries)
         }),
         always(ONE_NAME, |model, state| {
@@ -166,6 +168,7 @@ fn reached() -> Vec<Property<Protocol>> {
             let joined = |holder: &Holder| holder.helps.is_none() && holder.snapshot.is_empty();
             state.holders.iter().any(|holder| holder.at == At::Finish && joined(holder))
         }),
+        sometimes(REBUILT, |_, state| documents(state).any(|doc| doc.phase == Phase::Completed && doc.lists != 0)),
         sometimes(UNKNOWN_COMMITTED, |_, state| {
             any_holder(state, |state, holder| {
                 let doc = document(state, holder);
@@ -228,6 +231,11 @@ fn committed_file(model: &Protocol, state: &State) -> bool {
     })
 }
 
+/// Whether the row list of a batch may lack pieces that were not marked, until that is noticed.
+fn may_lack_pieces(model: &Protocol, doc: &Batch) -> bool {
+    model.bounds.trouble.lost_pieces > 0 && doc.phase == Phase::Marking
+}
+
 /// Each entry of a committed file is recorded under its number, but for those in pieces that are left; and no other is.
 fn recorded_entries(model: &Protocol, db: &Database) -> bool {
     let entries_of = |doc: &Batch, left: bool| {
@@ -238,7 +246,8 @@ fn recorded_entries(model: &Protocol, db: &Database) -> bool {
     db.batches.iter().filter(|doc| doc.is_committed()).all(|doc| {
         let recorded = (0..db.exported.len()).filter(|entry| db.exported[*entry] == doc.number);
         let recorded = recorded.fold(0_u8, |mask, entry| mask | 1 << entry);
-        recorded & !entries_of(doc, true) == 0 && entries_of(doc, false) & !recorded == 0
+        let all = may_lack_pieces(model, doc) || entries_of(doc, false) & !recorded == 0;
+        recorded & !entries_of(doc, true) == 0 && all
     }) || model.bounds.trouble.lost_documents + model.bounds.trouble.lost_entries > 0
 }
 
@@ -262,7 +271,8 @@ fn marked_rows(model: &Protocol, db: &Database) -> bool {
             now.status == Status::Queued && !now.requeued && !now.repointed
         };
         let left_alone = (0..db.rows.len()).any(|row| doc.changed >> row & 1 == 1 && untouched(row));
-        seen == listed & !doc.left && doc.marked & doc.changed == 0 && all_carry && !left_alone
+        let all = seen == listed & !doc.left || may_lack_pieces(model, doc) && seen & !(listed & !doc.left) == 0;
+        all && doc.marked & doc.changed == 0 && all_carry && !left_alone
     });
     let of_rows = (0..db.rows.len()).all(|row| db.rows[row].mark.is_none_or(|batch| found(row, batch)));
     model.bounds.trouble.lost_documents > 0 || of_batches && of_rows

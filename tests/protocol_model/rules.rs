@@ -16,6 +16,8 @@ pub enum Without {
     Entries,
     /// The generator does not look entries up in `exportbatchentries`; the unique key is still there.
     EntriesLookedUp,
+    /// The commit does not look whether an entry of its file is on record by now; the look-up of the generator is still there.
+    UniqueKey,
     /// The marking of a piece does not record its entries.
     EntriesOfPieces,
     /// The marking of a piece records only the entries of rows that it completes.
@@ -56,6 +58,12 @@ pub enum Without {
     PieceLookedAt,
     /// The final transaction does not look for pieces that are left.
     FinalLook,
+    /// A batch without pieces is completed without a look whether all its entries are on record.
+    RecordsCounted,
+    /// Whoever finds records missing does not look again whether the list has pieces by now.
+    PiecesReadAgain,
+    /// A row list is made again although the batch document was written since it was read.
+    UnchangedBatch,
     /// The marking leaves a row alone whose entry was edited after the commit point, though it is still queued.
     MarkingOfEdited,
     /// The marking completes a row that names another entry by then.

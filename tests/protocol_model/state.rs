@@ -83,6 +83,8 @@ pub struct Batch {
     pub committed_by: u8,
     /// The row list of a large batch.
     pub list: Option<Content>,
+    /// How often the list was made again: each time writes the document.
+    pub lists: u8,
     /// `file.sealed`.
     pub sealed: bool,
     /// Attempts that failed or crashed since a person last looked (ghost: counted apart from `attempt`).
@@ -106,6 +108,7 @@ impl Batch {
         committed: None,
         committed_by: 0,
         list: None,
+        lists: 0,
         sealed: false,
         lost: 0,
     };
@@ -218,6 +221,8 @@ pub enum At {
     Commit,
     Settle,
     Pick,
+    Count,
+    Rebuild,
     Mark,
     DeletePiece,
     Finish,
@@ -244,8 +249,10 @@ pub struct Holder {
     pub regenerated: u8,
     /// The batch whose marking it rolls forward before generating its own.
     pub helps: Option<u8>,
-    /// The piece that it will mark: one bit per row.
+    /// The piece that it will mark, or the list that it will make again: one bit per row.
     pub piece: u8,
+    /// How often the list had been made again, as it read the batch document.
+    pub lists: u8,
     /// The file was there already (ghost).
     pub adopted: bool,
 }
@@ -280,6 +287,8 @@ pub struct State {
     pub stale: bool,
     /// A commit happened that its client had declared not to have happened (ghost).
     pub contradicted: bool,
+    /// Entries that were committed once more while no record told that they are in a file, one bit each (ghost).
+    pub forgotten: u8,
     /// A file was committed that is not at the destination of the settings, or that another installation made (ghost).
     pub misplaced: bool,
 }

@@ -47,6 +47,12 @@ pub struct Trouble {
     pub lost_documents: u8,
     /// Records of exported entries that somebody deletes.
     pub lost_entries: u8,
+    /// Counts of the recorded entries by an `init` that cannot read the official file.
+    pub recounts: u8,
+    /// Entries that an `init` records again.
+    pub refills: u8,
+    /// Pieces of a row list, or what is left of it, that somebody deletes.
+    pub lost_pieces: u8,
 }
 
 impl Trouble {
@@ -73,5 +79,8 @@ impl Trouble {
         restores: 0,
         lost_documents: 0,
         lost_entries: 0,
+        recounts: 0,
+        refills: 0,
+        lost_pieces: 0,
     };
 }

@@ -105,7 +105,7 @@ impl<'a> Turn<'a> {
     pub fn may_be_stopped(&mut self) {
         let trouble = self.state.trouble;
         // From the commit on, the outcome is settled first.
-        let past_commit = matches!(self.me.at, At::Settle | At::Pick | At::Mark | At::DeletePiece | At::Finish);
+        let past_commit = self.me.at >= At::Settle;
         let before_commit = !past_commit || self.me.helps.is_some();
         let may_fail = self.holds() || self.model.lacks(Without::FailureFence);
         if before_commit && trouble.failures > 0 && may_fail {

@@ -204,6 +204,19 @@ pub const REFUSED: Bounds = Bounds {
     ..PEACE
 };
 
+/// Somebody deletes the record of an exported entry, and one `init` counts anew without it, while another one records it again, at any
+/// moment: also after the generator looked it up.
+pub const FORGOTTEN: Bounds =
+    Bounds { regenerations: 1, trouble: Trouble { lost_entries: 1, recounts: 1, refills: 1, ..NONE }, ..QUEUED_AGAIN };
+
+/// Somebody deletes pieces of a row list, or all of it, before they are marked.
+pub const LOST_PIECES: Bounds = Bounds {
+    dates: 1,
+    rows: [due(0, 0), due(0, 1), due(0, 2)],
+    trouble: Trouble { lost_pieces: 1, ..NONE },
+    ..MARKING
+};
+
 /// Somebody deletes the record of an exported entry, which the application queues again.
 pub const LOST_ENTRIES: Bounds =
     Bounds { regenerations: 1, trouble: Trouble { lost_entries: 1, requeues: 1, ..NONE }, ..QUEUED_AGAIN };
