@@ -150,7 +150,7 @@ fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
         Value::Side([debit, credit]) => [debit, credit],
         Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) | Value::Amount | Value::SignedAmount => ["0.00"; 2],
         Value::EntryId => ["696c6b010000000000000001"; 2],
-        Value::Date(format) | Value::BusinessDate(format) => {
+        Value::Date(format) | Value::BusinessDate(format) if table.errors.has_top => {
             written = format.write(Day { year: 2026, month: 1, day: 18 });
             [std::str::from_utf8(written.as_bytes()).unwrap_or_default(); 2]
         }

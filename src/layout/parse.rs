@@ -51,18 +51,15 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
-    let errors = Errors::new(text);
-    let (document, wrong) = DeTable::parse_recoverable(text);
-    for error in wrong {
-        let span = error.span().unwrap_or_default();
-        let at = text.get(span.clone()).unwrap_or_default();
-        errors.add(span.start, not_toml(error.message(), at, line_at(text, span.start)));
-    }
-    // After a TOML syntax error, further messages would be misleading.
-    let mut broken = errors.into_sorted();
-    if let Some(last) = broken.last_mut() {
-        last.message.push_str("; the rest of the file is looked at once it is TOML");
-        return Err(broken);
+    let (document, broken) = DeTable::parse_recoverable(text);
+    if !broken.is_empty() {
+        let errors = Errors::new(text);
+        for error in broken {
+            let span = error.span().unwrap_or_default();
+            let at = text.get(span.clone()).unwrap_or_default();
+            errors.add(span.start, not_toml(error.message(), at, line_at(text, span.start)));
+        }
+        return Err(with_the_rest(text, errors.into_sorted()));
     }
     let errors = Errors::new(text);
     let layout = layout(&Table::new(&errors, document.get_ref(), 0), &errors);
@@ -70,6 +67,46 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
         (Some(layout), errors) if errors.is_empty() => Ok(layout),
         (_, errors) => Err(errors),
     }
+}
+
+/// Adds to the lines that are not TOML what is wrong with the others, without guessing: a broken head of a table is read
+/// as the one that a layout has, and a table with another broken line is left out.
+fn with_the_rest(text: &str, mut broken: Vec<LayoutError>) -> Vec<LayoutError> {
+    const HEAD: &str = "[[columns]]";
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let is_head = |line: &str| line.trim_start().starts_with('[');
+    let (heads, others): (Vec<usize>, Vec<usize>) =
+        broken.iter().map(|error| error.line - 1).partition(|&line| is_head(lines[line]));
+    others.iter().for_each(|&line| lines[line] = "");
+    for (at, line) in lines.iter_mut().enumerate() {
+        // One `[columns]` makes a table of the list of all.
+        if heads.contains(&at) || (!heads.is_empty() && line.trim() == "[columns]") {
+            *line = HEAD;
+        }
+    }
+    let table_of = |line: usize| lines[..=line].iter().rposition(|line| line.trim_end() == HEAD);
+    let left_out: Vec<Option<usize>> = others.into_iter().map(table_of).collect();
+    let mended = lines.join("\n");
+    let (document, still) = DeTable::parse_recoverable(&mended);
+    let mut rest = Vec::new();
+    if still.is_empty() {
+        let errors = Errors::of_part(&mended, !left_out.contains(&None));
+        layout(&Table::new(&errors, document.get_ref(), 0), &errors);
+        rest = errors.into_sorted();
+        rest.retain(|error| !left_out.contains(&table_of(error.line - 1)));
+    }
+    if let Some(last) = broken.last_mut() {
+        match (still.is_empty(), left_out.is_empty()) {
+            (true, true) => {}
+            (true, false) => {
+                last.message.push_str("; the other lines down to the next [[columns]] are looked at once it is TOML")
+            }
+            (false, _) => last.message.push_str("; the rest of the file is looked at once it is TOML"),
+        }
+    }
+    broken.append(&mut rest);
+    broken.sort_by_key(|error| error.line);
+    broken
 }
 
 fn line_at(text: &str, at: usize) -> &str {
@@ -95,7 +132,7 @@ fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
         decimal_mark: table.choice("decimal_mark", &[(".", b'.'), (",", b',')]).unwrap_or(b'.'),
         quote: table.choice("quote", &Quote::NAMED).unwrap_or(Quote::Needed),
         line_end: table.choice("line_end", &LineEnd::NAMED).unwrap_or(LineEnd::CrLf),
-        header: table.flag("header").unwrap_or(true),
+        header: table.flag("header").unwrap_or(errors.has_top),
         date_format,
         two_rows,
         formula_guard: table.flag("formula_guard").unwrap_or(true),

@@ -27,12 +27,19 @@ const OF_WINDOWS_874: [&str; 5] = ["cp874", "ms874", "tis-620", "tis620", "iso-8
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
     text: &'a str,
+    /// Whether all that stands above the first column is known. Without it nothing can be said that depends on it.
+    pub(super) has_top: bool,
     found: RefCell<Vec<LayoutError>>,
 }
 
 impl<'a> Errors<'a> {
     pub(super) fn new(text: &'a str) -> Errors<'a> {
-        Errors { text, found: RefCell::new(Vec::new()) }
+        Errors::of_part(text, true)
+    }
+
+    /// The errors of a text from which broken lines were taken out.
+    pub(super) fn of_part(text: &'a str, has_top: bool) -> Errors<'a> {
+        Errors { text, has_top, found: RefCell::new(Vec::new()) }
     }
 
     /// `at`: byte offset in the file.
@@ -61,7 +68,7 @@ pub(super) struct Found<'a> {
 
 /// A table of the file.
 pub(super) struct Table<'a, 'i> {
-    errors: &'a Errors<'a>,
+    pub(super) errors: &'a Errors<'a>,
     map: &'a DeTable<'i>,
     /// Where the table begins, for errors about missing keys.
     at: usize,

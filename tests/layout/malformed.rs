@@ -146,7 +146,7 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
     (
         "name = \"a\"\nname = \"b\"\n",
         2,
-        "this is not TOML: the key \"name\" stands here a second time; expected it once; the rest of the file is looked at once it is TOML",
+        "this is not TOML: the key \"name\" stands here a second time; expected it once; the other lines down to the next [[columns]] are looked at once it is TOML",
     ),
     (
         "name = \"a\"\nencoding = utf-8\n",
@@ -166,7 +166,7 @@ const WRONG_FILES: [(&str, usize, &str); 14] = [
 
 /// Lines of a layout that are no TOML, and what is told of them: on the second line of the file, once.
 const NO_TOML: [(&str, &str); 24] = [
-    ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; the rest"),
+    ("name = \"b\"", "the key \"name\" stands here a second time; expected it once; the other lines"),
     ("header\u{a0}= true", "U+00A0 NO-BREAK SPACE outside of quotes, as copied texts have it; write a blank instead"),
     ("header =\u{a0}true", "U+00A0 NO-BREAK SPACE outside of quotes"),
     ("ending =\u{a0}\"txt\"", "U+00A0 NO-BREAK SPACE outside of quotes"),
@@ -198,14 +198,51 @@ fn what_is_no_toml_is_told_in_plain_words() {
         let (first, rest) = GOOD.split_once('\n').unwrap();
         let errors = messages(&format!("{first}\n{line}\n{rest}"));
         let told = errors[0].message.strip_prefix("this is not TOML: ").unwrap_or_default();
-        assert!(errors.len() == 1 && errors[0].line == 2 && told.contains(message), "{line}: {errors:?}");
+        // Below a head in the place of the second line, the keys of the layout are those of a column.
+        assert!(errors.len() == 1 || line.starts_with('['), "{line}: {errors:?}");
+        assert!(errors[0].line == 2 && told.contains(message), "{line}: {errors:?}");
     }
     // The mark at the beginning of a file is no fault.
     let marked = messages("\u{feff}name = own\n");
     assert!(marked[0].message.contains("expected a text in quotes"), "{marked:?}");
     for second in ["header = \"B\"", "[[columns]]\nheader = \"B\"\n[columns]"] {
         let errors = messages(&format!("{GOOD}{second}\nvalue = \"amount\"\n"));
-        assert!(errors[0].message.contains("; expected it once, or [[columns]] above each column"), "{errors:?}");
+        let is_told =
+            |error: &LayoutError| error.message.contains("; expected it once, or [[columns]] above each column");
+        assert!(errors.iter().any(is_told), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_toml_hides_no_error_of_another_column() {
+    let columns = "[[columns]]\nheader = \"A\"\nvalue = \"acount\"\n[[columns]]\nheader = \"B\"\nvalu = \"date\"\n";
+    for (broken, others) in [
+        ("encoding = utf-8", [2, 5, 6, 8].as_slice()),
+        ("[[columns]\nheader = \"B\"\nvalue = \"date\"\nzero = \"none\"", &[2, 5, 8, 9, 11]),
+        ("[[columns]]\nheader = \"B\nvalue = \"dat\"", &[3, 7, 8, 10]),
+    ] {
+        let errors = messages(&format!("name = \"own\"\n{broken}\n{columns}"));
+        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
+        assert_eq!(lines, others, "{broken}: {errors:?}");
+    }
+}
+
+/// What is told of a line that is TOML must be right also where another line is not.
+#[test]
+fn a_broken_line_of_a_good_layout_is_the_only_one_that_is_told() {
+    let ready = std::fs::read_dir("examples/layouts").unwrap().map(|file| file.unwrap().path());
+    let ready = ready.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let texts = ready.map(|path| std::fs::read_to_string(path).unwrap());
+    for text in texts.chain(BUILT_IN.iter().map(|built_in| built_in.1.to_owned())) {
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(['=', '['])) {
+            for broken in [line.replace('"', ""), line.trim_end_matches(['"', ']']).to_owned(), format!("{line} x")] {
+                let mut lines = lines.clone();
+                lines[at] = &broken;
+                let Err(errors) = parse(&lines.join("\n")) else { continue };
+                assert!(errors.iter().all(|error| error.line == at + 1), "{broken}: {errors:?}");
+            }
+        }
     }
 }
 
