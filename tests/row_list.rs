@@ -9,7 +9,7 @@ use crate::support::command::{BatchExport, told};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
 use crate::support::fake_drive::FakeDrive;
 use crate::support::mongod::Mongod;
-use crate::support::proxy::{On, Proxy};
+use crate::support::proxy::{self, On, Proxy};
 use crate::support::seed::{DATE, QUEUE, seed_day};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,6 +118,31 @@ fn a_piece_that_a_killed_run_holds_is_said_once_in_the_log() {
     day.db.abort_abandoned_transactions();
     let ended = retry.wait(PATIENCE).expect_code(0);
     assert_eq!(ended.stderr.matches(says).count(), 1, "{}", ended.report());
+    day.check_converged();
+}
+
+#[test]
+fn a_piece_that_is_refused_lets_the_one_beside_it_end() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 6);
+    let proxy = Proxy::before(Mongod::shared());
+    let insert = On::command("insert").collection(EXPORTED);
+    let held = proxy.hold(insert.clone());
+    let refused = proxy.answer(insert.nth(2), proxy::error(13, "Unauthorized", &[]));
+    // The first one ends the look whether this database has transactions.
+    let given_up = proxy.hold(On::command("abortTransaction").nth(2).after());
+    let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
+    for stop in [&held, &refused, &given_up] {
+        stop.wait_until_reached(PATIENCE);
+    }
+    given_up.release();
+    // Time enough to drop the piece that is held.
+    std::thread::sleep(Duration::from_millis(300));
+    held.release();
+    let ended = run.wait(PATIENCE).expect_code(30).json();
+    assert!(told(&ended["error"]).contains(&format!("the file of {BATCH} is committed")), "{ended}");
+    assert_eq!((day.rows_with_status("completed"), day.db.count(EXPORTED, doc! {})), (3, 3), "{ended}");
+    day.retry().args(&PIECES).run().expect_code(0);
     day.check_converged();
 }
 

@@ -4,10 +4,11 @@
 //! while the ledger names a batch that is marking. Any run that finds one marks the pieces that are left, and several
 //! runs may do so at the same time.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use futures_util::future::ready;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use super::lease::Lease;
 use super::{Pass, Report};
@@ -158,21 +159,29 @@ impl Pass<'_> {
     }
 
     /// Marks two pieces at a time. A piece that another process is marking is skipped, so that several processes share
-    /// the work.
+    /// the work. When one piece fails, no further one begins, and the one beside it comes to its end: a dropped
+    /// transaction locks its piece until the server aborts it.
     async fn mark_pieces(&self, batch: &Batch, pieces: Vec<String>) -> Result<Marked, Failure> {
+        let failed = OnceLock::new();
         let mut marked = stream::iter(&pieces)
-            .take_while(|_| ready(self.stop.requested().is_none()))
+            .take_while(|_| ready(self.stop.requested().is_none() && failed.get().is_none()))
             .map(|piece| self.store.mark_piece(batch, piece))
             .buffer_unordered(PIECES_IN_FLIGHT);
         let mut done = Marked::ByOthers;
-        while let Some(piece) = marked.try_next().await.map_err(|error| refused_mark(batch.id, error.into()))? {
-            if let Marked::Done(rows) = piece {
-                self.progress.add(rows);
-                let before = if let Marked::Done(before) = done { before } else { 0 };
-                done = Marked::Done(before + rows);
+        while let Some(piece) = marked.next().await {
+            match piece {
+                Ok(Marked::Done(rows)) => {
+                    self.progress.add(rows);
+                    let before = if let Marked::Done(before) = done { before } else { 0 };
+                    done = Marked::Done(before + rows);
+                }
+                Ok(Marked::ByOthers) => {}
+                // Of two failures the first one is told.
+                Err(error) => _ = failed.set(error),
             }
         }
-        Ok(done)
+        drop(marked);
+        failed.into_inner().map_or(Ok(done), |error| Err(refused_mark(batch.id, error.into())))
     }
 
     /// Makes a row list again from the official file: the entries in it decide, not what the rows name by now.

@@ -3,8 +3,9 @@
 //! The content is committed, so nothing is decided here and nobody has to hold the batch. The transaction that marks
 //! the rows of a piece and records its entries also removes the piece from the list. So each piece is marked once, also
 //! when several processes mark at the same time, and the transaction of a paused process fails. Fence and lease are not
-//! needed, and the list itself is the record of progress. The last step checks that no piece is left, completes the
-//! batch and frees the ledger.
+//! needed. The list itself is the record of progress, which is simpler than a document that counts the marked rows: a
+//! paused process could write an old count over a newer one, so such a document would need a fence. The last step checks
+//! that no piece is left, completes the batch and frees the ledger.
 //!
 //! Risk: somebody removes a piece that was not marked. So a batch is completed only when as many entries are on record
 //! under its number as its file has; else the list is made again from the file.
