@@ -161,6 +161,23 @@ fn a_field_that_the_server_does_not_know_is_a_missing_ability() {
     );
 }
 
+#[test]
+fn a_server_that_wants_a_version_of_its_api_declared_is_no_reason_to_wait() {
+    let words = "The apiVersion parameter is required, please configure your MongoClient's API version";
+    let refusal = doc! { "ok": 0, "errmsg": words, "code": 498_870, "codeName": "Location498870" };
+    let server = StandIn::saying(FERRETDB_2, refusal.clone());
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    let _refused = proxy.answer(On::any().nth_and_later(1), refusal);
+    // From the start, and after the first connections.
+    for uri in [format!("{}&serverSelectionTimeoutMS=600000", server.uri()), proxy.uri(&day.db)] {
+        for (command, exit) in [("run", 30), ("init", 30), ("doctor", 34)] {
+            let ended = day.command(command).mongodb(&uri).run().expect_code(exit).stdout;
+            assert!(ended.contains(words) && ended.contains("requireApiVersion: false"), "{ended}");
+        }
+    }
+}
+
 /// MongoDB says the same of a capped collection.
 #[test]
 fn transactions_that_are_refused_as_of_a_collection_are_a_missing_ability() {

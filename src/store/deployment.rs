@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::Store;
 use super::abilities::lacks;
 use super::document::{date, text};
-use super::error::{StoreError, describe, without_link};
+use super::error::{API_VERSION_REQUIRED, Kind, StoreError, describe, without_link};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::about_certificate;
@@ -38,21 +38,29 @@ const OF_THE_DRIVER: &str = "but this version of the MongoDB Rust driver";
 const OTHER_AUTHORITY: &str = "the file of tlsCAFile in MONGODB_URI does not hold the authority that signed the server's certificate: name one \
     that does; or remove tlsCAFile, if this machine trusts that authority by itself or by SSL_CERT_FILE";
 
-/// The hosts whose certificates the driver refused, each with what it said.
-pub(super) type Untrusted = watch::Receiver<BTreeMap<String, String>>;
+/// The hosts that cannot be used however long anybody waits, each with the reason.
+pub(super) type Unusable = watch::Receiver<BTreeMap<String, String>>;
 
 /// Lets the driver tell of such hosts.
-pub(super) fn watch_certificates(options: &mut ClientOptions) -> Untrusted {
-    let (sender, untrusted) = watch::channel(BTreeMap::new());
+pub(super) fn watch_hosts(options: &mut ClientOptions) -> Unusable {
+    let (sender, unusable) = watch::channel(BTreeMap::new());
     options.sdam_event_handler = Some(EventHandler::callback(move |event| {
         if let SdamEvent::ServerHeartbeatFailed(failed) = event
-            && let ErrorKind::Io(error) = &*failed.failure.kind
-            && about_certificate(&error.to_string()).is_some()
+            && let Some(reason) = lasting(&failed.failure)
         {
-            sender.send_modify(|all| drop(all.insert(failed.server_address.to_string(), error.to_string())));
+            sender.send_modify(|all| drop(all.insert(failed.server_address.to_string(), reason)));
         }
     }));
-    untrusted
+    unusable
+}
+
+/// Why no waiting helps: the host's certificate is not trusted, or it lets nobody in who declares no version of the API.
+fn lasting(error: &error::Error) -> Option<String> {
+    match &*error.kind {
+        ErrorKind::Io(error) => Some(error.to_string()).filter(|reason| about_certificate(reason).is_some()),
+        ErrorKind::Command(command) if command.code == API_VERSION_REQUIRED => Some(describe(error)),
+        _ => None,
+    }
 }
 
 /// The deployment of a server.
@@ -128,14 +136,13 @@ impl Store {
         }
     }
 
-    /// The answer to the first command. The driver looks for a server until its limit, also when it knows the certificates of all hosts and
-    /// trusts none of them.
+    /// The answer to the first command. The driver looks for a server until its limit, also when it knows that no host can be used.
     pub(super) async fn first_answer(&self, command: Document) -> Result<Document, StoreError> {
-        let (mut untrusted, hosts) = (self.untrusted.clone(), &self.options.hosts);
+        let (mut unusable, hosts) = (self.unusable.clone(), &self.options.hosts);
         let admin = self.client.database("admin");
         tokio::select! {
             answer = self.bounded(admin.run_command(command)) => answer,
-            Ok(all) = untrusted.wait_for(|all| hosts.iter().all(|host| all.contains_key(&host.to_string()))) => {
+            Ok(all) = unusable.wait_for(|all| hosts.iter().all(|host| all.contains_key(&host.to_string()))) => {
                 Err(StoreError::no_server(all.iter().map(|(host, cause)| format!("{host} ({})", without_link(cause)))))
             }
         }
@@ -151,19 +158,18 @@ impl Store {
             let is_other = self.names_authority && failure.message.contains("UnknownIssuer");
             return Failure::configuration(failure.message).next(if is_other { OTHER_AUTHORITY } else { next });
         }
+        let said = failure.message.trim_start_matches("MongoDB: ");
+        if said.contains(&format!("Location{API_VERSION_REQUIRED}")) {
+            return StoreError { kind: Kind::ApiVersion, message: said.to_owned() }.into();
+        }
         if failure.message.contains(OF_THE_DRIVER) {
-            return lacks(&format!(
-                "the abilities of MongoDB 5.0 ({})",
-                failure.message.trim_start_matches("MongoDB: ")
-            ));
+            return lacks(&format!("the abilities of MongoDB 5.0 ({said})"));
         }
         let options = &*self.options;
         let asked = join_all(options.hosts.iter().map(|host| ask(options, host))).await;
         // A connection that ends so may look reset the next time: what the driver was told counts too.
         let refusals = asked.iter().flat_map(|answer| answer.as_ref().err()).map(describe);
-        let closed = refusals
-            .chain([failure.message.trim_start_matches("MongoDB: ").to_owned()])
-            .find(|said| wants_certificate(said));
+        let closed = refusals.chain([said.to_owned()]).find(|said| wants_certificate(said));
         if let (Some(said), Some(Tls::Enabled(tls))) = (closed, &options.tls) {
             return refused_us(&said, tls.cert_key_file_path.is_some());
         }

@@ -24,6 +24,9 @@ const UNAUTHORIZED: i32 = 13;
 /// Error code of a write that conflicted with another one, or that found no room in the cache.
 const WRITE_CONFLICT: i32 = 112;
 
+/// Error code of a server with `requireApiVersion`.
+pub(super) const API_VERSION_REQUIRED: i32 = 498_870;
+
 /// What a server says of a write conflict that is none: its cache is full. Older servers have no other sign of it.
 const CACHE_WORDS: [&str; 2] = ["Cache full", "rolled back for eviction"];
 
@@ -60,6 +63,8 @@ pub enum Kind {
     Unsupported,
     /// The server lacks what every run needs. The message names it.
     Lacking,
+    /// The server lets nobody in who declares no version of its API.
+    ApiVersion,
     /// A document would exceed the size that the server allows.
     TooLarge,
     /// A document with that key exists.
@@ -213,6 +218,10 @@ impl From<StoreError> for Failure {
             ),
             Kind::Unsupported => refused("use MongoDB itself, 5.0 or newer, and without loadBalanced in MONGODB_URI; `batch-export doctor` tries what a run needs"),
             Kind::Lacking => lacks(&error.message),
+            Kind::ApiVersion => refused(
+                "let an administrator end that with db.adminCommand({ setParameter: 1, requireApiVersion: false }): this program declares \
+                 no version of the API",
+            ),
             Kind::EarlierVersion => Failure::configuration(error.message).next(
                 "run `batch-export init`, then `batch-export retry`",
             ),
@@ -419,10 +428,11 @@ fn kind_of_code(code: i32) -> Kind {
         28 => Kind::PathNotViable,
         // TransactionTooLarge, TemporarilyUnavailable, TransactionTooLargeForCache.
         257 | 365 | 388 => Kind::CacheFull,
+        API_VERSION_REQUIRED => Kind::ApiVersion,
         // UserWritesBlocked.
         371 => Kind::WritesBlocked,
-        // InvalidNamespace, DatabaseDifferCase, a system collection.
-        73 | 13_297 | 50_791 => Kind::BadName,
+        // InvalidNamespace, DatabaseDifferCase.
+        73 | 13_297 => Kind::BadName,
         // IndexOptionsConflict, IndexKeySpecsConflict.
         85 | 86 => Kind::IndexConflict,
         _ => Kind::Unavailable,

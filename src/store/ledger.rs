@@ -9,7 +9,7 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
-use futures_util::future::{join, join3, try_join, try_join3, try_join4};
+use futures_util::future::{join, join3, try_join3, try_join4};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -54,7 +54,10 @@ impl Store {
     /// Reads the records of a batch, side by side; and checks that what is to be written can be written in transactions.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
         let read = try_join4(self.find_ledger(), self.count_exported(), self.logged(batch), self.newest_batch());
-        let ((ledger, has, logged, newest), ()) = try_join(read, self.check_transactions()).await?;
+        // The trial of a transaction is not dropped half way: on a server that passes over transactions it has to remove what it wrote.
+        let (read, able) = join(read, self.check_transactions()).await;
+        able?;
+        let (ledger, has, logged, newest) = read?;
         Ok(Records { ledger, has, logged, newest })
     }
 

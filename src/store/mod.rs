@@ -60,7 +60,7 @@ pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed, Trial};
 pub use deployment::Deployment;
-use deployment::Untrusted;
+use deployment::Unusable;
 pub use due::{DueRow, DueRows, NO_DATE, RowKey};
 pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
@@ -106,8 +106,7 @@ pub struct Store {
     tls_option: Option<String>,
     /// Whether the URI names the authority of the server's certificate.
     names_authority: bool,
-    /// The hosts whose certificates the driver refused, and what it says of them.
-    untrusted: Untrusted,
+    unusable: Unusable,
     db: Database,
     queue: Collection<Document>,
     entries: Collection<Document>,
@@ -189,7 +188,7 @@ impl Store {
         }
         let mut options = ClientOptions::parse(Secret::new(&understood.uri).expose())
             .await
-            .map_err(|error| unusable(&error, &understood.options))?;
+            .map_err(|error| refused_uri(&error, &understood.options))?;
         if let Some(Tls::Enabled(tls)) = &mut options.tls
             && tls.ca_file_path.is_none()
         {
@@ -214,8 +213,8 @@ impl Store {
                  is one of admin",
             ));
         }
-        let untrusted = deployment::watch_certificates(&mut options);
-        let client = Client::with_options(options.clone()).map_err(|error| unusable(&error, &understood.options))?;
+        let unusable = deployment::watch_hosts(&mut options);
+        let client = Client::with_options(options.clone()).map_err(|error| refused_uri(&error, &understood.options))?;
         let db = client.database(name);
         let names = &config.collections;
         let majority = CollectionOptions::builder().read_concern(ReadConcern::majority()).build();
@@ -236,7 +235,7 @@ impl Store {
             client,
             options: Arc::new(options),
             tls_option: understood.tls,
-            untrusted,
+            unusable,
             names_authority: understood.options.iter().any(|name| name.eq_ignore_ascii_case("tlsCAFile")),
             db,
             config: Arc::new(config.clone()),
@@ -272,7 +271,7 @@ impl Store {
 }
 
 /// A connection string that the driver refuses. `written` are the names of the options in it.
-fn unusable(error: &mongodb::error::Error, written: &[String]) -> Failure {
+fn refused_uri(error: &mongodb::error::Error, written: &[String]) -> Failure {
     match &*error.kind {
         // The driver's message quotes the text that it cannot parse, which may be a part of the password.
         ErrorKind::InvalidArgument { .. } => Failure::configuration(

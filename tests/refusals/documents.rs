@@ -80,8 +80,10 @@ fn a_name_that_the_server_refuses_is_a_setting() {
     let told_of = |arguments: &[&str]| told(&day.run().args(arguments).run().expect_code(30).json()["error"]);
     let upper = told_of(&["--database", &day.db.name().to_uppercase()]);
     assert!(upper.contains("--database"), "{upper}");
-    let system = told_of(&["--log-collection", "system.x"]);
-    assert!(system.contains("collection's name"), "{system}");
+    let system = ["system.x", "x.system.y"].map(|name| told_of(&["--log-collection", name]));
+    assert!(system.iter().all(|told| told.contains("--log-collection is wrong: the server keeps")), "{system:?}");
+    let other = told_of(&["--log-collection", ".x"]);
+    assert!(other.contains("collection's name"), "{other}");
 }
 
 #[test]

@@ -219,6 +219,9 @@ fn collections(settings: &Settings) -> Result<Collections, Failure> {
     let name = |setting: &'static Setting| {
         let typed = settings.get(setting).unwrap_or(Typed::absent(setting));
         let name = typed.name()?;
+        if format!(".{name}").contains(".system.") {
+            return Err(typed.wrong(format!("the server keeps names like {name:?} for itself")));
+        }
         let others = all.iter().filter(|other| other.setting.flag != setting.flag).map(|other| other.text);
         let is_taken = FIXED_COLLECTIONS.into_iter().chain(others).any(|other| other == name);
         // The mistake is not in a default.
