@@ -170,30 +170,6 @@ impl Day {
         let year = u16::try_from(date.year()).ok().filter(|year| (1..=9999).contains(year))?;
         Some(Day { year, month: date.month() as u8, day: date.day() as u8 })
     }
-
-    /// `2026-01-18`.
-    pub fn year_first(self) -> [u8; 10] {
-        let ([c, e, y, r], [m, o], [d, a]) = self.digits();
-        [c, e, y, r, b'-', m, o, b'-', d, a]
-    }
-
-    /// `18/01/2026`.
-    pub fn day_first(self) -> [u8; 10] {
-        let ([c, e, y, r], [m, o], [d, a]) = self.digits();
-        [d, a, b'/', m, o, b'/', c, e, y, r]
-    }
-
-    /// `260118`.
-    pub fn short(self) -> [u8; 6] {
-        let ([_, _, y, r], [m, o], [d, a]) = self.digits();
-        [y, r, m, o, d, a]
-    }
-
-    fn digits(self) -> ([u8; 4], [u8; 2], [u8; 2]) {
-        let two = |number: u8| [b'0' + number / 10, b'0' + number % 10];
-        let ([c, e], [y, r]) = (two((self.year / 100) as u8), two((self.year % 100) as u8));
-        ([c, e, y, r], two(self.month), two(self.day))
-    }
 }
 
 /// Local dates of instants in one zone. It remembers the last day, because the entries of a batch share few days and

@@ -20,8 +20,9 @@
 //! - *Claim*: the right to work on a batch, won by one atomic update. It names the batch, the fence and the attempt.
 //! - *Lease*: how long a claim is valid without a renewal, by the database's clock. A crashed holder loses the batch
 //!   when the lease ends.
-//! - *Fence*: a number in the batch document that grows at every claim. Every write of a holder is filtered by its own
-//!   fence, so a holder that was paused longer than the lease can write nothing more.
+//! - *Fence*: a number in the batch document that grows whenever a holder loses the batch: at every claim, at `unlock`, and
+//!   when a crash used up the last attempt. Every write of a holder is filtered by its own fence, so a holder that was
+//!   paused longer than the lease can write nothing more.
 //! - *Spool*: the generated file on the local disk, private, before it is stored at the destination.
 //! - *Installation*: the name of one database's batches, kept in the ledger. Every stored file carries it, so that the
 //!   file itself tells whose it is, also after the database was restored or copied.
@@ -51,11 +52,13 @@
 //! running        failure or interruption ----> failed       a later claim, when due again, makes it running
 //! running        the last retry failed ------> exhausted
 //!
-//! failed, exhausted, and running without a live holder or with --force:
+//! exhausted, and running without a live holder or with --force:
 //!                unlock, by a person --------> failed       due at once, with all attempts
+//! failed, and the same:
 //!                unlock, before its day -----> empty        its day begins anew at its cut-off
 //! marking        unlock, by a person --------> marking      only its holder is gone; any run goes on
-//! exhausted      the refused entries were corrected or are not due any more: a claim makes it running
+//! failed, exhausted
+//!                the refused entries were corrected or are not due any more: a claim makes it running
 //! ```
 //!
 //! A run that crashes leaves its batch `running`. Once the lease has ended, the next claim takes the batch over; when the crash used up the
@@ -107,7 +110,7 @@
 //! - A file of another installation, and a committed file, is never replaced, adopted for other content, or removed.
 //! - Every write of a holder carries its fence. Only the database's clock decides about leases and retries.
 //! - Rows change in the commit transaction of their batch or, in large batches, in the marking after it. Nowhere else.
-//! - Dropped work writes nothing. Only the commit is never dropped.
+//! - Dropped work writes nothing. The commit is dropped last: at its own limit, or some seconds after a signal.
 //! - Money is integers. Secrets are masked at the sink.
 
 #![forbid(unsafe_code)]

@@ -244,11 +244,6 @@ impl<W: Write> Sheet<W> {
         self.rows.without_field()
     }
 
-    /// What has been written so far.
-    pub fn tally(&self) -> Tally {
-        self.tally
-    }
-
     /// Ends the file and returns the inner writer, which is not flushed.
     pub fn finish(self) -> io::Result<(W, Tally)> {
         let out = self.writer.into_inner().map_err(csv::IntoInnerError::into_error)?;

@@ -7,7 +7,8 @@
 //!   database nor at the destination. Only the commit is not dropped: it succeeds or fails within a time limit.
 //! - A file at the destination names its owner. The upload adopts or voids only files of this installation
 //!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
-//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]).
+//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Two are not:
+//!   a pass that lost its lease writes nothing more, and a commit without an answer may have succeeded.
 
 mod asked;
 mod commit;
