@@ -41,7 +41,7 @@ use batch_export::layout::{self, Layout};
 use clap::Parser;
 
 use program::{Program, To};
-use report::{Beside, Idle, Line, Report};
+use report::{Beside, Dry, Idle, Line, Report};
 use server::Server;
 
 /// Measures the release binary on days of several sizes.
@@ -142,26 +142,28 @@ async fn measure(
         let warm_up = usize::from(runs > 1);
         for turn in 0..runs + warm_up {
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries")?;
-            let joined = floor::join(&database, &shape, false).await.context("the floor")?;
-            let floor = floor::join(&database, &shape, true).await.context("the floor with the look-up")?;
-            ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
             let updates = marking_floor::mark(&database, false).await.context("the floor of the updates")?;
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
             let marking = marking_floor::mark(&database, true).await.context("the floor of the marking")?;
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
             let uri = server.uri(database.name(), arguments.rtt_ms).await?;
-            let peer = peer::find(arguments.mongoexport.as_deref());
-            let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;
             let job = program.job(&uri, to, arguments)?;
             job.init()?;
+            seed::exported(&database, entries).await.context("recording the entries of an earlier day")?;
+            let joined = floor::join(&database, &shape, false).await.context("the floor")?;
+            let floor = floor::join(&database, &shape, true).await.context("the floor with the look-up")?;
+            ensure!(floor.rows == u64::from(entries), "the floor found {} of {entries} rows", floor.rows);
+            let peer = peer::find(arguments.mongoexport.as_deref());
+            let peer = peer.map(|program| peer::export(&program, &uri)).transpose()?;
+            let dry = Dry { without_look_up_s: job.generate(false)?, with_look_up_s: job.generate(true)? };
             let before = server.counts().await?;
             let ran = job.run()?;
             let after = server.counts().await?;
             let (cost, slowest) = (after.since(&before), server.slowest()?);
             let retry = job.retry()?;
             let idle = Idle::new(&retry, server.counts().await?.since(&after));
-            let line =
-                Line::new(entries, to, &ran, Beside { joined, floor, updates, marking, peer, idle }, cost, slowest)?;
+            let beside = Beside { joined, floor, dry, updates, marking, peer, idle };
+            let line = Line::new(entries, to, &ran, beside, cost, slowest)?;
             eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
             if turn >= warm_up {
                 lines.push(line);

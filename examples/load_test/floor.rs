@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc, oid::ObjectId}
 use mongodb::raw_batch_cursor::RawBatch;
 use mongodb::{Collection, Database};
 
-use super::seed::{ENTRIES, QUEUE};
+use super::seed::{ENTRIES, EXPORTED, QUEUE};
 use batch_export::entry::FieldList;
 use batch_export::layout::Layout;
 
@@ -50,7 +50,7 @@ impl Shape {
 pub async fn join(database: &Database, shape: &Shape, look_up: bool) -> Result<Floor> {
     let began = Instant::now();
     let (queue, entries) = (database.collection::<Document>(QUEUE), database.collection::<Document>(ENTRIES));
-    let exported = look_up.then(|| database.collection::<Document>("exportbatchentries"));
+    let exported = look_up.then(|| database.collection::<Document>(EXPORTED));
     let ids = queue
         .find(doc! {"exportPath": "scheduled", "status": "queued"})
         .projection(doc! {"entryId": 1, "scheduledFor": 1})

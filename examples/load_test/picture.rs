@@ -1,5 +1,6 @@
 //! The figures of the directory as a picture: seconds per stage, and peak memory, over the number of entries. All three axes are
-//! logarithmic, so a straight line under 45 degrees is a cost in proportion to the entries.
+//! logarithmic. A cost in proportion to the entries is a straight line that rises by one line of the grid from each line of the grid to the
+//! next. The fields of the grid are no squares, so it has no fixed angle.
 
 use std::fmt::Write as _;
 

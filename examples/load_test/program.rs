@@ -134,6 +134,17 @@ impl Job<'_> {
         measure(&mut command)
     }
 
+    /// Seconds that generating the file takes, into a sink; with or without the look-up for entries of earlier files.
+    pub fn generate(&self, look_up: bool) -> Result<f64> {
+        let mut command = self.command("run");
+        command.args(["--date", DATE, "--dry-run"]);
+        if !look_up {
+            command.arg("--allow-reexport");
+        }
+        let ms = measure(&mut command)?.result()?["durations_ms"]["generate"].as_f64();
+        Ok(ms.context("a dry run says how long it generated")? / 1e3)
+    }
+
     /// `retry`, when there is nothing to do.
     pub fn retry(&self) -> Result<Ran> {
         measure(&mut self.command("retry"))

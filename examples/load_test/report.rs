@@ -43,6 +43,10 @@ pub struct Line {
     pub floor_s: f64,
     /// Generation as a multiple of the floor.
     pub generate_per_floor: f64,
+    /// Generation as a multiple of the floor without the look-up.
+    pub generate_per_join: f64,
+    /// Our own generation with and without the look-up.
+    pub dry_run: Dry,
     /// The floor of the marking without the inserts of entries, measured just before.
     pub updates_s: f64,
     /// The floor of the marking, measured just before.
@@ -77,6 +81,15 @@ pub struct Line {
     pub slowest: Option<Slowest>,
 }
 
+/// Generation in dry runs of the program, measured just before the run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Dry {
+    /// Seconds, with `--allow-reexport`.
+    pub without_look_up_s: f64,
+    /// Seconds.
+    pub with_look_up_s: f64,
+}
+
 /// A `retry` that finds nothing to do.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Idle {
@@ -99,6 +112,8 @@ pub struct Beside {
     pub joined: Floor,
     /// Just before it.
     pub floor: Floor,
+    /// Just before it.
+    pub dry: Dry,
     /// Just before it, without the inserts.
     pub updates: Duration,
     /// Just before it.
@@ -119,7 +134,7 @@ impl Line {
         cost: Counts,
         slowest: Option<Slowest>,
     ) -> anyhow::Result<Line> {
-        let Beside { joined, floor, updates, marking, peer, idle } = beside;
+        let Beside { joined, floor, dry, updates, marking, peer, idle } = beside;
         let result = ran.result()?;
         let durations = result["durations_ms"].as_object();
         let stages_s: BTreeMap<String, f64> =
@@ -137,6 +152,8 @@ impl Line {
             join_s: joined.took.as_secs_f64(),
             floor_s,
             generate_per_floor: stage("generate") / floor_s,
+            generate_per_join: stage("generate") / joined.took.as_secs_f64(),
+            dry_run: dry,
             updates_s: updates.as_secs_f64(),
             marking_floor_s,
             write_per_floor: write_s / marking_floor_s,
@@ -174,10 +191,17 @@ impl Line {
 impl Report {
     /// What was measured around the runs.
     fn beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Line { entries, to, join_s, floor_s, updates_s, marking_floor_s, .. } in &self.lines {
+        for Line { entries, to, join_s, floor_s, dry_run, updates_s, marking_floor_s, .. } in &self.lines {
             writeln!(
                 f,
                 "- {entries} to {to}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
+            )?;
+            let Dry { without_look_up_s: without, with_look_up_s: with } = dry_run;
+            writeln!(
+                f,
+                "- {entries} to {to}: our generation in a dry run without the look-up {without:.3} s, {:.2} x the join; with it {with:.3} s, {:.2} x the join with it",
+                without / join_s,
+                with / floor_s,
             )?;
         }
         for line in &self.lines {
@@ -214,13 +238,13 @@ impl fmt::Display for Report {
         writeln!(f, "seconds and memory (write = commit and marking)")?;
         writeln!(
             f,
-            "| entries | to | lock | generate | upload | write | total | rows/s | floor | generate/floor | floor of write | write/floor | peak MiB | file MB |"
+            "| entries | to | lock | generate | upload | write | total | rows/s | join | generate/join | floor | generate/floor | floor of write | write/floor | peak MiB | file MB |"
         )?;
-        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for line in &self.lines {
             writeln!(
                 f,
-                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.3} | {:.2} | {:.1} | {:.2} |",
+                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.3} | {:.2} | {:.3} | {:.2} | {:.1} | {:.2} |",
                 line.entries,
                 line.to,
                 line.stage("lock"),
@@ -229,6 +253,8 @@ impl fmt::Display for Report {
                 line.write_s,
                 line.total_s,
                 line.rows_per_s,
+                line.join_s,
+                line.generate_per_join,
                 line.floor_s,
                 line.generate_per_floor,
                 line.marking_floor_s,

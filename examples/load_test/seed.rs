@@ -1,9 +1,10 @@
 //! The day: entries as the application writes them (some 420 bytes each), and a row in the queue for each (some 160 bytes).
 //!
 //! Entries are stored once per size. The queue is made anew before each run, because a run uses it up, and taking the marks off again
-//! would cost as much as setting them.
+//! would cost as much as setting them. Then as many entries of an earlier day are on record, so that a look-up searches what it searches
+//! in real life.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::Database;
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
@@ -12,6 +13,8 @@ use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 pub const QUEUE: &str = "exportqueues";
 /// The journal entries.
 pub const ENTRIES: &str = "journalentries";
+/// The entries that a batch has exported.
+pub const EXPORTED: &str = "exportbatchentries";
 /// The business date of every row.
 pub const DATE: &str = "2026-01-18";
 
@@ -40,7 +43,21 @@ pub async fn queue(database: &Database, count: u32, in_no_order: bool) -> Result
         true => insert(database, QUEUE, count, move |number| shuffled_row(number, count)).await?,
         false => insert(database, QUEUE, count, row).await?,
     }
-    // A checkpoint now, or it would fall into the time of the run.
+    checkpoint(database).await
+}
+
+/// Records so many entries of an earlier batch, whose ids are lower, and counts them in the ledger, which `init` has made.
+pub async fn exported(database: &Database, count: u32) -> Result<()> {
+    let record = |number: u32| doc! {"_id": id(0, number), "n": 1_i64, "row": id(2, number), "place": number};
+    insert(database, EXPORTED, count, record).await?;
+    let counted = doc! {"$set": {"number": 1_i64, "recorded": i64::from(count)}};
+    let updated = database.collection::<Document>("exportbatches").update_one(doc! {"_id": "ledger"}, counted).await?;
+    ensure!(updated.matched_count == 1, "init made no ledger");
+    checkpoint(database).await
+}
+
+/// A checkpoint now, or it would fall into the time of the run.
+async fn checkpoint(database: &Database) -> Result<()> {
     database.client().database("admin").run_command(doc! {"fsync": 1}).await?;
     Ok(())
 }
