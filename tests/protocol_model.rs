@@ -97,7 +97,7 @@ fn overlapping_dates_never_share_an_entry() {
 
 #[test]
 fn a_marking_is_rolled_forward_by_whoever_comes_next() {
-    holds("marking", worlds::MARKING, &[HELPED, ROLLED_FORWARD]);
+    holds("marking", worlds::MARKING, &[HELPED, TWO_MARKERS, OVERTAKEN, ROLLED_FORWARD]);
 }
 
 #[test]
@@ -123,6 +123,11 @@ fn a_changed_entry_is_never_committed_as_it_was() {
 #[test]
 fn an_entry_that_is_taken_back_during_the_marking_is_exported_once() {
     holds("taken back", worlds::TAKEN_BACK, &[HELPED, CHANGED]);
+}
+
+#[test]
+fn an_entry_that_is_taken_back_beside_a_kill_is_exported_once() {
+    holds("taken back and killed", worlds::TAKEN_BACK_AND_KILLED, &[HELPED, CHANGED, ROLLED_FORWARD]);
 }
 
 #[test]
@@ -257,9 +262,10 @@ needed! {
     edits_are_detected: EditDetection, EDITS, FRESH;
     the_commit_looks_at_the_whole_list: WholeListChecked, EDITS, FRESH;
     a_row_list_needs_its_fence: ListFence, LATE_ROW, ROW_LIST;
-    a_piece_is_deleted_in_its_transaction: DeletionInTransaction, CROWDED_MARKING, MARKED_ROWS;
-    a_marker_looks_whether_its_piece_is_left: PieceLookedAt, CROWDED_MARKING, MARKED_ROWS;
-    the_final_transaction_looks_for_pieces: FinalLook, CROWDED_MARKING, LOST_TO_TROUBLE;
+    a_piece_is_deleted_in_its_transaction: DeletionInTransaction, CROWDED_MARKING, MARKED_ONCE;
+    a_piece_is_not_deleted_before_its_transaction: NoDeletionBefore, CROWDED_MARKING, MARKED_ONCE;
+    a_marker_looks_whether_its_piece_is_left: PieceLookedAt, CROWDED_MARKING, MARKED_ONCE;
+    the_final_transaction_looks_for_pieces: FinalLook, CROWDED_MARKING, NO_PIECE;
     a_row_still_queued_is_marked_whatever_was_edited: MarkingOfEdited, EDITS, MARKED_ROWS;
     an_upload_is_verified: VerifiedUpload, DESTINATION, COMMITTED_FILE;
     only_the_same_content_is_adopted: ChecksumOfAdopted, OVERLAP, COMMITTED_FILE;

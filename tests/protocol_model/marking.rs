@@ -54,6 +54,7 @@ impl Protocol {
             now.mark = Some(batch);
         }
         let doc = &mut db.batches[batch as usize];
+        doc.again |= (doc.marked | doc.changed) & 1 << row;
         *(if completes { &mut doc.marked } else { &mut doc.changed }) |= 1 << row;
         completes
     }
@@ -68,7 +69,7 @@ impl Turn<'_> {
 
     /// Reads which pieces are left, and takes one of them.
     pub fn pick(&mut self) {
-        let (_, doc) = self.marked_batch();
+        let (batch, doc) = self.marked_batch();
         if doc.phase != Phase::Marking {
             return self.step("finds the marking done", |_, me| me.leave_marking());
         }
@@ -78,8 +79,12 @@ impl Turn<'_> {
             .map(|row| content.piece(row, self.model.bounds.chunk))
             .collect();
         pieces.dedup();
+        let deletes = self.model.lacks(Without::NoDeletionBefore);
         for piece in pieces {
-            self.step("takes a piece", |_, me| {
+            self.step("takes a piece", |next, me| {
+                if deletes {
+                    next.dbs[me.db as usize].batches[batch as usize].left &= !piece;
+                }
                 me.piece = piece;
                 me.at = At::Mark;
             });
@@ -124,7 +129,8 @@ impl Turn<'_> {
     /// The piece's transaction. Whoever was overtaken finds no piece, and marks nothing.
     pub fn mark(&mut self) {
         let (model, piece, (batch, doc)) = (self.model, self.me.piece, self.marked_batch());
-        if doc.left & piece != piece && !model.lacks(Without::PieceLookedAt) {
+        let looks = !model.lacks(Without::PieceLookedAt) && !model.lacks(Without::NoDeletionBefore);
+        if doc.left & piece != piece && looks {
             return self.step("finds that its piece was marked", |_, me| (me.piece, me.at) = (0, At::Pick));
         }
         if !model.lacks(Without::DeletionInTransaction) {

@@ -4,10 +4,19 @@
 //! (`Turn::write`), every step is one round trip to MongoDB or to the destination, and a process may be overtaken between any two of
 //! them. `Without` takes one rule out, to show that the checker would notice.
 //!
-//! What the model leaves out: `--invalid fail` (an entry that may not be exported is held back here), `--allow-reexport`, and the
-//! moment between a look at a file and its trashing. In that moment, and between an upload and its seal, a copy of the database can
-//! still void or trash a committed file. The protocol accepts that: before the commit nobody knows which state of the database is the
-//! true one.
+//! What the model leaves out:
+//!
+//! - `--invalid fail` (an entry that may not be exported is held back here), `--allow-reexport`, `--early`, and entries that are invalid for
+//!   another reason than an earlier export.
+//! - The moment between a look at a file and its trashing. In that moment, and between an upload and its seal, a copy of the database can
+//!   still void or trash a committed file. The protocol accepts that: before the commit nobody knows which state of the database is the
+//!   true one.
+//! - Rows that the application deletes, and rows whose `metadata` takes no mark: they are listed as changed, as rows that name another entry.
+//! - Pieces that are split because the server's cache is full, and transactions that are run again: each is a transaction of its own.
+//! - The answer to a marking transaction that gets lost. Its sender reads the list again, as the next process does after a kill.
+//! - Writes that a failover takes back: every write waits for the majority.
+//! - What an administrator runs or undoes: `init --adopt`, a ledger, a log, rows or a whole collection that are deleted, an upgrade from 0.1.
+//! - The times of leases and retries (a lease can end whenever its holder is paused), and messages to people.
 
 mod commit;
 mod content;

@@ -11,6 +11,8 @@ pub const ONE_OFFICIAL_FILE: &str = "an entry is in at most one file that any st
 pub const ENTRIES: &str = "the recorded entries are those of the committed files";
 pub const MARKED_ROWS: &str =
     "the marked rows are the rows of the committed file, but for those that the application changed";
+pub const MARKED_ONCE: &str = "a batch marks a row once, or lists it once as changed";
+pub const NO_PIECE: &str = "a completed batch has no piece left";
 pub const NOT_LOST: &str = "the entry of a completed row is in a committed file";
 pub const GAPLESS: &str = "batch numbers are gapless";
 pub const LEDGER: &str = "the ledger names the batch that is being marked";
@@ -64,6 +66,8 @@ fn of_database() -> Vec<Property<Protocol>> {
         }),
         always(ENTRIES, |model, state| state.used().all(|db| recorded_entries(model, db))),
         always(MARKED_ROWS, |model, state| state.used().all(|db| marked_rows(model, db))),
+        always(MARKED_ONCE, |_, state| documents(state).all(|doc| doc.again == 0)),
+        always(NO_PIECE, |_, state| documents(state).all(|doc| !completed(doc) || doc.left == 0)),
         always(NOT_LOST, |model, state| {
             let lost_documents = model.bounds.trouble.lost_documents > 0;
             lost_documents

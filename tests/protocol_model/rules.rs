@@ -54,6 +54,8 @@ pub enum Without {
     ListFence,
     /// A piece is deleted after the transaction that marks it.
     DeletionInTransaction,
+    /// A piece is deleted before the transaction that marks it.
+    NoDeletionBefore,
     /// A piece is marked without a look whether it is still there.
     PieceLookedAt,
     /// The final transaction does not look for pieces that are left.

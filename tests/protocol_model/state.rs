@@ -76,6 +76,8 @@ pub struct Batch {
     pub marked: u8,
     /// Rows that are listed as changed by the application after the commit point.
     pub changed: u8,
+    /// Rows that were marked or listed once more (ghost).
+    pub again: u8,
     pub number: u8,
     /// The rows of the committed file.
     pub committed: Option<Content>,
@@ -104,6 +106,7 @@ impl Batch {
         left: 0,
         marked: 0,
         changed: 0,
+        again: 0,
         number: 0,
         committed: None,
         committed_by: 0,

@@ -78,6 +78,10 @@ pub const TAKEN_BACK: Bounds = Bounds {
     ..PEACE
 };
 
+/// The same with a process that is killed, without empty metadata and without a second generation.
+pub const TAKEN_BACK_AND_KILLED: Bounds =
+    Bounds { trouble: Trouble { cancellations: 1, requeues: 1, crashes: 1, ..NONE }, regenerations: 0, ..TAKEN_BACK };
+
 /// The application queues an entry again, in the same row and in a new one.
 pub const QUEUED_AGAIN: Bounds = Bounds {
     rows: [due(0, 0), late(0, 0), due(1, 1)],
