@@ -14,8 +14,8 @@ use super::error::{Kind, StoreError, code};
 use super::{COMMAND_TIMEOUT, Store};
 use crate::failure::Failure;
 
-/// Error codes of a transaction that was never begun: of a replica set, and of mongos.
-const NO_SUCH_TRANSACTION: [i32; 2] = [251, 50_940];
+/// Error code of a transaction that was never begun.
+const NO_SUCH_TRANSACTION: i32 = 251;
 
 /// What servers say of the retryable writes that they lack; the codes are those of many other refusals.
 const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Transaction numbers"];
@@ -74,10 +74,10 @@ impl Store {
     /// # Errors
     /// `Kind::Lacking`, with what is missing; or when the database does not answer.
     pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {
-        let never_begun = doc! { "commitTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
+        let never_begun = doc! { "abortTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
         let admin = self.client.database("admin");
         let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun)).await;
-        if matches!(asked, Ok(Err(error)) if code(&error).is_some_and(|code| NO_SUCH_TRANSACTION.contains(&code))) {
+        if matches!(asked, Ok(Err(error)) if code(&error) == Some(NO_SUCH_TRANSACTION)) {
             return Ok(());
         }
         match self.try_transaction().await {
