@@ -187,6 +187,7 @@ impl Directory {
             None => (path, here?),
         };
         let Some(StoredContent { owner: found, .. }) = found else { return Ok(None) };
+        found.check_number(file, owner)?;
         if look && !found.sealed {
             self.check(&file.id, &owner.mark(), &found)?;
         }

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::DestinationError;
-use crate::batch::BatchId;
+use crate::batch::{BatchId, FileFacts};
 use crate::layout::quoted;
 
 /// The extended attribute of a file in a directory. Not every file system keeps it.
@@ -113,6 +113,18 @@ impl Owner {
         Mark {
             batch: self.batch_id.as_deref().and_then(|id| id.parse().ok()),
             installation: self.installation.as_deref(),
+        }
+    }
+
+    /// Checks that the file of a committed batch carries no other number than that of the batch.
+    pub(super) fn check_number(&self, file: &FileFacts, batch: &Owner) -> Result<(), DestinationError> {
+        match (self.number, batch.number) {
+            (Some(number), Some(own)) if number != own => Err(DestinationError::rejected(
+                format!("{} is left as it is: {}, and this batch has number {own}", file.name, self.text()),
+                "there are two copies of this database with one destination: find out whose books have this file, and give one of them \
+                 another folder",
+            )),
+            (_, _) => Ok(()),
         }
     }
 

@@ -84,12 +84,17 @@ fn a_run_that_is_killed_at_the_seal_leaves_it_to_retry() {
     }
 }
 
+/// The end of the commit. Before it, a run asks with the largest of all numbers whether the server has transactions.
+fn the_commit() -> ProxyOn {
+    ProxyOn::command("commitTransaction").matching(|command| command.get_i64("txnNumber").ok() != Some(i64::MAX))
+}
+
 /// A day whose run was killed before it sealed the file.
 fn killed_before_the_seal(day: &Day) {
     let proxy = Proxy::before(Mongod::shared());
     let (stop, seal) = match &day.place {
         // The answer to the commit.
-        Place::Directory(_) => (Some(proxy.hold(ProxyOn::command("commitTransaction").after())), None),
+        Place::Directory(_) => (Some(proxy.hold(the_commit().after())), None),
         Place::Drive(drive, _) => (None, Some(drive.hold(On::nth(Operation::Update, 1), Point::Before))),
     };
     let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
@@ -159,6 +164,33 @@ fn a_file_that_is_in_the_trash_or_removed_before_the_seal_is_told_as_that() {
     }
 }
 
+#[test]
+fn a_file_that_was_changed_or_numbered_by_a_copy_before_the_seal_is_not_sealed() {
+    for (changed, says) in
+        [(true, "was changed before it was sealed"), (false, "number 9, and this batch has number 1")]
+    {
+        let day = Day::on_drive();
+        seed_day(&day.db, DATE, 3);
+        killed_before_the_seal(&day);
+        let drive = day.drive();
+        let mut file = drive.live(FILE).remove(0);
+        let locked = file.locked;
+        if changed {
+            file.bytes.push(b' ');
+        } else {
+            file.properties.insert("number".to_owned(), "9".to_owned());
+        }
+        let planted = drive.planted(&file.id, FILE, &file.bytes);
+        let (app_properties, properties) = (file.app_properties.clone(), file.properties.clone());
+        drive.put_file(Planted { app_properties, properties, ..planted });
+        let ended = day.retry().run().expect_code(0);
+        assert!(ended.stderr.contains(says), "{}", ended.report());
+        assert_seal(&day, false, false);
+        let left = drive.live(FILE).remove(0);
+        assert_eq!((left.locked, left.properties), (locked, file.properties));
+    }
+}
+
 /// Restored to before the commit, while the file was not sealed yet: the same bytes are adopted, others are refused.
 #[test]
 fn a_file_that_was_committed_and_not_sealed_is_still_of_this_installation() {
@@ -194,7 +226,7 @@ fn a_file_that_was_committed_and_not_sealed_is_still_of_this_installation() {
 fn a_run_whose_file_was_removed_before_the_seal_does_not_say_that_all_is_well() {
     for day in days() {
         let proxy = Proxy::before(Mongod::shared());
-        let stop = proxy.hold(ProxyOn::command("commitTransaction"));
+        let stop = proxy.hold(the_commit());
         let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
         stop.wait_until_reached(PATIENCE);
         let copy = TestDb::new();

@@ -220,11 +220,19 @@ impl Drive {
             })
         };
         if look {
-            match self.metadata(&file.id).await? {
-                Some(metadata) if !metadata.trashed && !metadata.owner().sealed => {
-                    metadata.check(&file.id, Some(&file.sha256), &owner.mark())?
-                }
-                found => return Ok(live(found)),
+            let found = self.metadata(&file.id).await?;
+            let Some(metadata) = found.as_ref().filter(|metadata| !metadata.trashed) else { return Ok(None) };
+            metadata.owner().check_number(file, owner)?;
+            if metadata.owner().sealed {
+                return Ok(live(found));
+            }
+            metadata.check(&file.id, Some(&file.sha256), &owner.mark())?;
+            // A locked file takes no earlier version back.
+            if metadata.sha256().is_some_and(|sha256| sha256 != file.sha256) {
+                let message = format!("{} ({}) was changed before it was sealed", file.name, file.id);
+                let next =
+                    format!("bring its version with the sha256 {} back, then run `batch-export retry`", file.sha256);
+                return Err(DestinationError::rejected(message, next));
             }
         }
         let number = owner.number.map(|number| number.to_string());
