@@ -75,7 +75,8 @@ say 'The day: one pass, as the scheduler starts it at 18:00'
 batch_export run --date "$date"
 say "The file: its header and the first of its $(($(wc -l <"$scratch/out/$file") - 1)) rows"
 head -n 4 "$scratch/out/$file"
-cp "$scratch/out/$file" "$target/quickstart.csv"
+# A file of the program can only be read, and a copy of it is replaced the next time.
+install -m 644 "$scratch/out/$file" "$target/quickstart.csv"
 say 'Once more: it does nothing, because the day is done'
 batch_export run --date "$date"
 if [ -n "$verbose" ]; then

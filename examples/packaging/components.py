@@ -3,8 +3,8 @@
     python3 examples/packaging/components.py licences     Debian's copyright file: the licence of each library, with its text
     python3 examples/packaging/components.py sbom         a list of components, CycloneDX 1.5 (JSON)
 
-Both list what is linked into the program on this kind of machine: no tests, no build scripts. Most licences want to be passed on word for word,
-so the texts come from the libraries' own files. The same sources give the same bytes: names and versions decide the order, and there is neither
+Both list the libraries of the program on this kind of machine, with the macros that write parts of it: no tests, no build scripts. Most
+licences want to be passed on word for word, so the texts come from the libraries' own files. The same sources give the same bytes: names and versions decide the order, and there is neither
 a time nor a random number.
 """
 

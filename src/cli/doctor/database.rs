@@ -29,7 +29,7 @@ const AFTER_REACHABLE: [&str; 11] = [
     DUE,
     "index",
     "row expiry",
-    "collections",
+    COLLECTIONS,
     "queue",
     "clock",
 ];
@@ -37,6 +37,8 @@ const AFTER_REACHABLE: [&str; 11] = [
 const AFTER_REPLICA_SET: [&str; 4] = [ABILITIES, "rights", "majority", DUE];
 /// The comparison of entries with the layout.
 const DUE: &str = "due entries";
+/// The check of what the collections hold.
+pub(super) const COLLECTIONS: &str = "collections";
 /// What the server has to know.
 const ABILITIES: &str = "abilities";
 /// The versions of MongoDB that all tests ran with.
@@ -95,7 +97,7 @@ pub(super) async fn checks(config: &Config) -> (Vec<Check>, bool) {
             collections(&store).await,
             queue(&store, facts.now, config).await,
         ],
-        Deployment::Uninitiated => ["index", "row expiry", "collections", "queue"].map(without),
+        Deployment::Uninitiated => ["index", "row expiry", COLLECTIONS, "queue"].map(without),
     });
     checks.push(clock);
     let has_exported = store.ledger_now().await.is_ok_and(|ledger| ledger.number > 0);
@@ -297,30 +299,29 @@ fn not_listed(name: &'static str, error: StoreError) -> Check {
 
 /// A misspelt name causes no error: every day is simply empty.
 async fn collections(store: &Store) -> Check {
-    const NAME: &str = "collections";
     let look = async {
         store.check_records().await?;
         let lost = store.lost().await?;
         if let Some(marked) = &lost.marked {
-            return Ok(Check::warning(NAME, &marked.message, marked.next_step()));
+            return Ok(Check::warning(COLLECTIONS, &marked.message, marked.next_step()));
         }
         if let Some(failure) = lost.failures().next() {
             return Err(failure.clone());
         }
         let short = store.short_batches().await?;
         if !short.is_empty() {
-            return Ok(unrecorded(NAME, &short));
+            return Ok(unrecorded(COLLECTIONS, &short));
         }
         Ok(match store.empty_collections().await?.join(" and ") {
-            none if none.is_empty() => Check::ok(NAME, "there are queue rows and journal entries"),
+            none if none.is_empty() => Check::ok(COLLECTIONS, "there are queue rows and journal entries"),
             empty => Check::warning(
-                NAME,
+                COLLECTIONS,
                 format!("nothing at all is in {empty} of the database {}", store.database_name()),
                 "unless the application is new, correct --database, --queue-collection or --entries-collection",
             ),
         })
     };
-    look.await.unwrap_or_else(|failure| Check::failed(NAME, failure, "look at the server's log"))
+    look.await.unwrap_or_else(|failure| Check::failed(COLLECTIONS, failure, "look at the server's log"))
 }
 
 /// Entries that a run would not know as exported. A warning, because `init` may have said that they cannot be recorded.

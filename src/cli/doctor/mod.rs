@@ -144,7 +144,12 @@ impl Render for DoctorResult {
                 writeln!(text, "{}: bad {bad}, warnings {warnings} (exit {})", self.head.outcome, self.head.exit_code)
             }
         };
-        let before = if self.next == AGAIN { "fix what is BAD, then " } else { "" };
+        let is_unsure = |check: &Check| check.name == database::COLLECTIONS && check.verdict == Verdict::Warning;
+        let before = match self.next {
+            AGAIN => "fix what is BAD, then ",
+            _ if self.checks.iter().any(is_unsure) => "see to the warning of collections, then ",
+            _ => "",
+        };
         let _ = writeln!(text, "next: {before}{}", self.next);
         text
     }
