@@ -253,6 +253,7 @@ fn invalid_entries_stop_the_batch_and_are_all_listed() {
 fn a_queue_row_that_names_no_entry_is_told_by_its_own_id() {
     let day = Day::in_directory();
     let entry = Entry::numbered(DATE, 0);
+    day.db.insert_many(ENTRIES, vec![entry.document()]);
     let mut row = entry.row();
     row.insert("entryId", "not an id");
     let id = row.get_object_id("_id").unwrap().to_hex();

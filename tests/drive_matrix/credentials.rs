@@ -54,7 +54,7 @@ fn each_kind_of_credentials_lands_the_file_where_it_may() {
         check_result(&day, &ended.json(), false);
         check_no_secret(&day, &ended);
         assert_eq!(day.drive().files()[0].parents, [(setup.folder)(day.drive())]);
-        assert_eq!(day.drive().journal().len(), 7, "token, name, newest files, id, start, one chunk, seal");
+        assert_eq!(day.drive().journal().len(), 6, "token, newest files, id, start, one chunk, seal");
     }
 }
 
