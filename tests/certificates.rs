@@ -104,6 +104,23 @@ fn a_server_that_demands_a_certificate_of_its_clients_is_no_server_without_tls()
 }
 
 #[test]
+fn a_certificate_of_ours_that_the_server_does_not_trust_is_a_setting() {
+    let front = TlsFront::strict(([127, 0, 0, 1], Mongod::shared().port()).into());
+    let day = Day::in_directory();
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.pem");
+    std::fs::write(
+        &own,
+        [include_str!("support/tunnel/server.pem"), include_str!("support/tunnel/server.key.pem")].concat(),
+    )
+    .unwrap();
+    let options = format!("tls=true&tlsCAFile={AUTHORITY}&tlsCertificateKeyFile={}", own.display());
+    let refused = told(&by_tls(&day, &front, "run", &options).run().expect_code(30).json()["error"]);
+    assert!(refused.contains("does not accept the certificate of tlsCertificateKeyFile"), "{refused}");
+    assert!(refused.contains("received fatal alert") && !refused.contains("server runs"), "{refused}");
+}
+
+#[test]
 fn drive_and_a_webhook_that_are_their_own_authority_are_told_the_same() {
     let people = Receiver::start(Some(200));
     let port = people.url("").rsplit(':').next().unwrap().parse().unwrap();

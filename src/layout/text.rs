@@ -67,6 +67,8 @@ pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String 
     let mut seen = BTreeSet::new();
     let mut list = String::new();
     let mut others = 0_usize;
+    // An address may have a password in it, of which a part would be shown.
+    let is_shown = !text.contains("://");
     for (at, character) in text.char_indices().filter(|(_, character)| is_meant(*character)) {
         if !seen.insert(character) {
             continue;
@@ -76,7 +78,10 @@ pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String 
             continue;
         }
         let comma = if list.is_empty() { "" } else { ", " };
-        let _ = write!(list, "{comma}{} {}", named(character), place(&text[..at]));
+        let _ = write!(list, "{comma}{}", named(character));
+        if is_shown {
+            let _ = write!(list, " {}", place(&text[..at]));
+        }
     }
     if others > 0 {
         let _ = write!(list, " and {others} others");

@@ -206,9 +206,23 @@ impl Store {
     }
 }
 
+/// What a server says of the certificate of a client, as the TLS library names it.
+const OF_OUR_CERTIFICATE: [&str; 9] = [
+    "CertificateRequired",
+    "BadCertificate",
+    "UnsupportedCertificate",
+    "CertificateRevoked",
+    "CertificateExpired",
+    "CertificateUnknown",
+    "UnknownCA",
+    "AccessDenied",
+    "DecryptError",
+];
+
 /// Whether a server ended a connection after its own certificate was accepted. The TLS library tells that only as text.
 fn wants_certificate(said: &str) -> bool {
-    said.contains("close_notify") || said.contains("CertificateRequired") || said.contains("BadCertificate")
+    let alert = said.split("fatal alert: ").nth(1).unwrap_or_default();
+    said.contains("close_notify") || OF_OUR_CERTIFICATE.iter().any(|name| alert.starts_with(name))
 }
 
 /// The failure of a client that the server does not let in.

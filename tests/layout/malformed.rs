@@ -202,6 +202,7 @@ fn what_is_no_toml_is_told_in_plain_words() {
         assert!(errors.len() == 1 || line.starts_with('['), "{line}: {errors:?}");
         assert!(errors[0].line == 2 && told.contains(message), "{line}: {errors:?}");
     }
+    assert!(messages("name = \"own\r\n")[0].message.contains("a text has no quotation mark at its end"));
     // The mark at the beginning of a file is no fault.
     let marked = messages("\u{feff}name = own\n");
     assert!(marked[0].message.contains("expected a text in quotes"), "{marked:?}");
@@ -222,8 +223,18 @@ fn a_line_that_is_no_toml_hides_no_error_of_another_column() {
         ("[[columns]]\nheader = \"B\nvalue = \"dat\"", &[3, 7, 8, 10]),
     ] {
         let errors = messages(&format!("name = \"own\"\n{broken}\n{columns}"));
-        let lines: Vec<usize> = errors.iter().map(|error| error.line).collect();
-        assert_eq!(lines, others, "{broken}: {errors:?}");
+        assert!(errors.iter().map(|error| &error.line).eq(others), "{broken}: {errors:?}");
+    }
+}
+
+#[test]
+fn no_part_of_a_password_in_an_address_is_shown_beside_a_wrong_character() {
+    for (text, told) in [
+        ("mongodb://u:p4ss\\nw0rd@h", "header has U+000A LF; expected"),
+        ("a note\\n", "header has U+000A LF after \"a note\"; expected"),
+    ] {
+        let errors = messages(&GOOD.replace("\"A\"", &format!("\"{text}\"")));
+        assert!(errors[0].message.starts_with(told), "{errors:?}");
     }
 }
 

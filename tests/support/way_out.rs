@@ -12,9 +12,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 
 use super::block;
 
@@ -61,7 +62,24 @@ impl TlsFront {
         let certificates = CertificateDer::pem_slice_iter(certificates);
         let certificates = certificates.collect::<Result<_, _>>().expect("the front's certificate");
         let key = PrivateKeyDer::from_pem_slice(key).expect("the front's key");
-        let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
+        TlsFront::by(server, ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key))
+    }
+
+    /// Before this server, for clients with a certificate of an authority that has signed none of them.
+    pub fn strict(server: SocketAddr) -> TlsFront {
+        let pem = |bytes| CertificateDer::from_pem_slice(bytes).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(pem(include_bytes!("tunnel/own_authority.pem").as_slice())).expect("an authority");
+        let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build().expect("a check of clients");
+        let own = pem(include_bytes!("tunnel/server.pem").as_slice());
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tunnel/server.key.pem")).expect("the front's key");
+        TlsFront::by(
+            server,
+            ServerConfig::builder().with_client_cert_verifier(clients).with_single_cert(vec![own], key),
+        )
+    }
+
+    fn by(server: SocketAddr, tls: Result<ServerConfig, rustls::Error>) -> TlsFront {
         let tls = TlsAcceptor::from(Arc::new(tls.expect("TLS for the front")));
         let arrived = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&arrived);
@@ -69,7 +87,14 @@ impl TlsFront {
             counted.fetch_add(1, Ordering::SeqCst);
             let tls = tls.clone();
             async move {
-                let Ok(mut client) = tls.accept(stream).await else { return };
+                let mut client = match tls.accept(stream).into_fallible().await {
+                    Ok(client) => client,
+                    Err((_, mut refused)) => {
+                        // What nobody has read would make the end a reset, which hides the reason.
+                        let _ = tokio::io::copy(&mut refused, &mut tokio::io::sink()).await;
+                        return;
+                    }
+                };
                 let Ok(mut server) = TcpStream::connect(server).await else {
                     // What nobody has read would make the end of the connection a reset, which hides what came before it.
                     let _ = client.read(&mut [0; 4096]).await;
