@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -90,8 +91,9 @@ impl TlsFront {
                 let mut client = match tls.accept(stream).into_fallible().await {
                     Ok(client) => client,
                     Err((_, mut refused)) => {
-                        // What nobody has read would make the end a reset, which hides the reason.
-                        let _ = tokio::io::copy(&mut refused, &mut tokio::io::sink()).await;
+                        // What nobody has read would make the end a reset, which hides the reason. A client without TLS waits.
+                        let unread = async { tokio::io::copy(&mut refused, &mut tokio::io::sink()).await };
+                        let _ = tokio::time::timeout(Duration::from_millis(300), unread).await;
                         return;
                     }
                 };
