@@ -305,12 +305,13 @@ fn the_text_says_why_a_line_cannot_be_written_once_for_each_entry_and_uncut() {
 fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 10_000);
-    day.run().run().expect_code(0);
+    // What the program itself takes differs with its build and with what else the machine does.
+    let most = day.run().run().expect_code(0).peak_memory_kib + 6 * 1024;
     let long = "x".repeat(500);
     day.db.update_many(ENTRIES, doc! {}, doc! { "$set": { "description": long, "accountCode": "1" } });
     let finished = day.command("corrections").run().expect_code(34);
     assert_eq!(list(&finished.json(), "corrections").len(), 20_000);
-    assert!(finished.peak_memory_kib < 44 * 1024, "peak memory {} KiB", finished.peak_memory_kib);
+    assert!(finished.peak_memory_kib < most, "peak memory {} KiB, {most} at most", finished.peak_memory_kib);
     // `verify` says that there are so many, and leaves the list to `corrections`.
     let verified = day.command("verify").run().expect_code(34);
     let result = verified.json();
@@ -320,7 +321,7 @@ fn ten_thousand_changed_entries_are_listed_in_the_memory_of_a_run() {
     assert!(text.contains("... and 9900 more; `batch-export corrections` lists") && text.contains("problems: 10000\n"));
     let last = problems[1_000]["message"].as_str().unwrap();
     assert_eq!((problems.len(), last), (1_001, "and 9000 more of this kind; `batch-export corrections` lists all"));
-    assert!(verified.peak_memory_kib < 44 * 1024, "peak memory {} KiB", verified.peak_memory_kib);
+    assert!(verified.peak_memory_kib < most, "peak memory {} KiB, {most} at most", verified.peak_memory_kib);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The figures of the directory as a picture: seconds per stage, and peak memory, over the number of entries. All three axes are
-//! logarithmic. A cost in proportion to the entries is a straight line that rises by one line of the grid from each line of the grid to the
-//! next. The fields of the grid are no squares, so it has no fixed angle.
+//! logarithmic. A cost in proportion to the entries rises by one field of the grid for each field to the right.
 
 use std::fmt::Write as _;
 

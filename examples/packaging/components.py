@@ -4,8 +4,8 @@
     python3 examples/packaging/components.py sbom         a list of components, CycloneDX 1.5 (JSON)
 
 Both list the libraries of the program on this kind of machine, with the macros that write parts of it: no tests, no build scripts. Most
-licences want to be passed on word for word, so the texts come from the libraries' own files. The same sources give the same bytes: names and versions decide the order, and there is neither
-a time nor a random number.
+licences want to be passed on word for word, so the texts come from the libraries' own files. The same sources give the same bytes: names and
+versions decide the order, and there is neither a time nor a random number.
 """
 
 import json

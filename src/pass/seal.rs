@@ -102,20 +102,20 @@ async fn put_seal(
             }
             Ok(store.mark_sealed(batch, &file.id, restricted).await?)
         }
-        None => Err(removed(batch, file, &place).await?),
+        None => Err(gone(batch, file, &place).await?),
     }
 }
 
 /// What became of a committed file that is not found, and not sealed.
-async fn removed(batch: BatchId, file: &FileFacts, place: &Destination) -> Result<Failure, DestinationError> {
+async fn gone(batch: BatchId, file: &FileFacts, place: &Destination) -> Result<Failure, DestinationError> {
     let FileFacts { name, sha256, .. } = file;
     let (what, back) = match place.is_trashed(file).await? {
         true => (format!("{name} is in the trash"), "restore it".to_owned()),
         false => (place.missing(file), format!("put a copy of the file with the sha256 {sha256} back")),
     };
     Ok(Failure::new(Exit::DriveRejected, what).next(format!(
-        "the batch is committed, and no entry is exported again: {back}, and run `batch-export verify --date {}`. A copy of this database that uses the same destination \
-         removes such a file: give the copy another folder",
+        "the batch is committed, and no entry is exported again: {back}, and run `batch-export verify --date {}`. A copy of this database \
+         that uses the same destination removes such a file: give the copy another folder",
         batch.date()
     )))
 }

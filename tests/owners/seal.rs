@@ -84,17 +84,12 @@ fn a_run_that_is_killed_at_the_seal_leaves_it_to_retry() {
     }
 }
 
-/// The end of the commit. Before it, a run asks with the largest of all numbers whether the server has transactions.
-fn the_commit() -> ProxyOn {
-    ProxyOn::command("commitTransaction").matching(|command| command.get_i64("txnNumber").ok() != Some(i64::MAX))
-}
-
 /// A day whose run was killed before it sealed the file.
 fn killed_before_the_seal(day: &Day) {
     let proxy = Proxy::before(Mongod::shared());
     let (stop, seal) = match &day.place {
         // The answer to the commit.
-        Place::Directory(_) => (Some(proxy.hold(the_commit().after())), None),
+        Place::Directory(_) => (Some(proxy.hold(ProxyOn::command("commitTransaction").after())), None),
         Place::Drive(drive, _) => (None, Some(drive.hold(On::nth(Operation::Update, 1), Point::Before))),
     };
     let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
@@ -226,7 +221,7 @@ fn a_file_that_was_committed_and_not_sealed_is_still_of_this_installation() {
 fn a_run_whose_file_was_removed_before_the_seal_does_not_say_that_all_is_well() {
     for day in days() {
         let proxy = Proxy::before(Mongod::shared());
-        let stop = proxy.hold(the_commit());
+        let stop = proxy.hold(ProxyOn::command("commitTransaction"));
         let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
         stop.wait_until_reached(PATIENCE);
         let copy = TestDb::new();

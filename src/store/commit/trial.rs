@@ -90,9 +90,9 @@ impl Store {
         let [(batch, file), _] = &trial.batches;
         let first = self.rows_to_try(&mut session, trial, cutoff_of(*batch)).await?;
         let passes = async |session: &mut ClientSession| self.try_passes(session, trial, &ledger, &first).await;
-        let mut goes_on = self.undone(&mut session, &first.rows, passes).await?;
+        let all_tried = self.undone(&mut session, &first.rows, passes).await?;
         let mut marked = match first.source {
-            RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if goes_on => first.rows.len(),
+            RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if all_tried => first.rows.len(),
             _ => 0,
         };
         if trial.is_large {
@@ -103,8 +103,10 @@ impl Store {
         for rows in trial.rows.chunks(ROWS_MAX).skip(1) {
             let request = request(&claim, file, trial, &ledger, &first, rows, &[]);
             let mark = async |session: &mut ClientSession| self.mark(session, &request).await;
-            goes_on = goes_on && self.undone(&mut session, rows, mark).await?;
-            marked += if goes_on { rows.len() } else { 0 };
+            if !all_tried || !self.undone(&mut session, rows, mark).await? {
+                break;
+            }
+            marked += rows.len();
         }
         // Where no row is to be held now, another one shows what the rules say of those that will be.
         let other: Vec<(RowKey, String)> = first.rows.iter().take(1).map(|key| (*key, "a reason".to_owned())).collect();
