@@ -352,9 +352,12 @@ async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
 
 async fn commit_session(session: &mut ClientSession) -> Result<(), TransactionEnd> {
     send_commit(session).await.map_err(|error| {
-        // The server says that it rolled the transaction back.
-        let is_rolled_back = error.kind.may_run_again() && error.kind != Kind::UnknownCommit;
-        if is_rolled_back { TransactionEnd::Error(error) } else { TransactionEnd::Unanswered(error) }
+        // The server says that it rolled the transaction back, or that it knows no commits.
+        let is_answered = match error.kind {
+            Kind::Unsupported => true,
+            kind => kind.may_run_again() && kind != Kind::UnknownCommit,
+        };
+        if is_answered { TransactionEnd::Error(error) } else { TransactionEnd::Unanswered(error) }
     })
 }
 
