@@ -1,7 +1,5 @@
 //! Servers that speak MongoDB's protocol and lack what a run needs: refused with what is missing, before anything is changed.
 
-use std::time::Duration;
-
 use mongodb::bson::doc;
 
 use crate::support::command::{BatchExport, told};
@@ -10,8 +8,6 @@ use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
 use crate::support::seed::{DATE, seed_day};
 use crate::support::stand_in::{AMAZON_DOCUMENTDB, COSMOS_DB, FERRETDB_1, FERRETDB_2, Profile, StandIn};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const PIPELINES: &str = "update pipelines with $$NOW";
 const SNAPSHOTS: &str = "snapshot reads";
@@ -199,18 +195,11 @@ fn commits_that_are_refused_are_a_missing_ability_for_doctor_and_init_before_a_r
     let day = day.through(&proxy);
     let words = "no such command: 'commitTransaction'";
     let refusal = doc! { "ok": 0, "errmsg": words, "code": 59, "codeName": "CommandNotFound" };
-    let refuse = || proxy.answer(On::command("commitTransaction").nth_and_later(1), refusal.clone());
-    let refused = refuse();
+    let refused = proxy.abort_and_answer(On::command("commitTransaction").nth_and_later(1), refusal);
     let doctor = day.command("doctor").run().expect_code(34).json();
     let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "abilities").unwrap();
     let init = told(&day.command("init").run().expect_code(30).json()["error"]);
-    drop(refused);
-    let refused = refuse();
-    let run = day.run().spawn();
-    refused.wait_until_reached(PATIENCE);
-    // This server has transactions, and holds the one whose commit never reached it.
-    day.db.abort_abandoned_transactions();
-    let run = run.wait(PATIENCE).expect_code(30);
+    let run = day.run().run().expect_code(30);
     assert!(!run.stderr.contains("has to be run again"), "{}", run.report());
     for text in [check.to_string(), init, told(&run.json()["error"])] {
         assert!(text.contains(&format!("{TRANSACTIONS}: {words}")) && !text.contains(PIPELINES), "{text}");

@@ -80,6 +80,11 @@ impl Proxy {
         self.rule(on, Action::Answer(answer))
     }
 
+    /// Ends its transaction on the server in its place, then answers with this document: nothing is left open behind the client's back.
+    pub fn abort_and_answer(&self, on: On, answer: Document) -> Stop {
+        self.rule(on.after(), Action::AbortAndAnswer(answer))
+    }
+
     /// Forwards it without these fields, as if the server passed over them.
     pub fn without(&self, on: On, fields: &'static [&'static str]) -> Stop {
         self.rule(on, Action::Without(fields))
@@ -210,6 +215,15 @@ fn requests(
         let request_id = message.request_id();
         let stopped = shared.arrive(Command::new(connection, message.command()?), request_id);
         let stopped_here = stopped.filter(|stopped| !stopped.after);
+        if stopped.is_some_and(|stopped| shared.aborts(stopped.rule)) {
+            let mut abort = message.command()?;
+            let commit = abort.keys().next().cloned().unwrap_or_default();
+            abort.remove(&commit);
+            let mut named = doc! { "abortTransaction": 1 };
+            named.extend(abort);
+            server.write_all(&request(request_id, &named))?;
+            continue;
+        }
         match stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule)) {
             Verdict::Pass => server.write_all(message.bytes())?,
             Verdict::Without(fields) => {

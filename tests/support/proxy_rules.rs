@@ -47,6 +47,7 @@ pub(super) enum Action {
     Cut,
     CutAll,
     Answer(Document),
+    AbortAndAnswer(Document),
     Delay(Duration),
     Without(&'static [&'static str]),
 }
@@ -290,6 +291,11 @@ impl Shared {
         stopped
     }
 
+    /// Whether the server gets the end of the transaction in place of what arrived.
+    pub fn aborts(&self, rule: u64) -> bool {
+        matches!(self.state().rules.get(&rule), Some(Rule { action: Action::AbortAndAnswer(_), .. }))
+    }
+
     /// Tells which rule a reply belongs to.
     pub fn answered(&self, connection: u64, response_to: i32) -> Option<Stopped> {
         let mut state = self.state();
@@ -323,7 +329,7 @@ impl Shared {
                 self.close_all(false);
                 Verdict::Close
             }
-            Action::Answer(body) => Verdict::Answer(body.clone()),
+            Action::Answer(body) | Action::AbortAndAnswer(body) => Verdict::Answer(body.clone()),
             Action::Without(fields) => Verdict::Without(fields),
             Action::Delay(delay) => {
                 let end = Instant::now() + *delay;
