@@ -53,6 +53,8 @@ pub struct Ran {
     pub took: Duration,
     /// Its `VmHWM`.
     pub peak_kib: u64,
+    /// Processor time of the whole process.
+    pub cpu_s: f64,
     /// What it printed on stdout.
     pub stdout: Vec<u8>,
 }
@@ -183,15 +185,17 @@ impl Job<'_> {
     }
 }
 
-/// Runs a program to its end, and watches its memory.
+/// Runs a program to its end, and watches its memory and its processor time.
 pub fn measure(command: &mut Command) -> Result<Ran> {
     let began = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let status = File::open(format!("/proc/{}/status", child.id()))?;
-    let mut peak_kib = 0;
+    let stat = File::open(format!("/proc/{}/stat", child.id()))?;
+    let (mut peak_kib, mut cpu_s) = (0, 0.0);
     // It prints one object or nothing and, being quiet, next to no log: neither pipe can fill.
     while child.try_wait()?.is_none() {
         peak_kib = high_water_mark(&status).unwrap_or(peak_kib);
+        cpu_s = processor_time(&stat).unwrap_or(cpu_s);
         std::thread::sleep(Duration::from_millis(2));
     }
     let took = began.elapsed();
@@ -203,12 +207,23 @@ pub fn measure(command: &mut Command) -> Result<Ran> {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    Ok(Ran { took, peak_kib, stdout: output.stdout })
+    Ok(Ran { took, peak_kib, cpu_s, stdout: output.stdout })
 }
 
 fn high_water_mark(status: &File) -> Option<u64> {
+    read(status)?.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// User and system time: fields 14 and 15 of `stat`, in hundredths of a second. The second field may hold spaces, in parentheses.
+fn processor_time(stat: &File) -> Option<f64> {
+    let text = read(stat)?;
+    let mut fields = text.rsplit(')').next()?.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
+fn read(file: &File) -> Option<String> {
     let mut text = [0; 4096];
-    let length = status.read_at(&mut text, 0).ok()?;
-    let text = std::str::from_utf8(&text[..length]).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
+    let length = file.read_at(&mut text, 0).ok()?;
+    String::from_utf8(text[..length].to_vec()).ok()
 }

@@ -61,6 +61,10 @@ pub struct Line {
     pub idle: Idle,
     /// Peak of resident memory, in MiB.
     pub peak_mib: f64,
+    /// Processor time of the program.
+    pub cpu_s: f64,
+    /// Processor time of the server meanwhile.
+    pub server_cpu_s: f64,
     /// Size of the file.
     pub file_bytes: u64,
     /// Commands by name.
@@ -162,6 +166,8 @@ impl Line {
             mongoexport: peer,
             idle,
             peak_mib: ran.peak_kib as f64 / 1024.0,
+            cpu_s: ran.cpu_s,
+            server_cpu_s: cost.cpu_us as f64 / 1e6,
             file_bytes: result["bytes"].as_u64().unwrap_or(0),
             commands: cost.commands,
             transactions: cost.transactions,
@@ -267,14 +273,14 @@ impl fmt::Display for Report {
         writeln!(f, "\nwhat it costs the database")?;
         writeln!(
             f,
-            "| entries | to | commands | transactions | examined | returned + updated | collection scans | MB out | MB in | longest command |"
+            "| entries | to | commands | transactions | examined | returned + updated | collection scans | MB out | MB in | CPU s, program | CPU s, server | longest command |"
         )?;
-        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
         for line in &self.lines {
             let longest = line.slowest.as_ref();
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {} |",
                 line.entries,
                 line.to,
                 line.commands.values().sum::<i64>(),
@@ -284,6 +290,8 @@ impl fmt::Display for Report {
                 line.collection_scans,
                 line.bytes_from_server as f64 / 1e6,
                 line.bytes_to_server as f64 / 1e6,
+                line.cpu_s,
+                line.server_cpu_s,
                 longest.map_or("< 5 ms".to_owned(), |slow| format!("{} ms, {}", slow.ms, slow.what)),
             )?;
         }

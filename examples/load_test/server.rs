@@ -55,6 +55,8 @@ pub struct Counts {
     pub bytes_out: i64,
     /// Received from clients.
     pub bytes_in: i64,
+    /// Microseconds of processor time.
+    pub cpu_us: i64,
 }
 
 /// The longest command of a run.
@@ -159,6 +161,7 @@ impl Server {
             collection_scans: at(&status, &["metrics", "queryExecutor", "collectionScans", "total"]),
             bytes_out: at(&status, &["network", "bytesOut"]),
             bytes_in: at(&status, &["network", "bytesIn"]),
+            cpu_us: at(&status, &["extra_info", "user_time_us"]) + at(&status, &["extra_info", "system_time_us"]),
         })
     }
 
@@ -200,6 +203,7 @@ impl Counts {
             collection_scans: self.collection_scans - before.collection_scans,
             bytes_out: self.bytes_out - before.bytes_out,
             bytes_in: self.bytes_in - before.bytes_in,
+            cpu_us: self.cpu_us - before.cpu_us,
         }
     }
 }
