@@ -10,6 +10,7 @@ mod lost;
 mod malformed;
 mod mixed;
 mod naive;
+mod not_toml;
 
 use std::sync::Arc;
 

@@ -54,9 +54,8 @@ fn read(
         Failure::configuration(format!("{argument} \"{path}\" is {is}: {error}")).next(next)
     };
     let bytes = content(Path::new(path)).map_err(unreadable)?;
-    if let Some((at, what)) = not_utf8(&bytes) {
+    if let Some((at, message)) = not_utf8(&bytes) {
         let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
-        let message = format!("{what}; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding");
         return Ok(Err(vec![LayoutError { line, message }]));
     }
     Ok(parse(&String::from_utf8_lossy(&bytes)))
@@ -76,16 +75,22 @@ fn mistaken(path: &str) -> String {
 }
 
 /// Where the content is no text in UTF-8, and what it is instead.
-fn not_utf8(bytes: &[u8]) -> Option<(usize, &'static str)> {
+fn not_utf8(bytes: &[u8]) -> Option<(usize, String)> {
     // Such a file is refused for its length, and the cut may have split its last character.
     if bytes.len() > LONGEST_FILE_BYTES {
         return None;
     }
-    let valid = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-    match bytes[..valid].iter().position(|byte| *byte == 0) {
-        _ if is_utf16(bytes) => Some((0, "UTF-16, not UTF-8")),
-        Some(at) => Some((at, "not a text: it has NUL bytes")),
-        None => (valid < bytes.len()).then_some((valid, "not UTF-8")),
+    let save = |is: &str| format!("{is}; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding");
+    if is_utf16(bytes) {
+        return Some((0, save("UTF-16, not UTF-8")));
+    }
+    let valid = std::str::from_utf8(bytes).err()?.valid_up_to();
+    // A text in an encoding of Windows has no other control characters.
+    let control = |byte: &u8| *byte < b' ' && !b"\t\r\n".contains(byte);
+    let binary = "this is no layout: it is binary; expected a text, a TOML file";
+    match bytes.iter().position(control) {
+        Some(at) => Some((at.min(valid), binary.to_owned())),
+        None => Some((valid, save("not UTF-8"))),
     }
 }
 

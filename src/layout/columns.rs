@@ -2,7 +2,7 @@
 
 use super::encoding::Encoder;
 use super::parse::{self, column_tables, date_format};
-use super::table::{Errors, Found, Table, kind, word};
+use super::table::{Found, Table, kind, word};
 use super::text::{characters, lacking, quoted};
 use super::{Column, FieldKind, Layout, Value, Zero};
 use crate::calendar::Day;
@@ -80,21 +80,21 @@ const KINDS: [(&str, KindWord); 5] = [
 ];
 
 /// The columns; `None` when there are errors that leave none.
-pub(super) fn columns(table: &Table<'_, '_>, errors: &Errors<'_>, layout: &Layout) -> Option<Vec<Column>> {
-    let tables = column_tables(table, errors)?;
+pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column>> {
+    let tables = column_tables(top);
     if tables.len() > COLUMNS_MAX {
-        table.missing(format!("there are {} columns; expected at most {COLUMNS_MAX}", tables.len()));
+        top.error(0, format!("there are {} columns; expected at most {COLUMNS_MAX}", tables.len()));
     }
     // Every column is read, also after a wrong one.
-    let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, layout)).collect();
+    let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, top, layout)).collect();
     columns.into_iter().collect()
 }
 
-fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
+fn column(table: &Table<'_, '_>, top: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
     table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
     let header = table.text("header");
     if header.is_none() && table.get("header").is_none() && layout.header {
-        table.missing("header is missing; expected the column's name in the first line");
+        table.missing(&["header"], "header is missing; expected the column's name in the first line");
     }
     let max_chars = table.number("max_chars", 1, CHARS_MAX).map(|number| number as usize);
     let empty = table.text("empty");
@@ -112,7 +112,10 @@ fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
             table.error(found.at, format!("{key} is longer than max_chars"));
         }
     }
-    if let (Some(value), Some(most)) = (&value, max_chars) {
+    let is_known = !table.is_broken(&["zero", "words", "date_format"]) && !top.is_broken(&["date_format"]);
+    if let (Some(value), Some(most)) = (&value, max_chars)
+        && is_known
+    {
         check_length(table, value, most);
     }
     let text = |found: Option<Found<'_>>| found.map(|found| found.text.to_owned());
@@ -150,7 +153,7 @@ fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
         Value::Side([debit, credit]) => [debit, credit],
         Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) | Value::Amount | Value::SignedAmount => ["0.00"; 2],
         Value::EntryId => ["696c6b010000000000000001"; 2],
-        Value::Date(format) | Value::BusinessDate(format) if table.errors.has_top => {
+        Value::Date(format) | Value::BusinessDate(format) => {
             written = format.write(Day { year: 2026, month: 1, day: 18 });
             [std::str::from_utf8(written.as_bytes()).unwrap_or_default(); 2]
         }
@@ -173,7 +176,7 @@ fn may_be_missing(value: &Value) -> bool {
 fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     match (table.get("value"), table.get("field")) {
         (None, None) => {
-            table.missing("a column has neither value nor field; expected one of them");
+            table.missing(&["value", "field"], "a column has neither value nor field; expected one of them");
             table.choice("kind", &KINDS);
             forms(table, layout);
             None
@@ -268,7 +271,7 @@ fn named(table: &Table<'_, '_>, word: Word, layout: &Layout) -> Option<Value> {
         Word::Client => Value::Client,
         Word::Constant => {
             if table.get("text").is_none() {
-                table.missing("text is missing; expected the text of the constant");
+                table.missing(&["text"], "text is missing; expected the text of the constant");
             }
             Value::Constant(table.text("text")?.text.to_owned())
         }

@@ -11,6 +11,7 @@ mod columns;
 mod date_format;
 mod doubts;
 mod encoding;
+mod mend;
 mod normal;
 mod parse;
 mod syntax;

@@ -6,8 +6,9 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::syntax::not_toml;
-use super::table::{Errors, Found, Table, kind, word};
+use super::mend::mended;
+use super::syntax::{no_layout, not_toml};
+use super::table::{Errors, Found, Table, nearest, word};
 use super::text::quoted;
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
 
@@ -51,74 +52,38 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
-    let (document, broken) = DeTable::parse_recoverable(text);
-    if !broken.is_empty() {
-        let errors = Errors::new(text);
-        for error in broken {
-            let span = error.span().unwrap_or_default();
-            let at = text.get(span.clone()).unwrap_or_default();
-            errors.add(span.start, not_toml(error.message(), at, line_at(text, span.start)));
-        }
-        return Err(with_the_rest(text, errors.into_sorted()));
-    }
-    let errors = Errors::new(text);
-    let layout = layout(&Table::new(&errors, document.get_ref(), 0), &errors);
+    let read = match DeTable::parse(text) {
+        Ok(document) => read(&document, Errors::new(text)),
+        Err(_) => read_mended(text),
+    };
+    read.map_err(|errors| no_layout(text).map_or(errors, |error| vec![error]))
+}
+
+fn read(document: &Spanned<DeTable<'_>>, errors: Errors<'_>) -> Result<Layout, Vec<LayoutError>> {
+    let layout = layout(&Table::new(&errors, document.get_ref(), 0));
     match (layout, errors.into_sorted()) {
         (Some(layout), errors) if errors.is_empty() => Ok(layout),
         (_, errors) => Err(errors),
     }
 }
 
-/// Adds to the lines that are not TOML what is wrong with the others, without guessing: a broken head of a table is read
-/// as the one that a layout has, and a table with another broken line is left out.
-fn with_the_rest(text: &str, mut broken: Vec<LayoutError>) -> Vec<LayoutError> {
-    const HEAD: &str = "[[columns]]";
-    let mut lines: Vec<&str> = text.split('\n').collect();
-    let is_head = |line: &str| line.trim_start().starts_with('[');
-    let (heads, others): (Vec<usize>, Vec<usize>) =
-        broken.iter().map(|error| error.line - 1).partition(|&line| is_head(lines[line]));
-    others.iter().for_each(|&line| lines[line] = "");
-    for (at, line) in lines.iter_mut().enumerate() {
-        // One `[columns]` makes a table of the list of all.
-        if heads.contains(&at) || (!heads.is_empty() && line.trim() == "[columns]") {
-            *line = HEAD;
-        }
+/// Reads a text of which some lines are not TOML.
+fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
+    let (mended, told) = mended(text);
+    let errors = Errors::of_mended(&mended, told);
+    // What is left are keys that stand there twice.
+    let (document, twice) = DeTable::parse_recoverable(&mended);
+    for error in twice {
+        let at = error.span().map_or(0, |span| span.start);
+        let start = mended.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+        let line = mended[start..].split_inclusive('\n').next().unwrap_or_default();
+        errors.add(at, not_toml(&error, &mended, line));
     }
-    let table_of = |line: usize| lines[..=line].iter().rposition(|line| line.trim_end() == HEAD);
-    let left_out: Vec<Option<usize>> = others.into_iter().map(table_of).collect();
-    let mended = lines.join("\n");
-    let (document, still) = DeTable::parse_recoverable(&mended);
-    let mut rest = Vec::new();
-    if still.is_empty() {
-        let errors = Errors::of_part(&mended, !left_out.contains(&None));
-        layout(&Table::new(&errors, document.get_ref(), 0), &errors);
-        rest = errors.into_sorted();
-        rest.retain(|error| !left_out.contains(&table_of(error.line - 1)));
-    }
-    if let Some(last) = broken.last_mut() {
-        match (still.is_empty(), left_out.is_empty()) {
-            (true, true) => {}
-            (true, false) => {
-                last.message.push_str("; the other lines down to the next [[columns]] are looked at once it is TOML")
-            }
-            (false, _) => last.message.push_str("; the rest of the file is looked at once it is TOML"),
-        }
-    }
-    broken.append(&mut rest);
-    broken.sort_by_key(|error| error.line);
-    broken
-}
-
-fn line_at(text: &str, at: usize) -> &str {
-    let (before, after) = text.split_at_checked(at).unwrap_or((text, ""));
-    let start = before.rfind('\n').map_or(0, |end| end + 1);
-    let end = after.find('\n').map_or(text.len(), |end| at + end);
-    // The byte order mark at the beginning of a file is no fault, and neither is the first half of a line end of Windows.
-    text[start..end].trim_end_matches('\r').trim_start_matches(if start == 0 { "\u{feff}" } else { "" })
+    read(&document, errors)
 }
 
 /// `None`, or an unusable layout, when there are errors.
-fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
+fn layout(table: &Table<'_, '_>) -> Option<Layout> {
     table.allow(&KEYS, &columns::KEYS, "below a [[columns]]");
     let name = name(table);
     let encoding = table.choice("encoding", &Encoding::NAMED);
@@ -132,7 +97,7 @@ fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
         decimal_mark: table.choice("decimal_mark", &[(".", b'.'), (",", b',')]).unwrap_or(b'.'),
         quote: table.choice("quote", &Quote::NAMED).unwrap_or(Quote::Needed),
         line_end: table.choice("line_end", &LineEnd::NAMED).unwrap_or(LineEnd::CrLf),
-        header: table.flag("header").unwrap_or(errors.has_top),
+        header: table.flag("header").unwrap_or(!table.is_broken(&["header"])),
         date_format,
         two_rows,
         formula_guard: table.flag("formula_guard").unwrap_or(true),
@@ -142,7 +107,7 @@ fn layout(table: &Table<'_, '_>, errors: &Errors<'_>) -> Option<Layout> {
         ending: ending(table).unwrap_or_else(|| "csv".to_owned()),
         columns: Vec::new(),
     };
-    let columns = columns(table, errors, &layout)?;
+    let columns = columns(table, &layout)?;
     Some(Layout { columns, ..layout })
 }
 
@@ -158,7 +123,7 @@ fn name(table: &Table<'_, '_>) -> Option<String> {
         {
             return None;
         }
-        table.missing("name is missing; expected a name of a-z, 0-9 and -");
+        table.missing(&["name"], "name is missing; expected a name of a-z, 0-9 and -");
         return None;
     }
     let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
@@ -211,34 +176,34 @@ pub(super) fn date_format(table: &Table<'_, '_>) -> Option<DateFormat> {
         .ok()
 }
 
-/// The tables of `columns`.
-pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>, errors: &'a Errors<'a>) -> Option<Vec<Table<'a, 'i>>> {
+/// The tables of `columns`, also under a misspelt name: the name hides nothing that is wrong below it.
+pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>) -> Vec<Table<'a, 'i>> {
     const EXPECTED: &str = "expected at least one [[columns]]";
-    let Some(value) = table.get("columns") else {
-        table.missing(format!("columns are missing; {EXPECTED}"));
-        return None;
-    };
-    let items = match value.get_ref() {
-        DeValue::Array(list) if list.is_empty() => {
-            table.error(value.span().start, format!("there is no column in columns; {EXPECTED}"));
-            return None;
+    let mut tables = Vec::new();
+    let mut has_columns = false;
+    for (name, value) in table.entries() {
+        let is_misspelt =
+            || value.get_ref().is_array() && !KEYS.contains(&name) && nearest(name, &["columns"]).is_some();
+        if name != "columns" && !is_misspelt() {
+            continue;
         }
-        DeValue::Array(list) => list.iter(),
-        _ => {
-            table.error(value.span().start, format!("columns are not a list of tables; {EXPECTED}"));
-            return None;
+        has_columns = true;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::Array(list) if list.is_empty() => {
+                table.error(at, format!("there is no column in columns; {EXPECTED}"));
+            }
+            DeValue::Array(list) => tables.extend(list.iter().filter_map(|item| table.below(item))),
+            _ => {
+                table.error(at, format!("columns are not a list of tables; {EXPECTED}"));
+                if value.get_ref().is_table() {
+                    tables.extend(table.below(value));
+                }
+            }
         }
-    };
-    let is_table = |item: &&Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
-    for wrong in items.clone().filter(|item| !is_table(item)) {
-        table.error(
-            wrong.span().start,
-            format!("a column is {}; expected a table such as [[columns]]", kind(wrong.get_ref())),
-        );
     }
-    let of_table = |item: &'a Spanned<DeValue<'i>>| match item.get_ref() {
-        DeValue::Table(map) => Some(Table::new(errors, map, item.span().start)),
-        _ => None,
-    };
-    Some(items.filter_map(of_table).collect())
+    if !has_columns {
+        table.missing(&["columns"], format!("columns are missing; {EXPECTED}"));
+    }
+    tables
 }

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
+use super::mend::BROKEN;
 use super::text::quoted;
 use crate::plausible::{has_only_words, is_likely_name};
 
@@ -27,19 +28,18 @@ const OF_WINDOWS_874: [&str; 5] = ["cp874", "ms874", "tis-620", "tis620", "iso-8
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
     text: &'a str,
-    /// Whether all that stands above the first column is known. Without it nothing can be said that depends on it.
-    pub(super) has_top: bool,
+    is_mended: bool,
     found: RefCell<Vec<LayoutError>>,
 }
 
 impl<'a> Errors<'a> {
     pub(super) fn new(text: &'a str) -> Errors<'a> {
-        Errors::of_part(text, true)
+        Errors { text, is_mended: false, found: RefCell::default() }
     }
 
-    /// The errors of a text from which broken lines were taken out.
-    pub(super) fn of_part(text: &'a str, has_top: bool) -> Errors<'a> {
-        Errors { text, has_top, found: RefCell::new(Vec::new()) }
+    /// Of a text from which the lines with the errors `told` were taken out.
+    pub(super) fn of_mended(text: &'a str, told: Vec<LayoutError>) -> Errors<'a> {
+        Errors { text, is_mended: true, found: RefCell::new(told) }
     }
 
     /// `at`: byte offset in the file.
@@ -68,7 +68,7 @@ pub(super) struct Found<'a> {
 
 /// A table of the file.
 pub(super) struct Table<'a, 'i> {
-    pub(super) errors: &'a Errors<'a>,
+    errors: &'a Errors<'a>,
     map: &'a DeTable<'i>,
     /// Where the table begins, for errors about missing keys.
     at: usize,
@@ -83,16 +83,39 @@ impl<'a, 'i> Table<'a, 'i> {
         self.errors.add(at, message);
     }
 
-    /// Adds an error about a missing key of this table.
-    pub(super) fn missing(&self, message: impl Into<String>) {
-        self.errors.add(self.at, message);
+    /// Adds an error about missing keys of this table, unless one of them may stand on a line that is no TOML.
+    pub(super) fn missing(&self, keys: &[&str], message: impl Into<String>) {
+        if !self.is_broken(keys) {
+            self.errors.add(self.at, message);
+        }
+    }
+
+    /// Whether one of these keys may stand on a line of this table that is no TOML.
+    pub(super) fn is_broken(&self, keys: &[&str]) -> bool {
+        let lines = self.map.get(BROKEN).filter(|_| self.errors.is_mended).and_then(|lines| lines.get_ref().as_table());
+        let may_be = |key: &str| key.is_empty() || keys.contains(&key);
+        lines.is_some_and(|lines| lines.values().any(|key| key.get_ref().as_str().is_some_and(may_be)))
+    }
+
+    /// A table of a list in this one.
+    pub(super) fn below(&self, item: &'a Spanned<DeValue<'i>>) -> Option<Table<'a, 'i>> {
+        let at = item.span().start;
+        let map = item.get_ref().as_table();
+        if map.is_none() {
+            self.error(at, format!("a column is {}; expected a table such as [[columns]]", kind(item.get_ref())));
+        }
+        map.map(|map| Table::new(self.errors, map, at))
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Spanned<DeValue<'i>>)> {
+        self.map.iter().map(|(key, value)| (&**key.get_ref(), value))
     }
 
     /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`.
     pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) {
         for key in self.map.keys() {
             let name = &**key.get_ref();
-            if known.contains(&name) {
+            if known.contains(&name) || name == BROKEN && self.errors.is_mended {
                 continue;
             }
             let unknown = shown(name)

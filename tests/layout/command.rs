@@ -102,16 +102,17 @@ fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing
     let next = |ended: &serde_json::Value| ended["error"]["next"].as_str().unwrap().to_owned();
     let thai = b"name = \"own\"\n[[columns]]\nheader = \"\xc7\xd1\xb9\xb7\xd5\xe8\"\nvalue = \"date\"\n".to_vec();
     let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
-    let is_utf_16 = "UTF-16, not UTF-8";
-    for (bytes, line, is) in [
-        (thai, 3, "not UTF-8"),
+    let save = "; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding";
+    let is_utf_16 = format!("UTF-16, not UTF-8{save}");
+    let is_utf_16 = is_utf_16.as_str();
+    for (bytes, line, message) in [
+        (thai, 3, &*format!("not UTF-8{save}")),
         (utf_16("\u{feff}name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
         (utf_16("name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
         (utf_16("# ค่าเช่า\r\nname = \"own\"\r\n", u16::to_be_bytes), 1, is_utf_16),
-        (b"name = \"own\"\n\0\n".to_vec(), 2, "not a text: it has NUL bytes"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), 1, "this is no layout: it is binary; expected a text, a TOML file"),
     ] {
         let (_folder, path) = written(bytes);
-        let message = format!("{is}; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding");
         let checked = layout(&["check", &path, "--output", "json"]).run().expect_code(30).json();
         assert_eq!(checked["errors"], serde_json::json!([{ "line": line, "message": message }]));
         let run = Day::in_directory().run().args(&["--format", &path]).run().expect_code(30).json();
