@@ -189,7 +189,7 @@ impl Store {
         error
     }
 
-    async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
+    pub(super) async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
         let cursor = match self.bounded(collection.list_indexes()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
@@ -236,7 +236,7 @@ fn is_hidden(index: &IndexModel) -> bool {
     index.options.as_ref().is_some_and(|options| options.hidden == Some(true))
 }
 
-fn name_of(index: &IndexModel) -> String {
+pub(super) fn name_of(index: &IndexModel) -> String {
     let name = index.options.as_ref().and_then(|options| options.name.clone());
     name.unwrap_or_else(|| index.keys.to_string())
 }

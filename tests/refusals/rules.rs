@@ -141,6 +141,69 @@ fn an_index_that_allows_an_entry_one_completed_row_is_found_on_the_row_that_brea
     assert_eq!(day.rows_with_status("queued"), 1_100);
 }
 
+/// Rows with an `x` of their own each, but for the last one, which has that of the first one.
+fn seed_with_a_pair(day: &Day, count: u32) {
+    let rows = seed_day(&day.db, DATE, count).rows;
+    let own = doc! { "$set": { "x": { "$toString": "$_id" } } };
+    day.db.command(doc! { "update": QUEUE, "updates": [{ "q": {}, "u": [own], "multi": true }] });
+    let of_first = doc! { "$set": { "x": rows[0].to_hex() } };
+    day.db.update_one(QUEUE, doc! { "_id": *rows.last().unwrap() }, of_first);
+}
+
+/// Unique among the documents that match.
+fn unique_among(day: &Day, which: Document, key: Document) {
+    let index = doc! { "key": key, "name": "only_x", "unique": true, "partialFilterExpression": which };
+    day.db.command(doc! { "createIndexes": QUEUE, "indexes": [index] });
+}
+
+/// `doctor` tries the marks of a thousand rows at a time.
+#[test]
+fn rows_that_are_the_same_once_they_are_marked_are_found_however_far_apart() {
+    for (count, mark) in
+        [(4, "metadata.batchId"), (4, "completedAt"), (1_100, "metadata.batchId"), (1_100, "completedAt")]
+    {
+        let day = Day::in_directory();
+        seed_with_a_pair(&day, count);
+        unique_among(&day, doc! { mark: { "$exists": true } }, doc! { "x": 1, mark: 1 });
+        found(&day, day.run(), &["exportqueues", "only_x"]);
+        day.db.command(doc! { "dropIndexes": QUEUE, "index": "only_x" });
+        unique_among(&day, doc! { mark: { "$exists": true } }, doc! { "entryId": 1, mark: 1 });
+        let tried = rights(day.command("doctor"));
+        assert!(tried["verdict"] == "ok" && !tried.to_string().contains("rows, because"), "{tried}");
+        day.run().arg("--now").run().expect_code(0);
+    }
+}
+
+#[test]
+fn rows_that_a_partial_index_excludes_once_they_are_marked_or_held_are_found() {
+    for (status, policy) in [("completed", "fail"), ("failed", "hold")] {
+        let day = Day::in_directory();
+        seed_with_a_pair(&day, 1_100);
+        unique_among(&day, doc! { "status": status }, doc! { "x": 1 });
+        if policy == "hold" {
+            day.db.update_many("journalentries", doc! {}, doc! { "$set": { "status": "draft" } });
+        }
+        let doctor = rights(day.command("doctor").env("BATCH_EXPORT_INVALID", policy));
+        let run = told(&day.run().args(&["--invalid", policy]).run().expect_code(30).json()["error"]);
+        for text in [doctor.to_string(), run] {
+            assert!(text.contains("exportqueues") && text.contains("only_x"), "{text}");
+        }
+        assert_eq!(day.rows_with_status("queued"), 1_100);
+    }
+}
+
+/// The pieces of a large batch are marked at different times.
+#[test]
+fn rows_of_different_pieces_have_the_same_batch_and_not_the_same_time() {
+    for (mark, verdict) in [("completedAt", "ok"), ("metadata.batchId", "bad")] {
+        let day = Day::in_directory();
+        seed_with_a_pair(&day, 4);
+        unique_among(&day, doc! { mark: { "$exists": true } }, doc! { "x": 1, mark: 1 });
+        let tried = rights(day.command("doctor").env("BATCH_EXPORT_TRANSACTION_ROWS", "2"));
+        assert_eq!(tried["verdict"], verdict, "{tried}");
+    }
+}
+
 #[test]
 fn a_validator_of_what_the_rows_get_is_found_with_its_field() {
     let day = Day::in_directory();

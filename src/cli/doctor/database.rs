@@ -150,7 +150,7 @@ async fn rights(store: &Store, config: &Config, due: Option<&DueCompared>) -> Ve
         exported: due.and_then(|due| due.exported),
         held: (config.invalid == InvalidPolicy::Hold).then_some(bad),
         cutoff: due.map_or(config.clock.now(), |due| due.cutoff),
-        is_large: rows.len() > config.transaction_rows,
+        transaction_rows: config.transaction_rows,
     };
     let not_tried = match store.try_writes(&trial).await {
         Ok(marked) if marked < rows.len() => format!(

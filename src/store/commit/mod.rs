@@ -11,6 +11,7 @@
 //! Only that list is written before the transaction succeeds, so a commit that fails leaves nothing else behind.
 
 mod content;
+mod same_keys;
 mod trial;
 mod tried_rows;
 mod writes;

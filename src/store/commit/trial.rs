@@ -6,8 +6,8 @@
 //!
 //! Risk: the trial disturbs others. The batches are those of two days to come, which no pass has yet. The ledger and the
 //! queued rows are needed by the next pass, and whoever writes one of them meanwhile waits for the abort: so they are
-//! written last, and the rows by the thousand, each thousand in a transaction of its own. A conflict with somebody else ends the trial without a
-//! finding.
+//! written last, and the rows by the thousand, each thousand in a transaction of its own ([`same_keys`](super::same_keys) looks for rows that
+//! exclude each other across them). A conflict with somebody else ends the trial without a finding.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use mongodb::{ClientSession, Collection};
 
-use super::tried_rows::{ROWS_MAX, RowSource, TriedRows, new_id};
+use super::tried_rows::{RowSource, TriedRows, new_id};
 use super::writes::{TransactionEnd, log_entry};
 use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
@@ -37,6 +37,9 @@ use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
 use crate::store::{Acquisition, LEDGER, Store};
 
+/// The most rows that are tried in one transaction.
+pub(super) const ROWS_MAX: usize = 1_000;
+
 /// What two passes would store.
 #[derive(Clone, Debug)]
 pub struct Trial<'a> {
@@ -54,8 +57,15 @@ pub struct Trial<'a> {
     pub held: Option<&'a [(RowKey, String)]>,
     /// All of them are due by then.
     pub cutoff: DateTime<Utc>,
-    /// Whether more rows are due than one transaction marks.
-    pub is_large: bool,
+    /// Rows that one transaction may mark.
+    pub transaction_rows: usize,
+}
+
+impl Trial<'_> {
+    /// Rows that are tried in one transaction: whoever writes one of them meanwhile waits for its end.
+    pub(super) fn rows_together(&self) -> usize {
+        self.transaction_rows.clamp(1, ROWS_MAX)
+    }
 }
 
 impl Store {
@@ -95,12 +105,12 @@ impl Store {
             RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if all_tried => first.rows.len(),
             _ => 0,
         };
-        if trial.is_large {
+        if trial.rows.len() > trial.transaction_rows {
             let marking = async |session: &mut ClientSession| self.try_marking(session, trial, &ledger, &first).await;
             self.undone(&mut session, &[], marking).await?;
         }
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
-        for rows in trial.rows.chunks(ROWS_MAX).skip(1) {
+        for rows in trial.rows.chunks(trial.rows_together()).skip(1) {
             let request = request(&claim, file, trial, &ledger, &first, rows, &[]);
             let mark = async |session: &mut ClientSession| self.mark(session, &request).await;
             if !all_tried || !self.undone(&mut session, rows, mark).await? {
@@ -126,6 +136,7 @@ impl Store {
             };
             self.undone(&mut session, &rows, hold).await?;
         }
+        self.refuse_same_keys(trial).await?;
         Ok(marked)
     }
 
@@ -278,16 +289,10 @@ impl Store {
         let update = self.first_ledger().session(&mut *session);
         self.bounded(update).await.map_err(on(&self.batches))?;
         self.prepare(session, queued).await?;
-        // Two rows of one batch show a unique index on what the rows of a batch have in common. A row that is nowhere ends the trial.
-        let first = match queued.source {
-            RowSource::Nowhere => 0,
-            RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) => {
-                (queued.rows.len() / 2).max(2).min(queued.rows.len())
-            }
-        };
-        let (first, second) = queued.rows.split_at(first);
         let mut ledger = ledger.clone();
-        for ((batch, file), rows) in trial.batches.iter().zip([first, second]) {
+        // As in a pass, one batch gets all the rows: equal values of theirs may meet in a unique index. It is the last one, because a row that is
+        // nowhere ends the trial.
+        for ((batch, file), rows) in trial.batches.iter().zip([&[][..], &queued.rows]) {
             let (claim, _) = self.try_lock(session, *batch, trial).await?;
             let request = request(&claim, file, trial, &ledger, queued, rows, &[]);
             self.advance(session, &request).await?;

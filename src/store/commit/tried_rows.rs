@@ -16,9 +16,6 @@ use crate::store::document::bson_date;
 use crate::store::due::RowKey;
 use crate::store::error::{Kind, StoreError};
 
-/// Rows of one transaction: whoever writes one of them meanwhile waits for its end.
-pub(super) const ROWS_MAX: usize = 1_000;
-
 /// A row of more bytes may have no room for marks.
 const MADE_MAX_BYTES: i32 = 1 << 20;
 
@@ -56,7 +53,7 @@ impl Store {
         at: DateTime<Utc>,
     ) -> Result<TriedRows, StoreError> {
         let made = Span { first: at, last: at };
-        if let Some(rows) = trial.rows.chunks(ROWS_MAX).next() {
+        if let Some(rows) = trial.rows.chunks(trial.rows_together()).next() {
             let span = trial.exported.unwrap_or(made);
             return Ok(TriedRows { rows: rows.to_vec(), span, cutoff: trial.cutoff, source: RowSource::Queue });
         }

@@ -21,7 +21,7 @@ use crate::store::untold::Teller;
 use crate::store::{LEDGER, Store};
 
 /// Ids per command: the server is fastest with few large lists.
-const ROWS_PER_COMMAND: usize = 10_000;
+pub(super) const ROWS_PER_COMMAND: usize = 10_000;
 
 /// Why one run of the transaction ended.
 pub(super) enum TransactionEnd {
