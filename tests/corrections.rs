@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
+use crate::support::command::told;
 use crate::support::day::{BATCH, BATCHES, Day, FILE, LOG};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
 
@@ -221,6 +222,26 @@ fn a_file_that_is_not_the_committed_one_is_compared_with_nothing() {
         (&result["problems"][0]["kind"], &result["corrections"]),
         (&"settings".into(), &Value::from(Vec::<u8>::new()))
     );
+}
+
+#[test]
+fn a_mistyped_collection_of_entries_is_no_list_of_deleted_ones() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    day.db.insert_many("journalentries_old", vec![doc! { "status": "approved" }]);
+    for (collection, command) in
+        [("journalentires", "corrections"), ("journalentries_old", "corrections"), ("journalentries_old", "verify")]
+    {
+        let command = day.command(command).env("BATCH_EXPORT_ENTRIES_COLLECTION", collection);
+        let refused = told(&command.run().expect_code(30).json()["error"]);
+        assert!(refused.contains(&format!("that were exported last in {collection}")), "{refused}");
+        assert!(refused.contains("--entries-collection"), "{refused}");
+    }
+    // All but one of them are gone.
+    let (_, others) = seeded.entries.split_first().unwrap();
+    day.db.delete_many(ENTRIES, doc! { "_id": { "$in": others } });
+    let result = corrections(&day, &[]);
+    assert_eq!(list(&result, "corrections").len(), others.len(), "{result}");
 }
 
 #[test]

@@ -186,3 +186,64 @@ fn a_mistyped_collection_of_entries_holds_no_row_and_is_named() {
     day.run().arg("--now").run().expect_code(0);
     day.check_converged();
 }
+
+/// A collection that has documents, and none of the application's entries.
+#[test]
+fn a_collection_without_the_entries_of_all_rows_holds_none_of_them_and_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.db.insert_many("journalentries_old", vec![doc! { "status": "approved" }]);
+    let mistyped = |name: &str, policy: &str| {
+        let command = day.command(name).now("2026-01-18T18:30:00+07:00").env("BATCH_EXPORT_INVALID", policy);
+        command.env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentries_old").run()
+    };
+    let words = "has none of their entries in journalentries_old";
+    let refused = mistyped("run", "hold").expect_code(30).json();
+    assert!(
+        told(&refused["error"]).contains(words) && told(&refused["error"]).contains("--entries-collection"),
+        "{refused}"
+    );
+    for policy in ["hold", "fail"] {
+        let doctor = mistyped("doctor", policy).expect_code(34).json();
+        let due = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "due entries").unwrap();
+        assert!(due["verdict"] == "bad" && due["found"].as_str().unwrap().contains(words), "{due}");
+    }
+    day.db.update_many("exportbatches", doc! {}, doc! { "$set": { "nextRetryAt": instant(DATE, 0) } });
+    let refused = mistyped("run", "fail").expect_code(32).json();
+    assert!(told(&refused["error"]).contains("is --entries-collection right?"), "{refused}");
+    assert_eq!((day.rows_with_status("queued"), day.live_files().len()), (3, 0));
+    day.retry().now("2026-01-18T18:31:00+07:00").run().expect_code(0);
+    // Of the next day a single entry is due; that others were exported shows that it is not there for all.
+    seed_day(&day.db, "2026-01-19", 1);
+    let next = |collection: &str| {
+        let run = day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").args(&[
+            "--now",
+            "--invalid",
+            "hold",
+        ]);
+        run.env("BATCH_EXPORT_ENTRIES_COLLECTION", collection).run()
+    };
+    let refused = next("journalentries_old").expect_code(30).json();
+    assert!(told(&refused["error"]).contains(words), "{refused}");
+    next("journalentries").expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn entries_that_were_deleted_are_held_where_others_show_that_the_collection_is_right() {
+    let only = Day::in_directory();
+    let seeded = seed_day(&only.db, DATE, 1);
+    only.db.delete_many("journalentries", doc! { "_id": seeded.entries[0] });
+    only.db.insert_many("journalentries", vec![Entry::numbered(DATE, 7).document()]);
+    only.run().args(&["--invalid", "hold"]).run().expect_code(0);
+    assert_eq!(only.rows_with_status("failed"), 1);
+
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 2);
+    day.run().run().expect_code(0);
+    let seeded = seed_day(&day.db, "2026-01-19", 2);
+    day.db.delete_many("journalentries", doc! { "_id": { "$in": seeded.entries } });
+    let run = day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").args(&["--invalid", "hold"]);
+    assert_eq!(run.run().expect_code(0).json()["held"].as_array().unwrap().len(), 2);
+    assert_eq!(day.rows_with_status("failed"), 2);
+}

@@ -44,7 +44,7 @@ pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, 
         let twice = queued_twice(due.iter().map(|row| &row.key));
         let digesting = Digesting::new(io::sink());
         let written = generation.write(&snapshot, in_chunks(&due).map_err(Failure::from), &twice, digesting).await?;
-        let without_entries = written.refuse_without_entries(store).await.err();
+        let without_entries = written.refuse_without_entries(store, true).await.err();
         let in_vain = without_entries.or_else(|| generation.asked_in_vain(&written));
         let without_field = generation.without_field(&written);
         let WrittenFile { sheet, mut rows, bad, exported, .. } = written;

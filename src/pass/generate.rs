@@ -247,7 +247,7 @@ impl<'a> Generation<'a> {
         let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(GenerationError::from);
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
-                written.refuse_without_entries(store).await?;
+                written.refuse_without_entries(store, self.policy == InvalidPolicy::Hold).await?;
                 return self.judge(&snapshot, written, Vec::new());
             }
             Ok(_) | Err(GenerationError::Irregular) => {}
@@ -257,7 +257,7 @@ impl<'a> Generation<'a> {
         let twice = queued_twice(rows.iter().map(|row| &row.key));
         self.progress.enter(Stage::Generate, rows.len() as u64);
         let written = self.write(&snapshot, in_chunks(&rows).map_err(Failure::from), &twice, out()?).await?;
-        written.refuse_without_entries(store).await?;
+        written.refuse_without_entries(store, self.policy == InvalidPolicy::Hold).await?;
         self.judge(&snapshot, written, unaddressable)
     }
 
@@ -311,7 +311,7 @@ impl<'a> Generation<'a> {
         unaddressable: Vec<String>,
     ) -> Result<Generated<W>, Failure> {
         let (asked, without_field) = (self.asked_in_vain(&written), self.without_field(&written));
-        let WrittenFile { sheet, rows, fingerprint, bad, needs, carried_over, exported, read: _ } = written;
+        let WrittenFile { sheet, rows, fingerprint, bad, needs, carried_over, exported, read } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
         let mut refused: Vec<Invalid> = unaddressable.into_iter().map(no_object_id).collect();
         match asked {
@@ -329,7 +329,10 @@ impl<'a> Generation<'a> {
             _ if !refused.is_empty() => {
                 "give each such row a new _id: until then nothing can be exported or held".to_owned()
             }
-            InvalidPolicy::Fail if bad.len() == rows.len() => format!("{}; no other entry is due", needs.steps()),
+            InvalidPolicy::Fail if bad.len() == rows.len() => {
+                let mistyped = if read == 0 { "; none of them was found: is --entries-collection right?" } else { "" };
+                format!("{}; no other entry is due{mistyped}", needs.steps())
+            }
             InvalidPolicy::Fail => format!("{}{OTHERS_MAY_GO}", needs.steps()),
             InvalidPolicy::Hold => {
                 format!("{}, and look at the application that made them: so many are not held", needs.steps())
@@ -392,11 +395,12 @@ pub(super) fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
 }
 
 impl<W: Write> WrittenFile<W> {
-    /// Refuses a collection without entries, before each row is refused or held because its entry is missing.
-    pub(super) async fn refuse_without_entries(&self, store: &Store) -> Result<(), Failure> {
-        match self.read > 0 || self.rows.is_empty() {
+    /// Refuses a collection without the entries, before each row is refused or held because its entry is missing.
+    pub(super) async fn refuse_without_entries(&self, store: &Store, are_held: bool) -> Result<(), Failure> {
+        let asked = self.rows.iter().filter(|key| key.entry != Id::ABSENT).count();
+        match self.read > 0 || asked == 0 {
             true => Ok(()),
-            false => store.check_has_entries(self.rows.len()).await,
+            false => store.check_has_entries(asked, are_held).await,
         }
     }
 

@@ -18,6 +18,10 @@ use crate::failure::Failure;
 
 /// How long a majority may take to confirm a write.
 const MAJORITY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Exported entries that are looked for in the collection of entries.
+const EXPORTED_LAST: i64 = 100;
+/// What decides where entries are read.
+const NAMES_OF_ENTRIES: &str = "--entries-collection, --database or MONGODB_URI";
 /// Error code of a write that was not confirmed in time.
 const WRITE_CONCERN_TIMEOUT: i32 = 64;
 
@@ -91,17 +95,56 @@ impl Store {
         Ok(empty)
     }
 
-    /// Refuses a collection of entries that is missing or empty, while this number of rows is due.
+    /// Refuses a collection of entries that is missing or empty while this number of rows is due and none of their entries was found; and, where
+    /// the rows would be held, also one that has others: it is another collection, unless it has some that were exported before.
     ///
     /// # Errors
     /// `configuration`, with the collection's name; or when the database fails.
-    pub async fn check_has_entries(&self, due: usize) -> Result<(), Failure> {
-        if self.bounded(self.entries.find_one(doc! {}).projection(doc! { "_id": 1 })).await?.is_some() {
-            return Ok(());
-        }
+    pub async fn check_has_entries(&self, due: usize, are_held: bool) -> Result<(), Failure> {
         let (database, entries) = (self.db.name(), self.entries.name());
-        let message = format!("rows are due: {due}, and the database {database} has no entry in {entries}");
-        Err(Failure::configuration(message).next("correct --entries-collection, --database or MONGODB_URI"))
+        let message = if !self.has_entry(doc! {}).await? {
+            format!("rows are due: {due}, and the database {database} has no entry in {entries}")
+        } else {
+            match self.exported_last().await? {
+                // A single entry that is missing is one that was deleted, as far as anything shows.
+                (exported, false) if are_held && exported.max(due) > 1 => {
+                    format!("rows are due: {due}, and the database {database} has none of their entries in {entries}")
+                }
+                (_, _) => return Ok(()),
+            }
+        };
+        Err(Failure::configuration(message).next(format!(
+            "correct {NAMES_OF_ENTRIES}; if these entries were deleted, take their rows out of the queue"
+        )))
+    }
+
+    /// Refuses a collection that has none of the entries that were exported last: it is another one.
+    ///
+    /// # Errors
+    /// `configuration`, with the collection's name; or when the database fails.
+    pub async fn check_has_exported(&self) -> Result<(), Failure> {
+        match self.exported_last().await? {
+            (exported, false) if exported > 1 => {
+                let (database, entries) = (self.db.name(), self.entries.name());
+                let message = format!(
+                    "the database {database} has none of the {exported} entries that were exported last in {entries}"
+                );
+                Err(Failure::configuration(message).next(format!("correct {NAMES_OF_ENTRIES}")))
+            }
+            (_, _) => Ok(()),
+        }
+    }
+
+    /// Of the newest entries on record as exported: how many there are, and whether one of them is in the collection of entries.
+    async fn exported_last(&self) -> Result<(usize, bool), StoreError> {
+        let newest = self.exported.find(doc! {}).sort(doc! { "_id": -1 }).limit(EXPORTED_LAST);
+        let ids: Vec<Bson> = self.all(newest).await?.iter().filter_map(|one| one.get("_id").cloned()).collect();
+        Ok((ids.len(), self.has_entry(doc! { "_id": { "$in": ids } }).await?))
+    }
+
+    async fn has_entry(&self, filter: Document) -> Result<bool, StoreError> {
+        let find = self.entries.find_one(filter).projection(doc! { "_id": 1 });
+        Ok(self.bounded(find).await?.is_some())
     }
 
     /// Whether a majority of the members confirms a write in time.

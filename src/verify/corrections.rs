@@ -144,13 +144,14 @@ impl Draft {
 }
 
 impl Verification<'_> {
-    /// Compares every exported entry of these batches with what it would be now. A batch that is asked for by name has to be there. Of batches
+    /// Compares every exported entry of these batches with what it would be now. In another collection all of them would be deleted. A batch that is asked for by name has to be there. Of batches
     /// `within` these dates whose documents are lost it says that they were not compared.
     pub async fn corrections(
         &self,
         batches: &[BatchId],
         within: Option<RangeInclusive<BatchId>>,
     ) -> Result<Corrections, Failure> {
+        self.store.check_has_exported().await?;
         let out = BufWriter::new(self.spool()?);
         let mut draft = Draft { out, count: 0, digest: Sha256::default(), entries: 0, is_open: false };
         let (mut looked, mut findings) = (Vec::new(), Findings::default());

@@ -253,6 +253,7 @@ pub struct Verification<'a> {
 impl Verification<'_> {
     /// Checks these batches, and the numbers and the chain of all batches.
     pub async fn check(&self, batches: &[BatchId]) -> Result<Findings, Failure> {
+        self.store.check_has_exported().await?;
         let mut findings = Findings::default();
         for &batch in batches {
             self.check_batch(batch, &mut findings).await?;
