@@ -69,6 +69,18 @@ fn nobody_waits_for_a_server_that_is_there_and_not_trusted() {
 }
 
 #[test]
+fn nobody_waits_for_a_host_that_is_dead_beside_one_that_is_not_trusted() {
+    let (front, dead) = (front_of(Mongod::shared().port()), DeadPort::new());
+    let day = Day::in_directory();
+    let host = front.url("localhost").replace("https://", "");
+    let hosts = format!("127.0.0.1:{},{host}", dead.port());
+    let uri = format!("mongodb://{hosts}/{}?tls=true&serverSelectionTimeoutMS=600000", day.db.name());
+    let refused = told(&day.run().mongodb(&uri).run().expect_code(30).json()["error"]);
+    assert!(refused.contains("UnknownIssuer") && refused.contains("Connection refused"), "{refused}");
+    assert!(refused.contains("SSL_CERT_FILE"), "{refused}");
+}
+
+#[test]
 fn a_server_that_is_its_own_authority_is_told_to_get_a_certificate_of_it() {
     let front = TlsFront::of_an_authority(([127, 0, 0, 1], Mongod::shared().port()).into());
     let day = Day::in_directory();

@@ -245,8 +245,9 @@ fn a_missing_index_and_a_wrong_clock_are_found() {
 fn a_misspelt_collection_is_told_because_its_days_would_all_be_empty() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
-    let queue = doctor(&day).env("BATCH_EXPORT_QUEUE_COLLECTION", "exportqueue").run().expect_code(34).json();
-    assert_eq!(check(&queue, "collections")["verdict"], "warning");
+    let queue = doctor(&day).env("BATCH_EXPORT_QUEUE_COLLECTION", "exportqueue").run().expect_code(34);
+    assert_eq!(check(&queue.json(), "collections")["verdict"], "warning");
+    assert_eq!(queue.stderr.matches("has no collection exportqueue").count(), 1, "{}", queue.stderr);
     create_index(&day.db);
     let entries = doctor(&day).env("BATCH_EXPORT_ENTRIES_COLLECTION", "journalentry").run().expect_code(34).json();
     let told = check(&entries, "collections").to_string();

@@ -150,18 +150,28 @@ fn what_is_wrong_with_the_file_of_the_own_certificate_is_told_apart() {
     let (certificate, key) = (include_str!("support/tunnel/server.pem"), include_str!("support/tunnel/server.key.pem"));
     let authority = include_str!("support/tunnel/authority.pem");
     let locked = key.replace(" PRIVATE", " ENCRYPTED PRIVATE");
-    for (parts, words) in [
-        (&["nothing"][..], "holds neither a certificate nor a private key"),
-        (&[key], "holds no certificate"),
-        (&[certificate], "holds no private key"),
-        (&[key, authority, certificate], "the key is not that of the first certificate"),
-        (&[&locked, certificate], "without a password"),
+    let old = key.replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\n");
+    let encrypted = format!("tlsCertificateKeyFile, {}, is encrypted", path.display());
+    let both = "name one PEM file that holds both";
+    for (parts, words, next) in [
+        (&["nothing"][..], "holds neither a certificate nor a private key", both),
+        (&[key], "holds no certificate", both),
+        (&[certificate], "holds no private key", both),
+        (&[key, authority, certificate], "the key is not that of the first certificate", "into one PEM file"),
+        (&[&locked, certificate], &encrypted, "without a password"),
+        (&[&old, certificate], &encrypted, "without a password"),
     ] {
         std::fs::write(&path, parts.concat()).expect("a file");
         let run = BatchExport::command("run").args(&["--output", "json"]).destination("file:///tmp").mongodb(&uri);
-        let told = told(&run.run().expect_code(30).json()["error"]);
-        assert!(told.contains(words), "{told}");
+        let error = &run.run().expect_code(30).json()["error"];
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+        assert!(error["next"].as_str().unwrap().contains(next), "{error}");
     }
+    let own = format!("mongodb://db1/app?tls=true&tlsCAFile={}", path.display());
+    std::fs::write(&path, key).expect("a file");
+    let run = BatchExport::command("run").args(&["--output", "json"]).destination("file:///tmp").mongodb(&own);
+    let error = &run.run().expect_code(30).json()["error"];
+    assert!(error["next"].as_str().unwrap().contains("the certificate of the authority"), "{error}");
 }
 
 #[test]

@@ -71,6 +71,10 @@ impl Store {
     /// commit one by one. It costs one command: only a server with transactions knows that there is none of that number. Any other answer is
     /// no proof, and a transaction is tried.
     ///
+    /// A server that lacks nothing but the commit passes. `init` and `doctor` try one; here it would be a further transaction of each run, and a
+    /// commit that was never begun is none: a mongos notes its number, and refuses later transactions of that session. The commit itself is
+    /// refused then, which changes no row.
+    ///
     /// # Errors
     /// `Kind::Lacking`, with what is missing; or when the database does not answer.
     pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {

@@ -38,18 +38,23 @@ const OF_THE_DRIVER: &str = "but this version of the MongoDB Rust driver";
 const OTHER_AUTHORITY: &str = "the file of tlsCAFile in MONGODB_URI does not hold the authority that signed the server's certificate: name one \
     that does; or remove tlsCAFile, if this machine trusts that authority by itself or by SSL_CERT_FILE";
 
-/// The hosts that cannot be used however long anybody waits, each with the reason.
-pub(super) type Unusable = watch::Receiver<BTreeMap<String, String>>;
+/// The hosts that failed when they were last asked, each with the reason, and whether waiting does not help.
+pub(super) type Unusable = watch::Receiver<BTreeMap<String, (String, bool)>>;
 
 /// Lets the driver tell of such hosts.
 pub(super) fn watch_hosts(options: &mut ClientOptions) -> Unusable {
     let (sender, unusable) = watch::channel(BTreeMap::new());
-    options.sdam_event_handler = Some(EventHandler::callback(move |event| {
-        if let SdamEvent::ServerHeartbeatFailed(failed) = event
-            && let Some(reason) = lasting(&failed.failure)
-        {
-            sender.send_modify(|all| drop(all.insert(failed.server_address.to_string(), reason)));
+    options.sdam_event_handler = Some(EventHandler::callback(move |event| match event {
+        SdamEvent::ServerHeartbeatFailed(failed) => {
+            let lasting = lasting(&failed.failure);
+            let does_last = lasting.is_some();
+            let reason = lasting.unwrap_or_else(|| describe(&failed.failure));
+            sender.send_modify(|all| drop(all.insert(failed.server_address.to_string(), (reason, does_last))));
         }
+        SdamEvent::ServerHeartbeatSucceeded(answered) => {
+            sender.send_modify(|all| drop(all.remove(&answered.server_address.to_string())));
+        }
+        _ => {}
     }));
     unusable
 }
@@ -136,14 +141,20 @@ impl Store {
         }
     }
 
-    /// The answer to the first command. The driver looks for a server until its limit, also when it knows that no host can be used.
+    /// The answer to the first command. The driver looks for a server until its limit, also when no host answers and waiting does not help at
+    /// one of them.
     pub(super) async fn first_answer(&self, command: Document) -> Result<Document, StoreError> {
         let (mut unusable, hosts) = (self.unusable.clone(), &self.options.hosts);
         let admin = self.client.database("admin");
+        let is_in_vain = |all: &BTreeMap<String, (String, bool)>| {
+            all.values().any(|(_, does_last)| *does_last)
+                && hosts.iter().all(|host| all.contains_key(&host.to_string()))
+        };
         tokio::select! {
             answer = self.bounded(admin.run_command(command)) => answer,
-            Ok(all) = unusable.wait_for(|all| hosts.iter().all(|host| all.contains_key(&host.to_string()))) => {
-                Err(StoreError::no_server(all.iter().map(|(host, cause)| format!("{host} ({})", without_link(cause)))))
+            Ok(all) = unusable.wait_for(is_in_vain) => {
+                let reasons = all.iter().map(|(host, (reason, _))| format!("{host} ({})", without_link(reason)));
+                Err(StoreError::no_server(reasons))
             }
         }
     }

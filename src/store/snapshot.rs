@@ -75,7 +75,11 @@ impl Snapshot {
 
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
-        self.search(cutoff, RowMetadata::Whole).await
+        let scan = self.search(cutoff, RowMetadata::Whole).await?;
+        if self.at.is_none() {
+            self.store.warn_without_queue().await;
+        }
+        Ok(scan)
     }
 
     async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan, StoreError> {
@@ -88,7 +92,6 @@ impl Snapshot {
         if at.is_none() {
             // The queue is missing, or the server passes over what it was asked for.
             self.store.with_cause(self.store.try_snapshot().await).await?;
-            self.store.warn_without_queue().await;
         }
         self.at = at;
         Ok(scan)

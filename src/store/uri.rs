@@ -69,6 +69,14 @@ const AUTHORITY: &str = "write tlsCAFile= and the path of that PEM file in its p
 const OWN_CERTIFICATE: &str =
     "write tlsCertificateKeyFile= and the path of one PEM file with both the certificate and its key in its place";
 
+const BOTH: &str =
+    "name one PEM file that holds both: the private key of this program, without a password, and its certificate";
+const UNLOCK: &str = "name a file that only this user can read, with the certificate and the key without a password: `openssl pkey -in FILE` \
+    prints that key";
+
+/// What a PEM file says of a key that is encrypted.
+const LOCKED: [&str; 2] = ["ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
+
 /// What some editors write before the first character of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -259,17 +267,20 @@ fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
         );
         return Err(wrong(what, "write the file anew as plain text, UTF-8 without a byte order mark"));
     }
-    let holds = |what| Err(wrong(format!("the file of its option {name}, {path}, holds {what}"), next));
-    match (holds_certificate(&content), needs_key && !holds_key(&content)) {
-        (true, false) => Ok(()),
-        (false, false) => holds("no certificate in PEM form"),
-        (true, true) => holds("no private key in PEM form"),
-        (false, true) => holds("neither a certificate nor a private key in PEM form"),
+    let text = String::from_utf8_lossy(&content);
+    if needs_key && LOCKED.iter().any(|sign| text.contains(sign)) {
+        return Err(wrong(format!("the private key in the file of its option {name}, {path}, is encrypted"), UNLOCK));
     }
-}
-
-fn holds_key(pem: &[u8]) -> bool {
-    String::from_utf8_lossy(pem).contains("PRIVATE KEY-----")
+    let (what, next) = match (holds_certificate(&content), needs_key, text.contains("PRIVATE KEY-----")) {
+        (true, true, true) | (true, false, _) => return Ok(()),
+        (false, false, _) => {
+            ("no certificate", "name a file with the certificate of the authority that signed the server's")
+        }
+        (false, true, true) => ("no certificate", BOTH),
+        (true, true, false) => ("no private key", BOTH),
+        (false, true, false) => ("neither a certificate nor a private key", BOTH),
+    };
+    Err(wrong(format!("the file of its option {name}, {path}, holds {what} in PEM form"), next))
 }
 
 /// The certificates that this machine trusts: `SSL_CERT_FILE`, else the system's bundle; `None` when there is none.
