@@ -472,29 +472,3 @@ impl Batch {
         matches!(self.state, State::Failed | State::Exhausted) && last == Some(Class::Exit(Exit::InvalidEntries))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_and_dates_belong_together() {
-        let id = BatchId::new(NaiveDate::from_ymd_opt(2026, 1, 18).unwrap());
-        assert_eq!(id.file_name(None, "csv"), format!("{id}.csv"));
-        assert_eq!(id.file_name(Some("ACME {date} #1.txt"), "csv"), "ACME 2026-01-18 #1.txt");
-        for (pattern, name, is) in [
-            (None, "batch_2026-01-18.csv", true),
-            (None, "batch_2026-02-30.csv", false),
-            (None, "batch_2026-01-1é.csv", false),
-            (Some("ACME {date} #1.txt"), "ACME 2026-01-18 #1.txt", true),
-            (Some("ACME {date} #1.txt"), "ACME 2026-01-18 #2.txt", false),
-            (Some("{date}.csv"), "batch_2026-01-18.csv", false),
-        ] {
-            assert_eq!(BatchId::is_file_name(pattern, name), is, "{pattern:?} {name}");
-        }
-        assert_eq!("batch_2026-01-18".parse(), Ok(id));
-        for other in ["ledger", "batch_", "batch_2026-1-18", "batch_2026-02-30", "batch_2026-01-18.csv", "2026-01-18"] {
-            assert_eq!(other.parse::<BatchId>(), Err(NotABatchId), "{other}");
-        }
-    }
-}

@@ -54,31 +54,3 @@ pub fn rfc3339(instant: DateTime<Utc>) -> String {
 pub fn serialize<S: serde::Serializer>(instant: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     serde::Serialize::serialize(&instant.map(rfc3339), serializer)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Clock;
-
-    #[test]
-    fn a_rehearsal_stands_still_at_its_instant() {
-        let clock = Clock::from_env(Some("2026-01-18T18:00:00+07:00")).unwrap();
-        assert_eq!(clock.now().to_rfc3339(), "2026-01-18T11:00:00+00:00");
-        assert_eq!(clock.now(), clock.now());
-    }
-
-    #[test]
-    fn an_instant_needs_a_date_a_time_and_an_offset() {
-        for text in ["", "2026-01-18", "2026-01-18T18:00:00", "tomorrow", "2026-02-30T18:00:00Z"] {
-            let error = Clock::from_env(Some(text)).unwrap_err();
-            assert!(error.starts_with("BATCH_EXPORT_NOW is ") && error.contains("not an instant"), "{error}");
-        }
-    }
-
-    #[test]
-    fn without_a_rehearsal_time_goes_on() {
-        let clock = Clock::from_env(None).unwrap();
-        let first = clock.now();
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        assert!(clock.now() > first);
-    }
-}

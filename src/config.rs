@@ -289,7 +289,7 @@ named! {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotifyKind, database_of};
+    use super::database_of;
 
     #[test]
     fn the_database_is_told_by_the_connection_string() {
@@ -297,25 +297,5 @@ mod tests {
         assert_eq!(name("mongodb://u:p%2F@a:1,b:2/books?replicaSet=rs/0").as_deref(), Some("books"));
         assert_eq!(name("mongodb+srv://host/?w=majority"), None);
         assert_eq!(name("mongodb://host:27017"), None);
-    }
-
-    #[test]
-    fn a_webhook_is_known_by_its_host() {
-        for (host, kind) in [
-            ("discord.com", NotifyKind::Discord),
-            ("ptb.discord.com", NotifyKind::Discord),
-            ("hooks.slack.com", NotifyKind::Slack),
-            ("hooks.slack-gov.com", NotifyKind::Slack),
-            ("discord.com.", NotifyKind::Discord),
-            ("chat.googleapis.com", NotifyKind::GoogleChat),
-            ("prod-12.southeastasia.logic.azure.com", NotifyKind::Teams),
-            ("finance.webhook.office.com", NotifyKind::Teams),
-            ("api.telegram.org", NotifyKind::Telegram),
-            ("api.line.me", NotifyKind::Line),
-            ("example.com", NotifyKind::Json),
-            ("notdiscord.com", NotifyKind::Json),
-        ] {
-            assert_eq!(NotifyKind::of_host(host), kind, "{host}");
-        }
     }
 }

@@ -89,14 +89,9 @@ impl FieldList {
         self.paths.iter().position(|known| known == path)
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
         self.paths.len()
-    }
-
-    /// Always false, because some fields are always needed.
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
     }
 
     /// The paths as a tree.

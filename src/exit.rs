@@ -67,23 +67,6 @@ impl Exit {
         self as u8
     }
 
-    /// What happens next, or who has to act, in a few words for the table of exit codes.
-    pub fn next(self) -> &'static str {
-        match self {
-            Exit::Ok => "nothing",
-            Exit::Unexpected => "look at the log",
-            Exit::Usage => "fix it",
-            Exit::LockHeld | Exit::NotDue => "wait",
-            Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => "`retry`",
-            Exit::CommitUnknown => "`retry` finds out",
-            Exit::LeaseLost => "nothing: the other one, or `retry`, goes on",
-            Exit::Configuration | Exit::Exhausted | Exit::CheckFailed => "an operator",
-            Exit::DriveRejected => "an operator; `retry` goes on meanwhile",
-            Exit::InvalidEntries => "an operator; `retry` goes on once they are corrected",
-            Exit::InterruptedInt | Exit::InterruptedTerm => "`retry`",
-        }
-    }
-
     /// What a person does now, as a sentence for results. Used when a failure has no more exact advice.
     pub fn next_step(self) -> &'static str {
         match self {
@@ -145,30 +128,5 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit.code())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Exit;
-
-    #[test]
-    fn all_is_complete_and_ascending() {
-        assert!(Exit::ALL.windows(2).all(|pair| pair[0].code() < pair[1].code()));
-    }
-
-    #[test]
-    fn a_command_that_retry_does_not_continue_is_run_again() {
-        for exit in Exit::ALL.into_iter().filter(|exit| !matches!(exit, Exit::LeaseLost | Exit::Exhausted)) {
-            assert!(!exit.next_step_again().contains("retry"), "{exit:?}");
-        }
-        assert_eq!(Exit::InterruptedTerm.next_step_again(), "run the command again");
-    }
-
-    #[test]
-    fn a_person_outranks_a_retry_outranks_waiting() {
-        assert_eq!(Exit::UploadFailed.worse(Exit::Exhausted), Exit::Exhausted);
-        assert_eq!(Exit::Exhausted.worse(Exit::UploadFailed), Exit::Exhausted);
-        assert_eq!(Exit::Ok.worse(Exit::LockHeld).worse(Exit::CommitUnknown), Exit::CommitUnknown);
     }
 }

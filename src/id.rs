@@ -72,16 +72,3 @@ impl JsonSchema for Id {
         json_schema!({ "type": "string", "pattern": "^[0-9a-f]{24}$" })
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::Id;
-
-    #[test]
-    fn an_id_is_shown_as_24_hexadecimal_digits() {
-        let id = Id([0x65, 0, 0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        assert_eq!(id.to_string(), "6500ff010203040506070809");
-        assert_eq!(Id::from_hex("6500ff010203040506070809"), Some(id));
-        assert_eq!(Id::from_hex("6500ff0102030405060708"), None);
-    }
-}

@@ -82,31 +82,3 @@ fn distance(time: chrono::Duration) -> String {
 pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reader() -> Reader {
-        Reader { zone: Tz::Asia__Bangkok, now: "2026-01-18T11:01:00Z".parse().unwrap() }
-    }
-
-    #[test]
-    fn a_time_is_in_the_zone_of_the_batch_and_names_its_day_only_when_it_is_another() {
-        let at = |text: &str| reader().at(text.parse().unwrap());
-        assert_eq!(at("2026-01-18T11:05:00.123Z"), "18:05");
-        assert_eq!(at("2026-01-17T17:00:00Z"), "00:00");
-        assert_eq!(at("2026-01-18T17:00:00Z"), "2026-01-19 00:00");
-    }
-
-    #[test]
-    fn a_distance_is_one_unit_rounded_up() {
-        let ahead = |text: &str| reader().ahead(text.parse().unwrap());
-        assert_eq!(ahead("2026-01-18T11:04:30Z"), "18:04, in 4 minutes");
-        assert_eq!(ahead("2026-01-18T11:01:01Z"), "18:01, in 1 second");
-        assert_eq!(ahead("2026-01-18T11:46:00Z"), "18:46, in 45 minutes");
-        assert_eq!(ahead("2026-01-18T12:31:00Z"), "19:31, in 2 hours");
-        assert_eq!(ahead("2026-01-21T11:01:00Z"), "2026-01-21 18:01, in 3 days");
-        assert_eq!(reader().back("2026-01-18T11:00:00Z".parse().unwrap()), "18:00, 1 minute ago");
-    }
-}

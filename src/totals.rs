@@ -43,22 +43,3 @@ impl ControlTotals {
         Ok((fit("debit", self.total_debit)?, fit("credit", self.total_credit)?))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::ControlTotals;
-
-    #[test]
-    fn totals_say_when_they_do_not_fit_the_stored_type() {
-        let mut totals = ControlTotals::default();
-        totals.add_row(i64::MAX, 0);
-        totals.add_row(0, 5);
-        assert_eq!(totals.as_int64(), Ok((i64::MAX, 5)));
-        assert_eq!(totals.difference(), i128::from(i64::MAX) - 5);
-        totals.add_row(1, 0);
-        assert_eq!(
-            totals.as_int64().unwrap_err(),
-            "the debit total 92233720368547758.08 does not fit in a 64-bit number of satang"
-        );
-    }
-}

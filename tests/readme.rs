@@ -17,9 +17,33 @@ const README: &str = include_str!("../README.md");
 fn the_exit_codes_of_the_readme_are_those_of_the_program() {
     let mut expected = "| code | name | meaning | what happens next |\n|---|---|---|---|\n".to_owned();
     for exit in Exit::ALL {
-        let _ = writeln!(expected, "| {} | {} | {} | {} |", exit.code(), exit.name(), exit.meaning(), exit.next());
+        let _ = writeln!(
+            expected,
+            "| {} | {} | {} | {} |",
+            exit.code(),
+            exit.name(),
+            exit.meaning(),
+            what_happens_next(exit)
+        );
     }
     assert!(README.contains(&expected), "README.md should have this table:\n{expected}");
+}
+
+/// What happens next, or who has to act, in a few words.
+pub fn what_happens_next(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Ok => "nothing",
+        Exit::Unexpected => "look at the log",
+        Exit::Usage => "fix it",
+        Exit::LockHeld | Exit::NotDue => "wait",
+        Exit::DatabaseUnavailable | Exit::GenerateTimeout | Exit::UploadFailed | Exit::CommitConflict => "`retry`",
+        Exit::CommitUnknown => "`retry` finds out",
+        Exit::LeaseLost => "nothing: the other one, or `retry`, goes on",
+        Exit::Configuration | Exit::Exhausted | Exit::CheckFailed => "an operator",
+        Exit::DriveRejected => "an operator; `retry` goes on meanwhile",
+        Exit::InvalidEntries => "an operator; `retry` goes on once they are corrected",
+        Exit::InterruptedInt | Exit::InterruptedTerm => "`retry`",
+    }
 }
 
 #[test]

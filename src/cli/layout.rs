@@ -186,7 +186,7 @@ fn sample_entry<'a>(
     description: &'a str,
 ) -> EntryFields<'a> {
     let id = |kind: u8| Id([0x69, 0x6c, 0x6b, kind, 0, 0, 0, 0, 0, 0, 0, number]);
-    let mut fields = EntryFields { id: id(1), values: vec![StoredValue::Missing; list.len()] };
+    let mut fields = EntryFields { id: id(1), values: vec![StoredValue::Missing; list.slots()] };
     let mut set = |path: &str, value| {
         if let Some(slot) = list.slot(path) {
             fields.values[slot] = value;

@@ -39,18 +39,3 @@ impl<W: Write> List<W> {
         self.0.flush()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_are_guarded_and_figures_are_not() {
-        let mut out = Vec::new();
-        let mut list = List::new(&mut out, &["a", "b"]).unwrap();
-        list.push(["=1+1", "-12.50"]).unwrap();
-        list.push(["-x", "ค่า, \"เช่า\""]).unwrap();
-        list.finish().unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "\u{feff}a,b\r\n'=1+1,-12.50\r\n'-x,\"ค่า, \"\"เช่า\"\"\"\r\n");
-    }
-}

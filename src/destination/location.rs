@@ -189,30 +189,3 @@ impl Destination {
 pub(super) fn is_drive_id(id: &str) -> bool {
     !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_has_one_normal_form_and_owns_the_ids_that_were_stored_with_it() {
-        let here = Destination::Directory(Directory::new("/srv/the books".into(), None));
-        assert_eq!(here.location(), "file:///srv/the%20books");
-        let reached = |location| here.reach(location).map(|reached| reached.location());
-        for location in [None, Some("file:///srv/the%20books")] {
-            assert_eq!(reached(location).as_deref(), Some("file:///srv/the%20books"));
-        }
-        assert_eq!(reached(Some("file:///srv/other")).as_deref(), Some("file:///srv/other"));
-        assert!(["gdrive://folder", "", "/srv"].map(|other| reached(Some(other))).iter().all(Option::is_none));
-        let file = |id: &str, destination: Option<&str>| FileFacts {
-            id: id.to_owned(),
-            destination: destination.map(str::to_owned),
-            ..FileFacts::default()
-        };
-        assert!(here.owns(&file("a.csv#1", Some("file:///srv/the%20books"))));
-        assert!(!here.owns(&file("a.csv#1", Some("file:///srv/other"))));
-        assert!(!here.owns(&file("1abc", Some("gdrive://folder"))));
-        assert!(here.owns(&file("a.csv#1", None)));
-        assert!(!here.owns(&file("1abc_-", None)), "an id of Drive, in a document of an earlier version");
-    }
-}

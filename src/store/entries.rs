@@ -76,7 +76,7 @@ impl EntryChunk {
         let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];
         fields.id = id;
         fields.values.clear();
-        fields.values.resize(list.len(), StoredValue::Missing);
+        fields.values.resize(list.slots(), StoredValue::Missing);
         read(list.tree(), RawDocument::from_bytes(bytes)?, &mut fields.values)?;
         Ok(true)
     }
@@ -217,7 +217,7 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
             content_hash(bytes)
         } else {
             values.clear();
-            values.resize(fields.len(), StoredValue::Missing);
+            values.resize(fields.slots(), StoredValue::Missing);
             read(fields.tree(), entry, &mut values)?;
             content_hash((id, &values))
         };

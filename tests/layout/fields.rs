@@ -61,7 +61,7 @@ impl<'a> TestEntry<'a> {
     /// As the database would hand it over for a layout.
     pub fn read(&self, layout: &Layout) -> EntryFields<'a> {
         let list = FieldList::of(layout);
-        let mut values = vec![StoredValue::Missing; list.len()];
+        let mut values = vec![StoredValue::Missing; list.slots()];
         for (path, value) in &self.values {
             if let Some(slot) = list.slot(path) {
                 values[slot] = *value;

@@ -55,10 +55,28 @@ fn the_trace_is_in_every_message_of_every_kind() {
     }
 }
 
+/// Also in the result of a command line that is not understood.
 #[test]
-fn the_trace_is_in_the_result_of_a_command_line_that_is_not_understood() {
-    let command = BatchExport::command("run").args(&["--nonsense", "--output", "json"]).env("TRACEPARENT", PARENT);
-    assert_eq!(command.run().expect_code(2).json()["trace_id"], TRACE);
+fn the_trace_is_taken_from_what_the_standard_allows_and_from_nothing_else() {
+    let told = |parent: &str| {
+        let command = BatchExport::command("run").args(&["--nonsense", "--output", "json"]).env("TRACEPARENT", parent);
+        command.run().expect_code(2).json().get("trace_id").cloned()
+    };
+    for good in [PARENT, "cc-T-00f067aa0ba902b7-01-later"] {
+        assert_eq!(told(&good.replace('T', TRACE)), Some(json!(TRACE)), "{good}");
+    }
+    for bad in [
+        "",
+        "00-T",
+        "00-T-00f067aa0ba902b7-01-more",
+        "ff-T-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-T-0000000000000000-01",
+        "00-T-00f067aa0ba902b7-1",
+    ] {
+        assert_eq!(told(&bad.replace('T', TRACE)), None, "{bad}");
+    }
+    assert_eq!(told(&format!("00-{}-00f067aa0ba902b7-01", TRACE.to_uppercase())), None);
 }
 
 #[test]
