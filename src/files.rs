@@ -38,12 +38,21 @@ pub fn open_folder(path: &Path) -> io::Result<File> {
 /// The file system's error; `InvalidInput` for anything but a regular file, which may never end or never begin, and for one of more than
 /// 1 MiB.
 pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open(path, OFlags::empty())?.take(NAMED_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    let bytes = read_beginning(path, NAMED_FILE_BYTES + 1)?;
     match bytes.len() as u64 > NAMED_FILE_BYTES {
         true => Err(io::Error::new(ErrorKind::InvalidInput, "it is larger than 1 MiB")),
         false => Ok(bytes),
     }
+}
+
+/// The first bytes of such a file, at most this many.
+///
+/// # Errors
+/// As [`read_named`], but for the size.
+pub fn read_beginning(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OFlags::empty())?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn open(path: &Path, follow: OFlags) -> io::Result<File> {

@@ -24,8 +24,8 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Settings of all commands.
-    #[command(flatten)]
+    /// Settings of all commands; they are in a table, and not derived.
+    #[arg(skip)]
     pub settings: Settings,
     /// How result and log are printed.
     #[command(flatten)]

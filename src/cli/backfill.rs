@@ -25,8 +25,8 @@ use crate::stop::{Stop, decide};
 
 /// Runs the passes and prints their results, also when no pass could begin.
 pub async fn execute(args: &BackfillArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Exit {
-    // A dry run notifies nobody, nor does a bad command line.
-    let listeners = (!args.dry_run && args.from <= args.to).then(|| Listeners::prepare(config, stop));
+    // A dry run notifies nobody.
+    let listeners = (!args.dry_run).then(|| Listeners::prepare(config, stop));
     let (result, exit) = match passes(args, config, stop, listeners.as_ref()).await {
         Ok(batches) => RetryResult::new(CommandName::Backfill, batches, None),
         Err(failure) => {
@@ -57,10 +57,6 @@ async fn passes(
     stop: &Stop,
     listeners: Option<&Listeners<'_>>,
 ) -> Result<Vec<BatchResult>, Failure> {
-    if args.from > args.to {
-        let message = format!("--from {} is after --to {}", args.from, args.to);
-        return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
-    }
     let (destination, store) = open_both(config, stop).await?;
     if let Some(listeners) = listeners {
         listeners.note_in(&store);

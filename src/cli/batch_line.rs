@@ -2,8 +2,6 @@
 //!
 //! Risk: somebody books totals that were never committed. So entries and totals are shown for committed batches only.
 
-use std::fmt::Write as _;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -134,32 +132,22 @@ impl BatchLine {
 
     /// The state of the batch for a person, in one clause.
     pub fn note(&self) -> String {
-        let mut note = self.standing();
-        if self.is_ahead {
-            note += "  (its day has not come yet)";
-        }
-        if let Some(file) = self.file.as_ref().filter(|_| self.is_stored) {
+        let (date, stored) = (self.date, self.file.as_ref().filter(|_| self.is_stored));
+        let clauses = [
+            Some(self.standing()),
+            self.is_ahead.then(|| "(its day has not come yet)".to_owned()),
             // A copy of this database may have made the file official: only the file itself tells.
-            let _ = write!(
-                note,
-                "  (do not import {} before `batch-export verify --date {}` has said whose it is)",
-                file.name, self.date
-            );
-        }
-        if self.is_unsealed {
-            note += "  (the file is not sealed yet: `batch-export retry` seals it)";
-        }
-        if self.void_files > 0 {
-            let _ = write!(note, "  (void files left behind: {}, see `status --date {}`)", self.void_files, self.date);
-        }
-        if let Some(event) = self.untold {
-            let _ = write!(
-                note,
-                "  (nobody was notified yet that it is {}: `batch-export retry` tries again)",
-                event.name()
-            );
-        }
-        note.trim().to_owned()
+            stored.map(|file| {
+                format!("(do not import {} before `batch-export verify --date {date}` has said whose it is)", file.name)
+            }),
+            self.is_unsealed.then(|| "(the file is not sealed yet: `batch-export retry` seals it)".to_owned()),
+            (self.void_files > 0)
+                .then(|| format!("(void files left behind: {}, see `status --date {date}`)", self.void_files)),
+            self.untold.map(|event| {
+                format!("(nobody was notified yet that it is {}: `batch-export retry` tries again)", event.name())
+            }),
+        ];
+        clauses.into_iter().flatten().collect::<Vec<_>>().join("  ").trim().to_owned()
     }
 
     fn standing(&self) -> String {
@@ -177,24 +165,16 @@ impl BatchLine {
                 "official, rows are still to be marked: `batch-export retry` continues".to_owned()
             }
             (None, Some(file)) if self.entries.is_some() => {
-                let mut note = file.link.clone().unwrap_or_else(|| file.name.clone());
-                if self.changed_after_commit > 0 {
-                    note += &format!(
-                        "  (rows changed after the commit: {}, see changedAfterCommit)",
-                        self.changed_after_commit
-                    );
-                }
-                if self.late > 0 {
-                    note += &format!("  (late rows that wait for the next day's file: {})", self.late);
-                }
-                if self.again > 0 {
-                    let _ = write!(
-                        note,
-                        "  (rows queued again after their export, which the next run refuses without --allow-reexport: {})",
-                        self.again
-                    );
-                }
-                note
+                let (changed, late, again) = (self.changed_after_commit, self.late, self.again);
+                const REFUSED: &str = "which the next run refuses without --allow-reexport";
+                let clauses = [
+                    (changed, format!("rows changed after the commit: {changed}, see changedAfterCommit")),
+                    (late, format!("late rows that wait for the next day's file: {late}")),
+                    (again, format!("rows queued again after their export, {REFUSED}: {again}")),
+                ];
+                let link = file.link.as_ref().unwrap_or(&file.name).clone();
+                let clauses = clauses.into_iter().filter(|(count, _)| *count > 0);
+                clauses.fold(link, |note, (_, clause)| format!("{note}  ({clause})"))
             }
             (None, _) if self.late > 0 => {
                 format!("rows that are due for it now: {}; `batch-export retry` does it again", self.late)
@@ -215,6 +195,6 @@ pub fn state_or_missing<S: serde::Serializer>(state: &Option<State>, serializer:
 }
 
 /// The file of the document, committed or not.
-pub fn file_of(batch: &Batch) -> Option<FileResult> {
+fn file_of(batch: &Batch) -> Option<FileResult> {
     batch.file.as_ref().filter(|file| !file.id.is_empty()).map(FileResult::of)
 }

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 
 use schemars::JsonSchema;
 use serde::ser::{Error as _, SerializeSeq as _};
@@ -122,12 +123,7 @@ pub async fn execute(
     let store = open_store_to_look(config, stop, args.date).await?;
     let verification = Verification { config, store: &store, destination: &destination };
     let work = async {
-        let Chosen { batches, older } = chosen(args, &store).await?;
-        let within = match (args.date, args.from, args.to) {
-            (Some(_), ..) => None,
-            (None, Some(from), Some(to)) => Some(BatchId::new(from)..=BatchId::new(to)),
-            (None, ..) => Some(BatchId::FIRST..=BatchId::LAST),
-        };
+        let (Chosen { batches, older }, within) = chosen(args, &store).await?;
         Ok::<_, Failure>((verification.corrections(&batches, within).await?, older))
     };
     let (Corrections { batches, lost, problems, list }, older_batches) = stop.until_signal(work).await?;
@@ -168,20 +164,15 @@ pub async fn execute(
     Ok(exit)
 }
 
-/// The batches to look at, oldest first.
-async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<Chosen, Failure> {
-    if let Some(date) = args.date {
-        return Ok(Chosen::named(vec![BatchId::new(date)]));
-    }
-    match (args.from, args.to) {
-        (Some(from), Some(to)) if from > to => {
-            let message = format!("--from {from} is after --to {to}");
-            Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"))
+/// The batches to look at, oldest first, and the range in which none may be missing; none when one batch is asked for.
+async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<(Chosen, Option<RangeInclusive<BatchId>>), Failure> {
+    match (args.date, args.from, args.to) {
+        (Some(date), ..) => Ok((Chosen::named(vec![BatchId::new(date)]), None)),
+        (None, Some(from), Some(to)) => {
+            let within = BatchId::new(from)..=BatchId::new(to);
+            Ok((Chosen::named(store.batch_ids(within.clone(), BATCHES_MAX).await?), Some(within)))
         }
-        (Some(from), Some(to)) => {
-            Ok(Chosen::named(store.batch_ids(BatchId::new(from)..=BatchId::new(to), BATCHES_MAX).await?))
-        }
-        (None, _) | (_, None) => Chosen::latest(store, args.last).await,
+        (None, ..) => Ok((Chosen::latest(store, args.last).await?, Some(BatchId::FIRST..=BatchId::LAST))),
     }
 }
 
@@ -193,22 +184,9 @@ async fn tell(
     batches: &[ComparedBatch],
     problems: &[Problem],
 ) -> Telling {
-    let looked: Vec<LookedAt> = batches
-        .iter()
-        .map(|compared| {
-            let known = compared.told.as_ref().and_then(|told| told.sha256.as_ref());
-            LookedAt {
-                batch: compared.batch,
-                number: compared.number.unwrap_or_default(),
-                entries: compared.corrections.unwrap_or_default(),
-                unchecked: obstacle(compared, problems),
-                list_sha256: compared.list_sha256.clone(),
-                is_news: compared.list_sha256.as_ref() != known,
-                told_at: compared.told.as_ref().and_then(|told| told.at),
-            }
-        })
-        .collect();
-    if !looked.iter().any(|looked| looked.is_news) {
+    let looked_at = |compared| LookedAt { compared, unchecked: obstacle(compared, problems) };
+    let looked: Vec<LookedAt<'_>> = batches.iter().map(looked_at).collect();
+    if !looked.iter().any(LookedAt::is_news) {
         // A batch that is not recorded has no document to note anything in, so nobody was ever told of it.
         let is_known = |problem: &Problem| problem.batch.is_none_or(|id| batches.iter().any(|one| one.batch == id));
         let known = problems.iter().all(is_known);
@@ -218,7 +196,8 @@ async fn tell(
         tracing::warn!("the webhook was not notified: {reason}");
         return Telling::Failed;
     }
-    for LookedAt { batch, list_sha256, .. } in looked.iter().filter(|looked| looked.is_news) {
+    let news = looked.iter().filter(|looked| looked.is_news());
+    for ComparedBatch { batch, list_sha256, .. } in news.map(|news| news.compared) {
         if let Err(error) = store.note_corrections(*batch, list_sha256.as_deref()).await {
             tracing::warn!("what people were told of {batch} could not be noted: {error}; they will hear it again");
         }
@@ -250,34 +229,17 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
     for problem in &result.problems {
         let found = result.batches.iter().find(|batch| Some(batch.batch) == problem.batch);
         let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
-        lines.push([
-            &*problem.batch.map(|batch| batch.date().to_string()).unwrap_or_default(),
-            &number,
-            "",
-            "",
-            "",
-            NOT_COMPARED,
-            "",
-            "",
-            "",
-            &problem.message.to_string(),
-        ])?;
+        let date = problem.batch.map(|batch| batch.date().to_string()).unwrap_or_default();
+        lines.push([&*date, &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message.to_string()])?;
     }
     for correction in result.corrections.read()? {
         let correction = correction?;
-        let (number, line) = (correction.number.to_string(), correction.line.to_string());
-        lines.push([
-            &*correction.batch.date().to_string(),
-            &number,
-            &correction.file,
-            &line,
-            &correction.entry_id.to_string(),
-            &name_of(correction.kind),
-            correction.column.as_deref().unwrap_or_default(),
-            &correction.exported,
-            correction.present.as_deref().unwrap_or_default(),
-            correction.reason.as_deref().unwrap_or_default(),
-        ])?;
+        let Correction { batch, number, line, entry_id, kind, file, exported, .. } = &correction;
+        let (date, number, line) = (batch.date().to_string(), number.to_string(), line.to_string());
+        let (entry, kind) = (entry_id.to_string(), name_of(kind));
+        let [column, present, reason] = [&correction.column, &correction.present, &correction.reason]
+            .map(|text| text.as_deref().unwrap_or_default());
+        lines.push([&*date, &number, file, &line, &entry, &kind, column, exported, present, reason])?;
     }
     lines.finish()
 }
@@ -286,16 +248,12 @@ impl Render for CorrectionsResult {
     fn text(&self) -> String {
         let mut text = String::new();
         for batch in self.batches.iter().filter(|batch| batch.number.is_some()) {
-            let verdict = match batch.corrections {
-                None => "not compared".to_owned(),
-                Some(0) if batch.not_compared == 0 => "as exported".to_owned(),
-                Some(entries) => {
-                    let corrections = format!("{} to correct", counted(entries, "entry", "entries"));
-                    match batch.not_compared {
-                        0 => corrections,
-                        others => format!("{corrections}, {others} not compared"),
-                    }
-                }
+            let to_correct = |entries| format!("{} to correct", counted(entries, "entry", "entries"));
+            let verdict = match (batch.corrections, batch.not_compared) {
+                (None, _) => "not compared".to_owned(),
+                (Some(0), 0) => "as exported".to_owned(),
+                (Some(entries), 0) => to_correct(entries),
+                (Some(entries), others) => format!("{}, {others} not compared", to_correct(entries)),
             };
             let (number, entries) = (batch.number.unwrap_or_default(), counted(batch.entries, "entry", "entries"));
             let _ = writeln!(text, "{}  number {number}  {entries}  {verdict}", batch.batch);

@@ -18,27 +18,32 @@ use crate::exit::Exit;
 pub fn command(detail: Detail) -> clap::Command {
     let is_full = detail == Detail::Full;
     let program = Cli::command().after_help(exit_status(None, detail)).mut_args(|arg| arg.hide_env(!is_full));
-    CommandName::ALL.into_iter().fold(program, |program, name| {
-        program.mut_subcommand(name.name(), |command| {
-            let shown = settings::read_by(name);
-            let mut command = settings::add_to(command, &shown, detail);
-            // The commands for packagers read no variable, so their help names none. A summary has to fit a screen, so only that of the program
-            // shows how result and log are printed.
-            let is_packaging = PACKAGING.contains(&name.name());
-            if is_packaging || (!is_full && !shown.is_empty()) {
-                let output = OutputArgs::augment_args(clap::Command::default());
-                command = command.args(output.get_arguments().map(|arg| match is_packaging {
-                    true => arg.clone().env(None::<&'static str>),
-                    false => arg.clone().hide(true),
-                }));
-            }
-            let names: Vec<String> = command.get_subcommands().map(|own| own.get_name().to_owned()).collect();
-            let command = names.into_iter().fold(command, |command, own| {
-                command.mut_subcommand(own, |own| own.after_help(exit_status(Some(name), detail)))
-            });
-            command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
-        })
+    of_each(settings::add_to(program, &[], Detail::Full), |name, command| {
+        let shown = settings::read_by(name);
+        let mut command = settings::add_to(command, &shown, detail);
+        // The commands for packagers read no variable, so their help names none. A summary has to fit a screen, so only that of the program
+        // shows how result and log are printed.
+        let is_packaging = PACKAGING.contains(&name.name());
+        if is_packaging || (!is_full && !shown.is_empty()) {
+            let output = OutputArgs::augment_args(clap::Command::default());
+            command = command.args(output.get_arguments().map(|arg| match is_packaging {
+                true => arg.clone().env(None::<&'static str>),
+                false => arg.clone().hide(true),
+            }));
+        }
+        let names: Vec<String> = command.get_subcommands().map(|own| own.get_name().to_owned()).collect();
+        let command = names.into_iter().fold(command, |command, own| {
+            command.mut_subcommand(own, |own| own.after_help(exit_status(Some(name), detail)))
+        });
+        command.after_help(exit_status(Some(name), detail)).next_line_help(is_full)
     })
+}
+
+/// Changes each command of the program.
+fn of_each(program: clap::Command, change: impl Fn(CommandName, clap::Command) -> clap::Command) -> clap::Command {
+    let change =
+        |program: clap::Command, name: CommandName| program.mut_subcommand(name.name(), |own| change(name, own));
+    CommandName::ALL.into_iter().fold(program, change)
 }
 
 /// The command line that parses these arguments. An empty variable counts as not set, because env files and manifests
@@ -64,10 +69,7 @@ pub fn command_for(arguments: &[OsString]) -> clap::Command {
 
 /// Changes each argument of the program and of its commands, which have settings of their own.
 fn change_args(command: clap::Command, change: impl Fn(clap::Arg) -> clap::Arg) -> clap::Command {
-    let program = command.mut_args(&change);
-    CommandName::ALL
-        .into_iter()
-        .fold(program, |program, name| program.mut_subcommand(name.name(), |own| own.mut_args(&change)))
+    of_each(command.mut_args(&change), |_, own| own.mut_args(&change))
 }
 
 /// Puts the long description of each command above its usage, or leaves it out. Without a long description clap prints
@@ -78,7 +80,7 @@ fn with_story(command: clap::Command, wanted: bool) -> clap::Command {
         None => command,
     };
     let told = |command: clap::Command| told(command).long_about(None::<&'static str>);
-    CommandName::ALL.into_iter().fold(told(command), |command, name| command.mut_subcommand(name.name(), told))
+    of_each(told(command), |_, own| told(own))
 }
 
 /// clap's own template, with the long description in place of the first line.

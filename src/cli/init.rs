@@ -111,16 +111,25 @@ pub async fn execute(
     output: OutputFormat,
 ) -> Result<Exit, Failure> {
     let store = open_store(config, stop).await?;
-    stop.until_signal(store.check_abilities()).await?;
+    let result = stop.until_signal(initialize(args, config, whole, &store)).await?;
+    render::print(&result, output);
+    Ok(Exit::Ok)
+}
+
+async fn initialize(
+    args: &InitArgs,
+    config: &Config,
+    whole: impl Fn() -> Result<Config, Failure>,
+    store: &Store,
+) -> Result<InitResult, Failure> {
+    store.check_abilities().await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
-    let (adopted, ledger_rebuilt) =
-        if args.adopt { stop.until_signal(rebuild(&store, config)).await? } else { (Vec::new(), false) };
-    let is_renamed = ledger_rebuilt && !stop.until_signal(keep_name(&store, &whole)).await?;
-    let (entries_added, unfilled) = stop.until_signal(record(&store, &whole)).await?;
-    let made = stop.until_signal(async { store.initialize().await.map_err(StoreError::for_administrators) }).await?;
-    stop.until_signal(store.begin()).await?;
-    let lost = stop.until_signal(lost(args, &store)).await?;
-    let result = InitResult {
+    let (adopted, ledger_rebuilt) = if args.adopt { rebuild(store, config).await? } else { (Vec::new(), false) };
+    let is_renamed = ledger_rebuilt && !keep_name(store, &whole).await?;
+    let (entries_added, unfilled) = record(store, &whole).await?;
+    let made = store.initialize().await.map_err(StoreError::for_administrators)?;
+    store.begin().await?;
+    Ok(InitResult {
         head: Head::new(CommandName::Init, "completed", Exit::Ok),
         database: store.database_name().to_owned(),
         queue_index: made.queue_index,
@@ -131,10 +140,8 @@ pub async fn execute(
         adopted,
         ledger_rebuilt,
         is_renamed,
-        lost,
-    };
-    render::print(&result, output);
-    Ok(Exit::Ok)
+        lost: lost(args, store).await?,
+    })
 }
 
 /// Gives a rebuilt ledger the name of the installation that the newest official file bears. `false` when no name can be read.

@@ -67,8 +67,7 @@ struct ListedLayout {
 
 impl LayoutResult {
     fn new(action: &'static str) -> LayoutResult {
-        let head = Head::new(CommandName::Layout, "completed", Exit::Ok);
-        LayoutResult { head, action, ..LayoutResult::default() }
+        LayoutResult { action, ..LayoutResult::default() }
     }
 }
 
@@ -113,7 +112,8 @@ pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure>
         Some(LayoutAction::Check { file }) => check(file)?,
     };
     let exit = if result.errors.is_empty() { Exit::Ok } else { Exit::Configuration };
-    render::print(&result, output);
+    let head = Head::new(CommandName::Layout, "completed", exit);
+    render::print(&LayoutResult { head, ..result }, output);
     Ok(exit)
 }
 
@@ -140,13 +140,7 @@ fn check(file: &str) -> Result<LayoutResult, Failure> {
     let result = LayoutResult { file: Some(file.to_owned()), ..LayoutResult::new("check") };
     let layout = match layout_file::checked(file)? {
         Ok(layout) => layout,
-        Err(errors) => {
-            return Ok(LayoutResult {
-                head: Head::new(CommandName::Layout, "completed", Exit::Configuration),
-                errors,
-                ..result
-            });
-        }
+        Err(errors) => return Ok(LayoutResult { errors, ..result }),
     };
     let (name, warnings) = (Some(layout.name.clone()), layout.doubts());
     let (sample, refused) = sample(layout).map_err(|error| Failure::new(Exit::Unexpected, error.to_string()))?;

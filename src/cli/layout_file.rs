@@ -3,11 +3,11 @@
 //! Risk: a secret was given instead of a path, or the file holds one. So a path is shown only when it looks like a
 //! path, and a message quotes only short words of the file.
 
-use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::files::read_beginning;
 use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, nearest, parse};
 use crate::plausible::check_path;
 use crate::secret::is_utf16;
@@ -53,7 +53,8 @@ fn read(
         };
         Failure::configuration(format!("{argument} \"{path}\" is {is}: {error}")).next(next)
     };
-    let bytes = content(Path::new(path)).map_err(unreadable)?;
+    // One more than a layout may have: the parser refuses it for its length.
+    let bytes = read_beginning(Path::new(path), LONGEST_FILE_BYTES as u64 + 1).map_err(unreadable)?;
     if let Some((at, message)) = not_utf8(&bytes) {
         let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
         return Ok(Err(vec![LayoutError { line, message }]));
@@ -92,16 +93,6 @@ fn not_utf8(bytes: &[u8]) -> Option<(usize, String)> {
         Some(at) => Some((at.min(valid), binary.to_owned())),
         None => Some((valid, save("not UTF-8"))),
     }
-}
-
-fn content(path: &Path) -> io::Result<Vec<u8>> {
-    // Checked before the file is opened: opening a named pipe would wait for a writer.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(LONGEST_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn malformed(path: &str, errors: &[LayoutError]) -> Failure {

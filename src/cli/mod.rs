@@ -102,7 +102,8 @@ fn carry_out(arguments: Vec<OsString>) -> Exit {
 }
 
 fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+    let matches = command.try_get_matches_from(arguments)?;
+    Ok(Cli { settings: Settings::typed(&matches), ..Cli::from_arg_matches(&matches)? })
 }
 
 /// Runs the work on a thread of its own, and turns a panic into a result with its own exit code. The panic message goes through the
@@ -132,39 +133,32 @@ fn of_failures(wanted: ResultFormat) -> OutputFormat {
 }
 
 /// Runs the command. A signal ends the process in time, also when nobody reads what it prints last.
-async fn dispatch(cli: Cli) -> Exit {
-    let output = of_failures(cli.output.result);
-    let settings = cli.settings.of(cli.command.name());
-    let (command, client_now) = (&cli.command, cli.output.client_now.as_deref());
+async fn dispatch(mut cli: Cli) -> Exit {
+    cli.settings = cli.settings.of(cli.command.name());
     let stop = match Stop::on_signals() {
         Ok(stop) => stop,
         Err(error) => {
             let failure = Failure::new(Exit::Unexpected, format!("signals cannot be handled: {error}"));
-            refuse(command, &failure, output);
+            refuse(&cli, &failure);
             return failure.exit;
         }
     };
     let late = stop.clone();
     let _guard = stuck::guard(async move { late.without_effect(SIGNAL_LIMIT).await });
-    match execute(command, &settings, client_now, cli.output.result, &stop).await {
+    match execute(&cli, &stop).await {
         Ok(exit) => exit,
         Err(failure) => {
-            refuse(command, &failure, output);
+            refuse(&cli, &failure);
             if failure.exit == Exit::Configuration {
-                notify_of_refusal(command, &settings, client_now, &failure, &stop).await;
+                notify_of_refusal(&cli, &failure, &stop).await;
             }
             failure.exit
         }
     }
 }
 
-async fn execute(
-    command: &Command,
-    settings: &Settings,
-    client_now: Option<&str>,
-    wanted: ResultFormat,
-    stop: &Stop,
-) -> Result<Exit, Failure> {
+async fn execute(cli: &Cli, stop: &Stop) -> Result<Exit, Failure> {
+    let (command, wanted) = (&cli.command, cli.output.result);
     if wanted == ResultFormat::Csv && !matches!(command, Command::Corrections(_)) {
         let message = format!("--output csv is for corrections; {} prints text or json", command.name().name());
         return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
@@ -172,12 +166,12 @@ async fn execute(
     let output = of_failures(wanted);
     // Validated only for commands that need settings: the commands for packagers work with wrong ones too.
     let valid = |settings: &Settings| {
-        let config = settings::validate(settings, client_now)?;
+        let config = settings::validate(settings, cli.output.client_now.as_deref())?;
         certificates::check(&config)?;
         Ok::<_, Failure>(config)
     };
     let config = || {
-        let config = valid(settings)?;
+        let config = valid(&cli.settings)?;
         refuse_dates(command, &config)?;
         Ok::<_, Failure>(config)
     };
@@ -189,7 +183,7 @@ async fn execute(
         Command::Corrections(args) => corrections::execute(args, &config()?, stop, wanted).await,
         Command::Doctor(args) => doctor::execute(args, &config()?, stop, output).await,
         Command::Init(args) => {
-            let of_the_database = valid(&settings.clone().of_the_database())?;
+            let of_the_database = valid(&cli.settings.clone().of_the_database())?;
             init::execute(args, &of_the_database, config, stop, output).await
         }
         Command::Auth(args) => auth::execute(args, &config()?, stop, output).await,
@@ -203,15 +197,9 @@ async fn execute(
 
 /// Notifies of a scheduled command that a wrong setting stopped, if the settings of the notifications are right: at the cut-off nobody
 /// looks at its output.
-async fn notify_of_refusal(
-    command: &Command,
-    settings: &Settings,
-    client_now: Option<&str>,
-    failure: &Failure,
-    stop: &Stop,
-) {
+async fn notify_of_refusal(cli: &Cli, failure: &Failure, stop: &Stop) {
     use settings::table::{CUTOFF, DATABASE, MONGODB_URI, TELLING, TIMEZONE};
-    if !matches!(command, Command::Run(RunArgs { dry_run: false, .. }) | Command::Retry(_)) {
+    if !matches!(cli.command, Command::Run(RunArgs { dry_run: false, .. }) | Command::Retry(_)) {
         return;
     }
     // Those that say which database and which day it is, too, without the one that is wrong.
@@ -222,18 +210,22 @@ async fn notify_of_refusal(
         &[&DATABASE],
         &[],
     ];
-    let validate = |read: &[&_]| settings::validate(&settings.clone().only(&[TELLING, read].concat()), client_now).ok();
+    let client_now = cli.output.client_now.as_deref();
+    let validate = |read: &[&_]| {
+        let settings = cli.settings.clone().only(&[TELLING, read].concat());
+        settings::validate(&settings, client_now).ok()
+    };
     let Some(config) = others.into_iter().find_map(validate) else { return };
     let mut results = Vec::new();
-    if let Command::Run(args) = command {
+    if let Command::Run(args) = &cli.command {
         let date = args.date.unwrap_or_else(|| config.calendar.today(config.clock.now()));
         results.push(run::could_not_begin(date, failure));
     }
     Listeners::begin(&config, stop).end(failure.exit, &results).await;
 }
 
-/// Refuses dates that nobody can mean, and `--early` for another day than today, before anything else is done: they are
-/// typing errors. Commands that look at one date do it themselves ([`open_store_to_look`]).
+/// Refuses dates that nobody can mean, a range that ends before it begins, and `--early` for another day than today, before anything else is
+/// done: they are typing errors. Commands that look at one date do it themselves ([`open_store_to_look`]).
 fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
     let dates = match command {
         Command::Run(args) => vec![args.date],
@@ -245,7 +237,13 @@ fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
         }
         Command::Auth(_) | Command::Layout(_) | Command::Completions(_) | Command::Man(_) => return Ok(()),
     };
-    dates.into_iter().flatten().try_for_each(|date| refuse_date(date, config))?;
+    dates.iter().flatten().try_for_each(|date| refuse_date(*date, config))?;
+    if let [Some(from), Some(to)] = dates[..]
+        && from > to
+    {
+        let message = format!("--from {from} is after --to {to}");
+        return Err(Failure::new(Exit::Usage, message).next("give the earlier date to --from"));
+    }
     let today = config.calendar.today(config.clock.now());
     if let Command::Run(RunArgs { early: true, date: Some(date), .. }) = command
         && *date != today
@@ -263,15 +261,16 @@ fn refuse_date(date: NaiveDate, config: &Config) -> Result<(), Failure> {
 }
 
 /// Prints a failure in the shape of the command's own result, if the command has one.
-fn refuse(command: &Command, failure: &Failure, output: OutputFormat) {
-    match command {
+fn refuse(cli: &Cli, failure: &Failure) {
+    let output = of_failures(cli.output.result);
+    match &cli.command {
         Command::Run(args) => match args.date {
             Some(date) => render::print(&run::could_not_begin(date, failure), output),
             None => render::print(&FailedCommand::new("run", failure), output),
         },
         Command::Retry(_) => render::print(&RetryResult::could_not_begin(CommandName::Retry, failure), output),
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin(CommandName::Backfill, failure), output),
-        _ => render::print(&FailedCommand::new(command.name().name(), &failure.clone().again()), output),
+        _ => render::print(&FailedCommand::new(cli.command.name().name(), &failure.clone().again()), output),
     }
 }
 

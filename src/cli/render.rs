@@ -241,39 +241,21 @@ impl Render for BatchResult {
         if let Some(sha256) = &self.sha256 {
             let _ = writeln!(text, "  sha256   {sha256}");
         }
-        if self.adopted {
-            text.push_str("  the file was at the destination already, with the same content\n");
-        }
-        if self.guarded_cells > 0 {
-            let _ = writeln!(text, "  {} text cells got a leading ' against formulas", self.guarded_cells);
-        }
-        if self.trimmed_cells > 0 {
-            let _ = writeln!(
-                text,
-                "  cells with codes that lost blanks or invisible characters at their ends: {}",
-                self.trimmed_cells
-            );
-        }
-        if self.dropped_characters > 0 {
-            let _ = writeln!(text, "  {} invisible characters were left out", self.dropped_characters);
-        }
-        if self.late > 0 {
-            let _ = writeln!(
-                text,
-                "  rows that came too late for this day: {}; the next run takes them, or refuses those that are invalid",
-                self.late
-            );
-        }
-        if self.changed_after_commit > 0 {
-            let _ = writeln!(
-                text,
-                "  {} changed after the commit; their entries are in the file",
-                counted(self.changed_after_commit, "row was", "rows were")
-            );
-        }
-        if !self.edited_after_read.is_empty() {
-            let entries = some(&self.edited_after_read, 1);
-            let _ = writeln!(text, "  edited during the commit, the file lacks the edit: entry {entries}");
+        let (guarded, trimmed, dropped) = (self.guarded_cells, self.trimmed_cells, self.dropped_characters);
+        let (late, changed, edited) = (self.late, self.changed_after_commit, &self.edited_after_read);
+        let (changed_rows, some_edited) = (counted(changed, "row was", "rows were"), some(edited, 1));
+        const TAKEN_NEXT: &str = "the next run takes them, or refuses those that are invalid";
+        let notes = [
+            (u64::from(self.adopted), "the file was at the destination already, with the same content".to_owned()),
+            (guarded, format!("{guarded} text cells got a leading ' against formulas")),
+            (trimmed, format!("cells with codes that lost blanks or invisible characters at their ends: {trimmed}")),
+            (dropped, format!("{dropped} invisible characters were left out")),
+            (late, format!("rows that came too late for this day: {late}; {TAKEN_NEXT}")),
+            (changed, format!("{changed_rows} changed after the commit; their entries are in the file")),
+            (edited.len() as u64, format!("edited during the commit, the file lacks the edit: entry {some_edited}")),
+        ];
+        for (_, note) in notes.iter().filter(|(count, _)| *count > 0) {
+            let _ = writeln!(text, "  {note}");
         }
         list(&mut text, "held back", &self.held);
         if !self.is_common {

@@ -78,8 +78,8 @@ enum StatusKind {
 }
 
 impl StatusProblem {
-    fn of(batch: BatchId, kind: StatusKind, message: Explanation) -> StatusProblem {
-        StatusProblem { batch: Some(batch), date: Some(batch.date()), kind, message }
+    fn of(batch: Option<BatchId>, kind: StatusKind, message: Explanation) -> StatusProblem {
+        StatusProblem { batch, date: batch.map(BatchId::date), kind, message }
     }
 }
 
@@ -158,12 +158,8 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.reverse();
     judged.extend(late);
     let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
-    judged.extend(never_due.into_iter().map(|(what, next)| StatusProblem {
-        batch: None,
-        date: None,
-        kind: StatusKind::NeverDue,
-        message: Explanation::new(what, next),
-    }));
+    let of_queue = |(what, next)| StatusProblem::of(None, StatusKind::NeverDue, Explanation::new(what, next));
+    judged.extend(never_due.into_iter().map(of_queue));
     add_lost(&mut judged, &lost);
     result.problems = judged;
     Ok(result)
@@ -173,12 +169,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
 fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
     let may_be_lost = |id: BatchId| lost.batches.as_ref().is_some_and(|batches| batches.may_be(id));
     problems.retain(|one| one.kind != StatusKind::Missing || one.batch.is_none_or(|id| !may_be_lost(id)));
-    problems.extend(lost.failures().map(|failure| StatusProblem {
-        batch: None,
-        date: None,
-        kind: StatusKind::Lost,
-        message: failure.into(),
-    }));
+    problems.extend(lost.failures().map(|failure| StatusProblem::of(None, StatusKind::Lost, failure.into())));
 }
 
 /// Counts the rows that came after the batch.
@@ -211,7 +202,7 @@ impl Judge<'_> {
     /// What is wrong with the batch of a business date, if anything.
     fn problem(&self, date: NaiveDate, found: Option<&Overview>) -> Option<StatusProblem> {
         let id = BatchId::new(date);
-        let problem = |kind, message| Some(StatusProblem::of(id, kind, message));
+        let problem = |kind, message| Some(StatusProblem::of(Some(id), kind, message));
         let state = found.map(|found| found.batch.state);
         let gives_way = matches!(state, Some(State::Failed | State::Exhausted | State::Running));
         if gives_way && found.is_some_and(Overview::is_ahead) {
@@ -247,7 +238,7 @@ impl Judge<'_> {
         let what = format!("nobody was notified that {id} is {event}, since {}", Reader::of(found).day_and_time(since));
         let message = Explanation::new(what, "the log of `batch-export retry` says why");
         let waited = (found.now - since).to_std().is_ok_and(|waited| waited >= self.grace);
-        waited.then(|| StatusProblem::of(id, StatusKind::Untold, message))
+        waited.then(|| StatusProblem::of(Some(id), StatusKind::Untold, message))
     }
 
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
@@ -263,7 +254,7 @@ impl Judge<'_> {
         } else {
             return None;
         };
-        (row.late > 0).then(|| StatusProblem::of(row.batch, StatusKind::LateRows, message))
+        (row.late > 0).then(|| StatusProblem::of(Some(row.batch), StatusKind::LateRows, message))
     }
 
     /// Whether the date's cut-off passed, or its batch was begun early, longer ago than a batch may take.

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
-use super::batch_line::{file_of, state_name, state_or_missing};
+use super::batch_line::{BatchLine, state_name, state_or_missing};
 use super::open_store_to_look;
 use super::render::{self, Head, Render};
 use crate::batch::{Batch, BatchId, Holder, State};
@@ -161,24 +161,25 @@ fn stage(batch: &Batch) -> Option<Stage> {
 
 impl UnlockResult {
     fn new(args: &UnlockArgs, seen: Option<&Overview>) -> UnlockResult {
-        let batch = seen.map(|seen| &seen.batch);
-        let holder = batch.and_then(|batch| batch.holder.as_ref());
+        let BatchLine { batch, date, state, attempt, holder, lease_expires_at, file, reader, .. } =
+            BatchLine::of(args.date, seen);
+        let since = holder.as_ref().and_then(|holder| holder.since);
         UnlockResult {
             head: Head::new(CommandName::Unlock, "nothing_to_do", Exit::Ok),
-            batch: BatchId::new(args.date),
-            date: args.date,
-            state: batch.map(|batch| batch.state),
-            attempt: batch.map_or(0, |batch| batch.attempt),
+            batch,
+            date,
+            state,
+            attempt,
             forced: false,
             reason: args.reason.as_deref().map(one_line),
-            age: holder.and_then(|holder| holder.since).zip(seen).map(|(since, seen)| age(since, seen.now)),
-            holder: holder.cloned(),
-            lease_expires_at: batch.and_then(|batch| batch.lease_expires_at),
-            stage: batch.and_then(stage),
-            file: batch.and_then(file_of),
+            age: since.zip(seen).map(|(since, seen)| age(since, seen.now)),
+            holder,
+            lease_expires_at,
+            stage: seen.and_then(|seen| stage(&seen.batch)),
+            file,
             next: None,
             error: None,
-            reader: seen.map(Reader::of),
+            reader,
         }
     }
 

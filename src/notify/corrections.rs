@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::message::{Message, Origin, Topic};
@@ -11,6 +10,7 @@ use super::webhook;
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
 use crate::reader::counted;
+use crate::verify::ComparedBatch;
 
 /// Batches that a message names; the others are counted.
 const NAMED: usize = 10;
@@ -44,21 +44,24 @@ impl Obstacle {
 
 /// A batch that was looked at.
 #[derive(Clone, Debug)]
-pub struct LookedAt {
-    /// The batch.
-    pub batch: BatchId,
-    /// Its number.
-    pub number: i64,
-    /// Exported entries that have to be corrected; 0 when none has to.
-    pub entries: u64,
+pub struct LookedAt<'a> {
+    /// What was found.
+    pub compared: &'a ComparedBatch,
     /// Why it cannot be compared, for a person.
     pub unchecked: Option<(Obstacle, String)>,
-    /// Checksum of its part of the list, or of the reason why there is none; `None` when the list is empty.
-    pub list_sha256: Option<String>,
+}
+
+impl LookedAt<'_> {
     /// Whether its list differs from the list that people were sent last.
-    pub is_news: bool,
-    /// When people were told of it before.
-    pub told_at: Option<DateTime<Utc>>,
+    pub fn is_news(&self) -> bool {
+        let known = self.compared.told.as_ref().and_then(|told| told.sha256.as_ref());
+        self.compared.list_sha256.as_ref() != known
+    }
+
+    /// Exported entries that have to be corrected.
+    fn entries(&self) -> u64 {
+        self.compared.corrections.unwrap_or_default()
+    }
 }
 
 /// Tells people what is new in these batches, in one message. Its title and its next step go by all of them: whoever reads that nothing has
@@ -66,14 +69,14 @@ pub struct LookedAt {
 ///
 /// # Errors
 /// Why the receiver did not take it, for a person.
-pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt]) -> Result<(), String> {
+pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt<'_>]) -> Result<(), String> {
     let sender = Sender::new(config);
     sender.send(&webhook::call(webhook, &message(batches, Origin::of(config)))).await.map(drop)
 }
 
-fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
-    let (news, known): (Vec<&LookedAt>, Vec<&LookedAt>) = batches.iter().partition(|looked| looked.is_news);
-    let entries: u64 = batches.iter().map(|looked| looked.entries).sum();
+fn message(batches: &[LookedAt<'_>], origin: Origin) -> Message<'static> {
+    let (news, known): (Vec<&LookedAt<'_>>, Vec<&LookedAt<'_>>) = batches.iter().partition(|looked| looked.is_news());
+    let entries: u64 = batches.iter().map(LookedAt::entries).sum();
     let obstacles = batches.iter().filter_map(|looked| looked.unchecked.as_ref());
     let not_checked = match obstacles.clone().count() as u64 {
         0 => None,
@@ -86,18 +89,19 @@ fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
         (_, Some(not_checked)) => format!("{}; {not_checked}", to_correct(entries)),
     };
     let mut facts: Vec<_> = news.iter().take(NAMED).map(|looked| ("Batch", fact(looked))).collect();
-    if let Some(more) = news.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        facts.push(("And", counted(more as u64, "more batch", "more batches")));
+    if news.len() > NAMED {
+        facts.push(("And", counted((news.len() - NAMED) as u64, "more batch", "more batches")));
     }
     let standing: Vec<_> =
-        known.into_iter().filter(|looked| looked.entries > 0 || looked.unchecked.is_some()).collect();
+        known.into_iter().filter(|looked| looked.entries() > 0 || looked.unchecked.is_some()).collect();
     facts.extend(standing.iter().take(NAMED).map(|looked| ("Told before", fact(looked))));
-    if let Some(more) = standing.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        facts.push(("Told before", format!("and of {more} more")));
+    if standing.len() > NAMED {
+        facts.push(("Told before", format!("and of {} more", standing.len() - NAMED)));
     }
     facts.push(("Looked at", counted(batches.len() as u64, "batch", "batches")));
     facts.extend(origin.facts());
-    let listed: Vec<BatchId> = batches.iter().filter(|looked| looked.entries > 0).map(|looked| looked.batch).collect();
+    let listed = batches.iter().filter(|looked| looked.entries() > 0).map(|looked| looked.compared.batch);
+    let listed: Vec<BatchId> = listed.collect();
     let list = match listed[..] {
         [first, .., last] => Some(list_of(&format!("--from {} --to {}", first.date(), last.date()))),
         [only] => Some(list_of(&format!("--date {}", only.date()))),
@@ -116,14 +120,14 @@ fn message(batches: &[LookedAt], origin: Origin) -> Message<'static> {
     }
 }
 
-fn fact(looked: &LookedAt) -> String {
-    let entries = match (&looked.unchecked, looked.entries) {
+fn fact(looked: &LookedAt<'_>) -> String {
+    let entries = match (&looked.unchecked, looked.entries()) {
         (Some((_, reason)), 0) => format!("cannot be checked: {reason}"),
         (Some((_, reason)), entries) => format!("{entries} to correct, and more cannot be checked: {reason}"),
         (None, 0) => "nothing to correct any more".to_owned(),
         (None, entries) => counted(entries, "entry", "entries"),
     };
-    format!("{} (number {}): {entries}", looked.batch, looked.number)
+    format!("{} (number {}): {entries}", looked.compared.batch, looked.compared.number.unwrap_or_default())
 }
 
 fn to_correct(entries: u64) -> String {
@@ -139,12 +143,12 @@ fn list_of(dates: &str) -> String {
 }
 
 /// The same whenever the same message is sent again; another one when a list comes back that was told before the last one.
-fn digest(news: &[&LookedAt]) -> String {
+fn digest(news: &[&LookedAt<'_>]) -> String {
     let mut digest = Sha256::new();
-    for looked in news {
-        let since = looked.told_at.map_or(0, |at| at.timestamp_millis());
-        let list = looked.list_sha256.as_deref().unwrap_or_default();
-        digest.update(format!("{} {list} {since}\n", looked.batch));
+    for ComparedBatch { batch, list_sha256, told, .. } in news.iter().map(|looked| looked.compared) {
+        let since = told.as_ref().and_then(|told| told.at).map_or(0, |at| at.timestamp_millis());
+        let list = list_sha256.as_deref().unwrap_or_default();
+        digest.update(format!("{batch} {list} {since}\n"));
     }
     hex::encode(digest.finalize())
 }

@@ -103,6 +103,11 @@ impl<'a> Message<'a> {
         Message { topic: Topic::Event(event), id, origin, title, facts, next, result: Some(result) }
     }
 
+    /// The facts of which something is known.
+    pub(super) fn known_facts(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.facts.iter().filter(|(_, value)| !value.is_empty())
+    }
+
     /// 24 bits of red, green and blue.
     pub(super) fn colour(&self) -> u32 {
         match self.topic {

@@ -195,20 +195,15 @@ fn value(text: &str, name: &str) -> Option<f64> {
 
 /// The lines of the old text for metrics that the new text does not have.
 fn kept(old: &str, new: &str) -> String {
-    old.lines()
-        .filter(|line| name_of(line).is_some_and(|name| !has_metric(new, name)))
-        .flat_map(|line| [line, "\n"])
-        .collect()
+    let is_new = |name: &str| new.lines().any(|line| name_of(line) == Some(name));
+    let kept = old.lines().filter(|line| name_of(line).is_some_and(|name| !is_new(name)));
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The metric that a line is about.
 fn name_of(line: &str) -> Option<&str> {
     let line = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
     line.split([' ', '{']).next().filter(|name| name.starts_with(OURS))
-}
-
-fn has_metric(text: &str, name: &str) -> bool {
-    text.lines().any(|line| name_of(line) == Some(name))
 }
 
 #[cfg(test)]

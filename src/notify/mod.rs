@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use futures_util::FutureExt as _;
-use schemars::{Schema, SchemaGenerator};
 use tokio::task::JoinHandle;
 
 use crate::batch::{BatchId, Untold};
@@ -38,6 +37,7 @@ use crate::stop::Stop;
 use crate::store::{Overview, Store, StoreError};
 use crate::stuck::{self, Guard};
 pub use corrections::{LookedAt, Obstacle, tell_corrections};
+pub use kinds::message_schema;
 use message::{Message, Origin};
 use metrics::QueueCounts;
 use outbox::{Notes, Outbox};
@@ -67,11 +67,6 @@ const KEPT_FOR: chrono::Duration = chrono::Duration::hours(24);
 pub fn has_undelivered_event(overview: &Overview) -> bool {
     let since = overview.batch.untold.as_ref().and_then(|untold| untold.since);
     since.is_some_and(|since| overview.now - since <= KEPT_FOR)
-}
-
-/// The schema of what a webhook of the kind `json` is sent.
-pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
-    kinds::json_schema(generator)
 }
 
 /// The receivers of notifications, from the start of an invocation to its end.

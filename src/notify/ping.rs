@@ -88,8 +88,8 @@ impl Ping {
     /// is removed.
     fn push(&self, up: bool, message: &str) -> Option<Call> {
         let mut url = url::Url::parse(self.check.url.expose()).ok()?;
-        let others: Vec<(String, String)> =
-            url.query_pairs().filter(|(name, _)| !matches!(&**name, "status" | "msg" | "ping")).map(owned).collect();
+        let others = url.query_pairs().into_owned().filter(|(name, _)| !matches!(&**name, "status" | "msg" | "ping"));
+        let others: Vec<(String, String)> = others.collect();
         let line: String = message.trim().replace('\n', "; ").chars().take(QUERY_CHARS).collect();
         url.query_pairs_mut()
             .clear()
@@ -98,10 +98,6 @@ impl Ping {
             .append_pair("msg", &line);
         Some(Call::get(url))
     }
-}
-
-fn owned((name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)) -> (String, String) {
-    (name.into_owned(), value.into_owned())
 }
 
 /// A line per batch, with its error.

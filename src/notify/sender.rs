@@ -244,25 +244,13 @@ pub(super) fn taken_by_relay(status: StatusCode, headers: &HeaderMap, asked: &st
 
 /// Whether an address is that of a page to sign in: by the first word of its host, or a part of its path.
 fn is_sign_in(url: &Url) -> bool {
-    const HOSTS: [&str; 7] = ["accounts", "auth", "id", "idp", "login", "signin", "sso"];
-    const PARTS: [&str; 12] = [
-        "authorize",
-        "login",
-        "log-in",
-        "log_in",
-        "oauth2",
-        "saml",
-        "saml2",
-        "servicelogin",
-        "sign-in",
-        "sign_in",
-        "signin",
-        "sso",
-    ];
+    const HOSTS: &str = "accounts auth id idp login signin sso";
+    const PARTS: &str = "authorize login log-in log_in oauth2 saml saml2 servicelogin sign-in sign_in signin sso";
+    let is_among = |words: &str, word: &str| words.split(' ').any(|one| one == word);
     let host = url.host_str().and_then(|host| host.split('.').next()).unwrap_or_default();
     // `/login.aspx` is one too.
     let word = |part: &str| part.split('.').next().unwrap_or_default().to_lowercase();
-    HOSTS.contains(&host) || url.path().split('/').any(|part| PARTS.contains(&word(part).as_str()))
+    is_among(HOSTS, host) || url.path().split('/').any(|part| is_among(PARTS, &word(part)))
 }
 
 #[cfg(test)]

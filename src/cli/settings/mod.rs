@@ -10,7 +10,7 @@ mod validate;
 use std::collections::BTreeMap;
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Command};
 
 use super::environment;
 use crate::command::CommandName;
@@ -18,7 +18,7 @@ use table::{Default, GROUPS, Setting};
 pub use validate::{conceal_secrets, duration_of, validate};
 
 /// The settings as they were typed: flag, else environment variable, else default.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Settings {
     typed: BTreeMap<&'static str, (String, Source)>,
 }
@@ -43,6 +43,19 @@ enum Source {
 }
 
 impl Settings {
+    /// What was typed on this command line, and the variables and defaults beside it.
+    pub fn typed(matches: &ArgMatches) -> Settings {
+        let text = |setting: &Setting| {
+            let source = match matches.value_source(setting.flag)? {
+                ValueSource::CommandLine => Source::Flag,
+                ValueSource::EnvVariable => Source::Variable,
+                _ => Source::Default,
+            };
+            Some((setting.flag, (matches.get_one::<String>(setting.flag)?.clone(), source)))
+        };
+        Settings { typed: table::all().filter_map(text).collect() }
+    }
+
     /// The settings that this command reads; the others have their defaults. So a setting that is wrong today, such as a layout file that
     /// is gone, stops only the commands that need it, and never `status` or `unlock`.
     #[must_use]
@@ -103,35 +116,27 @@ pub enum Detail {
 /// The settings that a command reads, in the order of the table.
 pub fn read_by(command: CommandName) -> Vec<&'static Setting> {
     use table::*;
+    const WAY_TO_FILES: &[&Setting] =
+        &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE];
     let own: &[&[&Setting]] = match command {
         // `doctor` reports today what a run would refuse at the cut-off.
         CommandName::Run | CommandName::Retry | CommandName::Backfill | CommandName::Doctor => return all().collect(),
-        CommandName::Status => &[&[
-            &MONGODB_URI,
-            &DATABASE,
-            &QUEUE_COLLECTION,
-            &BATCH_COLLECTION,
-            &TIMEZONE,
-            &CUTOFF,
-            &METRICS_FILE,
-            &METRICS_URL,
-        ]],
+        CommandName::Status => &[
+            &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &BATCH_COLLECTION],
+            &[&TIMEZONE, &CUTOFF, &METRICS_FILE, &METRICS_URL],
+        ],
         CommandName::Verify => &[
             DATABASE_SETTINGS,
-            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
+            WAY_TO_FILES,
             &[&FILE_NAME, &FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
         CommandName::Corrections => &[
             &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &ENTRIES_COLLECTION, &BATCH_COLLECTION],
-            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE],
+            WAY_TO_FILES,
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
             &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
         ],
-        CommandName::Init => &[
-            DATABASE_SETTINGS,
-            &[&TIMEZONE, &CUTOFF],
-            &[&DESTINATION, &CREDENTIALS, &DRIVE_SUBJECT, &DRIVE_URL, &DRIVE_BACKOFF, &DRIVE_IDLE, &FORMAT, &SPOOL_DIR],
-        ],
+        CommandName::Init => &[DATABASE_SETTINGS, &[&TIMEZONE, &CUTOFF], WAY_TO_FILES, &[&FORMAT, &SPOOL_DIR]],
         CommandName::Auth => &[&[&CREDENTIALS]],
         CommandName::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
         CommandName::Layout | CommandName::Completions | CommandName::Man => &[],
@@ -171,33 +176,4 @@ fn argument(setting: &'static Setting, detail: Detail) -> Arg {
         notes.replace_range(..1, "\n");
     }
     arg.help(format!("{}{notes}", setting.about)).hide_env(true).hide_default_value(true)
-}
-
-impl Args for Settings {
-    fn augment_args(command: Command) -> Command {
-        add_to(command, &[], Detail::Full)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Settings::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Settings, clap::Error> {
-        let text = |setting: &Setting| {
-            let source = match matches.value_source(setting.flag)? {
-                ValueSource::CommandLine => Source::Flag,
-                ValueSource::EnvVariable => Source::Variable,
-                _ => Source::Default,
-            };
-            Some((setting.flag, (matches.get_one::<String>(setting.flag)?.clone(), source)))
-        };
-        Ok(Settings { typed: table::all().filter_map(text).collect() })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Settings::from_arg_matches(matches)?;
-        Ok(())
-    }
 }

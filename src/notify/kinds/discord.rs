@@ -7,9 +7,7 @@ use crate::notify::message::Message;
 
 pub(super) fn body(message: &Message<'_>) -> Value {
     let fields: Vec<Value> = message
-        .facts
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
+        .known_facts()
         .map(|(name, value)| json!({ "name": name, "value": cut(value, 1024), "inline": value.len() <= 40 }))
         .collect();
     json!({

@@ -53,7 +53,7 @@ pub(super) fn body(kind: NotifyKind, message: &Message<'_>, to: &str) -> Value {
 }
 
 /// The schema of a message of the kind `json`; the other kinds have the shapes of their services.
-pub(super) fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+pub fn message_schema(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<json::Notice<'_>>()
 }
 

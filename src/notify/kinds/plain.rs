@@ -16,7 +16,7 @@ pub(super) fn text(message: &Message<'_>, limit: usize) -> String {
     let more = "\n…";
     let mut room = limit.saturating_sub(length(&title) + length(&end) + length(more));
     let mut text = title;
-    for (name, value) in message.facts.iter().filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in message.known_facts() {
         let line = format!("\n{name}: {}", cut(&calm(value), FACT));
         if length(&line) > room {
             text.push_str(more);

@@ -6,12 +6,8 @@ use super::cut;
 use crate::notify::message::Message;
 
 pub(super) fn body(message: &Message<'_>) -> Value {
-    let facts: String = message
-        .facts
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("*{name}*: {}\n", escaped(&cut(value, 500))))
-        .collect();
+    let facts: String =
+        message.known_facts().map(|(name, value)| format!("*{name}*: {}\n", escaped(&cut(value, 500)))).collect();
     json!({
         "text": escaped(&cut(&message.title, 300)),
         "blocks": [

@@ -8,12 +8,8 @@ use crate::batch::Event;
 use crate::notify::message::{Message, Topic};
 
 pub(super) fn body(message: &Message<'_>) -> Value {
-    let facts: Vec<Value> = message
-        .facts
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| json!({ "title": name, "value": cut(value, 300) }))
-        .collect();
+    let facts: Vec<Value> =
+        message.known_facts().map(|(name, value)| json!({ "title": name, "value": cut(value, 300) })).collect();
     let mut parts = vec![json!({
         "type": "TextBlock",
         "text": cut(&message.title, 256),
