@@ -167,6 +167,11 @@ impl Faults {
         }
     }
 
+    /// What was found; the reason is added when it is wrong.
+    fn note<T>(&mut self, found: Result<T, String>) -> Option<T> {
+        found.map_err(|reason| self.add(reason)).ok()
+    }
+
     /// Forgets the last entry.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -197,40 +202,23 @@ pub(crate) fn check<'a>(fields: &EntryFields<'a>, faults: &mut Faults) -> Core<'
     if let Some(status) = fields.cancellation() {
         faults.add(format!("{status}, not approved"));
     }
-    let amount_satang = amount(fields.values[AMOUNT]).map_err(|reason| faults.add(reason)).ok();
+    let amount_satang = faults.note(amount(fields.values[AMOUNT]));
     let kind = fields.values[TYPE];
-    let side = match kind {
-        StoredValue::Text("debit") => Some(Side::Debit),
-        StoredValue::Text("credit") => Some(Side::Credit),
-        _ => {
-            faults.add(format!("type {}, not debit or credit", found(kind)));
-            None
-        }
-    };
-    let account = match fields.values[ACCOUNT] {
-        StoredValue::Text(text) => match Code::trim("accountCode", text) {
-            Some(code) => Some(code.checked(faults)),
-            None => {
-                faults.add("accountCode is empty".to_owned());
-                None
-            }
-        },
-        StoredValue::Missing => {
-            faults.add("accountCode is missing".to_owned());
-            None
-        }
-        other => {
-            faults.add(not_text("accountCode", other));
-            None
-        }
-    };
-    let date_ms = match fields.values[DATE] {
-        StoredValue::Date(date_ms) => Some(date_ms),
-        _ => {
-            faults.add("date is missing or not a date".to_owned());
-            None
-        }
-    };
+    let side = faults.note(match kind {
+        StoredValue::Text("debit") => Ok(Side::Debit),
+        StoredValue::Text("credit") => Ok(Side::Credit),
+        _ => Err(format!("type {}, not debit or credit", found(kind))),
+    });
+    let account = faults.note(match fields.values[ACCOUNT] {
+        StoredValue::Text(text) => Code::trim("accountCode", text).ok_or_else(|| "accountCode is empty".to_owned()),
+        StoredValue::Missing => Err("accountCode is missing".to_owned()),
+        other => Err(not_text("accountCode", other)),
+    });
+    let account = account.map(|code| code.checked(faults));
+    let date_ms = faults.note(match fields.values[DATE] {
+        StoredValue::Date(date_ms) => Ok(date_ms),
+        _ => Err("date is missing or not a date".to_owned()),
+    });
     Core { side, amount_satang, account, date_ms }
 }
 

@@ -13,6 +13,7 @@ use crate::failure::Stage;
 /// Progress of one pass. All counters start at zero; `0` for a total means that it is not known yet.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// Its place in [`Stage::ALL`], from 1; 0 before the first stage.
     stage: AtomicU8,
     done: AtomicU64,
     total: AtomicU64,
@@ -55,13 +56,8 @@ impl Progress {
 
     /// The stage, what is done, and the total (`0` when not known); `None` before the first stage.
     pub fn read(&self) -> Option<(Stage, u64, u64)> {
-        let stage = match self.stage.load(Ordering::Relaxed) {
-            1 => Stage::Lock,
-            2 => Stage::Generate,
-            3 => Stage::Upload,
-            4 => Stage::Commit,
-            _ => return None,
-        };
+        let place = usize::from(self.stage.load(Ordering::Relaxed)).checked_sub(1)?;
+        let stage = *Stage::ALL.get(place)?;
         Some((stage, self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed)))
     }
 }

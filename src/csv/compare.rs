@@ -1,12 +1,12 @@
 //! Reading a file back, entry by entry: to compare it with what its entries give now, and for the ids that it names. Streaming; trusts
 //! nothing.
 
-use std::fmt::Display;
 use std::io::Read;
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::cells::forget_large;
+use super::recount::unreadable;
 use crate::id::Id;
 use crate::layout::{Layout, Value};
 
@@ -78,8 +78,4 @@ pub fn entry_ids(from: impl Read, layout: &Layout) -> Result<Option<Vec<Id>>, St
         ids.push(id.ok_or_else(|| format!("line {} names no entry", rows.line()))?);
     }
     Ok(Some(ids))
-}
-
-fn unreadable(error: impl Display) -> String {
-    format!("the file cannot be read: {error}")
 }

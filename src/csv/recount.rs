@@ -172,7 +172,7 @@ fn satang(cell: &[u8], layout: &Layout) -> Option<i64> {
     money::parse_baht(&with_point).and_then(|satang| i64::try_from(satang).ok())
 }
 
-fn unreadable(error: impl Display) -> String {
+pub(super) fn unreadable(error: impl Display) -> String {
     format!("the file cannot be read: {error}")
 }
 

@@ -92,7 +92,7 @@ pub(super) fn essence(holds: Holds, cell: &str) -> Option<String> {
             None => Some(cell.to_owned()),
         },
         Holds::Other if cell.is_empty() => None,
-        Holds::Other => match cell.replace(',', ".").parse::<f64>().ok().filter(|number| number.is_finite()) {
+        Holds::Other => match number(cell).filter(|number| number.is_finite()) {
             Some(number) if number.abs() < 1e11 => Some(number.to_string()),
             // Its last digits may be lost.
             Some(number) => Some(format!("{number:.4e}")),

@@ -4,7 +4,7 @@
 //!
 //! - Until the commit no row is touched, so a failure, a signal or a crash needs no clean-up in the queue.
 //! - A lost lease or a signal drops the stage where it waits. A dropped stage writes nothing more, neither in the
-//!   database nor at the destination. Only the commit is not dropped: it succeeds or fails within a time limit.
+//!   database nor at the destination. Only the commit is not dropped at once: it goes on to its own limit, or for some seconds after a signal.
 //! - A file at the destination names its owner. The upload adopts or voids only files of this installation
 //!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
 //! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Two are not:
