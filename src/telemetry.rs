@@ -3,15 +3,21 @@
 //! Secrets are masked at the sink, also in the messages of libraries and at every level. Libraries that log tokens at
 //! their lower levels are capped above those levels, and no flag lifts the cap.
 
+use std::fmt;
 use std::io::{self, Write};
 
+use chrono::SecondsFormat;
+use chrono_tz::Tz;
 use schemars::JsonSchema;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::prelude::*;
 
 use crate::batch::BatchId;
+use crate::clock::Clock;
 use crate::failure::Stage;
 use crate::schema::{FORMAT_VERSION, FormatVersion};
 use crate::streams;
@@ -50,8 +56,18 @@ impl Level {
     }
 }
 
-/// Starts logging, as text or as one JSON object a line; colours only on request.
-pub fn start(level: Level, json: bool, colour: bool) {
+/// The time of a line for people: to the second, in the zone of the settings.
+struct ZonedTime(Tz);
+
+impl FormatTime for ZonedTime {
+    fn format_time(&self, out: &mut Writer<'_>) -> fmt::Result {
+        let now = Clock::default().now().with_timezone(&self.0);
+        out.write_str(&now.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+}
+
+/// Starts logging, as text with times in this zone, or as one JSON object a line with times in UTC; colours only on request.
+pub fn start(level: Level, json: bool, colour: bool, zone: Tz) {
     let layer = tracing_subscriber::fmt::layer().with_writer(Sink { json }).with_target(level == Level::Everything);
     let registry = tracing_subscriber::registry().with(level.filter());
     if json {
@@ -59,7 +75,8 @@ pub fn start(level: Level, json: bool, colour: bool) {
         registry.with(layer.json().flatten_event(true).with_span_list(false)).init();
     } else {
         // People read the lines in order, and one pass at a time.
-        registry.with(layer.with_ansi(colour).with_filter(filter_fn(|metadata| metadata.is_event()))).init();
+        let layer = layer.with_ansi(colour).with_timer(ZonedTime(zone));
+        registry.with(layer.with_filter(filter_fn(|metadata| metadata.is_event()))).init();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The settings: where they may stand, and what is refused, by name, with the way to write it (30).
 
+use chrono::NaiveDateTime;
+
 use crate::support::command::BatchExport;
 use crate::support::day::{Day, FILE};
 use crate::support::seed::{DATE, seed_day};
@@ -48,6 +50,19 @@ fn a_wrong_setting_stops_only_the_commands_that_read_it() {
     lost("verify").args(&["--file", copy.to_str().unwrap()]).run().expect_code(0);
     for command in ["run", "retry", "doctor"] {
         lost(command).run().expect_code(30);
+    }
+}
+
+#[test]
+fn the_log_for_people_has_times_to_the_second_in_the_zone_of_the_settings() {
+    for (zone, offset) in [("Asia/Bangkok", "+07:00"), ("Asia/Kathmandu", "+05:45"), ("UTC", "Z")] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 1);
+        let ended = day.run().now("2026-01-19T12:00:00Z").env("BATCH_EXPORT_TIMEZONE", zone).run().expect_code(0);
+        let acquired = ended.stderr.lines().find(|line| line.contains("acquired")).expect("the log");
+        let time = acquired.split(' ').next().unwrap_or_default();
+        let local = time.strip_suffix(offset).unwrap_or_else(|| panic!("{zone}: {acquired}"));
+        assert!(NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S").is_ok(), "{zone}: {acquired}");
     }
 }
 

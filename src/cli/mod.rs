@@ -80,7 +80,7 @@ fn carry_out(arguments: Vec<OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return refuse_command_line(without_values(error), wants_json),
     };
-    start_log(&cli.output);
+    start_log(&cli.output, &cli.settings);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
@@ -322,7 +322,7 @@ fn without_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
-fn start_log(output: &OutputArgs) {
+fn start_log(output: &OutputArgs, settings: &Settings) {
     let level = match (output.quiet, output.verbose) {
         (true, _) => Level::Quiet,
         (false, 0) => Level::Normal,
@@ -332,7 +332,9 @@ fn start_log(output: &OutputArgs) {
     let is = |name: &str, wanted: fn(&str) -> bool| environment::text(name).is_some_and(|value| wanted(&value));
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
-    telemetry::start(level, output.log == OutputFormat::Json, colour);
+    // A zone that is none is refused later, by the commands that read it.
+    let zone = settings.zone().unwrap_or(chrono_tz::UTC);
+    telemetry::start(level, output.log == OutputFormat::Json, colour, zone);
 }
 
 /// What a command reports that could not begin. A layout that a person has to correct is not hidden by a database that is

@@ -9,10 +9,12 @@ mod validate;
 
 use std::collections::BTreeMap;
 
+use chrono_tz::Tz;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use super::environment;
+use crate::calendar::parse_zone;
 use crate::command::CommandName;
 use table::{Default, GROUPS, Setting};
 pub use validate::{conceal_secrets, duration_of, validate};
@@ -93,6 +95,11 @@ impl Settings {
             self.typed.entry(table::SPOOL_DIR.flag).or_insert_with(temporary);
         }
         self
+    }
+
+    /// The zone of the settings; `None` when the text is no zone.
+    pub fn zone(&self) -> Option<Tz> {
+        parse_zone(self.get(&table::TIMEZONE)?.text).ok()
     }
 
     /// What was typed, or the default value; `None` when there is neither.
