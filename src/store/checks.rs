@@ -19,7 +19,7 @@ use crate::failure::Failure;
 /// How long a majority may take to confirm a write.
 const MAJORITY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Exported entries that are looked for in the collection of entries.
-const EXPORTED_LAST: i64 = 100;
+const EXPORTED_LAST: i64 = 20;
 /// What decides where entries are read.
 const NAMES_OF_ENTRIES: &str = "--entries-collection, --database or MONGODB_URI";
 /// Error code of a write that was not confirmed in time.
@@ -137,7 +137,8 @@ impl Store {
 
     /// Of the newest entries on record as exported: how many there are, and whether one of them is in the collection of entries.
     async fn exported_last(&self) -> Result<(usize, bool), StoreError> {
-        let newest = self.exported.find(doc! {}).sort(doc! { "_id": -1 }).limit(EXPORTED_LAST);
+        let ids = self.exported.find(doc! {}).projection(doc! { "_id": 1 });
+        let newest = ids.sort(doc! { "_id": -1 }).limit(EXPORTED_LAST);
         let ids: Vec<Bson> = self.all(newest).await?.iter().filter_map(|one| one.get("_id").cloned()).collect();
         Ok((ids.len(), self.has_entry(doc! { "_id": { "$in": ids } }).await?))
     }

@@ -85,6 +85,8 @@ pub enum Kind {
     Malformed,
     /// The server refuses writes of all users: it is being migrated.
     WritesBlocked,
+    /// The server refuses a query that no index serves.
+    ScanRefused,
     /// A version before this one left something half done that only that one can finish.
     EarlierVersion,
     /// A command had no answer in time, on a connection that stands.
@@ -230,6 +232,10 @@ impl From<StoreError> for Failure {
             Kind::WritesBlocked => refused(
                 "the server was told to refuse all writes, as during a migration: let an administrator end that with \
                  db.adminCommand({ setUserWriteBlockMode: 1, global: false }), or use the server to which the data was moved",
+            ),
+            Kind::ScanRefused => refused(
+                "the server was told to refuse queries that no index serves: let an administrator end that, at least for this command, with \
+                 db.adminCommand({ setParameter: 1, notablescan: false })",
             ),
             Kind::Rule | Kind::DuplicateKey => refused(
                 "change the named rule (validator, index) so that it allows the writes of a run; `batch-export doctor` checks it",
@@ -429,6 +435,8 @@ fn kind_of_code(code: i32) -> Kind {
         // TransactionTooLarge, TemporarilyUnavailable, TransactionTooLargeForCache.
         257 | 365 | 388 => Kind::CacheFull,
         API_VERSION_REQUIRED => Kind::ApiVersion,
+        // NoQueryExecutionPlans.
+        291 => Kind::ScanRefused,
         // UserWritesBlocked.
         371 => Kind::WritesBlocked,
         // InvalidNamespace, DatabaseDifferCase.

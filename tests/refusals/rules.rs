@@ -245,7 +245,9 @@ fn a_rule_of_our_own_collections_is_named() {
 
 #[test]
 fn a_unique_index_of_the_batches_is_named_by_the_run_that_it_stops() {
-    for (key, sparse) in [("attempt", true), ("number", true), ("number", false), ("holder.host", false)] {
+    for (key, sparse) in
+        [("attempt", true), ("number", true), ("number", false), ("holder.host", false), ("file.name", false)]
+    {
         let day = Day::in_directory();
         let index = doc! { "key": { key: 1 }, "name": "only_one", "unique": true, "sparse": sparse };
         day.db.command(doc! { "createIndexes": BATCHES, "indexes": [index] });

@@ -7,7 +7,7 @@ use super::{EVENING, doctor_says};
 use crate::support::block;
 use crate::support::browser::wait_until;
 use crate::support::command::told;
-use crate::support::day::{BATCH, Day, LOG};
+use crate::support::day::{BATCH, BATCHES, Day, LOG};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy, error};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, create_index, seed, seed_day};
@@ -101,17 +101,35 @@ fn a_queue_with_a_collation_is_served_by_an_index_that_has_it_too() {
     day.check_converged();
 }
 
+/// Also one that no transaction can read.
 #[test]
 fn entries_that_are_a_view_are_no_finding() {
+    for (of, pipeline) in [(ENTRIES, vec![]), ("earlier", vec![doc! { "$unionWith": ENTRIES }])] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        day.db.command(doc! { "create": "approved", "viewOn": of, "pipeline": pipeline });
+        let of_view = |name| day.command(name).env("BATCH_EXPORT_ENTRIES_COLLECTION", "approved");
+        of_view("init").run().expect_code(0);
+        of_view("doctor").now(&chrono::Utc::now().to_rfc3339()).run().expect_code(0);
+        of_view("run").date(DATE).run().expect_code(0);
+        day.check_converged();
+    }
+}
+
+#[test]
+fn a_server_that_refuses_queries_without_an_index_is_no_reason_to_wait() {
+    let proxy = Proxy::before(Mongod::shared());
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 3);
-    day.db.command(doc! { "create": "approved", "viewOn": ENTRIES, "pipeline": [] });
-    let of_view = |name| day.command(name).env("BATCH_EXPORT_ENTRIES_COLLECTION", "approved");
-    of_view("init").run().expect_code(0);
-    let now = chrono::Utc::now().to_rfc3339();
-    let doctor = of_view("doctor").now(&now).run().stdout;
-    assert!(!doctor.contains("row expiry\",\"state\":\"bad") && !doctor.contains("is a view"), "{doctor}");
-    of_view("run").date(DATE).run().expect_code(0);
+    day.run().run().expect_code(0);
+    let day = day.through(&proxy);
+    let by_number = On::command("find")
+        .collection(BATCHES)
+        .matching(|command| command.get_document("filter").is_ok_and(|filter| filter.contains_key("number")));
+    let refused = proxy.answer(by_number.nth_and_later(1), error(291, "NoQueryExecutionPlans", &[]));
+    let told = told(&day.command("verify").date(DATE).run().expect_code(30).json()["error"]);
+    assert!(told.contains("notablescan: false"), "{told}");
+    assert!(refused.times() > 0);
 }
 
 #[test]
