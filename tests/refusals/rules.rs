@@ -192,6 +192,19 @@ fn rows_that_a_partial_index_excludes_once_they_are_marked_or_held_are_found() {
     }
 }
 
+/// A run refuses an entry that is queued twice, before any index could.
+#[test]
+fn rows_that_a_run_refuses_are_no_finding_of_an_index() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 1_100);
+    let mut again = day.db.find_one(QUEUE, doc! { "_id": seeded.rows[0] }).unwrap();
+    again.insert("_id", mongodb::bson::oid::ObjectId::new());
+    day.db.insert_many(QUEUE, vec![again]);
+    unique_among(&day, doc! { "status": "completed" }, doc! { "entryId": 1 });
+    assert_eq!(rights(day.command("doctor"))["verdict"], "ok", "{}", rights(day.command("doctor")));
+    day.run().run().expect_code(32);
+}
+
 /// The pieces of a large batch are marked at different times.
 #[test]
 fn rows_of_different_pieces_have_the_same_batch_and_not_the_same_time() {

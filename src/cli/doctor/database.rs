@@ -148,7 +148,8 @@ async fn rights(store: &Store, config: &Config, due: Option<&DueCompared>) -> Ve
         fields: &FieldList::of(&options.layout),
         rows,
         exported: due.and_then(|due| due.exported),
-        held: (config.invalid == InvalidPolicy::Hold).then_some(bad),
+        bad,
+        holds: config.invalid == InvalidPolicy::Hold,
         cutoff: due.map_or(config.clock.now(), |due| due.cutoff),
         transaction_rows: config.transaction_rows,
     };

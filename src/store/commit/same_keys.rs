@@ -27,15 +27,18 @@ impl Store {
     /// `Kind::Rule`, with the index and two rows.
     pub(super) async fn refuse_same_keys(&self, trial: &Trial<'_>) -> Result<(), StoreError> {
         let [(batch, file), _] = &trial.batches;
-        let held: Vec<Id> = trial.held.unwrap_or_default().iter().map(|(key, _)| key.row).collect();
+        let bad: Vec<Id> = trial.bad.iter().map(|(key, _)| key.row).collect();
         let mut due = due_filter(trial.cutoff);
-        due.insert("_id", doc! { "$nin": held.iter().copied().map(Bson::from).collect::<Vec<_>>() });
+        due.insert("_id", doc! { "$nin": bad.iter().copied().map(Bson::from).collect::<Vec<_>>() });
         let mut made = vec![completed(&marks((*batch).into(), file))];
         if trial.rows.len() > trial.transaction_rows.min(ROWS_PER_COMMAND) {
             made.push(doc! { "$set": { "completedAt": "$_id", "updatedAt": "$_id" } });
         }
         let failed = vec![doc! { "$set": { "status": "failed", "lastError": "$_id", "updatedAt": "$_id" } }];
-        let tried = [(trial.rows.len(), trial.rows_together(), due, made), (held.len(), ROWS_MAX, each(&held), failed)];
+        let tried = [
+            (trial.rows.len(), trial.rows_together(), due, made),
+            (if trial.holds { bad.len() } else { 0 }, ROWS_MAX, each(&bad), failed),
+        ];
         for (count, together, which, made) in tried {
             if count <= together {
                 continue;

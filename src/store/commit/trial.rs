@@ -53,8 +53,10 @@ pub struct Trial<'a> {
     pub rows: &'a [RowKey],
     /// The earliest and the latest `scheduledFor` of these.
     pub exported: Option<Span>,
-    /// The due rows that a run would hold back, in order, with the reason; `None` when it holds none.
-    pub held: Option<&'a [(RowKey, String)]>,
+    /// The due rows that a run would refuse or hold back, in order, with the reason.
+    pub bad: &'a [(RowKey, String)],
+    /// Whether it would hold them back.
+    pub holds: bool,
     /// All of them are due by then.
     pub cutoff: DateTime<Utc>,
     /// Rows that one transaction may mark.
@@ -120,10 +122,10 @@ impl Store {
         }
         // Where no row is to be held now, another one shows what the rules say of those that will be.
         let other: Vec<(RowKey, String)> = first.rows.iter().take(1).map(|key| (*key, "a reason".to_owned())).collect();
-        let (held, cutoff) = match trial.held {
-            None => (&[][..], trial.cutoff),
-            Some([]) => (&other[..], first.cutoff),
-            Some(held) => (held, trial.cutoff),
+        let (held, cutoff) = match (trial.holds, trial.bad) {
+            (false, _) => (&[][..], trial.cutoff),
+            (true, []) => (&other[..], first.cutoff),
+            (true, held) => (held, trial.cutoff),
         };
         for held in held.chunks(ROWS_MAX) {
             let request = CommitRequest { cutoff, ..request(&claim, file, trial, &ledger, &first, &[], held) };
