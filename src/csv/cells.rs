@@ -98,6 +98,17 @@ impl Cells {
         self.staged += 1;
     }
 
+    /// Whether the cells of the first row can be repeated in the second one, because none of them was counted.
+    pub(super) fn can_repeat(&self) -> bool {
+        self.staged == 2 && self.rows[0].counts == Tally::default()
+    }
+
+    /// A cell of the second row that is the same in the first one.
+    pub(super) fn repeat(&mut self, column: usize) {
+        let [first, second] = &mut self.rows;
+        second.cells.push_field(&first.cells[column]);
+    }
+
     /// A cell whose bytes need no treatment: generated, or the layout's own text.
     pub(super) fn plain(&mut self, column: &PlannedColumn, cell: &[u8], faults: &mut Faults) {
         // Only generated ASCII depends on the entry; the layout's own texts were checked with the layout.
@@ -150,7 +161,7 @@ impl Cells {
         if !is_plain(text) {
             faults.add(format!("{} has {}", column.name, characters(text, is_control)));
         }
-        if self.line_breaks == LineBreaks::Keep || !text.contains(['\r', '\n']) {
+        if self.line_breaks == LineBreaks::Keep || !has_line_break(text) {
             return self.encoded(column, &column.name, text, Treatment::Text, faults);
         }
         let mut line = std::mem::take(&mut self.text);
@@ -251,6 +262,11 @@ pub(super) fn forget_large(row: &mut ByteRecord) {
     if row.as_slice().len() > KEPT_BYTES {
         *row = ByteRecord::new();
     }
+}
+
+fn has_line_break(text: &str) -> bool {
+    // No early return, so that the compiler can check many bytes at a time.
+    text.bytes().fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n'))
 }
 
 /// Whether a spreadsheet takes a text for a formula.

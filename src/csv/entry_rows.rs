@@ -241,8 +241,13 @@ impl Walk<'_, '_> {
             Some(Side::Debit) | None => (amount, 0),
         };
         self.cells.begin(debit, credit);
+        let repeats = self.faults.is_empty() && self.cells.can_repeat();
         for (number, column) in self.plan.columns.iter().enumerate() {
             self.column = number;
+            if repeats && !column.content.is_of_row() {
+                self.cells.repeat(number);
+                continue;
+            }
             match (&column.content, own_voucher) {
                 (Content::Voucher, Some(code)) => self.cells.code(column, code, self.faults),
                 (Content::Voucher, None) => self.cells.plain(column, generated.as_bytes(), self.faults),

@@ -80,6 +80,14 @@ pub(super) enum Content {
     DateField(usize, DateFormat),
 }
 
+impl Content {
+    /// Whether the two rows of an entry have different cells.
+    pub(super) fn is_of_row(&self) -> bool {
+        use Content::{Account, ContraAccount, Credit, Debit, Line, Side, SignedAmount};
+        matches!(self, Line | Side(_) | Account | ContraAccount | Debit(_) | Credit(_) | SignedAmount)
+    }
+}
+
 impl Plan {
     pub(super) fn new(options: &SheetOptions, encoding: Encoding, fields: &FieldList) -> Result<Plan, String> {
         let layout = &options.layout;
