@@ -30,6 +30,10 @@ pub(super) const API_VERSION_REQUIRED: i32 = 498_870;
 /// What a server says of a write conflict that is none: its cache is full. Older servers have no other sign of it.
 const CACHE_WORDS: [&str; 2] = ["Cache full", "rolled back for eviction"];
 
+/// After a query that the server refuses because no index serves it.
+const ALLOW_SCANS: &str = "the server was told to refuse queries that no index serves: let an administrator end that, at least for this \
+    command, with db.adminCommand({ setParameter: 1, notablescan: false })";
+
 /// Collections whose names no setting changes.
 const OURS: [&str; 2] = ["exportbatchrows is", "exportbatchentries is"];
 
@@ -233,10 +237,7 @@ impl From<StoreError> for Failure {
                 "the server was told to refuse all writes, as during a migration: let an administrator end that with \
                  db.adminCommand({ setUserWriteBlockMode: 1, global: false }), or use the server to which the data was moved",
             ),
-            Kind::ScanRefused => refused(
-                "the server was told to refuse queries that no index serves: let an administrator end that, at least for this command, with \
-                 db.adminCommand({ setParameter: 1, notablescan: false })",
-            ),
+            Kind::ScanRefused => refused(ALLOW_SCANS),
             Kind::Rule | Kind::DuplicateKey => refused(
                 "change the named rule (validator, index) so that it allows the writes of a run; `batch-export doctor` checks it",
             ),
