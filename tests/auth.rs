@@ -200,3 +200,10 @@ fn a_client_file_that_is_none_is_refused_without_quoting_it() {
         assert!(finished.stdout.contains(words) && !finished.report().contains("hush"), "{}", finished.report());
     }
 }
+
+#[test]
+fn the_challenge_is_the_one_of_the_standard() {
+    // RFC 7636, appendix B.
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+    assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+}

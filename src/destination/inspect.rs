@@ -45,7 +45,7 @@ impl Destination {
 }
 
 fn look_at(path: &Path) -> Inspection {
-    let bad = |message, next: &str| Inspection::Bad(DestinationError::Rejected { message, next: next.to_owned() });
+    let bad = |message: String, next| Inspection::Bad(DestinationError::rejected(message, next));
     let create = "create the directory, or correct --destination";
     match std::fs::metadata(path) {
         Ok(facts) if facts.is_dir() => Inspection::Good(path.display().to_string()),

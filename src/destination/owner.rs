@@ -58,13 +58,11 @@ pub struct Mark<'a> {
 
 /// The refusal of an id that cannot be one of a file at this destination.
 pub(super) fn forged(id: &str, at: &dyn Display) -> DestinationError {
-    DestinationError::Rejected {
-        message: format!("{} in the batch document cannot be the id of a file in {at}: somebody edited it", quoted(id)),
-        next: "find out who edits the batch documents. As `file.id` of a committed batch, put `metadata.fileId` of its ExportLog back; of \
-               another batch, set `file` to null, and the next attempt looks for the file by its name. In `voided`, set `trashed` of that \
-               id to true"
-            .to_owned(),
-    }
+    DestinationError::rejected(
+        format!("{} in the batch document cannot be the id of a file in {at}: somebody edited it", quoted(id)),
+        "find out who edits the batch documents. As `file.id` of a committed batch, put `metadata.fileId` of its ExportLog back; of another \
+         batch, set `file` to null, and the next attempt looks for the file by its name. In `voided`, set `trashed` of that id to true",
+    )
 }
 
 impl Mark<'_> {

@@ -126,18 +126,3 @@ pub fn causes(error: &dyn Error) -> String {
     }
     causes
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_that_was_told_already_is_not_told_again() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("{0}")]
-        struct Layer(&'static str, #[source] Option<Box<Layer>>);
-        let layers = ["no connection: connect failed", "connect failed", "dns error: unknown host", "unknown host"];
-        let error = layers.into_iter().rev().fold(None, |source, words| Some(Box::new(Layer(words, source))));
-        assert_eq!(causes(&error.unwrap()), ": dns error: unknown host");
-    }
-}

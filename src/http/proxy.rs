@@ -145,70 +145,11 @@ fn encoded(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn proxies(https: &str, all: &str, no: &str) -> Proxies {
-        let text = str::to_owned;
-        let variables = ProxyVariables { https: text(https), http: String::new(), all: text(all), no: text(no) };
-        Proxies::new(&variables).expect("proxies")
-    }
-
-    #[test]
-    fn what_is_not_the_address_of_a_proxy_is_refused_and_not_shown() {
-        for good in
-            ["http://proxy:3128/", "proxy", "10.0.0.1:3128", "http://[::1]:3128", "socks5h://localhost:1080", " "]
-        {
-            assert!(
-                Proxies::new(&ProxyVariables { all: good.to_owned(), ..ProxyVariables::default() }).is_ok(),
-                "{good}"
-            );
-        }
-        for (wrong, next) in [
-            ("http://clerk:S3cr3tWord", NEXT),
-            ("clerk:S3cr3t/Word:3128", NEXT),
-            ("Tr0ub4dor&3-Needle", NEXT),
-            ("S3cr3t://proxy:3128", NEXT),
-            ("http://proxy:99999", NEXT),
-            ("http://proxy:3128\r", "dos2unix"),
-        ] {
-            let variables = ProxyVariables { https: wrong.to_owned(), ..ProxyVariables::default() };
-            let failure = Proxies::new(&variables).expect_err(wrong);
-            assert_eq!(failure.exit, crate::exit::Exit::Configuration);
-            assert!(failure.next.as_deref().is_some_and(|told| told.contains(next)), "{wrong}: {failure:?}");
-            assert!(failure.message.contains("HTTPS_PROXY") && !failure.message.contains("3cr3t"), "{failure:?}");
-        }
-        let no = ProxyVariables { no: "internal.example.com\r".to_owned(), ..ProxyVariables::default() };
-        assert!(Proxies::new(&no).expect_err("a line break").message.contains("NO_PROXY"));
-        let bare = proxies("Hunter2SecretQ", "", "").through("https://x.example/");
-        assert_eq!(crate::secret::redact(&bare), " through the proxy http://***");
-    }
-
-    #[test]
-    fn a_proxy_is_named_without_its_password() {
-        let token = "https://oauth2.googleapis.com/token";
-        let told = |https: &str, all: &str, no: &str| proxies(https, all, no).through(token);
-        assert_eq!(told("http://clerk:s3cret@proxy:3128", "", ""), " through the proxy http://proxy:3128");
-        assert_eq!(told("clerk:s3cret@proxy:3128", "", ""), " through the proxy http://proxy:3128");
-        assert_eq!(told("", "https://proxy", ""), " through the proxy https://proxy");
-        assert_eq!(told("http://proxy:3128", "", "example.com,.googleapis.com"), "");
-        assert_eq!(told("", "", ""), "");
-        assert!(!format!("{:?}", proxies("http://clerk:s3cret@proxy:3128", "", "")).contains("s3cret"));
-    }
-
-    #[test]
-    fn a_password_may_hold_any_character() {
-        for password in ["S3cr3t@Word", "a/b", "a#b", "a?b", "a:b", "100%", "%40x", "ก[1]"] {
-            let plain = proxies(&format!("http://clerk:{password}@127.0.0.1:1"), "", "");
-            assert_eq!(plain.through("https://x.example/"), " through the proxy http://127.0.0.1:1", "{password}");
-            let address = plain.address_for(&Url::parse("https://x.example/").unwrap()).unwrap();
-            assert_eq!((address.host_str(), address.port()), (Some("127.0.0.1"), Some(1)), "{password}");
-            let told = percent_decode_str(address.password().unwrap()).decode_utf8().unwrap().into_owned();
-            assert_eq!(told, percent_decode_str(password).decode_utf8().unwrap(), "{password}");
-        }
-    }
-
     #[test]
     fn only_what_has_a_proxy_and_tls_is_tunnelled() {
         let tunnelled = |proxies: &Proxies, address| proxies.tunnels(address).is_some();
-        let proxies = proxies("http://proxy:3128", "", "internal.example.com");
+        let (https, no) = ("http://proxy:3128".to_owned(), "internal.example.com".to_owned());
+        let proxies = Proxies::new(&ProxyVariables { https, no, ..ProxyVariables::default() }).expect("proxies");
         assert!(tunnelled(&proxies, "https://oauth2.googleapis.com/token"));
         assert!(!tunnelled(&proxies, "https://internal.example.com/token"));
         assert!(!tunnelled(&proxies, "http://oauth2.googleapis.com/token"));

@@ -1,6 +1,8 @@
 //! A destination that changes between two attempts: the old id is given up and its file discarded where it is, as soon as the settings
 //! reach that place; until then it is listed.
 
+use batch_export::destination::directory::Directory;
+
 use super::*;
 
 fn voided(day: &Day) -> Vec<Document> {
@@ -270,5 +272,15 @@ fn an_id_of_another_name_is_told_as_edited() {
         day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": id } });
         let found = day.command("verify").run().expect_code(34).json()["problems"].to_string();
         assert!(found.contains("\"file_id\"") && found.contains(id) && !found.contains("missing_file"), "{found}");
+    }
+}
+
+#[test]
+fn an_id_is_a_bare_file_name_or_refused() {
+    let directory = Directory::new("/srv/accounting".into(), None);
+    let id = "batch_2026-01-18.csv#0a1b2c";
+    assert_eq!(directory.file(id).unwrap(), Path::new("/srv/accounting/batch_2026-01-18.csv"));
+    for id in ["/etc/passwd#x", "../x#y", "..", ".", "", "#x", "a/b#c", "a/#c", "./a#c", "a\0b#c", "/"] {
+        assert!(directory.file(id).is_err(), "{id:?}");
     }
 }

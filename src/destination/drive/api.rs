@@ -65,24 +65,18 @@ impl Api {
     pub(super) async fn generate_id(&self) -> Result<String, Fault> {
         let query = [("count", "1"), ("space", "drive"), ("type", "files")];
         let url = self.address(&["drive", "v3", "files", "generateIds"], &query);
-        self.repeat(
-            "asking for a file id",
-            || self.http.client.get(url.clone()),
-            |answer| {
-                let ids: Value = parse(&answer)?;
-                let id = ids["ids"][0].as_str().filter(|id| !id.is_empty());
-                id.map(str::to_owned).ok_or_else(|| Fault::passing("Drive gave no file id"))
-            },
-        )
+        self.repeat(|| async {
+            let answer = self.shot("asking for a file id", self.http.client.get(url.clone())).await?;
+            let ids: Value = parse(&answer)?;
+            let id = ids["ids"][0].as_str().filter(|id| !id.is_empty());
+            id.map(str::to_owned).ok_or_else(|| Fault::passing("Drive gave no file id"))
+        })
         .await
     }
 
     /// A file's metadata; `None` when no file has this id, or these credentials may not see it.
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, Fault> {
-        let url = self.file(id, &[("fields", FIELDS)]);
-        if_there(
-            self.repeat("looking at the file", || self.http.client.get(url.clone()), |answer| parse(&answer)).await,
-        )
+        self.get("looking at the file", &["drive", "v3", "files", id], &[ALL_DRIVES, ("fields", FIELDS)]).await
     }
 
     /// Any GET on a file or folder that answers JSON.
@@ -93,7 +87,8 @@ impl Api {
         query: &[(&str, &str)],
     ) -> Result<Option<T>, Fault> {
         let url = self.address(segments, query);
-        if_there(self.repeat(doing, || self.http.client.get(url.clone()), |answer| parse(&answer)).await)
+        let once = || async { parse(&self.shot(doing, self.http.client.get(url.clone())).await?) };
+        if_there(self.repeat(once).await)
     }
 
     /// One page of the files that a query finds, the trash included: in one shared drive, or among all files that this
@@ -113,25 +108,29 @@ impl Api {
             all.push(("pageToken", page));
         }
         let url = self.address(&["drive", "v3", "files"], &all);
-        let read = |answer: Answer| match parse::<Page>(&answer)? {
-            page if page.incomplete_search => Err(Fault::passing("Drive searched only a part of the folder")),
-            page => Ok(page),
-        };
-        self.repeat("listing the folder", || self.http.client.get(url.clone()), read).await
+        self.repeat(|| async {
+            match parse::<Page>(&self.shot("listing the folder", self.http.client.get(url.clone())).await?)? {
+                page if page.incomplete_search => Err(Fault::passing("Drive searched only a part of the folder")),
+                page => Ok(page),
+            }
+        })
+        .await
     }
 
     /// Puts a file into the trash. When there is no file yet, a paused run may still create it: then an empty file
     /// takes the id first, so that this creation can never succeed.
     pub(super) async fn trash(&self, folder: &str, id: &str) -> Result<(), Fault> {
         let url = self.file(id, &[("fields", "id,trashed")]);
-        let request = || self.http.client.patch(url.clone()).json(&json!({"trashed": true}));
-        let doing = "putting a void file into the trash";
-        if if_there(self.repeat(doing, request, |_| Ok(())).await)?.is_some() {
+        let once = || async {
+            let request = self.http.client.patch(url.clone()).json(&json!({"trashed": true}));
+            self.shot("putting a void file into the trash", request).await
+        };
+        if if_there(self.repeat(once).await)?.is_some() {
             return Ok(());
         }
         self.take(folder, id).await?;
         // The file is still not there: it was deleted for good, and its id with it.
-        if_there(self.repeat(doing, request, |_| Ok(())).await).map(|_| ())
+        if_there(self.repeat(once).await).map(drop)
     }
 
     /// Creates an empty file under an id, unless the id is taken or was issued to other credentials; in both cases
@@ -139,15 +138,10 @@ impl Api {
     async fn take(&self, folder: &str, id: &str) -> Result<(), Fault> {
         let url = self.address(&["drive", "v3", "files"], &[ALL_DRIVES, NOT_PUBLISHED, ("fields", "id")]);
         let metadata = json!({"id": id, "name": "void", "parents": [folder], "mimeType": "text/plain"});
-        let mut patience = self.patience();
-        let mut renewed = false;
-        loop {
-            match self.shot("taking a void id", self.http.client.post(url.clone()).json(&metadata)).await {
-                Ok(_) | Err(Fault::Taken | Fault::IdUnusable { .. } | Fault::Unexplained { status: 400, .. }) => {
-                    return Ok(());
-                }
-                Err(fault) => self.bear(fault, &mut patience, &mut renewed).await?,
-            }
+        let once = || async { self.shot("taking a void id", self.http.client.post(url.clone()).json(&metadata)).await };
+        match self.repeat(once).await {
+            Ok(_) | Err(Fault::Taken | Fault::IdUnusable { .. } | Fault::Unexplained { status: 400, .. }) => Ok(()),
+            Err(fault) => Err(fault),
         }
     }
 
@@ -155,23 +149,15 @@ impl Api {
     /// it.
     pub(super) async fn patch(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, Fault> {
         let url = self.file(id, &[("fields", FIELDS)]);
-        let request = || self.http.client.patch(url.clone()).json(changes);
-        if_there(self.repeat(doing, request, |answer| parse(&answer)).await)
+        let once = || async { parse(&self.shot(doing, self.http.client.patch(url.clone()).json(changes)).await?) };
+        if_there(self.repeat(once).await)
     }
 
     /// Opens the content of a file, for the caller to read.
     pub(super) async fn content(&self, id: &str) -> Result<Option<Response>, Fault> {
         let url = self.file(id, &[("alt", "media")]);
-        let mut patience = self.patience();
-        let mut renewed = false;
-        loop {
-            let fault = match self.open("reading the file", self.http.client.get(url.clone())).await {
-                Ok(response) => return Ok(Some(response)),
-                Err(Fault::Missing { .. }) => return Ok(None),
-                Err(fault) => fault,
-            };
-            self.bear(fault, &mut patience, &mut renewed).await?;
-        }
+        let once = || async { self.open("reading the file", self.http.client.get(url.clone())).await };
+        if_there(self.repeat(once).await)
     }
 
     /// Opens an upload session for a file.
@@ -251,39 +237,23 @@ impl Api {
     }
 
     /// Repeats a request until it succeeds, is refused, or patience ends.
-    async fn repeat<T>(
-        &self,
-        doing: &str,
-        request: impl Fn() -> RequestBuilder,
-        read: impl Fn(Answer) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    async fn repeat<T, F: Future<Output = Result<T, Fault>>>(&self, once: impl Fn() -> F) -> Result<T, Fault> {
         let mut patience = self.patience();
         let mut renewed = false;
         loop {
-            let fault = match self.shot(doing, request()).await.and_then(&read) {
+            let fault = match once().await {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
-            self.bear(fault, &mut patience, &mut renewed).await?;
-        }
-    }
-
-    /// Waits after a fault, or returns the fault when nothing more is tried.
-    async fn bear(&self, fault: Fault, patience: &mut Patience, renewed: &mut bool) -> Result<(), Fault> {
-        match &fault {
-            Fault::Unauthorized { .. } if !*renewed => {
-                *renewed = true;
-                return Ok(());
+            match &fault {
+                Fault::Unauthorized { .. } if !renewed => renewed = true,
+                Fault::Passing { reason, retry_after, .. } => match patience.strike(*retry_after) {
+                    Some(delay) => pause(delay, reason).await,
+                    None => return Err(fault.after_tries(patience.tries())),
+                },
+                _ => return Err(fault),
             }
-            Fault::Passing { reason, retry_after, .. } => {
-                if let Some(delay) = patience.strike(*retry_after) {
-                    pause(delay, reason).await;
-                    return Ok(());
-                }
-            }
-            _ => {}
         }
-        Err(fault.after_tries(patience.tries()))
     }
 
     /// Sends one small request within the time limit; any answer but 2xx is a fault.

@@ -45,20 +45,11 @@ pub(super) struct Auth {
 }
 
 enum TokenSource {
-    Service(Signer),
-    User(Box<AuthorizedUser>, Http),
-}
-
-/// The token library, with a client that connects directly or through the proxy.
-struct Signer {
-    asks: TokenClient,
-    /// The proxy, for messages; empty for a direct connection.
-    through: String,
-}
-
-enum TokenClient {
+    /// The token library, with a direct connection.
     Directly(DefaultAuthenticator),
-    Tunnelled(Authenticator<Tunnelled>),
+    /// The same through a proxy, with the words for it in messages.
+    Tunnelled(Authenticator<Tunnelled>, String),
+    User(Box<AuthorizedUser>, Http),
 }
 
 #[derive(Clone)]
@@ -105,14 +96,12 @@ impl Auth {
             }
             Credentials::ServiceAccount(key) => {
                 let email = key.client_email.clone();
-                let source = TokenSource::Service(service_account(*key, subject.as_deref(), &http.proxies)?);
-                (
-                    source,
-                    match subject {
-                        Some(subject) => Identity::Delegated { email, subject },
-                        None => Identity::ServiceAccount { email },
-                    },
-                )
+                let source = service_account(*key, subject.as_deref(), &http.proxies)?;
+                let identity = match subject {
+                    Some(subject) => Identity::Delegated { email, subject },
+                    None => Identity::ServiceAccount { email },
+                };
+                (source, identity)
             }
         };
         Ok(Auth { source, identity, limit, cached: Mutex::new(None) })
@@ -149,24 +138,20 @@ impl Auth {
     pub(super) async fn scopes(&self) -> Result<Option<String>, Fault> {
         self.bearer().await?;
         Ok(match &self.source {
-            TokenSource::Service(_) => Some(SCOPE.to_owned()),
+            TokenSource::Directly(_) | TokenSource::Tunnelled(..) => Some(SCOPE.to_owned()),
             TokenSource::User(..) => self.cached.lock().await.as_ref().and_then(|token| token.scopes.clone()),
         })
     }
 
     async fn fetch(&self) -> Result<Token, Fault> {
-        match &self.source {
-            TokenSource::Service(signer) => {
-                let answer = match &signer.asks {
-                    TokenClient::Directly(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
-                    TokenClient::Tunnelled(authenticator) => authenticator.force_refreshed_token(&[SCOPE]).await,
-                };
-                let token = answer.map_err(|error| service_fault(&error, &signer.through, &self.identity))?;
-                let value = token.token().filter(|value| !value.is_empty()).ok_or_else(no_token)?;
-                Ok(Token { value: Secret::new(value), scopes: None, good: Good::AsTold(token) })
-            }
-            TokenSource::User(user, http) => refresh(user, http, &self.identity).await,
-        }
+        let (answer, through) = match &self.source {
+            TokenSource::Directly(library) => (library.force_refreshed_token(&[SCOPE]).await, ""),
+            TokenSource::Tunnelled(library, through) => (library.force_refreshed_token(&[SCOPE]).await, &**through),
+            TokenSource::User(user, http) => return refresh(user, http, &self.identity).await,
+        };
+        let token = answer.map_err(|error| service_fault(&error, through, &self.identity))?;
+        let value = token.token().filter(|value| !value.is_empty()).ok_or_else(no_token)?;
+        Ok(Token { value: Secret::new(value), scopes: None, good: Good::AsTold(token) })
     }
 }
 
@@ -174,7 +159,7 @@ fn no_token() -> Fault {
     Fault::passing("the token endpoint answered without a token")
 }
 
-fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Proxies) -> Result<Signer, Failure> {
+fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Proxies) -> Result<TokenSource, Failure> {
     let unusable = |reason: String| {
         Failure::configuration(format!("the service account's key cannot be used: {}", redact(&reason)))
             .next("check the field \"private_key\" of the credentials file, and that this machine has CA certificates")
@@ -182,14 +167,11 @@ fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Prox
     match proxies.tunnel(&key.token_uri).map_err(|error| unusable(error.to_string()))? {
         Some(client) => {
             let through = proxies.through(&key.token_uri);
-            let asks = TokenClient::Tunnelled(authenticator(key, subject, client).map_err(unusable)?);
-            Ok(Signer { asks, through })
+            authenticator(key, subject, client).map(|library| TokenSource::Tunnelled(library, through))
         }
-        None => {
-            let asks = authenticator(key, subject, DefaultHyperClientBuilder::default()).map_err(unusable)?;
-            Ok(Signer { asks: TokenClient::Directly(asks), through: String::new() })
-        }
+        None => authenticator(key, subject, DefaultHyperClientBuilder::default()).map(TokenSource::Directly),
     }
+    .map_err(unusable)
 }
 
 /// The library's `build` is async only for sources that are not used here, so it is complete at its first poll.

@@ -94,6 +94,12 @@ fn wrong(what: impl Into<String>) -> CredentialsFault {
     CredentialsFault { what: what.into(), next: None }
 }
 
+impl CredentialsFault {
+    fn next(self, next: &'static str) -> CredentialsFault {
+        CredentialsFault { next: Some(next), ..self }
+    }
+}
+
 fn parse(bytes: &[u8]) -> Result<Credentials, CredentialsFault> {
     let value = json_of(bytes)?;
     match value.get("type").and_then(Value::as_str) {
@@ -103,20 +109,15 @@ fn parse(bytes: &[u8]) -> Result<Credentials, CredentialsFault> {
             true => format!("are of type {other:?}; service_account and authorized_user work here"),
             false => "are of an unknown type; service_account and authorized_user work here".to_owned(),
         })),
-        None if value.get("installed").is_some() => Err(CredentialsFault {
-            what: "are an OAuth client, not a person's consent".to_owned(),
-            next: Some(
-                "run `batch-export auth --client` with this file, and give --credentials the file that it writes",
-            ),
-        }),
+        None if value.get("installed").is_some() => Err(wrong("are an OAuth client, not a person's consent")
+            .next("run `batch-export auth --client` with this file, and give --credentials the file that it writes")),
         // `auth` refuses such a client.
-        None if value.get("web").is_some() => Err(CredentialsFault {
-            what: "are an OAuth client of the type \"Web application\", not a person's consent".to_owned(),
-            next: Some(
+        None if value.get("web").is_some() => {
+            Err(wrong("are an OAuth client of the type \"Web application\", not a person's consent").next(
                 "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth --client FILE` \
                  with its JSON file, and give --credentials the file that it writes",
-            ),
-        }),
+            ))
+        }
         None => Err(wrong("have no field \"type\"")),
     }
 }
@@ -132,12 +133,9 @@ const GOOGLE_TYPES: [&str; 4] =
 pub(super) fn json_of(bytes: &[u8]) -> Result<Value, CredentialsFault> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if is_utf16(bytes) {
-        return Err(CredentialsFault {
-            what: "are in UTF-16, as PowerShell and Notepad write it".to_owned(),
-            next: Some(
-                "save the file as UTF-8 (Notepad: Save as, Encoding UTF-8; PowerShell: Set-Content -Encoding utf8)",
-            ),
-        });
+        return Err(wrong("are in UTF-16, as PowerShell and Notepad write it").next(
+            "save the file as UTF-8 (Notepad: Save as, Encoding UTF-8; PowerShell: Set-Content -Encoding utf8)",
+        ));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => serde_json::from_str(text).map_err(|error| not_json(text, &error)),
@@ -152,14 +150,11 @@ fn not_json(text: &str, error: &serde_json::Error) -> CredentialsFault {
         return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
     }
     match from_base64(text) {
-        Some(decoded) if is_json(unquoted(&decoded)) => CredentialsFault {
-            what: "are JSON in base64".to_owned(),
-            next: Some("decode the file (`base64 -d`), without quotes around its content, and give the result instead"),
-        },
-        Some(_) | None if is_json(unquoted(text)) => CredentialsFault {
-            what: "have quotes around the JSON".to_owned(),
-            next: Some("remove the quotes at the beginning and at the end of the file"),
-        },
+        Some(decoded) if is_json(unquoted(&decoded)) => wrong("are JSON in base64")
+            .next("decode the file (`base64 -d`), without quotes around its content, and give the result instead"),
+        Some(_) | None if is_json(unquoted(text)) => {
+            wrong("have quotes around the JSON").next("remove the quotes at the beginning and at the end of the file")
+        }
         Some(_) | None => wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())),
     }
 }
@@ -169,10 +164,8 @@ fn service_account(value: &Value) -> Result<Credentials, CredentialsFault> {
     conceal(&private_key);
     // No key has a backslash: some of the line ends may be right nevertheless.
     if private_key.contains("\\n") {
-        return Err(CredentialsFault {
-            what: r#"have a private key with the two characters \n where its line ends belong"#.to_owned(),
-            next: Some("a template or a CI variable escaped the file twice: download it again, and copy it as it is"),
-        });
+        return Err(wrong(r#"have a private key with the two characters \n where its line ends belong"#)
+            .next("a template or a CI variable escaped the file twice: download it again, and copy it as it is"));
     }
     let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     Ok(Credentials::ServiceAccount(Box::new(ServiceAccountKey {

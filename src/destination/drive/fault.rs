@@ -83,7 +83,6 @@ impl Fault {
 
     /// The error for the pass when nothing more is tried.
     pub(super) fn give_up(self, identity: &Identity) -> DestinationError {
-        let rejected = |message, next: &str| DestinationError::Rejected { message, next: next.to_owned() };
         match self {
             Fault::Passing { reason, next: None, .. } | Fault::Failed { reason, next: None } => {
                 DestinationError::Failed(reason)
@@ -91,9 +90,9 @@ impl Fault {
             Fault::Passing { reason, next: Some(next), .. } | Fault::Failed { reason, next: Some(next) } => {
                 DestinationError::Passing { message: reason, next: next.to_owned() }
             }
-            Fault::Unauthorized { reason } => rejected(reason, advice::after_unauthorized(identity)),
-            Fault::Missing { reason, .. } => rejected(reason, advice::SETTINGS),
-            Fault::IdUnusable { reason } => rejected(reason, advice::FRESH_ID_REFUSED),
+            Fault::Unauthorized { reason } => DestinationError::rejected(reason, advice::after_unauthorized(identity)),
+            Fault::Missing { reason, .. } => DestinationError::rejected(reason, advice::SETTINGS),
+            Fault::IdUnusable { reason } => DestinationError::rejected(reason, advice::FRESH_ID_REFUSED),
             Fault::Taken => DestinationError::Failed("Drive says that the file id is taken (409)".to_owned()),
             Fault::Unexplained { reason: message, next, .. } | Fault::Refused { message, next } => {
                 DestinationError::Rejected { message, next }

@@ -151,7 +151,7 @@ impl FolderFacts {
     /// The first obstacle, with its next step.
     pub fn check(&self) -> Result<(), DestinationError> {
         match self.obstacle() {
-            Some((message, next)) => Err(DestinationError::Rejected { message, next }),
+            Some((message, next)) => Err(DestinationError::rejected(message, next)),
             None => Ok(()),
         }
     }
@@ -161,16 +161,11 @@ impl FolderFacts {
     /// # Errors
     /// The obstacle, with its next step.
     pub fn check_trash(&self) -> Result<(), DestinationError> {
-        match &self.state {
-            FolderState::Found { name, can_trash: Some(false), .. } => Err(DestinationError::rejected(
-                format!("{} may add files to the folder {}, but put none into the trash", self.account(), quoted(name)),
-                format!("make {} a Content manager of the shared drive", self.identity),
-            )),
-            FolderState::Found { .. }
-            | FolderState::Missing
-            | FolderState::NotAFolder { .. }
-            | FolderState::Trashed { .. } => Ok(()),
-        }
+        let FolderState::Found { name, can_trash: Some(false), .. } = &self.state else { return Ok(()) };
+        Err(DestinationError::rejected(
+            format!("{} may add files to the folder {}, but put none into the trash", self.account(), quoted(name)),
+            format!("make {} a Content manager of the shared drive", self.identity),
+        ))
     }
 
     /// The account, with its address when the identity does not name it.
