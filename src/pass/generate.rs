@@ -186,34 +186,6 @@ pub(super) struct Generation<'a> {
     progress: &'a Progress,
 }
 
-/// Why the generation starts again, this time with all rows read before the first is written.
-enum GenerationError {
-    /// A row came out of the file's order, or a row has no usable id.
-    Irregular,
-    Failed(Failure),
-}
-
-impl From<ScanError> for GenerationError {
-    fn from(error: ScanError) -> GenerationError {
-        match error {
-            ScanError::Irregular => GenerationError::Irregular,
-            ScanError::Failed(error) => error.into(),
-        }
-    }
-}
-
-impl From<StoreError> for GenerationError {
-    fn from(error: StoreError) -> GenerationError {
-        GenerationError::Failed(error.into())
-    }
-}
-
-impl From<Failure> for GenerationError {
-    fn from(failure: Failure) -> GenerationError {
-        GenerationError::Failed(failure)
-    }
-}
-
 impl<'a> Generation<'a> {
     /// The generation of everything that is due by the cut-off.
     pub(super) fn new(
@@ -244,14 +216,14 @@ impl<'a> Generation<'a> {
     ) -> Result<Generated<W>, Failure> {
         self.progress.enter(Stage::Generate, 0);
         let (mut snapshot, scan) = scan_due(store, ledger, self.cutoff).await?;
-        let as_found = scan.in_order(|rows| self.progress.expect(rows)).map_err(GenerationError::from);
+        let as_found = scan.in_order(|rows| self.progress.expect(rows));
         match self.write(&snapshot, as_found, &[], out()?).await {
             Ok(written) if queued_twice(written.rows.iter()).is_empty() => {
                 written.refuse_without_entries(store, self.policy == InvalidPolicy::Hold).await?;
                 return self.judge(&snapshot, written, Vec::new());
             }
-            Ok(_) | Err(GenerationError::Irregular) => {}
-            Err(GenerationError::Failed(failure)) => return Err(failure),
+            Ok(_) | Err(ScanError::Irregular) => {}
+            Err(ScanError::Failed(failure)) => return Err(failure),
         }
         let DueRows { rows, unaddressable } = snapshot.due_rows(self.cutoff).await?;
         let twice = queued_twice(rows.iter().map(|row| &row.key));

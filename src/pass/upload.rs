@@ -103,7 +103,9 @@ impl Pass<'_> {
                     if !fresh {
                         *batch = self.remember(claim, &file).await?;
                     }
-                    match self.destination.create(&new_file(mark, &file, generated), self.progress).await? {
+                    let (id, name, spool) = (&file.id, &file.name, &generated.file);
+                    let new = NewFile { id, name, mark, mime_type: "text/csv", spool };
+                    match self.destination.create(&new, self.progress).await? {
                         Created::Stored(stored) => {
                             file.link = stored.link;
                             return Ok((file, false));
@@ -216,10 +218,6 @@ impl Pass<'_> {
     async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {
         self.store.record_file(claim, file, &self.export_settings(claim.batch)?).await?.ok_or_else(Failure::lease_lost)
     }
-}
-
-fn new_file<'a>(mark: Mark<'a>, file: &'a FileFacts, generated: &'a Generated<Spool>) -> NewFile<'a> {
-    NewFile { id: &file.id, name: &file.name, mark, mime_type: "text/csv", spool: &generated.file }
 }
 
 fn passed(limit: Duration) -> Failure {

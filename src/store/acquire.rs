@@ -13,7 +13,7 @@ use mongodb::options::ReturnDocument;
 
 use super::document::{self, bson_date};
 use super::error::{Kind, StoreError};
-use super::expressions::{attempt, history_with, literal, millis, void_when_given_up};
+use super::expressions::{attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::{Claim, Store, Teller, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
 use crate::command::CommandName;
@@ -89,12 +89,7 @@ impl Store {
     }
 
     pub(super) fn acquisition_pipeline(&self, request: &Acquisition) -> Vec<Document> {
-        let expired = doc! { "$lte": [{ "$ifNull": ["$leaseExpiresAt", "$$NOW"] }, "$$NOW"] };
-        let due: Bson = if request.ignore_back_off {
-            true.into()
-        } else {
-            doc! { "$lte": [{ "$ifNull": ["$nextRetryAt", "$$NOW"] }, "$$NOW"] }.into()
-        };
+        let due: Bson = if request.ignore_back_off { true.into() } else { passed("$nextRetryAt").into() };
         let attempts_max = 1 + self.config.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
         // No run can read such a document, so no run acquires it.
@@ -148,7 +143,7 @@ impl Store {
             "untoldDetails": "$$REMOVE",
         };
         let is_new = doc! { "$eq": [{ "$ifNull": ["$state", State::Empty.name()] }, State::Empty.name()] };
-        let is_expired = doc! { "$and": [is(State::Running), expired] };
+        let is_expired = doc! { "$and": [is(State::Running), passed("$leaseExpiresAt")] };
         let has_attempts = doc! { "$lt": ["$attempt", attempts_max] };
         let changes = doc! { "$switch": {
             "branches": [

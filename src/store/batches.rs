@@ -11,7 +11,7 @@ use mongodb::options::ReturnDocument;
 
 use super::document::{self, file_document, settings_document};
 use super::error::{Kind, StoreError};
-use super::expressions::{attempt, failed_attempt, history_with, literal, millis, void_when_given_up};
+use super::expressions::{attempt, failed_attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::untold::{Teller, something_left};
 use super::{COMMITTED, Store, WAIT_MAX};
 use crate::batch::{Batch, BatchId, CutList, Details, Ending, Event, ExportSettings, FileFacts, State, Voided};
@@ -132,8 +132,7 @@ impl Store {
             .batches
             .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
             .array_filters([doc! { "it.id": file_id }]);
-        self.bounded(update).await?;
-        Ok(())
+        self.bounded(update).await.map(drop)
     }
 
     /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
@@ -141,8 +140,7 @@ impl Store {
     pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<(), StoreError> {
         let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &COMMITTED[..] } };
         let changes = doc! { "$set": { "file.sealed": true, "file.restricted": restricted } };
-        self.bounded(self.batches.update_one(filter, changes)).await?;
-        Ok(())
+        self.bounded(self.batches.update_one(filter, changes)).await.map(drop)
     }
 
     /// Ends the attempt and releases the batch.
@@ -283,7 +281,6 @@ impl Store {
 
     async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>, StoreError> {
         let held = [State::Running.name(), State::Marking.name()];
-        let passed = |field: &str| doc! { "$lte": [{ "$ifNull": [field, "$$NOW"] }, "$$NOW"] };
         let pipeline = [
             doc! { "$match": { "$and": [filter, { "_id": ids_of_batches() }] } },
             doc! { "$sort": { "_id": -1 } },

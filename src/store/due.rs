@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
+use mongodb::action::Find;
 use mongodb::bson::{Bson, Document, RawBsonRef, RawDocument, doc};
 use mongodb::options::Hint;
 use mongodb::raw_batch_cursor::RawBatch;
@@ -111,6 +112,18 @@ pub(super) fn rows_of(batch: &RawBatch, metadata: RowMetadata) -> Result<DueRows
     Ok(due)
 }
 
+/// The rows that a search finds, in no order.
+pub(super) async fn read_rows(find: Find<'_, Document>, session: &mut ClientSession) -> Result<DueRows, StoreError> {
+    let by_type = RowMetadata::Type;
+    let mut cursor = find.projection(by_type.row_fields()).session(&mut *session).batch().await?;
+    let mut batches = cursor.stream(session);
+    let mut due = DueRows::default();
+    while let Some(batch) = batches.try_next().await? {
+        due.extend(rows_of(&batch, by_type)?);
+    }
+    Ok(due)
+}
+
 /// The rows of these ids that match a filter, in no order.
 pub(super) async fn rows_of_ids(
     queue: &Collection<Document>,
@@ -119,15 +132,7 @@ pub(super) async fn rows_of_ids(
     mut filter: Document,
 ) -> Result<Vec<DueRow>, StoreError> {
     filter.extend(each(rows));
-    let by_type = RowMetadata::Type;
-    let find = queue.find(filter).projection(by_type.row_fields()).hint(by_id()).batch_size(rows.len() as u32 + 1);
-    let mut cursor = find.session(&mut *session).batch().await?;
-    let mut batches = cursor.stream(session);
-    let mut found = Vec::new();
-    while let Some(batch) = batches.try_next().await? {
-        found.extend(rows_of(&batch, by_type)?.rows);
-    }
-    Ok(found)
+    Ok(read_rows(queue.find(filter).hint(by_id()).batch_size(rows.len() as u32 + 1), session).await?.rows)
 }
 
 /// Queued rows of these ids, which are sorted, in no order, as far as they can be read by ranges. A row that is queued in an unusual way, with a

@@ -175,10 +175,7 @@ impl Store {
     }
 
     /// The batches that have these numbers.
-    pub(super) async fn batches_of_numbers(
-        &self,
-        numbers: &BTreeSet<i64>,
-    ) -> Result<BTreeMap<i64, BatchId>, StoreError> {
+    pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
         let found = self.all(find).await?;

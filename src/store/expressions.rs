@@ -23,6 +23,11 @@ pub(super) fn millis(duration: Duration) -> i64 {
     duration.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
+/// Whether an instant has passed by the database's clock; a missing one has.
+pub(super) fn passed(field: &str) -> Document {
+    doc! { "$lte": [{ "$ifNull": [field, "$$NOW"] }, "$$NOW"] }
+}
+
 /// The history entry of the present holder's attempt, which ends now.
 pub(super) fn attempt(ending: Ending, class: Option<Class>, stage: Option<Stage>, message: Option<&str>) -> Document {
     let message = message.map(cut);

@@ -65,9 +65,11 @@ impl Store {
     /// # Errors
     /// When the database fails. Then the outcome is unknown until the list of pieces is read again.
     pub async fn mark_piece(&self, batch: &Batch, piece: &str) -> Result<Marked, StoreError> {
-        let mut again = Again::Refuse;
-        for tries in 1.. {
-            match self.try_mark_piece(batch, piece, again).await {
+        let (mut tries, mut again) = (0, Again::Refuse);
+        loop {
+            tries += 1;
+            let written = self.in_transaction(async |session| self.write_piece(session, batch, piece, again).await);
+            match written.await {
                 // The entry is in another batch's file. Exporting it again was allowed before the commit, so it moves
                 // to this batch.
                 Err(error) if error.kind == Kind::DuplicateKey && again == Again::Refuse => again = Again::Move,
@@ -78,15 +80,9 @@ impl Store {
                     Err(error) => return Err(error),
                 },
                 Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
-                result => return result,
+                written => return Ok(written?.map_or(Marked::ByOthers, Marked::Done)),
             }
         }
-        Ok(Marked::ByOthers)
-    }
-
-    async fn try_mark_piece(&self, batch: &Batch, piece: &str, again: Again) -> Result<Marked, StoreError> {
-        let written = self.in_transaction(async |session| self.write_piece(session, batch, piece, again).await).await?;
-        Ok(written.map_or(Marked::ByOthers, Marked::Done))
     }
 
     async fn write_piece(
@@ -151,18 +147,15 @@ impl Store {
     /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed
     /// already, or a piece is left.
     pub async fn complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
-        for tries in 1.. {
-            match self.try_complete(batch, teller).await {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let written = self.in_transaction(async |session| self.write_completion(session, batch, teller).await);
+            match written.await {
                 Err(error) if error.kind.may_run_again() && tries < TRIES => pause(tries, &error).await,
-                result => return result,
+                written => return Ok(written?.map_or(Marked::ByOthers, |()| Marked::Done(1))),
             }
         }
-        Ok(Marked::ByOthers)
-    }
-
-    async fn try_complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
-        let written = self.in_transaction(async |session| self.write_completion(session, batch, teller).await).await?;
-        Ok(written.map_or(Marked::ByOthers, |()| Marked::Done(1)))
     }
 
     async fn write_completion(

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::TryStreamExt;
 use mongodb::Collection;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::StoreError;
 use super::exported::{EXPORTED_AS, ExportedEntry};
 use super::expressions::literal;
+use super::neighbours::each;
 use super::snapshot::Snapshot;
 use super::{COMMITTED, LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
@@ -240,8 +241,7 @@ impl Snapshot {
 
     async fn read_by_id(&mut self, rows: &[Id], batch: &Batch, marked: &mut MarkedRows) -> Result<(), StoreError> {
         for rows in rows.chunks(CHUNK_ROWS) {
-            let ids: Vec<Bson> = rows.iter().copied().map(Bson::from).collect();
-            self.read_marked(doc! { "_id": { "$in": ids } }, batch, &BTreeSet::new(), marked).await?;
+            self.read_marked(each(rows), batch, &BTreeSet::new(), marked).await?;
         }
         Ok(())
     }

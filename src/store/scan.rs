@@ -10,15 +10,16 @@
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::{self, Stream};
-use mongodb::bson::{Document, Timestamp};
+use mongodb::ClientSession;
+use mongodb::bson::Timestamp;
 use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
-use mongodb::{ClientSession, Collection};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Store;
-use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, rows_of, undated_filter};
+use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, read_rows, rows_of, undated_filter};
 use super::error::StoreError;
+use crate::failure::Failure;
 use crate::id::Id;
 
 /// Queue rows per answer.
@@ -56,7 +57,8 @@ impl DueScan {
         let at = search.session.snapshot_time();
         let (sender, answers) = mpsc::channel(ANSWERS_AHEAD);
         let task = AbortOnDropHandle::new(tokio::spawn(search.read_on(cursor, sender)));
-        let undated = read_undated(store.queue.clone(), store.snapshot_session(at).await?);
+        let (queue, mut session) = (store.queue.clone(), store.snapshot_session(at).await?);
+        let undated = async move { read_rows(queue.find(undated_filter()), &mut session).await };
         let undated = AbortOnDropHandle::new(tokio::spawn(undated));
         Ok((DueScan { undated, answers, _task: task }, at))
     }
@@ -72,11 +74,13 @@ impl DueScan {
     }
 
     /// All due rows, sorted. The search must be one by types, which takes rows of any size.
-    pub(super) async fn all(mut self) -> Result<DueRows, StoreError> {
+    pub(super) async fn all(mut self) -> Result<DueRows, Failure> {
         let mut due = self.undated().await?;
         let failed = |error| match error {
-            ScanError::Failed(error) => error,
-            ScanError::Irregular => StoreError::failing("the search for due rows met rows that are too large for it"),
+            ScanError::Failed(failure) => failure,
+            ScanError::Irregular => {
+                StoreError::failing("the search for due rows met rows that are too large for it").into()
+            }
         };
         while let Some(answer) = self.next().await.map_err(failed)? {
             due.extend(answer);
@@ -112,13 +116,19 @@ pub fn of_entries(ids: &[Id]) -> impl Stream<Item = Result<Vec<DueRow>, StoreErr
 pub enum ScanError {
     /// A row came too late for the window that sorts the rows, has no ObjectId as `_id`, or has a large `metadata` after many small ones.
     Irregular,
-    /// The database fails.
-    Failed(StoreError),
+    /// The search failed, or what is made of its rows.
+    Failed(Failure),
 }
 
 impl From<StoreError> for ScanError {
     fn from(error: StoreError) -> ScanError {
-        ScanError::Failed(error)
+        ScanError::Failed(error.into())
+    }
+}
+
+impl From<Failure> for ScanError {
+    fn from(failure: Failure) -> ScanError {
+        ScanError::Failed(failure)
     }
 }
 
@@ -182,18 +192,6 @@ impl<F: Fn(u64)> InOrder<F> {
     }
 }
 
-async fn read_undated(queue: Collection<Document>, mut session: ClientSession) -> Result<DueRows, StoreError> {
-    let mut undated = DueRows::default();
-    let by_type = RowMetadata::Type;
-    let find = queue.find(undated_filter()).projection(by_type.row_fields());
-    let mut cursor = find.session(&mut session).batch().await?;
-    let mut batches = cursor.stream(&mut session);
-    while let Some(batch) = batches.try_next().await? {
-        undated.extend(rows_of(&batch, by_type)?);
-    }
-    Ok(undated)
-}
-
 /// The search itself.
 struct Search {
     store: Store,
@@ -224,7 +222,7 @@ impl Search {
                     continue;
                 }
                 Ok(Some(batch)) if self.is_large(&batch) => Err(ScanError::Irregular),
-                Ok(Some(batch)) => rows_of(&batch, self.metadata).map(Some).map_err(ScanError::Failed),
+                Ok(Some(batch)) => rows_of(&batch, self.metadata).map(Some).map_err(ScanError::from),
                 Ok(None) => Ok(None),
                 Err(error) => Err(StoreError::from(error).into()),
             };

@@ -4,7 +4,7 @@
 //! run in parallel without an open transaction. The ledger is read first or earlier: by its number the commit finds out
 //! whether another batch was committed in between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{join, try_join};
@@ -20,6 +20,7 @@ use super::scan::DueScan;
 use super::{LEDGER, Store};
 use crate::batch::BatchId;
 use crate::entry::FieldList;
+use crate::failure::Failure;
 use crate::id::Id;
 
 /// Commands in flight: the server joins two portions while the client writes another. Of two cores, the third one uses what two leave idle:
@@ -98,7 +99,7 @@ impl Snapshot {
     }
 
     /// All rows due by the cut-off, sorted.
-    pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, StoreError> {
+    pub async fn due_rows(&mut self, cutoff: DateTime<Utc>) -> Result<DueRows, Failure> {
         self.search(cutoff, RowMetadata::Type).await?.all().await
     }
 
@@ -190,11 +191,6 @@ impl Snapshot {
         let mut session = self.store.snapshot_session(self.at).await?;
         let found = self.store.with_cause(self.store.exported(&mut session, &ids).await).await?;
         Ok(found.into_values().filter_map(|exported| exported.batch).collect())
-    }
-
-    /// The batches that have these numbers.
-    pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
-        self.store.batches_of_numbers(numbers).await
     }
 
     /// What is recorded of these entries of a file under its number, and those that are not written down under it.

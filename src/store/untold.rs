@@ -59,8 +59,7 @@ impl Store {
     pub async fn note_edited(&self, batch: BatchId, edited: &[Id]) -> Result<(), StoreError> {
         let ids: Vec<Bson> = edited.iter().take(EDITED_MAX).copied().map(Bson::from).collect();
         let update = self.batches.update_one(doc! { "_id": batch }, doc! { "$set": { "editedAfterRead": ids } });
-        self.bounded(update).await?;
-        Ok(())
+        self.bounded(update).await.map(drop)
     }
 
     /// Takes the event of a batch, so that only one machine delivers it. `None` when there is none, or another machine
@@ -84,15 +83,13 @@ impl Store {
             doc! { "untold.triedAt": "" }
         };
         let update = self.batches.update_one(filter, doc! { "$unset": removed });
-        self.bounded(update).await?;
-        Ok(())
+        self.bounded(update).await.map(drop)
     }
 
     /// Notes which list of corrections people were told; `None`: that there is none any more.
     pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
         let change = doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } };
-        self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change])).await?;
-        Ok(())
+        self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change])).await.map(drop)
     }
 }
 

@@ -46,32 +46,3 @@ fn walk(part: &Document, path: &str, rules: &mut Vec<String>) {
         rules.push(format!("{field}{operator} {}", rule.chars().take(RULE_MAX).collect::<String>()));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use mongodb::bson::doc;
-
-    use super::*;
-
-    #[test]
-    fn each_broken_rule_is_named_with_its_field() {
-        let pattern = doc! { "operatorName": "pattern", "specifiedAs": { "pattern": "^https://" }, "consideredValue": "file:///x" };
-        let address = doc! { "propertyName": "googleDriveUrl", "details": [pattern] };
-        let inner = doc! { "operatorName": "properties", "propertiesNotSatisfied": [address] };
-        let metadata = doc! { "propertyName": "metadata", "description": "long", "details": [inner] };
-        let rules = [
-            doc! { "operatorName": "properties", "propertiesNotSatisfied": [metadata] },
-            doc! { "operatorName": "required", "specifiedAs": { "required": ["by"] }, "missingProperties": ["by"] },
-        ];
-        let info = doc! { "details": { "operatorName": "$jsonSchema", "schemaRulesNotSatisfied": &rules[..] } };
-        assert_eq!(
-            broken_rules(&info),
-            "metadata.googleDriveUrl: pattern { \"pattern\": \"^https://\" }; required, and missing: by"
-        );
-        let clause = doc! { "operatorName": "$exists", "specifiedAs": { "by": { "$exists": true } } };
-        let info =
-            doc! { "details": { "operatorName": "$and", "clausesNotSatisfied": [{ "index": 0, "details": clause }] } };
-        assert_eq!(broken_rules(&info), "$exists { \"by\": { \"$exists\": true } }");
-        assert_eq!(broken_rules(&doc! {}), "");
-    }
-}

@@ -21,14 +21,9 @@ impl Verification<'_> {
             match holders.get(&number).map(Vec::as_slice) {
                 Some([_]) => {}
                 Some(several) => {
-                    findings.add(
-                        several[0],
-                        ProblemKind::Number,
-                        format!(
-                            "number {number} is used by {}",
-                            several.iter().map(BatchId::to_string).collect::<Vec<_>>().join(", ")
-                        ),
-                    );
+                    let batches: Vec<String> = several.iter().map(BatchId::to_string).collect();
+                    let message = format!("number {number} is used by {}", batches.join(", "));
+                    findings.add(several[0], ProblemKind::Number, message);
                 }
                 None => {
                     let batch = named(&log, number);

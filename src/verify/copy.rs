@@ -141,8 +141,8 @@ impl Verification<'_> {
             copy.verdict = CopyVerdict::Same;
         } else if let Some(official) = self.check_file(&batch, file, &mut findings).await? {
             self.compare_copy(&batch, &official, opened, &mut copy).await?;
-            if let Some(problem) = copy.problem(&batch) {
-                findings.add(problem.batch, problem.kind, problem.message);
+            if let Some((kind, message)) = copy.problem() {
+                findings.add(batch.id, kind, message);
             }
         }
         Ok((findings, copy))
@@ -216,27 +216,26 @@ impl Copy {
         }
     }
 
-    fn problem(&self, batch: &Batch) -> Option<super::Problem> {
+    fn problem(&self) -> Option<(ProblemKind, String)> {
         let anew = match &self.rewritten[..] {
             [] => "a spreadsheet has saved it again".to_owned(),
             clauses => format!("a spreadsheet has saved it again: {}", clauses.join("; ")),
         };
-        let (kind, message) = match self.verdict {
-            CopyVerdict::Same | CopyVerdict::Voided | CopyVerdict::Unknown => return None,
+        match self.verdict {
+            CopyVerdict::Same | CopyVerdict::Voided | CopyVerdict::Unknown => None,
             CopyVerdict::Rewritten => {
                 let cells = match self.differing {
                     0 => "every cell is the official one".to_owned(),
                     _ => format!("every value is the official one: {}", self.counts.told()),
                 };
-                (ProblemKind::RewrittenCopy, format!("{anew}; {cells}"))
+                Some((ProblemKind::RewrittenCopy, format!("{anew}; {cells}")))
             }
             CopyVerdict::Different => {
                 let is_anew = !self.rewritten.is_empty() || self.counts.are_of_spreadsheet();
                 let anew = if is_anew { format!("; {anew}") } else { String::new() };
-                (ProblemKind::DifferentCopy, format!("{}{anew}", self.counts.told()))
+                Some((ProblemKind::DifferentCopy, format!("{}{anew}", self.counts.told())))
             }
-        };
-        Some(super::Problem { batch: Some(batch.id), kind, message: message.into() })
+        }
     }
 }
 

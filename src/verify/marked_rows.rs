@@ -60,7 +60,7 @@ impl Verification<'_> {
         check_ids(batch, file, rows, away, &known, &records, findings);
         let again = exported_again(batch, &records);
         drop(records);
-        let batches = snapshot.batches_of_numbers(&again.keys().copied().collect()).await?;
+        let batches = self.store.batches_of_numbers(&again.keys().copied().collect()).await?;
         for (number, entries) in again {
             let in_batch = batches.get(&number).map(|batch| format!(" in {batch}")).unwrap_or_default();
             findings.note(format!(

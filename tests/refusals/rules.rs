@@ -228,6 +228,23 @@ fn a_validator_of_what_the_rows_get_is_found_with_its_field() {
 }
 
 #[test]
+fn each_broken_rule_is_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    let address = doc! { "fileId": { "bsonType": "string", "pattern": "^https://" } };
+    validator(&day, LOG, doc! { "required": ["by"], "properties": { "metadata": { "properties": address } } });
+    let words = ["metadata.fileId: pattern { \"pattern\": \"^https://\" }", "; required, and missing: by"];
+    found(&day, day.run(), &words);
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    let with = |field: &str| doc! { field: { "$exists": true } };
+    day.db.command(doc! { "create": LOG, "validator": { "$and": [with("action"), with("by")] } });
+    found(&day, day.run(), &["validation: $exists { \"by\": { \"$exists\": true } }"]);
+}
+
+#[test]
 fn a_validator_that_knows_no_failed_row_is_found_where_rows_are_held() {
     let day = Day::in_directory();
     seed(&day.db, &[Entry::numbered(DATE, 0), Entry::numbered(DATE, 1).set("status", "draft")]);
