@@ -4,7 +4,7 @@ use super::encoding::Encoder;
 use super::parse::{self, column_tables, date_format};
 use super::table::{Found, Table, kind, word};
 use super::text::{characters, lacking, quoted};
-use super::{Column, FieldKind, Layout, Value, Zero};
+use super::{Column, FieldKind, KindWord, Layout, Value, Word, Zero};
 use crate::calendar::Day;
 use toml::de::DeValue;
 
@@ -17,67 +17,6 @@ const CHARS_MAX: i64 = 1_000_000;
 
 pub(super) const KEYS: [&str; 10] =
     ["header", "value", "field", "kind", "empty", "max_chars", "zero", "words", "text", "date_format"];
-
-/// A word of `value`, before the options of the column are read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
-    EntryId,
-    Line,
-    Position,
-    Date,
-    BusinessDate,
-    BatchNumber,
-    Voucher,
-    Account,
-    ContraAccount,
-    Debit,
-    Credit,
-    Amount,
-    SignedAmount,
-    Side,
-    Description,
-    Category,
-    Client,
-    Constant,
-}
-
-const WORDS: [(&str, Word); 18] = [
-    ("entry-id", Word::EntryId),
-    ("line", Word::Line),
-    ("position", Word::Position),
-    ("date", Word::Date),
-    ("business-date", Word::BusinessDate),
-    ("batch-number", Word::BatchNumber),
-    ("voucher", Word::Voucher),
-    ("account", Word::Account),
-    ("contra-account", Word::ContraAccount),
-    ("debit", Word::Debit),
-    ("credit", Word::Credit),
-    ("amount", Word::Amount),
-    ("signed-amount", Word::SignedAmount),
-    ("side", Word::Side),
-    ("description", Word::Description),
-    ("category", Word::Category),
-    ("client", Word::Client),
-    ("constant", Word::Constant),
-];
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum KindWord {
-    Text,
-    Code,
-    Integer,
-    Money,
-    Date,
-}
-
-const KINDS: [(&str, KindWord); 5] = [
-    ("text", KindWord::Text),
-    ("code", KindWord::Code),
-    ("integer", KindWord::Integer),
-    ("money", KindWord::Money),
-    ("date", KindWord::Date),
-];
 
 /// The columns; `None` when there are errors that leave none.
 pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column>> {
@@ -177,21 +116,21 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     match (table.get("value"), table.get("field")) {
         (None, None) => {
             table.missing(&["value", "field"], "a column has neither value nor field; expected one of them");
-            table.choice("kind", &KINDS);
+            table.choice("kind", &KindWord::NAMED);
             forms(table, layout);
             None
         }
         (Some(_), Some(second)) => {
             table.error(second.span().start, "a column has both value and field; expected one of them");
-            table.choice("value", &WORDS);
+            table.choice("value", &Word::NAMED);
             path(table);
-            table.choice("kind", &KINDS);
+            table.choice("kind", &KindWord::NAMED);
             forms(table, layout);
             None
         }
         (Some(_), None) => {
             table.refuse("kind", "belongs to a column with field");
-            let Some(word) = table.choice("value", &WORDS) else {
+            let Some(word) = table.choice("value", &Word::NAMED) else {
                 forms(table, layout);
                 return None;
             };
@@ -200,7 +139,8 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
             named(table, word, layout)
         }
         (None, Some(_)) => {
-            let kind = if table.get("kind").is_some() { table.choice("kind", &KINDS) } else { Some(KindWord::Text) };
+            let kind =
+                if table.get("kind").is_some() { table.choice("kind", &KindWord::NAMED) } else { Some(KindWord::Text) };
             let path = path(table);
             let Some(kind) = kind else {
                 options(table, None, true);

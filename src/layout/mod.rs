@@ -194,6 +194,41 @@ pub enum Value {
 }
 
 named! {
+    /// The word of a [`Value`] in a layout file; a field has its path instead.
+    pub enum Word {
+        EntryId = "entry-id",
+        Line = "line",
+        Position = "position",
+        Date = "date",
+        BusinessDate = "business-date",
+        BatchNumber = "batch-number",
+        Voucher = "voucher",
+        Account = "account",
+        ContraAccount = "contra-account",
+        Debit = "debit",
+        Credit = "credit",
+        Amount = "amount",
+        SignedAmount = "signed-amount",
+        Side = "side",
+        Description = "description",
+        Category = "category",
+        Client = "client",
+        Constant = "constant",
+    }
+}
+
+named! {
+    /// The word of a [`FieldKind`] in a layout file.
+    pub enum KindWord {
+        Text = "text",
+        Code = "code",
+        Integer = "integer",
+        Money = "money",
+        Date = "date",
+    }
+}
+
+named! {
     /// What the unused one of a debit and a credit cell shows.
     pub enum Zero {
         /// The amount zero.

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Column, FieldKind, Layout, Value, Zero};
+use super::{Column, FieldKind, KindWord, Layout, Value, Word};
 
 impl Layout {
     /// The text of which the batch keeps a copy and a checksum. [`parse_stored`](super::parse_stored) reads it back.
@@ -44,37 +44,22 @@ impl Text {
         self.0.push_str("\n[[columns]]\n");
         self.text("header", &column.header);
         match &column.value {
-            Value::EntryId => self.text("value", "entry-id"),
-            Value::Line => self.text("value", "line"),
-            Value::Position => self.text("value", "position"),
-            Value::Date(format) => {
-                self.text("value", "date");
+            Value::Field(path, kind) => {
+                self.text("field", path);
+                self.text("kind", kind_word(*kind).name());
+            }
+            value => self.text("value", word(value).map(Word::name).unwrap_or_default()),
+        }
+        match &column.value {
+            Value::Date(format) | Value::BusinessDate(format) | Value::Field(_, FieldKind::Date(format)) => {
                 self.text("date_format", &format.to_string());
             }
-            Value::BusinessDate(format) => {
-                self.text("value", "business-date");
-                self.text("date_format", &format.to_string());
-            }
-            Value::BatchNumber => self.text("value", "batch-number"),
-            Value::Voucher => self.text("value", "voucher"),
-            Value::Account => self.text("value", "account"),
-            Value::ContraAccount => self.text("value", "contra-account"),
-            Value::Debit(zero) => self.side("debit", *zero),
-            Value::Credit(zero) => self.side("credit", *zero),
-            Value::Amount => self.text("value", "amount"),
-            Value::SignedAmount => self.text("value", "signed-amount"),
+            Value::Debit(zero) | Value::Credit(zero) => self.text("zero", zero.name()),
             Value::Side([debit, credit]) => {
-                self.text("value", "side");
                 self.line("words", format!("[{}, {}]", toml_text(debit), toml_text(credit)));
             }
-            Value::Description => self.text("value", "description"),
-            Value::Category => self.text("value", "category"),
-            Value::Client => self.text("value", "client"),
-            Value::Constant(text) => {
-                self.text("value", "constant");
-                self.text("text", text);
-            }
-            Value::Field(path, kind) => self.field(path, *kind),
+            Value::Constant(text) => self.text("text", text),
+            _ => {}
         }
         if let Some(empty) = &column.empty {
             self.text("empty", empty);
@@ -83,25 +68,39 @@ impl Text {
             self.line("max_chars", max_chars);
         }
     }
+}
 
-    fn side(&mut self, value: &str, zero: Zero) {
-        self.text("value", value);
-        self.text("zero", zero.name());
-    }
+fn word(value: &Value) -> Option<Word> {
+    Some(match value {
+        Value::EntryId => Word::EntryId,
+        Value::Line => Word::Line,
+        Value::Position => Word::Position,
+        Value::Date(_) => Word::Date,
+        Value::BusinessDate(_) => Word::BusinessDate,
+        Value::BatchNumber => Word::BatchNumber,
+        Value::Voucher => Word::Voucher,
+        Value::Account => Word::Account,
+        Value::ContraAccount => Word::ContraAccount,
+        Value::Debit(_) => Word::Debit,
+        Value::Credit(_) => Word::Credit,
+        Value::Amount => Word::Amount,
+        Value::SignedAmount => Word::SignedAmount,
+        Value::Side(_) => Word::Side,
+        Value::Description => Word::Description,
+        Value::Category => Word::Category,
+        Value::Client => Word::Client,
+        Value::Constant(_) => Word::Constant,
+        Value::Field(..) => return None,
+    })
+}
 
-    fn field(&mut self, path: &str, kind: FieldKind) {
-        self.text("field", path);
-        let name = match kind {
-            FieldKind::Text => "text",
-            FieldKind::Code => "code",
-            FieldKind::Integer => "integer",
-            FieldKind::Money => "money",
-            FieldKind::Date(_) => "date",
-        };
-        self.text("kind", name);
-        if let FieldKind::Date(format) = kind {
-            self.text("date_format", &format.to_string());
-        }
+fn kind_word(kind: FieldKind) -> KindWord {
+    match kind {
+        FieldKind::Text => KindWord::Text,
+        FieldKind::Code => KindWord::Code,
+        FieldKind::Integer => KindWord::Integer,
+        FieldKind::Money => KindWord::Money,
+        FieldKind::Date(_) => KindWord::Date,
     }
 }
 

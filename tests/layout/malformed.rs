@@ -355,6 +355,54 @@ fn the_built_in_layouts_are_good_and_carry_their_names() {
     }
 }
 
+/// The checksum of the normal form is stored with each batch, and a later version must find the same.
+#[test]
+fn the_normal_form_has_the_bytes_that_stored_batches_have() {
+    const WORDS: [&str; 18] = [
+        "entry-id",
+        "line",
+        "position",
+        "date",
+        "business-date",
+        "batch-number",
+        "voucher",
+        "account",
+        "contra-account",
+        "debit",
+        "credit",
+        "amount",
+        "signed-amount",
+        "side",
+        "description",
+        "category",
+        "client",
+        "constant",
+    ];
+    let top = "encoding = \"utf-8\"\ndelimiter = \",\"\ndecimal_mark = \".\"\nquote = \"needed\"\nline_end = \"crlf\"\nheader = true\n\
+        date_format = \"yyyy-mm-dd\"\nrows_per_entry = 1\nformula_guard = true\nline_breaks = \"keep\"\ninvisible = \"refuse\"\n\
+        voucher_prefix = \"JV\"\nending = \"csv\"\n";
+    let (mut written, mut normal) = ("name = \"own\"\n".to_owned(), format!("name = \"own\"\n{top}"));
+    for word in WORDS {
+        let options = match word {
+            "date" | "business-date" => "date_format = \"yyyy-mm-dd\"\n",
+            "debit" | "credit" => "zero = \"0.00\"\n",
+            "side" => "words = [\"D\", \"C\"]\n",
+            "constant" => "text = \"a \\\"b\\\" \\\\\"\n",
+            _ => "",
+        };
+        let text = if word == "constant" { options } else { "" };
+        written += &format!("[[columns]]\nmax_chars = 30\nvalue = '{word}'\nheader = 'A'\n{text}");
+        normal += &format!("\n[[columns]]\nheader = \"A\"\nvalue = \"{word}\"\n{options}max_chars = 30\n");
+    }
+    for kind in ["text", "code", "integer", "money", "date"] {
+        let format = if kind == "date" { "date_format = \"yyyy-mm-dd\"\n" } else { "" };
+        written += &format!("[[columns]]\nkind = '{kind}'\nfield = 'a.b'\nempty = '-'\nheader = 'A'\n");
+        normal +=
+            &format!("\n[[columns]]\nheader = \"A\"\nfield = \"a.b\"\nkind = \"{kind}\"\n{format}empty = \"-\"\n");
+    }
+    assert_eq!(parse(&written).unwrap().normal_form(), normal);
+}
+
 /// Pieces of which a careless author, or chance, makes a file.
 fn pieces() -> impl Strategy<Value = String> {
     let words = [
