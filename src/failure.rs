@@ -12,6 +12,8 @@
 //!   exit code says. Results, notifications and logs show it apart from the message.
 //! - *An edge has its own error type* where callers decide by kinds (`StoreError`, `DestinationError`); its conversion
 //!   into a [`Failure`] stands beside that type. All other code makes a [`Failure`] directly.
+//! - *The words*: a failure ends a command; an error is what one edge answers; a fault is what is wrong with one answer, entry or setting; a
+//!   problem is what a check found.
 //! - *A function's comment* has a section on errors where they tell more than that the database, Drive or a file failed.
 
 use std::fmt;

@@ -69,7 +69,7 @@ fn open(path: &Path, follow: OFlags) -> io::Result<File> {
 }
 
 /// Whether there is a certificate in a PEM file, as far as its outermost shape tells: a sequence (DER) as long as its head says. The
-/// libraries pass over what is none, and then trust nobody.
+/// libraries skip a block that is no certificate, and then trust no server.
 pub fn holds_certificate(pem: &[u8]) -> bool {
     let text = String::from_utf8_lossy(pem);
     let blocks = text.split("-----BEGIN CERTIFICATE-----").skip(1);

@@ -20,8 +20,8 @@
 //! - *Claim*: the right to work on a batch, won by one atomic update. It names the batch, the fence and the attempt.
 //! - *Lease*: how long a claim is valid without a renewal, by the database's clock. A crashed holder loses the batch
 //!   when the lease ends.
-//! - *Fence*: a number in the batch document that grows whenever a holder loses the batch: at every claim, at `unlock`, and
-//!   when a crash used up the last attempt. Every write of a holder is filtered by its own fence, so a holder that was
+//! - *Fence*: a number in the batch document that grows at every claim, at `unlock`, and when a crash used up the last attempt.
+//!   Every write of a holder is filtered by its own fence, so a holder that was
 //!   paused longer than the lease can write nothing more.
 //! - *Spool*: the generated file on the local disk, private, before it is stored at the destination.
 //! - *Installation*: the name of one database's batches, kept in the ledger. Every stored file carries it, so that the
@@ -30,7 +30,8 @@
 //! - *Rebuild*: to write lost records anew from the export log (`init --adopt`). It touches no file.
 //! - *Void*: to give up a file id for good, in the database first, then at the destination (trash). A voided id never
 //!   becomes official.
-//! - *Seal*: to write the batch number on a committed file. Nobody removes a sealed file, whatever the database says.
+//! - *Seal*: to write the batch number on a committed file. This program never removes a sealed file, whatever the database
+//!   says.
 //! - *Records*: what a pass reads of earlier batches before it begins: the ledger, the log of this batch, and how many entries are on record.
 //! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch
 //!   that is marking.
@@ -107,7 +108,7 @@
 //! # Invariants
 //!
 //! - A file id never changes its content. A wrong file is voided, in the database first, then at the destination.
-//! - A file of another installation, and a committed file, is never replaced, adopted for other content, or removed.
+//! - A file of another installation, and a sealed file, is never replaced, adopted for other content, or removed by this program.
 //! - Every write of a holder carries its fence. Only the database's clock decides about leases and retries.
 //! - Rows change in the commit transaction of their batch or, in large batches, in the marking after it. Nowhere else.
 //! - Dropped work writes nothing. The commit is dropped last: at its own limit, or some seconds after a signal.

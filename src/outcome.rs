@@ -15,9 +15,28 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::money::Baht;
+use crate::named::named;
 use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
 use crate::terminal::one_line;
+
+named! {
+    /// How a command that is no pass ended well.
+    pub enum Done {
+        /// There was something to look at, and it is in order.
+        Ok = "ok",
+        /// It did what it was asked for.
+        Completed = "completed",
+        /// File, log and rows agree.
+        Verified = "verified",
+        /// No exported line differs from its entry.
+        NothingToCorrect = "nothing_to_correct",
+        /// The batch is free.
+        Unlocked = "unlocked",
+        /// There was nothing to unlock.
+        NothingToDo = "nothing_to_do",
+    }
+}
 
 /// How a pass over a batch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,13 +359,13 @@ impl BatchResult {
     }
 }
 
-/// What is wrong with something, and what to do about it. The message in JSON has both, for readers that know no `next`.
+/// What is wrong with something, and apart from it what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 pub struct Explanation {
-    /// What is wrong, and what to do, for a person.
+    /// What is wrong, for a person.
     #[schemars(rename = "message")]
     pub what: String,
-    /// What to do alone, where there is something to do.
+    /// What to do, where there is something to do.
     pub next: Option<String>,
 }
 
@@ -381,14 +400,16 @@ impl From<String> for Explanation {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.joined("; "))
+        // One sentence of two: the first one's full stop goes.
+        let joined = Explanation { what: self.what.trim_end_matches('.').to_owned(), next: self.next.clone() };
+        f.write_str(&joined.joined("; "))
     }
 }
 
 impl Serialize for Explanation {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Explanation", 2)?;
-        fields.serialize_field("message", &self.to_string())?;
+        fields.serialize_field("message", &one_line(&self.what))?;
         fields.serialize_field("next", &self.next)?;
         fields.end()
     }

@@ -21,7 +21,7 @@ const LAST_RESORT: Duration = Duration::from_secs(100);
 /// How long the last words may take when the process has to end.
 pub const SAYING: Duration = Duration::from_millis(500);
 
-/// How often it is looked whether a commit has ended.
+/// How often to check whether a commit has ended.
 const COMMIT_POLL: Duration = Duration::from_millis(200);
 
 named! {

@@ -29,7 +29,7 @@ const PLACES: usize = 8192;
 /// The progress bar, when there is one.
 pub type Below = Option<ProgressBar>;
 
-/// What the thread does in its turn: mostly, to write a line.
+/// One task of the thread, usually to write a line.
 type StreamWrite = Box<dyn FnOnce(&mut Below) + Send>;
 
 /// What waits for the thread that writes.
@@ -45,7 +45,7 @@ struct Backlog {
     lost: u64,
     /// How many of them were reported.
     told: u64,
-    /// Its reader was waited for in vain.
+    /// A flush waited in vain for the reader.
     is_held: bool,
 }
 
@@ -65,13 +65,12 @@ impl Stream {
         Stream { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Does something after all that waits. When too much does, it is dropped.
+    /// Queues a task behind those that wait. When the queue is full, the task is dropped and counted.
     pub fn in_turn(&'static self, words: impl FnOnce(&mut Below) + Send + 'static) {
         self.put(Box::new(words), PLACES);
     }
 
-    /// Waits until all that was said before is written, but no longer than this, and not again for a reader that does not read.
-    /// Whether it is written.
+    /// Waits until all that is queued is written, at most this long, and returns whether it is. After one wait in vain it does not wait again.
     pub fn flush(&'static self, limit: Duration) -> bool {
         if !self.lock().is_held {
             let (written, is_written) = mpsc::channel::<()>();

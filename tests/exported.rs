@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use crate::support::command::told;
+use crate::support::command::{said, told};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, LOG, entry_ids};
 use crate::support::mongod::Mongod;
 use crate::support::proxy::{On, Proxy};
@@ -126,7 +126,7 @@ fn a_row_that_is_queued_again_and_exported_again_as_allowed_is_no_fault_of_the_f
         // A row that is gone otherwise is still a finding.
         day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[1] });
         let found = day.command("verify").args(&["--date", DATE]).run().expect_code(34).json();
-        let problem = found["problems"][0]["message"].as_str().unwrap();
+        let problem = said(&found["problems"][0]);
         assert!(
             problem.starts_with("1 entry of the file has no marked row")
                 && problem.contains(&seeded.entries[1].to_hex()),

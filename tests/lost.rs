@@ -5,7 +5,7 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
 use crate::row_list::killed_before_piece;
-use crate::support::command::told;
+use crate::support::command::{said, told};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, LOG};
 use crate::support::seed::{DATE, QUEUE, seed_day};
 
@@ -32,7 +32,7 @@ fn lose(day: &Day, what: &[(&str, Document)]) {
 
 fn messages(found: &Value) -> Vec<String> {
     let problems = found["problems"].as_array().expect("a list");
-    problems.iter().map(|one| one["message"].as_str().expect("a text").to_owned()).collect()
+    problems.iter().map(said).collect()
 }
 
 #[track_caller]

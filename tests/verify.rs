@@ -11,7 +11,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::Value;
 
-use crate::support::command::{BatchExport, Finished};
+use crate::support::command::{BatchExport, Finished, said};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE, LOG};
 use crate::support::fake_drive::{Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, seed, seed_day};
@@ -45,7 +45,7 @@ fn problems(day: &Day) -> Vec<(String, String)> {
         .as_array()
         .expect("a list")
         .iter()
-        .map(|problem| (text(&problem["kind"]), text(&problem["message"])))
+        .map(|problem| (text(&problem["kind"]), said(problem)))
         .collect();
     assert_eq!(finished.code, if problems.is_empty() { 0 } else { 34 }, "{}", finished.report());
     assert_eq!(result["exit_code"], finished.code);
@@ -183,7 +183,7 @@ fn an_edited_entry_is_found_in_express_by_its_position() {
     let result = command("verify").run().expect_code(34).json();
     let found: Vec<_> = result["problems"].as_array().unwrap().iter().map(|problem| text(&problem["kind"])).collect();
     assert_eq!(found, ["deleted", "edited"], "{result}");
-    assert!(text(&result["problems"][1]["message"]).contains(&seeded.entries[2].to_hex()));
+    assert!(said(&result["problems"][1]).contains(&seeded.entries[2].to_hex()));
 }
 
 #[test]
@@ -443,6 +443,6 @@ fn text_names_each_problem_and_a_day_without_a_batch_is_one() {
     assert!(text.contains("cancelled: entry") && text.ends_with("batches checked: 1, problems: 1\n"), "{text}");
     let result = day.command("verify").date("2026-01-01").run().expect_code(34).json();
     assert_eq!(result["problems"][0]["kind"], "missing_batch");
-    let message = result["problems"][0]["message"].as_str().unwrap();
+    let message = said(&result["problems"][0]);
     assert!(message.contains("`batch-export status` lists") && message.contains("run --date"), "{message}");
 }

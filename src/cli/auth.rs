@@ -24,6 +24,7 @@ use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::files::{open_folder, read_named};
+use crate::outcome::Done;
 use crate::plausible::{check_path, shown_word};
 use crate::secret::Secret;
 use crate::stop::Stop;
@@ -72,7 +73,7 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     let client = ConsentClient::read(&args.client)?;
     refuse_other_file(&path)?;
     stop.until_signal(consent(args, config, &client, &path)).await?;
-    let head = Head::new(CommandName::Auth, "completed", Exit::Ok);
+    let head = Head::new(CommandName::Auth, Done::Completed, Exit::Ok);
     render::print(&AuthResult { head, credentials: path, warning: TESTING }, output);
     Ok(Exit::Ok)
 }

@@ -24,6 +24,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::{LookedAt, Obstacle, tell_corrections};
+use crate::outcome::Done;
 use crate::reader::counted;
 use crate::schema::name_of;
 use crate::stop::Stop;
@@ -41,7 +42,7 @@ const LINE_CHARS: usize = 100;
 /// Batches that one command looks at.
 const BATCHES_MAX: i64 = 10_000;
 
-/// What the CSV says of a batch that could not be compared, or not all of it, where it names what happened to a line otherwise.
+/// The value of the column "What happened" for a batch that was not, or not completely, compared.
 const NOT_COMPARED: &str = "not_compared";
 
 /// The header of the CSV.
@@ -95,7 +96,7 @@ enum Telling {
     Failed,
 }
 
-/// One after the other, from the disk.
+/// Serializes the corrections one at a time, from the disk.
 fn streamed<S: Serializer>(list: &CorrectionList, serializer: S) -> Result<S::Ok, S::Error> {
     let mut sequence = serializer.serialize_seq(None)?;
     for correction in list.read().map_err(S::Error::custom)? {
@@ -113,7 +114,7 @@ pub async fn execute(
 ) -> Result<Exit, Failure> {
     let webhook = match (args.tell, &config.webhook) {
         (true, None) => {
-            return Err(Failure::configuration("--tell has nobody to tell: no webhook is set")
+            return Err(Failure::configuration("--tell needs a webhook, and none is set")
                 .next("set --notify-url, or leave --tell out"));
         }
         (true, Some(webhook)) => Some(webhook),
@@ -136,7 +137,7 @@ pub async fn execute(
     };
     let exit = if list.count == 0 && problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = CorrectionsResult {
-        head: Head::new(CommandName::Corrections, "nothing_to_correct", exit),
+        head: Head::new(CommandName::Corrections, Done::NothingToCorrect, exit),
         batches,
         older_batches,
         lost_batches: lost,
@@ -152,7 +153,7 @@ pub async fn execute(
         ResultFormat::Json => render::print_streaming(&result),
         ResultFormat::Csv => {
             for problem in &result.problems {
-                tracing::error!("{}: {}", problem.batch_name(), problem.message);
+                tracing::error!(next = problem.message.next, "{}: {}", problem.batch_name(), problem.message.what);
             }
             render::write_masked(|out| csv(&result, out))
         }

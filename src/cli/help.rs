@@ -123,7 +123,7 @@ pub fn exits(command: CommandName) -> Vec<Exit> {
 fn well_done(command: CommandName) -> Option<&'static str> {
     match command {
         CommandName::Run | CommandName::Retry | CommandName::Backfill => None,
-        CommandName::Status => Some("shown; with --check: nothing wants attention"),
+        CommandName::Status => Some("shown; with --check: nothing needs attention"),
         CommandName::Verify => Some("everything agrees"),
         CommandName::Corrections => Some("nothing has to be corrected"),
         CommandName::Doctor => Some("a run will do its work; warnings may remain"),
@@ -152,7 +152,7 @@ fn exit_status(command: Option<CommandName>, detail: Detail) -> String {
     // Only exports are retried by a schedule.
     let passing = if done.is_some() { "try again" } else { "retried by itself" };
     // A line that begins at the margin would be joined with the one above it in a manual page.
-    let _ = write!(text, "  1x: wait. 2x: {passing}. 3x: a person has to act. Others are failures.");
+    let _ = write!(text, "  1x: wait. 2x: {passing}. 3x: a person has to act.");
     text
 }
 

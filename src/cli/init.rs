@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::outcome::Explanation;
+use crate::outcome::{Done, Explanation};
 use crate::stop::Stop;
 use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
 use crate::verify::Verification;
@@ -130,7 +130,7 @@ async fn initialize(
     let made = store.initialize().await.map_err(StoreError::for_administrators)?;
     store.begin().await?;
     Ok(InitResult {
-        head: Head::new(CommandName::Init, "completed", Exit::Ok),
+        head: Head::new(CommandName::Init, Done::Completed, Exit::Ok),
         database: store.database_name().to_owned(),
         queue_index: made.queue_index,
         queue_index_created: made.queue_index_created,

@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::id::Id;
 use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, quoted};
 use crate::money::Number;
+use crate::outcome::Done;
 use crate::plausible::shown_word;
 
 /// 18 January 2026, noon in Bangkok.
@@ -112,7 +113,7 @@ pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure>
         Some(LayoutAction::Check { file }) => check(file)?,
     };
     let exit = if result.errors.is_empty() { Exit::Ok } else { Exit::Configuration };
-    let head = Head::new(CommandName::Layout, "completed", exit);
+    let head = Head::new(CommandName::Layout, Done::Completed, exit);
     render::print(&LayoutResult { head, ..result }, output);
     Ok(exit)
 }

@@ -14,6 +14,7 @@ use super::settings::Detail;
 use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::outcome::Done;
 use crate::plausible::check_path;
 
 /// The result of `man`.
@@ -40,12 +41,12 @@ pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
         render::print_text(&String::from_utf8_lossy(&page));
         return Ok(Exit::Ok);
     };
-    check_path(&folder.to_string_lossy()).map_err(|misplaced| misplaced.failure("--dir"))?;
+    check_path(&folder.to_string_lossy()).map_err(|misplaced| misplaced.failure("DIR"))?;
     let pages = write(folder).map_err(|error| {
         Failure::configuration(format!("cannot write the pages to {}: {error}", folder.display()))
             .next("name a folder that exists and may be written to")
     })?;
-    render::print(&ManResult { head: Head::new(CommandName::Man, "completed", Exit::Ok), pages }, output);
+    render::print(&ManResult { head: Head::new(CommandName::Man, Done::Completed, Exit::Ok), pages }, output);
     Ok(Exit::Ok)
 }
 

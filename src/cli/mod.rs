@@ -332,7 +332,7 @@ fn start_log(output: &OutputArgs, settings: &Settings) {
     let is = |name: &str, wanted: fn(&str) -> bool| environment::text(name).is_some_and(|value| wanted(&value));
     let no_colour = is("NO_COLOR", |value| !value.is_empty()) || is("TERM", |value| value == "dumb");
     let colour = std::io::stderr().is_terminal() && !no_colour;
-    // A zone that is none is refused later, by the commands that read it.
+    // A text that is no zone is refused later, by the commands that read it.
     let zone = settings.zone().unwrap_or(chrono_tz::UTC);
     telemetry::start(level, output.log == OutputFormat::Json, colour, zone);
 }

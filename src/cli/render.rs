@@ -13,7 +13,7 @@ use super::table::{more, table};
 use crate::command::CommandName;
 use crate::exit::Exit;
 use crate::failure::{Failure, Invalid};
-use crate::outcome::{BatchResult, ErrorResult, Outcome};
+use crate::outcome::{BatchResult, Done, ErrorResult, Outcome};
 use crate::reader::counted;
 use crate::schema::{self, FormatVersion};
 use crate::secret::redact;
@@ -24,9 +24,9 @@ use crate::trace;
 /// Entries that a table on the terminal shows; all of them are in the JSON.
 const LISTED: usize = 100;
 
-/// How long nobody may take a piece of the result.
+/// How long to wait until a reader of stdout takes one piece.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What is printed at once: what the smallest pipe takes.
+/// Bytes that are printed at once: the smallest pipe takes this many.
 const PIECE_BYTES: usize = 4096;
 
 /// Whether stdout refused a piece. What follows would leave a hole.
@@ -74,7 +74,7 @@ pub(super) struct Printed<'a, R> {
 /// Prints a result as JSON while it is still being read.
 ///
 /// # Errors
-/// When it cannot be read on. A reader that is gone is none.
+/// When the list cannot be read back. A reader of stdout that has gone is no error.
 pub fn print_streaming(result: &impl Render) -> io::Result<()> {
     write_as(escaped, |out| {
         serde_json::to_writer(&mut *out, &Printed { result, trace_id: trace::current() })?;
@@ -179,9 +179,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// Of a command that ended with this code: its outcome is `done`, or the code's name.
-    pub fn new(command: CommandName, done: &'static str, exit: Exit) -> Head {
-        let outcome = if exit == Exit::Ok { done } else { exit.name() };
+    /// Of a command that ended with this code: its outcome is how it ended well, or the code's name.
+    pub fn new(command: CommandName, done: Done, exit: Exit) -> Head {
+        let outcome = if exit == Exit::Ok { done.name() } else { exit.name() };
+        Head::of(command, outcome, exit)
+    }
+
+    fn of(command: CommandName, outcome: &'static str, exit: Exit) -> Head {
         Head { command: command.name(), outcome, exit_code: exit.code(), format_version: FormatVersion }
     }
 }
@@ -306,7 +310,7 @@ impl RetryResult {
             None if exit == Exit::Ok => Outcome::NothingDue,
             None => Outcome::Failed(exit),
         };
-        let head = Head { outcome: outcome.name(), ..Head::new(command, "", exit) };
+        let head = Head::of(command, outcome.name(), exit);
         (RetryResult { head, error: failure.map(|failure| ErrorResult::of(failure, None)), batches }, exit)
     }
 

@@ -1,8 +1,8 @@
 //! `batch-export retry`: finishes every batch that is due.
 //!
-//! One query finds them: failed batches whose back-off has passed, crashed ones whose lease has run out, and the latest
-//! cut-off when no batch exists for it, because the database was down or the machine was off. A batch that a live run
-//! holds is not due.
+//! One query finds the unfinished batches: failed ones whose back-off has passed, crashed ones whose lease has ended, those whose refused
+//! entries may be corrected, and exhausted ones, which are only reported. The latest cut-off is due too when it has no batch, because the
+//! database was down or the machine was off, or when it was recorded as empty and rows are due now. A batch that a live run holds is not due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,7 +52,8 @@ pub async fn execute(args: &RetryArgs, config: &Config, stop: &Stop, output: Out
     exit
 }
 
-/// Makes the listeners only when something is due: a `retry` that finds nothing does not show that exports work.
+/// Makes the listeners only when something is due: a `retry` that finds nothing must not tell the health check
+/// that exports work.
 async fn all_due<'a>(
     args: &RetryArgs,
     config: &'a Config,

@@ -9,8 +9,9 @@ use serde_json::json;
 use super::render::{FailedCommand, Printed, RetryResult};
 use super::{auth, corrections, doctor, init, layout, man, status, unlock, verify};
 use crate::command::CommandName;
+use crate::exit::Exit;
 use crate::notify;
-use crate::outcome::{BatchResult, Outcome};
+use crate::outcome::{BatchResult, Done, Outcome};
 use crate::telemetry::LogLine;
 
 /// Name and schema of every kind of JSON object: the commands by their names, then `error` (a command line that was not understood), `log`
@@ -28,19 +29,25 @@ fn of_command(name: CommandName) -> Schema {
     match name {
         CommandName::Run => result_of::<BatchResult>(name, &[]),
         CommandName::Retry | CommandName::Backfill => result_of::<RetryResult>(name, &Outcome::names()),
-        CommandName::Status => result_of::<status::StatusResult>(name, &["ok", "check_failed"]),
-        CommandName::Verify => result_of::<verify::VerifyResult>(name, &["verified", "check_failed"]),
-        CommandName::Corrections => {
-            result_of::<corrections::CorrectionsResult>(name, &["nothing_to_correct", "check_failed"])
+        CommandName::Status => result_of::<status::StatusResult>(name, &[Done::Ok.name(), Exit::CheckFailed.name()]),
+        CommandName::Verify => {
+            result_of::<verify::VerifyResult>(name, &[Done::Verified.name(), Exit::CheckFailed.name()])
         }
-        CommandName::Doctor => result_of::<doctor::DoctorResult>(name, &["ok", "check_failed"]),
-        CommandName::Init => result_of::<init::InitResult>(name, &["completed"]),
-        CommandName::Auth => result_of::<auth::AuthResult>(name, &["completed"]),
-        CommandName::Unlock => {
-            result_of::<unlock::UnlockResult>(name, &["unlocked", "nothing_to_do", "lock_held", "not_due"])
+        CommandName::Corrections => result_of::<corrections::CorrectionsResult>(
+            name,
+            &[Done::NothingToCorrect.name(), Exit::CheckFailed.name()],
+        ),
+        CommandName::Doctor => result_of::<doctor::DoctorResult>(name, &[Done::Ok.name(), Exit::CheckFailed.name()]),
+        CommandName::Init => result_of::<init::InitResult>(name, &[Done::Completed.name()]),
+        CommandName::Auth => result_of::<auth::AuthResult>(name, &[Done::Completed.name()]),
+        CommandName::Unlock => result_of::<unlock::UnlockResult>(
+            name,
+            &[Done::Unlocked.name(), Done::NothingToDo.name(), Exit::LockHeld.name(), Exit::NotDue.name()],
+        ),
+        CommandName::Layout => {
+            result_of::<layout::LayoutResult>(name, &[Done::Completed.name(), Exit::Configuration.name()])
         }
-        CommandName::Layout => result_of::<layout::LayoutResult>(name, &["completed", "configuration"]),
-        CommandName::Man => result_of::<man::ManResult>(name, &["completed"]),
+        CommandName::Man => result_of::<man::ManResult>(name, &[Done::Completed.name()]),
         // The script is its result: JSON comes only when there is none.
         CommandName::Completions => result_of::<FailedCommand>(name, &[]),
     }

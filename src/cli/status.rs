@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::notify::Listeners;
-use crate::outcome::Explanation;
+use crate::outcome::{Done, Explanation};
 use crate::pass::exhausted;
 use crate::reader::Reader;
 use crate::stop::Stop;
@@ -88,7 +88,7 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     let store = open_store_to_look(config, stop, args.date).await?;
     let result = stop.until_signal(look(args, config, &store)).await?;
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
-    let head = Head::new(CommandName::Status, Exit::Ok.name(), exit);
+    let head = Head::new(CommandName::Status, Done::Ok, exit);
     let result = StatusResult { head, one_line: args.check, ..result };
     render::print(&result, output);
     if args.check && args.date.is_none() {

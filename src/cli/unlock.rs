@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
-use crate::outcome::{ErrorResult, FileResult};
+use crate::outcome::{Done, ErrorResult, FileResult};
 use crate::reader::Reader;
 use crate::schema;
 use crate::secret::redact;
@@ -103,7 +103,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
         }
         if let Some(after) = store.unlock(&seen, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
-            result.head.outcome = "unlocked";
+            result.head = Head::new(CommandName::Unlock, Done::Unlocked, Exit::Ok);
             result.forced = args.force && !seen.due && seen.batch.state != State::Exhausted;
             result.next = Some(match after.state {
                 State::Empty => "nothing: it is given up, and its day begins anew at its cut-off".to_owned(),
@@ -165,7 +165,7 @@ impl UnlockResult {
             BatchLine::of(args.date, seen);
         let since = holder.as_ref().and_then(|holder| holder.since);
         UnlockResult {
-            head: Head::new(CommandName::Unlock, "nothing_to_do", Exit::Ok),
+            head: Head::new(CommandName::Unlock, Done::NothingToDo, Exit::Ok),
             batch,
             date,
             state,
@@ -184,7 +184,7 @@ impl UnlockResult {
     }
 
     fn refuse(&mut self, failure: &Failure) {
-        self.head = Head::new(CommandName::Unlock, "unlocked", failure.exit);
+        self.head = Head::new(CommandName::Unlock, Done::NothingToDo, failure.exit);
         self.error = Some(ErrorResult::of(failure, None));
     }
 }

@@ -17,6 +17,7 @@ use crate::destination::Destination;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::layout::quoted_against;
+use crate::outcome::Done;
 use crate::plausible::check_path;
 use crate::reader::counted;
 use crate::stop::Stop;
@@ -158,7 +159,7 @@ pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: Ou
     found.checked.iter_mut().for_each(|batch| batch.notes.dedup());
     let exit = if found.problems.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let result = VerifyResult {
-        head: Head::new(CommandName::Verify, "verified", exit),
+        head: Head::new(CommandName::Verify, Done::Verified, exit),
         checked: found.checked,
         older_batches,
         problems: found.problems,

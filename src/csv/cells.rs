@@ -72,7 +72,7 @@ impl Cells {
         self.staged = 0;
     }
 
-    /// Gives the buffers of an entry back that is larger than usual.
+    /// Frees the buffers that an unusually large entry has left.
     pub(super) fn forget_large(&mut self) {
         for row in &mut self.rows {
             forget_large(&mut row.cells);
@@ -257,7 +257,7 @@ impl Cells {
     }
 }
 
-/// Gives the buffer of a row back that is larger than usual.
+/// Frees the buffer of an unusually large row.
 pub(super) fn forget_large(row: &mut ByteRecord) {
     if row.as_slice().len() > KEPT_BYTES {
         *row = ByteRecord::new();

@@ -1,4 +1,4 @@
-//! Reading back what was stored, for `verify`. Changes nothing at the destination.
+//! Reading back what was stored, for `verify` and for the marking of old batches. Changes nothing at the destination.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -55,7 +55,8 @@ impl Destination {
         names.into_iter().any(|name| is_trash(&name))
     }
 
-    /// The file at a path within a directory, as [`Destination::elsewhere`] found it.
+    /// The file at a path within a directory, as [`Destination::elsewhere`] found it. On Drive there is no such path, and nothing is
+    /// written.
     pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
         let Destination::Directory(directory) = self else { return Ok(()) };
         let path = directory.path().join(path);

@@ -1,4 +1,4 @@
-//! What the author of a layout can hardly mean, although it is not wrong: a field may have any name.
+//! Paths in a layout that are probably mistakes, although any name is allowed.
 
 use super::text::{characters, is_hidden, quoted};
 use super::{Layout, Value};
@@ -37,6 +37,6 @@ fn doubt(path: &str) -> Option<String> {
     }
     let sign = path.chars().find(|character| SIGNS.contains(*character))?;
     Some(format!(
-        "the path {shown} has {sign}; a path is names of fields joined by points, and nothing in it is calculated"
+        "the path {shown} has {sign}; a path is field names joined by points, and nothing in it is calculated"
     ))
 }

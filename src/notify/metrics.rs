@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use super::sender::Call;
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::failure::Stage;
 use crate::files::open_regular;
 use crate::outcome::{BatchResult, Durations, Outcome};
 use crate::store::NeverDue;
@@ -140,10 +141,10 @@ fn run(text: &mut String, exit: Exit, results: &[BatchResult], now: i64) {
     gauge(text, "last_run_exit_code", "How the last run ended", exit.code());
     gauge(text, "last_run_duration_seconds", "How long the last run took", seconds(sum(|of| of.total)));
     let stages = [
-        ("lock", sum(|of| of.lock)),
-        ("generate", sum(|of| of.generate)),
-        ("upload", sum(|of| of.upload)),
-        ("commit", sum(|of| of.commit)),
+        (Stage::Lock, sum(|of| of.lock)),
+        (Stage::Generate, sum(|of| of.generate)),
+        (Stage::Upload, sum(|of| of.upload)),
+        (Stage::Commit, sum(|of| of.commit)),
     ];
     let name = "last_run_stage_duration_seconds";
     head(text, name, "How long each stage of the last run took");

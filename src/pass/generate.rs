@@ -291,11 +291,11 @@ impl<'a> Generation<'a> {
                 let invalid = bad.iter().map(|(key, reason)| key.invalid(reason.clone())).collect();
                 return Err(Failure { invalid, ..failure });
             }
-            Some(failure) => tracing::warn!("{failure}"),
+            Some(failure) => tracing::warn!(next = failure.next_step(), "{failure}"),
             None => {}
         }
         if let Some((message, next)) = without_field.filter(|_| self.warns) {
-            tracing::warn!("{message}; {next}");
+            tracing::warn!(next, "{message}");
         }
         let next = match self.policy {
             _ if !refused.is_empty() => {

@@ -7,8 +7,9 @@
 //!   database nor at the destination. Only the commit is not dropped at once: it goes on to its own limit, or for some seconds after a signal.
 //! - A file at the destination names its owner. The upload adopts or voids only files of this installation
 //!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
-//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Two are not:
-//!   a pass that lost its lease writes nothing more, and a commit without an answer may have succeeded.
+//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Three are not:
+//!   a pass that lost its lease writes nothing more; a commit without an answer may have succeeded; and after the commit the state of the
+//!   batch shows what is left.
 
 mod asked;
 mod commit;
@@ -146,14 +147,14 @@ impl Pass<'_> {
         Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
     }
 
-    /// Ends the renewals of the lease at a stage's limit or at a signal; and soon after that the process, when the kernel holds the stage. Before
-    /// that it records the failure.
-    fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, passed: Failure) -> Guard {
+    /// Stands beside a stage. At the stage's limit, or at a signal, it ends the renewals of the lease. When the kernel still holds the stage some
+    /// seconds later, it records the failure and ends the process.
+    fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, at_limit: Failure) -> Guard {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
         let (store, claim) = (self.store.clone(), claim.clone());
         stuck::guard(async move {
             let failure = tokio::select! {
-                () = tokio::time::sleep(limit) => passed,
+                () = tokio::time::sleep(limit) => at_limit,
                 signal = stop.wait() => signal.failure(),
             };
             renewals.abort();

@@ -54,7 +54,7 @@ pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batc
     }
 }
 
-/// Waiting mends a destination that fails, and not a file that is gone or refused.
+/// Waiting helps when the destination fails, not when the file is gone or refused.
 fn log_unsealed(batch: BatchId, failure: &Failure) {
     match failure.exit {
         Exit::DriveRejected => {

@@ -5,6 +5,7 @@ use mongodb::bson::{Bson, doc};
 use serde_json::Value;
 
 use super::{change, corrections, in_express, lines, list, told_by_verify};
+use crate::support::command::said;
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
 use crate::support::seed::{DATE, ENTRIES, Entry, QUEUE, Seeded, instant};
 
@@ -136,7 +137,7 @@ fn lines_that_nothing_matches_to_entries_are_left_to_a_person() {
     day.db.delete_many(QUEUE, doc! { "_id": seeded.rows[4] });
     let result = corrections(&day, &[]);
     assert_eq!(lines(&result), []);
-    let message = result["problems"][0]["message"].as_str().unwrap();
+    let message = said(&result["problems"][0]);
     assert!(message.contains("nothing else tells which entry is on which of these lines"), "{message}");
     assert!(message.contains(": 2, 4, 6, 8, 10, 12; compare them by hand"), "{message}");
     let compared = &result["batches"][0];

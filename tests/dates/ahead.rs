@@ -4,7 +4,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
 
 use super::EVENING;
-use crate::support::command::{BatchExport, told};
+use crate::support::command::{BatchExport, said, told};
 use crate::support::day::{BATCHES, Day, LOG};
 use crate::support::seed::{DATE, seed_day};
 
@@ -44,7 +44,7 @@ fn a_batch_of_a_day_to_come_is_given_up_by_unlock_and_never_gone_on_with() {
         assert_eq!(state(&day), unfinished);
         let check = || day.command("status").now(EVENING).arg("--check").run();
         let problems = check().expect_code(34).json()["problems"].clone();
-        let message = problems[0]["message"].as_str().unwrap();
+        let message = said(&problems[0]);
         assert!(message.contains("its day has not come") && message.contains("unlock --date 2569-01-18"), "{message}");
         assert_eq!(of(&day, "status").run().expect_code(0).json()["batches"][0]["state"], unfinished);
         let checked = of(&day, "verify").run().expect_code(0).json();

@@ -163,7 +163,7 @@ fn a_path_into_a_list_is_told_by_the_check_and_by_the_run() {
         ),
         (
             "metadata.items[0]",
-            "the path \"metadata.items[0]\" has [; a path is names of fields joined by points, and nothing in it is calculated",
+            "the path \"metadata.items[0]\" has [; a path is field names joined by points, and nothing in it is calculated",
         ),
         ("amount / 100", "the path \"amount / 100\" has /"),
         ("{{department}}", "the path \"{{department}}\" has {"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mongodb::bson::{Bson, doc};
 use sha2::{Digest, Sha256};
 
-use crate::support::command::{BatchExport, told};
+use crate::support::command::{BatchExport, said, told};
 use crate::support::day::{BATCHES, Day, LOG};
 use crate::support::fake_drive::{Operation, Point};
 use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
@@ -294,11 +294,11 @@ fn settings_that_were_touched_by_hand_are_found_by_verify() {
         day.db.update_one(BATCHES, batch.clone(), doc! { "$set": damage });
         let found = day.command("verify").run().expect_code(34).json();
         assert_eq!(found["problems"][0]["kind"], "settings", "{found}");
-        assert!(found["problems"][0]["message"].as_str().unwrap().contains(says), "{says}: {found}");
+        assert!(said(&found["problems"][0]).contains(says), "{says}: {found}");
         let text = day.command("verify").args(&["--output", "text"]).run().expect_code(34).stdout;
         assert!(!text.contains("earlier version"), "{text}");
         let not_compared = day.command("corrections").run().expect_code(34).json();
-        let told = not_compared["problems"][0]["message"].as_str().unwrap();
+        let told = said(&not_compared["problems"][0]);
         assert!(told.contains("; restore `settings` of the batch document from a backup"), "{told}");
     }
 }

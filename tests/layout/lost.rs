@@ -3,7 +3,7 @@
 use mongodb::bson::doc;
 
 use crate::row_list::killed_before_piece;
-use crate::support::command::told;
+use crate::support::command::{said, told};
 use crate::support::day::{BATCH, BATCHES, Day};
 use crate::support::fake_drive::{Answer, Fault, On, Operation};
 use crate::support::seed::{DATE, seed_day};
@@ -93,7 +93,7 @@ fn one_batch_of_an_earlier_version_keeps_no_other_day_from_being_compared() {
         assert_eq!(found[looked].as_array().map(Vec::len), Some(2), "{found}");
         let [problem] = &found["problems"].as_array().unwrap()[..] else { panic!("{found}") };
         assert_eq!((&problem["batch"], &problem["kind"]), (&BATCH.into(), &"settings".into()));
-        let message = problem["message"].as_str().unwrap();
+        let message = said(problem);
         assert!(
             message.contains("an earlier version exported it") && message.contains("/nowhere/own.toml"),
             "{message}"

@@ -4,6 +4,7 @@
 use batch_export::destination::directory::Directory;
 
 use super::*;
+use crate::support::command::said;
 
 fn voided(day: &Day) -> Vec<Document> {
     let batch = day.batch();
@@ -118,7 +119,7 @@ fn a_directory_after_drive_holds_the_named_file_and_the_one_on_drive_goes_when_i
     let verified = day.command("verify").destination(&there).run().expect_code(34).json();
     let problem = &verified["problems"][0];
     assert_eq!(problem["kind"], "untrashed_voided", "{verified}");
-    assert!(problem["message"].as_str().unwrap().contains(&drive), "{verified}");
+    assert!(said(problem).contains(&drive), "{verified}");
 
     day.retry().run().expect_code(0);
     assert_eq!(day.drive().live(FILE).len(), 0, "the file on Drive is in the trash");

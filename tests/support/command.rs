@@ -363,6 +363,12 @@ fn text(pipe: Option<Pipe>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// All that a problem says, as people read it in one line: what is wrong, and what to do about it where there is something to do.
+pub fn said(problem: &serde_json::Value) -> String {
+    let message = problem["message"].as_str().unwrap_or_else(|| panic!("no message in {problem}"));
+    problem["next"].as_str().map_or(message.to_owned(), |next| format!("{message}; {next}"))
+}
+
 /// All that a result's `error` says: what failed, and on a line of its own what to do next.
 pub fn told(error: &serde_json::Value) -> String {
     let text = |field: &str| error[field].as_str().unwrap_or_else(|| panic!("no {field} in {error}")).to_owned();

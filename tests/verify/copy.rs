@@ -12,7 +12,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{everything, text};
-use crate::support::command::{Finished, told};
+use crate::support::command::{Finished, said, told};
 use crate::support::day::{BATCH, BATCHES, Day, FILE};
 use crate::support::seed::{DATE, ENTRIES, Entry, seed, seed_day};
 
@@ -130,18 +130,18 @@ fn dates_in_words_and_rounded_amounts_are_told_as_the_work_of_a_spreadsheet() {
     {
         let finished = desk.verify(desk.changed(|text| text.replace("2026-01-18", date))).expect_code(34);
         assert_eq!(verdict(&finished), ("rewritten".to_owned(), vec!["rewritten_copy".to_owned()]));
-        let message = text(&finished.json()["problems"][0]["message"]);
+        let message = said(&finished.json()["problems"][0]);
         assert!(message.contains("60 amounts or dates are only written otherwise (Date)"), "{message}");
         assert!(message.contains("a spreadsheet has saved it again"), "{message}");
     }
     let rounded = desk.changed(|text| text.replace("2026-01-18", "18 January 2026").replace("1234567.89", "1.23E+06"));
     let finished = desk.verify(rounded).expect_code(34);
     assert_eq!(verdict(&finished).0, "different");
-    let message = text(&finished.json()["problems"][0]["message"]);
+    let message = said(&finished.json()["problems"][0]);
     let counted = "60 numbers lost digits (Debit), 60 amounts or dates are only written otherwise (Date)";
     assert!(message.contains(counted) && message.contains("a spreadsheet has saved it again"), "{message}");
     let amounts = desk.changed(|text| text.replace("0.00", "-").replace("2026-01-18", "18/1/2026"));
-    let message = text(&desk.verify(amounts).expect_code(34).json()["problems"][0]["message"]);
+    let message = said(&desk.verify(amounts).expect_code(34).json()["problems"][0]);
     assert!(message.contains("(Credit 60, Date 60)"), "{message}");
 }
 
@@ -187,7 +187,7 @@ fn a_file_that_a_spreadsheet_saved_is_told_with_the_values_that_it_changed() {
     assert_eq!(zeros, 5, "{found:#?}");
     assert!(found.iter().all(|one| ["leading_zeros", "date", "amount"].contains(&&*one.2)), "{found:#?}");
     assert_eq!(result["file"]["changed"], 5, "dates and amounts mean the same");
-    let message = result["problems"][0]["message"].to_string();
+    let message = said(&result["problems"][0]);
     assert!(
         message.contains("5 codes lost leading zeros") && message.contains("a spreadsheet has saved it again"),
         "{message}"
@@ -261,8 +261,8 @@ fn text_shows_thai_as_it_is_written_and_long_cells_where_they_differ() {
     let set = doc! { "$set": { "description": "ค่าที่ดิน" } };
     desk.day.db.update_one(ENTRIES, doc! { "_id": entries[1].id() }, set);
     let found = desk.day.command("verify").run().expect_code(34).json();
-    let message = found["problems"][0]["message"].to_string();
-    assert!(message.contains("was \\\"ค่าน้ำ\\\" and is \\\"ค่าที่ดิน\\\""), "{message}");
+    let message = said(&found["problems"][0]);
+    assert!(message.contains("was \"ค่าน้ำ\" and is \"ค่าที่ดิน\""), "{message}");
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_voided_file_is_told_by_its_id_its_day_and_its_reason() {
     desk.day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$push": { "voided": voided } });
     let finished = desk.verify(given_up).expect_code(34);
     assert_eq!(verdict(&finished), ("voided".to_owned(), vec!["voided_copy".to_owned()]));
-    let message = finished.json()["problems"][0]["message"].to_string();
+    let message = said(&finished.json()["problems"][0]);
     let expected =
         "this is file idX of the same batch, which was voided on 2026-01-19 because entries changed under it";
     assert!(message.contains(expected), "{message}");
@@ -363,7 +363,7 @@ fn without_a_date_the_file_tells_its_batch_by_its_checksum_its_entries_or_its_na
             assert_eq!((&found["file"]["differing"], &found["checked"][0]["batch"]), (&1.into(), &BATCH.into()));
         } else {
             assert_eq!((&found["file"]["verdict"], &found["exit_code"]), (&"unknown".into(), &34.into()));
-            assert!(text(&found["problems"][0]["message"]).contains("give --date"), "{found}");
+            assert!(said(&found["problems"][0]).contains("give --date"), "{found}");
         }
     }
 }
@@ -439,7 +439,7 @@ fn what_was_changed_is_named_however_much_is_only_written_otherwise() {
     std::fs::write(&copy, lines.join("\r\n") + "\r\n").expect("a copy");
     let verify = || day.command("verify").args(&["--file", copy.to_str().expect("a path")]);
     let result = verify().run().expect_code(34).json();
-    let message = result["problems"][0]["message"].as_str().expect("a message");
+    let message = said(&result["problems"][0]);
     assert!(
         message.contains("1 line is missing") && message.contains("1199 amounts or dates are only written otherwise"),
         "{message}"

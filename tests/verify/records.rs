@@ -4,6 +4,7 @@ use mongodb::bson::{doc, oid::ObjectId};
 use serde_json::Value;
 
 use super::{assert_only, exported, problems, text};
+use crate::support::command::said;
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED};
 use crate::support::fake_drive::{Answer, Fault, Operation};
 use crate::support::seed::{DATE, ENTRIES, QUEUE, seed_day};
@@ -43,7 +44,7 @@ fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
         let of_batch = of(&found, "problems", BATCH);
         assert_eq!(of_batch.iter().filter(|kind| *kind == "file_id").count(), 1, "{id}: {found}");
         let told = found["problems"].as_array().unwrap().iter().find(|one| one["kind"] == "file_id").unwrap();
-        let told = text(&told["message"]);
+        let told = said(told);
         assert!(
             told.contains(&id[..id.len().min(40)]) && told.contains("`metadata.fileId` of its ExportLog"),
             "{told}"
@@ -96,7 +97,7 @@ fn the_file_of_an_attempt_that_failed_is_told_as_not_official_until_it_is_given_
         let next = day.command("run").date(NEXT).now(NEXT_EVENING).run().expect_code(0).json();
         assert_eq!(next["entries"], 4, "{next}");
         let found = day.command("verify").now(NEXT_EVENING).run().expect_code(34).json();
-        let told = text(&found["problems"][0]["message"]);
+        let told = said(&found["problems"][0]);
         assert_eq!(
             (&found["problem_count"], of(&found, "problems", BATCH)),
             (&1.into(), vec!["second_file".to_owned()])

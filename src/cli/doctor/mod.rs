@@ -20,6 +20,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::terminal::one_line;
 
@@ -101,7 +102,7 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
         true => "batch-export run --dry-run",
         false => AGAIN,
     };
-    let head = Head::new(CommandName::Doctor, Exit::Ok.name(), exit);
+    let head = Head::new(CommandName::Doctor, Done::Ok, exit);
     render::print(&DoctorResult { head, checks, next }, output);
     Ok(exit)
 }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::text;
 use super::{Desk, of_any_day};
+use crate::support::command::said;
 use crate::support::day::{BATCH, BATCHES};
 use crate::support::seed::{DATE, seed_day};
 
@@ -21,11 +22,7 @@ fn a_file_of_another_day_than_the_asked_one_is_told_in_one_finding() {
             (&result["problem_count"], &result["problems"][0]["batch"]),
             (&1.into(), &format!("batch_{asked}").into())
         );
-        (
-            text(&result["file"]["verdict"]),
-            text(&result["problems"][0]["kind"]),
-            text(&result["problems"][0]["message"]),
-        )
+        (text(&result["file"]["verdict"]), text(&result["problems"][0]["kind"]), said(&result["problems"][0]))
     };
     // The second date has no batch.
     for asked in [other, "2026-01-17"] {

@@ -1,6 +1,7 @@
 //! A copy whose columns somebody moved, removed or added: its header tells which is which.
 
 use super::{Desk, differences, verdict};
+use crate::support::command::said;
 use crate::support::seed::{DATE, Entry};
 
 fn desk() -> Desk {
@@ -71,6 +72,6 @@ fn without_the_column_of_the_entries_a_removed_line_and_a_changed_amount_are_sti
     assert_eq!(others.len(), 2, "{others:?}");
     assert!(others[0].0 == 6 && others[0].2 == "missing_line", "{others:?}");
     assert_eq!((others[1].0, &*others[1].1, &*others[1].4), (21, "Debit", "7.77"));
-    let message = finished.json()["problems"][0]["message"].to_string();
+    let message = said(&finished.json()["problems"][0]);
     assert!(message.contains("it has no column Entry ID"), "{message}");
 }
