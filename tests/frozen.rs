@@ -108,10 +108,7 @@ fn a_second_signal_ends_a_run_whose_file_system_is_frozen_at_once() {
     seed_day(&day.db, DATE, 3);
     let run = with_frozen(day.run(), day.directory()).spawn();
     wait_until_held(day.directory());
-    run.signal(Signal::TERM);
-    while !run.logged().contains("SIGTERM received, stopping") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    run.terminate();
     run.signal(Signal::TERM);
     let ended = run.wait(PATIENCE).expect_code(143);
     assert!(ended.stderr.contains("SIGTERM received, ending at once"), "{}", ended.report());
@@ -176,10 +173,7 @@ fn the_lease_of_a_run_that_waits_in_the_kernel_is_not_renewed_after_a_signal() {
     seed_day(&day.db, DATE, 3);
     let run = with_frozen(day.run().args(&["--lease", "3s"]), day.directory()).spawn();
     wait_until_held(day.directory());
-    run.signal(Signal::TERM);
-    while !run.logged().contains("SIGTERM received, stopping") {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    run.terminate();
     // What was under way at the signal has arrived; two renewals later the run still waits.
     std::thread::sleep(Duration::from_millis(800));
     let lease = || day.batch().get_datetime("leaseExpiresAt").ok().copied();

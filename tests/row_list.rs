@@ -63,11 +63,13 @@ fn a_marker_that_was_paused_in_a_piece_does_no_harm_when_it_wakes_up() {
         let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
         stop.wait_until_reached(PATIENCE);
         run.signal(Signal::STOP);
-        day.db.abort_abandoned_transactions();
+        proxy.halt();
+        day.db.abort_open_transactions();
         day.retry().run().expect_code(0);
         day.check_converged();
         let before = (day.db.find_all(QUEUE, doc! {}), day.db.find_all(EXPORTED, doc! {}), day.batch());
         run.signal(Signal::CONT);
+        proxy.go_on();
         stop.release();
         let ended = run.wait(PATIENCE);
         assert!([0, 20].contains(&ended.code), "{}", ended.report());
@@ -106,8 +108,10 @@ fn a_piece_that_a_killed_run_holds_is_said_once_in_the_log() {
     let stop = proxy.hold(On::command("update").collection(QUEUE));
     let run = day.run().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
     stop.wait_until_reached(PATIENCE);
+    // The piece beside it begins no transaction any more: the retry lives when all are aborted.
+    proxy.halt();
     run.kill();
-    stop.cut();
+    proxy.cut_off();
     let retry = day.retry().spawn();
     let says = "waits for rows of this batch that another run is marking; if that run was killed";
     let end = Instant::now() + PATIENCE;
@@ -115,7 +119,7 @@ fn a_piece_that_a_killed_run_holds_is_said_once_in_the_log() {
         assert!(Instant::now() < end, "it says nothing: {}", retry.logged());
         std::thread::sleep(Duration::from_millis(50));
     }
-    day.db.abort_abandoned_transactions();
+    day.db.abort_open_transactions();
     let ended = retry.wait(PATIENCE).expect_code(0);
     assert_eq!(ended.stderr.matches(says).count(), 1, "{}", ended.report());
     day.check_converged();
@@ -276,9 +280,11 @@ fn a_list_that_another_run_has_made_again_is_not_made_again_over_it() {
     let fast_stop = proxy.hold(On::command("findAndModify").collection(LISTS).nth(2));
     let fast = day.retry().args(&PIECES).mongodb(&proxy.uri(&day.db)).spawn();
     fast_stop.wait_until_reached(PATIENCE);
+    // The piece beside it begins no transaction any more: the slower run lives when all are aborted.
+    proxy.halt();
     fast.kill();
-    fast_stop.cut();
-    day.db.abort_abandoned_transactions();
+    proxy.cut_off();
+    day.db.abort_open_transactions();
     slow_stop.release();
     slow.wait(PATIENCE).expect_code(0);
     day.check_converged();

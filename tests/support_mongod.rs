@@ -45,12 +45,14 @@ fn a_killed_programs_transaction_does_not_hold_up_its_database() {
         mongodb::error::Result::Ok(session)
     })
     .unwrap();
-    let write =
-        doc! {"update": "things", "updates": [{"q": {"_id": 1}, "u": {"$set": {"free": true}}}], "maxTimeMS": 100};
-    let refused = db.block(db.database().run_command(write.clone()));
+    let write = |patience: i32| {
+        let updates = vec![doc! {"q": {"_id": 1}, "u": {"$set": {"free": true}}}];
+        doc! {"update": "things", "updates": updates, "maxTimeMS": patience}
+    };
+    let refused = db.block(db.database().run_command(write(100)));
     assert!(refused.is_err(), "the row is locked: {refused:?}");
-    db.abort_abandoned_transactions();
-    db.command(write);
+    db.abort_open_transactions();
+    db.command(write(30_000));
     assert_eq!(db.find_all("things", doc! {}), [doc! {"_id": 1, "free": true}]);
 }
 

@@ -172,6 +172,58 @@ fn a_command_held_over_the_death_of_its_client_is_executed_late_or_lost() {
 }
 
 #[test]
+fn nobody_is_connected_once_the_last_command_of_a_dead_client_is_executed() {
+    let Through { proxy, client, db } = Through::new("&retryWrites=false");
+    let stop = proxy.hold(On::command("insert"));
+    let things = client.database(db.name()).collection("things");
+    let (call, give_up) = abortable(async move { things.insert_one(doc! {"_id": 1}).await });
+    let calling = std::thread::spawn(move || block(call));
+    stop.wait_until_reached(LONG);
+    give_up.abort();
+    assert!(calling.join().unwrap().is_err());
+    drop(client);
+    let stored = std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| {
+            db.wait_until_disconnected();
+            db.count("things", doc! {})
+        });
+        stop.release();
+        waiting.join().unwrap()
+    });
+    assert_eq!(stored, 1);
+}
+
+#[test]
+fn what_comes_to_a_proxy_that_is_halted_is_executed_late_or_lost() {
+    for lost in [false, true] {
+        let through = Through::new("&retryWrites=false");
+        let stop = through.proxy.hold(On::command("insert").after());
+        let executed = through.insert_meanwhile(1);
+        stop.wait_until_reached(LONG);
+        through.proxy.halt();
+        let late = through.insert_meanwhile(2);
+        let end = Instant::now() + LONG;
+        while through.sent("insert").len() < 2 {
+            assert!(Instant::now() < end, "the second one does not come");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(through.stored(), [1]);
+        if lost {
+            through.proxy.cut_off();
+            assert!(executed.join().unwrap().is_err() && late.join().unwrap().is_err());
+            through.db.wait_until_disconnected();
+            assert_eq!(through.stored(), [1]);
+        } else {
+            through.proxy.go_on();
+            stop.release();
+            executed.join().unwrap().unwrap();
+            late.join().unwrap().unwrap();
+            assert_eq!(through.stored(), [1, 2]);
+        }
+    }
+}
+
+#[test]
 fn an_error_with_labels_is_answered_in_the_servers_place() {
     let through = Through::new("");
     let labels = [TRANSIENT_TRANSACTION_ERROR];

@@ -35,7 +35,7 @@ fn a_holder_that_was_taken_over_changes_nothing_when_it_wakes_up() {
         let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
         stop.wait_until_reached(PATIENCE);
         run.signal(Signal::STOP);
-        day.db.abort_abandoned_transactions();
+        day.db.abort_open_transactions();
         day.let_time_pass();
         day.retry().run().expect_code(0);
         day.check_converged();

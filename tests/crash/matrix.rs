@@ -190,6 +190,7 @@ impl Cell<'_> {
                 orderly(&first.run(), &[0, 20, 22, 24]);
             }
         }
+        day.db.wait_until_disconnected();
         day.check_guarantees();
         if self.kind != Kind::Pause {
             day.db.abort_abandoned_transactions();
@@ -225,12 +226,13 @@ impl Cell<'_> {
         let running = first.spawn();
         held.wait_until_reached();
         running.signal(Signal::STOP);
-        // What was under way beside it arrives, and may begin a transaction. The server aborts that by itself when it is a minute old.
-        std::thread::sleep(Duration::from_millis(100));
-        day.db.abort_abandoned_transactions();
+        // What is under way beside it arrives late. The server aborts what it has begun by itself when that is a minute old.
+        proxy.halt();
+        day.db.abort_open_transactions();
         day.let_time_pass();
         self.follow(day);
         day.check_guarantees();
+        proxy.go_on();
         held.release();
         running.signal(Signal::CONT);
         orderly(&running.wait(PATIENCE), &[0, 10, 20, 22, 23, 25]);

@@ -48,7 +48,7 @@ fn a_commit_that_was_rolled_back_is_run_again() {
     let running = run(&day, &proxy).spawn();
     stop.wait_until_reached(PATIENCE);
     // The server now answers that there is no such transaction, with its own label.
-    day.db.abort_abandoned_transactions();
+    day.db.abort_open_transactions();
     stop.release();
     assert_eq!(running.wait(PATIENCE).expect_code(0).json()["outcome"], "completed");
     assert_eq!(day.drive().count(Operation::Start), 1);

@@ -1,7 +1,6 @@
 //! SIGTERM, SIGINT and a lost terminal end a run within seconds at every stage, cleanly.
 
 use std::net::TcpListener;
-use std::time::Duration;
 
 use mongodb::bson::doc;
 use rustix::process::Signal;
@@ -91,8 +90,7 @@ fn a_signal_during_the_lock_holds_no_batch() {
     let stop = proxy.hold(On::command("findAndModify").after());
     let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
     stop.wait_until_reached(PATIENCE);
-    run.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(100));
+    run.terminate();
     stop.release();
     interrupted(&day, &run.wait(PROMPTLY).expect_code(143));
     day.retry().run().expect_code(0);
@@ -109,8 +107,7 @@ fn a_signal_during_the_commit_lets_it_finish() {
         let stop = proxy.hold(if after { on.after() } else { on });
         let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
         stop.wait_until_reached(PATIENCE);
-        run.signal(Signal::TERM);
-        std::thread::sleep(Duration::from_millis(300));
+        run.terminate();
         stop.release();
         assert_eq!(run.wait(PROMPTLY).expect_code(0).json()["outcome"], "completed");
         day.check_converged();
@@ -125,8 +122,7 @@ fn a_second_signal_ends_even_a_commit_at_once_and_retry_finds_out() {
     let stop = proxy.hold(On::command("commitTransaction"));
     let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
     stop.wait_until_reached(PATIENCE);
-    run.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(300));
+    run.terminate();
     run.signal(Signal::INT);
     run.wait(PROMPTLY).expect_code(130);
     stop.release();
@@ -147,9 +143,8 @@ fn a_signal_ends_a_commit_that_keeps_failing() {
     let first = proxy.hold(On::command("insert").collection("exportlogs"));
     let run = day.run().mongodb(&proxy.uri(&day.db)).spawn();
     first.wait_until_reached(PATIENCE);
-    run.signal(Signal::TERM);
-    std::thread::sleep(Duration::from_millis(300));
-    day.db.abort_abandoned_transactions();
+    run.terminate();
+    day.db.abort_open_transactions();
     first.release();
     interrupted(&day, &run.wait(PROMPTLY).expect_code(143));
     let commits = proxy.commands().iter().filter(|command| command.name == "commitTransaction").count();

@@ -220,6 +220,17 @@ impl Running {
         kill_process(self.pid(), signal).expect("a signal to our own child");
     }
 
+    /// Sends SIGTERM to it, and waits until it has said that it received it.
+    #[track_caller]
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+        let end = Instant::now() + Duration::from_secs(60);
+        while !self.logged().contains("SIGTERM received, stopping") {
+            assert!(Instant::now() < end, "it says nothing of the signal: {}", self.logged());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("the state of our own child").is_none()

@@ -3,10 +3,14 @@
 //! The connections that the test gives to the program carry its `appName`, so that a fail point hits this program only. Assertions
 //! go through the server's own client and are never hit. A killed program leaves its transaction open on the server, with its
 //! locks, for up to a minute: `abort_abandoned_transactions` makes that minute pass, and dropping the database does it too.
+//!
+//! Risk: a command of a killed program is still under way, and begins a transaction after the others were aborted. The next program
+//! then waits for that minute. So the transactions are aborted only when the server has closed the connections of the program.
 
 use std::future::IntoFuture;
 use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
@@ -15,6 +19,9 @@ use mongodb::{Collection, Database};
 use super::block;
 use super::mongod::Mongod;
 use super::replica_set::ReplicaSet;
+
+/// Long enough for a server on a busy machine to execute what it has got.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A database that lives as long as this value.
 pub struct TestDb<'server> {
@@ -148,13 +155,47 @@ impl<'server> TestDb<'server> {
         FailPoint { server: self.server, _turn: turn }
     }
 
-    /// Aborts the transactions that a killed program left open, as the server does by itself when they are a minute old. A program
-    /// that still runs on this database loses its transaction too.
+    /// Aborts the transactions that programs left open when they ended, as the server does by itself when they are a minute old.
+    /// No program may run on this database now.
+    #[track_caller]
     pub fn abort_abandoned_transactions(&self) {
-        let _ = block(self.try_abort_abandoned_transactions());
+        self.wait_until_disconnected();
+        self.abort_open_transactions();
     }
 
-    async fn try_abort_abandoned_transactions(&self) -> mongodb::error::Result<()> {
+    /// Aborts the transactions of all programs on this database. For programs that live: each waits for a message that is held, and
+    /// nothing else of it is under way (`Proxy::halt`).
+    pub fn abort_open_transactions(&self) {
+        block(self.try_abort_open_transactions()).expect("to abort the open transactions");
+    }
+
+    /// Waits until all programs on this database have ended, and the server has executed what was under way.
+    #[track_caller]
+    pub fn wait_until_disconnected(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let connected = block(self.connections()).expect("the connections of the server");
+            if connected.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "a program is still connected: {connected:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The connections of the programs on this database. Not those in a greeting: only the driver's monitor waits in one, and the server
+    /// finds out late that it has gone.
+    async fn connections(&self) -> mongodb::error::Result<Vec<Document>> {
+        let greeting =
+            ["hello", "isMaster", "ismaster"].map(|name| doc! {format!("command.{name}"): {"$exists": true}});
+        let pipeline = [
+            doc! {"$currentOp": {"allUsers": true, "idleConnections": true}},
+            doc! {"$match": {"appName": &self.name, "type": "op", "$nor": greeting.to_vec()}},
+        ];
+        self.server.client().database("admin").aggregate(pipeline).await?.try_collect().await
+    }
+
+    async fn try_abort_open_transactions(&self) -> mongodb::error::Result<()> {
         let admin = self.server.client().database("admin");
         let pipeline = [
             doc! {"$currentOp": {"allUsers": true, "idleSessions": true}},
@@ -180,7 +221,7 @@ impl Drop for TestDb<'_> {
     fn drop(&mut self) {
         // A private server goes with its folder, and may be stopped or paused now: only the shared one is cleaned.
         if self.shares_server {
-            self.abort_abandoned_transactions();
+            let _ = block(self.try_abort_open_transactions());
             let _ = block(self.database.drop());
         }
     }

@@ -105,6 +105,19 @@ impl Proxy {
         self.shared.restore();
     }
 
+    /// Stops the world: waits until the server has answered what it has got, and lets nothing more go on to it until `go_on`. So the commands
+    /// beside one that is held change nothing meanwhile, wherever they were. With `cut_off` they are lost.
+    #[track_caller]
+    pub fn halt(&self) {
+        let timeout = Duration::from_secs(60);
+        assert!(self.shared.halt(timeout), "the server did not answer within {timeout:?}");
+    }
+
+    /// Ends a `halt`: what came meanwhile goes on to the server.
+    pub fn go_on(&self) {
+        self.shared.go_on();
+    }
+
     fn rule(&self, on: On, action: Action) -> Stop {
         Stop { rule: self.shared.add(on, action), shared: Arc::clone(&self.shared) }
     }
@@ -213,7 +226,9 @@ fn requests(
 ) -> io::Result<()> {
     while let Some(message) = Message::read(&mut client)? {
         let request_id = message.request_id();
-        let stopped = shared.arrive(Command::new(connection, message.command()?), request_id);
+        let command = Command::new(connection, message.command()?);
+        let is_counted = !command.background && !message.is_unacknowledged();
+        let stopped = shared.arrive(command, request_id);
         let stopped_here = stopped.filter(|stopped| !stopped.after);
         if stopped.is_some_and(|stopped| shared.aborts(stopped.rule)) {
             let mut abort = message.command()?;
@@ -224,7 +239,12 @@ fn requests(
             server.write_all(&request(request_id, &named))?;
             continue;
         }
-        match stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule)) {
+        let verdict = stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule));
+        let goes_on = matches!(verdict, Verdict::Pass | Verdict::Without(_));
+        if goes_on && is_counted && !shared.depart(connection, request_id) {
+            return Ok(());
+        }
+        match verdict {
             Verdict::Pass => server.write_all(message.bytes())?,
             Verdict::Without(fields) => {
                 let mut command = message.command()?;

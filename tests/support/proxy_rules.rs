@@ -92,6 +92,10 @@ struct State {
     cut: BTreeSet<u64>,
     /// Requests that a rule is about and whose reply has not come, by connection and number.
     pending: HashMap<(u64, i32), Stopped>,
+    /// Nothing goes on to the server.
+    halted: bool,
+    /// Requests that the server has got and not answered, by connection and number. The driver's own chatter is not among them.
+    in_flight: BTreeSet<(u64, i32)>,
 }
 
 struct Rule {
@@ -200,6 +204,7 @@ impl Shared {
             shut_down(&streams);
         }
         state.pending.retain(|(of, _), _| *of != connection);
+        state.in_flight.retain(|(of, _)| *of != connection);
         self.changed.notify_all();
     }
 
@@ -211,11 +216,41 @@ impl Shared {
         state.connections.values().for_each(shut_down);
         state.connections.clear();
         state.pending.clear();
+        state.in_flight.clear();
         self.changed.notify_all();
     }
 
     pub fn restore(&self) {
         self.state().refusing = false;
+    }
+
+    /// Lets nothing more go on to the server, and waits until it has answered what it has got; false when it does not in time.
+    pub fn halt(&self, timeout: Duration) -> bool {
+        let end = Instant::now() + timeout;
+        let mut state = self.state();
+        state.halted = true;
+        while !state.in_flight.is_empty() && Instant::now() < end {
+            state = self.wait(state, end);
+        }
+        state.in_flight.is_empty()
+    }
+
+    pub fn go_on(&self) {
+        self.state().halted = false;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a request may go on to the server; false when its connection was closed instead.
+    pub fn depart(&self, connection: u64, request_id: i32) -> bool {
+        let mut state = self.state();
+        while state.halted && state.connections.contains_key(&connection) {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_open = state.connections.contains_key(&connection);
+        if is_open {
+            state.in_flight.insert((connection, request_id));
+        }
+        is_open
     }
 
     pub fn is_refusing(&self) -> bool {
@@ -299,6 +334,9 @@ impl Shared {
     /// Tells which rule a reply belongs to.
     pub fn answered(&self, connection: u64, response_to: i32) -> Option<Stopped> {
         let mut state = self.state();
+        if state.in_flight.remove(&(connection, response_to)) {
+            self.changed.notify_all();
+        }
         let stopped = state.pending.remove(&(connection, response_to))?;
         if let Some(rule) = state.rules.get_mut(&stopped.rule) {
             rule.answered += 1;
