@@ -11,6 +11,7 @@ mod malformed;
 mod mixed;
 mod naive;
 mod not_toml;
+mod one_fault;
 
 use std::sync::Arc;
 

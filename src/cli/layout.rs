@@ -18,7 +18,7 @@ use crate::entry::{EntryFields, FieldList, StoredValue};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::id::Id;
-use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, quoted};
+use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, nearest, quoted};
 use crate::money::Number;
 use crate::outcome::Done;
 use crate::plausible::shown_word;
@@ -131,8 +131,12 @@ fn list() -> LayoutResult {
 fn show(name: &str) -> Result<LayoutResult, Failure> {
     let Some((name, text)) = BUILT_IN.into_iter().find(|(known, _)| *known == name) else {
         let names = BUILT_IN.map(|(name, _)| name).join(" and ");
-        return Err(Failure::configuration(format!("{} is not a built-in layout", shown_word(name)))
-            .next(format!("the built-in layouts are {names}")));
+        return Err(Failure::configuration(format!("{} is not a built-in layout", shown_word(name))).next(
+            match nearest(name, &BUILT_IN.map(|(name, _)| name)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the built-in layouts are {names}"),
+            },
+        ));
     };
     Ok(LayoutResult { name: Some(name.to_owned()), text: Some(text.to_owned()), ..LayoutResult::new("show") })
 }

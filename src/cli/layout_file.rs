@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 use crate::files::read_beginning;
-use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, nearest, parse};
+use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, nearest, no_layout, parse};
 use crate::plausible::check_path;
 use crate::secret::is_utf16;
 
@@ -83,15 +83,18 @@ fn not_utf8(bytes: &[u8]) -> Option<(usize, String)> {
     }
     let save = |is: &str| format!("{is}; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding");
     if is_utf16(bytes) {
-        return Some((0, save("UTF-16, not UTF-8")));
+        let is_utf32 = bytes.starts_with(b"\xff\xfe\0\0");
+        return Some((0, save(if is_utf32 { "UTF-32, not UTF-8" } else { "UTF-16, not UTF-8" })));
     }
     let valid = std::str::from_utf8(bytes).err()?.valid_up_to();
     // A text in an encoding of Windows has no other control characters.
     let control = |byte: &u8| *byte < b' ' && !b"\t\r\n".contains(byte);
     let binary = "this is no layout: it is binary; expected a text, a TOML file";
-    match bytes.iter().position(control) {
-        Some(at) => Some((at.min(valid), binary.to_owned())),
-        None => Some((valid, save("not UTF-8"))),
+    match (bytes.iter().position(control), no_layout(&String::from_utf8_lossy(bytes))) {
+        (Some(at), _) => Some((at.min(valid), binary.to_owned())),
+        // To save it as UTF-8 would make no layout of it.
+        (None, Some(LayoutError { message, .. })) => Some((0, message)),
+        (None, None) => Some((valid, save("not UTF-8"))),
     }
 }
 

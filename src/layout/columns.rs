@@ -25,12 +25,20 @@ pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column
         top.error(0, format!("there are {} columns; expected at most {COLUMNS_MAX}", tables.len()));
     }
     // Every column is read, also after a wrong one.
-    let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, top, layout)).collect();
+    let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, layout)).collect();
+    let is_date_unsure = |table: &Table<'_, '_>| table.is_unsure(&["date_format"]);
+    let is_date_known = !is_date_unsure(top) && !tables.iter().any(is_date_unsure);
+    for (table, column) in tables.iter().zip(&columns) {
+        if let Some(column) = column {
+            check_length(table, column, is_date_known);
+        }
+    }
     columns.into_iter().collect()
 }
 
-fn column(table: &Table<'_, '_>, top: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
+fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
     table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
+    parse::settings(table);
     let header = table.text("header");
     if header.is_none() && table.get("header").is_none() && layout.header {
         table.missing(&["header"], "header is missing; expected the column's name in the first line");
@@ -50,12 +58,6 @@ fn column(table: &Table<'_, '_>, top: &Table<'_, '_>, layout: &Layout) -> Option
         if is_cell && max_chars.is_some_and(|most| found.text.chars().count() > most) {
             table.error(found.at, format!("{key} is longer than max_chars"));
         }
-    }
-    let is_known = !table.is_broken(&["zero", "words", "date_format"]) && !top.is_broken(&["date_format"]);
-    if let (Some(value), Some(most)) = (&value, max_chars)
-        && is_known
-    {
-        check_length(table, value, most);
     }
     let text = |found: Option<Found<'_>>| found.map(|found| found.text.to_owned());
     Some(Column { header: text(header).unwrap_or_default(), value: value?, empty: text(empty), max_chars })
@@ -86,9 +88,12 @@ fn own_text(table: &Table<'_, '_>, layout: &Layout, key: &str, found: Found<'_>)
 }
 
 /// Checks that the shortest cell, or each word of a side, fits. The file may not name these texts, so the error stands at `max_chars`.
-fn check_length(table: &Table<'_, '_>, value: &Value, most: usize) {
+fn check_length(table: &Table<'_, '_>, column: &Column, is_date_known: bool) {
     let written;
-    let shown: [&str; 2] = match value {
+    let Some(most) = column.max_chars else { return };
+    let shown: [&str; 2] = match &column.value {
+        _ if table.is_unsure(&["zero", "words", "date_format"]) => return,
+        Value::Date(_) | Value::BusinessDate(_) if !is_date_known && table.get("date_format").is_none() => return,
         Value::Side([debit, credit]) => [debit, credit],
         Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) | Value::Amount | Value::SignedAmount => ["0.00"; 2],
         Value::EntryId => ["696c6b010000000000000001"; 2],
@@ -130,7 +135,7 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
         }
         (Some(_), None) => {
             table.refuse("kind", "belongs to a column with field");
-            let Some(word) = table.choice("value", &Word::NAMED) else {
+            let Some(word) = table.choice("value", &Word::NAMED).filter(|_| !table.is_unsure(&["value"])) else {
                 forms(table, layout);
                 return None;
             };
@@ -139,14 +144,13 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
             named(table, word, layout)
         }
         (None, Some(_)) => {
-            let kind =
-                if table.get("kind").is_some() { table.choice("kind", &KindWord::NAMED) } else { Some(KindWord::Text) };
+            let kind = table.choice("kind", &KindWord::NAMED).unwrap_or(KindWord::Text);
             let path = path(table);
-            let Some(kind) = kind else {
+            if table.is_unsure(&["kind"]) {
                 options(table, None, true);
                 date_format(table);
                 return None;
-            };
+            }
             options(table, None, kind == KindWord::Date);
             let kind = match kind {
                 KindWord::Text => FieldKind::Text,
@@ -184,7 +188,8 @@ fn options(table: &Table<'_, '_>, word: Option<Word>, is_date: bool) {
         table.refuse("text", "belongs to a column with value \"constant\"");
     }
     if !is_date {
-        table.refuse("date_format", "belongs to the layout and to columns with dates");
+        let hint = if word.is_none() { "; a field with dates has kind = \"date\"" } else { "" };
+        table.refuse("date_format", &format!("belongs above the first [[columns]], or to a column with dates{hint}"));
     }
 }
 

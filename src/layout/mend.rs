@@ -2,25 +2,31 @@
 //!
 //! Risk: one wrong sign makes a parser of the whole text blame good lines, or lose them. So each line is parsed alone, as a layout has one key or
 //! one head a line; only a list or a text that is open at the end of its line takes the next lines too, and only when they make TOML together.
-//! A key whose line is broken is noted in its table, and nothing is said that depends on it.
+//! A key whose line is broken is noted in its table, and nothing is said that depends on it. A head that is none of a layout is taken out too.
 
-use toml::de::DeTable;
+use std::collections::BTreeSet;
+
+use toml::de::{DeTable, DeValue, Error};
 
 use super::LayoutError;
-use super::syntax::{HEAD, Outside, is_head, is_known, key, not_toml, open_marks, word};
+use super::syntax::{BLANKS, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
+use super::table::nearest;
 
-/// The key under which a table of the mended text notes the keys of its broken lines; empty: the key is not known. Nobody types this character.
+/// The key under which a table of the mended text notes the keys of its broken lines, and the beginning of names that stand only there; an empty
+/// key: it is not known which. Nobody types this character.
 pub(super) const BROKEN: &str = "\u{f8ff}";
+/// The beginning of a note: a line that the file does not have.
+pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";
 
-/// The text with as many lines, all of them TOML, and the errors of the lines that were not.
+/// The text with as many lines and notes, all of them TOML, and the errors of the lines that were not.
 pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
     let (mut mended, mut told, mut at) = (String::new(), Vec::new(), 0);
     while at < lines.len() {
         let mut end = end_of_value(&lines, at);
         let mut error = error_in(&lines, at, end);
-        // Of a list of columns the line is told that is wrong in it; any other value belongs on one line.
-        if error.is_some() && end > at + 1 && key(lines[at]) != Some("columns") {
+        // The end may be that of another text.
+        if error.is_some() && key(lines[at]) != Some("columns") && lines[at + 1..end].iter().any(|line| begins(line)) {
             end = at + 1;
             error = error_in(&lines, at, end);
         }
@@ -31,38 +37,73 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
         };
         told.push(error);
         if is_head(lines[at]) {
-            mended.push_str("[[columns]]\n");
-        } else {
-            let line = lines[at].trim_start_matches('\u{feff}');
-            // A carriage return may stand for the end of a line.
-            let is_one_line = !line.trim_end().contains('\r');
-            let key = Some(word(line)).filter(|key| is_one_line && is_known(key)).unwrap_or_default();
-            mended.push_str(&format!("\"{BROKEN}\".{at} = \"{key}\"\n"));
-            if end == at + 1 && is_open(lines[at]) {
-                end += lines[end..].iter().take_while(|line| !begins(line)).count();
-            }
+            mended.push_str(&instead_of_head(&lines, at));
+        } else if end == at + 1 && is_open(lines[at]) {
+            end += lines[end..].iter().take_while(|line| !begins(line)).count();
         }
-        mended.extend(std::iter::repeat_n('\n', end - at - 1));
+        mended.extend(keys(lines[at]).iter().map(|key| format!("{NOTE}\"{key}\".{at} = 0")));
+        mended.extend(std::iter::repeat_n('\n', end - at));
         at = end;
     }
     (mended, told)
 }
 
+/// The keys that a broken line may have set; an empty one: it is not known which.
+fn keys(line: &str) -> BTreeSet<&str> {
+    let line = line.trim_start_matches('\u{feff}');
+    let before =
+        line.rsplit('=').skip(1).filter_map(|part| part.trim_end_matches(BLANKS).rsplit(|c| !is_of_word(c)).next());
+    let mut keys: BTreeSet<&str> = std::iter::once(word(line)).chain(before).filter(|key| is_known(key)).collect();
+    // A carriage return may stand for the end of a line.
+    if keys.is_empty() && !is_head(line) || line.trim_end().contains('\r') {
+        keys.insert("");
+    }
+    keys
+}
+
+/// Whether a line is a head, and not that of a column.
+pub(super) fn is_foreign_head(line: &str) -> bool {
+    let is_list =
+        |document: &DeTable<'_>| matches!(document.get("columns").map(|list| list.get_ref()), Some(DeValue::Array(_)));
+    is_head(line) && !DeTable::parse(line).is_ok_and(|document| is_list(document.get_ref()))
+}
+
+/// What is read instead of a head that is none of a layout: what the keys below it most probably belong to.
+fn instead_of_head(lines: &[&str], at: usize) -> String {
+    let name = word(lines[at].trim_start_matches(|first: char| !first.is_ascii_alphanumeric()));
+    let is_below =
+        |is: &dyn Fn(&str) -> bool| lines[at + 1..].iter().take_while(|line| !is_head(line)).any(|line| is(word(line)));
+    let is_misspelt = !lines[at].contains('.') && nearest(name, &["columns"]).is_some();
+    match () {
+        () if is_misspelt || is_below(&|key| matches!(key, "value" | "field")) => "[[columns]]".to_owned(),
+        () if is_below(&is_known) => String::new(),
+        () => format!("[\"{BROKEN}{at}\"]"),
+    }
+}
+
 /// The first error of some lines.
 fn error_in(lines: &[&str], at: usize, end: usize) -> Option<LayoutError> {
-    let statement = lines[at..end].concat();
-    if Outside::of(&statement).code.replace([' ', '\t', '\r', '\n'], "") == "[columns]" {
-        // It would make one table of the list.
-        let message = format!("[columns] is the head of one table; {HEAD}");
-        return Some(LayoutError { line: at + 1, message });
-    }
+    // At the beginning of a text, a byte order mark would be no error.
+    let statement = format!(" {}", lines[at..end].concat());
     let (_, errors) = DeTable::parse_recoverable(&statement);
-    let error = errors.first()?;
-    let start = error.span().map_or(0, |span| span.start.min(statement.len()));
+    if errors.is_empty() && is_foreign_head(lines[at]) {
+        let next = match &*instead_of_head(lines, at) {
+            "[[columns]]" => "expected it here, with two brackets on each side",
+            "" => "remove this line",
+            _ => "remove this line and what stands below it",
+        };
+        return Some(LayoutError { line: at + 1, message: format!("a layout has no head but [[columns]]; {next}") });
+    }
+    let start = |error: &&Error| error.span().map_or(0, |span| span.start.min(statement.len()));
+    let error = errors.iter().min_by_key(start)?;
+    let start = start(&error);
     let index = statement.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count().min(end - at - 1);
-    let line = if at == 0 { lines[at].trim_start_matches('\u{feff}') } else { lines[at] };
-    let rest = if end > at + 1 { "; the rest of the list is looked at once it is TOML" } else { "" };
-    Some(LayoutError { line: at + index + 1, message: not_toml(error, &statement, line) + rest })
+    let rest = if end > at + 1 && open_marks(lines[at]).is_none() {
+        "; the rest of the list is looked at once it is TOML"
+    } else {
+        ""
+    };
+    Some(LayoutError { line: at + index + 1, message: not_toml(error, &statement, &statement) + rest })
 }
 
 /// The index of the line after the value that begins on a line: the next one, unless the value is open at the end of the line and has an end.
@@ -72,19 +113,19 @@ fn end_of_value(lines: &[&str], at: usize) -> usize {
         return lines[next..].iter().position(|line| line.contains(marks)).map_or(next, |more| next + more + 1);
     }
     let is_columns = key(lines[at]) == Some("columns");
-    let mut depth = if is_head(lines[at]) { 0 } else { Outside::of(lines[at]).depth() };
+    let mut depth = if is_head(lines[at]) { 0 } else { Outside::of(lines[at]).depth };
     for (index, line) in lines.iter().enumerate().skip(next) {
         let goes_on = if is_columns { !is_head(line) && key(line) != Some("columns") } else { !begins(line) };
         if depth <= 0 || !goes_on {
             return if depth <= 0 { index } else { next };
         }
-        depth += Outside::of(line).depth();
+        depth += Outside::of(line).depth;
     }
     if depth <= 0 { lines.len() } else { next }
 }
 
 fn is_open(line: &str) -> bool {
-    open_marks(line).is_some() || Outside::of(line).depth() > 0
+    open_marks(line).is_some() || Outside::of(line).depth > 0
 }
 
 /// Whether a line begins something of its own.

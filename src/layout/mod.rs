@@ -23,6 +23,7 @@ pub use date_format::{DateFormat, WrittenDate};
 pub use encoding::Encoding;
 pub(crate) use encoding::{BYTE_ORDER_MARK, Encoder};
 pub use parse::{parse, parse_stored};
+pub(crate) use syntax::no_layout;
 pub(crate) use table::nearest;
 pub(crate) use text::{characters, is_control, is_hidden, is_padding, is_zero_width, quoted, quoted_against};
 

@@ -6,8 +6,8 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::mend::mended;
-use super::syntax::{no_layout, not_toml};
+use super::mend::{BROKEN, is_foreign_head, mended};
+use super::syntax::{is_known, no_layout, not_toml};
 use super::table::{Errors, Found, Table, nearest, word};
 use super::text::quoted;
 use super::{Invisible, LONGEST_FILE_BYTES, Layout, LayoutError, LineBreaks, LineEnd, Quote};
@@ -53,8 +53,10 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
 /// As [`parse`].
 pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     let read = match DeTable::parse(text) {
-        Ok(document) => read(&document, Errors::new(text)),
-        Err(_) => read_mended(text),
+        Ok(document) if !text.trim_start_matches('\u{feff}').lines().any(is_foreign_head) => {
+            read(&document, Errors::new(text))
+        }
+        Ok(_) | Err(_) => read_mended(text),
     };
     read.map_err(|errors| no_layout(text).map_or(errors, |error| vec![error]))
 }
@@ -69,65 +71,78 @@ fn read(document: &Spanned<DeTable<'_>>, errors: Errors<'_>) -> Result<Layout, V
 
 /// Reads a text of which some lines are not TOML.
 fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
-    let (mended, told) = mended(text);
-    let errors = Errors::of_mended(&mended, told);
+    let (once, told) = mended(text);
+    let errors = Errors::of_mended(&once, told);
     // What is left are keys that stand there twice.
-    let (document, twice) = DeTable::parse_recoverable(&mended);
-    for error in twice {
-        let at = error.span().map_or(0, |span| span.start);
-        let start = mended.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
-        let line = mended[start..].split_inclusive('\n').next().unwrap_or_default();
-        errors.add(at, not_toml(&error, &mended, line));
+    let (_, mut twice) = DeTable::parse_recoverable(&once);
+    twice.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+    let mut mended = once.clone();
+    for error in twice.iter().rev() {
+        let span = error.span().unwrap_or_default();
+        errors.add(span.start, not_toml(error, &once, ""));
+        // Further columns are read too. Of any other key it is not known which value is meant.
+        let name = match once.get(span.clone()).map(str::trim) {
+            Some("columns") => format!(" \"{BROKEN}columns\""),
+            Some(key) if is_known(key) => format!(" \"{BROKEN}\".{key}.x{}", span.start),
+            _ => format!(" \"{BROKEN}{}\"", span.start),
+        };
+        mended.replace_range(span, &name);
     }
-    read(&document, errors)
+    read(&DeTable::parse_recoverable(&mended).0, Errors::of_mended(&mended, errors.into_sorted()))
 }
 
 /// `None`, or an unusable layout, when there are errors.
 fn layout(table: &Table<'_, '_>) -> Option<Layout> {
     table.allow(&KEYS, &columns::KEYS, "below a [[columns]]");
-    let name = name(table);
-    let encoding = table.choice("encoding", &Encoding::NAMED);
-    let encoding = encoding.unwrap_or(Encoding::Utf8);
-    let date_format = date_format(table).unwrap_or(DateFormat::ISO);
-    let two_rows = table.number("rows_per_entry", 1, 2) == Some(2);
+    check_name(table);
+    let has_header = match table.get("header") {
+        // Its head is forgotten.
+        Some(text) if text.get_ref().is_str() && ["value", "field"].iter().any(|key| table.get(key).is_some()) => {
+            table.error(text.span().start, "header of a column belongs below a [[columns]]");
+            None
+        }
+        _ => table.flag("header"),
+    };
     let layout = Layout {
+        header: has_header.unwrap_or(!table.is_unsure(&["header"])),
+        date_format: date_format(table).unwrap_or(DateFormat::ISO),
+        ..settings(table)
+    };
+    let columns = columns(table, &layout)?;
+    Some(Layout { columns, ..layout })
+}
+
+/// The keys that only the layout has, not a column. Of a column they are read to check their values: they are misplaced there.
+pub(super) fn settings(table: &Table<'_, '_>) -> Layout {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let name = checked(table, "name", NAME_MAX, |text| text.bytes().all(is_of_name), "a name of a-z, 0-9 and -");
+    Layout {
         name: name.unwrap_or_default(),
-        encoding,
+        encoding: table.choice("encoding", &Encoding::NAMED).unwrap_or(Encoding::Utf8),
         delimiter: table.choice("delimiter", &[(",", b','), (";", b';'), ("|", b'|'), ("\t", b'\t')]).unwrap_or(b','),
         decimal_mark: table.choice("decimal_mark", &[(".", b'.'), (",", b',')]).unwrap_or(b'.'),
         quote: table.choice("quote", &Quote::NAMED).unwrap_or(Quote::Needed),
         line_end: table.choice("line_end", &LineEnd::NAMED).unwrap_or(LineEnd::CrLf),
-        header: table.flag("header").unwrap_or(!table.is_broken(&["header"])),
-        date_format,
-        two_rows,
+        header: true,
+        date_format: DateFormat::ISO,
+        two_rows: table.number("rows_per_entry", 1, 2) == Some(2),
         formula_guard: table.flag("formula_guard").unwrap_or(true),
         line_breaks: table.choice("line_breaks", &LineBreaks::NAMED).unwrap_or(LineBreaks::Keep),
         invisible: table.choice("invisible", &Invisible::NAMED).unwrap_or(Invisible::Refuse),
         voucher_prefix: voucher_prefix(table).unwrap_or_else(|| "JV".to_owned()),
         ending: ending(table).unwrap_or_else(|| "csv".to_owned()),
         columns: Vec::new(),
-    };
-    let columns = columns(table, &layout)?;
-    Some(Layout { columns, ..layout })
+    }
 }
 
-fn name(table: &Table<'_, '_>) -> Option<String> {
-    if table.get("name").is_none() {
-        // Below a column it is told where it stands.
-        let is_below =
-            |item: &Spanned<DeValue<'_>>| item.get_ref().as_table().is_some_and(|column| column.contains_key("name"));
-        if table
-            .get("columns")
-            .and_then(|columns| columns.get_ref().as_array())
-            .is_some_and(|list| list.iter().any(is_below))
-        {
-            return None;
-        }
+fn check_name(table: &Table<'_, '_>) {
+    // Below a column it is told where it stands.
+    let is_below =
+        |item: &Spanned<DeValue<'_>>| item.get_ref().as_table().is_some_and(|column| column.contains_key("name"));
+    let columns = table.get("columns").and_then(|columns| columns.get_ref().as_array());
+    if table.get("name").is_none() && !columns.is_some_and(|list| list.iter().any(is_below)) {
         table.missing(&["name"], "name is missing; expected a name of a-z, 0-9 and -");
-        return None;
     }
-    let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    checked(table, "name", NAME_MAX, fits, "a name of a-z, 0-9 and -")
 }
 
 fn voucher_prefix(table: &Table<'_, '_>) -> Option<String> {
@@ -153,7 +168,7 @@ fn checked(
 ) -> Option<String> {
     let Found { text, at } = table.text(key)?;
     if text.is_empty() || text.len() > longest || !fits(text) {
-        table.error(at, format!("{key} is {}; expected {expected}, at most {longest} characters", word(text)));
+        table.wrong(key, at, format!("{key} is {}; expected {expected}, at most {longest} characters", word(text)));
         return None;
     }
     Some(text.to_owned())
@@ -171,7 +186,11 @@ pub(super) fn date_format(table: &Table<'_, '_>) -> Option<DateFormat> {
                 Ok(_) => format!("; did you mean {}?", quoted(&lower)),
                 Err(_) => String::new(),
             };
-            table.error(found.at, format!("date_format is {}; expected {expected}{hint}", word(found.text)));
+            table.wrong(
+                "date_format",
+                found.at,
+                format!("date_format is {}; expected {expected}{hint}", word(found.text)),
+            );
         })
         .ok()
 }

@@ -19,12 +19,12 @@ pub(super) fn is_toml(text: &str) -> bool {
     DeTable::parse(text).is_ok()
 }
 
-/// The message of an error that the parser found in this text, at the beginning of the line where it stands.
-pub(super) fn not_toml(error: &Error, text: &str, line: &str) -> String {
+/// The message of an error that the parser found in this text; `statement` are the lines of the key and its value.
+pub(super) fn not_toml(error: &Error, text: &str, statement: &str) -> String {
     let said = error.message();
     let found = match error.span().and_then(|span| text.get(span)) {
         Some(key) if said == "duplicate key" || said.starts_with("cannot extend") => twice(key.trim()),
-        _ => reason(said, line),
+        _ => reason(said, &statement.replace("\r\n", "\n")),
     };
     format!("this is not TOML: {found}")
 }
@@ -37,14 +37,13 @@ fn twice(key: &str) -> String {
 }
 
 fn reason(said: &str, line: &str) -> String {
-    let line =
-        line.strip_suffix('\n').map_or(line, |line| line.strip_suffix('\r').unwrap_or(line)).trim_matches(BLANKS);
+    let line = line.strip_suffix('\n').unwrap_or(line).trim_matches(BLANKS);
     let outside = Outside::of(line);
     if line.contains('\r') {
         return "a carriage return (CR) alone ends no line; save the file with the line ends of Unix or of Windows"
             .to_owned();
     }
-    if let Some(control) = line.chars().find(|character| character.is_ascii_control() && *character != '\t') {
+    if let Some(control) = line.chars().find(|character| character.is_ascii_control() && !"\t\n".contains(*character)) {
         let name = named(control);
         return format!(
             "the line has {name} in it, which nobody sees; remove it, or write it as an escape in double quotes, such as \\t"
@@ -62,6 +61,7 @@ fn expected(said: &str, line: &str, outside: &Outside) -> &'static str {
     let value = value.trim_matches(BLANKS);
     let is_in_quotes =
         ['"', '\''].iter().any(|&quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote));
+    let is_of_lines = ["\"\"\"", "'''"].iter().any(|marks| value.starts_with(marks));
     let is_note =
         code.starts_with("//") || code.contains(" //") || ["; ", "-- ", "/*"].iter().any(|sign| line.starts_with(sign));
     match () {
@@ -71,7 +71,9 @@ fn expected(said: &str, line: &str, outside: &Outside) -> &'static str {
             "expected a key, = and a value, such as name = \"own\""
         }
         () if value.starts_with('=') => "expected one = between key and value",
-        () if code.contains(CURLY) => "typographic quotation marks; expected the straight ones, \", around a text",
+        () if code.contains(CURLY) || outside.is_cut && value.ends_with(CURLY) => {
+            "typographic quotation marks; expected the straight ones, \", around a text"
+        }
         () if ["true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
             "expected true or false, in small letters"
         }
@@ -81,7 +83,7 @@ fn expected(said: &str, line: &str, outside: &Outside) -> &'static str {
         () if said.contains("escape") || said.contains("unicode") => {
             "in double quotes \\ begins a sign of its own, such as \\t; put the text in single quotes, or write \\\\"
         }
-        () if outside.is_cut && value.starts_with(['"', '\'', '[']) && !is_in_quotes => {
+        () if outside.is_cut && value.starts_with(['"', '\'', '[']) && !is_in_quotes && !is_of_lines => {
             "a text has no quotation mark at its end"
         }
         () if code.matches('=').count() > 1 && value.starts_with(['"', '\'']) => {
@@ -91,10 +93,12 @@ fn expected(said: &str, line: &str, outside: &Outside) -> &'static str {
         () if key.trim_matches(BLANKS) == "columns" => {
             "expected a list of tables such as [{ header = \"Date\", value = \"date\" }], with commas between them; or [[columns]] above each column"
         }
-        () if value.starts_with('[') && outside.depth() > 0 => {
+        () if value.starts_with('[') && outside.depth > 0 => {
             "a list has no ] at its end; expected a list such as [\"D\", \"C\"]"
         }
-        () if value.starts_with('[') => "expected a list of texts in quotes, such as [\"D\", \"C\"]",
+        () if value.starts_with('[') || key.trim_matches(BLANKS) == "words" => {
+            "expected a list of texts in quotes, such as [\"D\", \"C\"]"
+        }
         () if value.starts_with(['"', '\'']) => {
             "expected one value after =; put a text with quotation marks in it between those of the other kind, ' or \""
         }
@@ -107,8 +111,8 @@ pub(super) fn is_head(line: &str) -> bool {
     let code = Outside::of(line).code;
     let code = code.trim();
     let name = code.trim_matches(|character: char| !character.is_ascii_alphanumeric());
-    let opens = code.starts_with('[')
-        && code.trim_start_matches(['[', ' ']).starts_with(|first: char| first.is_ascii_alphabetic());
+    let begins_name = |first: char| first.is_ascii_alphabetic() || first == ']' && code.starts_with("[[");
+    let opens = code.starts_with('[') && code.trim_start_matches(['[', ' ']).starts_with(begins_name);
     opens || name == "columns" && !code.contains('=')
 }
 
@@ -121,8 +125,11 @@ pub(super) fn key(line: &str) -> Option<&str> {
 /// The word at the beginning of a line; it may be empty.
 pub(super) fn word(line: &str) -> &str {
     let line = line.trim_start_matches(BLANKS);
-    let is_of_word = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
     &line[..line.find(|character| !is_of_word(character)).unwrap_or(line.len())]
+}
+
+pub(super) fn is_of_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '-')
 }
 
 pub(super) fn is_known(key: &str) -> bool {
@@ -136,39 +143,40 @@ pub(super) fn open_marks(line: &str) -> Option<&'static str> {
     (!value[marks.len()..].contains(marks)).then_some(marks)
 }
 
-/// A line without its texts in quotes and without its comment.
+/// Lines without their texts in quotes and without their comments.
 pub(super) struct Outside {
     pub(super) code: String,
-    /// A text has no end on this line.
+    /// A text has no end on its line.
     is_cut: bool,
+    /// Brackets that the lines open and do not close. Of a line with such a text, those in texts count too.
+    pub(super) depth: isize,
 }
 
 impl Outside {
     pub(super) fn of(line: &str) -> Outside {
-        let (mut code, mut quote, mut characters) = (String::new(), None, line.chars());
+        let (mut code, mut quote, mut is_cut, mut characters) = (String::new(), None, false, line.chars());
         while let Some(character) = characters.next() {
             match quote {
                 Some('"') if character == '\\' => drop(characters.next()),
                 Some(end) if character == end => quote = None,
+                Some(_) if character == '\n' => (quote, is_cut) = (None, true),
                 Some(_) => {}
                 None if matches!(character, '"' | '\'') => quote = Some(character),
-                None if character == '#' => break,
+                None if character == '#' => drop(characters.find(|character| *character == '\n')),
                 None => code.push(character),
             }
         }
-        Outside { code, is_cut: quote.is_some() }
-    }
-
-    /// Brackets that the line opens and does not close.
-    pub(super) fn depth(&self) -> isize {
-        let count = |brackets: [char; 2]| self.code.matches(brackets).count() as isize;
-        count(['[', '{']) - count([']', '}'])
+        let is_cut = is_cut || quote.is_some();
+        let counted = if is_cut { line } else { &code };
+        let count = |brackets: [char; 3]| counted.matches(brackets).count() as isize;
+        let depth = count(['[', '{', '(']) - count([']', '}', ')']);
+        Outside { code, is_cut, depth }
     }
 }
 
 /// The error of a file that is no layout at all, such as a CSV file, a script or a page: most of its lines begin with no key of a layout, and it
 /// has no columns.
-pub(super) fn no_layout(text: &str) -> Option<LayoutError> {
+pub(crate) fn no_layout(text: &str) -> Option<LayoutError> {
     let (mut known, mut others) = (0, Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_start_matches(['\u{feff}', ' ', '\t']);
@@ -186,5 +194,8 @@ pub(super) fn no_layout(text: &str) -> Option<LayoutError> {
     }
     let message = "this is no layout: expected a TOML file with lines such as name = \"own\", [[columns]] and header = \"Date\"; \
                    `batch-export layout show journal` prints one to start from";
-    (others.len() > known).then(|| LayoutError { line: others[0], message: message.to_owned() })
+    let is_yaml = known > 0 && !text.contains(['=', '[']) && text.contains(": ");
+    let is_none = others.len() > known || others.is_empty() && known == 0 || is_yaml;
+    let line = if others.len() > known { others[0] } else { 1 };
+    is_none.then(|| LayoutError { line, message: message.to_owned() })
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
-use super::mend::BROKEN;
+use super::mend::{BROKEN, NOTE};
 use super::text::quoted;
 use crate::plausible::{has_only_words, is_likely_name};
 
@@ -44,8 +44,8 @@ impl<'a> Errors<'a> {
 
     /// `at`: byte offset in the file.
     pub(super) fn add(&self, at: usize, message: impl Into<String>) {
-        let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line = 1 + before.matches('\n').count() - before.matches(NOTE).count();
         self.found.borrow_mut().push(LayoutError { line, message: message.into() });
     }
 
@@ -72,29 +72,38 @@ pub(super) struct Table<'a, 'i> {
     map: &'a DeTable<'i>,
     /// Where the table begins, for errors about missing keys.
     at: usize,
+    /// Keys that are misspelt, misplaced or have a wrong value.
+    wrong: RefCell<Vec<String>>,
 }
 
 impl<'a, 'i> Table<'a, 'i> {
     pub(super) fn new(errors: &'a Errors<'a>, map: &'a DeTable<'i>, at: usize) -> Table<'a, 'i> {
-        Table { errors, map, at }
+        Table { errors, map, at, wrong: RefCell::default() }
     }
 
     pub(super) fn error(&self, at: usize, message: impl Into<String>) {
         self.errors.add(at, message);
     }
 
-    /// Adds an error about missing keys of this table, unless one of them may stand on a line that is no TOML.
+    /// Adds an error about a value of this table.
+    pub(super) fn wrong(&self, key: &str, at: usize, message: impl Into<String>) {
+        self.wrong.borrow_mut().push(key.to_owned());
+        self.errors.add(at, message);
+    }
+
+    /// Adds an error about missing keys of this table, unless one of them may be there.
     pub(super) fn missing(&self, keys: &[&str], message: impl Into<String>) {
-        if !self.is_broken(keys) {
+        if !self.is_unsure(keys) {
             self.errors.add(self.at, message);
         }
     }
 
-    /// Whether one of these keys may stand on a line of this table that is no TOML.
-    pub(super) fn is_broken(&self, keys: &[&str]) -> bool {
+    /// Whether an error of this table may be about one of these keys, so that it is not known what the author wants of it.
+    pub(super) fn is_unsure(&self, keys: &[&str]) -> bool {
         let lines = self.map.get(BROKEN).filter(|_| self.errors.is_mended).and_then(|lines| lines.get_ref().as_table());
         let may_be = |key: &str| key.is_empty() || keys.contains(&key);
-        lines.is_some_and(|lines| lines.values().any(|key| key.get_ref().as_str().is_some_and(may_be)))
+        lines.is_some_and(|lines| lines.keys().any(|key| may_be(key.get_ref())))
+            || self.wrong.borrow().iter().any(|key| keys.contains(&&**key))
     }
 
     /// A table of a list in this one.
@@ -115,25 +124,27 @@ impl<'a, 'i> Table<'a, 'i> {
     pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) {
         for key in self.map.keys() {
             let name = &**key.get_ref();
-            if known.contains(&name) || name == BROKEN && self.errors.is_mended {
+            if known.contains(&name) || name.starts_with(BROKEN) && self.errors.is_mended {
                 continue;
             }
             let unknown = shown(name)
                 .map_or("unknown key that is not shown here".to_owned(), |name| format!("unknown key {name}"));
-            let message = match (nearest(name, known), nearest(name, others)) {
+            let near = nearest(name, known);
+            let other = nearest(name, others).filter(|near| *near != "columns");
+            let message = match (near, other) {
                 _ if others.contains(&name) => format!("{name} belongs {place}"),
                 (Some(near), _) => format!("{unknown}; did you mean {near}?"),
                 (None, Some(near)) => format!("{unknown}; did you mean {near}, {place}?"),
                 (None, None) => format!("{unknown}; expected one of {}", known.join(", ")),
             };
-            self.error(key.span().start, message);
+            self.wrong(near.unwrap_or_default(), key.span().start, message);
         }
     }
 
     /// Refuses a key that has no effect here.
     pub(super) fn refuse(&self, name: &str, reason: &str) {
         if let Some(key) = self.map.keys().find(|key| &**key.get_ref() == name) {
-            self.error(key.span().start, format!("{name} {reason}"));
+            self.wrong(name, key.span().start, format!("{name} {reason}"));
         }
     }
 
@@ -148,7 +159,7 @@ impl<'a, 'i> Table<'a, 'i> {
         match value.get_ref() {
             DeValue::String(text) => Some(Found { text, at }),
             other => {
-                self.error(at, format!("{key} is {}; expected a text in quotes", kind(other)));
+                self.wrong(key, at, format!("{key} is {}; expected a text in quotes", kind(other)));
                 None
             }
         }
@@ -170,9 +181,10 @@ impl<'a, 'i> Table<'a, 'i> {
         let hint = match near {
             Some(near) => format!("; did you mean {}?", quoted(near)),
             None if key == "value" => "; for a field of the entry write field = \"...\" instead of value".to_owned(),
+            None if found.text == "\\t" => "; write it in double quotes, \"\\t\"".to_owned(),
             None => String::new(),
         };
-        self.error(found.at, format!("{key} is {}; expected one of {expected}{hint}", word(found.text)));
+        self.wrong(key, found.at, format!("{key} is {}; expected one of {expected}{hint}", word(found.text)));
         None
     }
 
@@ -182,7 +194,7 @@ impl<'a, 'i> Table<'a, 'i> {
         match value.get_ref() {
             DeValue::Boolean(flag) => Some(*flag),
             other => {
-                self.error(value.span().start, format!("{key} is {}; expected true or false", kind(other)));
+                self.wrong(key, value.span().start, format!("{key} is {}; expected true or false", kind(other)));
                 None
             }
         }
@@ -199,7 +211,7 @@ impl<'a, 'i> Table<'a, 'i> {
         if fits.is_none() {
             let expected = if to == from + 1 { format!("{from} or {to}") } else { format!("{from} to {to}") };
             let is = number.map_or_else(|| kind(value.get_ref()).to_owned(), |number| number.to_string());
-            self.error(value.span().start, format!("{key} is {is}; expected a whole number, {expected}"));
+            self.wrong(key, value.span().start, format!("{key} is {is}; expected a whole number, {expected}"));
         }
         fits
     }

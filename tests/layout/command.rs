@@ -105,11 +105,16 @@ fn a_file_of_another_encoding_is_told_with_its_line_and_a_missing_one_as_missing
     let save = "; save it as UTF-8: in the editor choose Save as, and UTF-8 as the encoding";
     let is_utf_16 = format!("UTF-16, not UTF-8{save}");
     let is_utf_16 = is_utf_16.as_str();
+    let no_layout = "this is no layout: expected a TOML file with lines such as name = \"own\", [[columns]] and header = \"Date\"; \
+                     `batch-export layout show journal` prints one to start from";
     for (bytes, line, message) in [
         (thai, 3, &*format!("not UTF-8{save}")),
         (utf_16("\u{feff}name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
         (utf_16("name = \"own\"\n", u16::to_le_bytes), 1, is_utf_16),
         (utf_16("# ค่าเช่า\r\nname = \"own\"\r\n", u16::to_be_bytes), 1, is_utf_16),
+        (b"\xff\xfe\0\0n\0\0\0".to_vec(), 1, &*format!("UTF-32, not UTF-8{save}")),
+        (b"ID,Date\r\n1,\xc7\xd1\r\n".to_vec(), 1, no_layout),
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n".to_vec(), 1, no_layout),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec(), 1, "this is no layout: it is binary; expected a text, a TOML file"),
     ] {
         let (_folder, path) = written(bytes);

@@ -115,7 +115,7 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
     ("header = \"B\"\nvalue = \"constant\"\ntext = \"long\"\nmax_chars = 3", "text is longer than max_chars"),
     (
         "header = \"B\"\nvalue = \"debit\"\ndate_format = \"yyyymmdd\"",
-        "date_format belongs to the layout and to columns with dates",
+        "date_format belongs above the first [[columns]], or to a column with dates",
     ),
     ("header = \"B\"\nvalue = \"date\"\nkind = \"date\"", "kind belongs to a column with field"),
     (
@@ -136,11 +136,15 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
 ];
 
 const WRONG_FILES: [(&str, usize, &str); 14] = [
-    ("", 1, "name is missing; expected a name of a-z, 0-9 and -"),
-    ("", 1, "columns are missing; expected at least one [[columns]]"),
+    ("encoding = \"utf-8\"", 1, "name is missing; expected a name of a-z, 0-9 and -"),
+    ("encoding = \"utf-8\"", 1, "columns are missing; expected at least one [[columns]]"),
     ("name = \"a\"\ncolumns = []\n", 2, "there is no column in columns; expected at least one [[columns]]"),
     ("name = \"a\"\ncolumns = [1]\n", 2, "a column is a number"),
-    ("name = \"a\"\n\n[columns]\n", 3, "columns are not a list of tables"),
+    (
+        "name = \"a\"\n\n[columns]\n",
+        3,
+        "a layout has no head but [[columns]]; expected it here, with two brackets on each side",
+    ),
     ("name = \"My layout\"\n", 1, "name is \"My layout\"; expected a name of a-z, 0-9 and -"),
     ("name = \"\"\n", 1, "name is \"\"; expected a name of a-z, 0-9 and -"),
     (

@@ -1,0 +1,184 @@
+//! One fault in a layout is told once: nothing that follows from it is told as a second one, and nothing beside it is hidden.
+
+use super::malformed::messages;
+
+/// A good layout of which lines follow.
+const COLUMN: &str = "name = \"own\"\n[[columns]]\nheader = \"A\"\n";
+
+/// The lines and words that are told of a text, and no others.
+#[track_caller]
+fn told(text: &str, expected: &[(usize, &str)]) {
+    let errors = messages(text);
+    let fits =
+        errors.iter().zip(expected).all(|(error, (line, words))| error.line == *line && error.message.contains(words));
+    assert!(fits && errors.len() == expected.len(), "{text}: {errors:#?}");
+}
+
+/// What depends on a key is not judged where the key is broken, misspelt or wrong.
+#[test]
+fn nothing_is_told_that_depends_on_a_wrong_key() {
+    const TEXT: &str = "expected a text in quotes";
+    for (lines, line, words) in [
+        ("field = \"a\"\nkind = date\ndate_format = \"ddmmyy\"", 5, TEXT),
+        ("field = \"a\"\nkind = \"date\",\ndate_format = \"ddmmyy\"", 5, "without a comma"),
+        ("field = \"a\"\nkind: \"date\"\ndate_format = \"ddmmyy\"", 5, "expected a key, = and a value"),
+        ("field = \"a\"\nkind = “date”\ndate_format = \"ddmmyy\"", 5, "typographic quotation marks"),
+        ("field = \"a\"\nkind = \"date” \ndate_format = \"ddmmyy\"", 5, "typographic quotation marks"),
+        ("field = \"a\"\nkind = \"date\ndate_format = \"ddmmyy\"", 5, "no quotation mark at its end"),
+        ("field = \"a\"\nkind = \"date\" // x\ndate_format = \"ddmmyy\"", 5, "a comment begins with #"),
+        ("field = \"a\"\nKind = \"date\"\ndate_format = \"ddmmyy\"", 5, "did you mean kind?"),
+        ("field = \"a\"\nknd = \"date\"\ndate_format = \"ddmmyy\"", 5, "did you mean kind?"),
+        (
+            "field = \"a\"\nkind = \"text\"\nkind = \"date\"\ndate_format = \"ddmmyy\"",
+            6,
+            "\"kind\" stands here a second time",
+        ),
+        (
+            "field = \"a\"\ndate_format = \"ddmmyy\"",
+            5,
+            "to a column with dates; a field with dates has kind = \"date\"",
+        ),
+        ("value = \"date\"\ndate_format = \"dd\"\nmax_chars = 2", 5, "date_format is \"dd\""),
+        ("value = \"date\"\ndate_format = \"ddmmyy\nmax_chars = 6", 5, "no quotation mark at its end"),
+        ("value = \"debit\"\nzer = \"\"\nmax_chars = 3", 5, "did you mean zero?"),
+        ("value = \"debit\"\nzero = 0\nmax_chars = 1", 5, "zero is a number"),
+        ("value = \"date\"\nvalue = \"debit\"\nzero = \"\"", 5, "\"value\" stands here a second time"),
+        ("value = \"side\"\nwrods = [\"D\", \"C\"]", 5, "did you mean words?"),
+        ("valu = \"date\"", 4, "did you mean value?"),
+        ("feild = \"x\"", 4, "did you mean field?"),
+        ("value = \"date\"\ncolumn = \"A\"", 5, "unknown key \"column\"; expected one of header"),
+        ("value = \"side\"\nwords = \"D\", \"C\"", 5, "expected a list of texts in quotes"),
+        (
+            "value = \"account\"\ndate_format = \"ddmmyy\"",
+            5,
+            "date_format belongs above the first [[columns]], or to a column",
+        ),
+        ("value = \"client\"\nempty = \"\"\"\nThe\nDate\"\"\" x", 7, "expected one value after ="),
+    ] {
+        told(&format!("{COLUMN}{lines}\n"), &[(line, words)]);
+        told(
+            &format!("{COLUMN}{lines}\n[[columns]]\nheader = \"B\"\nvalue = \"dat\"\n"),
+            &[(line, words), (COLUMN.lines().count() + lines.lines().count() + 3, "value is \"dat\"")],
+        );
+    }
+    let date = "[[columns]]\nheader = \"X\"\nvalue = \"date\"\nmax_chars = 6\n";
+    for (line, words) in [
+        ("date_format = \"DDMMYY\"", "did you mean \"ddmmyy\"?"),
+        ("date_fromat = \"ddmmyy\"", "did you mean date_format?"),
+        ("delimiter = '\\t'", "write it in double quotes, \"\\t\""),
+    ] {
+        let date = if line.starts_with("delimiter") { date.replace("max_chars = 6\n", "") } else { date.to_owned() };
+        told(&format!("name = \"own\"\n{line}\n{date}"), &[(2, words)]);
+    }
+    let below =
+        format!("name = \"own\"\n{date}[[columns]]\nheader = \"Y\"\nvalue = \"account\"\ndate_format = \"ddmmyy\"\n");
+    told(&below, &[(9, "date_format belongs above the first [[columns]]")]);
+}
+
+#[test]
+fn a_line_with_several_keys_says_what_may_be_in_each() {
+    let first = "name = \"own\"\n";
+    for (column, line, words) in [
+        ("[[columns]]\nheader = \"A\" value = \"date\"\n", 3, "one key and its value on a line"),
+        ("[[columns]]\nheader = \"A\", value = \"date\"\n", 3, "one key and its value on a line"),
+        ("[[columns]] header = \"A\"\nvalue = \"date\"\n", 2, "expected [[columns]] alone on a line"),
+        ("[[columns]]\n\u{feff}header = \"A\"\nvalue = \"date\"\n", 3, "U+FEFF"),
+        ("[[columns]]\nHeader = \"A\"\nvalue = \"date\"\n", 3, "did you mean header?"),
+    ] {
+        told(&format!("{first}{column}"), &[(line, words)]);
+        told(
+            &format!("{first}{column}max_chars = 0\n"),
+            &[(line, words), (4 + usize::from(line == 3 && column.contains("\nvalue")), "max_chars is 0")],
+        );
+    }
+}
+
+/// A fault inside a list is told where it is, and what follows the list is read.
+#[test]
+fn a_list_of_several_lines_is_read_to_its_end() {
+    for (words, line, told_of_it) in [
+        ("\"D\"\n\"C\"", 7, "expected a list of texts in quotes"),
+        ("\"D\",\nC", 7, "expected a list of texts in quotes"),
+        ("Debit,\nCredit,", 6, "expected a list of texts in quotes"),
+        ("“D”,\n“C”", 6, "typographic quotation marks"),
+        ("\"D,\n\"C\"", 6, "no quotation mark at its end"),
+        ("\"D\", // debit\n\"C\"", 6, "a comment begins with #"),
+    ] {
+        for end in ["\n", "\r\n"] {
+            let text = format!("{COLUMN}value = \"side\"\nwords = [\n{words}\n]\nmax_chars = 0\n").replace('\n', end);
+            told(&text, &[(line, told_of_it), (9, "max_chars is 0")]);
+            assert!(messages(&text)[0].message.ends_with("; the rest of the list is looked at once it is TOML"));
+        }
+    }
+    told(
+        "name = \"own\"\ncolumns = [\n{header = \"A, value = \"date\"},\n{header = \"B\", value = \"dat\"},\n]\nencoding = \"cp874\"\n",
+        &[(3, "no quotation mark at its end"), (6, "did you mean \"windows-874\"?")],
+    );
+    told("name = \"own\"\ncolumns = (\n{header = \"A\", value = \"date\"}\n)\n", &[(2, "expected a list of tables")]);
+    told(
+        "name = \"own\"\ncolumns = [{header = \"A\", value = \"dat\"}]\n[[columns]]\nheader = \"B\"\nvalue = \"acount\"\n",
+        &[(2, "value is \"dat\""), (3, "\"columns\" stands here a second time"), (5, "did you mean \"account\"?")],
+    );
+}
+
+/// One sentence, and what stands below the head is read as what it most probably is.
+#[test]
+fn a_head_that_a_layout_does_not_know_is_told_once() {
+    const REMOVE: &str = "a layout has no head but [[columns]]; remove this line";
+    const COLUMNS: &str = "a layout has no head but [[columns]]; expected it here, with two brackets on each side";
+    let good = "[[columns]]\nheader = \"A\"\nvalue = \"date\"\n";
+    for head in ["[layout]", "[[layout]]", "[general]", "\u{feff}[layout]"] {
+        told(&format!("{head}\nname = \"own\"\n{good}"), &[(1, REMOVE)]);
+        told(&format!("{head}\nname = \"own\"\nheader = 1\n{good}"), &[(1, REMOVE), (3, "header is a number")]);
+    }
+    for head in ["[[rows]]", "[columns]", "[[columns.date]]", "[columns.date]", "[[column]]", "[column1]"] {
+        let column = good.replace("[[columns]]", head);
+        told(&format!("name = \"own\"\n{column}{good}"), &[(2, COLUMNS)]);
+        told(
+            &format!("name = \"own\"\n{good}{}", column.replace("date\"\n", "dat\"\n")),
+            &[(5, COLUMNS), (7, "value is \"dat\"")],
+        );
+    }
+    told(
+        &format!("name = \"own\"\n{}{good}", good.replace("[[columns]]", "[[]]")),
+        &[(2, "expected [[columns]] alone")],
+    );
+    let nothing_known = format!("{REMOVE} and what stands below it");
+    told(&format!("name = \"own\"\n{good}[notes]\nby = \"me\"\n"), &[(5, &nothing_known)]);
+    told(
+        &format!("name = \"own\"\n{good}[notes]\nby = \"me\"\n{good}foo = 1\n"),
+        &[(5, &nothing_known), (10, "unknown key")],
+    );
+    told(&format!("[notes]\nby = \"me\"\nname = \"own\"\n{good}"), &[(1, REMOVE), (2, "unknown key \"by\"")]);
+    told(
+        &format!("name = \"own\"\n[format]\nencoding = \"cp874\"\n{good}"),
+        &[(2, REMOVE), (3, "did you mean \"windows-874\"?")],
+    );
+}
+
+#[test]
+fn a_misplaced_key_is_told_and_its_value_is_checked() {
+    told(
+        &format!("{COLUMN}value = \"date\"\nencoding = \"cp874\"\nrows_per_entry = 7\nquote = \"always\"\n"),
+        &[
+            (5, "encoding belongs above"),
+            (5, "did you mean \"windows-874\"?"),
+            (6, "rows_per_entry belongs above"),
+            (6, "rows_per_entry is 7"),
+            (7, "quote belongs above"),
+        ],
+    );
+    told(
+        "name = \"own\"\nheader = \"A\"\nvalue = \"date\"\n[[columns]]\nheader = \"B\"\nvalue = \"account\"\n",
+        &[(2, "header of a column belongs below a [[columns]]"), (3, "value belongs below a [[columns]]")],
+    );
+}
+
+#[test]
+fn a_file_without_any_line_of_a_layout_is_told_so() {
+    for text in
+        ["", "\n \n", "# nothing\n", "name: own\ncolumns:\n  - header: Date\n    value: date\nencoding: utf-8\n"]
+    {
+        told(text, &[(1, "this is no layout: expected a TOML file with lines such as")]);
+    }
+}
