@@ -134,7 +134,9 @@ fn show(name: &str) -> Result<LayoutResult, Failure> {
         return Err(Failure::configuration(format!("{} is not a built-in layout", shown_word(name))).next(
             match nearest(name, &BUILT_IN.map(|(name, _)| name)) {
                 Some(near) => format!("did you mean {near}?"),
-                None => format!("the built-in layouts are {names}"),
+                None => {
+                    format!("the built-in layouts are {names}; others are files, such as those in examples/layouts")
+                }
             },
         ));
     };

@@ -76,15 +76,17 @@ fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
     // What is left are keys that stand there twice.
     let (_, mut twice) = DeTable::parse_recoverable(&once);
     twice.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    let mut mended = once.clone();
+    let (mut mended, mut rest) = (once.clone(), once.len());
     for error in twice.iter().rev() {
         let span = error.span().unwrap_or_default();
         errors.add(span.start, not_toml(error, &once, ""));
+        let Some(key) = once.get(span.clone()).filter(|key| !key.is_empty() && span.end <= rest) else { continue };
+        rest = span.start;
         // Further columns are read too. Of any other key it is not known which value is meant.
-        let name = match once.get(span.clone()).map(str::trim) {
-            Some("columns") => format!(" \"{BROKEN}columns\""),
-            Some(key) if is_known(key) => format!(" \"{BROKEN}\".{key}.x{}", span.start),
-            _ => format!(" \"{BROKEN}{}\"", span.start),
+        let name = match key.trim() {
+            "columns" => format!(" \"{BROKEN}columns\""),
+            key if is_known(key) => format!(" \"{BROKEN}\".{key}.x{rest}"),
+            _ => format!(" \"{BROKEN}{rest}\""),
         };
         mended.replace_range(span, &name);
     }

@@ -45,6 +45,8 @@ fn list_names_the_built_in_layouts_and_show_prints_one_that_check_takes() {
         let checked = layout(&["check", &path]).run().expect_code(0).stdout;
         assert!(checked.contains("1234.50,0.00") && checked.contains("ค่าเช่าสำนักงาน"), "{checked}");
     }
+    let misspelt = layout(&["show", "jurnal", "--output", "json"]).run().expect_code(30).json();
+    assert_eq!(misspelt["error"]["next"], "did you mean journal?");
     let unknown = layout(&["show", "xlsx", "--output", "json"]).run().expect_code(30).json();
     assert!(told(&unknown["error"]).contains("journal and express"), "{unknown}");
 }
