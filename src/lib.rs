@@ -21,8 +21,7 @@
 //! - *Lease*: how long a claim is valid without a renewal, by the database's clock. A crashed holder loses the batch
 //!   when the lease ends.
 //! - *Fence*: a number in the batch document that grows at every claim, at `unlock`, and when a crash used up the last attempt.
-//!   Every write of a holder is filtered by its own fence, so a holder that was
-//!   paused longer than the lease can write nothing more.
+//!   Every write of a holder is filtered by its own fence, so a holder that was paused longer than the lease can write nothing more.
 //! - *Spool*: the generated file on the local disk, private, before it is stored at the destination.
 //! - *Installation*: the name of one database's batches, kept in the ledger. Every stored file carries it, so that the
 //!   file itself tells whose it is, also after the database was restored or copied.

@@ -231,12 +231,10 @@ fn requests(
         let stopped = shared.arrive(command, request_id);
         let stopped_here = stopped.filter(|stopped| !stopped.after);
         if stopped.is_some_and(|stopped| shared.aborts(stopped.rule)) {
-            let mut abort = message.command()?;
-            let commit = abort.keys().next().cloned().unwrap_or_default();
-            abort.remove(&commit);
-            let mut named = doc! { "abortTransaction": 1 };
-            named.extend(abort);
-            server.write_all(&request(request_id, &named))?;
+            // The first key of a command is its name.
+            let mut abort = doc! { "abortTransaction": 1 };
+            abort.extend(message.command()?.into_iter().skip(1));
+            server.write_all(&request(request_id, &abort))?;
             continue;
         }
         let verdict = stopped_here.map_or(Verdict::Pass, |stopped| shared.perform(stopped.rule));
