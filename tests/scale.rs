@@ -182,6 +182,32 @@ fn strangers_between_the_entries_and_rows_of_a_day_are_left_alone() {
     }
 }
 
+/// Rows that lie together are marked by their range. A row that comes into it while its transaction is open is not of the file.
+#[test]
+fn a_row_that_is_queued_among_rows_that_are_being_marked_waits_for_the_next_day() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    create_index(&day.db);
+    let mut entries: Vec<Entry> = (0..6_000).map(|number| Entry::numbered(DATE, number)).collect();
+    day.db.insert_many(ENTRIES, entries.iter().map(Entry::document).collect());
+    let late = entries.remove(1_500);
+    day.db.insert_many(QUEUE, entries.iter().map(Entry::row).collect());
+    let stop = proxy.hold(On::command("update").collection(QUEUE));
+    let running = day.run().args(&["--transaction-rows", "3000"]).spawn();
+    stop.wait_until_reached(PATIENCE);
+    day.db.insert_many(QUEUE, vec![late.row()]);
+    stop.release();
+    let result = running.wait(PATIENCE).expect_code(0).json();
+    assert_eq!(result["entries"], 5_999);
+    let by_range = |sent: &&Command| sent.name == "update" && sent.body.to_string().contains("$gte");
+    assert_eq!(proxy.commands().iter().filter(by_range).count(), 2, "each piece is marked by its range");
+    assert_eq!(day.rows_with_status("queued"), 1);
+    assert!(!entry_ids(&day.live_files()[0].bytes).contains(&late.id().to_hex()));
+    day.check_guarantees();
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
+    assert_eq!(day.rows_with_status("queued"), 0);
+}
+
 #[test]
 fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
     let proxy = Proxy::before(Mongod::shared());
@@ -190,7 +216,10 @@ fn a_server_with_little_cache_takes_a_large_batch_in_bounded_transactions() {
     let run: BatchExport = day.run().args(&["--transaction-rows", "5000"]);
     let result = run.spawn().wait(Duration::from_secs(300)).expect_code(0).json();
     assert_eq!((result["entries"].as_u64(), result["outcome"].as_str()), (Some(30_000), Some("completed")));
-    let largest = proxy.commands().iter().filter(|sent| sent.name == "update").map(|sent| rows_named(&sent.body)).max();
+    // The transaction that marks rows records their entries with one command.
+    let recorded = |sent: &Command| sent.body.get_array("documents").map_or(0, Vec::len);
+    let records = |sent: &&Command| sent.name == "insert" && sent.collection() == Some("exportbatchentries");
+    let largest = proxy.commands().iter().filter(records).map(recorded).max();
     assert_eq!(largest, Some(5_000), "no transaction marks more rows than it may");
     assert_eq!(day.batch().get_i64("marked").ok(), Some(30_000));
     assert!(day.db.find_one(BATCHES, doc! {"_id": "ledger", "marking": null}).is_some());
@@ -230,16 +259,6 @@ fn entry_fetches(proxy: &Proxy) -> usize {
 
 fn is_find(sent: &Command, collection: &str) -> bool {
     sent.name == "find" && sent.collection() == Some(collection)
-}
-
-/// Ids in the largest list of an update.
-fn rows_named(update: &Document) -> usize {
-    let statements = update.get_array("updates").map(Vec::as_slice).unwrap_or_default();
-    let ids = statements.iter().filter_map(|statement| {
-        let id = statement.as_document()?.get_document("q").ok()?.get_document("_id").ok()?;
-        id.get_array("$in").ok().map(Vec::len)
-    });
-    ids.max().unwrap_or(0)
 }
 
 /// Stages of the plan that the server chooses for a find, documents examined and returned.

@@ -135,19 +135,28 @@ pub(super) async fn rows_of_ids(
     Ok(read_rows(queue.find(filter).hint(by_id()).batch_size(rows.len() as u32 + 1), session).await?.rows)
 }
 
-/// Queued rows of these ids, which are sorted, in no order, as far as they can be read by ranges. A row that is queued in an unusual way, with a
+/// Queued rows that were read by ranges.
+#[derive(Default)]
+pub(super) struct NearRows {
+    /// In no order.
+    pub(super) rows: Vec<DueRow>,
+    /// Matches the rows that are asked for and no other: there was no stranger among what was read.
+    pub(super) alone: Option<Document>,
+}
+
+/// Queued rows of these ids, which are sorted, as far as they can be read by ranges. A row that is queued in an unusual way, with a
 /// list in place of a text, is not among them: whoever misses a row asks for it by its id.
 pub(super) async fn queued_neighbours(
     store: &Store,
     session: &mut ClientSession,
     rows: &[Id],
-) -> Result<Vec<DueRow>, StoreError> {
-    let Some(Ranges { filter, limit }) = store.near_rows.ranges(rows) else { return Ok(Vec::new()) };
+) -> Result<NearRows, StoreError> {
+    let Some(Ranges { filter, limit }) = store.near_rows.ranges(rows) else { return Ok(NearRows::default()) };
     let whole = RowMetadata::Whole;
     let mut fields = whole.row_fields();
     fields.extend(doc! { "status": 1, "exportPath": 1 });
     // The rows are looked at here and not by a filter, so that the server reads no more of them than the limit.
-    let find = store.queue.find(filter).projection(fields).limit(limit as i64).batch_size(limit as u32);
+    let find = store.queue.find(filter.clone()).projection(fields).limit(limit as i64).batch_size(limit as u32);
     let mut cursor = find.session(&mut *session).batch().await?;
     let mut batches = cursor.stream(session);
     let (mut found, mut read) = (Vec::with_capacity(rows.len()), 0);
@@ -164,7 +173,8 @@ pub(super) async fn queued_neighbours(
     if read >= limit {
         store.near_rows.expect(false);
     }
-    Ok(found)
+    let alone = (read == rows.len() && found.len() == read).then_some(filter);
+    Ok(NearRows { rows: found, alone })
 }
 
 /// The index on `_id`: with `status` in the filter the server may try another one first.

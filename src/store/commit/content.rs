@@ -57,7 +57,7 @@ impl Store {
         let sums = stream::iter(order.chunks(CHUNK_ROWS)).map(|order| async move {
             let rows: Vec<Id> = order.iter().map(|at| request.rows[*at as usize].row).collect();
             let mut session = self.client.start_session().await?;
-            let near = queued_neighbours(self, &mut session, &rows).await?;
+            let near = queued_neighbours(self, &mut session, &rows).await?.rows;
             if near.len() == rows.len() {
                 return Ok(fingerprint(near.iter()));
             }
