@@ -171,6 +171,15 @@ fn what_is_not_the_address_of_a_proxy_is_refused_and_not_shown() {
 }
 
 #[test]
+fn only_what_has_a_proxy_and_tls_is_tunnelled() {
+    let proxies = proxies("http://proxy:3128", "", "internal.example.com");
+    let is_tunnelled = |address| proxies.tunnel(address).expect("certificates").is_some();
+    assert!(is_tunnelled("https://oauth2.googleapis.com/token"));
+    assert!(!is_tunnelled("https://internal.example.com/token"));
+    assert!(!is_tunnelled("http://oauth2.googleapis.com/token"));
+}
+
+#[test]
 fn a_proxy_is_named_without_its_password() {
     let token = "https://oauth2.googleapis.com/token";
     let told = |https: &str, all: &str, no: &str| proxies(https, all, no).through(token);

@@ -8,6 +8,7 @@ mod blocking_files;
 mod calendar;
 mod certificates;
 mod completions;
+mod copied_cells;
 mod corrected;
 mod corrections;
 mod crash;

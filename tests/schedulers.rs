@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use batch_export::COMMIT_LIMIT;
 use batch_export::exit::Exit;
-use batch_export::store::COMMIT_LIMIT;
 use chrono::{NaiveDate, TimeZone, Utc};
 use serde_json::Value;
 

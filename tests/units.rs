@@ -13,12 +13,14 @@ use batch_export::destination::Destination;
 use batch_export::destination::directory::Directory;
 use batch_export::exit::Exit;
 use batch_export::files::{open_folder, open_regular, read_named};
+use batch_export::http::retry_after;
 use batch_export::id::Id;
 use batch_export::layout::DateFormat;
 use batch_export::reader::Reader;
 use batch_export::totals::ControlTotals;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use reqwest::header::{DATE, RETRY_AFTER};
 use rustix::fs::Mode;
 
 #[test]
@@ -227,6 +229,24 @@ fn a_place_has_one_normal_form_and_owns_the_ids_that_were_stored_with_it() {
     assert!(!here.owns(&file("1abc", Some("gdrive://folder"))));
     assert!(here.owns(&file("a.csv#1", None)));
     assert!(!here.owns(&file("1abc_-", None)), "an id of Drive, in a document of an earlier version");
+}
+
+#[test]
+fn a_time_to_wait_is_seconds_or_a_date_by_the_clock_of_the_server() {
+    let date = (DATE, "Wed, 21 Oct 2026 07:28:00 GMT");
+    for (after, date, seconds) in [
+        (Some("7"), None, Some(7.0)),
+        (Some("-5"), None, Some(-5.0)),
+        (Some("Wed, 21 Oct 2026 07:28:05 GMT"), Some(&date), Some(5.0)),
+        (Some("Wed, 21 Oct 2026 07:27:00 GMT"), Some(&date), Some(-60.0)),
+        (Some("Wed, 21 Oct 2026 07:28:05 GMT"), None, None),
+        (Some("soon"), Some(&date), None),
+        (None, Some(&date), None),
+    ] {
+        let headers = after.map(|after| (RETRY_AFTER, after)).into_iter().chain(date.cloned());
+        let headers = headers.map(|(name, value)| (name, value.parse().unwrap())).collect();
+        assert_eq!(retry_after(&headers), seconds, "{after:?} {date:?}");
+    }
 }
 
 fn reader() -> Reader {

@@ -41,7 +41,6 @@ impl Marks {
     }
 }
 
-/// An amount as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Amount {
     /// In millionths of a baht; thousands are taken as grouped where that is possible.
@@ -114,58 +113,4 @@ fn number(whole: &str, fraction: &str) -> Option<i128> {
     }
     let all = format!("{whole}{fraction:0<DECIMALS$}");
     if all.bytes().all(|byte| byte.is_ascii_digit()) { all.parse().ok() } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Marks of a copy with these amounts, where the official file writes a decimal point.
-    fn learned(cells: &[&str]) -> Marks {
-        let mut marks = Marks::new(b'.');
-        cells.iter().for_each(|cell| marks.learn(cell));
-        marks
-    }
-
-    #[test]
-    fn a_lone_mark_before_three_digits_means_thousands_only_where_it_cannot_mean_decimals() {
-        let (point, comma) = (learned(&["0.50", "7.25"]), learned(&["0,50"]));
-        let (silent, both) = (learned(&["5", "1.234", "1,234"]), learned(&["0.50", "0,50"]));
-        assert_eq!(learned(&["1.234.567"]), comma, "what groups thousands is no decimal mark");
-        for (marks, copy, same) in [
-            (point, "1.234", false),
-            (point, "1,234", true),
-            (comma, "1.234", true),
-            (comma, "1,234", false),
-            (silent, "1.234", false),
-            (silent, "1,234", true),
-            (both, "1.234", false),
-            (both, "1,234", false),
-            (both, "1,234.00", true),
-            (point, "1.234,00", true),
-            (point, "1234.000", true),
-            (point, "1234", true),
-        ] {
-            assert_eq!(is_same("1234.00", copy, marks), Some(same), "{marks:?}: {copy}");
-        }
-        assert_eq!(is_same("1234,00", "1,234", Marks::new(b',')), Some(false), "the official file has a comma");
-        assert_eq!(is_same("1234567.00", "1.234.567", point), Some(true), "twice the same mark is no decimal mark");
-        assert_eq!(is_same("0.12", "0.123", point), Some(false));
-        assert_eq!(is_same("1234.50", "1234.505", point), Some(false));
-    }
-
-    #[test]
-    fn a_currency_and_thai_digits_do_not_change_an_amount() {
-        let marks = Marks::new(b'.');
-        for copy in ["THB 1,234.50", "1,234.50 บาท", "฿1,234.50", "๑,๒๓๔.๕๐", "๑๒๓๔.๕๐ บาท", "1234.5 THB"]
-        {
-            assert_eq!(is_same("1234.50", copy, marks), Some(true), "{copy}");
-        }
-        for copy in ["THB -1,234.50", "-THB 1,234.50", "(1,234.50 บาท)", "−1\u{202f}234,50", "-1’234.50"] {
-            assert_eq!(is_same("-1234.50", copy, marks), Some(true), "{copy}");
-        }
-        for copy in ["USD 1,234.50", "1,234.50 baht each", "12,34.50", "1.2.34", "1,234.5.0", "๑x"] {
-            assert_eq!(is_same("1234.50", copy, marks), None, "{copy}");
-        }
-    }
 }

@@ -82,18 +82,13 @@ impl Proxies {
         self.of(address).map(shown).unwrap_or_default()
     }
 
-    /// The proxy through which this address is reached by a tunnel. An address without TLS belongs to this network (a test, a gateway): many
-    /// proxies refuse to tunnel to it, so it is reached directly.
-    fn tunnels(&self, address: &str) -> Option<Intercept> {
-        self.of(address).filter(|_| address.starts_with("https:"))
-    }
-
-    /// A client that tunnels to this address; `None` for a direct connection.
+    /// A client that tunnels to this address; `None` for a direct connection. An address without TLS belongs to this network (a test, a
+    /// gateway): many proxies refuse to tunnel to it, so it is reached directly.
     ///
     /// # Errors
     /// When this machine has no certificates to check the server's certificate with.
     pub fn tunnel(&self, address: &str) -> std::io::Result<Option<CustomHyperClientBuilder<Tunnelled>>> {
-        let Some(proxy) = self.tunnels(address) else { return Ok(None) };
+        let Some(proxy) = self.of(address).filter(|_| address.starts_with("https:")) else { return Ok(None) };
         let to_proxy = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
         let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
         let tunnel = match proxy.basic_auth() {
@@ -138,20 +133,5 @@ fn encoded(value: &str) -> String {
     match user.split_once(':') {
         Some((user, password)) => format!("{scheme}{}:{}@{host}", part(user), part(password)),
         None => format!("{scheme}{}@{host}", part(user)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_has_a_proxy_and_tls_is_tunnelled() {
-        let tunnelled = |proxies: &Proxies, address| proxies.tunnels(address).is_some();
-        let (https, no) = ("http://proxy:3128".to_owned(), "internal.example.com".to_owned());
-        let proxies = Proxies::new(&ProxyVariables { https, no, ..ProxyVariables::default() }).expect("proxies");
-        assert!(tunnelled(&proxies, "https://oauth2.googleapis.com/token"));
-        assert!(!tunnelled(&proxies, "https://internal.example.com/token"));
-        assert!(!tunnelled(&proxies, "http://oauth2.googleapis.com/token"));
     }
 }

@@ -40,7 +40,6 @@ pub(super) struct QueueCounts {
     pub(super) never_due: NeverDue,
 }
 
-/// The state of the queue.
 pub(super) fn queue(counts: &QueueCounts) -> String {
     let mut text = String::new();
     if let Some(late) = counts.late {
@@ -125,14 +124,9 @@ pub(super) fn latest_due(config: &Config) -> f64 {
 
 /// The request that sends metrics to a Pushgateway; `None` when its address cannot have a path.
 pub(super) fn push(base: &str, database: &str, text: String) -> Option<Call> {
-    Some(Call::post(push_address(base, database)?, "text/plain; version=0.0.4; charset=utf-8", text))
-}
-
-/// The address of a Pushgateway where the metrics of a database are kept.
-fn push_address(base: &str, database: &str) -> Option<String> {
     let mut url = url::Url::parse(base).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(["metrics", "job", "batch_export", "database", database]);
-    Some(url.into())
+    Some(Call::post(url, "text/plain; version=0.0.4; charset=utf-8", text))
 }
 
 fn run(text: &mut String, exit: Exit, results: &[BatchResult], now: i64) {
@@ -189,7 +183,6 @@ fn gauge(text: &mut String, name: &str, help: &str, value: impl std::fmt::Displa
     let _ = writeln!(text, "{OURS}{name} {value}");
 }
 
-/// The value of a gauge.
 fn value(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
@@ -201,7 +194,6 @@ fn kept(old: &str, new: &str) -> String {
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The metric that a line is about.
 fn name_of(line: &str) -> Option<&str> {
     let line = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
     line.split([' ', '{']).next().filter(|name| name.starts_with(OURS))
@@ -209,20 +201,7 @@ fn name_of(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{kept, push_address};
-
-    #[test]
-    fn the_name_of_a_database_is_one_part_of_the_address() {
-        let address = push_address("http://gateway:9091/", "auto acct?x#y");
-        assert_eq!(
-            address.as_deref(),
-            Some("http://gateway:9091/metrics/job/batch_export/database/auto%20acct%3Fx%23y")
-        );
-        assert_eq!(
-            push_address("https://u:p@host/push", "a").as_deref(),
-            Some("https://u:p@host/push/metrics/job/batch_export/database/a")
-        );
-    }
+    use super::kept;
 
     #[test]
     fn what_a_run_does_not_say_stays_and_nothing_is_said_twice() {

@@ -22,7 +22,6 @@ const TRIES: u32 = 3;
 const LIMIT: Duration = Duration::from_secs(10);
 /// Limit of all tries of one message.
 pub(super) const IN_ALL: Duration = Duration::from_secs(15);
-/// The wait between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of an answer that are read, and characters of it that are quoted.
 const READ_BYTES: usize = 4096;
@@ -37,7 +36,6 @@ pub(super) struct Sender {
     http: Arc<OnceCell<Result<Http, String>>>,
 }
 
-/// One request.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     method: Method,
@@ -251,62 +249,4 @@ fn is_sign_in(url: &Url) -> bool {
     // `/login.aspx` is one too.
     let word = |part: &str| part.split('.').next().unwrap_or_default().to_lowercase();
     is_among(HOSTS, host) || url.path().split('/').any(|part| is_among(PARTS, &word(part)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use reqwest::StatusCode;
-    use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-
-    use super::{asked_to_wait, quoted, taken_by_relay};
-
-    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn a_time_to_wait_is_understood_in_each_of_its_forms() {
-        let seconds = |pairs: &[_], body| asked_to_wait(&headers(pairs), body).map(|wait| wait.as_secs_f64());
-        assert_eq!(seconds(&[(RETRY_AFTER, "7")], ""), Some(7.0));
-        let date = [(RETRY_AFTER, "Wed, 21 Oct 2026 07:28:05 GMT"), (DATE, "Wed, 21 Oct 2026 07:28:00 GMT")];
-        assert_eq!(seconds(&date, ""), Some(5.0));
-        assert_eq!(seconds(&[], r#"{"message": "You are being rate limited.", "retry_after": 0.75}"#), Some(0.75));
-        assert_eq!(seconds(&[], r#"{"ok": false, "parameters": {"retry_after": 3}}"#), Some(3.0));
-        assert_eq!(seconds(&[(RETRY_AFTER, "soon")], "busy"), None);
-        assert_eq!(seconds(&[(RETRY_AFTER, "-5")], ""), Some(0.0));
-        assert_eq!(asked_to_wait(&headers(&[(RETRY_AFTER, "1e300")]), ""), None::<Duration>);
-    }
-
-    #[test]
-    fn a_relay_that_redirects_has_done_its_work_and_a_sign_in_has_not() {
-        let told = |location: &'static str| {
-            taken_by_relay(StatusCode::FOUND, &headers(&[(LOCATION, location)]), "http://relay.example/macros/s/x/exec")
-        };
-        assert!(told("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
-        assert!(taken_by_relay(StatusCode::FOUND, &HeaderMap::new(), "http://relay.example/macros/s/x/exec"));
-        for sign_in in [
-            "https://accounts.google.com/ServiceLogin?continue=x",
-            "https://login.microsoftonline.com/common/oauth2/authorize?client_id=x",
-            "/login",
-            "/users/sign_in?back=1",
-            "http://relay.example/Login.aspx",
-        ] {
-            assert!(!told(sign_in), "{sign_in}");
-        }
-        for moved in
-            ["https://relay.example/macros/s/x/exec", "https://relay.example/", "http://other.example/macros/s/x/exec"]
-        {
-            assert!(!told(moved), "{moved}");
-        }
-        let gone = headers(&[(LOCATION, "https://elsewhere.example/")]);
-        assert!(!taken_by_relay(StatusCode::MOVED_PERMANENTLY, &gone, "http://relay.example/x"));
-    }
-
-    #[test]
-    fn an_answer_is_quoted_on_one_line_and_cut() {
-        assert_eq!(quoted("{\n  \"message\": \"no\u{7}\"\r\n}", ""), r#"{ "message": "no " }"#);
-        assert_eq!(quoted(&"x".repeat(1_000), "").chars().count(), 201);
-    }
 }

@@ -170,6 +170,35 @@ fn a_relay_that_answers_302_after_its_work_has_told_people() {
 }
 
 #[test]
+fn a_redirect_to_a_page_to_sign_in_or_to_the_same_place_elsewhere_has_told_nobody() {
+    let day = Day::in_directory();
+    let tells = |status: u16, location: &'static str| {
+        let people = Receiver::answering(move |posted, _| {
+            let (host, port) = posted.header("host").and_then(|host| host.rsplit_once(':')).unwrap_or_default();
+            let location = location.replace("HOST:PORT", &format!("{host}:{port}")).replace("HOST", host);
+            if location.is_empty() { Reply::of(status) } else { Reply::of(status).header("Location", &location) }
+        });
+        let doctor = through(day.command("doctor").arg("--send"), "json", "/macros/s/x/exec", &people);
+        doctor.run().json()["checks"].to_string().contains("was sent, and it answered 302")
+    };
+    assert!(tells(302, "https://script.googleusercontent.com/macros/echo?user_content_key=k"));
+    assert!(tells(302, ""));
+    for location in [
+        "https://accounts.google.com/ServiceLogin?continue=x",
+        "https://login.microsoftonline.com/common/oauth2/authorize?client_id=x",
+        "/login",
+        "/users/sign_in?back=1",
+        "http://HOST:PORT/Login.aspx",
+        "https://HOST/macros/s/x/exec",
+        "https://HOST/",
+        "http://other.example/macros/s/x/exec",
+    ] {
+        assert!(!tells(302, location), "{location}");
+    }
+    assert!(!tells(301, "https://elsewhere.example/"));
+}
+
+#[test]
 fn a_service_that_says_no_with_a_success_has_told_nobody() {
     for (kind, said) in [
         (
@@ -190,13 +219,14 @@ fn a_service_that_says_no_with_a_success_has_told_nobody() {
 #[test]
 fn a_group_of_telegram_is_a_negative_number_and_the_address_may_be_that_of_a_tutorial() {
     let (day, telegram) = (Day::in_directory(), Receiver::start(Some(200)));
-    seed_day(&day.db, DATE, 1);
-    let address = telegram.url("/bot1:x/sendMessage?chat_id=-1001234567890&text=hello");
-    let run = day.run().env("BATCH_EXPORT_NOTIFY_URL", &address).env("BATCH_EXPORT_NOTIFY_KIND", "telegram");
-    run.args(&["--notify-to", "-1001234567890"]).run().expect_code(0);
-    let posted = telegram.posted();
-    assert_eq!((posted.len(), posted[0].target.as_str()), (1, "/bot1:x/sendMessage"));
-    assert_eq!(telegram.messages()[0]["chat_id"], "-1001234567890");
+    let copied = ["", "/", "/sendMessage", "/sendMessage/", "/sendMessage?chat_id=-1001234&text=hi", "?chat_id=-1"];
+    for copied in copied {
+        let doctor = through(day.command("doctor").arg("--send"), "telegram", &format!("/bot1:x{copied}"), &telegram);
+        doctor.args(&["--notify-to", "-1001234567890"]).run();
+        assert_eq!(telegram.posted().last().map(|posted| &*posted.target), Some("/bot1:x/sendMessage"), "{copied}");
+    }
+    assert!(telegram.messages().iter().all(|message| message["chat_id"] == "-1001234567890"));
+    assert_eq!(telegram.messages().len(), copied.len());
 }
 
 /// Parts of an address are masked where an answer is quoted, and nowhere else: many are words.
@@ -231,6 +261,28 @@ fn an_address_of_line_notify_is_refused_with_the_way_on() {
     let error = run.run().expect_code(30).json()["error"].to_string();
     for word in ["BATCH_EXPORT_NOTIFY_URL", "LINE Notify, which has ended", "https://api.line.me/v2/bot/message/push"] {
         assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn each_part_of_an_address_is_masked_where_a_receiver_repeats_it_and_words_stay() {
+    let day = Day::in_directory();
+    let words = "accounting in the directory: batch-export, completed, services";
+    for (path, said, shown) in [
+        ("/bot123456:AAe-t0ken-tg/sendMessage", "no bot 123456:AAe-t0ken-tg, nor AAe-t0ken-tg", "no bot ***, nor ***"),
+        (
+            "/workflows/w0rkfl0w/invoke?sp=%2Frun&sig=q7/Z%2Bk_9x",
+            "q7/Z%2Bk_9x, q7/Z+k_9x, w0rkfl0w and sp=%2Frun&sig=q7/Z%2Bk_9x",
+            "***, ***, *** and ***",
+        ),
+        ("/in/h4nd-made", "POST /in/h4nd-made: h4nd-made is unknown", "POST /***: *** is unknown"),
+        ("/hooks/s3cr/x9", "Cannot POST /hooks/s3cr/x9: s3cr", "Cannot POST /***: ***"),
+        ("/services/accounting/batch-export/direct?wait=true&kind=completed", words, words),
+    ] {
+        let receiver = Receiver::answering(move |_, _| Reply::saying(404, said));
+        let doctor = through(day.command("doctor").arg("--send"), "json", path, &receiver);
+        let checks = doctor.run().json()["checks"].to_string();
+        assert!(checks.contains(&format!("it answered 404 Not Found: {shown}\"")), "{path}: {checks}");
     }
 }
 

@@ -221,7 +221,9 @@ fn what_a_gateway_says_is_quoted_without_the_login_that_it_was_sent() {
     seed_day(&day.db, DATE, 1);
     let url = gateway.url("/s3cret-tenant").replace("http://", "http://pushing-user:s3cret-p%40ss@");
     let finished = day.run().env("BATCH_EXPORT_METRICS_URL", &url).run().expect_code(0);
-    assert_eq!(gateway.posted()[0].header("authorization"), Some("Basic cHVzaGluZy11c2VyOnMzY3JldC1wQHNz"));
+    let posted = &gateway.posted()[0];
+    assert_eq!(posted.header("authorization"), Some("Basic cHVzaGluZy11c2VyOnMzY3JldC1wQHNz"));
+    assert_eq!(posted.target, format!("/s3cret-tenant/metrics/job/batch_export/database/{}", day.db.name()));
     let line = finished.stderr.lines().find(|line| line.contains("Pushgateway was not notified")).expect("a warning");
     assert!(line.contains("Basic *** is unknown at /***"), "{line}");
     assert!(!finished.report().contains("s3cret"), "{}", finished.report());

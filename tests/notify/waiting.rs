@@ -19,8 +19,9 @@ fn a_receiver_that_names_a_time_to_wait_is_asked_again_after_it() {
     let by_header = |status| move || Reply::of(status).header("Retry-After", "1");
     let by_body =
         || Reply::saying(429, r#"{"message": "You are being rate limited.", "retry_after": 0.6, "global": false}"#);
-    let busy: [Box<dyn Fn() -> Reply + Send>; 3] =
-        [Box::new(by_header(429)), Box::new(by_header(503)), Box::new(by_body)];
+    let by_parameters = || Reply::saying(429, r#"{"ok": false, "parameters": {"retry_after": 1}}"#);
+    let busy: [Box<dyn Fn() -> Reply + Send>; 4] =
+        [Box::new(by_header(429)), Box::new(by_header(503)), Box::new(by_body), Box::new(by_parameters)];
     for busy in busy {
         // More often than an answer without a time is asked again.
         let people = Receiver::answering(move |_, before| if before < 4 { busy() } else { Reply::of(204) });
@@ -97,9 +98,15 @@ fn corrections_that_a_signal_stops_while_they_are_told_are_told_by_the_same_comm
 
 #[test]
 fn a_receiver_that_wants_a_longer_pause_than_there_is_time_is_left_alone() {
-    let people = Receiver::answering(|_, _| Reply::of(429).header("Retry-After", "60"));
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 1);
+    // What is no time to wait asks for none.
+    for nonsense in ["1e300", "soon"] {
+        let people = Receiver::answering(move |_, _| Reply::of(429).header("Retry-After", nonsense));
+        telling(day.command("doctor").arg("--send"), &people).run().expect_code(34);
+        assert_eq!(people.posted().len(), 3, "{nonsense}");
+    }
+    let people = Receiver::answering(|_, _| Reply::of(429).header("Retry-After", "60"));
     let finished = telling(day.run(), &people).run().expect_code(0);
     assert_eq!(people.posted().len(), 1);
     assert!(

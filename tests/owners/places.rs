@@ -1,7 +1,14 @@
 //! A destination that changes between two attempts: the old id is given up and its file discarded where it is, as soon as the settings
 //! reach that place; until then it is listed.
 
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use batch_export::batch::FileFacts;
 use batch_export::destination::directory::Directory;
+use batch_export::destination::{Destination, Mark, Owner};
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+use serde_json::json;
 
 use super::*;
 use crate::support::command::said;
@@ -284,4 +291,62 @@ fn an_id_is_a_bare_file_name_or_refused() {
     for id in ["/etc/passwd#x", "../x#y", "..", ".", "", "#x", "a/b#c", "a/#c", "./a#c", "a\0b#c", "/"] {
         assert!(directory.file(id).is_err(), "{id:?}");
     }
+}
+
+const ATTRIBUTE: &str = "user.batch-export";
+
+/// A directory with one file, and the facts of that file.
+fn with_file(name: &str) -> (tempfile::TempDir, Destination, FileFacts) {
+    let folder = out();
+    std::fs::write(folder.path().join(name), "content").expect("the file");
+    let destination = Destination::Directory(Directory::new(folder.path().to_owned(), None));
+    let (id, sha256) = (format!("{name}#1"), sha256(b"content"));
+    (folder, destination, FileFacts { id, name: name.to_owned(), sha256, bytes: 7, ..FileFacts::default() })
+}
+
+fn block<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+#[test]
+fn only_what_is_certainly_ours_and_not_committed_is_discarded() {
+    let (ours, theirs, batch) = (Some("ours"), Some("theirs"), Some("batch_2026-01-18"));
+    let may_go = |installation: Option<&str>, batch: Option<&str>, number: Option<i64>, name: &str| {
+        let (folder, destination, file) = with_file(name);
+        let owner = json!({ "installation": installation, "batchId": batch, "number": number }).to_string();
+        let opened = File::open(folder.path().join(name)).expect("the file");
+        fsetxattr(&opened, ATTRIBUTE, owner.as_bytes(), XattrFlags::empty()).expect("the attribute");
+        let mark = Mark { batch: "batch_2026-01-18".parse().ok(), installation: ours };
+        let discarded = block(destination.discard(&file.id, Some(&file.sha256), &mark)).is_ok();
+        assert_eq!(folder.path().join(name).exists(), !discarded, "{name}");
+        discarded
+    };
+    assert!(may_go(ours, batch, None, "any.csv"));
+    assert!(may_go(None, batch, None, "any.csv"));
+    assert!(may_go(ours, None, None, "any.csv"));
+    assert!(may_go(None, None, None, "batch_2026-01-18.csv"));
+    for name in ["payroll.csv", "bank 2026-01-18.pdf", "batch_2026-01-18", "copy of batch_2026-01-18.csv"] {
+        assert!(!may_go(None, None, None, name), "{name}");
+    }
+    assert!(!may_go(theirs, batch, None, "batch_2026-01-18.csv"));
+    assert!(!may_go(ours, Some("batch_2026-01-17"), None, "batch_2026-01-18.csv"));
+    assert!(!may_go(ours, batch, Some(1), "batch_2026-01-18.csv"));
+}
+
+#[test]
+fn a_sealed_file_in_a_directory_tells_whose_it_is_and_nobody_else_may_read_it() {
+    let (folder, destination, file) = with_file("batch_2026-01-18.csv");
+    let path = folder.path().join(&file.name);
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("the permissions");
+    let (installation, batch_id) = (Some("ours".to_owned()), Some("batch_2026-01-18".to_owned()));
+    let owner = Owner { installation, batch_id, number: Some(7), ..Owner::default() };
+    assert!(block(destination.seal(&file, &owner, false)).expect("a seal").is_some_and(|sealed| sealed.restricted));
+    let told = block(destination.owner(&file.id)).expect("the owner");
+    assert_eq!(told, Some(Owner { sealed: true, restricted: true, ..owner }));
+    let opened = File::open(&path).expect("the file");
+    let mut written = [0; 256];
+    let length = fgetxattr(&opened, ATTRIBUTE, &mut written[..]).expect("the attribute");
+    let expected = json!({ "installation": "ours", "batchId": "batch_2026-01-18", "number": 7 });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&written[..length]).expect("JSON"), expected);
+    assert_eq!(opened.metadata().expect("its facts").permissions().mode() & 0o777, 0o400);
 }

@@ -24,17 +24,3 @@ pub(super) fn address(address: &str) -> String {
     url.set_path(&format!("{path}/sendMessage"));
     url.into()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn the_method_is_in_the_address_once_however_it_was_copied() {
-        let wanted = "https://api.telegram.org/bot1:x/sendMessage";
-        for copied in ["", "/", "/sendMessage", "/sendMessage/", "/sendMessage?chat_id=-1001234&text=hi", "?chat_id=-1"]
-        {
-            assert_eq!(address(&format!("https://api.telegram.org/bot1:x{copied}")), wanted, "{copied}");
-        }
-    }
-}
