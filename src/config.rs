@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
+
 use crate::calendar::Calendar;
 use crate::clock::Clock;
+use crate::csv::SheetOptions;
 use crate::failure::Failure;
 use crate::layout::{Encoding, Layout};
 use crate::named::named;
@@ -143,6 +146,15 @@ impl Config {
     /// `configuration`: the layout cannot be read, or a setting of the file is wrong.
     pub fn format(&self) -> Result<&Format, Failure> {
         self.format.as_ref().map_err(Failure::clone)
+    }
+
+    /// The settings that decide the bytes of a file of this business date; its number is set once there is a snapshot.
+    ///
+    /// # Errors
+    /// As [`Config::format`].
+    pub fn sheet_options(&self, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
+        let Format { layout, encoding, contra_account, .. } = self.format()?.clone();
+        Ok(SheetOptions { layout, encoding, zone: self.calendar.zone, business_date, batch_number: 0, contra_account })
     }
 
     /// Whether people or monitors are notified over HTTP.

@@ -17,7 +17,6 @@ pub fn text(name: &str) -> Option<String> {
     raw(name)?.into_string().ok()
 }
 
-/// The system's temporary folder.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn temporary_folder() -> PathBuf {
     std::env::temp_dir()

@@ -97,24 +97,21 @@ const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::Interr
 
 /// The codes that a command can end with, ascending.
 pub fn exits(command: CommandName) -> Vec<Exit> {
+    use Exit::{CheckFailed, Configuration, DatabaseUnavailable, DriveRejected, LockHeld, NotDue, UploadFailed};
     let own: &[Exit] = match command {
         CommandName::Run | CommandName::Retry | CommandName::Backfill => {
-            return Exit::ALL.into_iter().filter(|exit| *exit != Exit::CheckFailed).collect();
+            return Exit::ALL.into_iter().filter(|exit| *exit != CheckFailed).collect();
         }
-        CommandName::Status => &[Exit::DatabaseUnavailable, Exit::Configuration, Exit::CheckFailed],
-        CommandName::Verify | CommandName::Corrections => &[
-            Exit::DatabaseUnavailable,
-            Exit::UploadFailed,
-            Exit::Configuration,
-            Exit::DriveRejected,
-            Exit::CheckFailed,
-        ],
-        CommandName::Doctor => &[Exit::Configuration, Exit::CheckFailed],
-        CommandName::Init => &[Exit::DatabaseUnavailable, Exit::UploadFailed, Exit::Configuration],
-        CommandName::Auth => &[Exit::Configuration, Exit::DriveRejected],
-        CommandName::Unlock => &[Exit::LockHeld, Exit::NotDue, Exit::DatabaseUnavailable, Exit::Configuration],
+        CommandName::Status => &[DatabaseUnavailable, Configuration, CheckFailed],
+        CommandName::Verify | CommandName::Corrections => {
+            &[DatabaseUnavailable, UploadFailed, Configuration, DriveRejected, CheckFailed]
+        }
+        CommandName::Doctor => &[Configuration, CheckFailed],
+        CommandName::Init => &[DatabaseUnavailable, UploadFailed, Configuration],
+        CommandName::Auth => &[Configuration, DriveRejected],
+        CommandName::Unlock => &[LockHeld, NotDue, DatabaseUnavailable, Configuration],
         CommandName::Completions => &[],
-        CommandName::Layout | CommandName::Man => &[Exit::Configuration],
+        CommandName::Layout | CommandName::Man => &[Configuration],
     };
     Exit::ALL.into_iter().filter(|exit| COMMON.contains(exit) || own.contains(exit)).collect()
 }

@@ -63,6 +63,12 @@ struct Unfilled {
     next: String,
 }
 
+impl Unfilled {
+    fn of(short: &Short, reason: String, next: String) -> Unfilled {
+        Unfilled { batch: short.batch.id, missing: short.missing, reason, next }
+    }
+}
+
 impl Render for InitResult {
     fn text(&self) -> String {
         let mut text = format!("database {} is ready\n", self.database);
@@ -176,13 +182,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> R
                 let reason =
                     format!("rows of them are gone, and the official file cannot be read: {}", failure.message);
                 let next = format!("{}; then run `batch-export init` again", failure.next_step());
-                let left = |short: Short| Unfilled {
-                    batch: short.batch.id,
-                    missing: short.missing,
-                    reason: reason.clone(),
-                    next: next.clone(),
-                };
-                unfilled.extend(short.into_iter().map(left));
+                unfilled.extend(short.iter().map(|short| Unfilled::of(short, reason.clone(), next.clone())));
             }
         }
     }
@@ -199,20 +199,15 @@ async fn record_file(
     filling: &mut Filling,
     short: Short,
 ) -> Result<Option<Unfilled>, Failure> {
-    let Short { batch, missing } = short;
-    let left = |missing, reason, next| Some(Unfilled { batch: batch.id, missing, reason, next });
-    let entries = match files.entries_of(&batch).await? {
+    let entries = match files.entries_of(&short.batch).await? {
         Ok(entries) => entries,
-        Err((reason, next)) => return Ok(left(missing, reason, next)),
+        Err((reason, next)) => return Ok(Some(Unfilled::of(&short, reason, next))),
     };
-    let number = batch.number.unwrap_or_default();
-    match files.store.fill_from_file(filling, number, &entries).await? {
-        0 => Ok(None),
-        elsewhere => {
-            let next = format!("`batch-export verify --date {}` names them", batch.id.date());
-            Ok(left(elsewhere, "they are recorded under another number".to_owned(), next))
-        }
-    }
+    let number = short.batch.number.unwrap_or_default();
+    let missing = files.store.fill_from_file(filling, number, &entries).await?;
+    let next = format!("`batch-export verify --date {}` names them", short.batch.id.date());
+    let left = Unfilled::of(&Short { missing, ..short }, "they are recorded under another number".to_owned(), next);
+    Ok((missing > 0).then_some(left))
 }
 
 /// The records of earlier batches that are gone still.

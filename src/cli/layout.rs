@@ -103,9 +103,6 @@ impl Render for LayoutResult {
 }
 
 /// Runs the action and prints its result.
-///
-/// # Errors
-/// `configuration`: there is no such built-in layout, or the file cannot be read.
 pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure> {
     let result = match &args.action {
         None | Some(LayoutAction::List) => list(),

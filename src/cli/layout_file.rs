@@ -26,9 +26,6 @@ pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
 }
 
 /// The layout in the file that `layout check` is given, or every error of the file.
-///
-/// # Errors
-/// `configuration`: the file cannot be read.
 pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
     let built_in = "; `batch-export layout show NAME` prints a built-in layout";
     let next = format!("give FILE the path of a layout file{built_in}");

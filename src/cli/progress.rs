@@ -30,7 +30,6 @@ pub struct Reporter {
     open: Option<Arc<()>>,
 }
 
-/// Begins to report.
 pub fn report(progress: &Arc<Progress>) -> Reporter {
     let progress = Arc::clone(progress);
     if !takes_bars() {

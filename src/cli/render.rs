@@ -251,9 +251,9 @@ impl Render for BatchResult {
         const TAKEN_NEXT: &str = "the next run takes them, or refuses those that are invalid";
         let notes = [
             (u64::from(self.adopted), "the file was at the destination already, with the same content".to_owned()),
-            (guarded, format!("{guarded} text cells got a leading ' against formulas")),
+            (guarded, counted(guarded, "text cell", "text cells") + " got a leading ' against formulas"),
             (trimmed, format!("cells with codes that lost blanks or invisible characters at their ends: {trimmed}")),
-            (dropped, format!("{dropped} invisible characters were left out")),
+            (dropped, counted(dropped, "invisible character was", "invisible characters were") + " left out"),
             (late, format!("rows that came too late for this day: {late}; {TAKEN_NEXT}")),
             (changed, format!("{changed_rows} changed after the commit; their entries are in the file")),
             (edited.len() as u64, format!("edited during the commit, the file lacks the edit: entry {some_edited}")),

@@ -72,11 +72,7 @@ async fn all_due<'a>(
         listeners.insert(Listeners::begin(config, stop)).note_in(&store);
     }
     let begun = listeners.as_ref();
-    let on_claim = || {
-        if let Some(begun) = begun {
-            begun.started();
-        }
-    };
+    let on_claim = || begun.into_iter().for_each(Listeners::started);
     let pass =
         Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &on_claim };
     let reporter = progress::report(&progress);

@@ -36,11 +36,7 @@ pub async fn execute(args: &RunArgs, config: &Config, stop: &Stop, output: Outpu
     }
     let progress = Arc::new(Progress::default());
     let reporter = progress::report(&progress);
-    let on_claim = || {
-        if let Some(listeners) = &listeners {
-            listeners.started();
-        }
-    };
+    let on_claim = || listeners.iter().for_each(Listeners::started);
     let pass =
         Pass { config, store: &store, destination: &destination, stop, progress: &progress, on_claim: &on_claim };
     let request = Request { command: CommandName::Run, date, early: args.early, ignore_back_off: args.now };

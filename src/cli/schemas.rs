@@ -26,28 +26,22 @@ pub fn all() -> Vec<(&'static str, Schema)> {
 }
 
 fn of_command(name: CommandName) -> Schema {
+    let [checked, completed] = [Exit::CheckFailed.name(), Done::Completed.name()];
+    let of_unlock = [Done::Unlocked.name(), Done::NothingToDo.name(), Exit::LockHeld.name(), Exit::NotDue.name()];
     match name {
         CommandName::Run => result_of::<BatchResult>(name, &[]),
         CommandName::Retry | CommandName::Backfill => result_of::<RetryResult>(name, &Outcome::names()),
-        CommandName::Status => result_of::<status::StatusResult>(name, &[Done::Ok.name(), Exit::CheckFailed.name()]),
-        CommandName::Verify => {
-            result_of::<verify::VerifyResult>(name, &[Done::Verified.name(), Exit::CheckFailed.name()])
+        CommandName::Status => result_of::<status::StatusResult>(name, &[Done::Ok.name(), checked]),
+        CommandName::Verify => result_of::<verify::VerifyResult>(name, &[Done::Verified.name(), checked]),
+        CommandName::Corrections => {
+            result_of::<corrections::CorrectionsResult>(name, &[Done::NothingToCorrect.name(), checked])
         }
-        CommandName::Corrections => result_of::<corrections::CorrectionsResult>(
-            name,
-            &[Done::NothingToCorrect.name(), Exit::CheckFailed.name()],
-        ),
-        CommandName::Doctor => result_of::<doctor::DoctorResult>(name, &[Done::Ok.name(), Exit::CheckFailed.name()]),
-        CommandName::Init => result_of::<init::InitResult>(name, &[Done::Completed.name()]),
-        CommandName::Auth => result_of::<auth::AuthResult>(name, &[Done::Completed.name()]),
-        CommandName::Unlock => result_of::<unlock::UnlockResult>(
-            name,
-            &[Done::Unlocked.name(), Done::NothingToDo.name(), Exit::LockHeld.name(), Exit::NotDue.name()],
-        ),
-        CommandName::Layout => {
-            result_of::<layout::LayoutResult>(name, &[Done::Completed.name(), Exit::Configuration.name()])
-        }
-        CommandName::Man => result_of::<man::ManResult>(name, &[Done::Completed.name()]),
+        CommandName::Doctor => result_of::<doctor::DoctorResult>(name, &[Done::Ok.name(), checked]),
+        CommandName::Init => result_of::<init::InitResult>(name, &[completed]),
+        CommandName::Auth => result_of::<auth::AuthResult>(name, &[completed]),
+        CommandName::Unlock => result_of::<unlock::UnlockResult>(name, &of_unlock),
+        CommandName::Layout => result_of::<layout::LayoutResult>(name, &[completed, Exit::Configuration.name()]),
+        CommandName::Man => result_of::<man::ManResult>(name, &[completed]),
         // The script is its result: JSON comes only when there is none.
         CommandName::Completions => result_of::<FailedCommand>(name, &[]),
     }

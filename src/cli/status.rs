@@ -157,7 +157,7 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
     judged.extend(late);
-    let never_due = store.never_due(store.now().unwrap_or(judge.now)).await?.told(calendar);
+    let never_due = store.never_due(store.now_or(&config.clock)).await?.told(calendar);
     let of_queue = |(what, next)| StatusProblem::of(None, StatusKind::NeverDue, Explanation::new(what, next));
     judged.extend(never_due.into_iter().map(of_queue));
     add_lost(&mut judged, &lost);

@@ -63,13 +63,6 @@ pub(super) struct UnlockResult {
     reader: Option<Reader>,
 }
 
-/// What to do with a batch.
-enum Decision {
-    Release,
-    Nothing(String),
-    Refuse(Failure),
-}
-
 /// Reads the batch, decides, unlocks it, and prints the result.
 pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
     let store = open_store_to_look(config, stop, Some(args.date)).await?;
@@ -90,16 +83,15 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
         };
         let mut result = UnlockResult::new(args, Some(&seen));
         match decide(&seen, args) {
-            Decision::Nothing(next) => {
+            Ok(None) => {}
+            Ok(Some(next)) => {
                 result.next = Some(next);
                 return Ok((result, Exit::Ok));
             }
-            Decision::Refuse(failure) => {
-                let exit = failure.exit;
+            Err(failure) => {
                 result.refuse(&failure);
-                return Ok((result, exit));
+                return Ok((result, failure.exit));
             }
-            Decision::Release => {}
         }
         if let Some(after) = store.unlock(&seen, &by, reason.as_deref()).await? {
             tracing::warn!(batch = %id, fence = after.fence, "unlocked by {by}");
@@ -117,31 +109,31 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
     Err(Failure::new(Exit::LockHeld, format!("{id} changed at each try to unlock it")).next("look at `status`"))
 }
 
-fn decide(seen: &Overview, args: &UnlockArgs) -> Decision {
+/// Whether the batch is to be released; else why there is nothing to release, or why it is refused.
+fn decide(seen: &Overview, args: &UnlockArgs) -> Result<Option<String>, Failure> {
     let (batch, reader) = (&seen.batch, Reader::of(seen));
     match batch.state {
-        State::Completed => Decision::Nothing(format!("{} is completed: there is nothing to unlock", batch.id)),
-        State::Empty => Decision::Nothing(format!("{} is empty: there is nothing to unlock", batch.id)),
-        State::Exhausted => Decision::Release,
-        State::Failed if seen.is_ahead() => Decision::Release,
-        State::Running | State::Marking if seen.due || args.force => Decision::Release,
+        State::Completed | State::Empty => {
+            Ok(Some(format!("{} is {}: there is nothing to unlock", batch.id, batch.state.name())))
+        }
+        State::Exhausted => Ok(None),
+        State::Failed if seen.is_ahead() => Ok(None),
+        State::Running | State::Marking if seen.due || args.force => Ok(None),
         State::Running | State::Marking => {
             let until = batch.lease_expires_at.map(|until| reader.ahead(until)).unwrap_or_default();
             let holder = batch.holder.as_ref().map(|holder| reader.holder(holder)).unwrap_or_default();
             let message = format!("{} is held by {holder}, and its lease is valid until {until}", batch.id);
-            Decision::Refuse(
-                Failure::new(Exit::LockHeld, message)
-                    .next("wait, or add --force: that run then ends with 25 and changes nothing more"),
-            )
+            Err(Failure::new(Exit::LockHeld, message)
+                .next("wait, or add --force: that run then ends with 25 and changes nothing more"))
         }
         State::Failed if seen.due => {
-            Decision::Nothing(format!("{} is free and due: `batch-export retry` takes it up", batch.id))
+            Ok(Some(format!("{} is free and due: `batch-export retry` takes it up", batch.id)))
         }
         State::Failed => {
             let when = batch.next_retry_at.map(|when| reader.ahead(when)).unwrap_or_default();
             let message = format!("{} is free, and waits for its back-off until {when}", batch.id);
             let next = format!("wait, or try it now: `batch-export run --date {} --now`", args.date);
-            Decision::Refuse(Failure::new(Exit::NotDue, message).next(next))
+            Err(Failure::new(Exit::NotDue, message).next(next))
         }
     }
 }

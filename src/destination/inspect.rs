@@ -6,15 +6,6 @@ use super::drive::{FolderFacts, FolderState};
 use super::{Destination, DestinationError};
 use crate::layout::quoted;
 
-/// One finding about a destination.
-#[derive(Clone, Debug)]
-pub struct Inspected {
-    /// What was checked.
-    pub what: &'static str,
-    /// What was found.
-    pub found: Inspection,
-}
-
 /// The result of an inspection.
 #[derive(Clone, Debug)]
 pub enum Inspection {
@@ -27,18 +18,17 @@ pub enum Inspection {
 }
 
 impl Destination {
-    /// Checks everything that can be checked without storing a file.
-    pub async fn inspect(&self) -> Vec<Inspected> {
-        let inspected = |what, found| Inspected { what, found };
+    /// Checks everything that can be checked without storing a file; each finding behind what was checked.
+    pub async fn inspect(&self) -> Vec<(&'static str, Inspection)> {
         match self {
-            Destination::Directory(directory) => vec![inspected("directory", look_at(directory.path()))],
+            Destination::Directory(directory) => vec![("directory", look_at(directory.path()))],
             Destination::Drive(drive) => {
-                let credentials = inspected("credentials", Inspection::Good(drive.identity().to_string()));
                 let (account, folder) = match drive.folder_facts().await {
                     Ok(facts) => (Inspection::Good(account(&facts)), folder(&facts)),
                     Err(error) => (Inspection::Bad(error), Inspection::Skipped("the account is not accepted")),
                 };
-                vec![credentials, inspected("account", account), inspected("folder", folder)]
+                let credentials = Inspection::Good(drive.identity().to_string());
+                vec![("credentials", credentials), ("account", account), ("folder", folder)]
             }
         }
     }
@@ -73,9 +63,7 @@ fn folder(facts: &FolderFacts) -> Inspection {
         FolderState::Found { name, shared_drive: Some(drive), .. } => {
             format!("{} in the shared drive {drive}", quoted(name))
         }
-        FolderState::Found { name, shared_drive: None, .. } => {
-            format!("{} in somebody's My Drive", quoted(name))
-        }
+        FolderState::Found { name, shared_drive: None, .. } => format!("{} in somebody's My Drive", quoted(name)),
         // `check` refuses these.
         FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => facts.folder.clone(),
     };

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-pub use inspect::{Inspected, Inspection};
+pub use inspect::Inspection;
 pub use location::Reached;
 pub use owner::{Mark, Owner};
 pub use probe_file::probe_name;
@@ -256,9 +256,6 @@ pub struct Exclusive {
 
 impl Destination {
     /// Waits, for `limit` at most, until no other run works at a destination whose ids share file names.
-    ///
-    /// # Errors
-    /// When the destination cannot be reached, or is not free in time.
     pub async fn exclusive(&self, limit: Duration) -> Result<Exclusive, DestinationError> {
         match self {
             Destination::Directory(directory) => Ok(Exclusive { _folder: Some(directory.lock(limit).await?) }),
@@ -364,9 +361,6 @@ impl Destination {
     }
 
     /// Whether a file that is not found at its place is in the trash.
-    ///
-    /// # Errors
-    /// When Drive cannot be asked.
     pub async fn is_trashed(&self, file: &FileFacts) -> Result<bool, DestinationError> {
         match self {
             Destination::Directory(directory) => {

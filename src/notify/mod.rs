@@ -154,8 +154,7 @@ impl<'a> Listeners<'a> {
             Ok((installation, Some(batch))) => {
                 if let Some(untold) = batch.untold {
                     let origin = Origin { installation, ..Origin::of(self.config) };
-                    let now = store.now().unwrap_or_else(|| self.config.clock.now());
-                    let reader = Reader::new(self.config.calendar.zone, now);
+                    let reader = Reader::new(self.config.calendar.zone, store.now_or(&self.config.clock));
                     people.put(untold::call(webhook, &batch, &untold, origin, reader), Some((batch.id, untold)));
                 }
             }
@@ -186,8 +185,10 @@ impl<'a> Listeners<'a> {
                 Some(date) => Some(store.late_rows(self.config.calendar.cutoff(date)).await?.0),
                 None => None,
             };
-            let now = store.now().unwrap_or_else(|| self.config.clock.now());
-            Ok::<_, StoreError>(QueueCounts { late, never_due: store.never_due(now).await? })
+            Ok::<_, StoreError>(QueueCounts {
+                late,
+                never_due: store.never_due(store.now_or(&self.config.clock)).await?,
+            })
         };
         match tokio::time::timeout(COUNT_LIMIT, count).await {
             Ok(Ok(counts)) => drop(self.counts.set(counts)),

@@ -11,7 +11,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::Stream;
 
@@ -78,7 +78,7 @@ impl Pass<'_> {
 
     /// The settings that decide the bytes of the file, as they are stored with the batch.
     pub(super) fn export_settings(&self, batch: BatchId) -> Result<ExportSettings, Failure> {
-        Ok(sheet_options(self.config, batch.date())?.to_settings(self.config.invalid.name()))
+        Ok(self.config.sheet_options(batch.date())?.to_settings(self.config.invalid.name()))
     }
 
     /// Generates within the limit of the settings and writes nothing, not even a spool file.
@@ -118,20 +118,6 @@ impl Pass<'_> {
     }
 }
 
-/// The settings that decide the bytes of the file.
-pub fn sheet_options(config: &Config, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
-    let format = config.format()?;
-    Ok(SheetOptions {
-        layout: format.layout.clone(),
-        encoding: format.encoding,
-        zone: config.calendar.zone,
-        business_date,
-        // Set once there is a snapshot.
-        batch_number: 0,
-        contra_account: format.contra_account.clone(),
-    })
-}
-
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(passed_limit(limit)))
 }
@@ -143,7 +129,6 @@ fn passed_limit(limit: Duration) -> Failure {
 
 /// A generated file, with the rows and totals that belong to it.
 pub(super) struct Generated<F> {
-    /// The file.
     pub(super) file: F,
     /// The ledger at the snapshot.
     pub(super) ledger: Ledger,
@@ -162,7 +147,6 @@ pub(super) struct Generated<F> {
 }
 
 impl<F> Generated<F> {
-    /// Whether nothing was due.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -173,7 +157,6 @@ impl<F> Generated<F> {
     }
 }
 
-/// A generation, whatever writer it writes to.
 pub(super) struct Generation<'a> {
     pub(super) cutoff: DateTime<Utc>,
     /// The previous day's cut-off: rows that were due by it are carried over.
@@ -198,7 +181,7 @@ impl<'a> Generation<'a> {
             cutoff,
             previous: config.calendar.previous_cutoff(batch.date()),
             format: config.format()?,
-            options: sheet_options(config, batch.date())?,
+            options: config.sheet_options(batch.date())?,
             policy: config.invalid,
             warns: true,
             progress,

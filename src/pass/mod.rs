@@ -46,7 +46,6 @@ use crate::store::{Claim, Store};
 use crate::stuck::{self, Guard};
 
 pub use due_compared::{DueCompared, compare_due};
-pub use generate::sheet_options;
 pub use lock::{exhausted, way_on};
 pub use seal::unsealed;
 pub use voided::clear_up;
@@ -62,9 +61,7 @@ const REGENERATIONS: u32 = 5;
 /// What to do in a pass.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
-    /// `run`, `retry`, `backfill`.
     pub command: CommandName,
-    /// The business date.
     pub date: NaiveDate,
     /// Do not wait for today's cut-off: take what is queued for it so far.
     pub early: bool,
@@ -75,15 +72,11 @@ pub struct Request {
 /// Everything that a pass works with.
 #[derive(Clone, Copy)]
 pub struct Pass<'a> {
-    /// The settings.
     pub config: &'a Config,
-    /// The database.
     pub store: &'a Store,
-    /// Where the file goes.
     pub destination: &'a Destination,
     /// Tells whether a signal asked the pass to stop.
     pub stop: &'a Stop,
-    /// Counters of the work done so far.
     pub progress: &'a Progress,
     /// Called once a batch is acquired, when there is certainly work to do. It must not wait.
     pub on_claim: &'a (dyn Fn() + Sync),
@@ -144,7 +137,7 @@ impl Pass<'_> {
 
     /// The reader of the result: in the zone of the batch, by the database's clock when it is known.
     fn reader(&self) -> Reader {
-        Reader::new(self.config.calendar.zone, self.store.now().unwrap_or_else(|| self.config.clock.now()))
+        Reader::new(self.config.calendar.zone, self.store.now_or(&self.config.clock))
     }
 
     /// Stands beside a stage. At the stage's limit, or at a signal, it ends the renewals of the lease. When the kernel still holds the stage some

@@ -66,20 +66,21 @@ pub use entries::{EntryChunk, Fingerprint};
 pub use error::{Kind, StoreError};
 pub use exported::{ExportedEntry, ExportedIn, Misplaced};
 pub use filling::{Filling, Short};
-pub use indexes::{Initialized, QueueIndex};
+pub use indexes::QueueIndex;
 pub use ledger::{Records, already_logged};
-pub use lost::{Lost, LostBatches};
+pub use lost::Lost;
 pub use marking::Marked;
 use neighbours::Neighbours;
 use portion::EntrySize;
 pub use queue::NeverDue;
-pub use read_back::{LogFacts, MarkedRow, MarkedRows};
+pub use read_back::{LogFacts, MarkedRows};
 pub use scan::{DueScan, ScanError, in_chunks, of_entries};
 pub use snapshot::{Ledger, Snapshot};
 pub use untold::Teller;
 use uri::UriFault;
 
 use crate::batch::State;
+use crate::clock::Clock;
 use crate::config::{Config, DATABASE_DEFAULT};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -147,9 +148,6 @@ impl Store {
     }
 
     /// The connection string of the settings.
-    ///
-    /// # Errors
-    /// `configuration` when none is set.
     pub fn uri(config: &Config) -> Result<&Secret, Failure> {
         config.mongodb_uri.as_ref().ok_or_else(|| {
             Failure::configuration("no database is set")
@@ -175,9 +173,6 @@ impl Store {
     }
 
     /// Prepares a client without asking the server anything.
-    ///
-    /// # Errors
-    /// `configuration` when no URI is set, or it does not parse.
     pub async fn open(config: &Config) -> Result<Store, Failure> {
         let understood = uri::understand(Store::uri(config)?.expose()).map_err(|UriFault { what, next }| {
             Failure::configuration(format!("MONGODB_URI is wrong: {what}")).next(next)
@@ -242,7 +237,6 @@ impl Store {
         })
     }
 
-    /// Name of the database.
     pub fn database_name(&self) -> &str {
         self.db.name()
     }
@@ -250,6 +244,11 @@ impl Store {
     /// The database's clock, when it is known; the client's time is not used.
     pub fn now(&self) -> Option<DateTime<Utc>> {
         self.clock.map(|(told, since)| told + since.elapsed())
+    }
+
+    /// The present time: by the database's clock when it is known.
+    pub fn now_or(&self, clock: &Clock) -> DateTime<Utc> {
+        self.now().unwrap_or_else(|| clock.now())
     }
 
     /// Limits a small command that hangs: the driver has no limit of its own once a server is selected.

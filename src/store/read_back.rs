@@ -33,9 +33,7 @@ const OPEN: [&str; 3] = ["queued", "processing", "failed"];
 /// An entry of the export log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogFacts {
-    /// The batch it names.
     pub batch: Option<BatchId>,
-    /// Number of the batch.
     pub number: Option<i64>,
     /// The business date, `2026-01-18`.
     pub date: String,
@@ -100,36 +98,36 @@ impl Snapshot {
 
     /// The batches that have a number, by number.
     pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
-        let filter = doc! { "_id": { "$ne": LEDGER }, "state": { "$in": &COMMITTED[..] } };
-        let collection = self.store.ledger_at_snapshot.clone();
-        let found = self.read(&collection, filter).await?;
-        let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
+        let mut batches = self.batches(doc! { "state": { "$in": &COMMITTED[..] } }).await?;
         batches.sort_by_key(|batch| batch.number);
         Ok(batches)
     }
 
     /// A batch as it was at this instant.
     pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>, StoreError> {
-        let collection = self.store.ledger_at_snapshot.clone();
-        self.read(&collection, doc! { "_id": id }).await?.first().map(document::batch).transpose()
+        Ok(self.batches(doc! { "_id": id }).await?.pop())
     }
 
     /// The batches with a file of this checksum, official or voided, newest first.
     pub async fn batches_of_file(&mut self, sha256: &str) -> Result<Vec<Batch>, StoreError> {
-        self.batches_with(doc! { "$or": [{ "file.sha256": sha256 }, { "voided.sha256": sha256 }] }).await
+        self.newest_first(doc! { "$or": [{ "file.sha256": sha256 }, { "voided.sha256": sha256 }] }).await
     }
 
     /// The batches with a file of this name, newest first.
     pub async fn batches_of_name(&mut self, name: &str) -> Result<Vec<Batch>, StoreError> {
-        self.batches_with(doc! { "file.name": name }).await
+        self.newest_first(doc! { "file.name": name }).await
     }
 
-    async fn batches_with(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
-        let collection = self.store.ledger_at_snapshot.clone();
-        let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
-        let mut batches = found.iter().map(document::batch).collect::<Result<Vec<_>, _>>()?;
+    async fn newest_first(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
+        let mut batches = self.batches(filter).await?;
         batches.sort_by_key(|batch| std::cmp::Reverse(batch.id));
         Ok(batches)
+    }
+
+    async fn batches(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
+        let collection = self.store.ledger_at_snapshot.clone();
+        let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
+        found.iter().map(document::batch).collect()
     }
 
     /// The rows that a batch exported, and the entries of its file: those that it names, else as far as they are recorded.

@@ -30,7 +30,7 @@ use crate::schema::name_of;
 use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError, already_logged};
 
 pub use copy::{Copy, CopyVerdict};
-pub use corrections::{ComparedBatch, Correction, CorrectionKind, CorrectionList, Corrections};
+pub use corrections::{ComparedBatch, Correction, CorrectionList, Corrections};
 
 /// Findings of one kind that are listed of a batch. An application that rewrites a year of descriptions makes a million of them.
 const LISTED_MAX: u64 = 1_000;
@@ -341,15 +341,8 @@ impl Verification<'_> {
         if let Some(Ok(stored)) = SheetOptions::of(batch) {
             return Ok(stored);
         }
-        let format = self.config.format()?;
-        Ok(SheetOptions {
-            layout: format.layout.clone(),
-            encoding: format.encoding,
-            zone: batch.timezone,
-            business_date: batch.id.date(),
-            batch_number: batch.number.unwrap_or_default(),
-            contra_account: format.contra_account.clone(),
-        })
+        let today = self.config.sheet_options(batch.id.date())?;
+        Ok(SheetOptions { zone: batch.timezone, batch_number: batch.number.unwrap_or_default(), ..today })
     }
 }
 

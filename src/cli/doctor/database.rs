@@ -9,7 +9,7 @@ use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::pass::{DueCompared, compare_due, sheet_options};
+use crate::pass::{DueCompared, compare_due};
 use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
 use crate::totals::ControlTotals;
 
@@ -134,7 +134,7 @@ async fn abilities(store: &Store) -> (Check, Option<&'static str>) {
 /// The writes of a run: rights, and the rules of the collections.
 async fn rights(store: &Store, config: &Config, due: Option<&DueCompared>) -> Vec<Check> {
     let today = config.calendar.today(config.clock.now());
-    let Ok(options) = sheet_options(config, today) else {
+    let Ok(options) = config.sheet_options(today) else {
         return vec![Check::skipped("rights", "the layout decides what a run writes")];
     };
     let batches = match store.next_free(BatchId::new(today)).await {

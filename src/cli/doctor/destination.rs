@@ -9,10 +9,9 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use super::Check;
+use super::machine::in_time;
 use crate::config::Config;
-use crate::destination::{
-    Created, Destination, DestinationError, Inspected, Inspection, Known, Look, Mark, NewFile, probe_name,
-};
+use crate::destination::{Created, Destination, DestinationError, Inspection, Known, Look, Mark, NewFile, probe_name};
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Spool;
@@ -28,14 +27,11 @@ const MARK: Mark<'static> = Mark { batch: None, installation: None };
 pub(super) async fn checks_in_time(config: &Config, probe: Option<Spool>) -> Vec<Check> {
     let Some(target) = &config.destination else { return checks(config, probe).await };
     let (owned, runtime) = (config.clone(), tokio::runtime::Handle::current());
-    let work = tokio::task::spawn_blocking(move || runtime.block_on(checks(&owned, probe)));
     let (limit, what, fix) = target.if_unanswered();
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(checks)) => checks,
-        Ok(Err(_)) | Err(_) => {
-            vec![Check::bad("probe file", format!("not done within {}: {what}", format_duration(limit)), fix)]
-        }
-    }
+    let checked = in_time(limit, move || runtime.block_on(checks(&owned, probe))).await;
+    checked.unwrap_or_else(|| {
+        vec![Check::bad("probe file", format!("not done within {}: {what}", format_duration(limit)), fix)]
+    })
 }
 
 async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
@@ -65,11 +61,11 @@ async fn checks(config: &Config, probe: Option<Spool>) -> Vec<Check> {
     checks
 }
 
-fn check(inspected: Inspected) -> Check {
-    match inspected.found {
-        Inspection::Good(facts) => Check::ok(inspected.what, facts),
-        Inspection::Bad(error) => failed(inspected.what, error),
-        Inspection::Skipped(why) => Check::skipped(inspected.what, why),
+fn check((what, found): (&'static str, Inspection)) -> Check {
+    match found {
+        Inspection::Good(facts) => Check::ok(what, facts),
+        Inspection::Bad(error) => failed(what, error),
+        Inspection::Skipped(why) => Check::skipped(what, why),
     }
 }
 

@@ -51,13 +51,18 @@ const FOLDER_TIMEOUT: Duration = Duration::from_secs(20);
 /// [`spool`], on a thread that may wait for a file system without end.
 pub(super) async fn spool_in_time(folder: &Path) -> (Vec<Check>, Option<Spool>) {
     let owned = folder.to_owned();
-    match tokio::time::timeout(FOLDER_TIMEOUT, tokio::task::spawn_blocking(move || spool(&owned))).await {
-        Ok(Ok(checked)) => checked,
-        Ok(Err(_)) | Err(_) => {
-            let found = format!("{}: the file system does not answer", folder.display());
-            (vec![Check::bad("spool", found, "look at that file system (`df`, `dmesg`), or set --spool-dir")], None)
-        }
-    }
+    in_time(FOLDER_TIMEOUT, move || spool(&owned)).await.unwrap_or_else(|| {
+        let found = format!("{}: the file system does not answer", folder.display());
+        (vec![Check::bad("spool", found, "look at that file system (`df`, `dmesg`), or set --spool-dir")], None)
+    })
+}
+
+/// What work comes to on a thread that may wait for a file system without end; `None` when it takes longer than this.
+pub(super) async fn in_time<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await.ok()?.ok()
 }
 
 /// Room and rights of the spool folder; and a small spool file, which the check of the destination stores.
@@ -65,10 +70,7 @@ fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
     let fix = "give --spool-dir a folder that this user may write to";
     let probe = match make_probe(folder) {
         Ok(probe) => probe,
-        Err(error) => {
-            let bad = Check::bad("spool", format!("{}: {error}", folder.display()), fix);
-            return (vec![bad], None);
-        }
+        Err(error) => return (vec![Check::bad("spool", format!("{}: {error}", folder.display()), fix)], None),
     };
     let check = match rustix::fs::statvfs(folder) {
         Ok(facts) => {
@@ -90,15 +92,15 @@ fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
 pub(super) async fn metrics_file(path: &Path) -> Check {
     const NAME: &str = "metrics file";
     let (shown, path) = (path.display().to_string(), path.to_owned());
-    let probe = tokio::task::spawn_blocking(move || {
+    let probe = move || {
         metrics::present(&path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         make_probe(folder).map(drop)
-    });
-    let reason = match tokio::time::timeout(FOLDER_TIMEOUT, probe).await {
-        Ok(Ok(Ok(()))) => return Check::ok(NAME, format!("{shown} can be written")),
-        Ok(Ok(Err(error))) => error.to_string(),
-        Ok(Err(_)) | Err(_) => "the file system does not answer".to_owned(),
+    };
+    let reason = match in_time(FOLDER_TIMEOUT, probe).await {
+        Some(Ok(())) => return Check::ok(NAME, format!("{shown} can be written")),
+        Some(Err(error)) => error.to_string(),
+        None => "the file system does not answer".to_owned(),
     };
     let fix = "give --metrics-file the path of a file in a folder that this user may write to";
     Check::bad(NAME, format!("{shown}: {reason}"), fix)

@@ -15,7 +15,6 @@ struct Receiver<'a> {
     name: &'static str,
     /// Its address and its kind.
     target: Option<(&'a Secret, &'static str)>,
-    /// What `--send` sends.
     test: &'static str,
     /// What a person corrects when that does not arrive.
     settings: &'static str,
@@ -25,26 +24,19 @@ struct Receiver<'a> {
 pub(super) async fn checks(config: &Config, send: bool) -> [Check; 3] {
     let certificates = certificates::check_file(config.certificate_file.as_deref()).err();
     let [message, ping, push] = if send { notify::test(config).await } else { [const { None }; 3] };
-    let webhook = Receiver {
-        name: "notification",
-        target: config.webhook.as_ref().map(|webhook| (&webhook.url, webhook.kind.name())),
-        test: "a test",
-        settings: "its address, kind, token or chat",
-    };
-    let health_check = Receiver {
-        name: "ping",
-        target: config.health_check.as_ref().map(|check| (&check.url, check.kind.name())),
-        test: "a test",
-        settings: "its address or kind",
-    };
-    let gateway = Receiver {
-        name: "metrics push",
-        target: config.metrics_url.as_ref().map(|url| (url, "Pushgateway")),
-        test: "a push without metrics",
-        settings: "its address",
-    };
-    [(webhook, message), (health_check, ping), (gateway, push)]
-        .map(|(receiver, sent)| receiver.check(sent, certificates.as_ref()))
+    let webhook = config.webhook.as_ref().map(|webhook| (&webhook.url, webhook.kind.name()));
+    let health_check = config.health_check.as_ref().map(|check| (&check.url, check.kind.name()));
+    let gateway = config.metrics_url.as_ref().map(|url| (url, "Pushgateway"));
+    let (test, push_test) = ("a test", "a push without metrics");
+    let all = [
+        (
+            Receiver { name: "notification", target: webhook, test, settings: "its address, kind, token or chat" },
+            message,
+        ),
+        (Receiver { name: "ping", target: health_check, test, settings: "its address or kind" }, ping),
+        (Receiver { name: "metrics push", target: gateway, test: push_test, settings: "its address" }, push),
+    ];
+    all.map(|(receiver, sent)| receiver.check(sent, certificates.as_ref()))
 }
 
 impl Receiver<'_> {

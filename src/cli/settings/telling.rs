@@ -11,7 +11,6 @@ use crate::failure::Failure;
 use crate::plausible::shown_word;
 use crate::secret::{Secret, holds_a_key};
 
-/// The webhook of the settings.
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
     let typed = settings.get(&table::NOTIFY_URL);
     let url = typed.map(secret_address).transpose()?;
@@ -42,7 +41,6 @@ fn missing(setting: &'static Setting, reason: &str) -> Failure {
     Failure::configuration(format!("--{flag} is not set, and {reason}")).next(format!("set --{flag}"))
 }
 
-/// The health check of the settings.
 pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, Failure> {
     let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
     let kind = named(settings, &table::PING_KIND, PingKind::from_name, &PingKind::ALL.map(PingKind::name))?;

@@ -135,7 +135,6 @@ impl<'a> Typed<'a> {
         misplaced.failure(&format!("{} is wrong: it", self.name_typed()))
     }
 
-    /// The setting as it was typed.
     pub(super) fn name_typed(self) -> String {
         match self.source {
             Source::Variable => self.setting.variable.to_owned(),
@@ -199,9 +198,6 @@ fn format(settings: &Settings) -> Result<Format, Failure> {
 }
 
 /// A duration as people write it, zero included.
-///
-/// # Errors
-/// A sentence that says how to write a duration.
 pub fn duration_of(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= DURATION_MAX => Ok(duration),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use humantime::format_duration;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderName, LOCATION, RANGE};
 use reqwest::{Body, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ const NOT_PUBLISHED: (&str, &str) = ("ignoreDefaultVisibility", "true");
 
 impl Api {
     /// An address below the base. Segments are encoded, so an id cannot become a path.
-    fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
+    pub(super) fn address(&self, segments: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.base.clone();
         // `Drive::new` refuses a base that cannot have a path.
         if let Ok(mut path) = url.path_segments_mut() {
@@ -52,7 +52,8 @@ impl Api {
         url
     }
 
-    fn file(&self, id: &str, query: &[(&str, &str)]) -> Url {
+    /// The address of a file or a folder.
+    pub(super) fn file(&self, id: &str, query: &[(&str, &str)]) -> Url {
         self.address(&["drive", "v3", "files", id], &[&[ALL_DRIVES], query].concat())
     }
 
@@ -76,38 +77,34 @@ impl Api {
 
     /// A file's metadata; `None` when no file has this id, or these credentials may not see it.
     pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, Fault> {
-        self.get("looking at the file", &["drive", "v3", "files", id], &[ALL_DRIVES, ("fields", FIELDS)]).await
+        self.get("looking at the file", self.file(id, &[("fields", FIELDS)])).await
     }
 
-    /// Any GET on a file or folder that answers JSON.
-    pub(super) async fn get<T: DeserializeOwned>(
-        &self,
-        doing: &str,
-        segments: &[&str],
-        query: &[(&str, &str)],
-    ) -> Result<Option<T>, Fault> {
-        let url = self.address(segments, query);
+    /// Any GET that answers JSON; `None` after a 404.
+    pub(super) async fn get<T: DeserializeOwned>(&self, doing: &str, url: Url) -> Result<Option<T>, Fault> {
         let once = || async { parse(&self.shot(doing, self.http.client.get(url.clone())).await?) };
         if_there(self.repeat(once).await)
     }
 
-    /// One page of the files that a query finds, the trash included: in one shared drive, or among all files that this
-    /// account sees.
-    pub(super) async fn list(&self, query: &str, shared_drive: Option<&str>, page: &str) -> Result<Page, Fault> {
+    /// The address of a page of the files that a query finds, the trash included. `how` says where it searches, and which page it is.
+    fn listing(&self, query: &str, how: &[(&str, &str)]) -> Url {
         let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
-        let mut all = vec![
-            ALL_DRIVES,
-            ("includeItemsFromAllDrives", "true"),
-            ("corpora", if shared_drive.is_some() { "drive" } else { "user" }),
-            ("pageSize", "100"),
-            ("q", query),
-            ("fields", fields.as_str()),
-        ];
-        all.extend(shared_drive.map(|id| ("driveId", id)));
-        if !page.is_empty() {
-            all.push(("pageToken", page));
-        }
-        let url = self.address(&["drive", "v3", "files"], &all);
+        let all = [ALL_DRIVES, ("includeItemsFromAllDrives", "true"), ("q", query), ("fields", &fields)];
+        self.address(&["drive", "v3", "files"], &[&all, how].concat())
+    }
+
+    /// The first page of what all drives have, whatever part of them Drive has searched; `None` after a 404.
+    pub(super) async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Option<Page>, Fault> {
+        self.get("listing the folder", self.listing(query, &[&[("corpora", "allDrives")], how].concat())).await
+    }
+
+    /// One page, in one shared drive, or among all files that this account sees.
+    pub(super) async fn list(&self, query: &str, shared_drive: Option<&str>, page: &str) -> Result<Page, Fault> {
+        let corpora = if shared_drive.is_some() { "drive" } else { "user" };
+        let mut how = vec![("corpora", corpora), ("pageSize", "100")];
+        how.extend(shared_drive.map(|id| ("driveId", id)));
+        how.extend((!page.is_empty()).then_some(("pageToken", page)));
+        let url = self.listing(query, &how);
         self.repeat(|| async {
             match parse::<Page>(&self.shot("listing the folder", self.http.client.get(url.clone())).await?)? {
                 page if page.incomplete_search => Err(Fault::passing("Drive searched only a part of the folder")),
@@ -210,7 +207,6 @@ impl Api {
         }
     }
 
-    /// Asks how much is stored.
     pub(super) async fn ask(&self, uri: &Secret, total: u64) -> Heard {
         self.put(&Flow::new(), uri, format!("bytes */{total}"), 0, Body::default()).await
     }
@@ -222,9 +218,8 @@ impl Api {
         let doing = "uploading";
         let sent = async {
             let token = self.auth.bearer().await?;
-            let sent = flow.watch(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
-            let response = sent.ok_or_else(|| self.silent(doing))?.map_err(|e| self.failed(doing, e))?;
-            self.answer(doing, &token, response).await
+            let sent = flow.watch(self.idle, self.sent(doing, &token, request)).await;
+            self.answer(doing, &token, sent.ok_or_else(|| self.silent(doing))??).await
         };
         match sent.await {
             Ok(answer) if answer.status == 308 => stored(answer.range.as_deref()),
@@ -259,11 +254,7 @@ impl Api {
     /// Sends one small request within the time limit; any answer but 2xx is a fault.
     async fn shot(&self, doing: &str, request: RequestBuilder) -> Result<Answer, Fault> {
         let token = self.auth.bearer().await?;
-        let exchange = async {
-            let response =
-                request.header(AUTHORIZATION, bearer(&token)).send().await.map_err(|e| self.failed(doing, e))?;
-            self.answer(doing, &token, response).await
-        };
+        let exchange = async { self.answer(doing, &token, self.sent(doing, &token, request).await?).await };
         let answer = timeout(self.idle, exchange).await.unwrap_or_else(|_| Err(self.silent(doing)))?;
         if (200..=299).contains(&answer.status) { Ok(answer) } else { Err(judge(doing, &answer, self.auth.identity())) }
     }
@@ -271,13 +262,17 @@ impl Api {
     /// Sends one request; the caller reads the content.
     async fn open(&self, doing: &str, request: RequestBuilder) -> Result<Response, Fault> {
         let token = self.auth.bearer().await?;
-        let sent = timeout(self.idle, request.header(AUTHORIZATION, bearer(&token)).send()).await;
-        let response = sent.map_err(|_| self.silent(doing))?.map_err(|e| self.failed(doing, e))?;
+        let sent = timeout(self.idle, self.sent(doing, &token, request)).await;
+        let response = sent.unwrap_or_else(|_| Err(self.silent(doing)))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let answer = self.answer(doing, &token, response).await?;
         Err(judge(doing, &answer, self.auth.identity()))
+    }
+
+    async fn sent(&self, doing: &str, token: &Secret, request: RequestBuilder) -> Result<Response, Fault> {
+        request.bearer_auth(token.expose()).send().await.map_err(|error| self.failed(doing, error))
     }
 
     /// Reads an answer to its end, and drops a token that was refused.
@@ -316,10 +311,6 @@ pub(super) async fn pause(delay: Duration, reason: &str) {
     tokio::time::sleep(delay).await;
 }
 
-fn bearer(token: &Secret) -> String {
-    format!("Bearer {}", token.expose())
-}
-
 fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -356,22 +347,5 @@ mod tests {
         for nonsense in ["bytes=5-42", "bytes=0-", "0-42", "bytes=0-18446744073709551615", "bytes=0-x", ""] {
             assert!(matches!(stored(Some(nonsense)), Heard::Unclear(_)), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_by_the_servers_clock_and_no_number_is_too_large() {
-        let asked = |pairs: &[(HeaderName, &str)]| {
-            requested_wait(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
-        };
-        let date = (reqwest::header::DATE, "Sun, 18 Jan 2026 11:00:00 GMT");
-        let after = |value| (reqwest::header::RETRY_AFTER, value);
-        let seconds = |s| Some(Duration::from_secs(s));
-        assert_eq!(asked(&[after("7")]), seconds(7));
-        assert_eq!(asked(&[after("18446744073709551615")]), seconds(u64::MAX));
-        assert_eq!(asked(&[after("Sun, 18 Jan 2026 11:00:09 GMT"), date.clone()]), seconds(9));
-        assert_eq!(asked(&[after("Sun, 18 Jan 2026 10:00:00 GMT"), date.clone()]), None);
-        assert_eq!(asked(&[after("Sun, 18 Jan 2026 11:00:09 GMT")]), None);
-        assert_eq!(asked(&[after("soon"), date.clone()]), None);
-        assert_eq!(asked(&[date]), None);
     }
 }

@@ -4,7 +4,7 @@
 //! folder outside the token's scope. The folder, the account and the scope together tell these apart. `doctor` asks for
 //! them before the first run, and a refused upload afterwards.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::Drive;
 use super::advice::{SERVICE_ACCOUNT_STORAGE, after_refused_folder, after_small_scope};
@@ -64,91 +64,46 @@ pub struct FolderFacts {
     pub state: FolderState,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Folder {
-    name: String,
-    mime_type: String,
-    trashed: bool,
-    drive_id: Option<String>,
-    capabilities: Capabilities,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Capabilities {
-    can_add_children: bool,
-    can_trash_children: Option<bool>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct About {
-    user: User,
-    storage_quota: Quota,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct User {
-    email_address: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Quota {
-    limit: Option<String>,
-    usage: Option<String>,
-}
-
-/// Collects the facts.
 pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Fault> {
     let identity = api.auth.identity().clone();
-    let about: About = api
-        .get(
-            "asking about the account",
-            &["drive", "v3", "about"],
-            &[("fields", "user(emailAddress),storageQuota(limit,usage)")],
-        )
-        .await?
-        .unwrap_or_default();
+    let query = [("fields", "user(emailAddress),storageQuota(limit,usage)")];
+    let about: Option<Value> =
+        api.get("asking about the account", api.address(&["drive", "v3", "about"], &query)).await?;
+    let about = about.unwrap_or_default();
     let scopes = api.auth.scopes().await?;
-    let bytes = |text: Option<String>| text.and_then(|text| text.parse().ok());
+    let bytes = |key: &str| about["storageQuota"][key].as_str().and_then(|text| text.parse().ok());
     Ok(FolderFacts {
         folder: folder.to_owned(),
         state: state(api, folder).await?,
-        email: about.user.email_address,
-        quota_limit_bytes: bytes(about.storage_quota.limit),
-        quota_used_bytes: bytes(about.storage_quota.usage),
+        email: about["user"]["emailAddress"].as_str().map(str::to_owned),
+        quota_limit_bytes: bytes("limit"),
+        quota_used_bytes: bytes("usage"),
         identity,
         scopes,
     })
 }
 
 async fn state(api: &Api, folder: &str) -> Result<FolderState, Fault> {
-    let query = [
-        ("supportsAllDrives", "true"),
-        ("fields", "id,name,mimeType,trashed,driveId,capabilities(canAddChildren,canTrashChildren)"),
-    ];
-    let found: Option<Folder> = api.get("looking at the folder", &["drive", "v3", "files", folder], &query).await?;
-    Ok(match found {
-        None => FolderState::Missing,
-        Some(found) if found.mime_type != FOLDER_TYPE => FolderState::NotAFolder { mime_type: found.mime_type },
-        Some(found) if found.trashed => FolderState::Trashed { name: found.name },
-        Some(found) => FolderState::Found {
-            name: found.name,
-            shared_drive: found.drive_id,
-            can_add: found.capabilities.can_add_children,
-            can_trash: found.capabilities.can_trash_children,
+    let fields = "id,name,mimeType,trashed,driveId,capabilities(canAddChildren,canTrashChildren)";
+    let found: Option<Value> = api.get("looking at the folder", api.file(folder, &[("fields", fields)])).await?;
+    let Some(found) = found else { return Ok(FolderState::Missing) };
+    let text = |key: &str| found[key].as_str().map(str::to_owned);
+    let (name, mime_type) = (text("name").unwrap_or_default(), text("mimeType").unwrap_or_default());
+    let capability = |key: &str| found["capabilities"][key].as_bool();
+    Ok(match found["trashed"].as_bool() {
+        _ if mime_type != FOLDER_TYPE => FolderState::NotAFolder { mime_type },
+        Some(true) => FolderState::Trashed { name },
+        Some(false) | None => FolderState::Found {
+            name,
+            shared_drive: text("driveId"),
+            can_add: capability("canAddChildren").unwrap_or(false),
+            can_trash: capability("canTrashChildren"),
         },
     })
 }
 
 impl FolderFacts {
     /// Refuses a folder that an upload cannot use.
-    ///
-    /// # Errors
-    /// The first obstacle, with its next step.
     pub fn check(&self) -> Result<(), DestinationError> {
         match self.obstacle() {
             Some((message, next)) => Err(DestinationError::rejected(message, next)),
@@ -157,9 +112,6 @@ impl FolderFacts {
     }
 
     /// Refuses a folder whose files cannot be trashed. Only a failed upload needs that, so an upload does not check it.
-    ///
-    /// # Errors
-    /// The obstacle, with its next step.
     pub fn check_trash(&self) -> Result<(), DestinationError> {
         let FolderState::Found { name, can_trash: Some(false), .. } = &self.state else { return Ok(()) };
         Err(DestinationError::rejected(
@@ -249,12 +201,10 @@ impl Drive {
 
     /// The shared drive that the folder is in, asked once.
     pub(super) async fn shared_drive(&self) -> Result<Option<&str>, Fault> {
-        let asked = self.shared_drive.get_or_try_init(|| async {
-            Ok::<_, Fault>(match state(&self.api, &self.folder).await? {
-                FolderState::Found { shared_drive, .. } => shared_drive,
-                FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => None,
-            })
-        });
-        Ok(asked.await?.as_deref())
+        let ask = async || match state(&self.api, &self.folder).await? {
+            FolderState::Found { shared_drive, .. } => Ok(shared_drive),
+            FolderState::Missing | FolderState::NotAFolder { .. } | FolderState::Trashed { .. } => Ok(None),
+        };
+        Ok(self.shared_drive.get_or_try_init(ask).await?.as_deref())
     }
 }

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::fault::Fault;
-use super::metadata::{Comparison, FIELDS, Metadata, Page};
+use super::metadata::{Comparison, Metadata, Page};
 use super::{Drive, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
@@ -63,21 +62,17 @@ impl Metadata {
 }
 
 impl Drive {
-    /// The id of the folder.
-    pub fn folder(&self) -> &str {
+    pub(in crate::destination) fn folder(&self) -> &str {
         &self.folder
     }
 
     /// Another folder, with the same credentials.
-    pub fn in_folder(&self, folder: &str) -> Drive {
+    pub(in crate::destination) fn in_folder(&self, folder: &str) -> Drive {
         Drive { folder: folder.to_owned(), shared_drive: OnceCell::new(), ..self.clone() }
     }
 
     /// The live files in the folder that have this name, or were committed by a later state of this database, whose ids the batch document
     /// does not know, or lists as voided although they are sealed.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses, or reports too little about one of them.
     pub async fn named(
         &self,
         name: &str,
@@ -152,17 +147,7 @@ impl Drive {
     }
 
     async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Page, DestinationError> {
-        let fields = format!("nextPageToken,incompleteSearch,files({FIELDS})");
-        let all = [
-            ("supportsAllDrives", "true"),
-            ("includeItemsFromAllDrives", "true"),
-            ("corpora", "allDrives"),
-            ("q", query),
-            ("fields", fields.as_str()),
-        ];
-        let page: Result<Option<Page>, Fault> =
-            self.api.get("listing the folder", &["drive", "v3", "files"], &[&all, how].concat()).await;
-        match page.map_err(|fault| self.error(fault))? {
+        match self.api.first_page(query, how).await.map_err(|fault| self.error(fault))? {
             Some(page) => Ok(page),
             // Not the same as an empty list: who owns the name is not known.
             None => {
@@ -171,14 +156,12 @@ impl Drive {
         }
     }
 
-    /// The owner of a file; `None` when no file has this id, or these credentials may not see it.
-    pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(in crate::destination) async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| metadata.owner()))
     }
 
-    /// Where a file is, wherever people brought it; `None` when there is none with this id.
-    pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
+    pub(in crate::destination) async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| self.whereabouts_of(metadata)))
     }
@@ -193,10 +176,12 @@ impl Drive {
     }
 
     /// Puts a voided file into the trash, and makes sure that its id never gets a live file later.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses; or the file is sealed, or is not certain to be ours.
-    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+    pub(in crate::destination) async fn discard(
+        &self,
+        id: &str,
+        sha256: Option<&str>,
+        mark: &Mark<'_>,
+    ) -> Result<(), DestinationError> {
         check_id(id)?;
         match self.metadata(id).await? {
             Some(metadata) if metadata.trashed => return Ok(()),
@@ -208,10 +193,12 @@ impl Drive {
 
     /// Writes its batch number on a committed file, and locks its content when the settings ask for it and Drive allows
     /// it. `None` when the file is in the trash, not there or not visible. With `look` it first checks whether the file is sealed already.
-    ///
-    /// # Errors
-    /// When Drive cannot be reached or refuses the number.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
+    pub(in crate::destination) async fn seal(
+        &self,
+        file: &FileFacts,
+        owner: &Owner,
+        look: bool,
+    ) -> Result<Option<Sealed>, DestinationError> {
         check_id(&file.id)?;
         let live = |found: Option<Metadata>| {
             found.filter(|metadata| !metadata.trashed).map(|metadata| {
