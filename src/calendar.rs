@@ -46,9 +46,6 @@ const CENTURY: i32 = 2000;
 const BUDDHIST_CENTURY: i32 = 2500;
 
 /// Reads a time of day, `HH:MM`.
-///
-/// # Errors
-/// A sentence that names the text.
 pub fn parse_time(text: &str) -> Result<NaiveTime, String> {
     let malformed = || format!("{} is not a time of day; write it like 18:00", shown_time(text));
     // The parser of the calendar library takes blanks and single digits as well.
@@ -59,9 +56,6 @@ pub fn parse_time(text: &str) -> Result<NaiveTime, String> {
 }
 
 /// Reads a zone of the IANA database, such as `Asia/Bangkok`.
-///
-/// # Errors
-/// A sentence that names the text.
 pub fn parse_zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| format!("{} is not a time zone; write it like Asia/Bangkok", shown_word(text)))
 }

@@ -19,9 +19,6 @@ pub const VARIABLE: &str = "BATCH_EXPORT_NOW";
 impl Clock {
     /// The system's clock; when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation. A rehearsal then
     /// keeps its business date, however long a stage takes.
-    ///
-    /// # Errors
-    /// A sentence when the value is not an RFC 3339 instant.
     pub fn from_env(value: Option<&str>) -> Result<Clock, String> {
         let Some(text) = value else { return Ok(Clock::default()) };
         match DateTime::parse_from_rfc3339(text) {

@@ -31,6 +31,9 @@ macro_rules! named {
             }
         }
 
+        // Not every enum needs both.
+        const _: (fn(&str) -> Option<$Name>, &[(&str, $Name)]) = ($Name::from_name, &$Name::NAMED);
+
         impl serde::Serialize for $Name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.name())

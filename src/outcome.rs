@@ -43,7 +43,6 @@ named! {
 pub enum Outcome {
     /// The file is official, every row is marked.
     Completed,
-    /// An earlier run completed the batch.
     AlreadyCompleted,
     /// Nothing was due, which is recorded.
     Empty,
@@ -56,7 +55,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The name in results.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Completed => "completed",
@@ -68,7 +66,6 @@ impl Outcome {
         }
     }
 
-    /// Every name.
     pub fn names() -> Vec<&'static str> {
         use Outcome::{AlreadyCompleted, Completed, DryRun, Empty, NothingDue};
         let failed = schema::exit_names().into_iter().filter(|name| *name != Exit::Ok.name());
@@ -192,7 +189,6 @@ pub struct FileResult {
 }
 
 impl FileResult {
-    /// The file of these facts.
     pub fn of(file: &FileFacts) -> FileResult {
         FileResult { id: file.id.clone(), name: file.name.clone(), link: file.link.clone() }
     }
@@ -306,7 +302,6 @@ impl BatchResult {
         }
     }
 
-    /// Records a success.
     pub fn succeed(&mut self, outcome: Outcome) {
         (self.outcome, self.exit_code) = (outcome, Exit::Ok);
     }
@@ -319,7 +314,6 @@ impl BatchResult {
         self.error = Some(ErrorResult::of(failure, stage));
     }
 
-    /// Takes over the facts of the file.
     pub fn describe_file(&mut self, file: &FileFacts) {
         self.entries = file.entries;
         self.rows = file.rows;
@@ -339,7 +333,6 @@ impl BatchResult {
         self.held.clear();
     }
 
-    /// Takes over the counts of changed cells.
     pub fn describe_cells(&mut self, tally: &Tally) {
         self.guarded_cells = tally.guarded_cells;
         self.trimmed_cells = tally.trimmed_cells;

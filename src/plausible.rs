@@ -56,9 +56,6 @@ const LINE_END: Implausible = Implausible {
 
 /// Refuses a value that cannot be a path, without showing it. A value that could be a path but does not look like one is
 /// masked from now on.
-///
-/// # Errors
-/// What the value is instead.
 pub fn check_path(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
     let is_too_long = text.split('/').any(|name| name.len() > PATH_MAX_BYTES);
@@ -108,9 +105,6 @@ pub fn is_likely_name(text: &str) -> bool {
 }
 
 /// Refuses a value that cannot be a name, a code or an email address, without showing it.
-///
-/// # Errors
-/// What the value is instead.
 pub fn check_word(text: &str) -> Result<(), Implausible> {
     check_line_end(text)?;
     if let Some(inner) = in_quotes(text) {
@@ -125,9 +119,6 @@ pub fn check_word(text: &str) -> Result<(), Implausible> {
 }
 
 /// Refuses a value with quotation marks around it, of a shell or of a word processor, and one that begins with a byte order mark.
-///
-/// # Errors
-/// What stands around it.
 pub fn check_bare(text: &str) -> Result<(), Implausible> {
     let is_quote = |c: char| "\"'“”„‟‘’‚‛«»".contains(c);
     let ends = (text.starts_with(is_quote), text.len() > 1 && text.ends_with(is_quote));

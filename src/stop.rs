@@ -84,9 +84,6 @@ impl Drop for UnderWay {
 
 impl Stop {
     /// Listens for SIGTERM, SIGINT and SIGHUP from now on, until the process ends. Under `nohup` SIGHUP stays ignored.
-    ///
-    /// # Errors
-    /// When the handlers cannot be installed.
     pub fn on_signals() -> std::io::Result<Stop> {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
@@ -187,7 +184,6 @@ impl Stop {
         signal
     }
 
-    /// Waits for a signal.
     pub async fn wait(&self) -> Signal {
         let mut signal = self.signal.clone();
         let received = signal.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);

@@ -82,6 +82,7 @@ pub fn start(level: Level, json: bool, colour: bool, zone: Tz) {
 
 /// A line of the JSON log. Readers may rely on these fields; an event adds fields of its own.
 #[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used: the library for the log writes the lines")]
 pub struct LogLine {
     /// Version of this object.
     pub format_version: FormatVersion,
@@ -107,6 +108,7 @@ pub struct LogLine {
 
 /// The pass that a line of the log belongs to; libraries have spans of their own.
 #[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
 pub struct LogSpan {
     /// Its name.
     pub name: String,

@@ -34,9 +34,6 @@ impl<R: Read> FileRows<R> {
     }
 
     /// Goes to the next entry; `false` behind the last one.
-    ///
-    /// # Errors
-    /// The reader's error; or that the last entry is cut off.
     pub fn advance(&mut self) -> Result<bool, String> {
         self.line = self.line.wrapping_add(self.rows.len() as u64);
         for number in 0..self.rows.len() {

@@ -39,9 +39,6 @@ impl CsvRecords {
     }
 
     /// Of a copy, and in what it is not written as the layout writes it, as clauses for a person.
-    ///
-    /// # Errors
-    /// What the file says.
     pub(super) fn copied(mut file: File, layout: &Layout, official: Encoding) -> io::Result<(CsvRecords, Vec<String>)> {
         let mut head = Vec::new();
         Read::by_ref(&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;

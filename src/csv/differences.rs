@@ -156,9 +156,7 @@ impl Keys {
 struct Columns {
     holds: Vec<Holds>,
     headers: Vec<String>,
-    /// The column that names the entry.
     entry: Option<usize>,
-    /// The column of the voucher.
     voucher: Option<usize>,
     /// In which order the copy writes day and month, by column, as far as its dates show it.
     orders: Vec<Option<Order>>,

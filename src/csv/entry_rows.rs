@@ -39,7 +39,6 @@ struct CheckedFields<'a> {
     position: u64,
 }
 
-/// The account of the other side.
 #[derive(Clone, Copy)]
 enum Contra<'a> {
     Code(Code<'a>),
@@ -229,7 +228,6 @@ struct Walk<'s, 'e> {
     line: u64,
     /// `None` when the entry's own is not known.
     side: Option<Side>,
-    /// The place of the present column.
     column: usize,
 }
 

@@ -53,21 +53,17 @@ impl Directory {
     }
 
     /// Whether it is the same directory as this one, by whatever path: a symbolic link, or a mount.
-    pub fn is(&self, other: &Path) -> bool {
+    pub(super) fn is(&self, other: &Path) -> bool {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
         self.path == other || identity(&self.path).is_some_and(|ours| Some(ours) == identity(other))
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Waits until no other run works in this directory, and keeps other runs out until the guard is dropped.
-    ///
-    /// # Errors
-    /// When the directory cannot be opened or locked, or is not free within the limit.
-    pub async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
+    pub(super) async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
         let folder = open_folder(&self.path).map_err(|error| self.failed("open", &error))?;
         let path = self.path.display();
         let free = async {
@@ -97,10 +93,7 @@ impl Directory {
 
     /// The file under the id's name. A file whose checksum was voided before is removed here; a file that the batch
     /// document does not know is not ours, and is an error.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or belongs to somebody else.
-    pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
+    pub(super) async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
         let path = self.file(id)?;
         let Some(StoredContent { sha256, owner }) = self.read(&path).await? else { return Ok(Look::Absent) };
         if sha256 == digests.sha256 {
@@ -121,7 +114,7 @@ impl Directory {
     }
 
     /// The file with this name, unless the batch document knows its content; and the files that a later state of this database committed.
-    pub async fn named(
+    pub(super) async fn named(
         &self,
         name: &str,
         digests: &Digests,
@@ -160,20 +153,24 @@ impl Directory {
         mark.is_usual_name(name) || own.is_some_and(|own| own == name)
     }
 
-    /// The owner of the file of an id.
-    pub fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(super) fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
         self.owner_of(name_of(id))
     }
 
     /// The owner of the file with this name; `None` when there is no such file.
-    pub fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(super) fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
         let file = self.open(&self.bare(name)?)?;
         file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.failed("read in", &error))
     }
 
     /// Writes its batch number on a committed file and makes the file read-only, wherever in the directory people brought it. `None` when no
     /// file with the committed content is there, but for one in a trash.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
+    pub(super) async fn seal(
+        &self,
+        file: &FileFacts,
+        owner: &Owner,
+        look: bool,
+    ) -> Result<Option<Sealed>, DestinationError> {
         let path = self.file(&file.id)?;
         let here = self.read(&path).await.map(|found| found.filter(|content| content.sha256 == file.sha256));
         let moved = match &here {
@@ -200,7 +197,7 @@ impl Directory {
     }
 
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
-    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+    pub(super) async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
         self.remove_parts();
         let (part, sha256) = match self.copy(file, progress).await {
             Ok(copied) => copied,
@@ -255,10 +252,12 @@ impl Directory {
     }
 
     /// Removes a voided file, if the file there is that one. The caller holds the lock on the directory.
-    ///
-    /// # Errors
-    /// The file system's error; or the file is sealed, or is not certain to be ours.
-    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+    pub(super) async fn discard(
+        &self,
+        id: &str,
+        sha256: Option<&str>,
+        mark: &Mark<'_>,
+    ) -> Result<(), DestinationError> {
         let path = self.file(id)?;
         let Some(found) = self.read(&path).await? else { return Ok(()) };
         if Some(found.sha256.as_str()) != sha256 {
@@ -369,7 +368,7 @@ pub(super) fn new_id(name: &str) -> String {
 }
 
 /// The name in an id.
-pub fn name_of(id: &str) -> &str {
+pub(super) fn name_of(id: &str) -> &str {
     id.rsplit_once('#').map_or(id, |(name, _)| name)
 }
 

@@ -15,9 +15,6 @@ pub const VARIABLE: &str = "SSL_CERT_FILE";
 
 /// Refuses a file that cannot be used, when the command reaches the database or the destination with certificates. Notifications do not
 /// count: they change no result.
-///
-/// # Errors
-/// `configuration`, with the file's name.
 pub fn check(config: &Config) -> Result<(), Failure> {
     let to_database = config.mongodb_uri.as_ref().is_some_and(|uri| {
         let uri = uri.expose().to_ascii_lowercase();
@@ -28,9 +25,6 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 }
 
 /// Refuses a file that cannot be used, if one is named.
-///
-/// # Errors
-/// `configuration`, with the file's name.
 pub fn check_file(path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let wrong = |reason: String| {

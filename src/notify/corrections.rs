@@ -42,10 +42,8 @@ impl Obstacle {
     }
 }
 
-/// A batch that was looked at.
 #[derive(Clone, Debug)]
 pub struct LookedAt<'a> {
-    /// What was found.
     pub compared: &'a ComparedBatch,
     /// Why it cannot be compared, for a person.
     pub unchecked: Option<(Obstacle, String)>,

@@ -7,19 +7,15 @@ use crate::exit::Exit;
 use crate::outcome::{BatchResult, Outcome};
 use crate::trace;
 
-/// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Topic {
-    /// Something that happened to a batch.
     Event(Event),
     /// Exported entries that were changed since.
     Corrections,
-    /// A test message.
     Test,
 }
 
 impl Topic {
-    /// The name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Topic::Event(event) => event.name(),
@@ -59,9 +55,7 @@ pub(super) struct LeftOut {
     pub(super) refused: u64,
 }
 
-/// One message.
 pub(super) struct Message<'a> {
-    /// What it is about.
     pub(super) topic: Topic,
     /// The same id whenever this event is sent again; unique within its installation.
     pub(super) id: String,

@@ -24,7 +24,6 @@ use crate::secret::redact;
 const BODY_BYTES: usize = 10_000;
 const QUERY_CHARS: usize = 200;
 
-/// The text of a test ping.
 const TEST: &str = "a test of `batch-export doctor --send`: this is about no batch";
 
 #[derive(Clone)]

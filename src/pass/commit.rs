@@ -21,7 +21,6 @@ use crate::outcome::Outcome;
 use crate::spool::Spool;
 use crate::store::{Claim, CommitError, CommitRequest, Committed, already_logged};
 
-/// How the commit ended.
 pub(super) enum CommitOutcome {
     /// Committed, every row marked.
     Completed,

@@ -50,7 +50,6 @@ impl Lease {
         self.renewals.abort();
     }
 
-    /// Starts the renewals again.
     pub(super) fn resume(&mut self) {
         self.renewals = renewals(&self.store, &self.claim, self.length, &self.told);
     }

@@ -22,9 +22,6 @@ const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Trans
 
 impl Store {
     /// The abilities that the server lacks, each with its error; empty on a suitable server. Leaves no document behind.
-    ///
-    /// # Errors
-    /// When the database fails for another reason.
     pub async fn missing_abilities(&self) -> Result<Vec<String>, StoreError> {
         let abilities = ["update pipelines with $$NOW", "snapshot reads", "transactions"];
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;

@@ -18,16 +18,12 @@ use super::{Claim, Store, Teller, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
 use crate::command::CommandName;
 
-/// A request for a batch.
 #[derive(Clone, Debug)]
 pub struct Acquisition {
-    /// The batch.
     pub batch: BatchId,
     /// Identity of this invocation, a UUID.
     pub holder_id: String,
-    /// Host name, for people.
     pub host: String,
-    /// `run`, `retry`, `backfill`.
     pub command: CommandName,
     /// Zone of a new batch's window.
     pub timezone: Tz,
@@ -43,7 +39,6 @@ pub struct Acquisition {
     pub corrected: bool,
 }
 
-/// The answer to an [`Acquisition`].
 #[derive(Clone, Debug)]
 pub enum Acquired {
     /// This run holds the batch.

@@ -20,11 +20,9 @@ use crate::failure::{Failure, Stage};
 /// The right to work on a batch, until another run acquires the batch.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The batch.
     pub batch: BatchId,
     /// The fencing token of this acquisition.
     pub fence: i64,
-    /// The number of this attempt.
     pub attempt: i32,
 }
 
@@ -38,9 +36,7 @@ impl Claim {
 /// How an attempt ended without a commit.
 #[derive(Clone, Copy, Debug)]
 pub enum Ended<'a> {
-    /// Nothing was due.
     Empty,
-    /// It failed.
     Failed(Stage, &'a Failure),
     /// It was told to stop.
     Interrupted(Stage, &'a Failure),
@@ -49,7 +45,6 @@ pub enum Ended<'a> {
 /// A batch in a list, with the database's time.
 #[derive(Clone, Debug)]
 pub struct Overview {
-    /// The document.
     pub batch: Batch,
     /// Whether its back-off or its lease has run out, by the database's clock.
     pub due: bool,
@@ -225,7 +220,6 @@ impl Store {
         self.change(filter, vec![changes, void_when_given_up()]).await
     }
 
-    /// The batch of an id.
     pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>, StoreError> {
         let found = self.bounded(self.batches.find_one(doc! { "_id": id })).await?;
         found.as_ref().map(document::batch).transpose()

@@ -25,24 +25,18 @@ const NAMES_OF_ENTRIES: &str = "--entries-collection, --database or MONGODB_URI"
 /// Error code of a write that was not confirmed in time.
 const WRITE_CONCERN_TIMEOUT: i32 = 64;
 
-/// A server's facts.
 #[derive(Clone, Debug)]
 pub struct ServerFacts {
-    /// The deployment that it belongs to.
     pub deployment: Deployment,
     /// Such as `6.0.5`.
     pub version: String,
     /// Whether it has snapshot reads outside transactions: 5.0.
     pub is_new_enough: bool,
-    /// Its clock.
     pub now: Option<DateTime<Utc>>,
 }
 
 impl Store {
     /// Asks the server for its facts.
-    ///
-    /// # Errors
-    /// When no server is found, or the login is refused.
     pub async fn server_facts(&self) -> Result<ServerFacts, Failure> {
         match self.ask_for_facts().await {
             Ok(facts) => Ok(facts),
@@ -149,9 +143,6 @@ impl Store {
     }
 
     /// Whether a majority of the members confirms a write in time.
-    ///
-    /// # Errors
-    /// When the database fails otherwise, or does not answer at all.
     pub async fn confirms_majority(&self) -> Result<bool, StoreError> {
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build();
         let nothing = doc! { "_id": "doctor" };

@@ -68,14 +68,12 @@ fn lasting(error: &error::Error) -> Option<String> {
     }
 }
 
-/// The deployment of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deployment {
     /// A replica set of this name.
     ReplicaSet(String),
     /// A sharded cluster.
     Mongos,
-    /// A single server.
     Standalone,
     /// A member without a replica set: never initiated, or removed from its set.
     Uninitiated,
@@ -105,9 +103,6 @@ impl Deployment {
     }
 
     /// Refuses a deployment without transactions.
-    ///
-    /// # Errors
-    /// `configuration`, with the next step.
     pub fn check(&self) -> Result<(), Failure> {
         match self {
             Deployment::ReplicaSet(_) | Deployment::Mongos => Ok(()),

@@ -54,7 +54,6 @@ pub(super) fn fingerprint<'a>(rows: impl Iterator<Item = &'a DueRow>) -> u64 {
     rows.fold(0, |sum, row| sum.wrapping_add(content_hash(row)))
 }
 
-/// The due rows of a window.
 #[derive(Debug, Default)]
 pub struct DueRows {
     /// In the order of the file.

@@ -68,9 +68,6 @@ impl EntryChunk {
     }
 
     /// Reads the entry of an id into `fields`, by the list that the chunk was fetched with; `false` when there is no such entry.
-    ///
-    /// # Errors
-    /// When the document is malformed.
     pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool, StoreError> {
         let (Some(place), Some(answer)) = (self.find(&id), &self.answer) else { return Ok(false) };
         let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];

@@ -38,7 +38,6 @@ pub(super) const EXPORTED_AS: &str = "exported as number";
 /// The batch that has an entry in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExportedIn {
-    /// Number of the batch.
     pub number: i64,
     /// The batch; `None` when its document is gone.
     pub batch: Option<BatchId>,
@@ -68,7 +67,6 @@ pub struct ExportedEntry {
 /// An entry of a file that is not written down under the number of that file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misplaced {
-    /// The entry.
     pub entry: Id,
     /// Where it is written down; `None` when it is nowhere.
     pub under: Option<ExportedIn>,
@@ -174,7 +172,6 @@ impl Store {
         Ok(records)
     }
 
-    /// The batches that have these numbers.
     pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
@@ -216,7 +213,6 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the collection exists.
     pub(super) async fn has_exported(&self) -> Result<bool, StoreError> {
         self.has_collection(&self.exported).await
     }

@@ -36,7 +36,6 @@ pub struct Filling {
 /// A completed batch that has fewer entries on record than in its file.
 #[derive(Clone, Debug)]
 pub struct Short {
-    /// Its document.
     pub batch: Batch,
     /// How many entries are not recorded under its number.
     pub missing: u64,

@@ -26,7 +26,6 @@ pub enum QueueIndex {
     Missing,
 }
 
-/// The result of `init`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Initialized {
     /// Name of the index of the queue that serves the query for due rows.
@@ -76,9 +75,6 @@ impl Store {
     }
 
     /// What `init` makes besides indexes, and this database lacks.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn missing_collections(&self) -> Result<Vec<String>, StoreError> {
         let mut missing = Vec::new();
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists, &self.exported] {
@@ -93,9 +89,6 @@ impl Store {
     }
 
     /// The indexes that `init` makes, and this database lacks, without that of the queue.
-    ///
-    /// # Errors
-    /// When the database fails, or this user may not list them.
     pub async fn missing_indexes(&self) -> Result<Vec<String>, StoreError> {
         let mut missing = self.missing_of(&self.log, &[log_index()]).await?;
         missing.extend(self.missing_batch_indexes().await?);
@@ -118,9 +111,6 @@ impl Store {
     }
 
     /// Which index of the queue serves the query for due rows.
-    ///
-    /// # Errors
-    /// When the database fails, or this user may not list them.
     pub async fn queue_index(&self) -> Result<QueueIndex, StoreError> {
         let indexes = self.indexes(&self.queue).await?;
         let has_collation =

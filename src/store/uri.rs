@@ -110,9 +110,6 @@ fn wrong(what: impl Into<String>, next: &'static str) -> UriFault {
 }
 
 /// Checks a connection string that begins with `mongodb://` or `mongodb+srv://`.
-///
-/// # Errors
-/// What is wrong with it.
 pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
     check_user(uri)?;
     check_database(uri)?;

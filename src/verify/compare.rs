@@ -32,11 +32,9 @@ const BEFORE_BYTES: usize = 120;
 
 /// An entry that differs from its line in the file.
 pub(super) struct ChangedEntry {
-    /// The entry.
     pub(super) entry: Id,
     /// The line of its first row; `None` without a file.
     pub(super) line: Option<u64>,
-    /// How it changed.
     pub(super) what: What,
     /// The cells that would be other ones, in the order of the file; empty without a file, and for what is cancelled or deleted.
     pub(super) cells: Vec<CellChange>,
@@ -67,7 +65,6 @@ impl ChangedEntry {
 
 /// A cell that would be another one.
 pub(super) struct CellChange {
-    /// Its line.
     pub(super) line: u64,
     /// The header of its column, else the number of the column.
     pub(super) column: String,

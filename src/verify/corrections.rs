@@ -96,7 +96,6 @@ pub struct Corrections {
     pub lost: u64,
     /// Batches of which nothing can be said, with the reason.
     pub problems: Vec<Problem>,
-    /// The list itself.
     pub list: CorrectionList,
 }
 
@@ -108,7 +107,6 @@ pub struct CorrectionList {
 }
 
 impl CorrectionList {
-    /// Reads them from the beginning.
     pub fn read(&self) -> io::Result<impl Iterator<Item = io::Result<Correction>> + use<>> {
         let lines = BufReader::new(self.spool.open()?).lines();
         Ok(lines.map(|line| serde_json::from_str(&line?).map_err(io::Error::other)))

@@ -36,7 +36,6 @@ const EARLY: Duration = Duration::from_secs(60);
 /// hour.
 const USUAL_LIFE_S: u64 = 3600;
 
-/// Where tokens come from.
 pub(super) struct Auth {
     source: TokenSource,
     identity: Identity,

@@ -47,11 +47,9 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The content of a credentials file.
 pub(super) enum Credentials {
     /// A key that signs its own requests for tokens.
     ServiceAccount(Box<ServiceAccountKey>),
-    /// A person's consent.
     AuthorizedUser(AuthorizedUser),
 }
 
@@ -79,7 +77,6 @@ pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
     })
 }
 
-/// What is wrong with a file.
 pub(super) struct CredentialsFault {
     /// The predicate after the file's name, in the plural: it begins with "are" or "have".
     pub(super) what: String,

@@ -66,7 +66,6 @@ impl Fault {
         Fault::Failed { reason: redact(&reason.into()).into_owned(), next: None }
     }
 
-    /// A refusal.
     pub(super) fn refused(message: impl Into<String>, next: impl Into<String>) -> Fault {
         Fault::Refused { message: redact(&message.into()).into_owned(), next: next.into() }
     }
@@ -176,7 +175,6 @@ pub(super) fn judge_token(error: &str, description: &str, identity: &Identity) -
     }
 }
 
-/// A server's explanation.
 struct Words {
     /// The documented reason, when there is one.
     reason: Option<String>,

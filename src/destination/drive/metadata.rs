@@ -46,7 +46,6 @@ pub(super) struct Page {
     pub(super) incomplete_search: bool,
 }
 
-/// The outcome of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     /// Live, with the same size and checksum.
@@ -63,7 +62,6 @@ impl Metadata {
         filled(&self.sha256_checksum).map(str::to_ascii_lowercase)
     }
 
-    /// The size in bytes.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.size.as_deref()?.parse().ok()
     }

@@ -42,7 +42,6 @@ impl Patience {
         left.then_some(delay)
     }
 
-    /// Records progress.
     pub(super) fn progress(&mut self) {
         self.strikes = 0;
         self.backoff.reset();

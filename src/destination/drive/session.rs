@@ -23,17 +23,21 @@ pub(super) type SessionUri = Arc<Secret>;
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Open a session.
     Start,
     /// Send the bytes from `first` up to, but not including, `end`.
-    Send { uri: SessionUri, first: u64, end: u64 },
+    Send {
+        uri: SessionUri,
+        first: u64,
+        end: u64,
+    },
     /// Ask how much is stored.
-    Ask { uri: SessionUri },
+    Ask {
+        uri: SessionUri,
+    },
     /// The session is gone: see whether the file exists.
     Look,
 }
 
-/// The outcome of a step.
 #[derive(Clone, Debug)]
 pub(super) enum Heard {
     /// A session is open.
@@ -61,16 +65,13 @@ pub(super) enum Then {
     End(UploadEnd),
 }
 
-/// How an upload ends.
 #[derive(Debug)]
 pub(super) enum UploadEnd {
     /// Stored, but not yet verified.
     Complete(Option<Box<Metadata>>),
-    /// A file exists under this id.
     Taken,
     /// The id is not accepted, and nothing is stored.
     Refused(Fault),
-    /// The upload failed.
     Gave(Fault),
 }
 
@@ -88,7 +89,6 @@ enum SessionState {
     Gone(Fault),
 }
 
-/// One upload.
 #[derive(Debug)]
 pub(super) struct Session {
     total: u64,
@@ -126,7 +126,6 @@ impl Session {
         self.opened
     }
 
-    /// What to do now.
     pub(super) fn step(&mut self) -> Step {
         match &self.state {
             SessionState::Starting => Step::Start,

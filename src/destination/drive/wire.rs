@@ -45,7 +45,6 @@ struct Shared {
 }
 
 impl Flow {
-    /// A flow that starts now.
     pub(super) fn new() -> Flow {
         Flow(Arc::new(Shared { moved: Mutex::new(Instant::now()), stopped: AtomicBool::new(false) }))
     }

@@ -60,12 +60,9 @@ pub const COMMIT_LIMIT: Duration = Duration::from_secs(90);
 /// How long the writes before the commit may go on after a signal.
 const WRITES_GRACE: Duration = Duration::from_secs(10);
 
-/// What is to be committed.
 #[derive(Clone, Copy, Debug)]
 pub struct CommitRequest<'a> {
-    /// The right to do it.
     pub claim: &'a Claim,
-    /// The stored file.
     pub file: &'a FileFacts,
     /// The ledger as it was at the snapshot.
     pub ledger: &'a Ledger,
@@ -83,7 +80,6 @@ pub struct CommitRequest<'a> {
     pub carried_over: u64,
     /// The earliest and the latest `scheduledFor` of the exported rows; `None` when all are held back.
     pub exported: Option<Span>,
-    /// The window's cut-off.
     pub cutoff: DateTime<Utc>,
     /// Rows that one transaction may mark.
     pub transaction_rows: usize,
@@ -125,10 +121,8 @@ impl<'a> CommitRequest<'a> {
     }
 }
 
-/// A commit that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The batch's number.
     pub number: i64,
     /// Whether the rows are still to be marked.
     pub marking: bool,
@@ -141,7 +135,6 @@ pub struct Committed {
 pub enum CommitError {
     /// The database no longer has the content of the file: generate again.
     Conflict(String),
-    /// Another run holds the batch.
     LeaseLost,
     /// It is not known whether the commit succeeded: the database does not tell.
     Unknown(StoreError),

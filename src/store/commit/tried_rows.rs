@@ -19,7 +19,6 @@ use crate::store::error::{Kind, StoreError};
 /// A row of more bytes may have no room for marks.
 const MADE_MAX_BYTES: i32 = 1 << 20;
 
-/// The rows to mark.
 pub(super) struct TriedRows {
     pub(super) rows: Vec<RowKey>,
     /// The earliest and the latest `scheduledFor`.
@@ -43,9 +42,6 @@ pub(super) enum RowSource {
 
 impl Store {
     /// The first due rows, or one that can be made to be due at this time.
-    ///
-    /// # Errors
-    /// When the database fails, or the user may not update rows.
     pub(super) async fn rows_to_try(
         &self,
         session: &mut ClientSession,

@@ -234,7 +234,6 @@ pub(in crate::store) fn completed(marks: &Document) -> Document {
     doc! { "$set": changes }
 }
 
-/// The log entry of a batch.
 pub(super) fn log_entry(
     claim: &Claim,
     file: &FileFacts,
