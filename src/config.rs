@@ -10,7 +10,7 @@ use chrono::NaiveDate;
 use crate::calendar::Calendar;
 use crate::clock::Clock;
 use crate::csv::SheetOptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::layout::{Encoding, Layout};
 use crate::named::named;
 use crate::secret::Secret;
@@ -105,7 +105,7 @@ pub struct Config {
     pub file_name: Option<String>,
     /// What decides the bytes of a file, besides its entries; or why it is unknown. `run` refuses it, and the commands that look at past
     /// days need it only for batches of earlier versions.
-    pub format: Result<Format, Failure>,
+    pub format: Result<Format>,
     /// What to do with invalid entries.
     pub invalid: InvalidPolicy,
     /// Export an entry again that is in a committed file already.
@@ -144,7 +144,7 @@ impl Config {
     ///
     /// # Errors
     /// `configuration`: the layout cannot be read, or a setting of the file is wrong.
-    pub fn format(&self) -> Result<&Format, Failure> {
+    pub fn format(&self) -> Result<&Format> {
         self.format.as_ref().map_err(Failure::clone)
     }
 
@@ -152,7 +152,7 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::format`].
-    pub fn sheet_options(&self, business_date: NaiveDate) -> Result<SheetOptions, Failure> {
+    pub fn sheet_options(&self, business_date: NaiveDate) -> Result<SheetOptions> {
         let Format { layout, encoding, contra_account, .. } = self.format()?.clone();
         Ok(SheetOptions { layout, encoding, zone: self.calendar.zone, business_date, batch_number: 0, contra_account })
     }

@@ -111,3 +111,6 @@ impl Failure {
         self.next.as_deref().unwrap_or(self.exit.next_step())
     }
 }
+
+/// What work comes to that a [`Failure`] may end.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::named::named;
 use crate::streams::STDERR;
 
@@ -142,10 +142,7 @@ impl Stop {
     ///
     /// # Errors
     /// The errors of the work, and [`Signal::failure`].
-    pub async fn until_signal<T, E: Into<Failure>>(
-        &self,
-        work: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Failure> {
+    pub async fn until_signal<T, E: Into<Failure>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T> {
         self.or_signal(work).await.map_err(Signal::failure)?.map_err(Into::into)
     }
 
@@ -165,11 +162,7 @@ impl Stop {
     ///
     /// # Errors
     /// The errors of the work, and [`Signal::failure`].
-    pub async fn with_grace<T>(
-        &self,
-        grace: Duration,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+    pub async fn with_grace<T>(&self, grace: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             result = work => result,

@@ -22,7 +22,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::files::{open_folder, read_named};
 use crate::outcome::Done;
 use crate::plausible::{check_path, shown_word};
@@ -67,7 +67,7 @@ impl Render for AuthResult {
 /// # Errors
 /// `configuration`: the client's file, the port, or the file to write; `drive_rejected`: no consent, or a scope that is
 /// too small.
-pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     let path = config.credentials.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     check_path(&args.client.to_string_lossy()).map_err(|misplaced| misplaced.failure("--client"))?;
     let client = ConsentClient::read(&args.client)?;
@@ -78,7 +78,7 @@ pub async fn execute(args: &AuthArgs, config: &Config, stop: &Stop, output: Outp
     Ok(Exit::Ok)
 }
 
-async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path: &Path) -> Result<(), Failure> {
+async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path: &Path) -> Result<()> {
     let bound = async {
         let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
         Ok::<_, io::Error>((listener.local_addr()?.port(), listener))
@@ -111,7 +111,7 @@ async fn consent(args: &AuthArgs, config: &Config, client: &ConsentClient, path:
 }
 
 /// Refuses to replace a file that is not a consent: a service account's key cannot be downloaded again.
-fn refuse_other_file(path: &Path) -> Result<(), Failure> {
+fn refuse_other_file(path: &Path) -> Result<()> {
     let bytes = match read_named(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -135,7 +135,7 @@ fn open_browser(address: &Url) {
 }
 
 /// Waits for the code, or the refusal, with our `state`. Other requests are refused.
-async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret, Failure> {
+async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret> {
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { continue };
         let Ok(Some(asked)) = tokio::time::timeout(REQUEST_TIMEOUT, read_address(&mut stream)).await else { continue };

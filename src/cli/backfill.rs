@@ -16,7 +16,7 @@ use super::{could_not_begin_for, open_both, progress};
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::notify::Listeners;
 use crate::outcome::{BatchResult, Outcome};
 use crate::pass::{Pass, Request};
@@ -56,7 +56,7 @@ async fn passes(
     config: &Config,
     stop: &Stop,
     listeners: Option<&Listeners<'_>>,
-) -> Result<Vec<BatchResult>, Failure> {
+) -> Result<Vec<BatchResult>> {
     let (destination, store) = open_both(config, stop).await?;
     if let Some(listeners) = listeners {
         listeners.note_in(&store);

@@ -22,7 +22,7 @@ use crate::config::{Config, Webhook};
 use crate::csv::List;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::notify::{LookedAt, Obstacle, tell_corrections};
 use crate::outcome::Done;
 use crate::reader::counted;
@@ -106,12 +106,7 @@ fn streamed<S: Serializer>(list: &CorrectionList, serializer: S) -> Result<S::Ok
 }
 
 /// Compares what was asked for and prints what is to be corrected.
-pub async fn execute(
-    args: &CorrectionsArgs,
-    config: &Config,
-    stop: &Stop,
-    output: ResultFormat,
-) -> Result<Exit, Failure> {
+pub async fn execute(args: &CorrectionsArgs, config: &Config, stop: &Stop, output: ResultFormat) -> Result<Exit> {
     let webhook = match (args.tell, &config.webhook) {
         (true, None) => {
             return Err(Failure::configuration("--tell needs a webhook, and none is set")
@@ -166,7 +161,7 @@ pub async fn execute(
 }
 
 /// The batches to look at, oldest first, and the range in which none may be missing; none when one batch is asked for.
-async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<(Chosen, Option<RangeInclusive<BatchId>>), Failure> {
+async fn chosen(args: &CorrectionsArgs, store: &Store) -> Result<(Chosen, Option<RangeInclusive<BatchId>>)> {
     match (args.date, args.from, args.to) {
         (Some(date), ..) => Ok((Chosen::named(vec![BatchId::new(date)]), None)),
         (None, Some(from), Some(to)) => {

@@ -16,7 +16,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::outcome::{Done, Explanation};
 use crate::stop::Stop;
 use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
@@ -112,10 +112,10 @@ impl Render for InitResult {
 pub async fn execute(
     args: &InitArgs,
     config: &Config,
-    whole: impl Fn() -> Result<Config, Failure>,
+    whole: impl Fn() -> Result<Config>,
     stop: &Stop,
     output: OutputFormat,
-) -> Result<Exit, Failure> {
+) -> Result<Exit> {
     let store = open_store(config, stop).await?;
     let result = stop.until_signal(initialize(args, config, whole, &store)).await?;
     render::print(&result, output);
@@ -125,9 +125,9 @@ pub async fn execute(
 async fn initialize(
     args: &InitArgs,
     config: &Config,
-    whole: impl Fn() -> Result<Config, Failure>,
+    whole: impl Fn() -> Result<Config>,
     store: &Store,
-) -> Result<InitResult, Failure> {
+) -> Result<InitResult> {
     store.check_abilities().await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) = if args.adopt { rebuild(store, config).await? } else { (Vec::new(), false) };
@@ -151,7 +151,7 @@ async fn initialize(
 }
 
 /// Gives a rebuilt ledger the name of the installation that the newest official file bears. `false` when no name can be read.
-async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<bool, Failure> {
+async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<bool> {
     let newest = Snapshot::open(store).await?.numbered_batches().await?.pop();
     let (Some(batch), Ok(config)) = (newest, whole()) else { return Ok(false) };
     let Ok(destination) = Destination::open(&config) else { return Ok(false) };
@@ -166,7 +166,7 @@ async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -
 }
 
 /// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
-async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> Result<(u64, Vec<Unfilled>), Failure> {
+async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u64, Vec<Unfilled>)> {
     let mut filling = store.begin_filling().await.map_err(StoreError::for_administrators)?;
     let short = store.still_short(&filling).await?;
     let mut unfilled = Vec::new();
@@ -194,11 +194,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config, Failure>) -> R
 }
 
 /// Records the entries that the official file of a batch names; or says what is missing still.
-async fn record_file(
-    files: &Verification<'_>,
-    filling: &mut Filling,
-    short: Short,
-) -> Result<Option<Unfilled>, Failure> {
+async fn record_file(files: &Verification<'_>, filling: &mut Filling, short: Short) -> Result<Option<Unfilled>> {
     let entries = match files.entries_of(&short.batch).await? {
         Ok(entries) => entries,
         Err((reason, next)) => return Ok(Some(Unfilled::of(&short, reason, next))),
@@ -215,7 +211,7 @@ async fn record_file(
 /// # Errors
 /// `configuration` when exported entries are not on record because the documents of their batches are lost; and with `--adopt`, when nothing is
 /// left to rebuild the batches of marked rows from.
-async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>, Failure> {
+async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>> {
     let lost = store.lost().await?;
     match &lost {
         Lost { marked: Some(marked), .. } if args.adopt => {

@@ -16,7 +16,7 @@ use crate::command::CommandName;
 use crate::csv::{Sheet, SheetOptions};
 use crate::entry::{EntryFields, FieldList, StoredValue};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::id::Id;
 use crate::layout::{BUILT_IN, FieldKind, Layout, LayoutError, Value, nearest, quoted};
 use crate::money::Number;
@@ -103,7 +103,7 @@ impl Render for LayoutResult {
 }
 
 /// Runs the action and prints its result.
-pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit, Failure> {
+pub fn execute(args: &LayoutArgs, output: OutputFormat) -> Result<Exit> {
     let result = match &args.action {
         None | Some(LayoutAction::List) => list(),
         Some(LayoutAction::Show { name }) => show(name)?,
@@ -125,7 +125,7 @@ fn list() -> LayoutResult {
     LayoutResult { layouts: layouts.collect(), ..LayoutResult::new("list") }
 }
 
-fn show(name: &str) -> Result<LayoutResult, Failure> {
+fn show(name: &str) -> Result<LayoutResult> {
     let Some((name, text)) = BUILT_IN.into_iter().find(|(known, _)| *known == name) else {
         let names = BUILT_IN.map(|(name, _)| name).join(" and ");
         return Err(Failure::configuration(format!("{} is not a built-in layout", shown_word(name))).next(
@@ -140,7 +140,7 @@ fn show(name: &str) -> Result<LayoutResult, Failure> {
     Ok(LayoutResult { name: Some(name.to_owned()), text: Some(text.to_owned()), ..LayoutResult::new("show") })
 }
 
-fn check(file: &str) -> Result<LayoutResult, Failure> {
+fn check(file: &str) -> Result<LayoutResult> {
     let result = LayoutResult { file: Some(file.to_owned()), ..LayoutResult::new("check") };
     let layout = match layout_file::checked(file)? {
         Ok(layout) => layout,

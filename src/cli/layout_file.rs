@@ -6,7 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::files::read_beginning;
 use crate::layout::{BUILT_IN, LONGEST_FILE_BYTES, Layout, LayoutError, nearest, no_layout, parse};
 use crate::plausible::check_path;
@@ -16,7 +16,7 @@ use crate::secret::is_utf16;
 ///
 /// # Errors
 /// `configuration`: neither a built-in layout nor a readable file, or the file's first error.
-pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
+pub fn named(setting: &str, text: &str) -> Result<Layout> {
     if let Some(layout) = Layout::built_in(text) {
         return Ok(layout);
     }
@@ -26,7 +26,7 @@ pub fn named(setting: &str, text: &str) -> Result<Layout, Failure> {
 }
 
 /// The layout in the file that `layout check` is given, or every error of the file.
-pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>> {
     let built_in = "; `batch-export layout show NAME` prints a built-in layout";
     let next = format!("give FILE the path of a layout file{built_in}");
     read("FILE", path, "not a layout file", built_in, &next)
@@ -34,13 +34,7 @@ pub fn checked(path: &str) -> Result<Result<Layout, Vec<LayoutError>>, Failure> 
 
 /// `argument` names `path` on the command line, `is` says what an unreadable path is, `otherwise` what to do when there
 /// should be no such file, and `next` what to give instead.
-fn read(
-    argument: &str,
-    path: &str,
-    is: &str,
-    otherwise: &str,
-    next: &str,
-) -> Result<Result<Layout, Vec<LayoutError>>, Failure> {
+fn read(argument: &str, path: &str, is: &str, otherwise: &str, next: &str) -> Result<Result<Layout, Vec<LayoutError>>> {
     check_path(path).map_err(|misplaced| misplaced.failure(&format!("{argument} is wrong: it")))?;
     let unreadable = |error: io::Error| {
         let next = match error.kind() {

@@ -13,7 +13,7 @@ use super::render::{self, Head, Render};
 use super::settings::Detail;
 use crate::command::CommandName;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::outcome::Done;
 use crate::plausible::check_path;
 
@@ -33,7 +33,7 @@ impl Render for ManResult {
 }
 
 /// Writes a page per command into a folder, or prints the page of the program.
-pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit, Failure> {
+pub fn execute(args: &ManArgs, output: OutputFormat) -> Result<Exit> {
     let Some(folder) = &args.dir else {
         let mut page = Vec::new();
         let rendered = page_of(help::command(Detail::Full)).render(&mut page);

@@ -39,7 +39,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::http::certificates;
 use crate::notify::Listeners;
 use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
@@ -157,7 +157,7 @@ async fn dispatch(mut cli: Cli) -> Exit {
     }
 }
 
-async fn execute(cli: &Cli, stop: &Stop) -> Result<Exit, Failure> {
+async fn execute(cli: &Cli, stop: &Stop) -> Result<Exit> {
     let (command, wanted) = (&cli.command, cli.output.result);
     if wanted == ResultFormat::Csv && !matches!(command, Command::Corrections(_)) {
         let message = format!("--output csv is for corrections; {} prints text or json", command.name().name());
@@ -226,7 +226,7 @@ async fn notify_of_refusal(cli: &Cli, failure: &Failure, stop: &Stop) {
 
 /// Refuses dates that nobody can mean, a range that ends before it begins, and `--early` for another day than today, before anything else is
 /// done: they are typing errors. Commands that look at one date do it themselves ([`open_store_to_look`]).
-fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
+fn refuse_dates(command: &Command, config: &Config) -> Result<()> {
     let dates = match command {
         Command::Run(args) => vec![args.date],
         Command::Retry(args) => vec![args.date],
@@ -255,7 +255,7 @@ fn refuse_dates(command: &Command, config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn refuse_date(date: NaiveDate, config: &Config) -> Result<(), Failure> {
+fn refuse_date(date: NaiveDate, config: &Config) -> Result<()> {
     let refused = config.calendar.refuse_unlikely(date, config.clock.now());
     refused.map_err(|message| Failure::new(Exit::Usage, message).next("correct the date"))
 }
@@ -345,7 +345,7 @@ fn could_not_begin_for(config: &Config, failure: Failure) -> Failure {
 }
 
 /// Opens the destination and the database of the settings. What both lack is said at once.
-async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store), Failure> {
+async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store)> {
     match (Destination::open(config), Store::uri(config)) {
         (Ok(destination), Ok(_)) => Ok((destination, open_store(config, stop).await?)),
         (Err(one), Err(other)) => {
@@ -357,13 +357,13 @@ async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store),
 }
 
 /// Opens the database of the settings; can be stopped while it waits for a server.
-async fn open_store(config: &Config, stop: &Stop) -> Result<Store, Failure> {
+async fn open_store(config: &Config, stop: &Stop) -> Result<Store> {
     stop.until_signal(Store::connect(config)).await
 }
 
 /// Opens the database for a command that looks at a date or unlocks its batch. A date that nobody can mean is refused,
 /// unless it has a batch: version 0.1 could make one.
-async fn open_store_to_look(config: &Config, stop: &Stop, date: Option<NaiveDate>) -> Result<Store, Failure> {
+async fn open_store_to_look(config: &Config, stop: &Stop, date: Option<NaiveDate>) -> Result<Store> {
     let store = open_store(config, stop).await?;
     let refused = date.and_then(|date| Some((date, refuse_date(date, config).err()?)));
     match refused {
@@ -387,7 +387,7 @@ impl Chosen {
     }
 
     /// The latest ones, at most `count`.
-    async fn latest(store: &Store, count: u32) -> Result<Chosen, Failure> {
+    async fn latest(store: &Store, count: u32) -> Result<Chosen> {
         let batches = store.batch_ids(BatchId::FIRST..=BatchId::LAST, i64::from(count)).await?;
         let older = match batches.first() {
             Some(first) => store.older_batches(*first).await?,

@@ -16,7 +16,7 @@ use crate::batch::{BatchId, State};
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::notify::{Listeners, has_undelivered_event};
 use crate::outcome::BatchResult;
 use crate::pass::{Pass, Request, clear_up};
@@ -59,7 +59,7 @@ async fn all_due<'a>(
     config: &'a Config,
     stop: &Stop,
     listeners: &mut Option<Listeners<'a>>,
-) -> Result<Vec<BatchResult>, Failure> {
+) -> Result<Vec<BatchResult>> {
     let (destination, store) = open_both(config, stop).await?;
     let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()));
     let found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
@@ -145,7 +145,7 @@ async fn latest_to_do(
     found: &[Overview],
     args: &RetryArgs,
     config: &Config,
-) -> Result<Option<NaiveDate>, Failure> {
+) -> Result<Option<NaiveDate>> {
     let now = config.clock.now();
     let date = args.date.unwrap_or_else(|| config.calendar.latest_due(now));
     let is_to_do = match found.iter().map(|overview| &overview.batch).find(|batch| batch.id == BatchId::new(date)) {

@@ -22,7 +22,7 @@ use crate::calendar::Calendar;
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::notify::Listeners;
 use crate::outcome::{Done, Explanation};
 use crate::pass::exhausted;
@@ -84,7 +84,7 @@ impl StatusProblem {
 }
 
 /// Prints the table, one date, or the line of the health check.
-pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     let store = open_store_to_look(config, stop, args.date).await?;
     let result = stop.until_signal(look(args, config, &store)).await?;
     let exit = if args.check && !result.problems.is_empty() { Exit::CheckFailed } else { Exit::Ok };
@@ -106,7 +106,7 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     Ok(exit)
 }
 
-async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<StatusResult, Failure> {
+async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<StatusResult> {
     let calendar = &config.calendar;
     let judge = Judge { calendar, now: config.clock.now(), grace: args.grace };
     let latest = calendar.latest_due(judge.now);
@@ -173,7 +173,7 @@ fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
 }
 
 /// Counts the rows that came after the batch.
-async fn count_late(store: &Store, row: &mut BatchLine, closed: &Overview) -> Result<(), Failure> {
+async fn count_late(store: &Store, row: &mut BatchLine, closed: &Overview) -> Result<()> {
     let cutoff = closed.batch.cutoff;
     (row.late, row.again) = match closed.batch.state.is_committed() {
         true => store.late_rows(cutoff).await?,

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::host::host_name;
 use crate::outcome::{Done, ErrorResult, FileResult};
 use crate::reader::Reader;
@@ -64,14 +64,14 @@ pub(super) struct UnlockResult {
 }
 
 /// Reads the batch, decides, unlocks it, and prints the result.
-pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &UnlockArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     let store = open_store_to_look(config, stop, Some(args.date)).await?;
     let (result, exit) = stop.until_signal(unlock(args, &store)).await?;
     render::print(&result, output);
     Ok(exit)
 }
 
-async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit), Failure> {
+async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)> {
     let id = BatchId::new(args.date);
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
     let reason = args.reason.as_deref().map(|reason| one_line(&redact(reason)));
@@ -110,7 +110,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
 }
 
 /// Whether the batch is to be released; else why there is nothing to release, or why it is refused.
-fn decide(seen: &Overview, args: &UnlockArgs) -> Result<Option<String>, Failure> {
+fn decide(seen: &Overview, args: &UnlockArgs) -> Result<Option<String>> {
     let (batch, reader) = (&seen.batch, Reader::of(seen));
     match batch.state {
         State::Completed | State::Empty => {

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::csv::Difference;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::layout::quoted_against;
 use crate::outcome::Done;
 use crate::plausible::check_path;
@@ -129,7 +129,7 @@ fn differing(file: &Copy) -> String {
 }
 
 /// Checks the chosen batches, or compares a copy, and prints the problems.
-pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &VerifyArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     if let Some(path) = &args.file {
         check_path(path).map_err(|misplaced| misplaced.failure("--file"))?;
     }

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::owner::{Mark, Owner, forged, protect};
 use super::read_back::brought_to;
-use super::{Created, Destination, DestinationError, Known, Look, Named, NewFile, Sealed, Stored};
+use super::{Created, Destination, DestinationError, Known, Look, Named, NewFile, Result, Sealed, Stored};
 use crate::batch::FileFacts;
 use crate::files::{open_folder, open_regular};
 use crate::progress::Progress;
@@ -63,7 +63,7 @@ impl Directory {
     }
 
     /// Waits until no other run works in this directory, and keeps other runs out until the guard is dropped.
-    pub(super) async fn lock(&self, limit: Duration) -> Result<File, DestinationError> {
+    pub(super) async fn lock(&self, limit: Duration) -> Result<File> {
         let folder = open_folder(&self.path).map_err(|error| self.failed("open", &error))?;
         let path = self.path.display();
         let free = async {
@@ -93,7 +93,7 @@ impl Directory {
 
     /// The file under the id's name. A file whose checksum was voided before is removed here; a file that the batch
     /// document does not know is not ours, and is an error.
-    pub(super) async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
+    pub(super) async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look> {
         let path = self.file(id)?;
         let Some(StoredContent { sha256, owner }) = self.read(&path).await? else { return Ok(Look::Absent) };
         if sha256 == digests.sha256 {
@@ -114,12 +114,7 @@ impl Directory {
     }
 
     /// The file with this name, unless the batch document knows its content; and the files that a later state of this database committed.
-    pub(super) async fn named(
-        &self,
-        name: &str,
-        digests: &Digests,
-        known: &Known<'_>,
-    ) -> Result<Vec<Named>, DestinationError> {
+    pub(super) async fn named(&self, name: &str, digests: &Digests, known: &Known<'_>) -> Result<Vec<Named>> {
         let mut found = Vec::new();
         for name in std::iter::once(name.to_owned()).chain(self.committed_ahead(name, known)) {
             let path = self.bare(&name)?;
@@ -143,7 +138,7 @@ impl Directory {
     }
 
     /// Checks that the file of an id, whose content is the voided one, may be removed.
-    fn check(&self, id: &str, mark: &Mark<'_>, owner: &Owner) -> Result<(), DestinationError> {
+    fn check(&self, id: &str, mark: &Mark<'_>, owner: &Owner) -> Result<()> {
         mark.check(id, name_of(id), owner, self.is_name_of(name_of(id), mark))
     }
 
@@ -153,24 +148,19 @@ impl Directory {
         mark.is_usual_name(name) || own.is_some_and(|own| own == name)
     }
 
-    pub(super) fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(super) fn owner(&self, id: &str) -> Result<Option<Owner>> {
         self.owner_of(name_of(id))
     }
 
     /// The owner of the file with this name; `None` when there is no such file.
-    pub(super) fn owner_of(&self, name: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(super) fn owner_of(&self, name: &str) -> Result<Option<Owner>> {
         let file = self.open(&self.bare(name)?)?;
         file.map(|file| Owner::of(&file)).transpose().map_err(|error| self.failed("read in", &error))
     }
 
     /// Writes its batch number on a committed file and makes the file read-only, wherever in the directory people brought it. `None` when no
     /// file with the committed content is there, but for one in a trash.
-    pub(super) async fn seal(
-        &self,
-        file: &FileFacts,
-        owner: &Owner,
-        look: bool,
-    ) -> Result<Option<Sealed>, DestinationError> {
+    pub(super) async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>> {
         let path = self.file(&file.id)?;
         let here = self.read(&path).await.map(|found| found.filter(|content| content.sha256 == file.sha256));
         let moved = match &here {
@@ -197,7 +187,7 @@ impl Directory {
     }
 
     /// Copies the spool file under a temporary name, syncs it to the disk, and renames it unless the name is taken.
-    pub(super) async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+    pub(super) async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
         self.remove_parts();
         let (part, sha256) = match self.copy(file, progress).await {
             Ok(copied) => copied,
@@ -221,11 +211,7 @@ impl Directory {
     }
 
     /// Copies the spool file under a temporary name and syncs it to the disk. Returns its checksum, too.
-    async fn copy(
-        &self,
-        file: &NewFile<'_>,
-        progress: &Progress,
-    ) -> Result<(tempfile::NamedTempFile, String), DestinationError> {
+    async fn copy(&self, file: &NewFile<'_>, progress: &Progress) -> Result<(tempfile::NamedTempFile, String)> {
         let failed = |error: io::Error| self.failed("write to", &error);
         let mut part = tempfile::Builder::new()
             .prefix(PART_PREFIX)
@@ -252,12 +238,7 @@ impl Directory {
     }
 
     /// Removes a voided file, if the file there is that one. The caller holds the lock on the directory.
-    pub(super) async fn discard(
-        &self,
-        id: &str,
-        sha256: Option<&str>,
-        mark: &Mark<'_>,
-    ) -> Result<(), DestinationError> {
+    pub(super) async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<()> {
         let path = self.file(id)?;
         let Some(found) = self.read(&path).await? else { return Ok(()) };
         if Some(found.sha256.as_str()) != sha256 {
@@ -271,11 +252,11 @@ impl Directory {
     ///
     /// # Errors
     /// When the name in the id is more than a bare file name: ids come from the database, where others can write.
-    pub fn file(&self, id: &str) -> Result<PathBuf, DestinationError> {
+    pub fn file(&self, id: &str) -> Result<PathBuf> {
         self.bare(name_of(id))
     }
 
-    fn bare(&self, name: &str) -> Result<PathBuf, DestinationError> {
+    fn bare(&self, name: &str) -> Result<PathBuf> {
         let mut parts = Path::new(name).components();
         match (parts.next(), parts.next()) {
             (Some(Component::Normal(part)), None)
@@ -292,7 +273,7 @@ impl Directory {
     }
 
     /// Opens a file; `None` when there is none.
-    fn open(&self, path: &Path) -> Result<Option<File>, DestinationError> {
+    fn open(&self, path: &Path) -> Result<Option<File>> {
         match open_regular(path) {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -305,7 +286,7 @@ impl Directory {
     }
 
     /// Checksum and owner of a file; `None` when there is none.
-    async fn read(&self, path: &Path) -> Result<Option<StoredContent>, DestinationError> {
+    async fn read(&self, path: &Path) -> Result<Option<StoredContent>> {
         let failed = |error: io::Error| self.failed("read in", &error);
         let Some(file) = self.open(path)? else { return Ok(None) };
         let sha256 = read_all(&file, |_| Ok(())).await.map_err(failed)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::directory::{self, Directory};
 use super::drive::{self, Drive};
 use super::owner::forged;
-use super::{Destination, DestinationError};
+use super::{Destination, Result};
 use crate::batch::FileFacts;
 use crate::config::{Config, Target};
 use crate::failure::Failure;
@@ -168,7 +168,7 @@ impl Destination {
     ///
     /// # Errors
     /// When it is no id of this kind of destination, or names another file.
-    pub fn check_id(&self, file: &FileFacts) -> Result<(), DestinationError> {
+    pub fn check_id(&self, file: &FileFacts) -> Result<()> {
         match self {
             Destination::Directory(directory) if self.is_named(file) => directory.file(&file.id).map(drop),
             Destination::Directory(_) => Err(forged(&file.id, &self.location())),

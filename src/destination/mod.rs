@@ -134,6 +134,9 @@ pub enum DestinationError {
     },
 }
 
+/// What a destination answers.
+pub type Result<T, E = DestinationError> = std::result::Result<T, E>;
+
 impl DestinationError {
     /// A refusal, and what a person does about it.
     pub fn rejected(message: impl Into<String>, next: impl Into<String>) -> DestinationError {
@@ -256,7 +259,7 @@ pub struct Exclusive {
 
 impl Destination {
     /// Waits, for `limit` at most, until no other run works at a destination whose ids share file names.
-    pub async fn exclusive(&self, limit: Duration) -> Result<Exclusive, DestinationError> {
+    pub async fn exclusive(&self, limit: Duration) -> Result<Exclusive> {
         match self {
             Destination::Directory(directory) => Ok(Exclusive { _folder: Some(directory.lock(limit).await?) }),
             Destination::Drive(_) => Ok(Exclusive { _folder: None }),
@@ -264,7 +267,7 @@ impl Destination {
     }
 
     /// An id for a new file, not used by any other.
-    pub async fn new_id(&self, name: &str) -> Result<String, DestinationError> {
+    pub async fn new_id(&self, name: &str) -> Result<String> {
         match self {
             Destination::Directory(_) => Ok(directory::new_id(name)),
             Destination::Drive(drive) => drive.new_id().await,
@@ -292,12 +295,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the destination cannot be read; then nothing may be stored.
-    pub async fn named(
-        &self,
-        name: &str,
-        digests: &Digests,
-        known: &Known<'_>,
-    ) -> Result<Vec<Named>, DestinationError> {
+    pub async fn named(&self, name: &str, digests: &Digests, known: &Known<'_>) -> Result<Vec<Named>> {
         match self {
             Destination::Directory(directory) => directory.named(name, digests, known).await,
             Destination::Drive(drive) => drive.named(name, digests, known).await,
@@ -305,7 +303,7 @@ impl Destination {
     }
 
     /// The owner of the file of an id; `None` when there is no such file.
-    pub async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+    pub async fn owner(&self, id: &str) -> Result<Option<Owner>> {
         match self {
             Destination::Directory(directory) => directory.owner(id),
             Destination::Drive(drive) => drive.owner(id).await,
@@ -316,7 +314,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the file cannot be read; then nothing may be decided.
-    pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look, DestinationError> {
+    pub async fn look(&self, id: &str, digests: &Digests, known: &Known<'_>) -> Result<Look> {
         match self {
             Destination::Directory(directory) => directory.look(id, digests, known).await,
             Destination::Drive(drive) => drive.look(id, digests).await,
@@ -327,7 +325,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the file is not stored, or when that is not known; [`Destination::look`] finds out.
-    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
         match self {
             Destination::Directory(directory) => directory.create(file, progress).await,
             Destination::Drive(drive) => drive.create(file, progress).await,
@@ -361,7 +359,7 @@ impl Destination {
     }
 
     /// Whether a file that is not found at its place is in the trash.
-    pub async fn is_trashed(&self, file: &FileFacts) -> Result<bool, DestinationError> {
+    pub async fn is_trashed(&self, file: &FileFacts) -> Result<bool> {
         match self {
             Destination::Directory(directory) => {
                 Ok(directory.elsewhere(file).is_some_and(|path| Destination::is_in_trash(&path)))
@@ -386,7 +384,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the destination fails (a later invocation tries again), or the file is sealed or not certain to be ours.
-    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+    pub async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<()> {
         match self {
             Destination::Directory(directory) => directory.discard(id, sha256, mark).await,
             Destination::Drive(drive) => drive.discard(id, sha256, mark).await,
@@ -399,7 +397,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the destination fails or refuses; a later invocation tries again.
-    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>, DestinationError> {
+    pub async fn seal(&self, file: &FileFacts, owner: &Owner, look: bool) -> Result<Option<Sealed>> {
         match self {
             Destination::Directory(directory) => directory.seal(file, owner, look).await,
             Destination::Drive(drive) => drive.seal(file, owner, look).await,
@@ -407,7 +405,7 @@ impl Destination {
     }
 
     /// Where a file is, wherever people brought it; `None` when that is not known by its id, as in a directory.
-    pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
+    pub async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>> {
         match self {
             Destination::Directory(_) => Ok(None),
             Destination::Drive(drive) => drive.whereabouts(id).await,

@@ -17,7 +17,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::DestinationError;
+use super::{DestinationError, Result};
 use crate::batch::{BatchId, FileFacts};
 use crate::layout::quoted;
 
@@ -81,7 +81,7 @@ impl Mark<'_> {
     ///
     /// # Errors
     /// When the file is sealed, or is not certain to be a file of this batch.
-    pub(super) fn check(&self, file: &str, name: &str, owner: &Owner, is_voided: bool) -> Result<(), DestinationError> {
+    pub(super) fn check(&self, file: &str, name: &str, owner: &Owner, is_voided: bool) -> Result<()> {
         let foreign = |whose: String| {
             DestinationError::rejected(
                 format!("{file} ({name}) is left as it is: {whose}"),
@@ -115,7 +115,7 @@ impl Owner {
     }
 
     /// Checks that the file of a committed batch carries no other number than that of the batch.
-    pub(super) fn check_number(&self, file: &FileFacts, batch: &Owner) -> Result<(), DestinationError> {
+    pub(super) fn check_number(&self, file: &FileFacts, batch: &Owner) -> Result<()> {
         match (self.number, batch.number) {
             (Some(number), Some(own)) if number != own => Err(DestinationError::rejected(
                 format!("{} is left as it is: {}, and this batch has number {own}", file.name, self.text()),

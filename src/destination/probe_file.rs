@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::directory::Directory;
 use super::drive::Drive;
-use super::{Destination, DestinationError};
+use super::{Destination, DestinationError, Result};
 
 const PREFIX: &str = "batch-export-doctor-";
 const SUFFIX: &str = ".txt";
@@ -27,7 +27,7 @@ fn is_probe_name(name: &str) -> bool {
 impl Destination {
     /// Removes leftover probe files and returns how many. `own` is the id of the probe file that was just stored and is
     /// still there. The caller holds the lock on a directory.
-    pub async fn sweep_probes(&self, own: &str) -> Result<usize, DestinationError> {
+    pub async fn sweep_probes(&self, own: &str) -> Result<usize> {
         match self {
             Destination::Directory(directory) => sweep_directory(directory, own),
             Destination::Drive(drive) => sweep_drive(drive, own).await,
@@ -35,7 +35,7 @@ impl Destination {
     }
 }
 
-fn sweep_directory(directory: &Directory, own: &str) -> Result<usize, DestinationError> {
+fn sweep_directory(directory: &Directory, own: &str) -> Result<usize> {
     let folder = directory.path();
     let failed = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
     let limit = directory.file(own)?.metadata().and_then(|facts| facts.modified()).map_err(failed)? - LEFTOVER_AGE;
@@ -56,7 +56,7 @@ fn sweep_directory(directory: &Directory, own: &str) -> Result<usize, Destinatio
     Ok(removed)
 }
 
-async fn sweep_drive(drive: &Drive, own: &str) -> Result<usize, DestinationError> {
+async fn sweep_drive(drive: &Drive, own: &str) -> Result<usize> {
     let Some(limit) = drive.created(own).await?.map(|created| created - LEFTOVER_AGE) else { return Ok(0) };
     let mut removed = 0;
     for listed in drive.list_live(PREFIX).await? {

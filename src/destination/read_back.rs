@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
-use super::{Destination, DestinationError, Listed};
+use super::{Destination, DestinationError, Listed, Result};
 use crate::batch::{BatchId, FileFacts};
 use crate::files::open_regular;
 use crate::spool::Digesting;
@@ -19,7 +19,7 @@ impl Destination {
     ///
     /// # Errors
     /// When the file cannot be read, or when it is not known whether it exists.
-    pub async fn read_back(&self, id: &str, sink: &mut (impl Write + Send)) -> Result<Option<u64>, DestinationError> {
+    pub async fn read_back(&self, id: &str, sink: &mut (impl Write + Send)) -> Result<Option<u64>> {
         match self {
             Destination::Drive(drive) => drive.download(id, sink).await,
             Destination::Directory(directory) => {
@@ -57,7 +57,7 @@ impl Destination {
 
     /// The file at a path within a directory, as [`Destination::elsewhere`] found it. On Drive there is no such path, and nothing is
     /// written.
-    pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<(), DestinationError> {
+    pub fn read_path(&self, path: &Path, sink: &mut impl Write) -> Result<()> {
         let Destination::Directory(directory) = self else { return Ok(()) };
         let path = directory.path().join(path);
         copy(open_regular(&path), &path, sink).map(drop)
@@ -65,7 +65,7 @@ impl Destination {
 
     /// The files of a batch: on Drive by its mark or name, including those in the trash; in a directory by the
     /// beginning of the name, which also finds copies made by file managers.
-    pub async fn files_of(&self, batch: BatchId, name: &str) -> Result<Vec<Listed>, DestinationError> {
+    pub async fn files_of(&self, batch: BatchId, name: &str) -> Result<Vec<Listed>> {
         match self {
             Destination::Drive(drive) => drive.list_batch(&batch.to_string(), name).await,
             Destination::Directory(directory) => {
@@ -125,7 +125,7 @@ pub fn brought_to(file: &FileFacts, path: &Path) -> String {
     format!("{} was moved or renamed: it is {} there", file.name, path.display())
 }
 
-fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64, DestinationError> {
+fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64> {
     let read = opened.and_then(|mut file| io::copy(&mut file, sink));
     read.map_err(|error| DestinationError::Failed(format!("cannot read {}: {error}", path.display())))
 }

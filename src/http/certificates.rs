@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::{Config, Target};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::files::{holds_certificate, read_named};
 use crate::plausible::check_path;
 
@@ -15,7 +15,7 @@ pub const VARIABLE: &str = "SSL_CERT_FILE";
 
 /// Refuses a file that cannot be used, when the command reaches the database or the destination with certificates. Notifications do not
 /// count: they change no result.
-pub fn check(config: &Config) -> Result<(), Failure> {
+pub fn check(config: &Config) -> Result<()> {
     let to_database = config.mongodb_uri.as_ref().is_some_and(|uri| {
         let uri = uri.expose().to_ascii_lowercase();
         ["mongodb+srv://", "tls=true", "ssl=true"].iter().any(|sign| uri.contains(sign))
@@ -25,7 +25,7 @@ pub fn check(config: &Config) -> Result<(), Failure> {
 }
 
 /// Refuses a file that cannot be used, if one is named.
-pub fn check_file(path: Option<&Path>) -> Result<(), Failure> {
+pub fn check_file(path: Option<&Path>) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
     let wrong = |reason: String| {
         Failure::configuration(format!("{VARIABLE} is wrong: {reason}"))

@@ -16,7 +16,7 @@ use reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
 use crate::config::ProxyVariables;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::secret::redact;
 use proxy::Proxies;
 
@@ -76,7 +76,7 @@ impl Http {
     ///
     /// # Errors
     /// A configuration failure: a proxy variable is malformed, or this machine has no certificates.
-    pub fn new(proxies: &ProxyVariables) -> Result<Http, Failure> {
+    pub fn new(proxies: &ProxyVariables) -> Result<Http> {
         Http::built_with(Client::builder(), proxies)
     }
 
@@ -84,11 +84,11 @@ impl Http {
     ///
     /// # Errors
     /// A configuration failure: a proxy variable is malformed.
-    pub fn without_certificates(proxies: &ProxyVariables) -> Result<Http, Failure> {
+    pub fn without_certificates(proxies: &ProxyVariables) -> Result<Http> {
         Http::built_with(Client::builder().tls_certs_only([]), proxies)
     }
 
-    fn built_with(builder: ClientBuilder, proxies: &ProxyVariables) -> Result<Http, Failure> {
+    fn built_with(builder: ClientBuilder, proxies: &ProxyVariables) -> Result<Http> {
         let proxies = Arc::new(Proxies::new(proxies)?);
         let way = Arc::clone(&proxies);
         let client = builder

@@ -21,7 +21,7 @@ use yup_oauth2::hyper::Uri;
 use yup_oauth2::hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 
 use crate::config::ProxyVariables;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::plausible::{Implausible, check_line_end, is_likely_name};
 use crate::secret::{conceal, percent_encoded};
 
@@ -41,7 +41,7 @@ impl Proxies {
     ///
     /// # Errors
     /// A configuration failure: a variable is malformed. Its value is not shown.
-    pub fn new(variables: &ProxyVariables) -> Result<Proxies, Failure> {
+    pub fn new(variables: &ProxyVariables) -> Result<Proxies> {
         let ProxyVariables { https, http, all, no } = variables;
         for (name, value) in [("HTTPS_PROXY", https), ("HTTP_PROXY", http), ("ALL_PROXY", all), ("NO_PROXY", no)] {
             let wrong = |what, next| {

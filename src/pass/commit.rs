@@ -16,7 +16,7 @@ use super::{Pass, Report};
 use crate::batch::{Batch, FileFacts};
 use crate::entry::FieldList;
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::outcome::Outcome;
 use crate::spool::Spool;
 use crate::store::{Claim, CommitError, CommitRequest, Committed, already_logged};
@@ -38,7 +38,7 @@ impl Pass<'_> {
         generated: &Generated<Spool>,
         file: &FileFacts,
         report: &mut Report,
-    ) -> Result<CommitOutcome, Failure> {
+    ) -> Result<CommitOutcome> {
         let began = report.enter(Stage::Commit);
         self.progress.enter(Stage::Commit, file.entries);
         // The last check for a signal or a lost lease: after it the commit runs to its end.
@@ -86,7 +86,7 @@ impl Pass<'_> {
         request: &CommitRequest<'_>,
         committed: &Committed,
         report: &mut Report,
-    ) -> Result<CommitOutcome, Failure> {
+    ) -> Result<CommitOutcome> {
         let seal = self.seal(request.claim.batch, request.ledger, request.file);
         let look_again = self.stop.until_signal(self.store.edited_since(request, &committed.contents));
         let mark = async {
@@ -118,7 +118,7 @@ impl Pass<'_> {
         Ok(CommitOutcome::Completed)
     }
 
-    fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome, Failure> {
+    fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome> {
         match error {
             CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
             CommitError::LeaseLost => Err(Failure::lease_lost()),

@@ -8,13 +8,13 @@ use super::generate::Generation;
 use crate::batch::Batch;
 use crate::config::InvalidPolicy;
 use crate::exit::Exit;
-use crate::failure::{Failure, Invalid};
+use crate::failure::{Failure, Invalid, Result};
 
 impl Pass<'_> {
     /// Whether every entry that the last attempt refused is valid now or no longer due; of a batch that was refused as a
     /// whole, because it is not balanced, whether it would pass now. `false` when the last attempt ended for another
     /// reason.
-    pub(super) async fn is_corrected(&self, batch: &Batch) -> Result<bool, Failure> {
+    pub(super) async fn is_corrected(&self, batch: &Batch) -> Result<bool> {
         if !batch.waits_for_entries() {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use super::lock::A_DAY;
 use super::{Pass, Report, Request};
 use crate::batch::BatchId;
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Result, Stage};
 use crate::money::Baht;
 use crate::outcome::{BatchResult, Outcome};
 
@@ -26,7 +26,7 @@ impl Pass<'_> {
         report.end()
     }
 
-    async fn look_only(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
+    async fn look_only(&self, request: Request, report: &mut Report) -> Result<()> {
         let calendar = &self.config.calendar;
         self.check_clock(self.config.clock.now(), A_DAY)?;
         let cutoff = calendar.cutoff(request.date);

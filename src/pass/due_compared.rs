@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use super::generate::{Generation, WrittenFile, queued_twice, scan_due, span, within, write_failed};
 use crate::batch::{BatchId, Span};
 use crate::config::Config;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::spool::Digesting;
 use crate::store::{RowKey, Store, in_chunks};
@@ -33,7 +33,7 @@ pub struct DueCompared {
 }
 
 /// Compares the entries that are due by the next cut-off with the layout, and writes nothing.
-pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared, Failure> {
+pub async fn compare_due(config: &Config, store: &Store) -> Result<DueCompared> {
     let calendar = &config.calendar;
     let date = calendar.latest_due(config.clock.now()) + Days::new(1);
     let progress = Progress::default();

@@ -23,7 +23,7 @@ use crate::config::{Config, Format, InvalidPolicy};
 use crate::csv::{Sheet, SheetOptions, Tally};
 use crate::entry::{EntryFields, FieldList};
 use crate::exit::Exit;
-use crate::failure::{Failure, Invalid, Stage};
+use crate::failure::{Failure, Invalid, Result, Stage};
 use crate::id::{Id, content_hash};
 use crate::money::Baht;
 use crate::progress::Progress;
@@ -59,7 +59,7 @@ impl Pass<'_> {
         batch: &Batch,
         records: Option<Records>,
         report: &mut Report,
-    ) -> Result<Generated<Spool>, Failure> {
+    ) -> Result<Generated<Spool>> {
         let began = report.enter(Stage::Generate);
         report.result.forget_file();
         let ledger = self.free_ledger(lease, claim, records).await?;
@@ -77,7 +77,7 @@ impl Pass<'_> {
     }
 
     /// The settings that decide the bytes of the file, as they are stored with the batch.
-    pub(super) fn export_settings(&self, batch: BatchId) -> Result<ExportSettings, Failure> {
+    pub(super) fn export_settings(&self, batch: BatchId) -> Result<ExportSettings> {
         Ok(self.config.sheet_options(batch.date())?.to_settings(self.config.invalid.name()))
     }
 
@@ -86,13 +86,13 @@ impl Pass<'_> {
         &self,
         generation: &Generation<'_>,
         ledger: Ledger,
-    ) -> Result<Generated<Digesting<io::Sink>>, Failure> {
+    ) -> Result<Generated<Digesting<io::Sink>>> {
         let limit = self.config.generate_timeout;
         within(limit, generation.generate(self.store, ledger, || Ok(Digesting::new(io::sink())))).await
     }
 
     /// With `--require-balanced`, refuses a file whose debits and credits differ.
-    pub(super) fn check_balance(&self, totals: &ControlTotals) -> Result<(), Failure> {
+    pub(super) fn check_balance(&self, totals: &ControlTotals) -> Result<()> {
         if !self.config.require_balanced || totals.difference() == 0 {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Pass<'_> {
             .next("correct the entries, or queue those that are missing; `batch-export retry` takes the batch up once it is balanced"))
     }
 
-    fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>, Failure> {
+    fn finish(&self, generated: Generated<SpoolWriter>) -> Result<Generated<Spool>> {
         self.check_balance(&generated.tally.totals)?;
         let Generated { file, ledger, rows, fingerprint, held, tally, carried_over, exported } = generated;
         let file = file.into_spool().map_err(|error| self.spool_failed(&error))?;
@@ -118,7 +118,7 @@ impl Pass<'_> {
     }
 }
 
-pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(passed_limit(limit)))
 }
 
@@ -176,7 +176,7 @@ impl<'a> Generation<'a> {
         batch: BatchId,
         cutoff: DateTime<Utc>,
         progress: &'a Progress,
-    ) -> Result<Generation<'a>, Failure> {
+    ) -> Result<Generation<'a>> {
         Ok(Generation {
             cutoff,
             previous: config.calendar.previous_cutoff(batch.date()),
@@ -195,8 +195,8 @@ impl<'a> Generation<'a> {
         &self,
         store: &Store,
         ledger: Ledger,
-        out: impl Fn() -> Result<W, Failure>,
-    ) -> Result<Generated<W>, Failure> {
+        out: impl Fn() -> Result<W>,
+    ) -> Result<Generated<W>> {
         self.progress.enter(Stage::Generate, 0);
         let (mut snapshot, scan) = scan_due(store, ledger, self.cutoff).await?;
         let as_found = scan.in_order(|rows| self.progress.expect(rows));
@@ -264,7 +264,7 @@ impl<'a> Generation<'a> {
         snapshot: &Snapshot,
         written: WrittenFile<W>,
         unaddressable: Vec<String>,
-    ) -> Result<Generated<W>, Failure> {
+    ) -> Result<Generated<W>> {
         let (asked, without_field) = (self.asked_in_vain(&written), self.without_field(&written));
         let WrittenFile { sheet, rows, fingerprint, bad, needs, carried_over, exported, read } = written;
         let (file, tally) = sheet.finish().map_err(write_failed)?;
@@ -351,7 +351,7 @@ pub(super) fn span(first_ms: i64, last_ms: i64) -> Option<Span> {
 
 impl<W: Write> WrittenFile<W> {
     /// Refuses a collection without the entries, before each row is refused or held because its entry is missing.
-    pub(super) async fn refuse_without_entries(&self, store: &Store, are_held: bool) -> Result<(), Failure> {
+    pub(super) async fn refuse_without_entries(&self, store: &Store, are_held: bool) -> Result<()> {
         let asked = self.rows.iter().filter(|key| key.entry != Id::ABSENT).count();
         match self.read > 0 || asked == 0 {
             true => Ok(()),
@@ -366,7 +366,7 @@ impl<W: Write> WrittenFile<W> {
         list: &FieldList,
         twice: &[Id],
         previous: DateTime<Utc>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.fingerprint += chunk.fingerprint;
         let mut fields = EntryFields::default();
         for row in rows {

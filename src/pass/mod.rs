@@ -37,7 +37,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::outcome::BatchResult;
 use crate::progress::Progress;
 use crate::reader::Reader;
@@ -86,7 +86,7 @@ impl Pass<'_> {
     /// The stages in their order, until the batch is done or a stage fails.
     ///
     /// A conflict in the commit means that the file is stale: the file is then generated again from a new snapshot.
-    async fn stages(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
+    async fn stages(&self, request: Request, report: &mut Report) -> Result<()> {
         let (claim, mut batch, mut records) = match self.lock(request, report).await? {
             Locked::Ours(claim, batch, records) => (claim, batch, Some(records)),
             Locked::Marking => return self.go_on_marking(request, report).await,
@@ -112,7 +112,7 @@ impl Pass<'_> {
     }
 
     /// Marks the rows that the commit of an earlier run left.
-    async fn go_on_marking(&self, request: Request, report: &mut Report) -> Result<(), Failure> {
+    async fn go_on_marking(&self, request: Request, report: &mut Report) -> Result<()> {
         let began = report.enter(Stage::Commit);
         let outcome = self.roll_forward(BatchId::new(request.date), report).await?;
         report.leave(began);
@@ -159,7 +159,7 @@ impl Pass<'_> {
     }
 
     /// Runs a stage until it ends. A signal or a lost lease drops it where it waits.
-    async fn under<T>(&self, lease: &Lease, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    async fn under<T>(&self, lease: &Lease, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
             biased;
             reason = lease.lost() => Err(Failure::new(Exit::LeaseLost, reason)),

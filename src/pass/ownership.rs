@@ -9,7 +9,7 @@ use super::Pass;
 use crate::batch::{Batch, FileFacts};
 use crate::destination::{Known, Mark, Named, Owner};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::spool::Digests;
 use crate::store::{Claim, Ledger};
 
@@ -29,7 +29,7 @@ impl<'a> Numbering<'a> {
 
     /// Refuses to adopt a file under this batch's id, although its content is the same: when it is of another
     /// installation, or was committed under another number.
-    pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
+    pub(super) fn may_adopt(&self, name: &str, id: &str, owner: &Owner) -> Result<()> {
         self.refuse_foreign(name, id, owner, true)?;
         match owner.sealed && owner.number != Some(self.next) {
             true => Err(self.committed(name, id, owner)),
@@ -38,14 +38,14 @@ impl<'a> Numbering<'a> {
     }
 
     /// Refuses to void a file under this batch's id: when it is of another installation, or was committed.
-    pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<(), Failure> {
+    pub(super) fn may_void(&self, name: &str, id: &str, owner: &Owner) -> Result<()> {
         self.refuse_foreign(name, id, owner, false)?;
         if owner.sealed { Err(self.committed(name, id, owner)) } else { Ok(()) }
     }
 
     /// Refuses a file that has the batch's file name, or the number of this commit, and that the batch document does not know, unless its
     /// installation and content are the same.
-    fn may_take_over(&self, batch: &str, file_name: &str, found: &Named) -> Result<(), Failure> {
+    fn may_take_over(&self, batch: &str, file_name: &str, found: &Named) -> Result<()> {
         let name = &found.name;
         self.refuse_foreign(name, &found.id, &found.owner, found.same.is_some())?;
         self.may_adopt(name, &found.id, &found.owner)?;
@@ -75,7 +75,7 @@ impl<'a> Numbering<'a> {
     }
 
     /// Another installation is another database, or this one before it lost its ledger. Then the content may be the `same`.
-    fn refuse_foreign(&self, name: &str, id: &str, owner: &Owner, same: bool) -> Result<(), Failure> {
+    fn refuse_foreign(&self, name: &str, id: &str, owner: &Owner, same: bool) -> Result<()> {
         let other = match owner.installation.as_deref() {
             Some(other) if Some(other) != self.installation => other,
             Some(_) | None => return Ok(()),
@@ -124,7 +124,7 @@ impl Pass<'_> {
         file: &FileFacts,
         digests: &Digests,
         numbering: &Numbering<'_>,
-    ) -> Result<Option<Named>, Failure> {
+    ) -> Result<Option<Named>> {
         let id = batch.id.to_string();
         let known = self.known(batch, numbering);
         let mut adopted = None;
@@ -163,7 +163,7 @@ impl Pass<'_> {
 
     /// Reports a refusal only while this run holds the batch: otherwise the file may be the official one of a run that
     /// took over.
-    pub(super) async fn unless_taken_over<T>(&self, claim: &Claim, result: Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) async fn unless_taken_over<T>(&self, claim: &Claim, result: Result<T>) -> Result<T> {
         match result {
             Err(refused) if refused.exit == Exit::DriveRejected => {
                 self.batch_of(claim).await?;
@@ -174,7 +174,7 @@ impl Pass<'_> {
     }
 
     /// Refuses to void a file that was committed, for callers that have not compared its content.
-    pub(super) async fn refuse_committed(&self, file: &FileFacts, numbering: &Numbering<'_>) -> Result<(), Failure> {
+    pub(super) async fn refuse_committed(&self, file: &FileFacts, numbering: &Numbering<'_>) -> Result<()> {
         match self.destination.owner(&file.id).await? {
             Some(owner) => numbering.may_void(&file.name, &file.id, &owner),
             None => Ok(()),

@@ -15,7 +15,7 @@ use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, State};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::outcome::Outcome;
 use crate::reader::counted;
 use crate::spool::SpoolWriter;
@@ -34,7 +34,7 @@ const MARKING_POLL: Duration = Duration::from_millis(100);
 
 impl Pass<'_> {
     /// Marks the rows that are left of a committed batch, until a signal comes; then describes the batch in the result.
-    pub(super) async fn roll_forward(&self, batch: BatchId, report: &mut Report) -> Result<Outcome, Failure> {
+    pub(super) async fn roll_forward(&self, batch: BatchId, report: &mut Report) -> Result<Outcome> {
         let ours = self.finish_marking(batch, Teller::ThisRun).await?;
         let batch = self.store.batch(batch).await?.ok_or_else(|| gone(batch))?;
         report.result.describe_batch(&batch);
@@ -50,7 +50,7 @@ impl Pass<'_> {
         own_lease: &Lease,
         own: &Claim,
         mut records: Option<Records>,
-    ) -> Result<Ledger, Failure> {
+    ) -> Result<Ledger> {
         let began = Instant::now();
         loop {
             let work = async {
@@ -78,7 +78,7 @@ impl Pass<'_> {
     ///
     /// After a signal the pieces in flight have some time to end: a dropped transaction locks its piece until the
     /// server aborts it, which takes a minute.
-    async fn finish_marking(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
+    async fn finish_marking(&self, id: BatchId, teller: Teller) -> Result<bool> {
         match self.stop.with_grace(STOP_GRACE, self.mark_until_stopped(id, teller)).await {
             Err(failure) => Err(self.not_marked(id, failure).await),
             marked => marked,
@@ -100,7 +100,7 @@ impl Pass<'_> {
         ))
     }
 
-    async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool, Failure> {
+    async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool> {
         let batch = self.store.batch(id).await?.filter(|batch| batch.state.is_committed()).ok_or_else(|| gone(id))?;
         self.progress.enter(Stage::Commit, batch.file.as_ref().map_or(0, |file| file.entries));
         if batch.state == State::Marking && self.store.has_old_row_list(id).await? {
@@ -161,7 +161,7 @@ impl Pass<'_> {
     /// Marks two pieces at a time. A piece that another process is marking is skipped, so that several processes share
     /// the work. When one piece fails, no further one begins, and the one beside it comes to its end: a dropped
     /// transaction locks its piece until the server aborts it.
-    async fn mark_pieces(&self, batch: &Batch, pieces: Vec<String>) -> Result<Marked, Failure> {
+    async fn mark_pieces(&self, batch: &Batch, pieces: Vec<String>) -> Result<Marked> {
         let failed = OnceLock::new();
         let mut marked = stream::iter(&pieces)
             .take_while(|_| ready(self.stop.requested().is_none() && failed.get().is_none()))
@@ -185,7 +185,7 @@ impl Pass<'_> {
     }
 
     /// Makes a row list again from the official file: the entries in it decide, not what the rows name by now.
-    async fn rebuild(&self, batch: &Batch, why: Why) -> Result<(), Failure> {
+    async fn rebuild(&self, batch: &Batch, why: Why) -> Result<()> {
         let Some(file) = &batch.file else { return Err(gone(batch.id)) };
         let unusable =
             |error: std::io::Error| Failure::configuration(format!("the spool folder cannot be used: {error}"));

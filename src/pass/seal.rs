@@ -13,7 +13,7 @@ use super::Pass;
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::destination::{Destination, DestinationError, Owner, Reached, Sealed};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::store::{Ledger, Store};
 
 /// How long one seal may take before it is left to `retry`.
@@ -74,7 +74,7 @@ async fn put_seal(
     number: i64,
     file: &FileFacts,
     look: bool,
-) -> Result<(), Failure> {
+) -> Result<()> {
     let Some(place) = destination.reach(file.destination.as_deref()) else {
         tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
         return Ok(());

@@ -17,7 +17,7 @@ use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::destination::{Created, Destination, Look, Mark, NewFile};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::spool::Spool;
 use crate::store::Claim;
 
@@ -35,7 +35,7 @@ impl Pass<'_> {
         batch: &mut Batch,
         generated: &Generated<Spool>,
         report: &mut Report,
-    ) -> Result<FileFacts, Failure> {
+    ) -> Result<FileFacts> {
         let began = report.enter(Stage::Upload);
         self.progress.enter(Stage::Upload, generated.file.digests().bytes);
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
@@ -54,12 +54,7 @@ impl Pass<'_> {
         Ok(file)
     }
 
-    async fn bring(
-        &self,
-        claim: &Claim,
-        batch: &mut Batch,
-        generated: &Generated<Spool>,
-    ) -> Result<(FileFacts, bool), Failure> {
+    async fn bring(&self, claim: &Claim, batch: &mut Batch, generated: &Generated<Spool>) -> Result<(FileFacts, bool)> {
         let (numbering, digests) = (Numbering::of(&generated.ledger), generated.file.digests());
         let mut file = self.manifest(batch.id, generated)?;
         if let Some(found) = self.find_taken(batch, &file, digests, &numbering).await? {
@@ -151,7 +146,7 @@ impl Pass<'_> {
         file: &mut FileFacts,
         sha256: Option<String>,
         reason: &str,
-    ) -> Result<Batch, Failure> {
+    ) -> Result<Batch> {
         let old = given_up(file, sha256, reason);
         file.id = self.destination.new_id(&file.name).await?;
         self.void(claim, &old, Some(file)).await
@@ -165,7 +160,7 @@ impl Pass<'_> {
         batch: &mut Batch,
         file: &mut FileFacts,
         numbering: &Numbering<'_>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool> {
         let unchanged = |stored: &FileFacts| stored.sha256 == file.sha256 && stored.name == file.name;
         let reason = match &batch.file {
             Some(stored) if !self.destination.owns(stored) => "the settings name another destination",
@@ -185,12 +180,12 @@ impl Pass<'_> {
         Ok(true)
     }
 
-    pub(super) async fn batch_of(&self, claim: &Claim) -> Result<Batch, Failure> {
+    pub(super) async fn batch_of(&self, claim: &Claim) -> Result<Batch> {
         let batch = self.store.batch(claim.batch).await?;
         batch.filter(|batch| batch.fence == claim.fence).ok_or_else(Failure::lease_lost)
     }
 
-    fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> Result<FileFacts, Failure> {
+    fn manifest(&self, batch: BatchId, generated: &Generated<Spool>) -> Result<FileFacts> {
         let (digests, totals) = (generated.file.digests(), &generated.tally.totals);
         // The totals were checked when the file was generated, so they fit.
         let (total_debit, total_credit) = totals.as_int64().unwrap_or_default();
@@ -215,7 +210,7 @@ impl Pass<'_> {
         }
     }
 
-    async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch, Failure> {
+    async fn remember(&self, claim: &Claim, file: &FileFacts) -> Result<Batch> {
         self.store.record_file(claim, file, &self.export_settings(claim.batch)?).await?.ok_or_else(Failure::lease_lost)
     }
 }

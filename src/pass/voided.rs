@@ -13,7 +13,7 @@ use super::seal::{refuse_unnamed, seal_missing};
 use crate::batch::{Batch, BatchId, FileFacts, State, Voided};
 use crate::destination::{Destination, Mark, Reached};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::outcome::BatchResult;
 use crate::store::{Claim, Ledger, Store};
 
@@ -22,12 +22,7 @@ const SWEEP_WAIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
     /// Voids a file id: records it first, with the id that takes its place, then tries to trash the file.
-    pub(super) async fn void(
-        &self,
-        claim: &Claim,
-        old: &Voided,
-        replacement: Option<&FileFacts>,
-    ) -> Result<Batch, Failure> {
+    pub(super) async fn void(&self, claim: &Claim, old: &Voided, replacement: Option<&FileFacts>) -> Result<Batch> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
         let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(Failure::lease_lost)?;
         if batch.voided.iter().any(|listed| listed.id == old.id) {
@@ -44,7 +39,7 @@ impl Pass<'_> {
         reason: &str,
         replacement: Option<&FileFacts>,
         numbering: &Numbering<'_>,
-    ) -> Result<Batch, Failure> {
+    ) -> Result<Batch> {
         if self.destination.owns(old) {
             self.refuse_committed(old, numbering).await?;
         } else if let Some(Reached::There(there)) = self.destination.reach(old.destination.as_deref()) {
@@ -58,7 +53,7 @@ impl Pass<'_> {
     }
 
     /// Voids the file that an earlier attempt left, because this batch gets no file.
-    pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<(), Failure> {
+    pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<()> {
         let batch = self.store.batch(claim.batch).await?.ok_or_else(Failure::lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
@@ -109,7 +104,7 @@ async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
 }
 
 /// Reads the document again once this run alone uses the destination, and decides by that.
-async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -> Result<(), Failure> {
+async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -> Result<()> {
     let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
@@ -153,7 +148,7 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
 }
 
 /// `false` when the file is at a destination that these settings do not reach.
-async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool, Failure> {
+async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voided) -> Result<bool> {
     let installation = store.ledger_now().await?.installation;
     let mark = Mark { batch: Some(batch), installation: installation.as_deref() };
     let (id, sha256) = (voided.id.as_str(), voided.sha256.as_deref());

@@ -10,7 +10,7 @@ use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::due::by_id;
-use super::error::{Kind, StoreError, code};
+use super::error::{Kind, Result, StoreError, code};
 use super::{COMMAND_TIMEOUT, Store};
 use crate::failure::Failure;
 
@@ -22,7 +22,7 @@ const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Trans
 
 impl Store {
     /// The abilities that the server lacks, each with its error; empty on a suitable server. Leaves no document behind.
-    pub async fn missing_abilities(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn missing_abilities(&self) -> Result<Vec<String>> {
         let abilities = ["update pipelines with $$NOW", "snapshot reads", "transactions"];
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
         let mut missing = Vec::new();
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// `Kind::Lacking`, with what is missing; or when the database does not answer.
-    pub(super) async fn check_transactions(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_transactions(&self) -> Result<()> {
         let never_begun = doc! { "abortTransaction": 1, "txnNumber": i64::MAX, "autocommit": false };
         let admin = self.client.database("admin");
         let asked = tokio::time::timeout(COMMAND_TIMEOUT, admin.run_command(never_begun)).await;
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// A result whose error names its cause.
-    pub(super) async fn with_cause<T>(&self, result: Result<T, impl Into<StoreError>>) -> Result<T, StoreError> {
+    pub(super) async fn with_cause<T>(&self, result: Result<T, impl Into<StoreError>>) -> Result<T> {
         match result {
             Ok(value) => Ok(value),
             Err(error) => Err(self.cause_of(error.into()).await),
@@ -115,14 +115,14 @@ impl Store {
     }
 
     /// Matches no document, so it changes none.
-    async fn try_pipeline(&self) -> Result<(), StoreError> {
+    async fn try_pipeline(&self) -> Result<()> {
         let pipeline = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
         let nobody = doc! { "_id": "doctor" };
         let update = self.batches.find_one_and_update(nobody, pipeline);
         self.bounded(update).await.map(drop)
     }
 
-    pub(super) async fn try_snapshot(&self) -> Result<(), StoreError> {
+    pub(super) async fn try_snapshot(&self) -> Result<()> {
         let mut session = self.snapshot_session(None).await?;
         let read = self.queue.find_one(doc! {}).projection(doc! { "_id": 1 }).hint(by_id()).session(&mut session);
         // Only a read of a collection that exists returns the time.
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    async fn try_transaction(&self) -> Result<(), StoreError> {
+    async fn try_transaction(&self) -> Result<()> {
         let probe = doc! { "_id": format!("doctor_{}", uuid::Uuid::new_v4()) };
         let mut session = self.bounded(self.client.start_session()).await?;
         self.bounded(session.start_transaction()).await?;

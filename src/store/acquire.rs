@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::document::{self, bson_date};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::expressions::{attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::{Claim, Store, Teller, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
@@ -49,7 +49,7 @@ pub enum Acquired {
 
 impl Store {
     /// Acquires a batch, or says why not.
-    pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired, StoreError> {
+    pub async fn acquire(&self, request: &Acquisition) -> Result<Acquired> {
         let Some(found) = self.find_and_acquire(request).await? else {
             return Ok(Acquired::Refused(None));
         };
@@ -61,7 +61,7 @@ impl Store {
         Ok(Acquired::Refused(Some(Box::new(batch))))
     }
 
-    async fn find_and_acquire(&self, request: &Acquisition) -> Result<Option<Document>, StoreError> {
+    async fn find_and_acquire(&self, request: &Acquisition) -> Result<Option<Document>> {
         let pipeline = self.acquisition_pipeline(request);
         // Two upserts of one new `_id` may collide; the loser finds the document at its next try.
         for _ in 0..3 {

@@ -10,7 +10,7 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
 use super::document::{self, file_document, settings_document};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::expressions::{attempt, failed_attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::untold::{Teller, something_left};
 use super::{COMMITTED, Store, WAIT_MAX};
@@ -65,13 +65,13 @@ impl Store {
     ///
     /// It writes the same document as the commit transaction, so it waits for a commit in progress and returns the
     /// state after that commit. `None` when the batch is held under another fence or no longer held.
-    pub async fn renew(&self, claim: &Claim) -> Result<Option<Batch>, StoreError> {
+    pub async fn renew(&self, claim: &Claim) -> Result<Option<Batch>> {
         let until = doc! { "$add": ["$$NOW", millis(self.config.lease)] };
         self.change(claim.filter(), vec![doc! { "$set": { "leaseExpiresAt": until } }]).await
     }
 
     /// Whether the batch is still held under this claim.
-    pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool, StoreError> {
+    pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool> {
         let held = self.batches.count_documents(claim.filter());
         Ok(self.bounded(held).await? > 0)
     }
@@ -83,12 +83,12 @@ impl Store {
         claim: &Claim,
         file: &FileFacts,
         settings: &ExportSettings,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Batch>> {
         self.change(claim.filter(), vec![file_changes(file, settings)]).await
     }
 
     /// Records that nothing exists under the id of the batch's file.
-    pub async fn mark_unsent(&self, claim: &Claim, file_id: &str) -> Result<(), StoreError> {
+    pub async fn mark_unsent(&self, claim: &Claim, file_id: &str) -> Result<()> {
         let mut filter = claim.filter();
         filter.insert("file.id", file_id);
         self.change(filter, vec![doc! { "$set": { "file.unsent": true, "updatedAt": "$$NOW" } }]).await.map(drop)
@@ -101,7 +101,7 @@ impl Store {
         claim: &Claim,
         old: &Voided,
         replacement: Option<&FileFacts>,
-    ) -> Result<Option<Batch>, StoreError> {
+    ) -> Result<Option<Batch>> {
         let entry = doc! {
             "id": literal(old.id.as_str()),
             "destination": literal(old.destination.clone()),
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// Records that a voided file is in the trash. It needs no fence: a voided id never becomes official.
-    pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<(), StoreError> {
+    pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<()> {
         let update = self
             .batches
             .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
@@ -132,7 +132,7 @@ impl Store {
 
     /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
     /// committed batch keeps its file for good.
-    pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<(), StoreError> {
+    pub async fn mark_sealed(&self, batch: BatchId, file_id: &str, restricted: bool) -> Result<()> {
         let filter = doc! { "_id": batch, "file.id": file_id, "state": { "$in": &COMMITTED[..] } };
         let changes = doc! { "$set": { "file.sealed": true, "file.restricted": restricted } };
         self.bounded(self.batches.update_one(filter, changes)).await.map(drop)
@@ -141,7 +141,7 @@ impl Store {
     /// Ends the attempt and releases the batch.
     ///
     /// Returns the document after the write; `None` when the claim is lost.
-    pub async fn release(&self, claim: &Claim, ended: Ended<'_>) -> Result<Option<Batch>, StoreError> {
+    pub async fn release(&self, claim: &Claim, ended: Ended<'_>) -> Result<Option<Batch>> {
         self.change(claim.filter(), self.released(ended)).await
     }
 
@@ -197,7 +197,7 @@ impl Store {
     /// Takes a batch from its holder and makes it due at once, with all its attempts again; a batch whose day has not come
     /// is given up instead, and its day begins anew at its cut-off. The fence grows, so that the old holder can write
     /// nothing more. `None` when the document changed since `seen` was read.
-    pub async fn unlock(&self, seen: &Overview, by: &str, reason: Option<&str>) -> Result<Option<Batch>, StoreError> {
+    pub async fn unlock(&self, seen: &Overview, by: &str, reason: Option<&str>) -> Result<Option<Batch>> {
         let message = format!("by {by}: {}", reason.unwrap_or("no reason given"));
         let entry = attempt(Ending::Unlocked, None, None, Some(&message));
         let marking = doc! { "$eq": ["$state", State::Marking.name()] };
@@ -220,25 +220,25 @@ impl Store {
         self.change(filter, vec![changes, void_when_given_up()]).await
     }
 
-    pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>, StoreError> {
+    pub async fn batch(&self, id: BatchId) -> Result<Option<Batch>> {
         let found = self.bounded(self.batches.find_one(doc! { "_id": id })).await?;
         found.as_ref().map(document::batch).transpose()
     }
 
     /// The batch whose official file has this id.
-    pub async fn batch_of_file(&self, id: &str) -> Result<Option<BatchId>, StoreError> {
+    pub async fn batch_of_file(&self, id: &str) -> Result<Option<BatchId>> {
         let filter = doc! { "file.id": id, "state": { "$in": &COMMITTED[..] } };
         let found = self.bounded(self.batches.find_one(filter).projection(doc! { "_id": 1 })).await?;
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
 
     /// Batches of a range of business dates (both ends included), newest first, at most `limit`.
-    pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>, StoreError> {
+    pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>> {
         self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await
     }
 
     /// The latest `limit` batches of a range of business dates (both ends included), oldest first, whatever is in their documents.
-    pub async fn batch_ids(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<BatchId>, StoreError> {
+    pub async fn batch_ids(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<BatchId>> {
         let find = self.batches.find(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } });
         let find = find.sort(doc! { "_id": -1 }).limit(limit).projection(doc! { "_id": 1 });
         let found = self.all(find).await?;
@@ -246,13 +246,13 @@ impl Store {
     }
 
     /// How many batches are older than this one.
-    pub async fn older_batches(&self, than: BatchId) -> Result<u64, StoreError> {
+    pub async fn older_batches(&self, than: BatchId) -> Result<u64> {
         let filter = doc! { "$and": [{ "_id": { "$lt": than } }, { "_id": ids_of_batches() }] };
         self.bounded(self.batches.count_documents(filter)).await
     }
 
     /// The earliest batch; `None` before the first one.
-    pub async fn earliest_batch(&self) -> Result<Option<BatchId>, StoreError> {
+    pub async fn earliest_batch(&self) -> Result<Option<BatchId>> {
         let find = self.batches.find_one(doc! { "_id": ids_of_batches() });
         let find = find.sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
         let found = self.bounded(find).await?;
@@ -261,7 +261,7 @@ impl Store {
 
     /// The batches that may need work: unfinished ones, those with a voided file that is not in the trash, with an
     /// official file that is not sealed or with an event that was not notified, and the batch `latest`.
-    pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Overview>, StoreError> {
+    pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Overview>> {
         let unfinished = [State::Failed, State::Running, State::Marking, State::Exhausted].map(State::name);
         let filter = doc! { "$or": [
             { "_id": latest },
@@ -273,7 +273,7 @@ impl Store {
         self.overview(filter, 10_000).await
     }
 
-    async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>, StoreError> {
+    async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>> {
         let held = [State::Running.name(), State::Marking.name()];
         let pipeline = [
             doc! { "$match": { "$and": [filter, { "_id": ids_of_batches() }] } },
@@ -304,7 +304,7 @@ impl Store {
             .collect()
     }
 
-    async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>, StoreError> {
+    async fn change(&self, filter: Document, pipeline: Vec<Document>) -> Result<Option<Batch>> {
         let update = self.batches.find_one_and_update(filter.clone(), pipeline).return_document(ReturnDocument::After);
         match self.bounded(update.max_time(WAIT_MAX)).await {
             Ok(found) => found.as_ref().map(document::batch).transpose(),

@@ -12,7 +12,7 @@ use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::deployment::Deployment;
 use super::document::{date, text};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::{Store, WIRE_VERSION_5_0};
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ impl Store {
         }
     }
 
-    async fn ask_for_facts(&self) -> Result<ServerFacts, StoreError> {
+    async fn ask_for_facts(&self) -> Result<ServerFacts> {
         let admin = self.client.database("admin");
         let build = self.first_answer(doc! { "buildInfo": 1 }).await?;
         // The clock is read last, so that only the way back lies between its answer and the comparison.
@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// The application's collections that are empty.
-    pub async fn empty_collections(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn empty_collections(&self) -> Result<Vec<String>> {
         let mut empty = Vec::new();
         for collection in [&self.queue, &self.entries] {
             if self.bounded(collection.estimated_document_count()).await? == 0 {
@@ -130,20 +130,20 @@ impl Store {
     }
 
     /// Of the newest entries on record as exported: how many there are, and whether one of them is in the collection of entries.
-    async fn exported_last(&self) -> Result<(usize, bool), StoreError> {
+    async fn exported_last(&self) -> Result<(usize, bool)> {
         let ids = self.exported.find(doc! {}).projection(doc! { "_id": 1 });
         let newest = ids.sort(doc! { "_id": -1 }).limit(EXPORTED_LAST);
         let ids: Vec<Bson> = self.all(newest).await?.iter().filter_map(|one| one.get("_id").cloned()).collect();
         Ok((ids.len(), self.has_entry(doc! { "_id": { "$in": ids } }).await?))
     }
 
-    async fn has_entry(&self, filter: Document) -> Result<bool, StoreError> {
+    async fn has_entry(&self, filter: Document) -> Result<bool> {
         let find = self.entries.find_one(filter).projection(doc! { "_id": 1 });
         Ok(self.bounded(find).await?.is_some())
     }
 
     /// Whether a majority of the members confirms a write in time.
-    pub async fn confirms_majority(&self) -> Result<bool, StoreError> {
+    pub async fn confirms_majority(&self) -> Result<bool> {
         let majority = WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(MAJORITY_TIMEOUT).build();
         let nothing = doc! { "_id": "doctor" };
         let update = self.batches.update_one(nothing, doc! { "$set": { "updatedAt": null } }).write_concern(majority);

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use super::Store;
 use super::abilities::lacks;
 use super::document::{date, text};
-use super::error::{API_VERSION_REQUIRED, Kind, StoreError, describe, without_link};
+use super::error::{API_VERSION_REQUIRED, Kind, Result, StoreError, describe, without_link};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::about_certificate;
@@ -138,7 +138,7 @@ impl Store {
 
     /// The answer to the first command. The driver looks for a server until its limit, also when no host answers and waiting does not help at
     /// one of them.
-    pub(super) async fn first_answer(&self, command: Document) -> Result<Document, StoreError> {
+    pub(super) async fn first_answer(&self, command: Document) -> Result<Document> {
         let (mut unusable, hosts) = (self.unusable.clone(), &self.options.hosts);
         let admin = self.client.database("admin");
         let is_in_vain = |all: &BTreeMap<String, (String, bool)>| {

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use crate::batch::{
     Attempt, Batch, BatchId, Class, CorrectionsTold, CutList, Details, Ending, Event, ExportSettings, FileFacts,
     Holder, Span, State, Untold, Voided,
@@ -22,7 +22,7 @@ use crate::layout::quoted;
 ///
 /// # Errors
 /// When the document is not a batch, or its state is unknown.
-pub(super) fn batch(document: &Document) -> Result<Batch, StoreError> {
+pub(super) fn batch(document: &Document) -> Result<Batch> {
     let id = text(document, "_id").unwrap_or_default();
     let id: BatchId =
         id.parse().map_err(|error| StoreError::malformed(format!("{} among the batches: {error}", quoted(&id))))?;
@@ -233,7 +233,7 @@ pub(super) fn text(document: &Document, key: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the field holds something else: treating that as missing could let two batches export the same rows.
-pub(super) fn batch_id(document: &Document, key: &str) -> Result<Option<BatchId>, StoreError> {
+pub(super) fn batch_id(document: &Document, key: &str) -> Result<Option<BatchId>> {
     match document.get(key) {
         None | Some(Bson::Null) => Ok(None),
         Some(other) => match other.as_str().and_then(|text| text.parse().ok()) {

@@ -10,7 +10,7 @@ use mongodb::{ClientSession, Collection};
 
 use super::Store;
 use super::document::bson_date;
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::neighbours::{Ranges, each};
 use crate::failure::Invalid;
 use crate::id::{Id, content_hash};
@@ -99,7 +99,7 @@ impl DueRows {
     }
 }
 
-pub(super) fn rows_of(batch: &RawBatch, metadata: RowMetadata) -> Result<DueRows, StoreError> {
+pub(super) fn rows_of(batch: &RawBatch, metadata: RowMetadata) -> Result<DueRows> {
     let mut due = DueRows::default();
     for row in batch.doc_slices()? {
         let row = row?.as_document().ok_or_else(|| StoreError::malformed("a row is no document"))?;
@@ -112,7 +112,7 @@ pub(super) fn rows_of(batch: &RawBatch, metadata: RowMetadata) -> Result<DueRows
 }
 
 /// The rows that a search finds, in no order.
-pub(super) async fn read_rows(find: Find<'_, Document>, session: &mut ClientSession) -> Result<DueRows, StoreError> {
+pub(super) async fn read_rows(find: Find<'_, Document>, session: &mut ClientSession) -> Result<DueRows> {
     let by_type = RowMetadata::Type;
     let mut cursor = find.projection(by_type.row_fields()).session(&mut *session).batch().await?;
     let mut batches = cursor.stream(session);
@@ -129,7 +129,7 @@ pub(super) async fn rows_of_ids(
     session: &mut ClientSession,
     rows: &[Id],
     mut filter: Document,
-) -> Result<Vec<DueRow>, StoreError> {
+) -> Result<Vec<DueRow>> {
     filter.extend(each(rows));
     Ok(read_rows(queue.find(filter).hint(by_id()).batch_size(rows.len() as u32 + 1), session).await?.rows)
 }
@@ -145,11 +145,7 @@ pub(super) struct NearRows {
 
 /// Queued rows of these ids, which are sorted, as far as they can be read by ranges. A row that is queued in an unusual way, with a
 /// list in place of a text, is not among them: whoever misses a row asks for it by its id.
-pub(super) async fn queued_neighbours(
-    store: &Store,
-    session: &mut ClientSession,
-    rows: &[Id],
-) -> Result<NearRows, StoreError> {
+pub(super) async fn queued_neighbours(store: &Store, session: &mut ClientSession, rows: &[Id]) -> Result<NearRows> {
     let Some(Ranges { filter, limit }) = store.near_rows.ranges(rows) else { return Ok(NearRows::default()) };
     let whole = RowMetadata::Whole;
     let mut fields = whole.row_fields();
@@ -208,7 +204,7 @@ pub(super) fn due_filter(cutoff: DateTime<Utc>) -> Document {
 }
 
 /// A row in memory, or its `_id` as text when that is no ObjectId.
-pub(super) fn due_row(row: &RawDocument, metadata: RowMetadata) -> Result<Result<DueRow, String>, StoreError> {
+pub(super) fn due_row(row: &RawDocument, metadata: RowMetadata) -> Result<Result<DueRow, String>> {
     let mut due = DueRow { scheduled_ms: NO_DATE, ..DueRow::default() };
     for element in row.iter_elements() {
         let element = element?;

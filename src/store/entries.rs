@@ -14,7 +14,7 @@ use mongodb::raw_batch_cursor::{RawBatch, SessionRawBatchCursor};
 
 use super::Store;
 use super::due::RowKey;
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::exported::ExportedIn;
 use super::neighbours::{Neighbours, Ranges, each};
 use super::portion::EntrySize;
@@ -68,7 +68,7 @@ impl EntryChunk {
     }
 
     /// Reads the entry of an id into `fields`, by the list that the chunk was fetched with; `false` when there is no such entry.
-    pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool, StoreError> {
+    pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool> {
         let (Some(place), Some(answer)) = (self.find(&id), &self.answer) else { return Ok(false) };
         let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];
         fields.id = id;
@@ -113,7 +113,7 @@ impl<'a> Fetch<'a> {
         ids: &'a [Id],
         fields: &'a FieldList,
         ranges: Option<Ranges>,
-    ) -> Result<Fetch<'a>, StoreError> {
+    ) -> Result<Fetch<'a>> {
         // The fields that the file depends on, and `_id`, which comes always.
         let below_id = |path: &str| path == "_id" || path.starts_with("_id.");
         let wanted = fields.outermost().filter(|path| !below_id(path)).map(|path| (path.to_owned(), Bson::Int32(1)));
@@ -127,7 +127,7 @@ impl<'a> Fetch<'a> {
     }
 
     /// The next answer, where the wanted entries lie in it, and the number of all that it holds.
-    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>, usize)>, StoreError> {
+    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>, usize)>> {
         let Some(answer) = self.cursor.stream(self.session).try_next().await? else { return Ok(None) };
         let (places, count) = places(&answer, self.ids, self.fields)?;
         self.size.observe(answer.as_raw_document().as_bytes().len(), count);
@@ -141,7 +141,7 @@ pub(super) async fn fetch(
     session: &mut ClientSession,
     ids: &[Id],
     fields: &FieldList,
-) -> Result<Option<EntryChunk>, StoreError> {
+) -> Result<Option<EntryChunk>> {
     let mut ranges = store.near_entries.ranges(ids);
     loop {
         let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
@@ -175,7 +175,7 @@ pub(super) async fn hashes(
     ids: &[Id],
     fields: &FieldList,
     near: &Neighbours,
-) -> Result<Vec<(Id, u64)>, StoreError> {
+) -> Result<Vec<(Id, u64)>> {
     let mut ranges = near.ranges(ids);
     loop {
         let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
@@ -193,13 +193,13 @@ pub(super) async fn hashes(
     }
 }
 
-fn goes_on(answer: &RawBatch) -> Result<bool, StoreError> {
+fn goes_on(answer: &RawBatch) -> Result<bool> {
     let cursor = answer.as_raw_document().get_document("cursor").map_err(StoreError::from)?;
     Ok(cursor.get_i64("id").map_err(StoreError::from)? != 0)
 }
 
 /// Where the entries of these ids lie, and the number of all entries in the answer.
-fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id, Place)>, usize), StoreError> {
+fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id, Place)>, usize)> {
     let start = answer.as_raw_document().as_bytes().as_ptr() as usize;
     let (mut places, mut count, mut values) = (Vec::with_capacity(ids.len()), 0, Vec::new());
     for entry in answer.doc_slices()? {
@@ -226,7 +226,7 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
 
 /// Whether an answer has nothing but fields of these paths. An empty document shows what lies around a field: that it appears or goes is no
 /// edit of the entry.
-fn shows_only_fields(tree: &[PathNode], document: &RawDocument) -> Result<bool, StoreError> {
+fn shows_only_fields(tree: &[PathNode], document: &RawDocument) -> Result<bool> {
     for node in tree.iter().filter(|node| !node.below.is_empty()) {
         let Some(RawBsonRef::Document(inside)) = document.get(&node.name).map_err(StoreError::from)? else {
             return Ok(false);
@@ -240,7 +240,7 @@ fn shows_only_fields(tree: &[PathNode], document: &RawDocument) -> Result<bool, 
 
 /// Reads each element of the document once. A value that cannot be read is no failure of the database: the entry is
 /// refused by name, and the other entries are exported.
-fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [StoredValue<'a>]) -> Result<(), StoreError> {
+fn read<'a>(tree: &[PathNode], document: &'a RawDocument, values: &mut [StoredValue<'a>]) -> Result<()> {
     for element in document.iter_elements() {
         let element = element?;
         let Some(node) = tree.iter().find(|node| node.name == element.key().as_str()) else { continue };

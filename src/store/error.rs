@@ -128,6 +128,9 @@ pub struct StoreError {
     pub message: String,
 }
 
+/// What the database answers.
+pub(super) type Result<T, E = StoreError> = std::result::Result<T, E>;
+
 impl StoreError {
     pub(super) fn timeout(limit: Duration) -> StoreError {
         let message = format!("no answer within {}", humantime::format_duration(limit));

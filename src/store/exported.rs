@@ -16,7 +16,7 @@ use mongodb::bson::raw::CStr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
 use super::document::{int, text};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::neighbours::each;
 use super::portion::chunks;
 use super::{LEDGER, RowKey, Store};
@@ -87,7 +87,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         entries: &[Id],
-    ) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
+    ) -> Result<BTreeMap<Id, ExportedIn>> {
         let mut ranges = self.near_exported.ranges(entries);
         let numbers = loop {
             // Hardly ever is one of them in a file already, so more than a few in the ranges are strangers.
@@ -124,7 +124,7 @@ impl Store {
         session: &mut ClientSession,
         number: i64,
         entries: &[Id],
-    ) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>), StoreError> {
+    ) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>)> {
         let (mut records, mut misplaced) = (Vec::with_capacity(entries.len()), Vec::new());
         if !self.has_exported().await? {
             return Ok((records, misplaced));
@@ -152,7 +152,7 @@ impl Store {
         session: &mut ClientSession,
         number: i64,
         which: Document,
-    ) -> Result<Vec<ExportedEntry>, StoreError> {
+    ) -> Result<Vec<ExportedEntry>> {
         let own = doc! { "$or": [{ "n": number }, { "before": number }] };
         let mut cursor = self.exported.find(doc! { "$and": [which, own] }).session(&mut *session).await?;
         let mut records = Vec::new();
@@ -172,7 +172,7 @@ impl Store {
         Ok(records)
     }
 
-    pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>, StoreError> {
+    pub async fn batches_of_numbers(&self, numbers: &BTreeSet<i64>) -> Result<BTreeMap<i64, BatchId>> {
         let wanted: Vec<i64> = numbers.iter().copied().collect();
         let find = self.batches.find(doc! { "number": { "$in": wanted } }).projection(doc! { "number": 1 });
         let found = self.all(find).await?;
@@ -187,7 +187,7 @@ impl Store {
         rows: impl Iterator<Item = (&RowKey, Option<u32>)>,
         number: i64,
         again: Again,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let mut moved = 0;
         for rows in chunks(rows, ENTRIES_PER_COMMAND) {
             let command = match again {
@@ -213,12 +213,12 @@ impl Store {
         Ok(())
     }
 
-    pub(super) async fn has_exported(&self) -> Result<bool, StoreError> {
+    pub(super) async fn has_exported(&self) -> Result<bool> {
         self.has_collection(&self.exported).await
     }
 
     /// How many entries it has by the server's own count; `None` when the collection is missing.
-    pub(super) async fn count_exported(&self) -> Result<Option<u64>, StoreError> {
+    pub(super) async fn count_exported(&self) -> Result<Option<u64>> {
         match self.bounded(self.exported.estimated_document_count()).await? {
             0 => Ok(self.has_exported().await?.then_some(0)),
             count => Ok(Some(count)),

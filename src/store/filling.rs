@@ -12,7 +12,7 @@ use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::document::{self, int, text};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::exported::ENTRIES_PER_COMMAND;
 use super::{COMMITTED, LEDGER, Store};
 use crate::batch::{Batch, State};
@@ -44,7 +44,7 @@ pub struct Short {
 impl Store {
     /// Creates the collection when it is missing, and fills it from the rows of earlier batches. It may be interrupted
     /// and run again.
-    pub async fn begin_filling(&self) -> Result<Filling, StoreError> {
+    pub async fn begin_filling(&self) -> Result<Filling> {
         let complete = self.has_exported().await?;
         let target = if complete { self.exported.clone() } else { self.db.collection(FILLING) };
         self.create_collection(&target).await?;
@@ -54,7 +54,7 @@ impl Store {
     }
 
     /// Whether the files of completed batches have more entries together than are on record. This reads no record.
-    pub async fn lacks_records(&self) -> Result<bool, StoreError> {
+    pub async fn lacks_records(&self) -> Result<bool> {
         let sum = [
             doc! { "$match": { "state": State::Completed.name() } },
             doc! { "$group": { "_id": null, "entries": { "$sum": "$file.entries" } } },
@@ -65,17 +65,17 @@ impl Store {
     }
 
     /// The completed batches of which entries are not on record, by number.
-    pub async fn short_batches(&self) -> Result<Vec<Short>, StoreError> {
+    pub async fn short_batches(&self) -> Result<Vec<Short>> {
         self.short_in(&self.exported).await
     }
 
     /// The completed batches of which entries are missing still, by number. An entry that moved to another batch counts
     /// for both. A batch whose rows are being marked records its entries itself.
-    pub async fn still_short(&self, filling: &Filling) -> Result<Vec<Short>, StoreError> {
+    pub async fn still_short(&self, filling: &Filling) -> Result<Vec<Short>> {
         self.short_in(&filling.target).await
     }
 
-    async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>, StoreError> {
+    async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>> {
         let find = self.batches.find(doc! { "state": State::Completed.name(), "number": { "$gt": 0 } });
         let found = self.all(find).await?;
         // No time limit: this reads all entries once.
@@ -107,7 +107,7 @@ impl Store {
     }
 
     /// Records the entries of a file under its number. Returns how many of them are recorded under another one, and stay there.
-    pub async fn fill_from_file(&self, filling: &mut Filling, number: i64, entries: &[Id]) -> Result<u64, StoreError> {
+    pub async fn fill_from_file(&self, filling: &mut Filling, number: i64, entries: &[Id]) -> Result<u64> {
         let mut elsewhere = 0;
         for entries in entries.chunks(ENTRIES_PER_COMMAND) {
             let ids: Vec<ObjectId> = entries.iter().map(|entry| ObjectId::from_bytes(entry.0)).collect();
@@ -121,7 +121,7 @@ impl Store {
 
     /// Gives the filled collection its name, and counts it anew: what could not be recorded was reported, and is no reason to refuse the next
     /// run. The entries of batches whose documents are lost were not, so they still count. Returns how many entries were recorded.
-    pub async fn end_filling(&self, filling: Filling) -> Result<u64, StoreError> {
+    pub async fn end_filling(&self, filling: Filling) -> Result<u64> {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
             let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
@@ -145,7 +145,7 @@ impl Store {
         Ok(filling.added)
     }
 
-    async fn fill_from_rows(&self, filling: &mut Filling) -> Result<(), StoreError> {
+    async fn fill_from_rows(&self, filling: &mut Filling) -> Result<()> {
         let find = self.batches.find(doc! { "state": { "$in": &COMMITTED[..] } }).projection(doc! { "number": 1 });
         let found = self.all(find).await?;
         let numbers: BTreeMap<String, i64> =
@@ -171,12 +171,7 @@ impl Store {
 
     /// Inserts the documents that do not exist yet. With `last_wins`, an entry of two batches belongs to the later one, as after an allowed
     /// second export; else it stays where it is recorded. `verify` reports it.
-    async fn add_missing(
-        &self,
-        filling: &mut Filling,
-        documents: &[Document],
-        last_wins: bool,
-    ) -> Result<(), StoreError> {
+    async fn add_missing(&self, filling: &mut Filling, documents: &[Document], last_wins: bool) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
         }

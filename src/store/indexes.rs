@@ -7,7 +7,7 @@ use mongodb::results::CollectionSpecification;
 use mongodb::{Collection, IndexModel};
 
 use super::Store;
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -39,7 +39,7 @@ pub struct Initialized {
 impl Store {
     /// Creates what is missing: our collections, their indexes, and an index on the queue when none serves the query for due rows.
     /// The entries of earlier batches are recorded before it ([`begin_filling`](Store::begin_filling)).
-    pub async fn initialize(&self) -> Result<Initialized, StoreError> {
+    pub async fn initialize(&self) -> Result<Initialized> {
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists] {
             self.create_collection(collection).await?;
         }
@@ -69,13 +69,13 @@ impl Store {
     }
 
     /// The index that finds a batch in the log: the application may write much else there.
-    pub(super) async fn create_log_index(&self) -> Result<(), StoreError> {
+    pub(super) async fn create_log_index(&self) -> Result<()> {
         let made = self.bounded(self.log.create_index(log_index())).await;
         made.map(drop).map_err(|error| error.in_collection(self.log.name()))
     }
 
     /// What `init` makes besides indexes, and this database lacks.
-    pub async fn missing_collections(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn missing_collections(&self) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for collection in [&self.queue, &self.log, &self.batches, &self.row_lists, &self.exported] {
             if !self.has_collection(collection).await? {
@@ -89,29 +89,25 @@ impl Store {
     }
 
     /// The indexes that `init` makes, and this database lacks, without that of the queue.
-    pub async fn missing_indexes(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn missing_indexes(&self) -> Result<Vec<String>> {
         let mut missing = self.missing_of(&self.log, &[log_index()]).await?;
         missing.extend(self.missing_batch_indexes().await?);
         Ok(missing)
     }
 
     /// Those of the batches among them, which a first run does not make.
-    pub(super) async fn missing_batch_indexes(&self) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn missing_batch_indexes(&self) -> Result<Vec<String>> {
         self.missing_of(&self.batches, &batch_indexes()).await
     }
 
-    async fn missing_of(
-        &self,
-        collection: &Collection<Document>,
-        wanted: &[IndexModel],
-    ) -> Result<Vec<String>, StoreError> {
+    async fn missing_of(&self, collection: &Collection<Document>, wanted: &[IndexModel]) -> Result<Vec<String>> {
         let found = self.indexes(collection).await?;
         let absent = wanted.iter().filter(|index| !found.iter().any(|other| other.keys == index.keys));
         Ok(absent.map(|index| format!("the index {} of {}", name_of(index), collection.name())).collect())
     }
 
     /// Which index of the queue serves the query for due rows.
-    pub async fn queue_index(&self) -> Result<QueueIndex, StoreError> {
+    pub async fn queue_index(&self) -> Result<QueueIndex> {
         let indexes = self.indexes(&self.queue).await?;
         let has_collation =
             indexes.iter().any(|index| index.options.as_ref().is_some_and(|one| one.collation.is_some()));
@@ -134,7 +130,7 @@ impl Store {
 
     /// The TTL indexes that delete what a run needs, each as `index of collection`: rows before their export, entries, and our own records;
     /// and whether one of them is an index of the queue.
-    pub async fn expiring_indexes(&self) -> Result<(Vec<String>, bool), StoreError> {
+    pub async fn expiring_indexes(&self) -> Result<(Vec<String>, bool)> {
         let needed = [
             (&self.queue, doc! { "exportPath": "scheduled", "status": "queued", "completedAt": null }),
             (&self.entries, doc! { "status": "approved" }),
@@ -179,7 +175,7 @@ impl Store {
         error
     }
 
-    pub(super) async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>, StoreError> {
+    pub(super) async fn indexes(&self, collection: &Collection<Document>) -> Result<Vec<IndexModel>> {
         let cursor = match self.bounded(collection.list_indexes()).await {
             Ok(cursor) => cursor,
             // The collection does not exist yet.
@@ -190,13 +186,13 @@ impl Store {
     }
 
     /// Whether there is such a collection. It needs no right to list all of them.
-    pub(super) async fn has_collection(&self, collection: &Collection<Document>) -> Result<bool, StoreError> {
+    pub(super) async fn has_collection(&self, collection: &Collection<Document>) -> Result<bool> {
         let list = self.db.list_collection_names().authorized_collections(true);
         let names = list.filter(doc! { "name": collection.name() });
         Ok(!self.bounded(names).await?.is_empty())
     }
 
-    pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
+    pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<()> {
         match self.db.create_collection(collection.name()).await {
             Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => {
                 Err(StoreError::from(error).in_collection(collection.name()))

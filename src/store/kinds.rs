@@ -10,7 +10,7 @@ use mongodb::options::CursorType;
 
 use super::Store;
 use super::document::text;
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 
 /// The types of a collection, as the server lists them.
 const PLAIN: &str = "collection";
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// `Kind::Unfit` or `Kind::View`, with the collection's name.
-    pub(super) async fn check_kinds(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_kinds(&self) -> Result<()> {
         let collections = [&self.entries, &self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
         let types = self.types_of(&collections).await;
         // Entries are only read: time series and views will do.
@@ -35,7 +35,7 @@ impl Store {
     }
 
     /// Refuses a queue whose rows can be read, and never marked.
-    pub(super) async fn check_rows_can_be_marked(&self) -> Result<(), StoreError> {
+    pub(super) async fn check_rows_can_be_marked(&self) -> Result<()> {
         let types = self.types_of(&[&self.queue]).await;
         refuse_type(&self.queue, types.first().and_then(Option::as_deref))
     }
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Refuses a capped collection among those that exist: only such a one has tailable cursors. It needs no right but to read.
-    async fn check_capped(&self, collection: &Collection<Document>) -> Result<(), StoreError> {
+    async fn check_capped(&self, collection: &Collection<Document>) -> Result<()> {
         let first =
             collection.find(doc! {}).projection(doc! { "_id": 1 }).batch_size(1).cursor_type(CursorType::Tailable);
         match self.bounded(first).await {
@@ -89,7 +89,7 @@ impl Store {
     }
 }
 
-fn refuse_type(collection: &Collection<Document>, of_type: Option<&str>) -> Result<(), StoreError> {
+fn refuse_type(collection: &Collection<Document>, of_type: Option<&str>) -> Result<()> {
     match of_type {
         Some(TIME_SERIES) => Err(StoreError::unfit(
             Kind::Unfit,

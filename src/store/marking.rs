@@ -25,7 +25,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::commit::{completed, marks};
 use super::document::{batch_id, date};
 use super::due::{RowKey, by_id, queued_neighbours, rows_of_ids};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::exported::Again;
 use super::neighbours::each;
 use super::row_list::Piece;
@@ -64,7 +64,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails. Then the outcome is unknown until the list of pieces is read again.
-    pub async fn mark_piece(&self, batch: &Batch, piece: &str) -> Result<Marked, StoreError> {
+    pub async fn mark_piece(&self, batch: &Batch, piece: &str) -> Result<Marked> {
         let (mut tries, mut again) = (0, Again::Refuse);
         loop {
             tries += 1;
@@ -91,7 +91,7 @@ impl Store {
         batch: &Batch,
         piece: &str,
         again: Again,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<u64>> {
         // The piece is removed first: of two processes one stops here, before the work is done twice.
         let piece = match self.take_piece(session, piece).await {
             Ok(Some(piece)) => piece,
@@ -117,7 +117,7 @@ impl Store {
         ids: &[Id],
         Piece { rows, places }: Piece,
         again: Again,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let near = queued_neighbours(self, session, ids).await?;
         let mut queued = as_listed(&rows, near.rows);
         if queued.len() < rows.len() {
@@ -150,7 +150,7 @@ impl Store {
 
     /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed
     /// already, or a piece is left.
-    pub async fn complete(&self, batch: &Batch, teller: Teller) -> Result<Marked, StoreError> {
+    pub async fn complete(&self, batch: &Batch, teller: Teller) -> Result<Marked> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -162,12 +162,7 @@ impl Store {
         }
     }
 
-    async fn write_completion(
-        &self,
-        session: &mut ClientSession,
-        batch: &Batch,
-        teller: Teller,
-    ) -> Result<Option<()>, StoreError> {
+    async fn write_completion(&self, session: &mut ClientSession, batch: &Batch, teller: Teller) -> Result<Option<()>> {
         let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
         let changes = doc! { "$set": {
             "state": State::Completed.name(),
@@ -187,7 +182,7 @@ impl Store {
     }
 
     /// How many entries of the file of a batch are not on record under its number. This reads all recorded entries once.
-    pub async fn unrecorded(&self, batch: &Batch) -> Result<u64, StoreError> {
+    pub async fn unrecorded(&self, batch: &Batch) -> Result<u64> {
         let entries = batch.file.as_ref().map_or(0, |file| file.entries);
         Ok(entries.saturating_sub(self.exported.count_documents(doc! { "n": batch.number }).await?))
     }
@@ -195,12 +190,7 @@ impl Store {
     /// Makes the lost row list of a batch again from the entries in its file: the rows that name these entries, without
     /// entries that are recorded already. `false` when somebody wrote the batch document since it was read: another process may have made the
     /// list again.
-    pub async fn rebuild_row_list(
-        &self,
-        batch: &Batch,
-        entries: Vec<Id>,
-        piece_rows: usize,
-    ) -> Result<bool, StoreError> {
+    pub async fn rebuild_row_list(&self, batch: &Batch, entries: Vec<Id>, piece_rows: usize) -> Result<bool> {
         if !self.has_exported().await? {
             return Err(StoreError::earlier_version("the collection exportbatchentries is missing"));
         }

@@ -63,6 +63,7 @@ pub use deployment::Deployment;
 use deployment::Unusable;
 pub use due::{DueRow, DueRows, NO_DATE, RowKey};
 pub use entries::{EntryChunk, Fingerprint};
+use error::Result;
 pub use error::{Kind, StoreError};
 pub use exported::{ExportedEntry, ExportedIn, Misplaced};
 pub use filling::{Filling, Short};
@@ -142,7 +143,7 @@ const WIRE_VERSION_5_0: i32 = 13;
 
 impl Store {
     /// A session whose reads all show one instant: the given one, or that of its first read.
-    async fn snapshot_session(&self, at: Option<Timestamp>) -> Result<ClientSession, StoreError> {
+    async fn snapshot_session(&self, at: Option<Timestamp>) -> Result<ClientSession> {
         let options = SessionOptions::builder().snapshot(true).snapshot_time(at).build();
         Ok(self.client.start_session().with_options(options).await?)
     }
@@ -252,7 +253,7 @@ impl Store {
     }
 
     /// Limits a small command that hangs: the driver has no limit of its own once a server is selected.
-    async fn bounded<T>(&self, command: impl IntoFuture<Output = mongodb::error::Result<T>>) -> Result<T, StoreError> {
+    async fn bounded<T>(&self, command: impl IntoFuture<Output = mongodb::error::Result<T>>) -> Result<T> {
         match tokio::time::timeout(COMMAND_TIMEOUT, command).await {
             Ok(result) => result.map_err(StoreError::from),
             Err(_) => Err(StoreError::timeout(COMMAND_TIMEOUT)),
@@ -263,7 +264,7 @@ impl Store {
     async fn all<T: DeserializeOwned>(
         &self,
         query: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
-    ) -> Result<Vec<T>, StoreError> {
+    ) -> Result<Vec<T>> {
         let cursor = self.bounded(query).await?;
         self.bounded(cursor.try_collect()).await
     }

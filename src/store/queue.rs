@@ -9,7 +9,7 @@ use mongodb::bson::doc;
 use super::Store;
 use super::document::{bson_date, date, int};
 use super::due::{due_filter, undated_filter};
-use super::error::StoreError;
+use super::error::Result;
 use crate::calendar::Calendar;
 
 /// A row that is `processing` for longer than this counts as stuck.
@@ -59,19 +59,19 @@ impl NeverDue {
 impl Store {
     /// How many rows are queued and due by a cut-off, or have no date and are refused with these. Once the batch of that
     /// cut-off is committed, these rows are late.
-    pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
+    pub async fn due_count(&self, cutoff: DateTime<Utc>) -> Result<u64> {
         let filter = doc! { "$or": [due_filter(cutoff), undated_filter()] };
         self.bounded(self.queue.count_documents(filter)).await
     }
 
     /// The rows that came after a committed batch of this cut-off: how many are late, and how many ask again for an entry that is in a file.
-    pub async fn late_rows(&self, cutoff: DateTime<Utc>) -> Result<(u64, u64), StoreError> {
+    pub async fn late_rows(&self, cutoff: DateTime<Utc>) -> Result<(u64, u64)> {
         let due = self.due_count(cutoff).await?;
         let again = if due > 0 { self.queued_again(cutoff).await? } else { 0 };
         Ok((due.saturating_sub(again), again))
     }
 
-    async fn queued_again(&self, cutoff: DateTime<Utc>) -> Result<u64, StoreError> {
+    async fn queued_again(&self, cutoff: DateTime<Utc>) -> Result<u64> {
         let recorded =
             doc! { "from": self.exported.name(), "localField": "entryId", "foreignField": "_id", "as": "in" };
         let count = [
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Counts the rows that will never become due; `now` by the database's clock.
-    pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue, StoreError> {
+    pub async fn never_due(&self, now: DateTime<Utc>) -> Result<NeverDue> {
         // Not `$lt`: a row without `updatedAt` counts as stuck too.
         let fresh = doc! { "$gte": bson_date(now - STUCK_AFTER) };
         let stuck = doc! { "exportPath": "scheduled", "status": "processing", "updatedAt": { "$not": fresh } };

@@ -12,7 +12,7 @@ use mongodb::bson::{Document, doc};
 
 use super::document::{self, bson_date, int, text};
 use super::due::{CHUNK_ROWS, RowMetadata, due_row};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::exported::{EXPORTED_AS, ExportedEntry};
 use super::expressions::literal;
 use super::neighbours::each;
@@ -85,7 +85,7 @@ impl MarkedRows {
 
 impl Snapshot {
     /// The export log of one batch, or all of it, by number.
-    pub async fn log(&mut self, batch: Option<BatchId>) -> Result<Vec<LogFacts>, StoreError> {
+    pub async fn log(&mut self, batch: Option<BatchId>) -> Result<Vec<LogFacts>> {
         let mut filter = doc! { "action": "csv_generated", "metadata.batchId": { "$type": "string" } };
         if let Some(batch) = batch {
             filter.insert("metadata.batchId", batch);
@@ -97,34 +97,34 @@ impl Snapshot {
     }
 
     /// The batches that have a number, by number.
-    pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>, StoreError> {
+    pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>> {
         let mut batches = self.batches(doc! { "state": { "$in": &COMMITTED[..] } }).await?;
         batches.sort_by_key(|batch| batch.number);
         Ok(batches)
     }
 
     /// A batch as it was at this instant.
-    pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>, StoreError> {
+    pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>> {
         Ok(self.batches(doc! { "_id": id }).await?.pop())
     }
 
     /// The batches with a file of this checksum, official or voided, newest first.
-    pub async fn batches_of_file(&mut self, sha256: &str) -> Result<Vec<Batch>, StoreError> {
+    pub async fn batches_of_file(&mut self, sha256: &str) -> Result<Vec<Batch>> {
         self.newest_first(doc! { "$or": [{ "file.sha256": sha256 }, { "voided.sha256": sha256 }] }).await
     }
 
     /// The batches with a file of this name, newest first.
-    pub async fn batches_of_name(&mut self, name: &str) -> Result<Vec<Batch>, StoreError> {
+    pub async fn batches_of_name(&mut self, name: &str) -> Result<Vec<Batch>> {
         self.newest_first(doc! { "file.name": name }).await
     }
 
-    async fn newest_first(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
+    async fn newest_first(&mut self, filter: Document) -> Result<Vec<Batch>> {
         let mut batches = self.batches(filter).await?;
         batches.sort_by_key(|batch| std::cmp::Reverse(batch.id));
         Ok(batches)
     }
 
-    async fn batches(&mut self, filter: Document) -> Result<Vec<Batch>, StoreError> {
+    async fn batches(&mut self, filter: Document) -> Result<Vec<Batch>> {
         let collection = self.store.ledger_at_snapshot.clone();
         let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
         found.iter().map(document::batch).collect()
@@ -135,7 +135,7 @@ impl Snapshot {
     /// Rows of the batch's last day are found by when they were due, which the index of the application serves. Others are found by their ids:
     /// rows that an earlier day left behind, and rows that the application changed since. Where entries or rows are not on record, all rows are
     /// read that were due like the batch's, or that are open.
-    pub async fn marked_rows(&mut self, batch: &Batch, named: Option<Vec<Id>>) -> Result<MarkedRows, StoreError> {
+    pub async fn marked_rows(&mut self, batch: &Batch, named: Option<Vec<Id>>) -> Result<MarkedRows> {
         let expected = batch.file.as_ref().map_or(0, |file| file.entries) as usize;
         let mut marked = MarkedRows { rows: Vec::with_capacity(expected), ..MarkedRows::default() };
         let changed: BTreeSet<Id> = batch.changed_after_commit.iter().copied().collect();
@@ -171,12 +171,7 @@ impl Snapshot {
     /// The entries of a file in their order, as recorded; [`Id::ABSENT`] where nothing names the entry. `None` of a batch of an earlier
     /// version. No index finds them by number: they are found by the entries of the rows. Where some are missing then, their ids mostly lie
     /// between those of the others, which the index of the ids serves; all of the collection is read last.
-    async fn recorded_entries(
-        &self,
-        number: i64,
-        expected: usize,
-        marked: &MarkedRows,
-    ) -> Result<Option<Vec<Id>>, StoreError> {
+    async fn recorded_entries(&self, number: i64, expected: usize, marked: &MarkedRows) -> Result<Option<Vec<Id>>> {
         let mut entries = vec![Id::ABSENT; expected];
         let (mut left, mut unplaced) = (expected, BTreeSet::new());
         let mut fill = |records: Vec<ExportedEntry>| {
@@ -215,12 +210,7 @@ impl Snapshot {
     }
 
     /// Adds the rows on record of those entries that have none yet. Returns whether each of these entries has one on record.
-    async fn read_missing(
-        &mut self,
-        batch: &Batch,
-        but: &BTreeSet<Id>,
-        marked: &mut MarkedRows,
-    ) -> Result<bool, StoreError> {
+    async fn read_missing(&mut self, batch: &Batch, but: &BTreeSet<Id>, marked: &mut MarkedRows) -> Result<bool> {
         let Some(entries) = &marked.entries else { return Ok(false) };
         let with_row: BTreeSet<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
         let missing: Vec<Id> = entries.iter().filter(|entry| !with_row.contains(entry)).copied().collect();
@@ -237,7 +227,7 @@ impl Snapshot {
         Ok(are_on_record)
     }
 
-    async fn read_by_id(&mut self, rows: &[Id], batch: &Batch, marked: &mut MarkedRows) -> Result<(), StoreError> {
+    async fn read_by_id(&mut self, rows: &[Id], batch: &Batch, marked: &mut MarkedRows) -> Result<()> {
         for rows in rows.chunks(CHUNK_ROWS) {
             self.read_marked(each(rows), batch, &BTreeSet::new(), marked).await?;
         }
@@ -251,7 +241,7 @@ impl Snapshot {
         batch: &Batch,
         but: &BTreeSet<Id>,
         marked: &mut MarkedRows,
-    ) -> Result<(), StoreError> {
+    ) -> Result<()> {
         let mut session = self.store.snapshot_session(self.at).await?;
         let find = self.store.queue.find(filter).projection(marked_fields(batch)).batch_size(CHUNK_ROWS as u32);
         let mut cursor = self.store.with_cause(find.session(&mut session).batch().await).await?;
@@ -287,7 +277,7 @@ impl Snapshot {
         Ok(())
     }
 
-    async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>, StoreError> {
+    async fn read(&mut self, from: &Collection<Document>, filter: Document) -> Result<Vec<Document>> {
         let mut session = self.store.snapshot_session(self.at).await?;
         let mut cursor = self.store.with_cause(from.find(filter).session(&mut session).await).await?;
         let found = cursor.stream(&mut session).try_collect().await?;

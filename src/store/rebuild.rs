@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, file_document, text};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result};
 use super::{COMMITTED, LEDGER, LogFacts, Snapshot, Store};
 use crate::batch::{BatchId, State};
 
@@ -20,7 +20,7 @@ impl Store {
         &self,
         zone: &str,
         cutoff: &(dyn Fn(NaiveDate) -> DateTime<Utc> + Sync),
-    ) -> Result<(Vec<BatchId>, bool), StoreError> {
+    ) -> Result<(Vec<BatchId>, bool)> {
         let log = Snapshot::open(self).await?.log(None).await?;
         let last = log.iter().filter_map(|facts| facts.number).max();
         let mut rebuilt = Vec::new();
@@ -42,7 +42,7 @@ impl Store {
 
     /// Whether rows of a batch may still be queued: neither its marked rows nor its records are all there, and rows are due by its cut-off.
     /// This reads the queue and all records once.
-    async fn has_unmarked(&self, id: BatchId, facts: &LogFacts, cutoff: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn has_unmarked(&self, id: BatchId, facts: &LogFacts, cutoff: DateTime<Utc>) -> Result<bool> {
         if self.due_count(cutoff).await? == 0 {
             return Ok(false);
         }
@@ -52,13 +52,7 @@ impl Store {
         Ok(recorded.max(marked) < facts.file.entries)
     }
 
-    async fn rebuild_batch(
-        &self,
-        id: BatchId,
-        facts: &LogFacts,
-        window: Document,
-        state: State,
-    ) -> Result<bool, StoreError> {
+    async fn rebuild_batch(&self, id: BatchId, facts: &LogFacts, window: Document, state: State) -> Result<bool> {
         let unknown = doc! { "_id": id, "state": { "$nin": &COMMITTED[..] } };
         let content = doc! {
             "$set": {
@@ -82,7 +76,7 @@ impl Store {
         }
     }
 
-    async fn rebuild_ledger(&self, log: &[LogFacts]) -> Result<bool, StoreError> {
+    async fn rebuild_ledger(&self, log: &[LogFacts]) -> Result<bool> {
         // The log may lack the last ones, too: a number is never given out twice.
         let (mut number, mut sha256) = self.highest_number().await?;
         if let Some(last) = log.iter().max_by_key(|facts| facts.number).filter(|last| last.number >= Some(number)) {

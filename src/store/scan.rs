@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Store;
 use super::due::{CHUNK_ROWS, DueRow, DueRows, RowKey, RowMetadata, due_filter, read_rows, rows_of, undated_filter};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use crate::failure::Failure;
 use crate::id::Id;
 
@@ -36,7 +36,7 @@ const ROW_BYTES: usize = 400;
 /// A search for due rows that runs in the background. Dropping it ends it.
 pub struct DueScan {
     /// Rows whose `scheduledFor` is no Date, which are searched for beside.
-    undated: AbortOnDropHandle<Result<DueRows, StoreError>>,
+    undated: AbortOnDropHandle<Result<DueRows>>,
     answers: mpsc::Receiver<ScanAnswer>,
     _task: AbortOnDropHandle<()>,
 }
@@ -51,7 +51,7 @@ impl DueScan {
         session: ClientSession,
         cutoff: DateTime<Utc>,
         metadata: RowMetadata,
-    ) -> Result<(DueScan, Option<Timestamp>), StoreError> {
+    ) -> Result<(DueScan, Option<Timestamp>)> {
         let mut search = Search { store: store.clone(), session, cutoff, metadata };
         let cursor = search.begin().await?;
         let at = search.session.snapshot_time();
@@ -68,7 +68,7 @@ impl DueScan {
         self.answers.recv().await.unwrap_or_else(ended)
     }
 
-    async fn undated(&mut self) -> Result<DueRows, StoreError> {
+    async fn undated(&mut self) -> Result<DueRows> {
         let stopped = |_| StoreError::failing("the search for rows without a date stopped before its end");
         (&mut self.undated).await.map_err(stopped)?
     }
@@ -101,12 +101,12 @@ impl DueScan {
 }
 
 /// Rows that are all there, 5,000 at a time.
-pub fn in_chunks(rows: &[DueRow]) -> impl Stream<Item = Result<Vec<DueRow>, StoreError>> {
+pub fn in_chunks(rows: &[DueRow]) -> impl Stream<Item = Result<Vec<DueRow>>> {
     stream::iter(rows.chunks(CHUNK_ROWS).map(|chunk| Ok(chunk.to_vec())))
 }
 
 /// Entries by their ids, 5,000 at a time, as if each had a row.
-pub fn of_entries(ids: &[Id]) -> impl Stream<Item = Result<Vec<DueRow>, StoreError>> {
+pub fn of_entries(ids: &[Id]) -> impl Stream<Item = Result<Vec<DueRow>>> {
     let row = |&entry: &Id| DueRow { key: RowKey { row: Id::ABSENT, entry }, ..DueRow::default() };
     stream::iter(ids.chunks(CHUNK_ROWS).map(move |chunk| Ok(chunk.iter().map(row).collect())))
 }
@@ -258,7 +258,7 @@ mod tests {
         DueRow { scheduled_ms: (number / 4) as i64, key, unmarkable: false }
     }
 
-    fn none_undated() -> AbortOnDropHandle<Result<DueRows, StoreError>> {
+    fn none_undated() -> AbortOnDropHandle<Result<DueRows>> {
         AbortOnDropHandle::new(tokio::spawn(async { Ok(DueRows::default()) }))
     }
 

@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, Timestamp, doc};
 use super::document::{batch_id, int, text};
 use super::due::{DueRow, DueRows, RowMetadata, fingerprint};
 use super::entries::{EntryChunk, entry_ids, fetch};
-use super::error::StoreError;
+use super::error::{Result, StoreError};
 use super::exported::{ExportedEntry, ExportedIn, Misplaced};
 use super::scan::DueScan;
 use super::{LEDGER, Store};
@@ -54,7 +54,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Fixes the instant, and reads the ledger at it. A database without one counts as before the first batch.
-    pub async fn open(store: &Store) -> Result<Snapshot, StoreError> {
+    pub async fn open(store: &Store) -> Result<Snapshot> {
         let mut session = store.snapshot_session(None).await?;
         let find = store.ledger_at_snapshot.find_one(doc! { "_id": LEDGER }).session(&mut session);
         let found = store.with_cause(store.bounded(find).await).await?;
@@ -75,7 +75,7 @@ impl Snapshot {
     }
 
     /// Starts the search for rows that are due by the cut-off.
-    pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan, StoreError> {
+    pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan> {
         let scan = self.search(cutoff, RowMetadata::Whole).await?;
         if self.at.is_none() {
             self.store.warn_without_queue().await;
@@ -83,7 +83,7 @@ impl Snapshot {
         Ok(scan)
     }
 
-    async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan, StoreError> {
+    async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan> {
         let session = self.store.snapshot_session(self.at).await?;
         // A file of rows that cannot be marked would be stored before the commit notices it.
         let (started, may_mark) =
@@ -144,7 +144,7 @@ impl Snapshot {
         rows: Vec<DueRow>,
         entries: Option<EntryChunk>,
         fields: &'a FieldList,
-    ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk), StoreError>> + 'a {
+    ) -> impl Stream<Item = Result<(Vec<DueRow>, EntryChunk)>> + 'a {
         stream::try_unfold((rows, entries), move |(mut rows, entries)| async move {
             if let Some(entries) = entries {
                 return Ok(Some(((rows, entries), (Vec::new(), None))));
@@ -162,7 +162,7 @@ impl Snapshot {
     }
 
     /// The entries of these rows; `None` when they are too large for one command.
-    async fn entries(&self, rows: &[DueRow], fields: &FieldList) -> Result<Option<EntryChunk>, StoreError> {
+    async fn entries(&self, rows: &[DueRow], fields: &FieldList) -> Result<Option<EntryChunk>> {
         let mut session = self.store.snapshot_session(self.at).await?;
         let ids = entry_ids(rows.iter().map(|row| &row.key));
         let entries = fetch(&self.store, &mut session, &ids, fields);
@@ -176,7 +176,7 @@ impl Snapshot {
 
     /// Read at the same instant, so that an entry of a large batch is found here exactly when its row is seen as
     /// marked.
-    async fn exported(&self, entries: &[Id]) -> Result<BTreeMap<Id, ExportedIn>, StoreError> {
+    async fn exported(&self, entries: &[Id]) -> Result<BTreeMap<Id, ExportedIn>> {
         if !self.looks_up_exported {
             return Ok(BTreeMap::new());
         }
@@ -185,7 +185,7 @@ impl Snapshot {
     }
 
     /// For each of these entries that a batch exported, the batch.
-    pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>, StoreError> {
+    pub async fn exported_in(&self, entries: &[Id]) -> Result<Vec<BatchId>> {
         let mut ids = entries.to_vec();
         ids.sort_unstable();
         let mut session = self.store.snapshot_session(self.at).await?;
@@ -194,17 +194,13 @@ impl Snapshot {
     }
 
     /// What is recorded of these entries of a file under its number, and those that are not written down under it.
-    pub async fn recorded(
-        &self,
-        number: i64,
-        entries: &[Id],
-    ) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>), StoreError> {
+    pub async fn recorded(&self, number: i64, entries: &[Id]) -> Result<(Vec<ExportedEntry>, Vec<Misplaced>)> {
         let mut session = self.store.snapshot_session(self.at).await?;
         self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await
     }
 }
 
-pub(super) fn ledger(found: &Document) -> Result<Ledger, StoreError> {
+pub(super) fn ledger(found: &Document) -> Result<Ledger> {
     let is_absent = |key: &str| matches!(found.get(key), None | Some(Bson::Null));
     let malformed = |key: &str, needed: &str| {
         let value = found.get(key).map(ToString::to_string).unwrap_or_default();

@@ -9,7 +9,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::document::{self, details_document};
-use super::error::StoreError;
+use super::error::Result;
 use super::expressions::literal;
 use super::{Store, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Details, Untold};
@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// Records which entries of a committed batch were edited during its commit.
-    pub async fn note_edited(&self, batch: BatchId, edited: &[Id]) -> Result<(), StoreError> {
+    pub async fn note_edited(&self, batch: BatchId, edited: &[Id]) -> Result<()> {
         let ids: Vec<Bson> = edited.iter().take(EDITED_MAX).copied().map(Bson::from).collect();
         let update = self.batches.update_one(doc! { "_id": batch }, doc! { "$set": { "editedAfterRead": ids } });
         self.bounded(update).await.map(drop)
@@ -64,7 +64,7 @@ impl Store {
 
     /// Takes the event of a batch, so that only one machine delivers it. `None` when there is none, or another machine
     /// has taken it.
-    pub async fn take_untold(&self, batch: BatchId) -> Result<Option<Batch>, StoreError> {
+    pub async fn take_untold(&self, batch: BatchId) -> Result<Option<Batch>> {
         let free = doc! { "$lte": ["$untold.triedAt", { "$subtract": ["$$NOW", TAKEN_MS] }] };
         let filter = doc! { "_id": batch, "untold": { "$type": "object" }, "$expr": free };
         let changes = vec![doc! { "$set": { "untold.triedAt": "$$NOW" } }];
@@ -75,7 +75,7 @@ impl Store {
 
     /// Records that an event was delivered, or that its delivery failed and any machine may try again. Does nothing
     /// when a newer event has replaced it.
-    pub async fn note_untold(&self, batch: BatchId, untold: &Untold, told: bool) -> Result<(), StoreError> {
+    pub async fn note_untold(&self, batch: BatchId, untold: &Untold, told: bool) -> Result<()> {
         let filter = doc! { "_id": batch, "untold.event": untold.event.name(), "untold.fence": untold.fence };
         let removed = if told {
             doc! { "untold": "", "untoldDetails": "" }
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Notes which list of corrections people were told; `None`: that there is none any more.
-    pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<(), StoreError> {
+    pub async fn note_corrections(&self, batch: BatchId, sha256: Option<&str>) -> Result<()> {
         let change = doc! { "$set": { "correctionsTold": { "sha256": sha256, "at": "$$NOW" } } };
         self.bounded(self.batches.update_one(doc! { "_id": batch }, vec![change])).await.map(drop)
     }

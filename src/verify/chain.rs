@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Findings, Problem, ProblemKind, Verification};
 use crate::batch::BatchId;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::outcome::Explanation;
 use crate::store::{Ledger, LogFacts, Snapshot};
 
 impl Verification<'_> {
-    pub(super) async fn check_chain(&self, findings: &mut Findings) -> Result<(), Failure> {
+    pub(super) async fn check_chain(&self, findings: &mut Findings) -> Result<()> {
         let mut snapshot = Snapshot::open(self.store).await?;
         let ledger = snapshot.ledger().clone();
         let log = snapshot.log(None).await?;

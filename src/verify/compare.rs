@@ -18,7 +18,7 @@ use crate::batch::Batch;
 use crate::csv::{FileRows, LastRow, Sheet, SheetOptions};
 use crate::entry::{EntryFields, FieldList, NO_SUCH_ENTRY};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::id::Id;
 use crate::layout::{Encoding, Layout};
 use crate::spool::{Digesting, Spool};
@@ -91,8 +91,8 @@ impl Verification<'_> {
         batch: &Batch,
         entries: &[Id],
         content: Option<&Spool>,
-        mut each: impl FnMut(ChangedEntry) -> Result<(), Failure>,
-    ) -> Result<Regenerated, Failure> {
+        mut each: impl FnMut(ChangedEntry) -> Result<()>,
+    ) -> Result<Regenerated> {
         let options = self.options(batch)?;
         let list = FieldList::of(&options.layout);
         let mut lines = content.map(|content| Lines::open(self, content, &options)).transpose()?;
@@ -160,14 +160,14 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn open(verification: &Verification<'_>, content: &Spool, options: &'a SheetOptions) -> Result<Lines<'a>, Failure> {
+    fn open(verification: &Verification<'_>, content: &Spool, options: &'a SheetOptions) -> Result<Lines<'a>> {
         let file = content.open().map_err(|error| verification.spool_failed(&error))?;
         let layout = &options.layout;
         Ok(Lines { rows: FileRows::new(file, layout), layout, encoding: options.encoding.unwrap_or(layout.encoding) })
     }
 
     /// Goes to the next entry of the file.
-    fn skip(&mut self) -> Result<(), Failure> {
+    fn skip(&mut self) -> Result<()> {
         let unexpected = |reason: String| Failure::new(Exit::Unexpected, reason);
         if !self.rows.advance().map_err(unexpected)? {
             return Err(unexpected("the file has fewer entries than were exported".to_owned()));
@@ -181,7 +181,7 @@ impl<'a> Lines<'a> {
         entry: Id,
         what: Option<What>,
         now: impl Iterator<Item = LastRow<'r>>,
-    ) -> Result<Option<ChangedEntry>, Failure> {
+    ) -> Result<Option<ChangedEntry>> {
         self.skip()?;
         let line = Some(self.rows.line());
         let cells = match what {

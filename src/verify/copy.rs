@@ -19,7 +19,7 @@ use super::{Findings, ProblemKind, Verification, checked};
 use crate::batch::{Batch, BatchId, Voided};
 use crate::csv::{Change, Difference, SheetOptions, differences};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::files::open_regular;
 use crate::id::Id;
 use crate::outcome::Explanation;
@@ -86,7 +86,7 @@ pub struct Copy {
 
 impl Verification<'_> {
     /// Compares a copy with the official file of this batch, else of the one that its checksum, its entries or its name point to.
-    pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy), Failure> {
+    pub async fn check_copy(&self, path: &str, batch: Option<BatchId>) -> Result<(Findings, Copy)> {
         let name = PathBuf::from(path);
         let (opened, head, digests) = blocking(move || open(&name).and_then(digest)).await.map_err(|error| {
             Failure::configuration(format!("--file \"{path}\" cannot be read: {error}"))
@@ -148,13 +148,7 @@ impl Verification<'_> {
         Ok((findings, copy))
     }
 
-    async fn compare_copy(
-        &self,
-        batch: &Batch,
-        official: &Spool,
-        opened: File,
-        copy: &mut Copy,
-    ) -> Result<(), Failure> {
+    async fn compare_copy(&self, batch: &Batch, official: &Spool, opened: File, copy: &mut Copy) -> Result<()> {
         let options: SheetOptions = self.options(batch)?;
         let official = official.open().map_err(|error| self.spool_failed(&error))?;
         let scratch = self.spool()?.into_spool().map_err(|error| self.spool_failed(&error))?;
@@ -182,7 +176,7 @@ impl Verification<'_> {
 }
 
 /// The batch that a file belongs to: by the entries that its beginning names, by its name. `None` when nothing names one.
-async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Batch>, Failure> {
+async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Batch>> {
     let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
     for exported in snapshot.exported_in(&ids_in(head)).await? {
         *named.entry(exported).or_default() += 1;

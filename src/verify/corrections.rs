@@ -17,7 +17,7 @@ use super::compare::{CellChange, ChangedEntry, What};
 use super::{Findings, Problem, ProblemKind, SettingsOf, Unclear, Verification};
 use crate::batch::{Batch, BatchId, CorrectionsTold, FileFacts, State};
 use crate::csv::{SheetOptions, recount};
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::id::Id;
 use crate::layout::Value;
 use crate::outcome::Explanation;
@@ -148,7 +148,7 @@ impl Verification<'_> {
         &self,
         batches: &[BatchId],
         within: Option<RangeInclusive<BatchId>>,
-    ) -> Result<Corrections, Failure> {
+    ) -> Result<Corrections> {
         self.store.check_has_exported().await?;
         let out = BufWriter::new(self.spool()?);
         let mut draft = Draft { out, count: 0, digest: Sha256::default(), entries: 0, is_open: false };
@@ -211,7 +211,7 @@ impl Verification<'_> {
         batch: &Batch,
         file: &FileFacts,
         draft: &mut Draft,
-    ) -> Result<Result<Option<(u64, Explanation)>, Unclear>, Failure> {
+    ) -> Result<Result<Option<(u64, Explanation)>, Unclear>> {
         if let Some(unclear) = self.without_layout(batch) {
             return Ok(Err(unclear));
         }
@@ -244,7 +244,7 @@ impl Verification<'_> {
     }
 
     /// The official file, if it is there and the committed one.
-    async fn official(&self, batch: &Batch, file: &FileFacts) -> Result<Result<Spool, Unclear>, Failure> {
+    async fn official(&self, batch: &Batch, file: &FileFacts) -> Result<Result<Spool, Unclear>> {
         let content = match self.read_official(file).await? {
             Ok((content, _)) => content,
             Err(unclear) => return Ok(Err(unclear)),
@@ -261,7 +261,7 @@ impl Verification<'_> {
     }
 
     /// Whether the layout is that of the file. Of a batch of an earlier version it is only supposed to be today's.
-    fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>, Failure> {
+    fn is_of_layout(&self, batch: &Batch, content: &Spool) -> Result<Result<(), Unclear>> {
         let SheetOptions { layout, encoding, .. } = match SheetOptions::of(batch) {
             Some(Ok(_)) => return Ok(Ok(())),
             Some(Err(reason)) => {

@@ -7,7 +7,7 @@ use super::Verification;
 use crate::batch::Batch;
 use crate::csv::entry_ids;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::id::Id;
 
 /// Why a file does not name its entries, and what a person can do.
@@ -15,7 +15,7 @@ type Unreadable = (String, String);
 
 impl Verification<'_> {
     /// The installation that the official file of a batch bears; `None` when the committed file is not there or bears none.
-    pub async fn installation_of(&self, batch: &Batch) -> Result<Option<String>, Failure> {
+    pub async fn installation_of(&self, batch: &Batch) -> Result<Option<String>> {
         let file = batch.file.clone().unwrap_or_default();
         let Ok((content, None)) = self.read_official(&file).await? else { return Ok(None) };
         let place = self.destination.reach(file.destination.as_deref());
@@ -26,7 +26,7 @@ impl Verification<'_> {
     }
 
     /// The entries that the official file of a batch names; or why it does not name them.
-    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>, Failure> {
+    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>> {
         let file = batch.file.clone().unwrap_or_default();
         let name = &file.name;
         let put_back =

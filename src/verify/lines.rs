@@ -7,7 +7,7 @@
 
 use super::Verification;
 use crate::batch::{Batch, FileFacts};
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::id::Id;
 use crate::layout::Layout;
 use crate::outcome::Explanation;
@@ -55,7 +55,7 @@ impl Verification<'_> {
         file: &FileFacts,
         marked: &mut MarkedRows,
         is_there: bool,
-    ) -> Result<Places, Failure> {
+    ) -> Result<Places> {
         if let Some(entries) = marked.entries.take() {
             return Ok(Places { entries, in_order: true });
         }

@@ -9,7 +9,7 @@ use super::{Findings, ProblemKind, Verification};
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::id::Id;
 use crate::layout::quoted_against;
 use crate::outcome::Explanation;
@@ -39,7 +39,7 @@ impl Verification<'_> {
         file: &FileFacts,
         content: Option<&Spool>,
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let named = content.map(|content| self.ids_of(batch, content)).transpose()?.flatten();
         let mut marked = snapshot.marked_rows(batch, named).await?;
         for (row, reason) in &marked.odd {
@@ -108,7 +108,7 @@ impl Verification<'_> {
 
     /// Reports entries of the checked files that are in another file too: an entry is on record under one number, so the other file is one
     /// of which entries are not on record.
-    pub(super) async fn check_two_files(&self, findings: &mut Findings) -> Result<(), Failure> {
+    pub(super) async fn check_two_files(&self, findings: &mut Findings) -> Result<()> {
         let checked: BTreeMap<i64, BatchId> =
             findings.checked.iter().filter_map(|checked| Some((checked.number?, checked.batch))).collect();
         if checked.is_empty() || !self.store.lacks_records().await? {
@@ -142,7 +142,7 @@ impl Verification<'_> {
     }
 
     /// The entries that the official file names, where its layout shows them.
-    pub(super) fn ids_of(&self, batch: &Batch, content: &Spool) -> Result<Option<Vec<Id>>, Failure> {
+    pub(super) fn ids_of(&self, batch: &Batch, content: &Spool) -> Result<Option<Vec<Id>>> {
         let file = content.open().map_err(|error| self.spool_failed(&error))?;
         entry_ids(file, &self.options(batch)?.layout).map_err(|reason| Failure::new(Exit::Unexpected, reason))
     }

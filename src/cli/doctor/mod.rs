@@ -19,7 +19,7 @@ use super::render::{self, Head, Render};
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::terminal::one_line;
@@ -91,7 +91,7 @@ pub(super) struct DoctorResult {
 ///
 /// # Errors
 /// Only after a signal: faults are findings, not errors.
-pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit, Failure> {
+pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     let (checks, has_exported) = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
     let bad: Vec<&Check> = checks.iter().filter(|check| check.verdict == Verdict::Bad).collect();
     let by_init = |check: &Check| check.fix.as_ref().is_some_and(|fix| fix.starts_with(database::BY_INIT));

@@ -7,11 +7,11 @@ use super::table::Setting;
 use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::plausible::shown_word;
 use crate::secret::{Secret, holds_a_key};
 
-pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>, Failure> {
+pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>> {
     let typed = settings.get(&table::NOTIFY_URL);
     let url = typed.map(secret_address).transpose()?;
     let kind = named(settings, &table::NOTIFY_KIND, NotifyKind::from_name, &NotifyKind::ALL.map(NotifyKind::name))?;
@@ -41,7 +41,7 @@ fn missing(setting: &'static Setting, reason: &str) -> Failure {
     Failure::configuration(format!("--{flag} is not set, and {reason}")).next(format!("set --{flag}"))
 }
 
-pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>, Failure> {
+pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>> {
     let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
     let kind = named(settings, &table::PING_KIND, PingKind::from_name, &PingKind::ALL.map(PingKind::name))?;
     Ok(url.map(|url| {
@@ -57,14 +57,14 @@ fn named<T>(
     setting: &'static Setting,
     of: fn(&str) -> Option<T>,
     names: &[&str],
-) -> Result<Option<T>, Failure> {
+) -> Result<Option<T>> {
     let Some(typed) = settings.get(setting) else { return Ok(None) };
     let none = || typed.wrong(format!("{} is none of {}", shown_word(typed.text), names.join(", ")));
     of(typed.text).map(Some).ok_or_else(none)
 }
 
 /// The token of the webhook, of the characters of a bearer token (RFC 6750). A password or an address has others.
-fn token(typed: Typed<'_>) -> Result<Secret, Failure> {
+fn token(typed: Typed<'_>) -> Result<Secret> {
     let token = Secret::new(from_file(typed)?);
     if holds_a_key(token.expose()) {
         return Err(typed.wrong("it holds the content of a key, not the token of a webhook"));

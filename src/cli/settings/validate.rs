@@ -17,7 +17,7 @@ use crate::cli::environment;
 use crate::cli::layout_file;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, DriveSettings, Format, InvalidPolicy, ProxyVariables, Target};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::http::{self, certificates};
@@ -42,7 +42,7 @@ const FIXED_COLLECTIONS: [&str; 2] = ["exportbatchrows", "exportbatchentries"];
 ///
 /// # Errors
 /// `configuration`: the first wrong setting, its value unless that may be a secret, and how to write it.
-pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config, Failure> {
+pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config> {
     check_forms(settings)?;
     // A setting with a default value is always present.
     let of = |setting: &'static Setting| settings.get(setting).unwrap_or(Typed::absent(setting));
@@ -93,7 +93,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config,
 }
 
 /// Checks the form of each value before anything parses it. A value of another kind is refused and not shown.
-fn check_forms(settings: &Settings) -> Result<(), Failure> {
+fn check_forms(settings: &Settings) -> Result<()> {
     for typed in table::all().filter_map(|setting| settings.get(setting)) {
         let checked = match typed.setting.value {
             Some("FILE" | "DIR") => check_path(without_file_scheme(typed.text)),
@@ -144,7 +144,7 @@ impl<'a> Typed<'a> {
     }
 
     /// The name of a database or a collection.
-    fn name(self) -> Result<String, Failure> {
+    fn name(self) -> Result<String> {
         let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
         match !self.text.is_empty() && self.text.len() <= NAME_BYTES && self.text.chars().all(plain) {
             true => Ok(self.text.to_owned()),
@@ -152,23 +152,23 @@ impl<'a> Typed<'a> {
         }
     }
 
-    fn parse<T: FromStr<Err = String>>(self) -> Result<T, Failure> {
+    fn parse<T: FromStr<Err = String>>(self) -> Result<T> {
         self.parse_with(str::parse)
     }
 
-    fn parse_with<T>(self, parse: impl Fn(&'a str) -> Result<T, String>) -> Result<T, Failure> {
+    fn parse_with<T>(self, parse: impl Fn(&'a str) -> Result<T, String>) -> Result<T> {
         parse(self.text).map_err(|reason| self.wrong(reason))
     }
 
     /// A duration greater than zero and of at most ten years.
-    fn duration(self) -> Result<Duration, Failure> {
+    fn duration(self) -> Result<Duration> {
         match self.parse_with(duration_of)? {
             Duration::ZERO => Err(self.wrong("it must be greater than zero")),
             duration => Ok(duration),
         }
     }
 
-    fn count(self, unit: &str) -> Result<u32, Failure> {
+    fn count(self, unit: &str) -> Result<u32> {
         match self.text.parse() {
             Ok(count) if count > 0 => Ok(count),
             Ok(_) | Err(_) => {
@@ -178,7 +178,7 @@ impl<'a> Typed<'a> {
         }
     }
 
-    fn switch(self) -> Result<bool, Failure> {
+    fn switch(self) -> Result<bool> {
         match self.text {
             "on" | "true" | "yes" | "1" => Ok(true),
             "off" | "false" | "no" | "0" => Ok(false),
@@ -188,7 +188,7 @@ impl<'a> Typed<'a> {
 }
 
 /// What decides the bytes of a file.
-fn format(settings: &Settings) -> Result<Format, Failure> {
+fn format(settings: &Settings) -> Result<Format> {
     let typed = settings.get(&table::FORMAT).unwrap_or(Typed::absent(&table::FORMAT));
     let layout = Arc::new(layout_file::named(&typed.name_typed(), typed.text)?);
     let layout_file = Layout::built_in(typed.text).is_none().then(|| typed.text.to_owned());
@@ -210,7 +210,7 @@ pub fn duration_of(text: &str) -> Result<Duration, String> {
 }
 
 /// Four different names, none of them one of our fixed ones.
-fn collections(settings: &Settings) -> Result<Collections, Failure> {
+fn collections(settings: &Settings) -> Result<Collections> {
     let all = table::COLLECTIONS.map(|setting| settings.get(setting).unwrap_or(Typed::absent(setting)));
     let name = |setting: &'static Setting| {
         let typed = settings.get(setting).unwrap_or(Typed::absent(setting));
@@ -235,7 +235,7 @@ fn collections(settings: &Settings) -> Result<Collections, Failure> {
 }
 
 /// An encoding that can write the layout's own texts.
-fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding, Failure> {
+fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding> {
     let encoding: Encoding = typed.parse()?;
     let fits = layout.fits(encoding);
     fits.map_err(|reason| typed.wrong(format!("the layout {} needs more: {reason}", layout.name)))?;
@@ -243,7 +243,7 @@ fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding, Failure> {
 }
 
 /// A file name with `{date}` in it.
-fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
+fn file_name(typed: Typed<'_>) -> Result<String> {
     let text = typed.text;
     let dated = text.replace("{date}", "2026-01-18");
     if dated == text {
@@ -257,7 +257,7 @@ fn file_name(typed: Typed<'_>) -> Result<String, Failure> {
 }
 
 /// The delays before the retries; `none` for no retry.
-fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>, Failure> {
+fn retry_delays(typed: Typed<'_>) -> Result<Vec<Duration>> {
     if typed.text.trim() == "none" {
         return Ok(Vec::new());
     }
@@ -286,7 +286,7 @@ pub fn conceal_secrets(arguments: &[OsString]) {
     }
 }
 
-fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
+fn mongodb_uri(typed: Typed<'_>) -> Result<Secret> {
     let uri = from_file(typed)?;
     if let Some(reason) = not_one_value(typed.setting.variable, uri.trim()) {
         return Err(typed.wrong(format!("it {reason}")));
@@ -297,7 +297,7 @@ fn mongodb_uri(typed: Typed<'_>) -> Result<Secret, Failure> {
     Ok(Secret::new(uri))
 }
 
-pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
+pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret> {
     let address = Secret::new(from_file(typed)?);
     match http::web_address(address.expose()) {
         Some(_) => Ok(address),
@@ -306,7 +306,7 @@ pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret, Failure> {
 }
 
 /// The value itself, or the content of the file that it names.
-pub(super) fn from_file(typed: Typed<'_>) -> Result<String, Failure> {
+pub(super) fn from_file(typed: Typed<'_>) -> Result<String> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
     check_path(path).map_err(|misplaced| typed.misplaced(misplaced))?;
@@ -353,7 +353,7 @@ fn without_file_scheme(text: &str) -> &str {
     path.strip_prefix("//").unwrap_or(path)
 }
 
-fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
+fn destination(typed: Typed<'_>) -> Result<Target> {
     let text = typed.text;
     if text.trim() != text {
         return Err(typed.wrong("it begins or ends with a blank; in a path a blank is written %20"));
@@ -400,7 +400,7 @@ fn destination(typed: Typed<'_>) -> Result<Target, Failure> {
     Err(typed.wrong("it is neither gdrive://FOLDER_ID nor file:///dir"))
 }
 
-fn web_address(typed: Typed<'_>) -> Result<String, Failure> {
+fn web_address(typed: Typed<'_>) -> Result<String> {
     match http::web_address(typed.text) {
         Some(_) => Ok(typed.text.trim_end_matches('/').to_owned()),
         None => Err(typed.wrong("it is not an address that begins with https://")),
@@ -430,7 +430,7 @@ fn proxies() -> ProxyVariables {
 }
 
 /// A code of the chart of accounts. It is stored with the batch and written into the file.
-fn account(typed: Typed<'_>) -> Result<String, Failure> {
+fn account(typed: Typed<'_>) -> Result<String> {
     let plain = |c: char| c.is_alphanumeric() || " -_./()*".contains(c);
     match typed.text.len() <= NAME_BYTES && typed.text.chars().all(plain) {
         true => Ok(typed.text.to_owned()),
@@ -439,7 +439,7 @@ fn account(typed: Typed<'_>) -> Result<String, Failure> {
 }
 
 /// A text with the form of an email address.
-fn subject(typed: Typed<'_>) -> Result<String, Failure> {
+fn subject(typed: Typed<'_>) -> Result<String> {
     let parts: Vec<&str> = typed.text.split('@').collect();
     let plain = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || ":/?#\"'".contains(c));
     match parts.len() == 2 && parts.iter().all(plain) {
@@ -448,12 +448,12 @@ fn subject(typed: Typed<'_>) -> Result<String, Failure> {
     }
 }
 
-fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy, Failure> {
+fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy> {
     InvalidPolicy::from_name(typed.text)
         .ok_or_else(|| typed.wrong(format!("{} is neither fail nor hold", shown_word(typed.text))))
 }
 
-fn lease(typed: Typed<'_>) -> Result<Duration, Failure> {
+fn lease(typed: Typed<'_>) -> Result<Duration> {
     match typed.duration()? {
         lease if lease >= LEASE_MIN => Ok(lease),
         _ => Err(typed.wrong(format!("{} is shorter than a second", shown_time(typed.text)))),

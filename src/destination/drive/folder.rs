@@ -12,7 +12,7 @@ use super::api::Api;
 use super::auth::SCOPE;
 use super::credentials::Identity;
 use super::fault::Fault;
-use crate::destination::DestinationError;
+use crate::destination::{DestinationError, Result};
 use crate::layout::quoted;
 
 const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
@@ -104,7 +104,7 @@ async fn state(api: &Api, folder: &str) -> Result<FolderState, Fault> {
 
 impl FolderFacts {
     /// Refuses a folder that an upload cannot use.
-    pub fn check(&self) -> Result<(), DestinationError> {
+    pub fn check(&self) -> Result<()> {
         match self.obstacle() {
             Some((message, next)) => Err(DestinationError::rejected(message, next)),
             None => Ok(()),
@@ -112,7 +112,7 @@ impl FolderFacts {
     }
 
     /// Refuses a folder whose files cannot be trashed. Only a failed upload needs that, so an upload does not check it.
-    pub fn check_trash(&self) -> Result<(), DestinationError> {
+    pub fn check_trash(&self) -> Result<()> {
         let FolderState::Found { name, can_trash: Some(false), .. } = &self.state else { return Ok(()) };
         Err(DestinationError::rejected(
             format!("{} may add files to the folder {}, but put none into the trash", self.account(), quoted(name)),

@@ -36,7 +36,7 @@ use self::fault::Fault;
 pub use self::folder::{FolderFacts, FolderState};
 use self::metadata::{Comparison, Metadata};
 pub(super) use self::owner::check_id;
-use super::{Created, DestinationError, Listed, Look, NewFile};
+use super::{Created, DestinationError, Listed, Look, NewFile, Result};
 use crate::config::{DriveSettings, ProxyVariables};
 use crate::failure::Failure;
 use crate::http::{Http, web_address};
@@ -92,7 +92,7 @@ impl Drive {
     }
 
     /// A new id, to be stored in the database before a file is created under it.
-    pub async fn new_id(&self) -> Result<String, DestinationError> {
+    pub async fn new_id(&self) -> Result<String> {
         self.api.generate_id().await.map_err(|fault| self.error(fault))
     }
 
@@ -100,7 +100,7 @@ impl Drive {
     ///
     /// # Errors
     /// When Drive fails, refuses, or reports no checksum.
-    pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look, DestinationError> {
+    pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look> {
         let Some(metadata) = self.metadata(id).await? else { return Ok(Look::Absent) };
         let owner = metadata.owner();
         match metadata.compare(digests) {
@@ -114,12 +114,12 @@ impl Drive {
     ///
     /// # Errors
     /// When the file is not stored, or when that is not known: call [`Drive::look`] before the next try.
-    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created, DestinationError> {
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
         upload::upload(self, file, progress).await
     }
 
     /// Puts a file into the trash, and makes sure that nothing live comes under its id later.
-    pub async fn trash(&self, id: &str) -> Result<(), DestinationError> {
+    pub async fn trash(&self, id: &str) -> Result<()> {
         self.api.trash(&self.void_folder, id).await.map_err(|fault| self.error(fault))
     }
 
@@ -127,11 +127,7 @@ impl Drive {
     ///
     /// # Errors
     /// When Drive fails or refuses, or `sink` does; `sink` may then hold a part of the file.
-    pub async fn download(
-        &self,
-        id: &str,
-        sink: &mut (impl std::io::Write + Send),
-    ) -> Result<Option<u64>, DestinationError> {
+    pub async fn download(&self, id: &str, sink: &mut (impl std::io::Write + Send)) -> Result<Option<u64>> {
         let opened = self.api.content(id).await.map_err(|fault| self.error(fault));
         let Some(mut content) = opened? else { return Ok(None) };
         let broken = |reason: String| DestinationError::Failed(format!("reading the file {id} broke off: {reason}"));
@@ -149,7 +145,7 @@ impl Drive {
 
     /// The files in the folder with this batch's mark or this name, including those in the trash. Only a hint: Drive's
     /// list may lag, and only the OAuth client that set the mark sees it.
-    pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>, DestinationError> {
+    pub async fn list_batch(&self, batch: &str, name: &str) -> Result<Vec<Listed>> {
         let folder = quoted(&self.folder);
         let mark = format!("appProperties has {{ key='batchId' and value='{}' }}", quoted(batch));
         let mut found: Vec<Listed> = Vec::new();
@@ -165,21 +161,21 @@ impl Drive {
 
     /// The files in the folder whose name has this beginning, without those in the trash. Only a hint, like
     /// [`Drive::list_batch`].
-    pub async fn list_live(&self, beginning: &str) -> Result<Vec<Listed>, DestinationError> {
+    pub async fn list_live(&self, beginning: &str) -> Result<Vec<Listed>> {
         let (folder, beginning) = (quoted(&self.folder), quoted(beginning));
         self.list(&format!("'{folder}' in parents and trashed = false and name contains '{beginning}'")).await
     }
 
     /// When a file was stored, by Drive's clock.
-    pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>, DestinationError> {
+    pub async fn created(&self, id: &str) -> Result<Option<DateTime<Utc>>> {
         Ok(self.metadata(id).await?.and_then(|metadata| metadata.created()))
     }
 
-    async fn list(&self, query: &str) -> Result<Vec<Listed>, DestinationError> {
+    async fn list(&self, query: &str) -> Result<Vec<Listed>> {
         Ok(self.list_metadata(query).await?.into_iter().filter_map(Listed::from_metadata).collect())
     }
 
-    async fn list_metadata(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
+    async fn list_metadata(&self, query: &str) -> Result<Vec<Metadata>> {
         match self.pages(query).await {
             Err(Fault::Missing { reason, .. }) => Err(self.error(self.explain_missing(reason).await)),
             pages => pages.map_err(|fault| self.error(fault)),
@@ -207,7 +203,7 @@ impl Drive {
     }
 
     /// The facts about the folder and the account that uses it.
-    pub async fn folder_facts(&self) -> Result<FolderFacts, DestinationError> {
+    pub async fn folder_facts(&self) -> Result<FolderFacts> {
         folder::facts(&self.api, &self.folder).await.map_err(|fault| self.error(fault))
     }
 

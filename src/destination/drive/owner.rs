@@ -15,7 +15,7 @@ use super::{Drive, quoted, upload};
 use crate::batch::FileFacts;
 use crate::destination::location::is_drive_id;
 use crate::destination::owner::forged;
-use crate::destination::{DestinationError, Known, Mark, Named, Owner, Sealed, Whereabouts};
+use crate::destination::{DestinationError, Known, Mark, Named, Owner, Result, Sealed, Whereabouts};
 use crate::spool::Digests;
 
 /// Shown to people in Drive beside the lock.
@@ -50,7 +50,7 @@ impl Metadata {
     }
 
     /// Checks that the file may be treated as a file of this batch with this checksum.
-    fn check(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<(), DestinationError> {
+    fn check(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<()> {
         let name = self.name.as_deref().unwrap_or_default();
         let is_content = sha256.is_some() && self.sha256().as_deref() == sha256;
         mark.check(id, name, &self.owner(), is_content && mark.is_usual_name(name))
@@ -73,12 +73,7 @@ impl Drive {
 
     /// The live files in the folder that have this name, or were committed by a later state of this database, whose ids the batch document
     /// does not know, or lists as voided although they are sealed.
-    pub async fn named(
-        &self,
-        name: &str,
-        digests: &Digests,
-        known: &Known<'_>,
-    ) -> Result<Vec<Named>, DestinationError> {
+    pub async fn named(&self, name: &str, digests: &Digests, known: &Known<'_>) -> Result<Vec<Named>> {
         let mut query = format!("name = '{}'", quoted(name));
         if let Some(installation) = known.mark.installation {
             let has =
@@ -114,7 +109,7 @@ impl Drive {
 
     /// The files that a query finds, by one request when that is enough: asking for the folder's shared drive first
     /// would take two.
-    async fn list_at_once(&self, query: &str) -> Result<Vec<Metadata>, DestinationError> {
+    async fn list_at_once(&self, query: &str) -> Result<Vec<Metadata>> {
         let page = self.first_page(query, &[("pageSize", "100")]).await?;
         match page.incomplete_search || page.next_page_token.is_some() {
             true => self.list_metadata(query).await,
@@ -124,13 +119,7 @@ impl Drive {
 
     /// Before the first number, committed files of the folder count whatever number and installation they name, which no query can ask for. So
     /// the newest files are looked at, as many as one request gives; only where there are more, the name takes a request of its own.
-    async fn at_number_1(
-        &self,
-        live: &str,
-        query: &str,
-        name: &str,
-        known: &Known<'_>,
-    ) -> Result<Vec<Metadata>, DestinationError> {
+    async fn at_number_1(&self, live: &str, query: &str, name: &str, known: &Known<'_>) -> Result<Vec<Metadata>> {
         let page = self.first_page(live, &[("pageSize", "1000"), ("orderBy", "createdTime desc")]).await?;
         let (newest, all) = match page.incomplete_search {
             true => (self.list_metadata(live).await?, true),
@@ -146,7 +135,7 @@ impl Drive {
         Ok(listed)
     }
 
-    async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Page, DestinationError> {
+    async fn first_page(&self, query: &str, how: &[(&str, &str)]) -> Result<Page> {
         match self.api.first_page(query, how).await.map_err(|fault| self.error(fault))? {
             Some(page) => Ok(page),
             // Not the same as an empty list: who owns the name is not known.
@@ -156,12 +145,12 @@ impl Drive {
         }
     }
 
-    pub(in crate::destination) async fn owner(&self, id: &str) -> Result<Option<Owner>, DestinationError> {
+    pub(in crate::destination) async fn owner(&self, id: &str) -> Result<Option<Owner>> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| metadata.owner()))
     }
 
-    pub(in crate::destination) async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>, DestinationError> {
+    pub(in crate::destination) async fn whereabouts(&self, id: &str) -> Result<Option<Whereabouts>> {
         check_id(id)?;
         Ok(self.metadata(id).await?.map(|metadata| self.whereabouts_of(metadata)))
     }
@@ -176,12 +165,7 @@ impl Drive {
     }
 
     /// Puts a voided file into the trash, and makes sure that its id never gets a live file later.
-    pub(in crate::destination) async fn discard(
-        &self,
-        id: &str,
-        sha256: Option<&str>,
-        mark: &Mark<'_>,
-    ) -> Result<(), DestinationError> {
+    pub(in crate::destination) async fn discard(&self, id: &str, sha256: Option<&str>, mark: &Mark<'_>) -> Result<()> {
         check_id(id)?;
         match self.metadata(id).await? {
             Some(metadata) if metadata.trashed => return Ok(()),
@@ -198,7 +182,7 @@ impl Drive {
         file: &FileFacts,
         owner: &Owner,
         look: bool,
-    ) -> Result<Option<Sealed>, DestinationError> {
+    ) -> Result<Option<Sealed>> {
         check_id(&file.id)?;
         let live = |found: Option<Metadata>| {
             found.filter(|metadata| !metadata.trashed).map(|metadata| {
@@ -239,17 +223,17 @@ impl Drive {
         Ok(live(self.change("numbering the committed file", &file.id, &number).await?))
     }
 
-    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>, DestinationError> {
+    pub(super) async fn metadata(&self, id: &str) -> Result<Option<Metadata>> {
         self.api.metadata(id).await.map_err(|fault| self.error(fault))
     }
 
-    async fn change(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>, DestinationError> {
+    async fn change(&self, doing: &str, id: &str, changes: &Value) -> Result<Option<Metadata>> {
         self.api.patch(doing, id, changes).await.map_err(|fault| self.error(fault))
     }
 }
 
 /// Refuses an id that could change the address it is put into: ids come from the database, where others can write.
-pub(in crate::destination) fn check_id(id: &str) -> Result<(), DestinationError> {
+pub(in crate::destination) fn check_id(id: &str) -> Result<()> {
     match is_drive_id(id) {
         true => Ok(()),
         false => Err(forged(id, &"Google Drive")),

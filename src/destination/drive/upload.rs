@@ -8,15 +8,11 @@ use super::api::pause;
 use super::fault::Fault;
 use super::metadata::{Comparison, Metadata};
 use super::session::{Heard, Session, Step, Then, UploadEnd};
-use crate::destination::{Created, DestinationError, NewFile};
+use crate::destination::{Created, DestinationError, NewFile, Result};
 use crate::progress::Progress;
 
 /// Stores the file under its id, and verifies it.
-pub(super) async fn upload(
-    drive: &Drive,
-    file: &NewFile<'_>,
-    progress: &Progress,
-) -> Result<Created, DestinationError> {
+pub(super) async fn upload(drive: &Drive, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
     let total = file.spool.digests().bytes;
     let mut session = Session::new(total, drive.chunk_bytes, drive.api.patience());
     let ending = loop {
@@ -71,7 +67,7 @@ async fn look(drive: &Drive, id: &str) -> Result<bool, Fault> {
 
 /// Compares the stored file with the spool file, by the final answer or, when that lacks the checksum, by one more
 /// read. A new file that is in the trash shows that its folder is in the trash, and only a person can restore that.
-async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created, DestinationError> {
+async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> Result<Created> {
     let digests = file.spool.digests();
     let described = match answer.filter(|metadata| metadata.id.as_deref() == Some(file.id)) {
         Some(metadata) if !matches!(metadata.compare(digests), Comparison::Unverified(_)) => metadata,

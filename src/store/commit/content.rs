@@ -15,7 +15,7 @@ use crate::id::Id;
 use crate::store::Store;
 use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, queued_neighbours, rows_of_ids};
 use crate::store::entries::hashes;
-use crate::store::error::StoreError;
+use crate::store::error::{Result, StoreError};
 use crate::store::neighbours::Neighbours;
 
 /// Commands of each kind that are under way at a time.
@@ -52,7 +52,7 @@ impl Store {
     }
 
     /// The sum over the rows that are still due.
-    async fn rows_now(&self, request: &CommitRequest<'_>) -> Result<u64, StoreError> {
+    async fn rows_now(&self, request: &CommitRequest<'_>) -> Result<u64> {
         let order = sorted(request.rows, |key| key.row);
         let sums = stream::iter(order.chunks(CHUNK_ROWS)).map(|order| async move {
             let rows: Vec<Id> = order.iter().map(|at| request.rows[*at as usize].row).collect();
@@ -69,12 +69,7 @@ impl Store {
 
     /// Calls `note` with each entry of the file and a hash of its content as it is now, 0 for a missing one. `order` sorts the rows by their
     /// entries.
-    async fn contents(
-        &self,
-        request: &CommitRequest<'_>,
-        order: &[u32],
-        mut note: impl FnMut(Id, u64),
-    ) -> Result<(), StoreError> {
+    async fn contents(&self, request: &CommitRequest<'_>, order: &[u32], mut note: impl FnMut(Id, u64)) -> Result<()> {
         // In the order of their ids they may be neighbours, also where they were none in the order of the file.
         let near = &Neighbours::expected(true);
         let parts = order.chunks(self.entry_size.per_command()).map(|order| entries_of(request.rows, order));
@@ -95,7 +90,7 @@ impl Store {
 
     /// Counts entries that are in another committed file. Needed only for a large batch, whose entries are recorded
     /// after the commit; otherwise the unique `_id` refuses them in the transaction.
-    async fn exported_before(&self, request: &CommitRequest<'_>, order: &[u32]) -> Result<usize, StoreError> {
+    async fn exported_before(&self, request: &CommitRequest<'_>, order: &[u32]) -> Result<usize> {
         if !request.in_pieces() || self.config.allow_reexport {
             return Ok(0);
         }
@@ -111,7 +106,7 @@ impl Store {
     }
 
     /// The exported entries that changed since the commit compared them.
-    pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>, StoreError> {
+    pub async fn edited_since(&self, request: &CommitRequest<'_>, contents: &[u32]) -> Result<Vec<Id>> {
         let order = sorted(request.rows, |key| key.entry);
         let held = held(request);
         let (mut edited, mut before) = (Vec::new(), contents.iter());

@@ -32,7 +32,7 @@ use super::batches::Claim;
 use super::document::int;
 use super::due::RowKey;
 use super::entries::Fingerprint;
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result, StoreError};
 use super::neighbours::each;
 use super::snapshot::Ledger;
 use crate::batch::{ExportSettings, FileFacts, Span};
@@ -269,8 +269,8 @@ impl Store {
     /// Runs these writes in a transaction of their own. `None`: they found that it is not for them, and nothing is written.
     pub(super) async fn in_transaction<T>(
         &self,
-        writes: impl AsyncFnOnce(&mut ClientSession) -> Result<Option<T>, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
+        writes: impl AsyncFnOnce(&mut ClientSession) -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
         let written = writes(&mut session).await;
@@ -327,7 +327,7 @@ async fn abort(session: &mut ClientSession) {
 }
 
 /// Sends the commit until it is answered, [`COMMIT_TRIES`] times at most.
-async fn send_commit(session: &mut ClientSession) -> Result<(), StoreError> {
+async fn send_commit(session: &mut ClientSession) -> Result<()> {
     let mut tries = 0;
     loop {
         tries += 1;

@@ -16,7 +16,7 @@ use super::{completed, marks};
 use crate::id::Id;
 use crate::store::Store;
 use crate::store::due::due_filter;
-use crate::store::error::{Kind, StoreError};
+use crate::store::error::{Kind, Result, StoreError};
 use crate::store::indexes::name_of;
 use crate::store::neighbours::each;
 
@@ -25,7 +25,7 @@ impl Store {
     ///
     /// # Errors
     /// `Kind::Rule`, with the index and two rows.
-    pub(super) async fn refuse_same_keys(&self, trial: &Trial<'_>) -> Result<(), StoreError> {
+    pub(super) async fn refuse_same_keys(&self, trial: &Trial<'_>) -> Result<()> {
         let [(batch, file), _] = &trial.batches;
         let bad: Vec<Id> = trial.bad.iter().map(|(key, _)| key.row).collect();
         let mut due = due_filter(trial.cutoff);
@@ -51,12 +51,7 @@ impl Store {
         Ok(())
     }
 
-    async fn refuse_same_keys_of(
-        &self,
-        index: &IndexModel,
-        which: &Document,
-        made: &[Document],
-    ) -> Result<(), StoreError> {
+    async fn refuse_same_keys_of(&self, index: &IndexModel, which: &Document, made: &[Document]) -> Result<()> {
         let options = index.options.clone().unwrap_or_default();
         let keys: Vec<Document> = index.keys.keys().map(|key| doc! { "$ifNull": [format!("${key}"), null] }).collect();
         let mut stages = vec![doc! { "$match": which }];

@@ -14,7 +14,7 @@ use crate::id::Id;
 use crate::store::Store;
 use crate::store::document::bson_date;
 use crate::store::due::RowKey;
-use crate::store::error::{Kind, StoreError};
+use crate::store::error::{Kind, Result};
 
 /// A row of more bytes may have no room for marks.
 const MADE_MAX_BYTES: i32 = 1 << 20;
@@ -47,7 +47,7 @@ impl Store {
         session: &mut ClientSession,
         trial: &Trial<'_>,
         at: DateTime<Utc>,
-    ) -> Result<TriedRows, StoreError> {
+    ) -> Result<TriedRows> {
         let made = Span { first: at, last: at };
         if let Some(rows) = trial.rows.chunks(trial.rows_together()).next() {
             let span = trial.exported.unwrap_or(made);
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// Makes the row that is to be marked, inside a transaction.
-    pub(super) async fn prepare(&self, session: &mut ClientSession, tried: &TriedRows) -> Result<(), StoreError> {
+    pub(super) async fn prepare(&self, session: &mut ClientSession, tried: &TriedRows) -> Result<()> {
         let done = match (&tried.source, tried.rows.first()) {
             (RowSource::Change(due), Some(key)) => {
                 let update = self.queue.update_one(doc! { "_id": key.row }, doc! { "$set": due });

@@ -34,6 +34,9 @@ pub(super) enum TransactionEnd {
     Unanswered(StoreError),
 }
 
+/// What one step of the transaction comes to.
+type Written<T = ()> = Result<T, TransactionEnd>;
+
 impl From<Error> for TransactionEnd {
     fn from(error: Error) -> TransactionEnd {
         StoreError::from(error).into()
@@ -55,7 +58,7 @@ impl Store {
         &self,
         session: &mut ClientSession,
         request: &CommitRequest<'_>,
-    ) -> Result<Vec<u32>, TransactionEnd> {
+    ) -> Written<Vec<u32>> {
         self.advance(session, request).await?;
         // All three run to their ends: a transaction whose command was dropped half way cannot be aborted cleanly.
         let (compared, marked, found) =
@@ -70,11 +73,7 @@ impl Store {
     }
 
     /// The ledger and the batch document, in one command.
-    pub(super) async fn advance(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-    ) -> Result<(), TransactionEnd> {
+    pub(super) async fn advance(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Written {
         let in_pieces = request.in_pieces();
         let seen = doc! { "_id": LEDGER, "number": request.ledger.number, "marking": null };
         let next = doc! {
@@ -131,11 +130,7 @@ impl Store {
     }
 
     /// Marks the rows and records their entries, unless that is done in pieces afterwards; marks the held rows.
-    pub(super) async fn mark(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-    ) -> Result<(), TransactionEnd> {
+    pub(super) async fn mark(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Written {
         if !request.in_pieces() {
             let rows: Vec<Id> = request.exported().map(|key| key.row).collect();
             let marks = marks(request.claim.batch.into(), request.file);
@@ -161,11 +156,7 @@ impl Store {
     }
 
     /// Marks the held rows as failed, each with its reason.
-    pub(super) async fn hold_rows(
-        &self,
-        session: &mut ClientSession,
-        request: &CommitRequest<'_>,
-    ) -> Result<(), TransactionEnd> {
+    pub(super) async fn hold_rows(&self, session: &mut ClientSession, request: &CommitRequest<'_>) -> Written {
         for held in request.held.chunks(1_000) {
             let updates: Vec<Document> = held
                 .iter()
@@ -193,7 +184,7 @@ impl Store {
 
     /// The work beside the transaction: checks that the log has no export of this batch yet, removes row lists of
     /// earlier attempts when this one has none, and returns the database's clock.
-    async fn look(&self, request: &CommitRequest<'_>) -> Result<DateTime<Utc>, TransactionEnd> {
+    async fn look(&self, request: &CommitRequest<'_>) -> Written<DateTime<Utc>> {
         let of_batch = doc! { "action": "csv_generated", "metadata.batchId": request.claim.batch };
         let pipeline = [
             doc! { "$match": { "_id": LEDGER } },
