@@ -259,7 +259,8 @@ impl Store {
 
     /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
-        self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence))).await.map(drop)
+        let deleted = self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence))).await;
+        deleted.map(drop).map_err(|error| error.in_collection(self.row_lists.name()))
     }
 }
 
@@ -282,11 +283,11 @@ fn head_id(batch: BatchId) -> String {
     format!("{batch}/head")
 }
 
-/// The documents of a list of one piece.
-pub(super) fn whole_list(batch: BatchId, fence: i64, rows: &[RowKey]) -> [Document; 2] {
-    let rows: Vec<&RowKey> = rows.iter().collect();
-    let places: Vec<u32> = (0..rows.len() as u32).collect();
-    [head_document(batch, fence), piece_document(batch, fence, 0, &rows, &places)]
+/// The documents of a list whose pieces have one row each. A list that is stored has two pieces at least.
+pub(super) fn whole_list(batch: BatchId, fence: i64, rows: &[RowKey]) -> Vec<Document> {
+    let pieces = rows.iter().enumerate();
+    let pieces = pieces.map(|(number, row)| piece_document(batch, fence, number, &[row], &[number as u32]));
+    std::iter::once(head_document(batch, fence)).chain(pieces).collect()
 }
 
 fn head_document(batch: BatchId, fence: i64) -> Document {

@@ -274,6 +274,15 @@ fn a_rule_of_our_own_collections_is_named() {
 }
 
 #[test]
+fn a_unique_index_that_allows_a_batch_one_piece_of_its_row_list_is_found() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    create_index(&day.db);
+    unique(&day, "exportbatchrows", doc! { "batch": 1 });
+    found(&day, day.run().args(&["--transaction-rows", "2"]), &["exportbatchrows", "only_batch"]);
+}
+
+#[test]
 fn a_unique_index_of_the_batches_is_named_by_the_run_that_it_stops() {
     for (key, sparse) in
         [("attempt", true), ("number", true), ("number", false), ("holder.host", false), ("file.name", false)]
