@@ -50,6 +50,30 @@ fn what_is_no_file_under_the_batch_s_name_is_a_name_that_is_taken() {
     day.check_converged();
 }
 
+/// Its own name may be taken meanwhile, by whatever it is.
+#[test]
+fn an_official_file_that_was_renamed_in_its_folder_is_no_second_file() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    let (name, moved) = (day.directory().join(FILE), day.directory().join(format!("{FILE}.moved")));
+    std::fs::rename(&name, &moved).unwrap();
+    for make in [make_fifo, |path: &Path| std::fs::create_dir(path).unwrap()] {
+        make(&name);
+        let found = day.command("verify").run().expect_code(0).json();
+        assert!(found["checked"][0]["notes"].to_string().contains(".moved"), "{found}");
+        std::fs::remove_file(&name).or_else(|_| std::fs::remove_dir(&name)).unwrap();
+    }
+    std::fs::write(&name, "other").unwrap();
+    let found = day.command("verify").run().expect_code(34).stdout;
+    assert!(found.contains("batch_2026-01-18.csv has 5 bytes") && !found.contains("second_file"), "{found}");
+    std::fs::remove_file(&name).unwrap();
+    // A copy beside the file, wherever that is, stays one.
+    std::fs::copy(&moved, day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
+    let found = day.command("verify").run().expect_code(34).json();
+    assert_eq!((&found["problem_count"], &found["problems"][0]["kind"]), (&1.into(), &"second_file".into()), "{found}");
+}
+
 #[test]
 fn a_fifo_in_place_of_a_manual_page_is_replaced() {
     let folder = tempfile::tempdir().unwrap();

@@ -98,8 +98,12 @@ impl Destination {
 }
 
 impl Directory {
-    /// The path, within the directory, of a file with the content of this one, also in a subfolder. A folder that cannot be read is passed over.
+    /// The path, within the directory, of a file with the content of this one, also in a subfolder; `None` when it is under its own name. A
+    /// folder that cannot be read is passed over.
     pub(super) fn elsewhere(&self, file: &FileFacts) -> Option<PathBuf> {
+        if self.file(&file.id).is_ok_and(|own| has_content(&own, &file.sha256)) {
+            return None;
+        }
         let mut folders = vec![(self.path().to_owned(), 0)];
         let mut looked = 0;
         while let Some((folder, depth)) = folders.pop() {

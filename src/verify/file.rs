@@ -181,15 +181,15 @@ impl Verification<'_> {
         };
         // Before the commit, the attempt's own file is where it belongs.
         let own_id = own.map(|file| place.listed_id(&file.id));
-        let is_there = own_id.is_some_and(|own| listed.iter().any(|file| file.id == own));
-        let moved = official.filter(|_| !is_there).and_then(|file| place.elsewhere(file));
+        let others: Vec<&Listed> = listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id).collect();
+        // Another file, or something that is no file, may have its name. Where nothing else is, it is not looked for.
+        let moved = official.filter(|_| !others.is_empty()).and_then(|file| place.elsewhere(file));
         let is_moved = |file: &Listed| moved.as_deref() == Some(Path::new(&file.id));
         // The log knows the file of a batch whose document was lost, and its own finding says so.
         let is_logged = |file: &Listed| {
             official.is_none() && log.iter().any(|log| log.number.is_some() && log.number == file.owner.number)
         };
-        let others = listed.iter().filter(|file| !file.trashed && Some(&*file.id) != own_id);
-        for file in others.filter(|file| !is_moved(file) && !is_logged(file)) {
+        for file in others.into_iter().filter(|file| !is_moved(file) && !is_logged(file)) {
             if let Some((kind, message)) = judge(batch, &name, file, installation) {
                 findings.add(batch.id, kind, message);
             }
