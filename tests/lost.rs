@@ -381,3 +381,54 @@ fn a_lost_record_of_an_entry_that_was_exported_again_is_made_anew_for_both_files
         assert!(verified["checked"][0]["notes"].to_string().contains("exported again"), "{verified}");
     }
 }
+
+/// A mistyped name: the batches would go on in another log, and that of this day would be missing in the right one for good.
+#[test]
+fn a_log_collection_without_any_log_is_refused_before_anything_is_exported_into_it() {
+    let day = two_days();
+    day.db.insert_many("applog", vec![doc! { "action": "login" }]);
+    seed_day(&day.db, "2026-01-19", 2);
+    let next = || day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").arg("--now");
+    for name in ["exportlog", "applog"] {
+        let says = format!("up to number 2 were exported, and {name} has 0 of their ExportLogs");
+        let mistyped = |command: &str| day.command(command).env("BATCH_EXPORT_LOG_COLLECTION", name).now(EVENING);
+        let refused = [
+            next().args(&["--log-collection", name]).run().expect_code(30),
+            next().args(&["--log-collection", name, "--dry-run"]).run().expect_code(30),
+            mistyped("init").run().expect_code(30),
+        ];
+        for refused in refused {
+            let error = &refused.json()["error"];
+            assert!(error["message"].as_str().unwrap().contains(&says), "{error}");
+            assert!(error["next"].as_str().unwrap().starts_with("see whether --log-collection is right"), "{error}");
+        }
+        let verified = mistyped("verify").run().expect_code(34).stdout;
+        assert!(verified.contains("see whether --log-collection is right"), "{verified}");
+    }
+    assert_eq!((day.db.count("exportlog", doc! {}), day.db.count("applog", doc! {})), (0, 1));
+    assert_eq!(next().run().expect_code(0).json()["number"], 3);
+}
+
+#[test]
+fn without_a_backup_of_a_lost_log_a_person_begins_a_new_one() {
+    let day = two_days();
+    seed_day(&day.db, "2026-01-19", 2);
+    let next = || day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").arg("--now");
+    day.db.command(doc! { "drop": LOG });
+    assert!(told(&next().run().expect_code(30).json()["error"]).contains("`batch-export init --adopt`"));
+    day.command("init").arg("--adopt").run().expect_code(0);
+    assert_eq!(next().run().expect_code(0).json()["number"], 3);
+    // It was made ready, and emptied since.
+    day.db.delete_many(LOG, doc! {});
+    seed_day(&day.db, "2026-01-20", 2);
+    day.command("run").date("2026-01-20").now("2026-01-20T18:30:00+07:00").run().expect_code(0);
+}
+
+/// The log has no export of that date or of an earlier one.
+#[test]
+fn a_date_before_all_others_is_exported_as_well() {
+    let day = two_days();
+    seed_day(&day.db, "2026-01-10", 2);
+    assert_eq!(day.command("run").date("2026-01-10").now(EVENING).run().expect_code(0).json()["number"], 3);
+    day.command("verify").now(EVENING).run().expect_code(0);
+}

@@ -33,6 +33,7 @@ mod lost;
 mod man;
 mod masks;
 mod memory;
+mod mistyped;
 mod money;
 mod mongodb_uri;
 mod needs;

@@ -375,7 +375,7 @@ fn a_log_that_is_missing_double_or_different_is_found() {
     assert_only(&day, "log", "totalDebit");
     day.db.delete_many(LOG, doc! {});
     let kinds: Vec<_> = problems(&day).into_iter().map(|problem| problem.0).collect();
-    assert_eq!(kinds, ["log", "chain"]);
+    assert_eq!(kinds, ["log", "lost"]);
 }
 
 #[test]

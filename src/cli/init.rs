@@ -129,6 +129,7 @@ async fn initialize(
     store: &Store,
 ) -> Result<InitResult> {
     store.check_abilities().await?;
+    store.check_names(args.adopt).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) = if args.adopt { rebuild(store, config).await? } else { (Vec::new(), false) };
     let is_renamed = ledger_rebuilt && !keep_name(store, &whole).await?;

@@ -77,6 +77,9 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
     let reason = args.reason.as_deref().map(|reason| one_line(&redact(reason)));
     for _ in 0..LOOKS {
         let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
+            if let Some(lost) = store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
+                return Err(lost.failure);
+            }
             let mut result = UnlockResult::new(args, None);
             result.next = Some(format!("run `batch-export run --date {}`: there is no {id} yet", args.date));
             return Ok((result, Exit::Ok));

@@ -312,7 +312,7 @@ pub(super) async fn scan_due(
     store: &Store,
     ledger: Ledger,
     cutoff: DateTime<Utc>,
-) -> Result<(Snapshot, DueScan), StoreError> {
+) -> Result<(Snapshot, DueScan), Failure> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -325,7 +325,13 @@ pub(super) async fn scan_due(
             Err(StoreError { kind: Kind::Snapshot, .. }) if tries < SNAPSHOT_TRIES => {
                 tokio::time::sleep(SNAPSHOT_PAUSE * tries).await;
             }
-            result => return result,
+            result => {
+                let (snapshot, scan) = result?;
+                if !snapshot.has_queue() {
+                    store.check_has_queue(ledger.number).await?;
+                }
+                return Ok((snapshot, scan));
+            }
         }
     }
 }

@@ -143,8 +143,11 @@ pub(super) async fn release(store: &Store, claim: &Claim, stage: Stage, failure:
     match tokio::time::timeout(RECORD_TIMEOUT, store.release(claim, ended)).await {
         Ok(Ok(Some(batch))) => return Some(batch),
         Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
-        Ok(Err(error)) => tracing::error!("the failure could not be recorded: {error}; `retry` takes over"),
-        Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over"),
+        Ok(Err(error)) => {
+            let why = Failure::from(error);
+            tracing::error!("the failure could not be recorded: {why}; {}", why.next_step());
+        }
+        Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over when the lease ends"),
     }
     None
 }

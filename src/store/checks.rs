@@ -112,11 +112,14 @@ impl Store {
         )))
     }
 
-    /// Refuses a collection that has none of the entries that were exported last: it is another one.
+    /// Refuses a queue that does not exist, and a collection that has none of the entries that were exported last: it is another one.
     ///
     /// # Errors
     /// `configuration`, with the collection's name; or when the database fails.
     pub async fn check_has_exported(&self) -> Result<(), Failure> {
+        if let Some(missing) = self.missing_queue(self.ledger_now().await?.number).await? {
+            return Err(missing);
+        }
         match self.exported_last().await? {
             (exported, false) if exported > 1 => {
                 let (database, entries) = (self.db.name(), self.entries.name());

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use mongodb::Collection;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
@@ -195,6 +196,11 @@ impl StoreError {
     pub(super) fn unfit(kind: Kind, name: &str, what: &str) -> StoreError {
         StoreError { kind, message: format!("{name} is {what}") }
     }
+}
+
+/// Names the collection in the error of a command on it.
+pub(super) fn on<E: Into<StoreError>>(collection: &Collection<Document>) -> impl Fn(E) -> StoreError {
+    move |error| error.into().in_collection(collection.name())
 }
 
 impl From<Error> for StoreError {

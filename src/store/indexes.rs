@@ -7,7 +7,7 @@ use mongodb::results::CollectionSpecification;
 use mongodb::{Collection, IndexModel};
 
 use super::Store;
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 
 /// Error code of a collection that exists already.
 const NAMESPACE_EXISTS: i32 = 48;
@@ -45,7 +45,7 @@ impl Store {
         }
         self.create_log_index().await?;
         let created = self.bounded(self.batches.create_indexes(batch_indexes())).await;
-        let created = created.map_err(|error| error.in_collection(self.batches.name()))?;
+        let created = created.map_err(on(&self.batches))?;
         let (queue_index, queue_index_created) = match self.queue_index().await? {
             QueueIndex::Serves(name) => (name, false),
             // The server would answer with success, and create nothing.
@@ -62,7 +62,7 @@ impl Store {
                 let index = index.options(IndexOptions::builder().name(name).build()).build();
                 // No time limit: building the index on a large queue takes long.
                 let made = self.queue.create_index(index).await;
-                (made.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?.index_name, true)
+                (made.map_err(on(&self.queue))?.index_name, true)
             }
         };
         Ok(Initialized { queue_index, queue_index_created, batch_indexes: created.index_names })
@@ -71,7 +71,12 @@ impl Store {
     /// The index that finds a batch in the log: the application may write much else there.
     pub(super) async fn create_log_index(&self) -> Result<()> {
         let made = self.bounded(self.log.create_index(log_index())).await;
-        made.map(drop).map_err(|error| error.in_collection(self.log.name()))
+        made.map(drop).map_err(on(&self.log))
+    }
+
+    /// Whether the log has it: the first run and `init` make it.
+    pub(super) async fn has_log_index(&self) -> Result<bool> {
+        Ok(self.missing_of(&self.log, &[log_index()]).await?.is_empty())
     }
 
     /// What `init` makes besides indexes, and this database lacks.
@@ -194,9 +199,7 @@ impl Store {
 
     pub(super) async fn create_collection(&self, collection: &Collection<Document>) -> Result<()> {
         match self.db.create_collection(collection.name()).await {
-            Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => {
-                Err(StoreError::from(error).in_collection(collection.name()))
-            }
+            Err(error) if super::error::code(&error) != Some(NAMESPACE_EXISTS) => Err(on(collection)(error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -15,8 +15,8 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::batches::Claim;
-use super::document::log_number;
-use super::error::StoreError;
+use super::document::{log_number, text};
+use super::error::{StoreError, on};
 use super::indexes::QueueIndex;
 use super::lost::marked_by;
 use super::snapshot::{Ledger, ledger};
@@ -33,6 +33,8 @@ pub struct Records {
     has: Option<u64>,
     /// The number under which the log has this batch, as text.
     logged: Option<String>,
+    /// Whether the log has this batch or one of an earlier date.
+    has_log: bool,
     /// The number of the committed batch of the latest date; 0 before the first one.
     newest: i64,
 }
@@ -45,7 +47,9 @@ impl Records {
 
     /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
-        let contradicts = |ledger: &Ledger| forgets(ledger, self.has) || ledger.number < self.newest;
+        let contradicts = |ledger: &Ledger| {
+            forgets(ledger, self.has) || ledger.number < self.newest || ledger.number > 0 && !self.has_log
+        };
         self.logged.is_some() || self.ledger.as_ref().is_some_and(contradicts)
     }
 }
@@ -57,8 +61,8 @@ impl Store {
         // The trial of a transaction is not dropped half way: on a server that passes over transactions it has to remove what it wrote.
         let (read, able) = join(read, self.check_transactions()).await;
         able?;
-        let (ledger, has, logged, newest) = read?;
-        Ok(Records { ledger, has, logged, newest })
+        let (ledger, has, (logged, has_log), newest) = read?;
+        Ok(Records { ledger, has, logged, has_log, newest })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -71,7 +75,7 @@ impl Store {
         if records.contradict() {
             // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
-            if records.logged.is_none() {
+            if records.logged.is_none() || records.ledger.is_none() {
                 records.ledger = Some(self.check_records().await?);
             }
         }
@@ -125,11 +129,7 @@ impl Store {
     /// # Errors
     /// `configuration` when a run would refuse to go on from them, or when the database fails.
     pub async fn check_records(&self) -> Result<Ledger, Failure> {
-        let told = self.told().await?;
-        if let Some(lost) = self.lost_ledger(&told) {
-            return Err(lost);
-        }
-        let ledger = told.ledger.unwrap_or_default();
+        let ledger = self.check_names(false).await?;
         match self.forgotten_entries(&ledger).await? {
             Some(forgotten) => Err(forgotten),
             None => Ok(ledger),
@@ -155,14 +155,22 @@ impl Store {
         }
     }
 
-    /// Says that there is no queue at all: an empty day would look as if nothing was due.
-    pub(super) async fn warn_without_queue(&self) {
+    /// Says that there is no queue at all: an empty day would look as if nothing was due. Once batches up to this number were exported, there was
+    /// one.
+    ///
+    /// # Errors
+    /// `configuration` after the first batch; or when the database fails.
+    pub async fn check_has_queue(&self, exported: i64) -> Result<(), Failure> {
+        if let Some(missing) = self.missing_queue(exported).await? {
+            return Err(missing);
+        }
         if let Ok(false) = self.has_collection(&self.queue).await {
             let (database, queue) = (self.db.name(), self.queue.name());
             tracing::warn!(
                 "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
             );
         }
+        Ok(())
     }
 
     /// Whether there is a whole ledger.
@@ -192,11 +200,15 @@ impl Store {
         found.as_ref().map(ledger).transpose()
     }
 
-    /// The number under which the log has an export of this batch, as text.
-    pub(super) async fn logged(&self, batch: BatchId) -> Result<Option<String>, StoreError> {
-        let of_batch = doc! { "action": "csv_generated", "metadata.batchId": batch };
-        let found = self.bounded(self.log.find_one(of_batch)).await?;
-        Ok(found.as_ref().map(log_number))
+    /// The number under which the log has an export of this batch, as text; and whether it has one of this date or an earlier one. One query
+    /// asks for both, because every run does.
+    async fn logged(&self, batch: BatchId) -> Result<(Option<String>, bool), StoreError> {
+        let until = doc! { "$gte": BatchId::PREFIX, "$lte": batch };
+        let latest = self.log.find_one(doc! { "action": "csv_generated", "metadata.batchId": until });
+        let found = self.bounded(latest.sort(doc! { "metadata.batchId": -1 })).await?;
+        let name = |log: &Document| text(log.get_document("metadata").ok()?, "batchId");
+        let of_batch = found.as_ref().filter(|log| name(log) == Some(batch.to_string()));
+        Ok((of_batch.map(log_number), found.is_some()))
     }
 
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
@@ -208,8 +220,7 @@ impl Store {
             self.create_log_index(),
         )
         .await?;
-        let made = self.bounded(self.first_ledger().max_time(WAIT_MAX)).await;
-        let made = made.map_err(|error| error.in_collection(self.batches.name()))?;
+        let made = self.bounded(self.first_ledger().max_time(WAIT_MAX)).await.map_err(on(&self.batches))?;
         Ok(made.as_ref().map(ledger).transpose()?.unwrap_or_default())
     }
 

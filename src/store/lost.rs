@@ -10,7 +10,7 @@ use futures_util::future::{try_join, try_join3};
 use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, int, text};
-use super::error::StoreError;
+use super::error::{Kind, StoreError};
 use super::snapshot::Ledger;
 use super::{LEDGER, Store};
 use crate::batch::{BatchId, State};
@@ -29,6 +29,8 @@ pub struct Lost {
     pub batches: Option<LostBatches>,
     /// The ledger is gone, or older than the other records.
     pub ledger: Option<Failure>,
+    /// The collection of the queue rows.
+    pub queue: Option<Failure>,
     /// ExportLogs.
     pub logs: Option<Failure>,
     /// Records of exported entries.
@@ -61,7 +63,7 @@ impl Lost {
     /// What is gone, and the ways out.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
         let batches = self.batches.as_ref().map(|lost| &lost.failure);
-        let others = [&self.ledger, &self.logs, &self.entries, &self.marked];
+        let others = [&self.ledger, &self.queue, &self.logs, &self.entries, &self.marked];
         batches.into_iter().chain(others.into_iter().flatten())
     }
 }
@@ -89,7 +91,11 @@ impl Store {
     /// The records of exported batches that are gone.
     pub async fn lost(&self) -> Result<Lost, StoreError> {
         let told = self.told().await?;
-        let mut lost = Lost { batches: self.lost_of(told.highest()).await?, ..Lost::default() };
+        let mut lost = Lost {
+            batches: self.lost_of(&told).await?,
+            queue: self.missing_queue(told.highest()).await?,
+            ..Lost::default()
+        };
         // What is told of lost documents has the way out for ledger and log as well.
         if lost.batches.is_none() {
             lost.ledger = self.lost_ledger(&told);
@@ -138,6 +144,73 @@ impl Store {
         })
     }
 
+    /// Refuses collections that are not those of the batches on record: mostly a name is mistyped. With `rebuilds`, records may be lost.
+    ///
+    /// # Errors
+    /// `configuration`, with the collection's name; or when the database fails.
+    pub async fn check_names(&self, rebuilds: bool) -> Result<Ledger, Failure> {
+        let told = self.told().await?;
+        let found = match self.missing_queue(told.highest()).await? {
+            Some(queue) => Some(queue),
+            None => match self.another_ledger(&told).await? {
+                None if !rebuilds => match self.lost_ledger(&told) {
+                    None => self.another_log(&told).await?,
+                    lost => lost,
+                },
+                other => other,
+            },
+        };
+        found.map_or_else(|| Ok(told.ledger.unwrap_or_default()), Err)
+    }
+
+    /// What is wrong when batches up to this number were exported, and there is no queue: each day would be empty.
+    pub async fn missing_queue(&self, told: i64) -> Result<Option<Failure>, StoreError> {
+        if told == 0 || self.has_collection(&self.queue).await? {
+            return Ok(None);
+        }
+        let (database, queue) = (self.db.name(), self.queue.name());
+        let message =
+            format!("batches up to number {told} were exported, and the database {database} has no collection {queue}");
+        Ok(Some(Failure::configuration(message).next(format!(
+            "see whether --queue-collection is right; if it is, make the collection anew: db.createCollection({queue:?})"
+        ))))
+    }
+
+    /// What is wrong when the collection of the batches has no ledger, and another one of this database has.
+    async fn another_ledger(&self, told: &KnownNumbers) -> Result<Option<Failure>, StoreError> {
+        if told.ledger.is_some() || told.others() == 0 {
+            return Ok(None);
+        }
+        let ours = self.batches.name();
+        for name in self.bounded(self.db.list_collection_names().authorized_collections(true)).await? {
+            let ledger = doc! { "_id": LEDGER, "installation": { "$type": "string" } };
+            let found = self.bounded(self.db.collection::<Document>(&name).find_one(ledger)).await;
+            // Not every collection can be read by this user.
+            if name != ours && matches!(found, Ok(Some(_))) {
+                let message = format!("the ledger of the exported batches is not in {ours}, but in {name}");
+                return Ok(Some(Failure::configuration(message).next(format!(
+                    "see whether --batch-collection is right: {name} may be the one; if {name} is an old copy, drop it"
+                ))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is wrong when batches were exported, and the log collection has no ExportLog and was never made ready for one. A log that was made
+    /// ready and emptied is no reason to stop.
+    async fn another_log(&self, told: &KnownNumbers) -> Result<Option<Failure>, StoreError> {
+        if told.log > 0 || told.highest() == 0 {
+            return Ok(None);
+        }
+        match self.has_log_index().await {
+            Ok(false) => self.lost_logs(told.highest()).await,
+            Ok(true) => Ok(None),
+            // This user's rights name the collections, so none is mistyped.
+            Err(error) if error.kind == Kind::Denied => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What is wrong when ExportLogs of numbers up to this one are gone.
     async fn lost_logs(&self, told: i64) -> Result<Option<Failure>, StoreError> {
         let has = self.bounded(self.log.count_documents(logs())).await?;
@@ -145,19 +218,24 @@ impl Store {
         let failure = || {
             let message =
                 format!("batches up to number {told} were exported, and {name} has {has} of their ExportLogs");
-            Failure::configuration(message)
-                .next(format!("restore {name} from a backup: nothing else can rebuild it; runs go on meanwhile"))
+            let next = format!("restore {name} from a backup: nothing else can rebuild it");
+            Failure::configuration(message).next(match has {
+                0 => format!(
+                    "see whether --log-collection is right; if it is, {next}; without a backup, `batch-export init --adopt` begins a new log"
+                ),
+                _ => format!("{next}; runs go on meanwhile"),
+            })
         };
         Ok((i64::try_from(has).unwrap_or(i64::MAX) < told).then(failure))
     }
 
     /// The batches whose documents are gone; `None` when none is known to be.
     pub async fn lost_batches(&self) -> Result<Option<LostBatches>, StoreError> {
-        self.lost_of(self.told().await?.highest()).await
+        self.lost_of(&self.told().await?).await
     }
 
-    /// The batches with numbers up to this one whose documents are gone.
-    async fn lost_of(&self, told: i64) -> Result<Option<LostBatches>, StoreError> {
+    async fn lost_of(&self, known: &KnownNumbers) -> Result<Option<LostBatches>, StoreError> {
+        let told = known.highest();
         // Counted last: a batch may be committed meanwhile.
         let has = self.bounded(self.batches.count_documents(committed())).await?;
         let count = u64::try_from(told).unwrap_or_default().saturating_sub(has);
@@ -182,6 +260,7 @@ impl Store {
                 "restore {name} from a backup, or rebuild the documents from the export log with `batch-export init --adopt`"
             )),
         };
+        let failure = self.another_ledger(known).await?.unwrap_or(failure);
         Ok(Some(LostBatches { told, count, logged, failure }))
     }
 

@@ -74,13 +74,14 @@ impl Snapshot {
         &self.ledger
     }
 
+    /// Whether a search found the queue.
+    pub fn has_queue(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// Starts the search for rows that are due by the cut-off.
     pub async fn scan_due(&mut self, cutoff: DateTime<Utc>) -> Result<DueScan> {
-        let scan = self.search(cutoff, RowMetadata::Whole).await?;
-        if self.at.is_none() {
-            self.store.warn_without_queue().await;
-        }
-        Ok(scan)
+        self.search(cutoff, RowMetadata::Whole).await
     }
 
     async fn search(&mut self, cutoff: DateTime<Utc>, metadata: RowMetadata) -> Result<DueScan> {

@@ -49,14 +49,21 @@ impl Verification<'_> {
             let message = format!("it has the number {number}; the last one given out is {}", ledger.number);
             findings.add(batches[0], ProblemKind::Number, message);
         }
-        check_links(&ledger, &log, findings);
+        // Where there is none at all, mostly the collection is another one.
+        let has_log = log.iter().any(|entry| entry.number.is_some());
+        if has_log {
+            check_links(&ledger, &log, findings);
+        }
         // What the ledger knows is told above, number by number, and entries that are nowhere with their batches.
         let has = |kind| findings.problems.iter().any(|problem| problem.kind == kind);
         let batches = lost.batches.as_ref().filter(|batches| batches.told > ledger.number);
-        let logs = lost.logs.as_ref().filter(|_| lost.ledger.is_some());
+        let logs = lost.logs.as_ref().filter(|_| lost.ledger.is_some() || !has_log);
         let entries = lost.entries.as_ref().filter(|_| !has(ProblemKind::Unrecorded));
         let batches = batches.map(|batches| &batches.failure);
-        for failure in [batches, lost.ledger.as_ref(), logs, entries, lost.marked.as_ref()].into_iter().flatten() {
+        for failure in [batches, lost.ledger.as_ref(), lost.queue.as_ref(), logs, entries, lost.marked.as_ref()]
+            .into_iter()
+            .flatten()
+        {
             findings.add(None, ProblemKind::Lost, failure);
         }
         Ok(())

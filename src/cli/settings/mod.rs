@@ -129,7 +129,7 @@ pub fn read_by(command: CommandName) -> Vec<&'static Setting> {
         // `doctor` reports today what a run would refuse at the cut-off.
         CommandName::Run | CommandName::Retry | CommandName::Backfill | CommandName::Doctor => return all().collect(),
         CommandName::Status => &[
-            &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &BATCH_COLLECTION],
+            &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &LOG_COLLECTION, &BATCH_COLLECTION],
             &[&TIMEZONE, &CUTOFF, &METRICS_FILE, &METRICS_URL],
         ],
         CommandName::Verify => &[
@@ -138,14 +138,14 @@ pub fn read_by(command: CommandName) -> Vec<&'static Setting> {
             &[&FILE_NAME, &FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
         ],
         CommandName::Corrections => &[
-            &[&MONGODB_URI, &DATABASE, &QUEUE_COLLECTION, &ENTRIES_COLLECTION, &BATCH_COLLECTION],
+            DATABASE_SETTINGS,
             WAY_TO_FILES,
             &[&FORMAT, &ENCODING, &CONTRA_ACCOUNT, &TIMEZONE, &SPOOL_DIR],
             &[&NOTIFY_URL, &NOTIFY_KIND, &NOTIFY_TOKEN, &NOTIFY_TO],
         ],
         CommandName::Init => &[DATABASE_SETTINGS, &[&TIMEZONE, &CUTOFF], WAY_TO_FILES, &[&FORMAT, &SPOOL_DIR]],
         CommandName::Auth => &[&[&CREDENTIALS]],
-        CommandName::Unlock => &[&[&MONGODB_URI, &DATABASE, &BATCH_COLLECTION, &TIMEZONE]],
+        CommandName::Unlock => &[&[&MONGODB_URI, &DATABASE, &LOG_COLLECTION, &BATCH_COLLECTION, &TIMEZONE]],
         CommandName::Layout | CommandName::Completions | CommandName::Man => &[],
     };
     own.concat()
