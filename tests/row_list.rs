@@ -167,12 +167,25 @@ fn several_processes_mark_one_list_together() {
 fn a_lost_row_list_is_made_anew_from_the_official_file() {
     for nth in 1..=3 {
         let day = killed_before_piece(nth, &[]);
+        day.command("verify").run().expect_code(0);
         day.db.block(day.db.collection(LISTS).drop()).expect("to drop the collection");
+        let found = day.command("verify").run().expect_code(34).stdout;
+        assert!(found.contains("neither on record as exported nor in the row list of exportbatchrows"), "{found}");
         seed_day(&day.db, "2026-01-19", 2);
         next_run(&day).run().expect_code(0);
         day.check_converged();
         assert_eq!(day.rows_with_status("completed"), 10);
     }
+}
+
+#[test]
+fn a_row_list_that_cannot_be_read_is_named() {
+    let day = killed_before_piece(1, &[]);
+    let of_lists = format!("{}.{LISTS}", day.db.name());
+    let failing = doc! { "failCommands": ["find"], "namespace": of_lists, "errorCode": 8 };
+    let _failing = day.db.fail_point("alwaysOn", failing);
+    let error = day.retry().run().expect_code(20).json()["batches"][0]["error"].clone();
+    assert!(told(&error).contains("exportbatchrows: "), "{error}");
 }
 
 /// The pieces of the list that are left.

@@ -140,7 +140,9 @@ impl BatchLine {
             stored.map(|file| {
                 format!("(do not import {} before `batch-export verify --date {date}` has said whose it is)", file.name)
             }),
-            self.is_unsealed.then(|| "(the file is not sealed yet: `batch-export retry` seals it)".to_owned()),
+            self.is_unsealed.then(|| {
+                "(the file is not sealed yet: `batch-export retry` seals it, or says why it cannot)".to_owned()
+            }),
             (self.void_files > 0)
                 .then(|| format!("(void files left behind: {}, see `status --date {date}`)", self.void_files)),
             self.untold.map(|event| {

@@ -91,7 +91,7 @@ pub(super) fn file_document(file: &FileFacts) -> Document {
 
 fn file(document: &Document) -> FileFacts {
     FileFacts {
-        id: text(document, "id").unwrap_or_default(),
+        id: file_id(document),
         name: text(document, "name").unwrap_or_default(),
         destination: text(document, "destination"),
         sealed: document.get_bool("sealed").unwrap_or(false),
@@ -105,6 +105,15 @@ fn file(document: &Document) -> FileFacts {
         total_debit: int(document, "totalDebit").unwrap_or(0),
         total_credit: int(document, "totalCredit").unwrap_or(0),
         link: text(document, "link"),
+    }
+}
+
+/// What is no text cannot be the id of a file, and whoever looks for the file says so.
+fn file_id(document: &Document) -> String {
+    match document.get("id") {
+        None | Some(Bson::Null) => String::new(),
+        Some(Bson::String(id)) => id.clone(),
+        Some(other) => format!("{other} (not a text)"),
     }
 }
 
@@ -153,7 +162,7 @@ fn holder(document: &Document) -> Holder {
 
 fn voided(document: &Document) -> Voided {
     Voided {
-        id: text(document, "id").unwrap_or_default(),
+        id: file_id(document),
         destination: text(document, "destination"),
         sha256: text(document, "sha256"),
         reason: text(document, "reason").unwrap_or_default(),

@@ -16,7 +16,7 @@ use mongodb::bson::raw::CStr;
 use mongodb::bson::{Bson, Document, RawArrayBuf, RawDocumentBuf, cstr, doc, oid::ObjectId, rawdoc};
 
 use super::document::{int, text};
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 use super::neighbours::each;
 use super::portion::chunks;
 use super::{LEDGER, RowKey, Store};
@@ -195,7 +195,7 @@ impl Store {
                 Again::Move => upsert_command(self.exported.name(), &rows, number),
             };
             let answer = self.db.run_raw_command(command).session(&mut *session).await;
-            let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.exported.name()))?;
+            let answer = answer.map_err(on(&self.exported))?;
             match StoreError::in_answer(&answer) {
                 None => {}
                 Some(error) if error.kind == Kind::DuplicateKey => return Err(error),

@@ -25,7 +25,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::commit::{completed, marks};
 use super::document::{batch_id, date};
 use super::due::{RowKey, by_id, queued_neighbours, rows_of_ids};
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 use super::exported::Again;
 use super::neighbours::each;
 use super::row_list::Piece;
@@ -127,17 +127,16 @@ impl Store {
         let file = batch.file.clone().unwrap_or_default();
         let marks = marks(batch.id.into(), &file);
         let mark = |which: Document, update: Document| self.queue.update_many(which, vec![update]).hint(by_id());
-        let refused = |error: mongodb::error::Error| StoreError::from(error).in_collection(self.queue.name());
         // A range is found faster than each row by its id. A row that comes into it now is not in the transaction's snapshot.
         let alone = near.alone.filter(|_| queued.len() == rows.len());
         let which = alone.unwrap_or_else(|| each(&queued));
-        mark(which, completed(&marks)).session(&mut *session).await.map_err(refused)?;
+        mark(which, completed(&marks)).session(&mut *session).await.map_err(on(&self.queue))?;
         if queued.len() < rows.len() {
             let done: std::collections::BTreeSet<&Id> = queued.iter().collect();
             let changed: Vec<RowKey> = rows.iter().filter(|key| !done.contains(&key.row)).copied().collect();
             let found = rows_of_ids(&self.queue, session, &row_ids(&changed), doc! {}).await?;
             let taken_back = as_listed(&changed, found);
-            mark(each(&taken_back), doc! { "$set": &marks }).session(&mut *session).await.map_err(refused)?;
+            mark(each(&taken_back), doc! { "$set": &marks }).session(&mut *session).await.map_err(on(&self.queue))?;
             let listed: Vec<Bson> =
                 changed.iter().filter(|key| key.row != Id::ABSENT).map(|key| key.row.into()).collect();
             let list = doc! { "$push": { "changedAfterCommit": { "$each": listed } } };

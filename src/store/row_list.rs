@@ -19,7 +19,7 @@ use super::batches::Claim;
 use super::commit::smaller;
 use super::document::{bson_date, int, text};
 use super::due::RowKey;
-use super::error::{Kind, StoreError};
+use super::error::{StoreError, on};
 use super::portion::chunks;
 use super::{COMMAND_TIMEOUT, Store};
 use crate::batch::{Batch, BatchId, State};
@@ -142,16 +142,15 @@ impl Store {
     async fn try_store_part(&self, part: &Part) -> Result<bool, StoreError> {
         let store = async |session: &mut ClientSession| {
             let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
-            let held = self.batches.update_one(part.holds.clone(), touch).session(&mut *session).await?;
+            let held = self.batches.update_one(part.holds.clone(), touch).session(&mut *session).await;
+            let held = held.map_err(on(&self.batches))?;
             if held.matched_count == 0 {
                 return Ok(None);
             }
-            self.row_lists.delete_many(part.replaced.clone()).session(&mut *session).await?;
-            let insert = self.row_lists.insert_many(&part.documents).session(session);
-            insert.await.map_err(|error| match StoreError::from(error) {
-                error if error.kind == Kind::DuplicateKey => error,
-                error => error.in_collection(self.row_lists.name()),
-            })?;
+            let replaced = self.row_lists.delete_many(part.replaced.clone()).session(&mut *session).await;
+            replaced.map_err(on(&self.row_lists))?;
+            let inserted = self.row_lists.insert_many(&part.documents).session(session).await;
+            inserted.map_err(on(&self.row_lists))?;
             Ok(Some(()))
         };
         Ok(self.in_transaction(store).await?.is_some())
@@ -160,7 +159,7 @@ impl Store {
     /// The pieces of a batch that are still to be marked; `None` when there is no list at all.
     pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>, StoreError> {
         let find = self.row_lists.find(of_batch(batch, i64::MAX)).projection(doc! { "_id": 1 });
-        let found = self.all(find).await?;
+        let found = self.all(find).await.map_err(on(&self.row_lists))?;
         let head = head_id(batch);
         let (heads, pieces): (Vec<String>, Vec<String>) =
             found.iter().filter_map(|found| text(found, "_id")).partition(|id| *id == head);
@@ -174,7 +173,7 @@ impl Store {
             doc! { "$match": of_batch(batch, i64::MAX) },
             doc! { "$group": { "_id": null, "bytes": { "$sum": bytes } } },
         ];
-        let counted = self.all(self.row_lists.aggregate(count)).await?;
+        let counted = self.all(self.row_lists.aggregate(count)).await.map_err(on(&self.row_lists))?;
         Ok(counted.first().and_then(|counted| int(counted, "bytes")).unwrap_or(0) as u64 / ROW_BYTES as u64)
     }
 
@@ -182,7 +181,7 @@ impl Store {
     pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool, StoreError> {
         let mut old = of_batch(batch, i64::MAX);
         old.insert("ids", doc! { "$exists": true });
-        Ok(self.bounded(self.row_lists.find_one(old)).await?.is_some())
+        Ok(self.bounded(self.row_lists.find_one(old)).await.map_err(on(&self.row_lists))?.is_some())
     }
 
     /// Removes a piece from the list, inside the transaction that marks its rows. `None` when another process did.
@@ -191,7 +190,8 @@ impl Store {
         session: &mut ClientSession,
         piece: &str,
     ) -> Result<Option<Piece>, StoreError> {
-        let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await?;
+        let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await;
+        let found = found.map_err(on(&self.row_lists))?;
         let Some(found) = found else { return Ok(None) };
         if found.contains_key("ids") {
             let message =
@@ -215,7 +215,8 @@ impl Store {
     /// something else, which passes.
     pub(super) async fn split_piece(&self, piece: &str) -> Result<bool, StoreError> {
         let split = async |session: &mut ClientSession| {
-            let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(&mut *session).await?;
+            let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(&mut *session).await;
+            let found = found.map_err(on(&self.row_lists))?;
             // Another process marked it or split it.
             let Some(found) = found else { return Ok(Some(())) };
             let bytes = |key: &str| found.get_binary_generic(key).map_or(&[][..], Vec::as_slice);
@@ -238,7 +239,7 @@ impl Store {
                     smaller.insert("places", binary(places));
                     smaller
                 });
-            self.row_lists.insert_many(parts).session(session).await?;
+            self.row_lists.insert_many(parts).session(session).await.map_err(on(&self.row_lists))?;
             Ok(Some(()))
         };
         Ok(self.in_transaction(split).await?.is_some())
@@ -248,19 +249,19 @@ impl Store {
     pub(super) async fn has_piece(&self, session: &mut ClientSession, batch: BatchId) -> Result<bool, StoreError> {
         let mut pieces = of_batch(batch, i64::MAX);
         pieces.insert("piece", doc! { "$exists": true });
-        Ok(self.row_lists.find_one(pieces).session(session).await?.is_some())
+        Ok(self.row_lists.find_one(pieces).session(session).await.map_err(on(&self.row_lists))?.is_some())
     }
 
     /// Removes the head, inside the transaction that completes the batch.
     pub(super) async fn delete_head(&self, session: &mut ClientSession, batch: BatchId) -> Result<(), StoreError> {
-        self.row_lists.delete_one(doc! { "_id": head_id(batch) }).session(session).await?;
-        Ok(())
+        let head = self.row_lists.delete_one(doc! { "_id": head_id(batch) });
+        head.session(session).await.map(drop).map_err(on(&self.row_lists))
     }
 
     /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
     pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
         let deleted = self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence))).await;
-        deleted.map(drop).map_err(|error| error.in_collection(self.row_lists.name()))
+        deleted.map(drop).map_err(on(&self.row_lists))
     }
 }
 

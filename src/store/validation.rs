@@ -23,11 +23,15 @@ fn walk(part: &Document, path: &str, rules: &mut Vec<String>) {
         Err(_) => path.to_owned(),
     };
     let before = rules.len();
-    if let Ok(missing) = part.get_array("missingProperties") {
-        let names: Vec<&str> = missing.iter().filter_map(Bson::as_str).collect();
-        let under = if here.is_empty() { String::new() } else { format!("{here}: ") };
-        rules.push(format!("{under}required, and missing: {}", names.join(", ")));
-        return;
+    let under = if here.is_empty() { String::new() } else { format!("{here}: ") };
+    for (list, rule) in
+        [("missingProperties", "required, and missing"), ("additionalProperties", "properties that are not allowed")]
+    {
+        if let Ok(names) = part.get_array(list) {
+            let names: Vec<&str> = names.iter().filter_map(Bson::as_str).collect();
+            rules.push(format!("{under}{rule}: {}", names.join(", ")));
+            return;
+        }
     }
     for (key, value) in part {
         match value {
@@ -41,8 +45,7 @@ fn walk(part: &Document, path: &str, rules: &mut Vec<String>) {
     if rules.len() == before
         && let Ok(operator) = part.get_str("operatorName")
     {
-        let field = if here.is_empty() { String::new() } else { format!("{here}: ") };
         let rule = part.get("specifiedAs").map(ToString::to_string).unwrap_or_default();
-        rules.push(format!("{field}{operator} {}", rule.chars().take(RULE_MAX).collect::<String>()));
+        rules.push(format!("{under}{operator} {}", rule.chars().take(RULE_MAX).collect::<String>()));
     }
 }

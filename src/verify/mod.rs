@@ -26,6 +26,7 @@ use crate::money::Baht;
 use crate::named::named;
 use crate::outcome::Explanation;
 use crate::pass::unsealed;
+use crate::reader::counted;
 use crate::schema::name_of;
 use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError, already_logged};
 
@@ -282,7 +283,8 @@ impl Verification<'_> {
             return Ok(());
         };
         if unsealed(&batch).is_some() {
-            findings.note(format!("{} is not sealed yet: `batch-export retry` seals it", file.name));
+            let next = "`batch-export retry` seals it, or says why it cannot";
+            findings.note(format!("{} is not sealed yet: {next}", file.name));
         }
         check_log(&batch, &log, findings);
         if let Some((kind, message)) = self.without_layout(&batch) {
@@ -293,9 +295,22 @@ impl Verification<'_> {
             findings.add(batch.id, ProblemKind::Settings, format!("{reason}; today's settings are taken instead"));
         }
         let content = self.check_file(&batch, file, findings).await?;
-        // A batch whose rows are still being marked has fewer of them: that is no fault.
-        if batch.state == State::Completed {
-            self.check_rows(&mut snapshot, &batch, file, content.as_ref(), findings).await?;
+        match batch.state {
+            State::Completed => self.check_rows(&mut snapshot, &batch, file, content.as_ref(), findings).await,
+            _ => self.check_marking(&batch, findings).await,
+        }
+    }
+
+    /// While the rows of a batch are being marked, fewer of them are: that is no fault. But each entry is on record, or its row is in the list.
+    /// The list is read first: what is marked meanwhile is on record then.
+    async fn check_marking(&self, batch: &Batch, findings: &mut Findings) -> Result<(), Failure> {
+        let listed = self.store.rows_to_mark(batch.id).await?;
+        let missing = self.store.unrecorded(batch).await?.saturating_sub(listed);
+        if missing > 0 && !self.store.has_old_row_list(batch.id).await? {
+            let entries = counted(missing, "entry of the file is", "entries of the file are");
+            let what = format!("{entries} neither on record as exported nor in the row list of exportbatchrows");
+            let next = "`batch-export retry` makes the list again from the official file, or says how to go on";
+            findings.add(batch.id, ProblemKind::Lost, Explanation::new(what, next));
         }
         Ok(())
     }

@@ -160,11 +160,13 @@ fn states_that_a_rule_forbids_are_found_where_a_run_has_them() {
     create_index(&day.db);
     rule(&day, BATCHES, doc! { "state": { "$ne": "empty" } });
     found(&day, day.run(), &["exportbatches"]);
-    rule(&day, BATCHES, doc! { "state": { "$ne": "marking" } });
     seed_day(&day.db, DATE, 3);
     let rows = |name, rows| day.command(name).env("BATCH_EXPORT_TRANSACTION_ROWS", rows);
-    assert_eq!(rights(rows("doctor", "3"))["verdict"], "ok");
-    assert_eq!(rights(rows("doctor", "2"))["verdict"], "bad");
+    for unknown in ["running", "failed", "exhausted", "completed", "marking"] {
+        rule(&day, BATCHES, doc! { "state": { "$ne": unknown } });
+        // Any day may have more rows than these, and any attempt may be the last one.
+        assert_eq!(rights(rows("doctor", "3"))["verdict"], "bad", "{unknown}");
+    }
     rows("run", "2").args(&["--date", DATE, "--now"]).run().expect_code(30);
     assert_eq!(day.rows_with_status("queued"), 3);
     rows("run", "3").args(&["--date", DATE, "--now"]).run().expect_code(0);

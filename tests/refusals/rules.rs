@@ -245,6 +245,20 @@ fn each_broken_rule_is_named() {
 }
 
 #[test]
+fn fields_that_a_validator_does_not_allow_are_named() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    create_index(&day.db);
+    let known =
+        ["batchDate", "batchId", "previousSha256", "attempt", "filename", "fileId", "webViewLink", "entryCount"];
+    let known = known.into_iter().chain(["rowCount", "csvSize", "totalDebit", "totalCredit"]);
+    let known: Document = known.map(|name| (name.to_owned(), doc! {}.into())).collect();
+    let metadata = doc! { "additionalProperties": false, "properties": known };
+    validator(&day, LOG, doc! { "properties": { "metadata": metadata } });
+    found(&day, day.run(), &["exportlogs", "metadata: properties that are not allowed: number, sha256"]);
+}
+
+#[test]
 fn a_validator_that_knows_no_failed_row_is_found_where_rows_are_held() {
     let day = Day::in_directory();
     seed(&day.db, &[Entry::numbered(DATE, 0), Entry::numbered(DATE, 1).set("status", "draft")]);

@@ -55,6 +55,18 @@ fn an_edited_file_id_is_a_finding_of_its_batch_and_the_others_are_looked_at() {
     }
 }
 
+#[test]
+fn a_file_id_that_is_no_text_is_shown_as_what_it_is() {
+    for day in [Day::in_directory(), Day::on_drive()] {
+        exported(&day);
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": 42 } });
+        let found = problems(&day);
+        let told = found.iter().find(|problem| problem.0 == "file_id").map(|problem| &*problem.1);
+        let says = "\"42 (not a text)\" in the batch document cannot be the id of a file";
+        assert!(told.is_some_and(|told| told.contains(says)), "{found:?}");
+    }
+}
+
 /// The id is that of a folder, whose content nobody can read.
 #[test]
 fn a_file_that_drive_refuses_to_give_is_a_finding_of_its_batch_and_the_others_are_looked_at() {

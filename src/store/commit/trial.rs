@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use chrono_tz::Tz;
+use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
-use mongodb::{ClientSession, Collection};
 
 use super::tried_rows::{RowSource, TriedRows, new_id};
 use super::writes::{TransactionEnd, log_entry};
@@ -31,7 +31,7 @@ use crate::store::batches::{Claim, Ended, file_changes};
 use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
 use crate::store::entries::Fingerprint;
-use crate::store::error::{Kind, StoreError};
+use crate::store::error::{Kind, StoreError, on};
 use crate::store::exported::Again;
 use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
@@ -107,9 +107,12 @@ impl Store {
             RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if all_tried => first.rows.len(),
             _ => 0,
         };
-        if trial.rows.len() > trial.transaction_rows {
-            let marking = async |session: &mut ClientSession| self.try_marking(session, trial, &ledger, &first).await;
-            self.undone(&mut session, &[], marking).await?;
+        // A day may have more rows than one transaction marks, and any attempt may fail, also the last one.
+        let marking = async |session: &mut ClientSession| self.try_marking(session, trial, &ledger, &first).await;
+        self.undone(&mut session, &[], marking).await?;
+        for attempt in [1, 1 + self.config.retry_delays.len() as i32] {
+            let failing = async |session: &mut ClientSession| self.try_failure(session, trial, attempt).await;
+            self.undone(&mut session, &[], failing).await?;
         }
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
         for rows in trial.rows.chunks(trial.rows_together()).skip(1) {
@@ -198,6 +201,22 @@ impl Store {
         self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
         let request = request(&claim, file, trial, ledger, queued, &queued.rows, &[]);
         self.advance(session, &CommitRequest { transaction_rows: 0, ..request }).await
+    }
+
+    /// The end of a failed attempt: the batch is `failed` or, after the last one, `exhausted`.
+    async fn try_failure(
+        &self,
+        session: &mut ClientSession,
+        trial: &Trial<'_>,
+        attempt: i32,
+    ) -> Result<(), TransactionEnd> {
+        let [(batch, file), _] = &trial.batches;
+        let (claim, _) = self.try_lock(session, *batch, trial).await?;
+        self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
+        let failure = Failure::new(Exit::UploadFailed, "the destination did not answer");
+        let mut changes = vec![doc! { "$set": { "attempt": attempt } }];
+        changes.extend(self.released(Ended::Failed(Stage::Upload, &failure)));
+        Ok(self.try_change(session, &claim, changes).await?)
     }
 
     async fn try_change(
@@ -352,9 +371,4 @@ fn new_key() -> RowKey {
 fn cutoff_of(batch: BatchId) -> DateTime<Utc> {
     const SIX_IN_BANGKOK: NaiveTime = NaiveTime::from_hms_opt(11, 0, 0).unwrap();
     batch.date().and_time(SIX_IN_BANGKOK).and_utc()
-}
-
-fn on(collection: &Collection<Document>) -> impl Fn(StoreError) -> StoreError {
-    let name = collection.name().to_owned();
-    move |error| error.in_collection(&name)
 }

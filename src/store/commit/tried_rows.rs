@@ -14,7 +14,7 @@ use crate::id::Id;
 use crate::store::Store;
 use crate::store::document::bson_date;
 use crate::store::due::RowKey;
-use crate::store::error::{Kind, Result};
+use crate::store::error::{Kind, Result, on};
 
 /// A row of more bytes may have no room for marks.
 const MADE_MAX_BYTES: i32 = 1 << 20;
@@ -96,7 +96,7 @@ impl Store {
             (RowSource::Insert(row), _) => self.bounded(self.queue.insert_one(row).session(session)).await.map(drop),
             (RowSource::Change(_) | RowSource::Queue | RowSource::Nowhere, _) => Ok(()),
         };
-        done.map_err(|error| error.in_collection(self.queue.name()))
+        done.map_err(on(&self.queue))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::store::batches::Claim;
 use crate::store::document::log_number;
 use crate::store::document::{bson_date, date, file_document, int, settings_document};
 use crate::store::due::{by_id, due_filter, open_filter};
-use crate::store::error::{Kind, StoreError};
+use crate::store::error::{Kind, StoreError, on};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
 use crate::store::neighbours::each;
@@ -68,7 +68,7 @@ impl Store {
         let previous = request.ledger.last_sha256.as_deref();
         let log = log_entry(request.claim, request.file, request.ledger.number + 1, previous, found?);
         let logged = self.log.insert_one(log).session(&mut *session).await;
-        logged.map_err(|error| StoreError::from(error).in_collection(self.log.name()))?;
+        logged.map_err(on(&self.log))?;
         Ok(contents)
     }
 
@@ -140,8 +140,7 @@ impl Store {
                 filter.extend(each(rows));
                 let update = self.queue.update_many(filter, vec![completed(&marks)]).hint(by_id());
                 let updated = update.session(&mut *session).await;
-                let updated = updated.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?;
-                marked += updated.modified_count;
+                marked += updated.map_err(on(&self.queue))?.modified_count;
             }
             if marked != rows.len() as u64 {
                 let changed = rows.len() as u64 - marked;
