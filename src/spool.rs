@@ -6,8 +6,12 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 
 use md5::Md5;
 use rustix::fs::FlockOperation;
@@ -45,34 +49,77 @@ pub fn failed(folder: &Path, what: &str, error: &io::Error) -> Failure {
     Failure::configuration(format!("{what} in {} cannot be used: {said}", folder.display())).next(next)
 }
 
-/// A writer that counts and digests what passes through it.
+/// Bytes that are hashed at a time.
+const PART_BYTES: usize = 64 * 1024;
+/// Parts that may wait for it.
+const PARTS_WAITING: usize = 2;
+
+/// A writer that counts and digests what passes through it. Of all but a small file a thread computes the checksums, beside the writer: they
+/// take as long as it does.
 #[derive(Debug)]
 pub struct Digesting<W> {
     out: W,
+    bytes: u64,
+    /// What was written and not hashed yet.
+    part: Vec<u8>,
+    thread: Option<(SyncSender<Vec<u8>>, JoinHandle<Hashes>)>,
+}
+
+#[derive(Debug, Default)]
+struct Hashes {
     sha256: Sha256,
     md5: Md5,
-    bytes: u64,
+}
+
+impl Hashes {
+    fn with(mut self, part: &[u8]) -> Hashes {
+        self.sha256.update(part);
+        self.md5.update(part);
+        self
+    }
 }
 
 impl<W: Write> Digesting<W> {
     /// Digests what is written to `out`.
     pub fn new(out: W) -> Digesting<W> {
-        Digesting { out, sha256: Sha256::new(), md5: Md5::new(), bytes: 0 }
+        Digesting { out, bytes: 0, part: Vec::new(), thread: None }
     }
 
     /// The inner writer, and the digests of everything written.
     pub fn finish(self) -> (W, Digests) {
-        let (sha256, md5) = (hex::encode(self.sha256.finalize()), hex::encode(self.md5.finalize()));
+        let hashes = self.thread.map_or_else(Hashes::default, |(parts, thread)| {
+            // It ends with what it has received.
+            drop(parts);
+            thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        });
+        let Hashes { sha256, md5 } = hashes.with(&self.part);
+        let (sha256, md5) = (hex::encode(sha256.finalize()), hex::encode(md5.finalize()));
         (self.out, Digests { bytes: self.bytes, sha256, md5 })
+    }
+
+    fn hash_part(&mut self) -> io::Result<()> {
+        let part = mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
+        let (parts, _) = match &mut self.thread {
+            Some(begun) => begun,
+            none => {
+                let (parts, received) = sync_channel::<Vec<u8>>(PARTS_WAITING);
+                let hash = move || received.iter().fold(Hashes::default(), |hashes, part| hashes.with(&part));
+                none.insert((parts, thread::Builder::new().name("checksums".to_owned()).spawn(hash)?))
+            }
+        };
+        parts.send(part).map_err(io::Error::other)
     }
 }
 
 impl<W: Write> Write for Digesting<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.sha256.update(&bytes[..written]);
-        self.md5.update(&bytes[..written]);
+        // Parts of one size: what waits for the thread is bounded, also where a row is very long.
+        let written = self.out.write(&bytes[..bytes.len().min(PART_BYTES)])?;
         self.bytes += written as u64;
+        self.part.extend_from_slice(&bytes[..written]);
+        if self.part.len() >= PART_BYTES {
+            self.hash_part()?;
+        }
         Ok(written)
     }
 
@@ -176,6 +223,20 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         drop(spool);
         assert!(!path.exists());
+    }
+
+    /// A large file is hashed in parts, whatever the sizes of the writes.
+    #[test]
+    fn the_checksums_are_those_of_everything_written() {
+        let bytes: Vec<u8> = (0..1_000_003_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+        for of_a_write in [bytes.len(), PART_BYTES, PART_BYTES - 1, 8_191] {
+            let mut writer = Digesting::new(Vec::new());
+            bytes.chunks(of_a_write).for_each(|bytes| writer.write_all(bytes).unwrap());
+            let (out, digests) = writer.finish();
+            assert!(out == bytes && digests.bytes == 1_000_003);
+            assert_eq!(digests.sha256, hex::encode(Sha256::digest(&bytes)));
+            assert_eq!(digests.md5, hex::encode(Md5::digest(&bytes)));
+        }
     }
 
     #[test]
