@@ -71,9 +71,9 @@ struct Arguments {
     /// Draw time and memory over the number of entries into this file (SVG)
     #[arg(long, value_name = "FILE")]
     picture: Option<std::path::PathBuf>,
-    /// `--format` of the program: a built-in layout, or the path of a layout file such as examples/layouts/xero.toml
-    #[arg(long, default_value = "journal")]
-    format: String,
+    /// `--format` of the program: built-in layouts, and paths of layout files such as examples/layouts/xero.toml
+    #[arg(long, value_delimiter = ',', default_value = "journal")]
+    format: Vec<String>,
     /// The program to measure [default: the one beside this example, built first]
     #[arg(long)]
     program: Option<std::path::PathBuf>,
@@ -130,13 +130,15 @@ async fn measure(
     let began = Instant::now();
     seed::entries(&database, entries).await.context("storing the entries")?;
     eprintln!("{entries} entries: stored in {:.1} s", began.elapsed().as_secs_f64());
-    let shape = floor::Shape::of(&layout(&arguments.format)?);
     let runs = arguments.runs.unwrap_or(match entries {
         0..=10_000 => 5,
         10_001..=100_000 => 3,
         _ => 1,
     });
-    for &to in &arguments.to {
+    let each = arguments.format.iter().flat_map(|format| arguments.to.iter().map(move |&to| (format, to)));
+    for (format, to) in each {
+        let layout = layout(format)?;
+        let shape = floor::Shape::of(&layout);
         let mut lines = Vec::new();
         // One more than is counted: the first one warms the caches of small days.
         let warm_up = usize::from(runs > 1);
@@ -147,7 +149,7 @@ async fn measure(
             let marking = marking_floor::mark(&database, true).await.context("the floor of the marking")?;
             seed::queue(&database, entries, arguments.no_order).await.context("queueing the entries again")?;
             let uri = server.uri(database.name(), arguments.rtt_ms).await?;
-            let job = program.job(&uri, to, arguments)?;
+            let job = program.job(&uri, to, format, arguments)?;
             job.init()?;
             seed::exported(&database, entries).await.context("recording the entries of an earlier day")?;
             let joined = floor::join(&database, &shape, false).await.context("the floor")?;
@@ -163,8 +165,8 @@ async fn measure(
             let retry = job.retry()?;
             let idle = Idle::new(&retry, server.counts().await?.since(&after));
             let beside = Beside { joined, floor, dry, updates, marking, peer, idle };
-            let line = Line::new(entries, to, &ran, beside, cost, slowest)?;
-            eprintln!("{entries} entries to {to}: run {turn} of {runs}: {}", line.brief());
+            let line = Line::new(entries, to, &layout.name, &ran, beside, cost, slowest)?;
+            eprintln!("{entries} entries to {to}, {}: run {turn} of {runs}: {}", layout.name, line.brief());
             if turn >= warm_up {
                 lines.push(line);
             }

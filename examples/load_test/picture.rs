@@ -28,9 +28,11 @@ const SECONDS: [Series<'static>; 4] = [
 ];
 const MEMORY: [Series<'static>; 1] = [Series { name: "peak memory", colour: "#7d3c98", value: |line| line.peak_mib }];
 
-/// Draws the runs to a directory.
+/// Draws the runs to a directory, with the first layout.
 pub fn draw(report: &Report) -> String {
-    let lines: Vec<&Line> = report.lines.iter().filter(|line| line.to == "directory").collect();
+    let layout = report.lines.first().map_or("", |line| &line.layout);
+    let lines = report.lines.iter().filter(|line| line.to == "directory" && line.layout == layout);
+    let lines: Vec<&Line> = lines.collect();
     let mut svg = String::from(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1240 400\" font-family=\"sans-serif\" font-size=\"13\">\n\
          <rect width=\"1240\" height=\"400\" fill=\"white\"/>\n",

@@ -42,6 +42,7 @@ pub struct Facts {
 pub struct Job<'a> {
     program: &'a Program,
     uri: String,
+    format: &'a str,
     arguments: &'a Arguments,
     drive: Option<FakeDrive>,
     scratch: tempfile::TempDir,
@@ -112,14 +113,14 @@ impl Program {
     }
 
     /// A day to export.
-    pub fn job<'a>(&'a self, uri: &str, to: To, arguments: &'a Arguments) -> Result<Job<'a>> {
+    pub fn job<'a>(&'a self, uri: &str, to: To, format: &'a str, arguments: &'a Arguments) -> Result<Job<'a>> {
         let scratch = tempfile::Builder::new().prefix("load-run-").tempdir_in(target_folder()?)?;
         let drive = (to == To::Drive).then(FakeDrive::start);
         match &drive {
             Some(drive) => std::fs::write(scratch.path().join("key.json"), drive.service_account())?,
             None => std::fs::create_dir(scratch.path().join("out"))?,
         }
-        Ok(Job { program: self, uri: uri.to_owned(), arguments, drive, scratch })
+        Ok(Job { program: self, uri: uri.to_owned(), format, arguments, drive, scratch })
     }
 }
 
@@ -166,7 +167,7 @@ impl Job<'_> {
     fn command(&self, name: &str) -> Command {
         let mut command = self.bare(name);
         command
-            .args(["--format", &self.arguments.format, "--contra-account", "1102-00"])
+            .args(["--format", self.format, "--contra-account", "1102-00"])
             .env("BATCH_EXPORT_NOW", format!("{DATE}T18:00:05+07:00"))
             // The largest days are there to be measured, not to be stopped.
             .env("BATCH_EXPORT_GENERATE_TIMEOUT", "10m");

@@ -31,6 +31,8 @@ pub struct Line {
     pub entries: u32,
     /// Where the file went.
     pub to: String,
+    /// The layout's name.
+    pub layout: String,
     /// Stages, by name, in seconds, as the program reports them.
     pub stages_s: BTreeMap<String, f64>,
     /// The whole process, from outside.
@@ -133,6 +135,7 @@ impl Line {
     pub fn new(
         entries: u32,
         to: To,
+        layout: &str,
         ran: &Ran,
         beside: Beside,
         cost: Counts,
@@ -151,6 +154,7 @@ impl Line {
         Ok(Line {
             entries,
             to: to.to_string(),
+            layout: layout.to_owned(),
             total_s,
             rows_per_s: f64::from(entries) / total_s,
             join_s: joined.took.as_secs_f64(),
@@ -183,8 +187,12 @@ impl Line {
     /// For the progress on stderr.
     pub fn brief(&self) -> String {
         format!(
-            "{:.3} s, generate {:.2} x floor, write {:.2} x floor, {:.1} MiB",
-            self.total_s, self.generate_per_floor, self.write_per_floor, self.peak_mib
+            "{:.3} s, generate {:.3} s, {:.2} x floor, write {:.2} x floor, {:.1} MiB",
+            self.total_s,
+            self.stage("generate"),
+            self.generate_per_floor,
+            self.write_per_floor,
+            self.peak_mib
         )
     }
 
@@ -197,15 +205,15 @@ impl Line {
 impl Report {
     /// What was measured around the runs.
     fn beside(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Line { entries, to, join_s, floor_s, dry_run, updates_s, marking_floor_s, .. } in &self.lines {
+        for Line { entries, to, layout, join_s, floor_s, dry_run, updates_s, marking_floor_s, .. } in &self.lines {
             writeln!(
                 f,
-                "- {entries} to {to}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
+                "- {entries} to {to}, {layout}: join {join_s:.3} s, with the look-up {floor_s:.3} s; updates {updates_s:.3} s, with the inserts {marking_floor_s:.3} s"
             )?;
             let Dry { without_look_up_s: without, with_look_up_s: with } = dry_run;
             writeln!(
                 f,
-                "- {entries} to {to}: our generation in a dry run without the look-up {without:.3} s, {:.2} x the join; with it {with:.3} s, {:.2} x the join with it",
+                "- {entries} to {to}, {layout}: our generation in a dry run without the look-up {without:.3} s, {:.2} x the join; with it {with:.3} s, {:.2} x the join with it",
                 without / join_s,
                 with / floor_s,
             )?;
@@ -215,9 +223,10 @@ impl Report {
             let Peer { total_s, peak_mib } = peer;
             writeln!(
                 f,
-                "- {} to {}: mongoexport of the entries alone {total_s:.3} s, {peak_mib:.1} MiB; {:.1} x our generation",
+                "- {} to {}, {}: mongoexport of the entries alone {total_s:.3} s, {peak_mib:.1} MiB; {:.1} x our generation",
                 line.entries,
                 line.to,
+                line.layout,
                 total_s / line.stage("generate"),
             )?;
         }
@@ -225,8 +234,8 @@ impl Report {
             let Idle { total_ms, commands } = line.idle;
             writeln!(
                 f,
-                "- {} to {}: retry with nothing due {total_ms:.0} ms, {commands} commands",
-                line.entries, line.to
+                "- {} to {}, {}: retry with nothing due {total_ms:.0} ms, {commands} commands",
+                line.entries, line.to, line.layout
             )?;
         }
         Ok(())
@@ -244,15 +253,16 @@ impl fmt::Display for Report {
         writeln!(f, "seconds and memory (write = commit and marking)")?;
         writeln!(
             f,
-            "| entries | to | lock | generate | upload | write | total | rows/s | join | generate/join | floor | generate/floor | floor of write | write/floor | peak MiB | file MB |"
+            "| entries | to | layout | lock | generate | upload | write | total | rows/s | join | generate/join | floor | generate/floor | floor of write | write/floor | peak MiB | file MB |"
         )?;
-        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
         for line in &self.lines {
             writeln!(
                 f,
-                "| {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.3} | {:.2} | {:.3} | {:.2} | {:.1} | {:.2} |",
+                "| {} | {} | {} | {:.3} | {:.3} | {:.3} | {:.3} | {:.3} | {:.0} | {:.3} | {:.2} | {:.3} | {:.2} | {:.3} | {:.2} | {:.1} | {:.2} |",
                 line.entries,
                 line.to,
+                line.layout,
                 line.stage("lock"),
                 line.stage("generate"),
                 line.stage("upload"),
@@ -273,16 +283,17 @@ impl fmt::Display for Report {
         writeln!(f, "\nwhat it costs the database")?;
         writeln!(
             f,
-            "| entries | to | commands | transactions | examined | returned + updated | collection scans | MB out | MB in | CPU s, program | CPU s, server | longest command |"
+            "| entries | to | layout | commands | transactions | examined | returned + updated | collection scans | MB out | MB in | CPU s, program | CPU s, server | longest command |"
         )?;
-        writeln!(f, "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+        writeln!(f, "|--:|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
         for line in &self.lines {
             let longest = line.slowest.as_ref();
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {} |",
                 line.entries,
                 line.to,
+                line.layout,
                 line.commands.values().sum::<i64>(),
                 line.transactions,
                 line.examined,
@@ -298,7 +309,7 @@ impl fmt::Display for Report {
         writeln!(f, "\ncommands by name")?;
         for line in &self.lines {
             let names: Vec<String> = line.commands.iter().map(|(name, count)| format!("{name} {count}")).collect();
-            writeln!(f, "- {} to {}: {}", line.entries, line.to, names.join(", "))?;
+            writeln!(f, "- {} to {}, {}: {}", line.entries, line.to, line.layout, names.join(", "))?;
         }
         Ok(())
     }
