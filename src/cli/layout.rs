@@ -33,6 +33,9 @@ const SAMPLES: [(&str, &str, &str); 3] = [
     ("debit", " 5302-10 ", "=1+1; \"quoted\", and a second\nline"),
 ];
 
+/// Errors of a file that are shown to a person.
+const SHOWN_MAX: usize = 50;
+
 /// The result of `layout`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(super) struct LayoutResult {
@@ -81,8 +84,11 @@ impl Render for LayoutResult {
             let _ = writeln!(text, "{:8} {}, {rows} per entry: {columns}", layout.name, layout.encoding);
         }
         let Some(file) = &self.file else { return text };
-        for wrong in &self.errors {
+        for wrong in self.errors.iter().take(SHOWN_MAX) {
             let _ = writeln!(text, "{file}, line {}: {}", wrong.line, wrong.message);
+        }
+        if let Some(more) = self.errors.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+            let _ = writeln!(text, "and {more} more; --output json has all of them");
         }
         if let (Some(name), Some(sample)) = (&self.name, &self.sample) {
             let told = match self.refused.len() {

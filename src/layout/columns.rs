@@ -37,11 +37,23 @@ pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column
 }
 
 fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
-    table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
+    if table.entries().next().is_none() {
+        table.missing(&[], "a column has no keys; expected header, and value or field");
+        return None;
+    }
+    let mut unknown = table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
+    // An unknown key was probably meant for one that is missing.
+    let mut missing = |keys: &[&str], message: &str| match unknown.checked_sub(1) {
+        Some(rest) => unknown = rest,
+        None => table.missing(keys, message),
+    };
     parse::settings(table);
     let header = table.text("header");
-    if header.is_none() && table.get("header").is_none() && layout.header {
-        table.missing(&["header"], "header is missing; expected the column's name in the first line");
+    if table.get("header").is_none() && layout.header {
+        missing(&["header"], "header is missing; expected the column's name in the first line");
+    }
+    if table.get("value").or(table.get("field")).is_none() {
+        missing(&["value", "field"], "a column has neither value nor field; expected one of them");
     }
     let max_chars = table.number("max_chars", 1, CHARS_MAX).map(|number| number as usize);
     let empty = table.text("empty");
@@ -120,7 +132,6 @@ fn may_be_missing(value: &Value) -> bool {
 fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     match (table.get("value"), table.get("field")) {
         (None, None) => {
-            table.missing(&["value", "field"], "a column has neither value nor field; expected one of them");
             table.choice("kind", &KindWord::NAMED);
             forms(table, layout);
             None
@@ -231,6 +242,9 @@ fn side_words(table: &Table<'_, '_>, layout: &Layout) -> Option<[String; 2]> {
         _ => None,
     };
     let Some(&[debit, credit]) = words.as_deref() else {
+        if table.is_unsure(&["words"]) {
+            return None;
+        }
         let is = kind(value.get_ref());
         table.error(at, format!("words is {is}; expected two texts, for debit and for credit, such as [\"D\", \"C\"]"));
         return None;

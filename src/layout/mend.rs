@@ -20,7 +20,7 @@ pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";
 
 /// The text with as many lines and notes, all of them TOML, and the errors of the lines that were not.
 pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
-    let lines: Vec<&str> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
+    let mut lines: Vec<&str> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
     let (mut mended, mut told, mut at) = (String::new(), Vec::new(), 0);
     while at < lines.len() {
         let mut end = end_of_value(&lines, at);
@@ -30,22 +30,41 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             end = at + 1;
             error = error_in(&lines, at, end);
         }
-        let Some(error) = error else {
+        let is_whole = error.is_none();
+        // A line of a list that is wrong by itself is left out, and the others are read.
+        while let Some((wrong, item)) = error.as_ref().and_then(|error| error_of_item(&lines, at, error.line - 1)) {
+            told.push(item);
+            lines[wrong] = "\n";
+            error = error_in(&lines, at, end);
+        }
+        let Some(mut error) = error else {
             mended.extend(lines[at..end].iter().copied());
+            if !is_whole {
+                mended.truncate(mended.strip_suffix('\n').unwrap_or(&mended).len());
+                mended.push_str(&(notes(lines[at], at) + "\n"));
+            }
             at = end;
             continue;
         };
-        told.push(error);
         if is_head(lines[at]) {
             mended.push_str(&instead_of_head(&lines, at));
         } else if end == at + 1 && is_open(lines[at]) {
             end += lines[end..].iter().take_while(|line| !begins(line)).count();
         }
-        mended.extend(keys(lines[at]).iter().map(|key| format!("{NOTE}\"{key}\".{at} = 0")));
+        if open_marks(lines[at]).is_none() && lines[at + 1..end].iter().any(|line| !line.trim().is_empty()) {
+            error.message.push_str("; the rest of the list is looked at once it is TOML");
+        }
+        told.push(error);
+        mended.push_str(&notes(lines[at], at));
         mended.extend(std::iter::repeat_n('\n', end - at));
         at = end;
     }
     (mended, told)
+}
+
+/// A note of each key that a broken line may have set.
+fn notes(line: &str, at: usize) -> String {
+    keys(line).iter().map(|key| format!("{NOTE}\"{key}\".{at} = 0")).collect()
 }
 
 /// The keys that a broken line may have set; an empty one: it is not known which.
@@ -53,7 +72,8 @@ fn keys(line: &str) -> BTreeSet<&str> {
     let line = line.trim_start_matches('\u{feff}');
     let before =
         line.rsplit('=').skip(1).filter_map(|part| part.trim_end_matches(BLANKS).rsplit(|c| !is_of_word(c)).next());
-    let mut keys: BTreeSet<&str> = std::iter::once(word(line)).chain(before).filter(|key| is_known(key)).collect();
+    let mut keys: BTreeSet<&str> =
+        Some(word(line)).filter(|_| !is_head(line)).into_iter().chain(before).filter(|key| is_known(key)).collect();
     // A carriage return may stand for the end of a line.
     if keys.is_empty() && !is_head(line) || line.trim_end().contains('\r') {
         keys.insert("");
@@ -98,12 +118,16 @@ fn error_in(lines: &[&str], at: usize, end: usize) -> Option<LayoutError> {
     let error = errors.iter().min_by_key(start)?;
     let start = start(&error);
     let index = statement.as_bytes()[..start].iter().filter(|&&byte| byte == b'\n').count().min(end - at - 1);
-    let rest = if end > at + 1 && open_marks(lines[at]).is_none() {
-        "; the rest of the list is looked at once it is TOML"
-    } else {
-        ""
-    };
-    Some(LayoutError { line: at + index + 1, message: not_toml(error, &statement, &statement) + rest })
+    Some(LayoutError { line: at + index + 1, message: not_toml(error, &statement, &statement) })
+}
+
+/// The error of a line that is wrong by itself, in a list that begins on an earlier one; with the line's index.
+fn error_of_item(lines: &[&str], at: usize, index: usize) -> Option<(usize, LayoutError)> {
+    let line = lines[index];
+    let is_item = index > at && open_marks(lines[at]).is_none() && key(line).is_none() && Outside::of(line).depth == 0;
+    let alone = format!("{} = [{line}\n]", word(lines[at]));
+    let error = error_in(&[&alone], 0, 1).filter(|_| is_item)?;
+    Some((index, LayoutError { line: index + 1, ..error }))
 }
 
 /// The index of the line after the value that begins on a line: the next one, unless the value is open at the end of the line and has an end.

@@ -100,7 +100,7 @@ fn layout(table: &Table<'_, '_>) -> Option<Layout> {
     let has_header = match table.get("header") {
         // Its head is forgotten.
         Some(text) if text.get_ref().is_str() && ["value", "field"].iter().any(|key| table.get(key).is_some()) => {
-            table.error(text.span().start, "header of a column belongs below a [[columns]]");
+            table.wrong("columns", text.span().start, "header of a column belongs below a [[columns]]");
             None
         }
         _ => table.flag("header"),
@@ -211,7 +211,7 @@ pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>) -> Vec<Table<'a, 'i>>
         has_columns = true;
         let at = value.span().start;
         match value.get_ref() {
-            DeValue::Array(list) if list.is_empty() => {
+            DeValue::Array(list) if list.is_empty() && !table.is_unsure(&["columns"]) => {
                 table.error(at, format!("there is no column in columns; {EXPECTED}"));
             }
             DeValue::Array(list) => tables.extend(list.iter().filter_map(|item| table.below(item))),

@@ -90,6 +90,9 @@ fn expected(said: &str, line: &str, outside: &Outside) -> &'static str {
             "expected one key and its value on a line"
         }
         () if is_toml(line.trim_end_matches([' ', '\t', ',', ';'])) => "a line ends without a comma or a semicolon",
+        () if key.trim_matches(BLANKS) == "columns" && outside.depth > 0 => {
+            "a list has no ] at its end, or a table in it no }; expected such as [{ header = \"Date\", value = \"date\" }]"
+        }
         () if key.trim_matches(BLANKS) == "columns" => {
             "expected a list of tables such as [{ header = \"Date\", value = \"date\" }], with commas between them; or [[columns]] above each column"
         }

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
 use super::mend::{BROKEN, NOTE};
-use super::text::quoted;
+use super::text::{is_hidden, named, quoted};
 use crate::plausible::{has_only_words, is_likely_name};
 
 /// Characters of unknown words that a message quotes.
@@ -120,9 +120,11 @@ impl<'a, 'i> Table<'a, 'i> {
         self.map.iter().map(|(key, value)| (&**key.get_ref(), value))
     }
 
-    /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`.
-    pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) {
-        for key in self.map.keys() {
+    /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`. Returns how many of the
+    /// keys may each be any known one with a text, by another word.
+    pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) -> usize {
+        let mut any = 0;
+        for (key, value) in self.map {
             let name = &**key.get_ref();
             if known.contains(&name) || name.starts_with(BROKEN) && self.errors.is_mended {
                 continue;
@@ -137,8 +139,10 @@ impl<'a, 'i> Table<'a, 'i> {
                 (None, Some(near)) => format!("{unknown}; did you mean {near}, {place}?"),
                 (None, None) => format!("{unknown}; expected one of {}", known.join(", ")),
             };
+            any += usize::from(near.or(other).is_none() && value.get_ref().is_str());
             self.wrong(near.unwrap_or_default(), key.span().start, message);
         }
+        any
     }
 
     /// Refuses a key that has no effect here.
@@ -232,7 +236,9 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
 
 /// A word of the file in quotes, when it looks like a word.
 pub(super) fn word(text: &str) -> String {
-    shown(text).unwrap_or_else(|| "a text that is not shown here".to_owned())
+    let hidden = text.chars().find(|character| is_hidden(*character) || character.is_control());
+    let with = || hidden.map_or("that is not shown here".to_owned(), |hidden| format!("with {} in it", named(hidden)));
+    shown(text).unwrap_or_else(|| format!("a text {}", with()))
 }
 
 /// As [`word`]; `None`: it may be a secret.

@@ -83,6 +83,16 @@ fn check_says_when_samples_cannot_be_written() {
 }
 
 #[test]
+fn check_shows_the_first_errors_of_very_many_to_a_person_and_all_of_them_to_a_program() {
+    let (_folder, path) = written("name = \"own\"\n".to_owned() + &"[[columns]]\nvalue = \"date\"\n".repeat(53));
+    let text = layout(&["check", &path]).run().expect_code(30).stdout;
+    assert_eq!(text.matches("header is missing").count(), 50, "{text}");
+    assert!(text.ends_with("header is missing; expected the column's name in the first line\nand 3 more; --output json has all of them\n"), "{text}");
+    let result = layout(&["check", &path, "--output", "json"]).run().expect_code(30).json();
+    assert_eq!(result["errors"].as_array().unwrap().len(), 53);
+}
+
+#[test]
 fn check_names_what_it_was_given() {
     let result = layout(&["check", "journal", "--output", "json"]).run().expect_code(30).json();
     let said = result["error"].to_string();

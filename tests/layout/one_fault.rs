@@ -46,6 +46,8 @@ fn nothing_is_told_that_depends_on_a_wrong_key() {
         ("value = \"side\"\nwrods = [\"D\", \"C\"]", 5, "did you mean words?"),
         ("valu = \"date\"", 4, "did you mean value?"),
         ("feild = \"x\"", 4, "did you mean field?"),
+        ("field = \"a\"\nkind = \"date\u{200b}\"", 5, "kind is a text with U+200B ZERO WIDTH SPACE in it"),
+        ("source = \"date\"", 4, "unknown key \"source\"; expected one of header, value"),
         ("value = \"date\"\ncolumn = \"A\"", 5, "unknown key \"column\"; expected one of header"),
         ("value = \"side\"\nwords = \"D\", \"C\"", 5, "expected a list of texts in quotes"),
         (
@@ -93,27 +95,42 @@ fn a_line_with_several_keys_says_what_may_be_in_each() {
     }
 }
 
-/// A fault inside a list is told where it is, and what follows the list is read.
+/// A fault inside a list is told where it is, and what follows it is read, in the list and after it.
 #[test]
 fn a_list_of_several_lines_is_read_to_its_end() {
-    for (words, line, told_of_it) in [
-        ("\"D\"\n\"C\"", 7, "expected a list of texts in quotes"),
-        ("\"D\",\nC", 7, "expected a list of texts in quotes"),
-        ("Debit,\nCredit,", 6, "expected a list of texts in quotes"),
-        ("“D”,\n“C”", 6, "typographic quotation marks"),
-        ("\"D,\n\"C\"", 6, "no quotation mark at its end"),
-        ("\"D\", // debit\n\"C\"", 6, "a comment begins with #"),
+    const REST: &str = "; the rest of the list is looked at once it is TOML";
+    const TEXTS: &str = "expected a list of texts in quotes";
+    for (words, told_of_it) in [
+        ("\"D\"\n\"C\"", [(7, TEXTS)].as_slice()),
+        ("\"D\",\nC", &[(7, TEXTS)]),
+        ("Debit,\nCredit,", &[(6, TEXTS), (7, TEXTS)]),
+        ("“D”,\n“C”", &[(6, "typographic quotation marks"), (7, "typographic quotation marks")]),
+        ("“D”,\nC", &[(6, "typographic quotation marks"), (7, TEXTS)]),
+        ("\"D,\n\"C\"", &[(6, "no quotation mark at its end")]),
+        ("\"D\", // debit\n\"C\"", &[(6, "a comment begins with #")]),
     ] {
         for end in ["\n", "\r\n"] {
             let text = format!("{COLUMN}value = \"side\"\nwords = [\n{words}\n]\nmax_chars = 0\n").replace('\n', end);
-            told(&text, &[(line, told_of_it), (9, "max_chars is 0")]);
-            assert!(messages(&text)[0].message.ends_with("; the rest of the list is looked at once it is TOML"));
+            let told_of_it = told_of_it.iter().copied().chain([(9, "max_chars is 0")]);
+            told(&text, &told_of_it.collect::<Vec<_>>());
+            // Which of the two lines lacks the comma is not known.
+            assert_eq!(messages(&text)[0].message.ends_with(REST), words == "\"D\"\n\"C\"", "{text}");
         }
     }
     told(
-        "name = \"own\"\ncolumns = [\n{header = \"A, value = \"date\"},\n{header = \"B\", value = \"dat\"},\n]\nencoding = \"cp874\"\n",
-        &[(3, "no quotation mark at its end"), (6, "did you mean \"windows-874\"?")],
+        "name = \"own\"\ncolumns = [\n{header = \"A, value = \"date\"},\n{header = \"B\", value = \"dat\"},\n\
+         {header \"C\"}\n]\nencoding = \"cp874\"\n",
+        &[
+            (3, "no quotation mark at its end"),
+            (4, "value is \"dat\""),
+            (5, "expected a list of tables"),
+            (7, "did you mean \"windows-874\"?"),
+        ],
     );
+    told("name = \"own\"\ncolumns = [\n{header = A}\n]", &[(3, "expected a list of tables")]);
+    let open = "name = \"own\"\ncolumns = [\n{header = \"A\", value = \"date\"},\n{header = \"B\", value = \"account\"}\nquote = 1\n";
+    told(open, &[(2, "a list has no ] at its end"), (5, "quote is a number")]);
+    assert!(messages(open)[0].message.ends_with(REST));
     told("name = \"own\"\ncolumns = (\n{header = \"A\", value = \"date\"}\n)\n", &[(2, "expected a list of tables")]);
     told(
         "name = \"own\"\ncolumns = [{header = \"A\", value = \"dat\"}]\n[[columns]]\nheader = \"B\"\nvalue = \"acount\"\n",
@@ -156,6 +173,18 @@ fn a_head_that_a_layout_does_not_know_is_told_once() {
     );
 }
 
+/// A column by other words than those of a layout: one of them stands for each key that is missing.
+#[test]
+fn an_unknown_key_and_the_missing_one_that_it_was_meant_for_are_told_once() {
+    let first = "name = \"own\"\n[[columns]]\n";
+    told(&format!("{first}column = \"A\"\nvalue = \"date\"\n"), &[(3, "unknown key \"column\"")]);
+    let both = [(3, "unknown key \"column\""), (4, "unknown key \"source\"")];
+    told(&format!("{first}column = \"A\"\nsource = \"date\"\n"), &both);
+    told(&format!("{first}column = \"A\"\n"), &[(2, "neither value nor field"), (3, "unknown key \"column\"")]);
+    told(&format!("{first}width = 9\nvalue = \"date\"\n"), &[(2, "header is missing"), (3, "unknown key \"width\"")]);
+    told(&format!("{first}[[columns]]\nheader = \"A\"\nvalue = \"date\"\n"), &[(2, "a column has no keys")]);
+}
+
 #[test]
 fn a_misplaced_key_is_told_and_its_value_is_checked() {
     told(
@@ -170,6 +199,10 @@ fn a_misplaced_key_is_told_and_its_value_is_checked() {
     );
     told(
         "name = \"own\"\nheader = \"A\"\nvalue = \"date\"\n[[columns]]\nheader = \"B\"\nvalue = \"account\"\n",
+        &[(2, "header of a column belongs below a [[columns]]"), (3, "value belongs below a [[columns]]")],
+    );
+    told(
+        "name = \"own\"\nheader = \"A\"\nvalue = \"date\"\n",
         &[(2, "header of a column belongs below a [[columns]]"), (3, "value belongs below a [[columns]]")],
     );
 }
