@@ -20,21 +20,12 @@ const DAY_MS: i64 = 86_400_000;
 /// # Errors
 /// A sentence that says what is wrong with the text, and shows it if it looks like a date.
 pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
-    let malformed = || format!("{} is not a date; write it like 2026-01-18", shown_date(text));
-    let bytes = text.as_bytes();
-    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
-        return Err(malformed());
+    // The parser of the calendar library takes blanks, signs and single digits as well.
+    let is_right = |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    if text.len() != 10 || !text.bytes().enumerate().all(is_right) || text.starts_with("0000") {
+        return Err(format!("{} is not a date; write it like 2026-01-18", shown_date(text)));
     }
-    let number = |digits: &[u8]| {
-        digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
-    };
-    let (Some(year), Some(month), Some(day)) = (number(&bytes[..4]), number(&bytes[5..7]), number(&bytes[8..])) else {
-        return Err(malformed());
-    };
-    if year == 0 {
-        return Err(malformed());
-    }
-    NaiveDate::from_ymd_opt(year as i32, month, day).ok_or_else(|| format!("there is no date {text}"))
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("there is no date {text}"))
 }
 
 /// Years by which the Thai calendar is ahead.

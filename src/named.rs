@@ -57,23 +57,3 @@ macro_rules! named {
 }
 
 pub(crate) use named;
-
-#[cfg(test)]
-mod tests {
-    named! {
-        /// Of the test.
-        pub enum Colour {
-            /// Like grass.
-            Green = "green",
-            /// Like the sky.
-            Blue = "sky-blue",
-        }
-    }
-
-    #[test]
-    fn a_value_is_found_by_its_name_and_by_no_other() {
-        assert_eq!(Colour::ALL.map(|colour| Colour::from_name(colour.name())), Colour::ALL.map(Some));
-        assert_eq!((Colour::Blue.name(), Colour::from_name("Blue")), ("sky-blue", None));
-        assert_eq!(Colour::NAMED, [("green", Colour::Green), ("sky-blue", Colour::Blue)]);
-    }
-}

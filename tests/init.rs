@@ -21,6 +21,27 @@ fn the_index_of_the_queue_is_made_once_and_only_when_none_serves() {
 }
 
 #[test]
+fn only_an_index_that_leads_to_the_due_rows_serves() {
+    for (key, serves) in [
+        (doc! { "status": 1, "scheduledFor": 1 }, true),
+        (doc! { "status": 1, "exportPath": 1, "scheduledFor": 1 }, true),
+        (doc! { "exportPath": 1, "status": 1, "scheduledFor": 1, "_id": 1 }, true),
+        (doc! { "status": 1 }, false),
+        (doc! { "scheduledFor": 1, "status": 1 }, false),
+        (doc! { "exportPath": 1, "scheduledFor": 1 }, false),
+        (doc! { "status": 1, "clientId": 1, "scheduledFor": 1 }, false),
+        (doc! { "status": 1, "scheduledFor": 1, "x": "text" }, false),
+        (doc! { "status": 1, "scheduledFor": 1, "x": "2dsphere" }, false),
+        (doc! { "status": 1, "scheduledFor": 1, "x": "hashed" }, false),
+    ] {
+        let day = Day::in_directory();
+        day.db.command(doc! { "createIndexes": QUEUE, "indexes": [{ "key": &key, "name": "own" }] });
+        let made = day.command("init").run().expect_code(0).json();
+        assert_eq!(made["queue_index_created"], !serves, "{key}");
+    }
+}
+
+#[test]
 fn an_index_that_compares_text_in_another_way_does_not_serve() {
     let day = Day::in_directory();
     let collation = doc! { "locale": "th" };

@@ -90,7 +90,8 @@ impl EntryRows {
         faults.clear();
         asks.next_entry();
         let core = check(entry, faults);
-        let day = core.date_ms.and_then(|date_ms| date_of_entry(days, date_ms, plan.business_date, faults));
+        let day = |date_ms| plausible_day(days, "date", date_ms, plan.business_date, (1, "a year"), faults);
+        let day = core.date_ms.and_then(day);
         let own_voucher = match &plan.voucher {
             Some(planned) => own_voucher(planned, entry, faults),
             None => None,
@@ -124,11 +125,6 @@ fn likely_side(entry: &EntryFields<'_>) -> Side {
         StoredValue::Text(text) if text.trim().eq_ignore_ascii_case("credit") => Side::Credit,
         _ => Side::Debit,
     }
-}
-
-/// The date of an entry, when it is one that an entry can have.
-fn date_of_entry(days: &mut DayFinder, date_ms: i64, business_date: NaiveDate, faults: &mut Faults) -> Option<Day> {
-    plausible_day(days, "date", date_ms, business_date, (1, "a year"), faults)
 }
 
 /// A date from 1900 on that is not more than some years after the business date.

@@ -296,32 +296,3 @@ fn serves(index: &IndexModel, inherited: Option<&Collation>) -> bool {
 fn spelt(collation: Option<&Collation>) -> Option<Document> {
     collation.and_then(|collation| mongodb::bson::serialize_to_document(collation).ok())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_index_that_leads_to_the_due_rows_serves() {
-        let index = |keys: Document| IndexModel::builder().keys(keys).build();
-        let serves = |index: &IndexModel| super::serves(index, None);
-        assert!(serves(&index(doc! { "status": 1, "scheduledFor": 1 })));
-        assert!(serves(&index(doc! { "status": 1, "exportPath": 1, "scheduledFor": 1 })));
-        assert!(serves(&index(doc! { "exportPath": 1, "status": 1, "scheduledFor": 1, "_id": 1 })));
-        assert!(!serves(&index(doc! { "status": 1 })));
-        assert!(!serves(&index(doc! { "scheduledFor": 1, "status": 1 })));
-        assert!(!serves(&index(doc! { "exportPath": 1, "scheduledFor": 1 })));
-        assert!(!serves(&index(doc! { "status": 1, "clientId": 1, "scheduledFor": 1 })));
-        for kind in ["text", "2dsphere", "hashed"] {
-            assert!(!serves(&index(doc! { "status": 1, "scheduledFor": 1, "x": kind })), "{kind}");
-        }
-        let partial = IndexOptions::builder().partial_filter_expression(doc! { "status": "queued" }).build();
-        let keys = doc! { "status": 1, "scheduledFor": 1 };
-        assert!(!serves(&IndexModel::builder().keys(keys.clone()).options(partial).build()));
-        let collation = Collation::builder().locale("th").build();
-        let collated = IndexOptions::builder().collation(collation.clone()).build();
-        let collated = IndexModel::builder().keys(keys.clone()).options(collated).build();
-        assert!(!serves(&collated) && super::serves(&collated, Some(&collation)));
-        assert!(!super::serves(&index(keys), Some(&collation)));
-    }
-}

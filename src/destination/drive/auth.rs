@@ -21,7 +21,7 @@ use yup_oauth2::{
 use super::credentials::{AuthorizedUser, Credentials, Identity};
 use super::fault::{Fault, judge_token};
 use super::wire::read_body;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::http::proxy::{Proxies, Tunnelled};
 use crate::http::{Http, causes};
 use crate::secret::{Secret, redact};
@@ -79,12 +79,7 @@ impl Auth {
     ///
     /// # Errors
     /// A configuration failure: an unusable private key, or no certificates on this machine to check Google's with.
-    pub(super) fn new(
-        credentials: Credentials,
-        subject: Option<String>,
-        http: Http,
-        limit: Duration,
-    ) -> Result<Auth, Failure> {
+    pub(super) fn new(credentials: Credentials, subject: Option<String>, http: Http, limit: Duration) -> Result<Auth> {
         let (source, identity) = match credentials {
             Credentials::AuthorizedUser(user) => {
                 if subject.is_some() {
@@ -158,7 +153,7 @@ fn no_token() -> Fault {
     Fault::passing("the token endpoint answered without a token")
 }
 
-fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Proxies) -> Result<TokenSource, Failure> {
+fn service_account(key: ServiceAccountKey, subject: Option<&str>, proxies: &Proxies) -> Result<TokenSource> {
     let unusable = |reason: String| {
         Failure::configuration(format!("the service account's key cannot be used: {}", redact(&reason)))
             .next("check the field \"private_key\" of the credentials file, and that this machine has CA certificates")

@@ -20,7 +20,7 @@ use super::credentials::{CredentialsFault, json_of};
 use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::http::{Http, web_address};
 use crate::secret::{Secret, redact};
 
@@ -61,7 +61,7 @@ impl ConsentClient {
     ///
     /// # Errors
     /// A configuration failure that names the file and the field, never a value.
-    pub fn read(path: &Path) -> Result<ConsentClient, Failure> {
+    pub fn read(path: &Path) -> Result<ConsentClient> {
         let refuse = |what: String, next: &str| {
             Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(next)
         };
@@ -119,12 +119,7 @@ impl ConsentClient {
     /// # Errors
     /// `drive_rejected` when the exchange failed or the granted scope is too small; `configuration` when this machine
     /// has no certificates.
-    pub async fn exchange(
-        &self,
-        question: &Question,
-        code: &Secret,
-        proxies: &ProxyVariables,
-    ) -> Result<Consent, Failure> {
+    pub async fn exchange(&self, question: &Question, code: &Secret, proxies: &ProxyVariables) -> Result<Consent> {
         let again = |what: String| Failure::new(Exit::DriveRejected, what).next("run `batch-export auth` again");
         let form = [
             ("grant_type", "authorization_code"),

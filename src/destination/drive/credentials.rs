@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::Url;
 use yup_oauth2::ServiceAccountKey;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::http::web_address;
 use crate::secret::{Secret, conceal, from_base64, is_utf16, unquoted};
 
@@ -66,7 +66,7 @@ pub(super) struct AuthorizedUser {
 ///
 /// # Errors
 /// A configuration failure that names the file and the field, never a value.
-pub(super) fn read(path: &Path) -> Result<Credentials, Failure> {
+pub(super) fn read(path: &Path) -> Result<Credentials> {
     let bytes = crate::files::read_named(path).map_err(|error| {
         Failure::configuration(format!("cannot read the Drive credentials {}: {error}", path.display()))
             .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
