@@ -38,7 +38,7 @@ pub const OUTPUT: &str = "BATCH_EXPORT_OUTPUT";
 /// How result and log are printed, and the clock of tests.
 #[derive(Debug, Args)]
 pub struct OutputArgs {
-    /// The result on stdout: text or json; of corrections also csv
+    /// The result on stdout: text or json
     #[arg(
         long = "output",
         global = true,

@@ -24,12 +24,17 @@ pub fn command(detail: Detail) -> clap::Command {
         // The commands for packagers read no variable, so their help names none. A summary has to fit a screen, so only that of the program
         // shows how result and log are printed.
         let is_packaging = PACKAGING.contains(&name.name());
-        if is_packaging || (!is_full && !shown.is_empty()) {
+        let has_csv = is_full && name == CommandName::Corrections;
+        if is_packaging || has_csv || (!is_full && !shown.is_empty()) {
             let output = OutputArgs::augment_args(clap::Command::default());
-            command = command.args(output.get_arguments().map(|arg| match is_packaging {
-                true => arg.clone().env(None::<&'static str>),
-                false => arg.clone().hide(true),
-            }));
+            let changed = |(arg, at): (clap::Arg, usize)| match arg.get_id().as_str() {
+                _ if is_packaging => arg.env(None::<&'static str>),
+                // After the command's own, where the others have it.
+                "result" if has_csv => arg.help("The result on stdout: text, json or csv").display_order(at),
+                _ if has_csv => arg.display_order(at),
+                _ => arg.hide(true),
+            };
+            command = command.args(output.get_arguments().cloned().zip(OWN_MAX..).map(changed));
         }
         let names: Vec<String> = command.get_subcommands().map(|own| own.get_name().to_owned()).collect();
         let command = names.into_iter().fold(command, |command, own| {
@@ -88,6 +93,9 @@ const TEMPLATE: &str = "{before-help}{usage-heading} {usage}\n\n{all-args}{after
 
 /// The commands that are made for packagers.
 const PACKAGING: [&str; 2] = [CommandName::Completions.name(), CommandName::Man.name()];
+
+/// More arguments than a command has of its own.
+const OWN_MAX: usize = 100;
 
 /// Codes on a line of the summary.
 const NAMED_PER_LINE: usize = 4;

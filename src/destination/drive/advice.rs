@@ -6,9 +6,8 @@
 use super::credentials::Identity;
 
 /// A service account outside a shared drive.
-pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no storage of its own, not even in a folder that \
-    somebody shared with it: use a folder in a shared drive, or act as a user with --drive-subject (domain-wide delegation), \
-    or give a person's consent with `batch-export auth --client FILE`";
+pub(super) const SERVICE_ACCOUNT_STORAGE: &str = "a service account has no storage of its own: use a folder in a shared drive, act as a \
+    user (--drive-subject), or give a person's consent (`batch-export auth --client FILE`)";
 
 /// A 4xx that is neither about permission nor about load: a wrong setting, or a bug.
 pub(super) const SETTINGS: &str = "check --destination and --drive-url; if they are right, this is a bug: report it";
@@ -113,9 +112,9 @@ fn after_full_storage(message: &str, identity: &Identity) -> String {
     let said_so = message.to_ascii_lowercase().contains("service account");
     match identity {
         Identity::ServiceAccount { .. } if said_so => SERVICE_ACCOUNT_STORAGE.to_owned(),
-        Identity::ServiceAccount { .. } => format!(
-            "if the folder is in a shared drive, its organization's storage is full: free some; if not, {SERVICE_ACCOUNT_STORAGE}"
-        ),
+        Identity::ServiceAccount { .. } => {
+            format!("in a shared drive, free storage of its organization; elsewhere {SERVICE_ACCOUNT_STORAGE}")
+        }
         Identity::Delegated { .. } | Identity::Consent => {
             format!(
                 "the storage of {identity}, or of its organization, is full: free some (the trash counts), or buy more"
