@@ -308,11 +308,7 @@ impl<'a> Generation<'a> {
 
 /// Takes a new snapshot and starts the search for due rows at it. For a moment after a collection or an index was
 /// created, a server cannot serve a snapshot of it; so this is tried several times.
-pub(super) async fn scan_due(
-    store: &Store,
-    ledger: Ledger,
-    cutoff: DateTime<Utc>,
-) -> Result<(Snapshot, DueScan), Failure> {
+pub(super) async fn scan_due(store: &Store, ledger: Ledger, cutoff: DateTime<Utc>) -> Result<(Snapshot, DueScan)> {
     let mut tries = 0;
     loop {
         tries += 1;

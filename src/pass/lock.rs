@@ -9,7 +9,7 @@ use super::refused::OTHERS_MAY_GO;
 use super::{Pass, Report, Request};
 use crate::batch::{Batch, BatchId, State};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::host::host_name;
 use crate::outcome::Outcome;
 use crate::reader::Reader;
@@ -38,7 +38,7 @@ pub(super) enum Locked {
 impl Pass<'_> {
     /// Acquires the batch of the date, or reports why there is nothing to do, or fails: it is held, not due, or
     /// exhausted.
-    pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked, Failure> {
+    pub(super) async fn lock(&self, request: Request, report: &mut Report) -> Result<Locked> {
         let began = report.enter(Stage::Lock);
         let mut acquisition = self.acquisition(request)?;
         if let Err(failure) = self.config.format() {
@@ -82,7 +82,7 @@ impl Pass<'_> {
     }
 
     /// Nothing is acquired while the layout is unknown. But a committed batch needs no layout: its marking goes on.
-    async fn without_layout(&self, batch: BatchId, failure: Failure, report: &mut Report) -> Result<Locked, Failure> {
+    async fn without_layout(&self, batch: BatchId, failure: Failure, report: &mut Report) -> Result<Locked> {
         match self.stop.until_signal(self.store.batch(batch)).await? {
             Some(batch) if batch.state.is_committed() => {
                 tracing::warn!(batch = %batch.id, "{failure}; the file of this batch is official and needs no layout");
@@ -97,7 +97,7 @@ impl Pass<'_> {
     async fn acquire(
         &self,
         acquisition: &Acquisition,
-    ) -> Result<(Acquired, Result<Records, StoreError>, Option<Signal>), Failure> {
+    ) -> Result<(Acquired, Result<Records, StoreError>, Option<Signal>)> {
         let mut acquire = std::pin::pin!(join(self.store.acquire(acquisition), self.store.records(acquisition.batch)));
         tokio::select! {
             biased;
@@ -115,7 +115,7 @@ impl Pass<'_> {
     }
 
     /// Whether a batch whose cut-off is still to come could go on, but nothing is due for it: then nothing is recorded.
-    async fn nothing_yet(&self, acquisition: &Acquisition) -> Result<bool, Failure> {
+    async fn nothing_yet(&self, acquisition: &Acquisition) -> Result<bool> {
         let look = async {
             let is_open = match self.store.batch(acquisition.batch).await?.map(|batch| batch.state) {
                 None | Some(State::Empty) => acquisition.begins,
@@ -127,7 +127,7 @@ impl Pass<'_> {
         self.stop.until_signal(look).await
     }
 
-    fn acquisition(&self, request: Request) -> Result<Acquisition, Failure> {
+    fn acquisition(&self, request: Request) -> Result<Acquisition> {
         let calendar = &self.config.calendar;
         let cutoff = calendar.cutoff(request.date);
         let has_passed = cutoff <= self.config.clock.now();
@@ -162,7 +162,7 @@ impl Pass<'_> {
 
     /// Compares this machine's clock with the database's. A machine that is ahead would close a day that has not come yet;
     /// one that is days behind would record a day of the past as empty. A rehearsal may be in the past.
-    pub(super) fn check_clock(&self, day_ends: DateTime<Utc>, allowed: TimeDelta) -> Result<(), Failure> {
+    pub(super) fn check_clock(&self, day_ends: DateTime<Utc>, allowed: TimeDelta) -> Result<()> {
         let Some(theirs) = self.store.now() else { return Ok(()) };
         let ours = self.config.clock.now();
         let is_behind = !self.config.clock.is_rehearsal() && is_days_behind(ours, theirs);
@@ -178,7 +178,7 @@ impl Pass<'_> {
         Err(Failure::configuration(message).next("set the clock of this machine (NTP); nothing was written"))
     }
 
-    async fn refused(&self, batch: Option<Box<Batch>>, report: &mut Report) -> Result<Locked, Failure> {
+    async fn refused(&self, batch: Option<Box<Batch>>, report: &mut Report) -> Result<Locked> {
         let Some(batch) = batch.filter(|batch| batch.state != State::Empty) else {
             return Err(self.not_due(report.result.batch));
         };

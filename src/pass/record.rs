@@ -12,7 +12,7 @@ use super::lock::way_on;
 use super::{Pass, Request};
 use crate::batch::{Batch, State};
 use crate::exit::Exit;
-use crate::failure::{Failure, Stage};
+use crate::failure::{Failure, Result, Stage};
 use crate::outcome::{BatchResult, Outcome};
 use crate::reader::Reader;
 use crate::spool::Spool;
@@ -85,7 +85,7 @@ impl Pass<'_> {
         batch: &Batch,
         ledger: &Ledger,
         report: &mut Report,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.under(lease, self.store.refuse_lost_day(batch.id, batch.cutoff)).await?;
         self.under(lease, self.give_up_file(claim, ledger, "nothing is due any more")).await?;
         self.store.give_up_row_lists(claim).await?;

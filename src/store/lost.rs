@@ -10,7 +10,7 @@ use futures_util::future::{try_join, try_join3};
 use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, int, text};
-use super::error::{Kind, StoreError};
+use super::error::{Kind, Result};
 use super::snapshot::Ledger;
 use super::{LEDGER, Store};
 use crate::batch::{BatchId, State};
@@ -89,7 +89,7 @@ impl KnownNumbers {
 
 impl Store {
     /// The records of exported batches that are gone.
-    pub async fn lost(&self) -> Result<Lost, StoreError> {
+    pub async fn lost(&self) -> Result<Lost> {
         let told = self.told().await?;
         let mut lost = Lost {
             batches: self.lost_of(&told).await?,
@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Reads the ledger last: then its number is not lower because of a commit meanwhile.
-    pub(super) async fn told(&self) -> Result<KnownNumbers, StoreError> {
+    pub(super) async fn told(&self) -> Result<KnownNumbers> {
         let (log, entry, batch) = try_join3(self.newest_log(), self.newest_entry(), self.newest_batch()).await?;
         Ok(KnownNumbers { ledger: self.find_ledger().await?, log, entry, batch })
     }
@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// What is wrong when batches up to this number were exported, and there is no queue: each day would be empty.
-    pub async fn missing_queue(&self, told: i64) -> Result<Option<Failure>, StoreError> {
+    pub async fn missing_queue(&self, told: i64) -> Result<Option<Failure>> {
         if told == 0 || self.has_collection(&self.queue).await? {
             return Ok(None);
         }
@@ -177,7 +177,7 @@ impl Store {
     }
 
     /// What is wrong when the collection of the batches has no ledger, and another one of this database has.
-    async fn another_ledger(&self, told: &KnownNumbers) -> Result<Option<Failure>, StoreError> {
+    async fn another_ledger(&self, told: &KnownNumbers) -> Result<Option<Failure>> {
         if told.ledger.is_some() || told.others() == 0 {
             return Ok(None);
         }
@@ -198,7 +198,7 @@ impl Store {
 
     /// What is wrong when batches were exported, and the log collection has no ExportLog and was never made ready for one. A log that was made
     /// ready and emptied is no reason to stop.
-    async fn another_log(&self, told: &KnownNumbers) -> Result<Option<Failure>, StoreError> {
+    async fn another_log(&self, told: &KnownNumbers) -> Result<Option<Failure>> {
         if told.log > 0 || told.highest() == 0 {
             return Ok(None);
         }
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// What is wrong when ExportLogs of numbers up to this one are gone.
-    async fn lost_logs(&self, told: i64) -> Result<Option<Failure>, StoreError> {
+    async fn lost_logs(&self, told: i64) -> Result<Option<Failure>> {
         let has = self.bounded(self.log.count_documents(logs())).await?;
         let name = self.log.name();
         let failure = || {
@@ -230,11 +230,11 @@ impl Store {
     }
 
     /// The batches whose documents are gone; `None` when none is known to be.
-    pub async fn lost_batches(&self) -> Result<Option<LostBatches>, StoreError> {
+    pub async fn lost_batches(&self) -> Result<Option<LostBatches>> {
         self.lost_of(&self.told().await?).await
     }
 
-    async fn lost_of(&self, known: &KnownNumbers) -> Result<Option<LostBatches>, StoreError> {
+    async fn lost_of(&self, known: &KnownNumbers) -> Result<Option<LostBatches>> {
         let told = known.highest();
         // Counted last: a batch may be committed meanwhile.
         let has = self.bounded(self.batches.count_documents(committed())).await?;
@@ -280,7 +280,7 @@ impl Store {
     }
 
     /// A batch that the newest completed rows name as theirs.
-    pub(super) async fn marked_rows(&self) -> Result<Option<String>, StoreError> {
+    pub(super) async fn marked_rows(&self) -> Result<Option<String>> {
         let newest = [
             doc! { "$match": { "status": "completed", "scheduledFor": { "$type": "date" } } },
             doc! { "$sort": { "scheduledFor": -1 } },
@@ -293,20 +293,20 @@ impl Store {
     }
 
     /// Of the latest date, which mostly has the highest number.
-    pub(super) async fn newest_batch(&self) -> Result<i64, StoreError> {
+    pub(super) async fn newest_batch(&self) -> Result<i64> {
         let find = self.batches.find_one(committed()).sort(doc! { "_id": -1 }).projection(doc! { "number": 1 });
         let found = self.bounded(find).await?;
         Ok(found.and_then(|batch| int(&batch, "number")).unwrap_or(0))
     }
 
-    async fn newest_log(&self) -> Result<i64, StoreError> {
+    async fn newest_log(&self) -> Result<i64> {
         let find = self.log.find_one(logs()).sort(doc! { "metadata.batchId": -1 });
         let found = self.bounded(find).await?;
         Ok(found.and_then(|log| int(log.get_document("metadata").ok()?, "number")).unwrap_or(0))
     }
 
     /// The highest number that a batch document or an exported entry knows, with the checksum of its file. This reads all entries once.
-    pub(super) async fn highest_number(&self) -> Result<(i64, Option<String>), StoreError> {
+    pub(super) async fn highest_number(&self) -> Result<(i64, Option<String>)> {
         let batch = self.batches.find_one(committed()).sort(doc! { "number": -1 });
         let entry = self.exported.find_one(doc! {}).sort(doc! { "n": -1 });
         let (batch, entry) = try_join(self.bounded(batch), self.bounded(entry)).await?;
@@ -319,13 +319,13 @@ impl Store {
         Ok((of_batch, sha256))
     }
 
-    async fn newest_entry(&self) -> Result<i64, StoreError> {
+    async fn newest_entry(&self) -> Result<i64> {
         let find = self.exported.find_one(doc! {}).sort(doc! { "_id": -1 });
         let found = self.bounded(find).await?;
         Ok(found.and_then(|entry| int(&entry, "n")).unwrap_or(0))
     }
 
-    async fn logged_and_gone(&self) -> Result<Vec<BatchId>, StoreError> {
+    async fn logged_and_gone(&self) -> Result<Vec<BatchId>> {
         let found = self.all(self.log.find(logs()).projection(doc! { "metadata.batchId": 1 })).await?;
         let named = found.iter().filter_map(|log| text(log.get_document("metadata").ok()?, "batchId")?.parse().ok());
         let mut logged: BTreeSet<BatchId> = named.collect();

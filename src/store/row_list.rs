@@ -19,7 +19,7 @@ use super::batches::Claim;
 use super::commit::smaller;
 use super::document::{bson_date, int, text};
 use super::due::RowKey;
-use super::error::{StoreError, on};
+use super::error::{Result, StoreError, on};
 use super::portion::chunks;
 use super::{COMMAND_TIMEOUT, Store};
 use crate::batch::{Batch, BatchId, State};
@@ -68,7 +68,7 @@ impl Store {
         rows: &[RowKey],
         held: &[u32],
         piece_rows: usize,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let mut order: Vec<u32> = (0..rows.len() as u32).filter(|at| held.binary_search(at).is_err()).collect();
         order.sort_unstable_by_key(|at| rows[*at as usize]);
         let in_file = |at: &u32| at - held.partition_point(|held| held < at) as u32;
@@ -81,12 +81,7 @@ impl Store {
 
     /// Stores a list again that was lost while the batch was marking, in place of what is left of it. `false`: the batch document was written
     /// since it was read, so another process may have stored the list again, or even marked its rows.
-    pub(super) async fn store_row_list_again(
-        &self,
-        batch: &Batch,
-        rows: &[RowKey],
-        piece_rows: usize,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn store_row_list_again(&self, batch: &Batch, rows: &[RowKey], piece_rows: usize) -> Result<bool> {
         let marking = doc! { "_id": batch.id, "state": State::Marking.name() };
         let mut unchanged = marking.clone();
         unchanged.insert("updatedAt", batch.updated_at.map(bson_date));
@@ -105,7 +100,7 @@ impl Store {
         holds: Document,
         pieces: impl Iterator<Item = (Vec<&'a RowKey>, Vec<u32>)>,
         piece_rows: usize,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool> {
         let parts = (ROWS_PER_TRANSACTION / piece_length(piece_rows)).max(1);
         let pieces = pieces.enumerate();
         let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, &places));
@@ -124,7 +119,7 @@ impl Store {
         Ok(true)
     }
 
-    async fn store_part(&self, part: &Part) -> Result<bool, StoreError> {
+    async fn store_part(&self, part: &Part) -> Result<bool> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -139,7 +134,7 @@ impl Store {
         }
     }
 
-    async fn try_store_part(&self, part: &Part) -> Result<bool, StoreError> {
+    async fn try_store_part(&self, part: &Part) -> Result<bool> {
         let store = async |session: &mut ClientSession| {
             let touch = vec![doc! { "$set": { "updatedAt": "$$NOW" } }];
             let held = self.batches.update_one(part.holds.clone(), touch).session(&mut *session).await;
@@ -157,7 +152,7 @@ impl Store {
     }
 
     /// The pieces of a batch that are still to be marked; `None` when there is no list at all.
-    pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>, StoreError> {
+    pub async fn pieces(&self, batch: BatchId) -> Result<Option<Vec<String>>> {
         let find = self.row_lists.find(of_batch(batch, i64::MAX)).projection(doc! { "_id": 1 });
         let found = self.all(find).await.map_err(on(&self.row_lists))?;
         let head = head_id(batch);
@@ -167,7 +162,7 @@ impl Store {
     }
 
     /// How many rows are still to be marked.
-    pub async fn rows_to_mark(&self, batch: BatchId) -> Result<u64, StoreError> {
+    pub async fn rows_to_mark(&self, batch: BatchId) -> Result<u64> {
         let bytes = doc! { "$binarySize": { "$ifNull": ["$rows", ""] } };
         let count = [
             doc! { "$match": of_batch(batch, i64::MAX) },
@@ -178,18 +173,14 @@ impl Store {
     }
 
     /// Whether the list is one of version 0.1, which names rows and not their entries.
-    pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool, StoreError> {
+    pub async fn has_old_row_list(&self, batch: BatchId) -> Result<bool> {
         let mut old = of_batch(batch, i64::MAX);
         old.insert("ids", doc! { "$exists": true });
         Ok(self.bounded(self.row_lists.find_one(old)).await.map_err(on(&self.row_lists))?.is_some())
     }
 
     /// Removes a piece from the list, inside the transaction that marks its rows. `None` when another process did.
-    pub(super) async fn take_piece(
-        &self,
-        session: &mut ClientSession,
-        piece: &str,
-    ) -> Result<Option<Piece>, StoreError> {
+    pub(super) async fn take_piece(&self, session: &mut ClientSession, piece: &str) -> Result<Option<Piece>> {
         let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(session).await;
         let found = found.map_err(on(&self.row_lists))?;
         let Some(found) = found else { return Ok(None) };
@@ -206,14 +197,14 @@ impl Store {
         }
         let half = |bytes: &[u8]| bytes.try_into().map(Id).map_err(|_| malformed());
         let rows = rows.iter().map(|row| Ok(RowKey { row: half(&row[..12])?, entry: half(&row[12..])? }));
-        let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+        let rows = rows.collect::<Result<Vec<_>>>()?;
         let places = found.get_binary_generic("places").map(|bytes| bytes.as_chunks().0).unwrap_or_default();
         Ok(Some(Piece { rows, places: places.iter().copied().map(u32::from_le_bytes).collect() }))
     }
 
     /// Puts smaller pieces in place of one that the server's cache cannot hold. `false` when it is small already: then the cache is full of
     /// something else, which passes.
-    pub(super) async fn split_piece(&self, piece: &str) -> Result<bool, StoreError> {
+    pub(super) async fn split_piece(&self, piece: &str) -> Result<bool> {
         let split = async |session: &mut ClientSession| {
             let found = self.row_lists.find_one_and_delete(doc! { "_id": piece }).session(&mut *session).await;
             let found = found.map_err(on(&self.row_lists))?;
@@ -246,20 +237,20 @@ impl Store {
     }
 
     /// Whether a piece is left, inside the transaction that completes the batch.
-    pub(super) async fn has_piece(&self, session: &mut ClientSession, batch: BatchId) -> Result<bool, StoreError> {
+    pub(super) async fn has_piece(&self, session: &mut ClientSession, batch: BatchId) -> Result<bool> {
         let mut pieces = of_batch(batch, i64::MAX);
         pieces.insert("piece", doc! { "$exists": true });
         Ok(self.row_lists.find_one(pieces).session(session).await.map_err(on(&self.row_lists))?.is_some())
     }
 
     /// Removes the head, inside the transaction that completes the batch.
-    pub(super) async fn delete_head(&self, session: &mut ClientSession, batch: BatchId) -> Result<(), StoreError> {
+    pub(super) async fn delete_head(&self, session: &mut ClientSession, batch: BatchId) -> Result<()> {
         let head = self.row_lists.delete_one(doc! { "_id": head_id(batch) });
         head.session(session).await.map(drop).map_err(on(&self.row_lists))
     }
 
     /// Removes the lists of this attempt and of earlier ones, which will not be committed. A later holder's list stays.
-    pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<(), StoreError> {
+    pub async fn give_up_row_lists(&self, claim: &Claim) -> Result<()> {
         let deleted = self.bounded(self.row_lists.delete_many(of_batch(claim.batch, claim.fence))).await;
         deleted.map(drop).map_err(on(&self.row_lists))
     }

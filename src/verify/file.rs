@@ -7,7 +7,7 @@ use super::{Findings, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts, State, Voided};
 use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::{Destination, DestinationError, Listed, Reached, brought_to};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 use crate::money::Baht;
 use crate::outcome::Explanation;
 use crate::spool::{self, Spool, SpoolWriter};
@@ -20,10 +20,7 @@ const RESTORE: &str =
 impl Verification<'_> {
     /// The official file as it lies at the destination, whatever it holds by now; or why it cannot be read.
     /// With it, where it lies in a directory when that is not under its own name.
-    pub(super) async fn read_official(
-        &self,
-        file: &FileFacts,
-    ) -> Result<Result<(Spool, Option<PathBuf>), Unclear>, Failure> {
+    pub(super) async fn read_official(&self, file: &FileFacts) -> Result<Result<(Spool, Option<PathBuf>), Unclear>> {
         let place = match self.place_of(file) {
             Ok(place) => place,
             Err(unclear) => return Ok(Err(unclear)),
@@ -65,7 +62,7 @@ impl Verification<'_> {
         batch: &Batch,
         file: &FileFacts,
         findings: &mut Findings,
-    ) -> Result<Option<Spool>, Failure> {
+    ) -> Result<Option<Spool>> {
         let content = match self.read_official(file).await? {
             Ok((content, moved)) => {
                 match moved {
@@ -135,7 +132,7 @@ impl Verification<'_> {
         log: &[LogFacts],
         installation: Option<&str>,
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let is_official = |voided: &&Voided| official.is_some_and(|file| file.id == voided.id);
         for voided in batch.voided.iter().filter(is_official) {
             let what =
@@ -218,7 +215,7 @@ impl Verification<'_> {
         place: &Destination,
         installation: Option<&str>,
         findings: &mut Findings,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let Some(owner) = place.owner(&file.id).await? else { return Ok(()) };
         let name = &file.name;
         let others = Snapshot::open(self.store).await?.numbered_batches().await?;
@@ -262,7 +259,7 @@ impl Verification<'_> {
         Ok(())
     }
 
-    pub(super) fn spool(&self) -> Result<SpoolWriter, Failure> {
+    pub(super) fn spool(&self) -> Result<SpoolWriter> {
         SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error))
     }
 

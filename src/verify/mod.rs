@@ -21,7 +21,7 @@ use crate::batch::{Batch, BatchId, State};
 use crate::config::Config;
 use crate::csv::SheetOptions;
 use crate::destination::Destination;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::money::Baht;
 use crate::named::named;
 use crate::outcome::Explanation;
@@ -253,7 +253,7 @@ pub struct Verification<'a> {
 
 impl Verification<'_> {
     /// Checks these batches, and the numbers and the chain of all batches.
-    pub async fn check(&self, batches: &[BatchId]) -> Result<Findings, Failure> {
+    pub async fn check(&self, batches: &[BatchId]) -> Result<Findings> {
         self.store.check_has_exported().await?;
         let mut findings = Findings::default();
         for &batch in batches {
@@ -264,7 +264,7 @@ impl Verification<'_> {
         Ok(findings.finish())
     }
 
-    async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<(), Failure> {
+    async fn check_batch(&self, id: BatchId, findings: &mut Findings) -> Result<()> {
         let Some((mut snapshot, batch)) = self.batch(id, findings).await? else { return Ok(()) };
         findings.checked.push(checked(&batch));
         let log = snapshot.log(Some(id)).await?;
@@ -303,7 +303,7 @@ impl Verification<'_> {
 
     /// While the rows of a batch are being marked, fewer of them are: that is no fault. But each entry is on record, or its row is in the list.
     /// The list is read first: what is marked meanwhile is on record then.
-    async fn check_marking(&self, batch: &Batch, findings: &mut Findings) -> Result<(), Failure> {
+    async fn check_marking(&self, batch: &Batch, findings: &mut Findings) -> Result<()> {
         let listed = self.store.rows_to_mark(batch.id).await?;
         let missing = self.store.unrecorded(batch).await?.saturating_sub(listed);
         if missing > 0 && !self.store.has_old_row_list(batch.id).await? {
@@ -316,7 +316,7 @@ impl Verification<'_> {
     }
 
     /// A batch at a new snapshot. One without a document that can be read is a finding.
-    async fn batch(&self, id: BatchId, findings: &mut Findings) -> Result<Option<(Snapshot, Batch)>, Failure> {
+    async fn batch(&self, id: BatchId, findings: &mut Findings) -> Result<Option<(Snapshot, Batch)>> {
         let mut snapshot = Snapshot::open(self.store).await?;
         match snapshot.batch(id).await {
             Ok(Some(batch)) => return Ok(Some((snapshot, batch))),
@@ -352,7 +352,7 @@ impl Verification<'_> {
     }
 
     /// What decided the bytes of the file: as stored with the batch, else as set today.
-    fn options(&self, batch: &Batch) -> Result<SheetOptions, Failure> {
+    fn options(&self, batch: &Batch) -> Result<SheetOptions> {
         if let Some(Ok(stored)) = SheetOptions::of(batch) {
             return Ok(stored);
         }

@@ -7,7 +7,7 @@ use super::Check;
 use crate::batch::{BatchId, FileFacts};
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
-use crate::failure::Failure;
+use crate::failure::Result;
 use crate::layout::Layout;
 use crate::pass::{DueCompared, compare_due};
 use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
@@ -104,7 +104,7 @@ pub(super) async fn checks(config: &Config) -> (Vec<Check>, bool) {
     (checks, has_exported)
 }
 
-async fn reach(config: &Config) -> Result<(Store, ServerFacts), Failure> {
+async fn reach(config: &Config) -> Result<(Store, ServerFacts)> {
     let store = Store::open(config).await?;
     let facts = store.server_facts().await?;
     Ok((store, facts))
@@ -219,7 +219,7 @@ async fn majority(store: &Store) -> Check {
 }
 
 /// Whether the layout asks for what no due entry has: then the run would refuse all of them.
-fn due_entries(compared: Result<DueCompared, Failure>) -> Check {
+fn due_entries(compared: Result<DueCompared>) -> Check {
     match compared {
         Ok(DueCompared { in_vain: Some(failure), .. }) => Check::failed(DUE, failure, "correct the layout"),
         Ok(DueCompared { without_field: Some((found, fix)), .. }) => Check::warning(DUE, found, fix),

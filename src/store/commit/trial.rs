@@ -18,7 +18,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::tried_rows::{RowSource, TriedRows, new_id};
-use super::writes::{TransactionEnd, log_entry};
+use super::writes::{TransactionEnd, Written, log_entry};
 use super::{CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
 use crate::command::CommandName;
@@ -31,7 +31,7 @@ use crate::store::batches::{Claim, Ended, file_changes};
 use crate::store::document::{self, date, text};
 use crate::store::due::RowKey;
 use crate::store::entries::Fingerprint;
-use crate::store::error::{Kind, StoreError, on};
+use crate::store::error::{Kind, Result, StoreError, on};
 use crate::store::exported::Again;
 use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
@@ -72,7 +72,7 @@ impl Trial<'_> {
 
 impl Store {
     /// The next two batches after this one that are not in the database.
-    pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2], StoreError> {
+    pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2]> {
         let later = self.batches.find(doc! { "_id": { "$gt": after } }).projection(doc! { "_id": 1 });
         let later = self.all(later).await?;
         let taken: BTreeSet<BatchId> = later.iter().filter_map(|found| text(found, "_id")?.parse().ok()).collect();
@@ -88,14 +88,14 @@ impl Store {
     ///
     /// # Errors
     /// When one of them is refused, with the collection's name.
-    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<usize, StoreError> {
+    pub async fn try_writes(&self, trial: &Trial<'_>) -> Result<usize> {
         match self.try_all(trial).await {
             Err(error) => Err(self.cause_of(error).await),
             marked => marked,
         }
     }
 
-    async fn try_all(&self, trial: &Trial<'_>) -> Result<usize, StoreError> {
+    async fn try_all(&self, trial: &Trial<'_>) -> Result<usize> {
         self.check_kinds().await?;
         let ledger = self.ledger_now().await?;
         let mut session = self.bounded(self.client.start_session()).await?;
@@ -151,8 +151,8 @@ impl Store {
         &self,
         session: &mut ClientSession,
         rows: &[RowKey],
-        writes: impl AsyncFnOnce(&mut ClientSession) -> Result<(), TransactionEnd>,
-    ) -> Result<bool, StoreError> {
+        writes: impl AsyncFnOnce(&mut ClientSession) -> Written,
+    ) -> Result<bool> {
         self.bounded(session.start_transaction()).await?;
         let tried = writes(session).await;
         abort(session).await;
@@ -171,7 +171,7 @@ impl Store {
     }
 
     /// While another batch is marking, no commit takes place; what is tried here is undone, so it goes on as if the marking had ended.
-    async fn end_marking(&self, session: &mut ClientSession, ledger: &Ledger) -> Result<(), StoreError> {
+    async fn end_marking(&self, session: &mut ClientSession, ledger: &Ledger) -> Result<()> {
         if ledger.marking.is_some() {
             let free = self.batches.update_one(doc! { "_id": LEDGER }, doc! { "$set": { "marking": null } });
             match self.bounded(free.session(&mut *session)).await {
@@ -194,7 +194,7 @@ impl Store {
         trial: &Trial<'_>,
         ledger: &Ledger,
         queued: &TriedRows,
-    ) -> Result<(), TransactionEnd> {
+    ) -> Written {
         self.end_marking(session, ledger).await?;
         let [(batch, file), _] = &trial.batches;
         let (claim, _) = self.try_lock(session, *batch, trial).await?;
@@ -204,12 +204,7 @@ impl Store {
     }
 
     /// The end of a failed attempt: the batch is `failed` or, after the last one, `exhausted`.
-    async fn try_failure(
-        &self,
-        session: &mut ClientSession,
-        trial: &Trial<'_>,
-        attempt: i32,
-    ) -> Result<(), TransactionEnd> {
+    async fn try_failure(&self, session: &mut ClientSession, trial: &Trial<'_>, attempt: i32) -> Written {
         let [(batch, file), _] = &trial.batches;
         let (claim, _) = self.try_lock(session, *batch, trial).await?;
         self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
@@ -219,12 +214,7 @@ impl Store {
         Ok(self.try_change(session, &claim, changes).await?)
     }
 
-    async fn try_change(
-        &self,
-        session: &mut ClientSession,
-        claim: &Claim,
-        changes: Vec<Document>,
-    ) -> Result<(), StoreError> {
+    async fn try_change(&self, session: &mut ClientSession, claim: &Claim, changes: Vec<Document>) -> Result<()> {
         let update = self.batches.update_one(claim.filter(), changes).session(session);
         self.bounded(update).await.map(drop).map_err(on(&self.batches))
     }
@@ -237,7 +227,7 @@ impl Store {
         trial: &Trial<'_>,
         ledger: &Ledger,
         queued: &TriedRows,
-    ) -> Result<(), TransactionEnd> {
+    ) -> Written {
         self.end_marking(session, ledger).await?;
         let mut previous = ledger.last_sha256.clone();
         for (day, (batch, file)) in trial.batches.iter().enumerate() {
@@ -282,7 +272,7 @@ impl Store {
         session: &mut ClientSession,
         batch: BatchId,
         trial: &Trial<'_>,
-    ) -> Result<(Claim, DateTime<Utc>), TransactionEnd> {
+    ) -> Written<(Claim, DateTime<Utc>)> {
         let request = Acquisition {
             batch,
             holder_id: uuid::Uuid::new_v4().to_string(),
@@ -305,7 +295,7 @@ impl Store {
         Ok((Claim { batch, fence: made.fence, attempt: made.attempt }, now))
     }
 
-    async fn try_ledger(&self, session: &mut ClientSession) -> Result<(), StoreError> {
+    async fn try_ledger(&self, session: &mut ClientSession) -> Result<()> {
         self.bounded(self.first_ledger().session(session)).await.map(drop).map_err(on(&self.batches))
     }
 
@@ -316,7 +306,7 @@ impl Store {
         trial: &Trial<'_>,
         ledger: &Ledger,
         queued: &TriedRows,
-    ) -> Result<(), TransactionEnd> {
+    ) -> Written {
         self.try_ledger(session).await?;
         self.prepare(session, queued).await?;
         let mut ledger = ledger.clone();

@@ -35,7 +35,7 @@ pub(super) enum TransactionEnd {
 }
 
 /// What one step of the transaction comes to.
-type Written<T = ()> = Result<T, TransactionEnd>;
+pub(super) type Written<T = ()> = Result<T, TransactionEnd>;
 
 impl From<Error> for TransactionEnd {
     fn from(error: Error) -> TransactionEnd {
