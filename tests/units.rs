@@ -1,6 +1,7 @@
 //! Small parts by their public functions: no database, no destination, no process.
 
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use batch_export::backoff::{Backoff, at_least};
@@ -17,11 +18,14 @@ use batch_export::http::retry_after;
 use batch_export::id::Id;
 use batch_export::layout::DateFormat;
 use batch_export::reader::Reader;
+use batch_export::spool::{Digesting, SpoolWriter};
 use batch_export::totals::ControlTotals;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use md5::{Digest as _, Md5};
 use reqwest::header::{DATE, RETRY_AFTER};
 use rustix::fs::Mode;
+use sha2::Sha256;
 
 #[test]
 fn delays_double_with_jitter_up_to_thirty_two_units() {
@@ -247,6 +251,48 @@ fn a_time_to_wait_is_seconds_or_a_date_by_the_clock_of_the_server() {
         let headers = headers.map(|(name, value)| (name, value.parse().unwrap())).collect();
         assert_eq!(retry_after(&headers), seconds, "{after:?} {date:?}");
     }
+}
+
+#[test]
+fn a_spool_file_is_private_and_goes_with_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = SpoolWriter::create(folder.path()).unwrap();
+    writer.write_all(b"abc").unwrap();
+    let spool = writer.into_spool().unwrap();
+    assert_eq!(spool.digests().bytes, 3);
+    assert_eq!(spool.digests().sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_eq!(spool.digests().md5, "900150983cd24fb0d6963f7d28e17f72");
+    let path = spool.path().to_owned();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(spool);
+    assert!(!path.exists());
+}
+
+/// A large file is hashed in parts, whatever the sizes of the writes.
+#[test]
+fn the_checksums_are_those_of_everything_written() {
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
+    for of_a_write in [bytes.len(), 64 * 1024, 64 * 1024 - 1, 8_191] {
+        let mut writer = Digesting::new(Vec::new());
+        bytes.chunks(of_a_write).for_each(|bytes| writer.write_all(bytes).unwrap());
+        let (out, digests) = writer.finish();
+        assert!(out == bytes && digests.bytes == 1_000_003);
+        assert_eq!(digests.sha256, hex::encode(Sha256::digest(&bytes)));
+        assert_eq!(digests.md5, hex::encode(Md5::digest(&bytes)));
+    }
+}
+
+#[test]
+fn leftovers_that_nobody_holds_are_removed_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let alive = SpoolWriter::create(folder.path()).unwrap();
+    let [dead, foreign] = ["batch-export-abc.spool", "notes.spool"].map(|name| folder.path().join(name));
+    for path in [&dead, &foreign] {
+        std::fs::write(path, "x").unwrap();
+    }
+    SpoolWriter::create(folder.path()).unwrap();
+    assert!(!dead.exists() && foreign.exists());
+    assert!(alive.into_spool().unwrap().path().exists());
 }
 
 fn reader() -> Reader {

@@ -235,3 +235,24 @@ fn a_taken_id_is_looked_at_and_never_written_to() {
         }
     }
 }
+
+#[test]
+fn any_body_of_an_answer_becomes_one_line() {
+    let long = "x".repeat(9_999);
+    let cut = "x".repeat(300) + "…";
+    for (body, said) in [
+        ("", "no details"),
+        ("{}", "no details"),
+        ("  upload offset is\n 7 byte(s)", "upload offset is 7 byte(s)"),
+        ("<html><head><title>Error 411\n(x)</title></head><p>more", "Error 411 (x)"),
+        ("<p>Not <b>found</b></p>", "Not found"),
+        (&long, &cut),
+    ] {
+        let bench = Bench::new(1000);
+        bench.fake.plan(On::nth(Start, 1), Fault::answer(Answer::text(302, body)));
+        let landed = bench.land();
+        let expected = format!("Drive answered 302 while opening the upload: {said}");
+        assert!(matches!(&landed, Landed::Rejected(told) if told.contains(&expected)), "{landed:?}");
+        assert!(!matches!(&landed, Landed::Rejected(told) if told.contains("more")), "{landed:?}");
+    }
+}

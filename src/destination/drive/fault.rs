@@ -233,19 +233,3 @@ fn without_tags(text: &str) -> String {
     };
     page.map_or_else(|| text.chars().filter(visible).collect(), |(title, _)| title.to_owned())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_body_becomes_one_line() {
-        let quoted = |body: &str| words(body.as_bytes()).message;
-        assert_eq!(quoted(""), "no details");
-        assert_eq!(quoted("{}"), "no details");
-        assert_eq!(quoted("  upload offset is\n 7 byte(s)"), "upload offset is 7 byte(s)");
-        assert_eq!(quoted("<html><head><title>Error 411\n(x)</title></head><p>more"), "Error 411 (x)");
-        assert_eq!(quoted("<p>Not <b>found</b></p>"), "Not found");
-        assert_eq!(quoted(&"x".repeat(9999)).len(), MAX_QUOTE + 3);
-    }
-}
