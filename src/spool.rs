@@ -55,7 +55,7 @@ const PART_BYTES: usize = 64 * 1024;
 const PARTS_WAITING: usize = 2;
 
 /// A writer that counts and digests what passes through it. Of all but a small file a thread computes the checksums, beside the writer: they
-/// take as long as it does.
+/// take two thirds of the time that making the rows takes.
 #[derive(Debug)]
 pub struct Digesting<W> {
     out: W,
