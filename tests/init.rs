@@ -278,3 +278,13 @@ fn a_batch_that_is_rebuilt_from_the_log_gets_its_entries_from_its_file() {
         day.command("verify").args(&["--allow-removed-rows", "--output", "text"]).run().expect_code(0).stdout;
     assert!(verified.contains("its document was rebuilt"), "{verified}");
 }
+
+/// The index makes the collection: from then on a mistyped name looks like days without entries.
+#[test]
+fn a_queue_that_init_has_to_make_is_named_in_the_log() {
+    let day = Day::in_directory();
+    let made = day.command("init").run().expect_code(0);
+    assert!(made.stderr.contains("has no collection exportqueues: check --mongodb-uri"), "{}", made.report());
+    let again = day.command("init").run().expect_code(0);
+    assert!(!again.stderr.contains("has no collection"), "{}", again.report());
+}

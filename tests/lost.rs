@@ -432,3 +432,52 @@ fn a_date_before_all_others_is_exported_as_well() {
     assert_eq!(day.command("run").date("2026-01-10").now(EVENING).run().expect_code(0).json()["number"], 3);
     day.command("verify").now(EVENING).run().expect_code(0);
 }
+
+/// Somebody put the name of an old copy into the settings: runs go on, and the log says what the copy lacks.
+#[test]
+fn a_run_warns_when_its_log_lacks_exports_and_asks_for_the_name_of_the_collection() {
+    let day = two_days();
+    let first = day.db.find_all(LOG, doc! { "metadata.number": 1_i64 });
+    day.db.insert_many("oldlog", first);
+    seed_day(&day.db, "2026-01-19", 2);
+    let run = day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00");
+    let run = run.args(&["--log-collection", "oldlog"]).run().expect_code(0);
+    assert!(
+        run.stderr.contains("up to number 2 were exported, and oldlog has 1 of their ExportLogs"),
+        "{}",
+        run.report()
+    );
+    assert!(run.stderr.contains("see whether --log-collection is right"), "{}", run.report());
+    let verified = day.command("verify").now("2026-01-19T18:30:00+07:00").run().expect_code(34).stdout;
+    assert!(verified.contains("see whether a run with another --log-collection wrote it elsewhere"), "{verified}");
+    // With the right log, also after a day that was done late, nothing is lacking.
+    day.db.insert_many(LOG, day.db.find_all("oldlog", doc! { "metadata.number": 3_i64 }));
+    for date in ["2026-01-10", "2026-01-20"] {
+        seed_day(&day.db, date, 2);
+        let run = day.command("run").date(date).now("2026-01-20T18:30:00+07:00").run().expect_code(0);
+        assert!(!run.stderr.contains("ExportLogs"), "{}", run.report());
+    }
+}
+
+#[test]
+fn a_day_whose_document_and_log_are_lost_gets_no_second_file_from_new_rows() {
+    let day = two_days();
+    lose(&day, &[(BATCHES, doc! { "_id": BATCH }), (LOG, doc! { "metadata.batchId": BATCH })]);
+    std::fs::remove_file(day.directory().join("batch_2026-01-18.csv")).expect("to take the file away");
+    seed_day(&day.db, DATE, 2);
+    let refused = told(&day.run().now(EVENING).run().expect_code(30).json()["error"]);
+    assert!(refused.contains("whose batch document and ExportLog are lost"), "{refused}");
+    assert!(!day.directory().join("batch_2026-01-18.csv").exists());
+}
+
+#[test]
+fn a_ledger_that_waits_for_a_completed_batch_ends_the_run_with_the_way_out() {
+    let day = two_days();
+    day.db.update_one(BATCHES, doc! { "_id": "ledger" }, doc! { "$set": { "marking": BATCH } });
+    seed_day(&day.db, "2026-01-19", 2);
+    let next = || day.command("run").date("2026-01-19").now("2026-01-19T18:30:00+07:00").arg("--now");
+    let refused = told(&next().run().expect_code(30).json()["error"]);
+    assert!(refused.contains("waits for the marking of batch_2026-01-18, which is completed"), "{refused}");
+    day.command("init").arg("--adopt").run().expect_code(0);
+    assert_eq!(next().run().expect_code(0).json()["number"], 3);
+}

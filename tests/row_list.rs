@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mongodb::bson::{doc, oid::ObjectId};
+use mongodb::bson::{Document, doc, oid::ObjectId};
 use rustix::process::Signal;
 
 use crate::support::command::{BatchExport, told};
@@ -142,6 +142,21 @@ fn a_piece_that_is_refused_lets_the_one_beside_it_end() {
     let ended = run.wait(PATIENCE).expect_code(30).json();
     assert!(told(&ended["error"]).contains(&format!("the file of {BATCH} is committed")), "{ended}");
     assert_eq!((day.rows_with_status("completed"), day.db.count(EXPORTED, doc! {})), (3, 3), "{ended}");
+    day.retry().args(&PIECES).run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
+fn a_last_step_that_is_refused_says_that_the_file_is_committed() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 6);
+    day.command("init").run().expect_code(0);
+    let rule = |rule: Document| day.db.command(doc! { "collMod": BATCHES, "validator": rule });
+    rule(doc! { "state": { "$ne": "completed" } });
+    let ended = day.run().args(&PIECES).run().expect_code(30).json();
+    let refused = told(&ended["error"]);
+    assert!(refused.contains(BATCHES) && refused.contains(&format!("the file of {BATCH} is committed")), "{refused}");
+    rule(doc! {});
     day.retry().args(&PIECES).run().expect_code(0);
     day.check_converged();
 }
@@ -356,10 +371,10 @@ fn a_lost_row_list_of_a_file_without_ids_is_for_a_person_who_is_told_how_to_go_o
         let refused = command.args(&["--format", "express"]).run().expect_code(30);
         let result = refused.json();
         let error = if result["error"].is_null() { &result["batches"][0]["error"] } else { &result["error"] };
-        assert!(told(error).contains("`marking` to null in the ledger"), "{result}");
+        assert!(told(error).contains("mark the rows of its entries by hand"), "{result}");
         assert!(!refused.stderr.contains("made again from the file"), "{}", refused.report());
     }
-    // The person does what it says, and forgets one step.
+    // The person completes the batch by hand, too, and forgets `init`.
     let marked = doc! { "$set": { "status": "completed", "metadata.batchId": BATCH } };
     day.db.update_many(QUEUE, doc! { "status": "queued" }, marked);
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "state": "completed" } });

@@ -245,6 +245,10 @@ fn second_files_and_files_out_of_the_trash_are_found() {
     exported(&day);
     std::fs::copy(day.directory().join(FILE), day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
     assert_only(&day, "second_file", "does not say whose it is");
+    std::fs::remove_file(day.directory().join("batch_2026-01-18 (1).csv")).unwrap();
+    // A copy that keeps the owner, as a backup does.
+    std::fs::hard_link(day.directory().join(FILE), day.directory().join("batch_2026-01-18.bak.csv")).unwrap();
+    assert_only(&day, "second_file", "has the number of the official file: it is a copy of that");
 }
 
 #[test]

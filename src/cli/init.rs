@@ -130,6 +130,8 @@ async fn initialize(
 ) -> Result<InitResult> {
     store.check_abilities().await?;
     store.check_names(args.adopt).await?;
+    // Its index makes the collection, and from then on a mistyped name looks like a day without entries.
+    store.check_has_queue(0).await?;
     // Before the entries of earlier batches are recorded: rebuilt batches have entries too.
     let (adopted, ledger_rebuilt) = if args.adopt { rebuild(store, config).await? } else { (Vec::new(), false) };
     let is_renamed = ledger_rebuilt && !keep_name(store, &whole).await?;

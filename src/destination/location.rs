@@ -171,9 +171,14 @@ impl Destination {
     pub fn check_id(&self, file: &FileFacts) -> Result<()> {
         match self {
             Destination::Directory(directory) if self.is_named(file) => directory.file(&file.id).map(drop),
-            Destination::Directory(_) => Err(forged(&file.id, &self.location())),
+            Destination::Directory(_) => Err(self.forged(&file.id)),
             Destination::Drive(_) => drive::check_id(&file.id),
         }
+    }
+
+    /// The refusal of an id in a batch document that somebody edited.
+    pub fn forged(&self, id: &str) -> super::DestinationError {
+        forged(id, &self.location())
     }
 
     /// The id in the form in which a list of the destination shows it: in a directory the file name.

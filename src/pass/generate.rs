@@ -62,7 +62,7 @@ impl Pass<'_> {
     ) -> Result<Generated<Spool>> {
         let began = report.enter(Stage::Generate);
         report.result.forget_file();
-        let ledger = self.free_ledger(lease, claim, records).await?;
+        let ledger = self.free_ledger(lease, claim, batch.cutoff, records).await?;
         report.result.installation.clone_from(&ledger.installation);
         let generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;
         let limit = self.config.generate_timeout;

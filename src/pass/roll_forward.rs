@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::ready;
 use futures_util::stream::{self, StreamExt};
 
@@ -49,27 +50,34 @@ impl Pass<'_> {
         &self,
         own_lease: &Lease,
         own: &Claim,
+        cutoff: DateTime<Utc>,
         mut records: Option<Records>,
     ) -> Result<Ledger> {
         let began = Instant::now();
+        let mut completed = None;
         loop {
             let work = async {
                 let records = match records.take() {
                     Some(records) => records,
                     None => self.store.records(own.batch).await?,
                 };
-                self.store.ledger(own, records).await
+                self.store.ledger(own, cutoff, records).await
             };
             let ledger = self.under(own_lease, work).await?;
             let Some(other) = ledger.marking else { return Ok(ledger) };
+            // One transaction completes a batch and frees the ledger.
+            if completed == Some(other) {
+                return Err(marked_already(other));
+            }
             if began.elapsed() > MARKING_WAIT {
                 return Err(self.not_marked(other, still_marking(other)).await);
             }
             tracing::info!(%other, "finishing the marking of another batch first");
-            if self.finish_marking(other, Teller::NextRetry).await?
-                && let Some(other) = self.store.batch(other).await?
-            {
-                warn_of_changes(&other);
+            let ours = self.finish_marking(other, Teller::NextRetry).await?;
+            match self.store.batch(other).await? {
+                Some(batch) if ours => warn_of_changes(&batch),
+                Some(batch) if batch.state == State::Completed => completed = Some(other),
+                Some(_) | None => {}
             }
         }
     }
@@ -135,7 +143,7 @@ impl Pass<'_> {
             }
             let last_step = pieces.is_empty();
             let done = match last_step {
-                true => self.store.complete(&batch, teller).await?,
+                true => self.store.complete(&batch, teller).await.map_err(|error| refused_mark(id, error.into()))?,
                 false => self.mark_pieces(&batch, pieces).await?,
             };
             match done {
@@ -216,9 +224,8 @@ impl Pass<'_> {
                     "run `batch-export init`, which records the entries of marked rows, then `batch-export retry`. If that ends here again, \
                      restore exportbatchrows from a backup and run `batch-export retry`. Without a backup, compare the file with the queue, and \
                      mark the rows of its entries by hand: status completed, and below metadata the batchId, and googleDriveFileId and \
-                     googleDriveUrl as `file.id` and `file.link` of the batch document have them. Set its `state` to completed and its `marked` \
-                     to the number of entries. Then run `batch-export init`, which records these entries, set `marking` to null in the \
-                     ledger, and run `batch-export verify`",
+                     googleDriveUrl as `file.id` and `file.link` of the batch document have them. Then run `batch-export init` and \
+                     `batch-export retry` again, which completes the batch",
                 ),
             });
         };
@@ -256,6 +263,13 @@ fn refused_mark(batch: BatchId, failure: Failure) -> Failure {
         "{step}; then `batch-export retry`: the file of {batch} is committed, and rows of it are still to be marked"
     );
     failure.next(more)
+}
+
+fn marked_already(batch: BatchId) -> Failure {
+    Failure::configuration(format!(
+        "the ledger waits for the marking of {batch}, which is completed: somebody edited the ledger or that batch document"
+    ))
+    .next("run `batch-export init --adopt`, which frees the ledger; then `batch-export retry`")
 }
 
 fn gone(batch: BatchId) -> Failure {

@@ -24,7 +24,12 @@ impl Pass<'_> {
     /// Voids a file id: records it first, with the id that takes its place, then tries to trash the file.
     pub(super) async fn void(&self, claim: &Claim, old: &Voided, replacement: Option<&FileFacts>) -> Result<Batch> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
-        let batch = self.store.void_file(claim, old, replacement).await?.ok_or_else(Failure::lease_lost)?;
+        let Some(batch) = self.store.void_file(claim, old, replacement).await? else {
+            return Err(match self.store.is_held(claim).await? {
+                true => self.destination.forged(&old.id).into(),
+                false => Failure::lease_lost(),
+            });
+        };
         if batch.voided.iter().any(|listed| listed.id == old.id) {
             trash(self.store, self.destination, claim.batch, old).await;
         }

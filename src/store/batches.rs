@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// Whether the batch is still held under this claim.
-    pub(super) async fn is_held(&self, claim: &Claim) -> Result<bool> {
+    pub(crate) async fn is_held(&self, claim: &Claim) -> Result<bool> {
         let held = self.batches.count_documents(claim.filter());
         Ok(self.bounded(held).await? > 0)
     }

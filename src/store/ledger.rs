@@ -9,13 +9,14 @@
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
 
+use chrono::{DateTime, Utc};
 use futures_util::future::{join, join3, try_join3, try_join4};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::batches::Claim;
-use super::document::{log_number, text};
+use super::document::{int, log_number, text};
 use super::error::{StoreError, on};
 use super::indexes::QueueIndex;
 use super::lost::marked_by;
@@ -33,8 +34,8 @@ pub struct Records {
     has: Option<u64>,
     /// The number under which the log has this batch, as text.
     logged: Option<String>,
-    /// Whether the log has this batch or one of an earlier date.
-    has_log: bool,
+    /// The number of the latest batch that the log has, of this date or an earlier one.
+    last_logged: Option<i64>,
     /// The number of the committed batch of the latest date; 0 before the first one.
     newest: i64,
 }
@@ -48,7 +49,7 @@ impl Records {
     /// Whether the records contradict each other.
     fn contradict(&self) -> bool {
         let contradicts = |ledger: &Ledger| {
-            forgets(ledger, self.has) || ledger.number < self.newest || ledger.number > 0 && !self.has_log
+            forgets(ledger, self.has) || ledger.number < self.newest || ledger.number > 0 && self.last_logged.is_none()
         };
         self.logged.is_some() || self.ledger.as_ref().is_some_and(contradicts)
     }
@@ -61,8 +62,8 @@ impl Store {
         // The trial of a transaction is not dropped half way: on a server that passes over transactions it has to remove what it wrote.
         let (read, able) = join(read, self.check_transactions()).await;
         able?;
-        let (ledger, has, (logged, has_log), newest) = read?;
-        Ok(Records { ledger, has, logged, has_log, newest })
+        let (ledger, has, (logged, last_logged), newest) = read?;
+        Ok(Records { ledger, has, logged, last_logged, newest })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -71,7 +72,7 @@ impl Store {
     /// # Errors
     /// `configuration` when the records contradict each other; `lease_lost` when another run took over meanwhile; or
     /// when the database fails.
-    pub async fn ledger(&self, claim: &Claim, mut records: Records) -> Result<Ledger, Failure> {
+    pub async fn ledger(&self, claim: &Claim, cutoff: DateTime<Utc>, mut records: Records) -> Result<Ledger, Failure> {
         if records.contradict() {
             // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
@@ -86,7 +87,16 @@ impl Store {
             });
         }
         match records.ledger {
-            Some(ledger) if records.has.is_some() && ledger.installation.is_some() => Ok(ledger),
+            Some(ledger) if records.has.is_some() && ledger.installation.is_some() => {
+                // The log of a batch that was backfilled has an earlier date.
+                if records.last_logged < Some(ledger.number) && ledger.number > 0 {
+                    self.warn_of_lost_logs(ledger.number).await;
+                    if records.newest < ledger.number {
+                        self.refuse_lost_day(claim.batch, cutoff).await?;
+                    }
+                }
+                Ok(ledger)
+            }
             Some(_) | None => {
                 let (known, able) = join(self.check_records(), self.check_snapshot()).await;
                 known.and(able)?;
@@ -133,6 +143,13 @@ impl Store {
         match self.forgotten_entries(&ledger).await? {
             Some(forgotten) => Err(forgotten),
             None => Ok(ledger),
+        }
+    }
+
+    /// Says that the log lacks exports of numbers up to this one: it may be another collection, such as an old copy.
+    async fn warn_of_lost_logs(&self, number: i64) {
+        if let Ok(Some(lost)) = self.lost_logs(number).await {
+            tracing::warn!(next = lost.next_step(), "{}", lost.message);
         }
     }
 
@@ -200,15 +217,16 @@ impl Store {
         found.as_ref().map(ledger).transpose()
     }
 
-    /// The number under which the log has an export of this batch, as text; and whether it has one of this date or an earlier one. One query
-    /// asks for both, because every run does.
-    async fn logged(&self, batch: BatchId) -> Result<(Option<String>, bool), StoreError> {
+    /// The number under which the log has an export of this batch, as text; and the number of the latest one of this date or an earlier one.
+    /// One query asks for both, because every run does.
+    async fn logged(&self, batch: BatchId) -> Result<(Option<String>, Option<i64>), StoreError> {
         let until = doc! { "$gte": BatchId::PREFIX, "$lte": batch };
         let latest = self.log.find_one(doc! { "action": "csv_generated", "metadata.batchId": until });
         let found = self.bounded(latest.sort(doc! { "metadata.batchId": -1 })).await?;
         let name = |log: &Document| text(log.get_document("metadata").ok()?, "batchId");
         let of_batch = found.as_ref().filter(|log| name(log) == Some(batch.to_string()));
-        Ok((of_batch.map(log_number), found.is_some()))
+        let number = |log: &Document| int(log.get_document("metadata").ok()?, "number");
+        Ok((of_batch.map(log_number), found.as_ref().map(|log| number(log).unwrap_or(0))))
     }
 
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a

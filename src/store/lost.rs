@@ -212,19 +212,19 @@ impl Store {
     }
 
     /// What is wrong when ExportLogs of numbers up to this one are gone.
-    async fn lost_logs(&self, told: i64) -> Result<Option<Failure>> {
+    pub(super) async fn lost_logs(&self, told: i64) -> Result<Option<Failure>> {
         let has = self.bounded(self.log.count_documents(logs())).await?;
         let name = self.log.name();
         let failure = || {
             let message =
                 format!("batches up to number {told} were exported, and {name} has {has} of their ExportLogs");
-            let next = format!("restore {name} from a backup: nothing else can rebuild it");
-            Failure::configuration(message).next(match has {
-                0 => format!(
-                    "see whether --log-collection is right; if it is, {next}; without a backup, `batch-export init --adopt` begins a new log"
-                ),
-                _ => format!("{next}; runs go on meanwhile"),
-            })
+            let way_on = match has {
+                0 => "without a backup, `batch-export init --adopt` begins a new log",
+                _ => "runs go on meanwhile",
+            };
+            Failure::configuration(message).next(format!(
+                "see whether --log-collection is right; if it is, restore {name} from a backup: nothing else can rebuild it; {way_on}"
+            ))
         };
         Ok((i64::try_from(has).unwrap_or(i64::MAX) < told).then(failure))
     }

@@ -79,7 +79,8 @@ fn check_links(ledger: &Ledger, log: &[LogFacts], findings: &mut Findings) {
     let mut previous: Option<&LogFacts> = None;
     for number in 1..=ledger.number {
         let Some(entry) = log.iter().find(|entry| entry.number == Some(number)) else {
-            let next = "restore the export log from a backup: nothing else can rebuild it";
+            let next = "see whether a run with another --log-collection wrote it elsewhere, and copy it back; else restore the export log \
+                        from a backup: nothing else can rebuild it";
             let message = Explanation::new(format!("the ExportLog number {number} is missing"), next);
             findings.add(None, ProblemKind::Chain, message);
             previous = None;

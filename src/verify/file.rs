@@ -150,6 +150,7 @@ impl Verification<'_> {
             findings.add(batch.id, ProblemKind::UntrashedVoided, Explanation::new(what, reach));
         }
         let own = batch.file.as_ref();
+        self.check_void_elsewhere(batch, installation, findings).await;
         let place = match own.map_or(Ok(Reached::Here(self.destination)), |file| self.place_of(file)) {
             Ok(place) => place,
             Err((kind, message)) => {
@@ -204,6 +205,24 @@ impl Verification<'_> {
             findings.add(batch.id, ProblemKind::TrashedFile, Explanation::new(what, RESTORE));
         }
         Ok(())
+    }
+
+    /// A voided file that counts as trashed may be back at an earlier destination, such as a directory that was not mounted.
+    async fn check_void_elsewhere(&self, batch: &Batch, installation: Option<&str>, findings: &mut Findings) {
+        let official = batch.file.as_ref().and_then(|file| file.destination.as_deref());
+        for voided in batch.voided.iter().filter(|voided| voided.trashed && voided.destination.as_deref() != official) {
+            let reached = self.destination.reach(voided.destination.as_deref());
+            // Drive tells of a trash, and of an id that is gone.
+            let Some(there) = reached.filter(|there| there.shares_names()) else { continue };
+            let Ok(Some(owner)) = there.owner(&voided.id).await else { continue };
+            let is_ours = owner.installation.as_deref() == installation && owner.batch_id == Some(batch.id.to_string());
+            if is_ours && !owner.sealed {
+                let at = voided.destination.as_deref().unwrap_or_default();
+                let what = format!("the voided file {} is at {at} and must not be imported", voided.id);
+                let next = "set `trashed` of that id to false in the batch document: then `batch-export retry` puts the file into the trash";
+                findings.add(batch.id, ProblemKind::UntrashedVoided, Explanation::new(what, next));
+            }
+        }
     }
 
     /// A failed attempt left its file, which `retry` makes official or gives up. A later batch may hold its entries by now. And the file may be
@@ -284,6 +303,12 @@ fn judge(batch: &Batch, name: &str, file: &Listed, installation: Option<&str>) -
             let next = "leave it, and use another folder or another --file-name, unless it is of this database's own earlier life, before a \
                         restore";
             Some((ProblemKind::ForeignFile, Explanation::new(what, next)))
+        }
+        Some(_) if file.owner.number.is_some() && file.owner.number == batch.number => {
+            let what = format!(
+                "{called} has the number of the official file: it is a copy of that, or was stored before this database was restored"
+            );
+            Some((ProblemKind::SecondFile, Explanation::new(what, "leave that file until that is settled")))
         }
         Some(_) => {
             let number = match file.owner.number {

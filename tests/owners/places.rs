@@ -350,3 +350,49 @@ fn a_sealed_file_in_a_directory_tells_whose_it_is_and_nobody_else_may_read_it() 
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&written[..length]).expect("JSON"), expected);
     assert_eq!(opened.metadata().expect("its facts").permissions().mode() & 0o777, 0o400);
 }
+
+/// The directory was not mounted when the batch was exported elsewhere, so the file seemed to be gone.
+#[test]
+fn a_voided_file_that_comes_back_is_told_and_trashed() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    fail_in_the_commit(&day);
+    let (mounted, folder) = (day.directory().with_extension("mounted"), out());
+    let there = address(folder.path());
+    std::fs::rename(day.directory(), &mounted).unwrap();
+    std::fs::create_dir(day.directory()).unwrap();
+    day.let_time_pass();
+    day.retry().destination(&there).run().expect_code(0);
+    assert!(voided(&day)[0].get_bool("trashed").unwrap(), "nothing was there");
+    std::fs::remove_dir(day.directory()).unwrap();
+    std::fs::rename(&mounted, day.directory()).unwrap();
+    for verify in [day.command("verify").destination(&there), day.command("verify")] {
+        let found = verify.run().expect_code(34).json();
+        assert_eq!(
+            (&found["problem_count"], &found["problems"][0]["kind"]),
+            (&1.into(), &"untrashed_voided".into()),
+            "{found}"
+        );
+    }
+    // As its next step says.
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": false } });
+    day.retry().destination(&there).run().expect_code(0);
+    assert!(is_empty(day.directory()));
+    day.command("verify").destination(&there).run().expect_code(0);
+}
+
+#[test]
+fn an_id_that_is_no_text_is_refused_as_an_edit_and_not_as_a_run_that_took_over() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    fail_in_the_commit(&day);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file.id": 5 } });
+    day.let_time_pass();
+    let refused = day.retry().run().expect_code(31).json()["batches"][0]["error"].clone();
+    assert!(refused["message"].as_str().unwrap().contains("somebody edited it"), "{refused}");
+    assert!(refused["next"].as_str().unwrap().contains("set `file` to null"), "{refused}");
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "file": null } });
+    day.let_time_pass();
+    day.retry().run().expect_code(0);
+    day.check_converged();
+}

@@ -113,7 +113,8 @@ impl Store {
         }
         let updates = vec![doc! { "q": &seen, "u": next }, doc! { "q": &held, "u": [{ "$set": changes }] }];
         let command = doc! { "update": self.batches.name(), "updates": updates };
-        let answer = self.db.run_command(command).session(&mut *session).await?;
+        let answer = self.db.run_command(command).session(&mut *session).await;
+        let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.batches.name()))?;
         if let Some(error) = StoreError::in_answer(&answer) {
             return Err(error.in_collection(self.batches.name()).into());
         }
@@ -168,7 +169,8 @@ impl Store {
                 })
                 .collect();
             let command = doc! { "update": &self.config.collections.queue, "updates": updates };
-            let answer = self.db.run_command(command).session(&mut *session).await?;
+            let answer = self.db.run_command(command).session(&mut *session).await;
+            let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?;
             if let Some(error) = StoreError::in_answer(&answer) {
                 return Err(error.in_collection(self.queue.name()).into());
             }
