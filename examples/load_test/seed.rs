@@ -46,13 +46,18 @@ pub async fn queue(database: &Database, count: u32, in_no_order: bool) -> Result
     checkpoint(database).await
 }
 
-/// Records so many entries of an earlier batch, whose ids are lower, and counts them in the ledger, which `init` has made.
+/// Records so many entries of an earlier batch, whose ids are lower, and the batch itself; `init` has made the ledger.
 pub async fn exported(database: &Database, count: u32) -> Result<()> {
     let record = |number: u32| doc! {"_id": id(0, number), "n": 1_i64, "row": id(2, number), "place": number};
     insert(database, EXPORTED, count, record).await?;
     let counted = doc! {"$set": {"number": 1_i64, "recorded": i64::from(count)}};
     let updated = database.collection::<Document>("exportbatches").update_one(doc! {"_id": "ledger"}, counted).await?;
     ensure!(updated.matched_count == 1, "init made no ledger");
+    let file = doc! {"id": "batch_2026-01-17.csv#1", "name": "batch_2026-01-17.csv", "entries": i64::from(count), "sealed": true};
+    let batch = doc! {"_id": "batch_2026-01-17", "state": "completed", "number": 1_i64, "file": file};
+    database.collection::<Document>("exportbatches").insert_one(batch).await?;
+    let log = doc! {"action": "csv_generated", "metadata": {"batchId": "batch_2026-01-17", "number": 1_i64}};
+    database.collection::<Document>("exportlogs").insert_one(log).await?;
     checkpoint(database).await
 }
 
