@@ -26,8 +26,7 @@ pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column
     }
     // Every column is read, also after a wrong one.
     let columns: Vec<Option<Column>> = tables.iter().map(|table| column(table, layout)).collect();
-    let is_date_unsure = |table: &Table<'_, '_>| table.is_unsure(&["date_format"]);
-    let is_date_known = !is_date_unsure(top) && !tables.iter().any(is_date_unsure);
+    let is_date_known = !top.is_unsure(&["date_format"]) && !tables.iter().any(|table| table.is_told(&["date_format"]));
     for (table, column) in tables.iter().zip(&columns) {
         if let Some(column) = column {
             check_length(table, column, is_date_known);
@@ -41,19 +40,14 @@ fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
         table.missing(&[], "a column has no keys; expected header, and value or field");
         return None;
     }
-    let mut unknown = table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
-    // An unknown key was probably meant for one that is missing.
-    let mut missing = |keys: &[&str], message: &str| match unknown.checked_sub(1) {
-        Some(rest) => unknown = rest,
-        None => table.missing(keys, message),
-    };
+    table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
     parse::settings(table);
     let header = table.text("header");
     if table.get("header").is_none() && layout.header {
-        missing(&["header"], "header is missing; expected the column's name in the first line");
+        table.missing(&["header"], "header is missing; expected the column's name in the first line");
     }
     if table.get("value").or(table.get("field")).is_none() {
-        missing(&["value", "field"], "a column has neither value nor field; expected one of them");
+        table.missing(&["value", "field"], "a column has neither value nor field; expected one of them");
     }
     let max_chars = table.number("max_chars", 1, CHARS_MAX).map(|number| number as usize);
     let empty = table.text("empty");
@@ -105,11 +99,15 @@ fn check_length(table: &Table<'_, '_>, column: &Column, is_date_known: bool) {
     let Some(most) = column.max_chars else { return };
     let shown: [&str; 2] = match &column.value {
         _ if table.is_unsure(&["zero", "words", "date_format"]) => return,
-        Value::Date(_) | Value::BusinessDate(_) if !is_date_known && table.get("date_format").is_none() => return,
+        Value::Date(_) | Value::BusinessDate(_) | Value::Field(_, FieldKind::Date(_))
+            if !is_date_known && table.get("date_format").is_none() =>
+        {
+            return;
+        }
         Value::Side([debit, credit]) => [debit, credit],
         Value::Debit(Zero::Amount) | Value::Credit(Zero::Amount) | Value::Amount | Value::SignedAmount => ["0.00"; 2],
         Value::EntryId => ["696c6b010000000000000001"; 2],
-        Value::Date(format) | Value::BusinessDate(format) => {
+        Value::Date(format) | Value::BusinessDate(format) | Value::Field(_, FieldKind::Date(format)) => {
             written = format.write(Day { year: 2026, month: 1, day: 18 });
             [std::str::from_utf8(written.as_bytes()).unwrap_or_default(); 2]
         }
@@ -138,18 +136,23 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
         }
         (Some(_), Some(second)) => {
             table.error(second.span().start, "a column has both value and field; expected one of them");
-            table.choice("value", &Word::NAMED);
+            // Who writes it so means the other line.
+            if table.get("value").and_then(|value| value.get_ref().as_str()) != Some("field") {
+                table.choice("value", &Word::NAMED);
+            }
             path(table);
             table.choice("kind", &KindWord::NAMED);
             forms(table, layout);
             None
         }
         (Some(_), None) => {
-            table.refuse("kind", "belongs to a column with field");
-            let Some(word) = table.choice("value", &Word::NAMED).filter(|_| !table.is_unsure(&["value"])) else {
+            let Some(word) = table.choice("value", &Word::NAMED).filter(|_| !table.is_told(&["value"])) else {
+                // Perhaps a field is meant.
+                table.choice("kind", &KindWord::NAMED);
                 forms(table, layout);
                 return None;
             };
+            table.refuse("kind", "belongs to a column with field");
             let is_date = matches!(word, Word::Date | Word::BusinessDate);
             options(table, Some(word), is_date);
             named(table, word, layout)

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use toml::de::{DeTable, DeValue, Error};
 
 use super::LayoutError;
-use super::syntax::{BLANKS, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
+use super::syntax::{BLANKS, HEAD, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
 use super::table::nearest;
 
 /// The key under which a table of the mended text notes the keys of its broken lines, and the beginning of names that stand only there; an empty
@@ -18,12 +18,72 @@ pub(super) const BROKEN: &str = "\u{f8ff}";
 /// The beginning of a note: a line that the file does not have.
 pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";
 
+/// The end of a head of a column that the file does not have.
+pub(super) const INSERTED: &str = " #\u{f8ff}\n";
+
+/// What stands in a table of the text, above the line that is looked at.
+#[derive(Clone, Copy, Default)]
+struct Above {
+    /// Below a head of a column.
+    is_column: bool,
+    header: bool,
+    value: bool,
+    /// Above all heads: the first key of a column was looked at.
+    is_seen: bool,
+}
+
+impl Above {
+    /// Whether a line is the first of a column without a head: a second column in one table, or one above all heads.
+    fn lacks_head(self, lines: &[&str], at: usize) -> bool {
+        let line = lines[at];
+        if self.is_column {
+            let own = lines[at + 1..].iter().take_while(|line| !is_head(line) && !is_header(line));
+            return is_header(line) && self.header && self.value && own.into_iter().any(|line| is_value(line));
+        }
+        let run = || lines[at..].iter().take_while(|line| !is_head(line));
+        !self.is_seen
+            && (is_header(line) || is_value(line))
+            && run().any(|line| is_header(line))
+            && run().any(|line| is_value(line))
+            && !lines.iter().any(|line| key(line) == Some("columns"))
+    }
+
+    fn and(self, line: &str) -> Above {
+        let (header, value) = (is_header(line), is_value(line));
+        Above {
+            header: self.header || header,
+            value: self.value || value,
+            is_seen: self.is_seen || header || value,
+            ..self
+        }
+    }
+}
+
+/// Whether a line is the header of a column.
+fn is_header(line: &str) -> bool {
+    key(line) == Some("header")
+        && line.split_once('=').is_some_and(|(_, value)| value.trim_start_matches(BLANKS).starts_with(['"', '\'']))
+}
+
+fn is_value(line: &str) -> bool {
+    matches!(key(line), Some("value" | "field"))
+}
+
 /// The text with as many lines and notes, all of them TOML, and the errors of the lines that were not.
 pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
     let mut lines: Vec<&str> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
     let (mut mended, mut told, mut at) = (String::new(), Vec::new(), 0);
+    let mut above = Above::default();
     while at < lines.len() {
         let mut end = end_of_value(&lines, at);
+        if above.lacks_head(&lines, at) {
+            let message = format!("[[columns]] is missing above this {}", word(lines[at]));
+            told.push(LayoutError { line: at + 1, message });
+            mended.push_str("[[columns]]");
+            mended.push_str(INSERTED);
+            above = Above { is_column: true, ..Above::default() };
+        }
+        above = above.and(lines[at]);
         let mut error = error_in(&lines, at, end);
         // The end may be that of another text.
         if error.is_some() && key(lines[at]) != Some("columns") && lines[at + 1..end].iter().any(|line| begins(line)) {
@@ -37,6 +97,9 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             lines[wrong] = "\n";
             error = error_in(&lines, at, end);
         }
+        if is_head(lines[at]) && (error.is_none() || !instead_of_head(&lines, at).is_empty()) {
+            above = Above { is_column: true, ..Above::default() };
+        }
         let Some(mut error) = error else {
             mended.extend(lines[at..end].iter().copied());
             if !is_whole {
@@ -46,6 +109,29 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             at = end;
             continue;
         };
+        let next = lines[at + 1..].iter().position(|line| !line.trim().is_empty()).map(|more| at + 1 + more);
+        if !lines[at].contains('=') && !begins(lines[at]) && next.is_some_and(|next| above.lacks_head(&lines, next)) {
+            // Such as --- of YAML.
+            let message = format!("this is not TOML: {HEAD}");
+            told.push(LayoutError { line: at + 1, message });
+            mended.push_str("[[columns]]\n");
+            above = Above { is_column: true, ..Above::default() };
+            at += 1;
+            continue;
+        }
+        // A value below its key.
+        if end == at + 1
+            && lines[at].trim_end().ends_with('=')
+            && let Some(value) = lines.get(end).filter(|line| !begins(line) && !line.trim().is_empty())
+            && DeTable::parse(&format!("{} {value}", lines[at].trim_end())).is_ok()
+        {
+            error.message.push_str(", on the same line");
+            told.push(error);
+            mended.push_str(&notes(lines[at], at));
+            mended.push_str("\n\n");
+            at += 2;
+            continue;
+        }
         if is_head(lines[at]) {
             mended.push_str(&instead_of_head(&lines, at));
         } else if end == at + 1 && is_open(lines[at]) {

@@ -53,12 +53,21 @@ pub fn parse(text: &str) -> Result<Layout, Vec<LayoutError>> {
 /// As [`parse`].
 pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
     let read = match DeTable::parse(text) {
-        Ok(document) if !text.trim_start_matches('\u{feff}').lines().any(is_foreign_head) => {
+        Ok(document)
+            if !is_headless(document.get_ref())
+                && !text.trim_start_matches('\u{feff}').lines().any(is_foreign_head) =>
+        {
             read(&document, Errors::new(text))
         }
         Ok(_) | Err(_) => read_mended(text),
     };
     read.map_err(|errors| no_layout(text).map_or(errors, |error| vec![error]))
+}
+
+/// Whether a column may have no head.
+fn is_headless(table: &DeTable<'_>) -> bool {
+    table.get("header").is_some_and(|header| header.get_ref().is_str())
+        && ["value", "field"].iter().any(|key| table.contains_key(*key))
 }
 
 fn read(document: &Spanned<DeTable<'_>>, errors: Errors<'_>) -> Result<Layout, Vec<LayoutError>> {
@@ -97,14 +106,7 @@ fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
 fn layout(table: &Table<'_, '_>) -> Option<Layout> {
     table.allow(&KEYS, &columns::KEYS, "below a [[columns]]");
     check_name(table);
-    let has_header = match table.get("header") {
-        // Its head is forgotten.
-        Some(text) if text.get_ref().is_str() && ["value", "field"].iter().any(|key| table.get(key).is_some()) => {
-            table.wrong("columns", text.span().start, "header of a column belongs below a [[columns]]");
-            None
-        }
-        _ => table.flag("header"),
-    };
+    let has_header = table.flag("header");
     let layout = Layout {
         header: has_header.unwrap_or(!table.is_unsure(&["header"])),
         date_format: date_format(table).unwrap_or(DateFormat::ISO),
@@ -117,7 +119,11 @@ fn layout(table: &Table<'_, '_>) -> Option<Layout> {
 /// The keys that only the layout has, not a column. Of a column they are read to check their values: they are misplaced there.
 pub(super) fn settings(table: &Table<'_, '_>) -> Layout {
     let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let name = checked(table, "name", NAME_MAX, |text| text.bytes().all(is_of_name), "a name of a-z, 0-9 and -");
+    let is_name = |text: &str| text.bytes().all(is_of_name);
+    // It may be the header of a column.
+    let name = (!table.is_told(&["name"]))
+        .then(|| checked(table, "name", NAME_MAX, is_name, "a name of a-z, 0-9 and -"))
+        .flatten();
     Layout {
         name: name.unwrap_or_default(),
         encoding: table.choice("encoding", &Encoding::NAMED).unwrap_or(Encoding::Utf8),
@@ -218,7 +224,7 @@ pub(super) fn column_tables<'a, 'i>(table: &Table<'a, 'i>) -> Vec<Table<'a, 'i>>
             _ => {
                 table.error(at, format!("columns are not a list of tables; {EXPECTED}"));
                 if value.get_ref().is_table() {
-                    tables.extend(table.below(value));
+                    tables.extend(table.below(value).inspect(|column| column.expect(&["header", "value", "field"])));
                 }
             }
         }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
-use super::mend::{BROKEN, NOTE};
+use super::mend::{BROKEN, INSERTED, NOTE};
 use super::text::{is_hidden, named, quoted};
 use crate::plausible::{has_only_words, is_likely_name};
 
@@ -19,6 +19,8 @@ const WORDS_MAX: usize = 32;
 const WORD_MAX: usize = 16;
 /// How much of two words must agree for one to be taken for the other, misspelt.
 const LIKE_PERCENT: u32 = 60;
+/// The same, of a key of the table in which it stands.
+const LIKE_HERE_PERCENT: u32 = 50;
 /// From how many characters on the beginning of a word means the word.
 const BEGINNING: usize = 4;
 
@@ -45,7 +47,7 @@ impl<'a> Errors<'a> {
     /// `at`: byte offset in the file.
     pub(super) fn add(&self, at: usize, message: impl Into<String>) {
         let before = self.text.get(..at).unwrap_or(self.text);
-        let line = 1 + before.matches('\n').count() - before.matches(NOTE).count();
+        let line = 1 + before.matches('\n').count() - before.matches(NOTE).count() - before.matches(INSERTED).count();
         self.found.borrow_mut().push(LayoutError { line, message: message.into() });
     }
 
@@ -74,11 +76,13 @@ pub(super) struct Table<'a, 'i> {
     at: usize,
     /// Keys that are misspelt, misplaced or have a wrong value.
     wrong: RefCell<Vec<String>>,
+    /// Of each key that may be any known one by another word: what its value is.
+    unknown: RefCell<Vec<&'static str>>,
 }
 
 impl<'a, 'i> Table<'a, 'i> {
     pub(super) fn new(errors: &'a Errors<'a>, map: &'a DeTable<'i>, at: usize) -> Table<'a, 'i> {
-        Table { errors, map, at, wrong: RefCell::default() }
+        Table { errors, map, at, wrong: RefCell::default(), unknown: RefCell::default() }
     }
 
     pub(super) fn error(&self, at: usize, message: impl Into<String>) {
@@ -91,15 +95,37 @@ impl<'a, 'i> Table<'a, 'i> {
         self.errors.add(at, message);
     }
 
-    /// Adds an error about missing keys of this table, unless one of them may be there.
+    /// Notes that what was told may be about these keys.
+    pub(super) fn expect(&self, keys: &[&str]) {
+        self.wrong.borrow_mut().extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+
+    /// Adds an error about missing keys of this table, unless one of them may be there. Each unknown key stands for one that is missing.
     pub(super) fn missing(&self, keys: &[&str], message: impl Into<String>) {
-        if !self.is_unsure(keys) {
-            self.errors.add(self.at, message);
+        let is_meant = |is: &&str| *is == if keys.contains(&"columns") { "a list" } else { "a text" };
+        if self.is_told(keys) {
+            return;
+        }
+        let meant = self.unknown.borrow().iter().position(is_meant);
+        match meant {
+            Some(index) => drop(self.unknown.borrow_mut().swap_remove(index)),
+            None => self.errors.add(self.at, message),
         }
     }
 
-    /// Whether an error of this table may be about one of these keys, so that it is not known what the author wants of it.
+    /// Whether one of these keys may be there, broken, wrong or by another word, so that it is not known what the author wants of it.
     pub(super) fn is_unsure(&self, keys: &[&str]) -> bool {
+        let is = |key: &str| match key {
+            "words" | "columns" => "a list",
+            "header" => "true or false",
+            _ => "a text",
+        };
+        let may_be = |key: &&str| !self.map.contains_key(*key) && self.unknown.borrow().contains(&is(key));
+        self.is_told(keys) || keys.iter().any(may_be)
+    }
+
+    /// Whether an error of this table may be about one of these keys.
+    pub(super) fn is_told(&self, keys: &[&str]) -> bool {
         let lines = self.map.get(BROKEN).filter(|_| self.errors.is_mended).and_then(|lines| lines.get_ref().as_table());
         let may_be = |key: &str| key.is_empty() || keys.contains(&key);
         lines.is_some_and(|lines| lines.keys().any(|key| may_be(key.get_ref())))
@@ -120,10 +146,9 @@ impl<'a, 'i> Table<'a, 'i> {
         self.map.iter().map(|(key, value)| (&**key.get_ref(), value))
     }
 
-    /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`. Returns how many of the
-    /// keys may each be any known one with a text, by another word.
-    pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) -> usize {
-        let mut any = 0;
+    /// Refuses every key but the `known` ones. `others` are keys of the other kind of table, which stand at `place`.
+    pub(super) fn allow(&self, known: &[&str], others: &[&str], place: &str) {
+        let absent: Vec<&str> = known.iter().copied().filter(|key| !self.map.contains_key(*key)).collect();
         for (key, value) in self.map {
             let name = &**key.get_ref();
             if known.contains(&name) || name.starts_with(BROKEN) && self.errors.is_mended {
@@ -131,18 +156,27 @@ impl<'a, 'i> Table<'a, 'i> {
             }
             let unknown = shown(name)
                 .map_or("unknown key that is not shown here".to_owned(), |name| format!("unknown key {name}"));
-            let near = nearest(name, known);
             let other = nearest(name, others).filter(|near| *near != "columns");
+            // A key of this table is meant, although one of the other kind is a little more like it.
+            let near =
+                nearest(name, known).or_else(|| like(name, &absent, LIKE_HERE_PERCENT).filter(|_| other.is_some()));
+            // The name of a column is its header.
+            let is_header = name == "name" && absent.contains(&"header") && value.get_ref().is_str();
             let message = match (near, other) {
+                _ if is_header => {
+                    self.expect(&["header", "name"]);
+                    format!("name belongs {place}; the name of a column is its header")
+                }
                 _ if others.contains(&name) => format!("{name} belongs {place}"),
                 (Some(near), _) => format!("{unknown}; did you mean {near}?"),
                 (None, Some(near)) => format!("{unknown}; did you mean {near}, {place}?"),
                 (None, None) => format!("{unknown}; expected one of {}", known.join(", ")),
             };
-            any += usize::from(near.or(other).is_none() && value.get_ref().is_str());
+            if near.or(other).is_none() {
+                self.unknown.borrow_mut().push(kind(value.get_ref()));
+            }
             self.wrong(near.unwrap_or_default(), key.span().start, message);
         }
-        any
     }
 
     /// Refuses a key that has no effect here.
@@ -271,9 +305,13 @@ fn misspelt<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// The known word that was probably meant.
 pub(crate) fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+    let begins = |word: &&str| text.len() >= BEGINNING && word.starts_with(&text.to_lowercase());
+    like(text, known, LIKE_PERCENT).or_else(|| known.iter().copied().find(begins))
+}
+
+/// The known word that is most like a text.
+fn like<'k>(text: &str, known: &[&'k str], percent: u32) -> Option<&'k str> {
     let text = text.to_lowercase();
     let likeness = |word: &str| (strsim::normalized_damerau_levenshtein(&text, word) * 100.0) as u32;
-    let begins = |word: &&str| text.len() >= BEGINNING && word.starts_with(&text);
-    let like = known.iter().copied().filter(|word| likeness(word) >= LIKE_PERCENT).max_by_key(|word| likeness(word));
-    like.or_else(|| known.iter().copied().find(begins))
+    known.iter().copied().filter(|word| likeness(word) >= percent).max_by_key(|word| likeness(word))
 }

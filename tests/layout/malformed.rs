@@ -58,7 +58,7 @@ const WRONG_KEYS: [(&str, &str); 39] = [
     ("ending = \"a/b\"", "ending is \"a/b\"; expected the ending"),
 ];
 
-const WRONG_COLUMNS: [(&str, &str); 47] = [
+const WRONG_COLUMNS: [(&str, &str); 49] = [
     ("header = \"B\"\nvalue = \"date\"\ndelimiter = \";\"", "delimiter belongs above the first [[columns]]"),
     (
         "header = \"B\"\nvalue = \"date\"\ndelimeter = \";\"",
@@ -85,6 +85,14 @@ const WRONG_COLUMNS: [(&str, &str); 47] = [
     (
         "header = \"B\"\nvalue = \"business-date\"\ndate_format = \"dd/mm/yy\"\nmax_chars = 7",
         "max_chars is 7, less than the characters of \"18/01/26\"",
+    ),
+    (
+        "header = \"B\"\nfield = \"a\"\nkind = \"date\"\nmax_chars = 9",
+        "max_chars is 9, less than the characters of \"2026-01-18\"",
+    ),
+    (
+        "header = \"B\"\nfield = \"a\"\nkind = \"date\"\ndate_format = \"ddmmyy\"\nmax_chars = 5",
+        "max_chars is 5, less than the characters of \"180126\"",
     ),
     ("header = \"B\"\nvalue = \"credit\"\nzero = \"0.00\"\nmax_chars = 3", "max_chars is 3, less than"),
     ("header = \"B\"\nvalue = \"description\"\nempty = \"none\"\nmax_chars = 3", "empty is longer than max_chars"),

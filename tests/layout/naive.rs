@@ -59,7 +59,7 @@ impl OwnColumn {
             "debit" | "credit" if !self.hides_zero => 4,
             "amount" | "signed-amount" => 4,
             "entry-id" => 24,
-            "date" | "business-date" => 10,
+            "date" | "business-date" | "date:date" => 10,
             _ => 0,
         };
         let empty = self.empty.filter(|_| may_be_missing(self.content)).map_or(0, |empty| empty.chars().count());

@@ -55,6 +55,15 @@ fn nothing_is_told_that_depends_on_a_wrong_key() {
             5,
             "date_format belongs above the first [[columns]], or to a column",
         ),
+        ("value = \"date\"\nformat = \"ddmmyy\"\nmax_chars = 6", 5, "unknown key \"format\""),
+        ("value = \"debit\"\nblank = \"\"\nmax_chars = 3", 5, "unknown key \"blank\""),
+        ("field = \"a\"\ntype = \"date\"\ndate_format = \"ddmmyy\"", 5, "unknown key \"type\""),
+        ("value = \"constant\"\nconstant = \"x\"", 5, "unknown key \"constant\""),
+        ("value = \"constant\"\ncontent = \"x\"", 5, "unknown key \"content\""),
+        ("value = \"metadata.department\"\nkind = \"code\"", 4, "write field = \"...\" instead of value"),
+        ("value = \"field\"\nfield = \"metadata.x\"", 5, "a column has both value and field"),
+        ("value =\n\"date\"\nmax_chars = 6", 4, "a whole number, true or false after =, on the same line"),
+        ("value = \"side\"\nwords =\n[\"D\", \"C\"]", 5, "such as [\"D\", \"C\"], on the same line"),
         ("value = \"client\"\nempty = \"\"\"\nThe\nDate\"\"\" x", 7, "expected one value after ="),
     ] {
         told(&format!("{COLUMN}{lines}\n"), &[(line, words)]);
@@ -67,6 +76,7 @@ fn nothing_is_told_that_depends_on_a_wrong_key() {
     for (line, words) in [
         ("date_format = \"DDMMYY\"", "did you mean \"ddmmyy\"?"),
         ("date_fromat = \"ddmmyy\"", "did you mean date_format?"),
+        ("format = \"ddmmyy\"", "unknown key \"format\""),
         ("delimiter = '\\t'", "write it in double quotes, \"\\t\""),
     ] {
         let date = if line.starts_with("delimiter") { date.replace("max_chars = 6\n", "") } else { date.to_owned() };
@@ -182,6 +192,16 @@ fn an_unknown_key_and_the_missing_one_that_it_was_meant_for_are_told_once() {
     told(&format!("{first}column = \"A\"\nsource = \"date\"\n"), &both);
     told(&format!("{first}column = \"A\"\n"), &[(2, "neither value nor field"), (3, "unknown key \"column\"")]);
     told(&format!("{first}width = 9\nvalue = \"date\"\n"), &[(2, "header is missing"), (3, "unknown key \"width\"")]);
+    for (key, told_of_it) in [
+        ("name", "name belongs above the first [[columns]]; the name of a column is its header"),
+        ("heading", "unknown key \"heading\"; did you mean header?"),
+    ] {
+        told(&format!("{first}{key} = \"Entry Date\"\nvalue = \"date\"\n"), &[(3, told_of_it)]);
+    }
+    let column = "[[columns]]\nheader = \"A\"\nvalue = \"date\"\n";
+    told(&format!("title = \"own\"\n{column}"), &[(1, "unknown key \"title\"")]);
+    told(&format!("width = 1\n{column}"), &[(1, "unknown key \"width\""), (1, "name is missing")]);
+    told("name = \"own\"\ntitle = \"own\"\n", &[(1, "columns are missing"), (2, "unknown key \"title\"")]);
     told(&format!("{first}[[columns]]\nheader = \"A\"\nvalue = \"date\"\n"), &[(2, "a column has no keys")]);
 }
 
@@ -198,13 +218,55 @@ fn a_misplaced_key_is_told_and_its_value_is_checked() {
         ],
     );
     told(
-        "name = \"own\"\nheader = \"A\"\nvalue = \"date\"\n[[columns]]\nheader = \"B\"\nvalue = \"account\"\n",
-        &[(2, "header of a column belongs below a [[columns]]"), (3, "value belongs below a [[columns]]")],
+        "[[columns]]\nheader = \"A\"\nvalue = \"date\"\nname = \"Own\"\n",
+        &[(4, "name belongs above the first [[columns]]"), (4, "name is \"Own\"")],
     );
+}
+
+/// A column without its head is told once, and its keys are read.
+#[test]
+fn a_head_that_was_left_out_is_told_once() {
+    const MISSING: &str = "[[columns]] is missing above this ";
+    let rest = "[[columns]]\nheader = \"B\"\nvalue = \"account\"\n";
+    for (column, first) in [
+        ("header = \"A\"\nvalue = \"date\"\n", "header"),
+        ("value = \"date\"\nheader = \"A\"\n", "value"),
+        ("header = \"A\"\nfield = \"metadata.x\"\nkind = \"code\"\n", "header"),
+    ] {
+        let missing = format!("{MISSING}{first}");
+        told(&format!("name = \"own\"\n{column}"), &[(2, &missing)]);
+        told(&format!("name = \"own\"\n{column}{rest}"), &[(2, &missing)]);
+        told(
+            &format!("name = \"own\"\n# [[columns]]\n{column}max_chars = 0\n{rest}"),
+            &[(3, &missing), (3 + column.lines().count(), "max_chars is 0")],
+        );
+        if first == "header" {
+            let second = format!("name = \"own\"\n{rest}\n{column}");
+            told(&second, &[(6, &missing)]);
+            told(
+                &format!("{second}{column}{rest}value = \"dat\"\n"),
+                &[
+                    (6, &missing),
+                    (6 + column.lines().count(), &missing),
+                    (9 + 2 * column.lines().count(), "\"value\" stands here a second time"),
+                ],
+            );
+        }
+        for head in ["---", "- ", "{", "\"[[columns]]\""] {
+            told(&format!("name = \"own\"\n{head}\n{column}{rest}"), &[(2, "expected [[columns]] alone on a line")]);
+            if first == "header" {
+                let second = format!("name = \"own\"\n{rest}{head}\n{column}{rest}");
+                told(&second, &[(5, "expected [[columns]] alone on a line")]);
+            }
+        }
+    }
     told(
-        "name = \"own\"\nheader = \"A\"\nvalue = \"date\"\n",
-        &[(2, "header of a column belongs below a [[columns]]"), (3, "value belongs below a [[columns]]")],
+        &format!("{COLUMN}value = \"date\"\nzero \"\"\nheader = \"B\"\nvalue = \"account\"\n"),
+        &[(5, "expected a key, = and a value"), (6, &format!("{MISSING}header"))],
     );
+    // Which of the two is meant is not known.
+    told(&format!("{COLUMN}header = \"B\"\nvalue = \"date\"\n"), &[(4, "\"header\" stands here a second time")]);
+    told("name = \"own\"\ncolumns.header = \"A\"\n", &[(2, "columns are not a list of tables")]);
 }
 
 #[test]
