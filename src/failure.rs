@@ -112,5 +112,5 @@ impl Failure {
     }
 }
 
-/// What work comes to that a [`Failure`] may end.
+/// The result of work that may end with a [`Failure`].
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

@@ -57,6 +57,8 @@
 //! failed, and the same:
 //!                unlock, before its day -----> empty        its day begins anew at its cut-off
 //! marking        unlock, by a person --------> marking      only its holder is gone; any run goes on
+//! (no document), and every state before the commit
+//!                init --adopt, when the log has its export --> completed, or marking when its rows may still be queued
 //! failed, exhausted
 //!                the refused entries were corrected or are not due any more: a claim makes it running
 //! ```

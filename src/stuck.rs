@@ -1,6 +1,6 @@
 //! The end of a process whose work waits in the kernel: for a file system that is frozen, or no longer reachable.
 //!
-//! Work is dropped where it waits, and what waits in the kernel does not wait where it could be dropped: no limit and no signal reaches it.
+//! A limit or a signal can drop work only where it waits for the runtime. A file operation that hangs in the kernel cannot be dropped.
 //! So a task beside it looks at the time. It runs on another thread, ends what has to be ended (the lease, the record), and then the process.
 //!
 //! Risk: a process that ends while its work is merely late. So the task allows some seconds more than the limit, and goes with the work.

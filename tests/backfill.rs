@@ -103,7 +103,7 @@ fn each_date_that_is_exported_is_told_and_no_other() {
     seed_day(&day.db, "2026-01-16", 3);
     seed_day(&day.db, DATE, 5);
     telling(&day, &people, &check).arg("--dry-run").run().expect_code(0);
-    assert_eq!((people.posted(), check.posted()), (vec![], vec![]), "a dry run is nobody's business");
+    assert_eq!((people.posted(), check.posted()), (vec![], vec![]), "a dry run tells nobody");
     let result = telling(&day, &people, &check).run().expect_code(0).json();
     let exported = ["2026-01-16", DATE].map(|date| ("completed".to_owned(), date.to_owned()));
     assert_eq!(told(&people), exported, "the empty day is no news");

@@ -105,7 +105,9 @@ const COMMON: [Exit; 5] = [Exit::Ok, Exit::Unexpected, Exit::Usage, Exit::Interr
 
 /// The codes that a command can end with, ascending.
 pub fn exits(command: CommandName) -> Vec<Exit> {
-    use Exit::{CheckFailed, Configuration, DatabaseUnavailable, DriveRejected, LockHeld, NotDue, UploadFailed};
+    use Exit::{
+        CheckFailed, CommitConflict, Configuration, DatabaseUnavailable, DriveRejected, LockHeld, NotDue, UploadFailed,
+    };
     let own: &[Exit] = match command {
         CommandName::Run | CommandName::Retry | CommandName::Backfill => {
             return Exit::ALL.into_iter().filter(|exit| *exit != CheckFailed).collect();
@@ -115,9 +117,9 @@ pub fn exits(command: CommandName) -> Vec<Exit> {
             &[DatabaseUnavailable, UploadFailed, Configuration, DriveRejected, CheckFailed]
         }
         CommandName::Doctor => &[Configuration, CheckFailed],
-        CommandName::Init => &[DatabaseUnavailable, UploadFailed, Configuration],
+        CommandName::Init => &[DatabaseUnavailable, UploadFailed, CommitConflict, Configuration],
         CommandName::Auth => &[Configuration, DriveRejected],
-        CommandName::Unlock => &[LockHeld, NotDue, DatabaseUnavailable, Configuration],
+        CommandName::Unlock => &[LockHeld, NotDue, DatabaseUnavailable, CommitConflict, Configuration],
         CommandName::Completions => &[],
         CommandName::Layout | CommandName::Man => &[Configuration],
     };

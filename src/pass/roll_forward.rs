@@ -28,7 +28,7 @@ const PIECES_IN_FLIGHT: usize = 2;
 const MARKING_WAIT: Duration = Duration::from_secs(120);
 /// How long pieces in flight may still take after a signal.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-/// After which time without progress the log says what the marking waits for.
+/// The time without progress after which the log says what the marking waits for.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
 /// The wait between two looks.
 const MARKING_POLL: Duration = Duration::from_millis(100);

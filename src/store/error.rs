@@ -323,7 +323,7 @@ pub(super) fn describe(error: &Error) -> String {
             first.map(|write| with_rules(&write.message, write.details.as_ref())).or(late).unwrap_or_default()
         }
         ErrorKind::Io(error) => format!("the connection broke: {error}"),
-        other => cut(&other.to_string()),
+        other => cut(&without_dump(&other.to_string())),
     };
     redact(&text).into_owned()
 }
@@ -339,6 +339,11 @@ fn with_rules(message: &str, info: Option<&Document>) -> String {
 /// A message that may be as long as a whole command.
 fn cut(text: &str) -> String {
     quoted(text, WORDS_MAX)
+}
+
+/// A message of the driver without what it dumps of a cause: `... another operation failed with: Kind: I/O error: broken pipe, labels: ...`.
+fn without_dump(message: &str) -> String {
+    message.split(", labels: ").next().unwrap_or_default().replace("Kind: ", "")
 }
 
 /// Each host that the driver tried and why it cannot be used, from the driver's dump of its servers:
@@ -488,5 +493,7 @@ mod tests {
         assert_eq!(cut("short"), "short");
         assert!(cut(&"ก".repeat(100_000)).chars().count() < 500);
         assert_eq!(unanswered("something else"), "something else");
+        let dump = "the pool was cleared: Kind: I/O error: broken pipe, labels: {}, source: None";
+        assert_eq!(without_dump(dump), "the pool was cleared: I/O error: broken pipe");
     }
 }

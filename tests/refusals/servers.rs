@@ -205,14 +205,7 @@ fn a_batch_document_that_the_application_holds_in_a_transaction_is_not_acquired_
     seed(&day.db, &[Entry::numbered(DATE, 0).amount(0)]);
     day.run().run().expect_code(32);
     let before = day.batch();
-    let mut session = block(async {
-        let mut session = day.db.database().client().start_session().await.unwrap();
-        session.start_transaction().await.unwrap();
-        let batches = day.db.database().collection::<mongodb::bson::Document>("exportbatches");
-        let touched = doc! { "$set": { "touched": true } };
-        batches.update_one(doc! { "_id": BATCH }, touched).session(&mut session).await.unwrap();
-        session
-    });
+    let mut session = hold_batch(&day);
     let told = told(&day.run().arg("--now").run().expect_code(23).json()["error"]);
     assert!(
         told.contains("holds the batch document in exportbatches") && told.contains("within two minutes"),
@@ -220,6 +213,32 @@ fn a_batch_document_that_the_application_holds_in_a_transaction_is_not_acquired_
     );
     block(session.abort_transaction()).unwrap();
     assert_eq!(day.batch(), before);
+}
+
+#[test]
+fn unlock_says_that_the_application_holds_the_batch_document() {
+    let day = Day::in_directory();
+    day.command("init").run().expect_code(0);
+    seed(&day.db, &[Entry::numbered(DATE, 0).amount(0)]);
+    day.run().run().expect_code(32);
+    day.db.update_one("exportbatches", doc! { "_id": BATCH }, doc! { "$set": { "state": "exhausted" } });
+    let mut session = hold_batch(&day);
+    let told = told(&day.command("unlock").date(DATE).run().expect_code(23).json()["error"]);
+    assert!(told.contains("holds the batch document in exportbatches"), "{told}");
+    block(session.abort_transaction()).unwrap();
+    day.command("unlock").date(DATE).run().expect_code(0);
+}
+
+/// A transaction of the application that holds the document of the batch.
+fn hold_batch(day: &Day) -> mongodb::ClientSession {
+    block(async {
+        let mut session = day.db.database().client().start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        let batches = day.db.database().collection::<mongodb::bson::Document>("exportbatches");
+        let touched = doc! { "$set": { "touched": true } };
+        batches.update_one(doc! { "_id": BATCH }, touched).session(&mut session).await.unwrap();
+        session
+    })
 }
 
 #[test]

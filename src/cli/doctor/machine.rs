@@ -57,7 +57,7 @@ pub(super) async fn spool_in_time(folder: &Path) -> (Vec<Check>, Option<Spool>) 
     })
 }
 
-/// What work comes to on a thread that may wait for a file system without end; `None` when it takes longer than this.
+/// The result of work on a thread of its own, because a file system may never answer; `None` when it takes longer than `limit`.
 pub(super) async fn in_time<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
