@@ -56,9 +56,9 @@ struct Arguments {
     /// Runs per size and destination; the median by total time is shown [default: 5 up to 10,000 entries, 3 up to 100,000, else 1]
     #[arg(long)]
     runs: Option<usize>,
-    /// Cache of the server, in GB
-    #[arg(long, default_value = "4")]
-    cache_gb: String,
+    /// Cache of the server, in GB [default: what mongod takes by itself]
+    #[arg(long)]
+    cache_gb: Option<String>,
     /// `--transaction-rows` of the program
     #[arg(long)]
     transaction_rows: Option<u32>,
@@ -100,7 +100,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let program = Program::find(arguments.program.as_deref())?;
     let mut report = Report { program: program.facts()?, server: String::new(), rtt_ms: 0, lines: Vec::new() };
     runtime.block_on(async {
-        let server = Server::start(&arguments.cache_gb).await?;
+        let server = Server::start(arguments.cache_gb.as_deref()).await?;
         report.server = server.describe().await?;
         report.rtt_ms = arguments.rtt_ms;
         for &entries in &arguments.entries {

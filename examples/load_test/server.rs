@@ -70,7 +70,7 @@ pub struct Slowest {
 
 impl Server {
     /// Starts it, and waits until it accepts writes.
-    pub async fn start(cache_gb: &str) -> Result<Server> {
+    pub async fn start(cache_gb: Option<&str>) -> Result<Server> {
         let target = target_folder()?;
         let program = find_mongod(&target)?;
         let folder = tempfile::Builder::new().prefix("load-test-").tempdir_in(&target)?.keep();
@@ -86,18 +86,18 @@ impl Server {
             "--nounixsocket",
             "--replSet",
             "load",
-            "--wiredTigerCacheSizeGB",
-            cache_gb,
             "--oplogSize",
             "2048",
             "--setParameter",
             "diagnosticDataCollectionEnabled=false",
         ]
         .map(str::to_owned);
+        let cache = cache_gb.map(|gb| ["--wiredTigerCacheSizeGB", gb]);
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "mongod-watchdog"])
             .arg(&folder)
             .args(line)
+            .args(cache.iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .process_group(0)
