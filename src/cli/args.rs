@@ -24,6 +24,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// The name of the command; set where the command line is parsed.
+    #[arg(skip = CommandName::Run)]
+    pub name: CommandName,
     /// Settings of all commands; they are in a table, and not derived.
     #[arg(skip)]
     pub settings: Settings,
@@ -173,27 +176,6 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Write the manual pages
     Man(ManArgs),
-}
-
-impl Command {
-    /// Its name.
-    pub fn name(&self) -> CommandName {
-        match self {
-            Command::Run(_) => CommandName::Run,
-            Command::Retry(_) => CommandName::Retry,
-            Command::Status(_) => CommandName::Status,
-            Command::Verify(_) => CommandName::Verify,
-            Command::Corrections(_) => CommandName::Corrections,
-            Command::Doctor(_) => CommandName::Doctor,
-            Command::Init(_) => CommandName::Init,
-            Command::Auth(_) => CommandName::Auth,
-            Command::Backfill(_) => CommandName::Backfill,
-            Command::Unlock(_) => CommandName::Unlock,
-            Command::Layout(_) => CommandName::Layout,
-            Command::Completions(_) => CommandName::Completions,
-            Command::Man(_) => CommandName::Man,
-        }
-    }
 }
 
 /// `run`.

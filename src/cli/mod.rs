@@ -84,7 +84,7 @@ fn carry_out(arguments: Vec<OsString>) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let (name, output) = (cli.command.name().name(), of_failures(cli.output.result));
+            let (name, output) = (cli.name.name(), of_failures(cli.output.result));
             stuck::set_last_words(move |failure| render::print_instead(name, failure, output));
             let handle = runtime.handle().clone();
             let exit = on_its_own_thread(name, output, move || handle.block_on(dispatch(cli)));
@@ -103,7 +103,9 @@ fn carry_out(arguments: Vec<OsString>) -> Exit {
 
 fn parse(command: clap::Command, arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     let matches = command.try_get_matches_from(arguments)?;
-    Ok(Cli { settings: Settings::typed(&matches), ..Cli::from_arg_matches(&matches)? })
+    let name = matches.subcommand_name().and_then(CommandName::from_name);
+    let name = name.ok_or_else(|| clap::Error::new(ErrorKind::InvalidSubcommand))?;
+    Ok(Cli { name, settings: Settings::typed(&matches), ..Cli::from_arg_matches(&matches)? })
 }
 
 /// Runs the work on a thread of its own, and turns a panic into a result with its own exit code. The panic message goes through the
@@ -134,7 +136,7 @@ fn of_failures(wanted: ResultFormat) -> OutputFormat {
 
 /// Runs the command. A signal ends the process in time, also when nobody reads what it prints last.
 async fn dispatch(mut cli: Cli) -> Exit {
-    cli.settings = cli.settings.of(cli.command.name());
+    cli.settings = cli.settings.of(cli.name);
     let stop = match Stop::on_signals() {
         Ok(stop) => stop,
         Err(error) => {
@@ -160,7 +162,7 @@ async fn dispatch(mut cli: Cli) -> Exit {
 async fn execute(cli: &Cli, stop: &Stop) -> Result<Exit> {
     let (command, wanted) = (&cli.command, cli.output.result);
     if wanted == ResultFormat::Csv && !matches!(command, Command::Corrections(_)) {
-        let message = format!("--output csv is for corrections; {} prints text or json", command.name().name());
+        let message = format!("--output csv is for corrections; {} prints text or json", cli.name.name());
         return Err(Failure::new(Exit::Usage, message).next("choose --output text or --output json"));
     }
     let output = of_failures(wanted);
@@ -270,7 +272,7 @@ fn refuse(cli: &Cli, failure: &Failure) {
         },
         Command::Retry(_) => render::print(&RetryResult::could_not_begin(CommandName::Retry, failure), output),
         Command::Backfill(_) => render::print(&RetryResult::could_not_begin(CommandName::Backfill, failure), output),
-        _ => render::print(&FailedCommand::new(cli.command.name().name(), &failure.clone().again()), output),
+        _ => render::print(&FailedCommand::new(cli.name.name(), &failure.clone().again()), output),
     }
 }
 
