@@ -8,9 +8,9 @@
 
 use chrono::{Datelike, Months, NaiveDate};
 
-use super::cells::{Cells, Row};
+use super::cells::Cells;
 use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
-use super::unmet::{Ask, Asks, Unmet};
+use super::unmet::{Ask, Asks};
 use crate::calendar::{Day, DayFinder};
 use crate::entry::{Code, Core, EntryFields, Faults, Side, StoredValue, check, not_text, unlike};
 use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
@@ -23,11 +23,12 @@ const FIELD_YEARS: u32 = 100;
 
 /// Where the rows of one entry are made.
 pub(super) struct EntryRows {
-    plan: Plan,
-    cells: Cells,
+    pub(super) plan: Plan,
+    /// With the rows of the last entry that was good.
+    pub(super) cells: Cells,
     days: DayFinder,
     faults: Faults,
-    asks: Asks,
+    pub(super) asks: Asks,
     voucher: String,
 }
 
@@ -53,34 +54,6 @@ impl EntryRows {
         let (cells, days) = (Cells::new(&plan), DayFinder::new(plan.zone));
         let asks = Asks::of(plan.columns.len());
         EntryRows { plan, cells, days, faults: Faults::default(), asks, voucher: String::new() }
-    }
-
-    /// The columns that asked every entry so far for something in vain.
-    pub(super) fn unmet(&self) -> Vec<Unmet> {
-        self.asks.of_all()
-    }
-
-    /// The columns whose field none of the entries so far has, and that say what is written then.
-    pub(super) fn without_field(&self) -> Vec<usize> {
-        self.asks.of_none()
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.plan.columns.len()
-    }
-
-    pub(super) fn rows_per_entry(&self) -> usize {
-        if self.plan.two_rows { 2 } else { 1 }
-    }
-
-    /// Gives the buffers of an entry back that is larger than usual.
-    pub(super) fn forget_large(&mut self) {
-        self.cells.forget_large();
-    }
-
-    /// The rows of the last entry that was good.
-    pub(super) fn rows(&self) -> &[Row] {
-        self.cells.staged()
     }
 
     /// Makes the rows of an entry. `position` is the entry's place in the file, `row` the place of its first row, both

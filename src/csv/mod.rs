@@ -196,7 +196,7 @@ impl<W: Write> Sheet<W> {
         if let Err(reason) = self.rows.fill(entry, totals.entries + 1, totals.rows + 1) {
             return Ok(Err(reason));
         }
-        for row in self.rows.rows() {
+        for row in self.rows.cells.staged() {
             self.writer.write_byte_record(&row.cells).map_err(cause)?;
             self.tally.totals.add_row(row.debit_satang, row.credit_satang);
             self.tally.add(&row.counts);
@@ -207,12 +207,12 @@ impl<W: Write> Sheet<W> {
 
     /// The rows of the last entry, as they are or would be in the file. A refused entry has only some of its cells.
     pub fn last_rows(&self) -> impl ExactSizeIterator<Item = LastRow<'_>> {
-        self.rows.rows().iter().map(LastRow)
+        self.rows.cells.staged().iter().map(LastRow)
     }
 
     /// Gives the buffers of the last entry back when it is larger than usual; its rows are gone then.
     pub fn forget_large(&mut self) {
-        self.rows.forget_large();
+        self.rows.cells.forget_large();
     }
 
     /// Checks an entry without writing it.
@@ -226,8 +226,9 @@ impl<W: Write> Sheet<W> {
 
     /// Takes the place of an entry that cannot be written, so that the entries after it keep their numbers.
     pub fn push_stand_in(&mut self) -> io::Result<()> {
-        for _ in 0..self.rows.rows_per_entry() {
-            self.writer.write_record(std::iter::repeat_n("-", self.rows.columns())).map_err(cause)?;
+        let plan = &self.rows.plan;
+        for _ in 0..if plan.two_rows { 2 } else { 1 } {
+            self.writer.write_record(std::iter::repeat_n("-", plan.columns.len())).map_err(cause)?;
             self.tally.totals.rows += 1;
         }
         self.tally.totals.entries += 1;
@@ -236,12 +237,12 @@ impl<W: Write> Sheet<W> {
 
     /// The columns that asked every entry so far for something in vain.
     pub fn unmet(&self) -> Vec<Unmet> {
-        self.rows.unmet()
+        self.rows.asks.of_all()
     }
 
     /// The columns whose field none of the entries so far has, and that say what is written then.
     pub fn without_field(&self) -> Vec<usize> {
-        self.rows.without_field()
+        self.rows.asks.of_none()
     }
 
     /// Ends the file and returns the inner writer, which is not flushed.
