@@ -13,7 +13,7 @@ use super::plan::{Content, Plan, PlannedColumn, PlannedVoucher};
 use super::unmet::{Ask, Asks};
 use crate::calendar::{Day, DayFinder};
 use crate::entry::{Code, Core, EntryFields, Faults, Side, StoredValue, check, not_text, unlike};
-use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, VOUCHER_PATH};
+use crate::layout::{BUDDHIST_OFFSET, CONTRA_PATHS, DateFormat, FieldKind, VOUCHER_PATH};
 use crate::money;
 
 /// A date before this year is a typing error.
@@ -256,11 +256,7 @@ impl Walk<'_, '_> {
             Content::Debit(unused) | Content::Credit(unused) => cells.own(unused),
             Content::Amount => cells.money(column, amount, faults),
             Content::SignedAmount => cells.money(column, if is_debit { amount } else { -amount }, faults),
-            Content::Text(slot)
-            | Content::Code(slot)
-            | Content::Integer(slot)
-            | Content::Money(slot)
-            | Content::DateField(slot, _) => self.field(column, *slot),
+            Content::Field(slot, kind) => self.field(column, *slot, *kind),
         }
     }
 
@@ -285,53 +281,51 @@ impl Walk<'_, '_> {
     }
 
     /// A cell of one of the entry's fields.
-    fn field(&mut self, column: &PlannedColumn, slot: usize) {
+    fn field(&mut self, column: &PlannedColumn, slot: usize, kind: FieldKind) {
         let Walk { cells, days, faults, .. } = self;
         let name = &column.name;
         let stored = self.entry.values[slot];
         let whole = || format!("{name} is not a whole number up to 2^53");
         let number_as_text = || format!("{name} is a number; a text or a code takes a whole one up to 2^53, and text");
-        let reason = match (&column.content, stored) {
+        let reason = match (kind, stored) {
             (_, StoredValue::Missing) => return self.missing(column),
-            (content, StoredValue::Text(text)) if cells.is_blank(text) => {
-                if matches!(content, Content::Text(_)) && column.empty.is_some() {
+            (_, StoredValue::Text(text)) if cells.is_blank(text) => {
+                if kind == FieldKind::Text && column.empty.is_some() {
                     cells.count_dropped(text);
                 }
                 return self.missing(column);
             }
-            (Content::Text(_), StoredValue::Text(text)) => return cells.text(column, text, faults),
-            (Content::Code(_), StoredValue::Text(text)) => {
+            (FieldKind::Text, StoredValue::Text(text)) => return cells.text(column, text, faults),
+            (FieldKind::Code, StoredValue::Text(text)) => {
                 return match Code::trim(name, text) {
                     Some(code) => cells.code(column, code.checked(faults), faults),
                     None => self.missing(column),
                 };
             }
-            (Content::Text(_) | Content::Code(_), StoredValue::Id(id)) => {
+            (FieldKind::Text | FieldKind::Code, StoredValue::Id(id)) => {
                 return cells.plain(column, &id.hex(), faults);
             }
-            (Content::Text(_) | Content::Code(_), StoredValue::Number(number)) if column.takes_numbers => {
+            (FieldKind::Text | FieldKind::Code, StoredValue::Number(number)) if column.takes_numbers => {
                 match money::whole_number(number) {
                     Some(number) => return cells.number(column, number, faults),
                     None => number_as_text(),
                 }
             }
-            (Content::DateField(_, format), StoredValue::Date(date_ms)) => {
+            (FieldKind::Date(format), StoredValue::Date(date_ms)) => {
                 let latest = (FIELD_YEARS, "a hundred years");
                 if let Some(day) = plausible_day(days, name, date_ms, self.plan.business_date, latest, faults) {
                     cells.plain(column, format.write(day).as_bytes(), faults);
                 }
                 return;
             }
-            (Content::Integer(_) | Content::Money(_), StoredValue::Number(number)) => {
-                match (money::whole_number(number), &column.content) {
-                    (Some(satang), Content::Money(_)) => return cells.money(column, satang, faults),
-                    (Some(number), _) => return cells.number(column, number, faults),
-                    (None, _) => whole(),
-                }
-            }
-            (Content::DateField(..), other) => unlike(name, "a date", other),
-            (Content::Integer(_) | Content::Money(_), other) => unlike(name, "a number", other),
-            (_, other) => unlike(name, "text", other),
+            (FieldKind::Integer | FieldKind::Money, StoredValue::Number(number)) => match money::whole_number(number) {
+                Some(satang) if kind == FieldKind::Money => return cells.money(column, satang, faults),
+                Some(number) => return cells.number(column, number, faults),
+                None => whole(),
+            },
+            (FieldKind::Date(_), other) => unlike(name, "a date", other),
+            (FieldKind::Integer | FieldKind::Money, other) => unlike(name, "a number", other),
+            (FieldKind::Text | FieldKind::Code, other) => unlike(name, "text", other),
         };
         self.lacks(Ask::Kind, reason);
     }

@@ -227,7 +227,8 @@ impl<W: Write> Sheet<W> {
     /// Takes the place of an entry that cannot be written, so that the entries after it keep their numbers.
     pub fn push_stand_in(&mut self) -> io::Result<()> {
         let plan = &self.rows.plan;
-        for _ in 0..if plan.two_rows { 2 } else { 1 } {
+        let rows = if plan.two_rows { 2 } else { 1 };
+        for _ in 0..rows {
             self.writer.write_record(std::iter::repeat_n("-", plan.columns.len())).map_err(cause)?;
             self.tally.totals.rows += 1;
         }

@@ -73,11 +73,8 @@ pub(super) enum Content {
     Credit(Vec<u8>),
     Amount,
     SignedAmount,
-    Text(usize),
-    Code(usize),
-    Integer(usize),
-    Money(usize),
-    DateField(usize, DateFormat),
+    /// A field of the entry, by its slot.
+    Field(usize, FieldKind),
 }
 
 impl Content {
@@ -174,15 +171,11 @@ fn planned(
         Value::Amount => Content::Amount,
         Value::SignedAmount => Content::SignedAmount,
         Value::Side([debit, credit]) => Content::Side([bytes(debit)?, bytes(credit)?]),
-        Value::Description => Content::Text(field("description")?),
-        Value::Category => Content::Text(field("category")?),
-        Value::Client => Content::Code(field("clientId")?),
+        Value::Description => Content::Field(field("description")?, FieldKind::Text),
+        Value::Category => Content::Field(field("category")?, FieldKind::Text),
+        Value::Client => Content::Field(field("clientId")?, FieldKind::Code),
         Value::Constant(text) => Content::Fixed(bytes(text)?),
-        Value::Field(path, FieldKind::Text) => Content::Text(field(path)?),
-        Value::Field(path, FieldKind::Code) => Content::Code(field(path)?),
-        Value::Field(path, FieldKind::Integer) => Content::Integer(field(path)?),
-        Value::Field(path, FieldKind::Money) => Content::Money(field(path)?),
-        Value::Field(path, FieldKind::Date(format)) => Content::DateField(field(path)?, *format),
+        Value::Field(path, kind) => Content::Field(field(path)?, *kind),
     };
     let header = bytes(&column.header)?;
     let empty = column.empty.as_deref().map(bytes).transpose()?;
