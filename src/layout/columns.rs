@@ -4,7 +4,7 @@ use super::encoding::Encoder;
 use super::parse::{self, column_tables, date_format};
 use super::table::{Found, Table, kind, word};
 use super::text::{characters, lacking, quoted};
-use super::{Column, FieldKind, KindWord, Layout, Value, Word, Zero};
+use super::{Column, FieldKind, Layout, Value, Zero};
 use crate::calendar::Day;
 use toml::de::DeValue;
 
@@ -130,7 +130,7 @@ fn may_be_missing(value: &Value) -> bool {
 fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
     match (table.get("value"), table.get("field")) {
         (None, None) => {
-            table.choice("kind", &KindWord::NAMED);
+            table.choice("kind", &FieldKind::WORDS);
             forms(table, layout);
             None
         }
@@ -138,40 +138,38 @@ fn value(table: &Table<'_, '_>, layout: &Layout) -> Option<Value> {
             table.error(second.span().start, "a column has both value and field; expected one of them");
             // Who writes it so means the other line.
             if table.get("value").and_then(|value| value.get_ref().as_str()) != Some("field") {
-                table.choice("value", &Word::NAMED);
+                table.choice("value", &Value::WORDS);
             }
             path(table);
-            table.choice("kind", &KindWord::NAMED);
+            table.choice("kind", &FieldKind::WORDS);
             forms(table, layout);
             None
         }
         (Some(_), None) => {
-            let Some(word) = table.choice("value", &Word::NAMED).filter(|_| !table.is_told(&["value"])) else {
+            let Some(value) = table.choice("value", &Value::WORDS).filter(|_| !table.is_told(&["value"])) else {
                 // Perhaps a field is meant.
-                table.choice("kind", &KindWord::NAMED);
+                table.choice("kind", &FieldKind::WORDS);
                 forms(table, layout);
                 return None;
             };
             table.refuse("kind", "belongs to a column with field");
-            let is_date = matches!(word, Word::Date | Word::BusinessDate);
-            options(table, Some(word), is_date);
-            named(table, word, layout)
+            let is_date = matches!(value, Value::Date(_) | Value::BusinessDate(_));
+            options(table, Some(&value), is_date);
+            with_options(table, value, layout)
         }
         (None, Some(_)) => {
-            let kind = table.choice("kind", &KindWord::NAMED).unwrap_or(KindWord::Text);
+            let kind = table.choice("kind", &FieldKind::WORDS).unwrap_or(FieldKind::Text);
             let path = path(table);
             if table.is_unsure(&["kind"]) {
                 options(table, None, true);
                 date_format(table);
                 return None;
             }
-            options(table, None, kind == KindWord::Date);
-            let kind = match kind {
-                KindWord::Text => FieldKind::Text,
-                KindWord::Code => FieldKind::Code,
-                KindWord::Integer => FieldKind::Integer,
-                KindWord::Money => FieldKind::Money,
-                KindWord::Date => FieldKind::Date(date_format(table).unwrap_or(layout.date_format)),
+            let is_date = matches!(kind, FieldKind::Date(_));
+            options(table, None, is_date);
+            let kind = match is_date {
+                true => FieldKind::Date(date_format(table).unwrap_or(layout.date_format)),
+                false => kind,
             };
             Some(Value::Field(path?, kind))
         }
@@ -191,49 +189,39 @@ fn zero(table: &Table<'_, '_>) -> Option<Zero> {
 }
 
 /// Refuses options that have no effect in a column.
-fn options(table: &Table<'_, '_>, word: Option<Word>, is_date: bool) {
-    if !matches!(word, Some(Word::Debit | Word::Credit)) {
+fn options(table: &Table<'_, '_>, value: Option<&Value>, is_date: bool) {
+    if !matches!(value, Some(Value::Debit(_) | Value::Credit(_))) {
         table.refuse("zero", "belongs to a column with value \"debit\" or \"credit\"");
     }
-    if word != Some(Word::Side) {
+    if !matches!(value, Some(Value::Side(_))) {
         table.refuse("words", "belongs to a column with value \"side\"");
     }
-    if word != Some(Word::Constant) {
+    if !matches!(value, Some(Value::Constant(_))) {
         table.refuse("text", "belongs to a column with value \"constant\"");
     }
     if !is_date {
-        let hint = if word.is_none() { "; a field with dates has kind = \"date\"" } else { "" };
+        let hint = if value.is_none() { "; a field with dates has kind = \"date\"" } else { "" };
         table.refuse("date_format", &format!("belongs above the first [[columns]], or to a column with dates{hint}"));
     }
 }
 
-fn named(table: &Table<'_, '_>, word: Word, layout: &Layout) -> Option<Value> {
+/// The value with the options of its column.
+fn with_options(table: &Table<'_, '_>, value: Value, layout: &Layout) -> Option<Value> {
     let zero = || zero(table).unwrap_or(Zero::Amount);
     let date = || date_format(table).unwrap_or(layout.date_format);
-    Some(match word {
-        Word::EntryId => Value::EntryId,
-        Word::Line => Value::Line,
-        Word::Position => Value::Position,
-        Word::Date => Value::Date(date()),
-        Word::BusinessDate => Value::BusinessDate(date()),
-        Word::BatchNumber => Value::BatchNumber,
-        Word::Voucher => Value::Voucher,
-        Word::Account => Value::Account,
-        Word::ContraAccount => Value::ContraAccount,
-        Word::Debit => Value::Debit(zero()),
-        Word::Credit => Value::Credit(zero()),
-        Word::Amount => Value::Amount,
-        Word::SignedAmount => Value::SignedAmount,
-        Word::Side => Value::Side(side_words(table, layout)?),
-        Word::Description => Value::Description,
-        Word::Category => Value::Category,
-        Word::Client => Value::Client,
-        Word::Constant => {
+    Some(match value {
+        Value::Date(_) => Value::Date(date()),
+        Value::BusinessDate(_) => Value::BusinessDate(date()),
+        Value::Debit(_) => Value::Debit(zero()),
+        Value::Credit(_) => Value::Credit(zero()),
+        Value::Side(_) => Value::Side(side_words(table, layout)?),
+        Value::Constant(_) => {
             if table.get("text").is_none() {
                 table.missing(&["text"], "text is missing; expected the text of the constant");
             }
             Value::Constant(table.text("text")?.text.to_owned())
         }
+        without => without,
     })
 }
 

@@ -28,6 +28,7 @@ pub(crate) use table::nearest;
 pub(crate) use text::{characters, is_control, is_hidden, is_padding, is_zero_width, quoted, quoted_against};
 
 use std::fmt;
+use std::mem::discriminant;
 
 use crate::named::named;
 
@@ -195,41 +196,6 @@ pub enum Value {
 }
 
 named! {
-    /// The word of a [`Value`] in a layout file; a field has its path instead.
-    pub enum Word {
-        EntryId = "entry-id",
-        Line = "line",
-        Position = "position",
-        Date = "date",
-        BusinessDate = "business-date",
-        BatchNumber = "batch-number",
-        Voucher = "voucher",
-        Account = "account",
-        ContraAccount = "contra-account",
-        Debit = "debit",
-        Credit = "credit",
-        Amount = "amount",
-        SignedAmount = "signed-amount",
-        Side = "side",
-        Description = "description",
-        Category = "category",
-        Client = "client",
-        Constant = "constant",
-    }
-}
-
-named! {
-    /// The word of a [`FieldKind`] in a layout file.
-    pub enum KindWord {
-        Text = "text",
-        Code = "code",
-        Integer = "integer",
-        Money = "money",
-        Date = "date",
-    }
-}
-
-named! {
     /// What the unused one of a debit and a credit cell shows.
     pub enum Zero {
         /// The amount zero.
@@ -252,6 +218,46 @@ pub enum FieldKind {
     Money,
     /// An instant.
     Date(DateFormat),
+}
+
+impl Value {
+    /// Each value but a field behind its word in a layout file. Where it has options, the column's own take the place of these.
+    pub(crate) const WORDS: [(&str, Value); 18] = [
+        ("entry-id", Value::EntryId),
+        ("line", Value::Line),
+        ("position", Value::Position),
+        ("date", Value::Date(DateFormat::ISO)),
+        ("business-date", Value::BusinessDate(DateFormat::ISO)),
+        ("batch-number", Value::BatchNumber),
+        ("voucher", Value::Voucher),
+        ("account", Value::Account),
+        ("contra-account", Value::ContraAccount),
+        ("debit", Value::Debit(Zero::Amount)),
+        ("credit", Value::Credit(Zero::Amount)),
+        ("amount", Value::Amount),
+        ("signed-amount", Value::SignedAmount),
+        ("side", Value::Side([String::new(), String::new()])),
+        ("description", Value::Description),
+        ("category", Value::Category),
+        ("client", Value::Client),
+        ("constant", Value::Constant(String::new())),
+    ];
+}
+
+impl FieldKind {
+    /// Each kind behind its word; the column's own format takes the place of this one.
+    pub(crate) const WORDS: [(&str, FieldKind); 5] = [
+        ("text", FieldKind::Text),
+        ("code", FieldKind::Code),
+        ("integer", FieldKind::Integer),
+        ("money", FieldKind::Money),
+        ("date", FieldKind::Date(DateFormat::ISO)),
+    ];
+}
+
+/// The word of a value in a table of words, whatever its options are.
+fn word_of<T>(words: &[(&'static str, T)], value: &T) -> Option<&'static str> {
+    words.iter().find(|(_, known)| discriminant(known) == discriminant(value)).map(|(word, _)| *word)
 }
 
 impl Layout {

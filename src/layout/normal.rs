@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Column, FieldKind, KindWord, Layout, Value, Word};
+use super::{Column, FieldKind, Layout, Value, word_of};
 
 impl Layout {
     /// The text of which the batch keeps a copy and a checksum. [`parse_stored`](super::parse_stored) reads it back.
@@ -46,9 +46,9 @@ impl Text {
         match &column.value {
             Value::Field(path, kind) => {
                 self.text("field", path);
-                self.text("kind", kind_word(*kind).name());
+                self.text("kind", word_of(&FieldKind::WORDS, kind).unwrap_or_default());
             }
-            value => self.text("value", word(value).map(Word::name).unwrap_or_default()),
+            value => self.text("value", word_of(&Value::WORDS, value).unwrap_or_default()),
         }
         match &column.value {
             Value::Date(format) | Value::BusinessDate(format) | Value::Field(_, FieldKind::Date(format)) => {
@@ -67,40 +67,6 @@ impl Text {
         if let Some(max_chars) = column.max_chars {
             self.line("max_chars", max_chars);
         }
-    }
-}
-
-fn word(value: &Value) -> Option<Word> {
-    Some(match value {
-        Value::EntryId => Word::EntryId,
-        Value::Line => Word::Line,
-        Value::Position => Word::Position,
-        Value::Date(_) => Word::Date,
-        Value::BusinessDate(_) => Word::BusinessDate,
-        Value::BatchNumber => Word::BatchNumber,
-        Value::Voucher => Word::Voucher,
-        Value::Account => Word::Account,
-        Value::ContraAccount => Word::ContraAccount,
-        Value::Debit(_) => Word::Debit,
-        Value::Credit(_) => Word::Credit,
-        Value::Amount => Word::Amount,
-        Value::SignedAmount => Word::SignedAmount,
-        Value::Side(_) => Word::Side,
-        Value::Description => Word::Description,
-        Value::Category => Word::Category,
-        Value::Client => Word::Client,
-        Value::Constant(_) => Word::Constant,
-        Value::Field(..) => return None,
-    })
-}
-
-fn kind_word(kind: FieldKind) -> KindWord {
-    match kind {
-        FieldKind::Text => KindWord::Text,
-        FieldKind::Code => KindWord::Code,
-        FieldKind::Integer => KindWord::Integer,
-        FieldKind::Money => KindWord::Money,
-        FieldKind::Date(_) => KindWord::Date,
     }
 }
 

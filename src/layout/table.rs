@@ -204,10 +204,10 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// One of a few words.
-    pub(super) fn choice<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Clone>(&self, key: &str, words: &[(&str, T)]) -> Option<T> {
         let found = self.text(key)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == found.text) {
-            return Some(*value);
+            return Some(value.clone());
         }
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let expected = known.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
