@@ -1,6 +1,8 @@
 //! A part of the records is gone: `verify` and `status` find that and say the way out, `init` rebuilds what can be rebuilt and refuses the rest,
 //! and no run begins anew.
 
+mod day;
+
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
@@ -82,18 +84,6 @@ fn lost_batch_documents_are_found_by_the_exported_entries_alone() {
             "restore exportbatches and",
         ],
     );
-}
-
-#[test]
-fn a_day_whose_document_and_log_are_lost_is_not_recorded_as_empty() {
-    let day = two_days();
-    lose(&day, &[(BATCHES, doc! { "_id": BATCH }), (LOG, doc! { "metadata.batchId": BATCH })]);
-    let refused = told(&day.run().now(EVENING).run().expect_code(30).json()["error"]);
-    assert!(refused.contains("whose batch document and ExportLog are lost"), "{refused}");
-    assert_eq!(day.batch().get_str("state").ok(), Some("failed"));
-    assert_found(&day, &["restore"]);
-    // Another day is as it is.
-    day.command("run").date("2026-01-19").now("2026-01-19T18:00:05+07:00").run().expect_code(0);
 }
 
 #[test]
@@ -457,17 +447,6 @@ fn a_run_warns_when_its_log_lacks_exports_and_asks_for_the_name_of_the_collectio
         let run = day.command("run").date(date).now("2026-01-20T18:30:00+07:00").run().expect_code(0);
         assert!(!run.stderr.contains("ExportLogs"), "{}", run.report());
     }
-}
-
-#[test]
-fn a_day_whose_document_and_log_are_lost_gets_no_second_file_from_new_rows() {
-    let day = two_days();
-    lose(&day, &[(BATCHES, doc! { "_id": BATCH }), (LOG, doc! { "metadata.batchId": BATCH })]);
-    std::fs::remove_file(day.directory().join("batch_2026-01-18.csv")).expect("to take the file away");
-    seed_day(&day.db, DATE, 2);
-    let refused = told(&day.run().now(EVENING).run().expect_code(30).json()["error"]);
-    assert!(refused.contains("whose batch document and ExportLog are lost"), "{refused}");
-    assert!(!day.directory().join("batch_2026-01-18.csv").exists());
 }
 
 #[test]

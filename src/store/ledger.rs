@@ -8,9 +8,12 @@
 //! search, and how many the ledger says were recorded. So it notices a collection that was emptied, restored from an
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
 //! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
+//!
+//! It also compares the last number with the number of committed batch documents. When documents are missing, the day may be one of theirs: then
+//! its rows tell.
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{join, join3, try_join3, try_join4};
+use futures_util::future::{join, join3, try_join3, try_join5};
 use mongodb::action::FindOneAndUpdate;
 use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
@@ -19,7 +22,7 @@ use super::batches::Claim;
 use super::document::{int, log_number, text};
 use super::error::{StoreError, on};
 use super::indexes::QueueIndex;
-use super::lost::marked_by;
+use super::lost::{lacking, marked_by};
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store, WAIT_MAX};
 use crate::batch::BatchId;
@@ -38,6 +41,8 @@ pub struct Records {
     last_logged: Option<i64>,
     /// The number of the committed batch of the latest date; 0 before the first one.
     newest: i64,
+    /// How many committed batches have a document.
+    committed: u64,
 }
 
 impl Records {
@@ -53,17 +58,24 @@ impl Records {
         };
         self.logged.is_some() || self.ledger.as_ref().is_some_and(contradicts)
     }
+
+    /// Whether committed batches may have no document. The two reads are not of one instant: a batch that was committed in between looks like
+    /// one without a document.
+    fn may_lack_documents(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| lacking(ledger.number, self.committed) > 0)
+    }
 }
 
 impl Store {
     /// Reads the records of a batch, side by side; and checks that what is to be written can be written in transactions.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
-        let read = try_join4(self.find_ledger(), self.count_exported(), self.logged(batch), self.newest_batch());
+        let (ledger, has, logged) = (self.find_ledger(), self.count_exported(), self.logged(batch));
+        let read = try_join5(ledger, has, logged, self.newest_batch(), self.count_committed());
         // The trial of a transaction is not dropped half way: on a server that passes over transactions it has to remove what it wrote.
         let (read, able) = join(read, self.check_transactions()).await;
         able?;
-        let (ledger, has, (logged, last_logged), newest) = read?;
-        Ok(Records { ledger, has, logged, last_logged, newest })
+        let (ledger, has, (logged, last_logged), newest, committed) = read?;
+        Ok(Records { ledger, has, logged, last_logged, newest, committed })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -86,14 +98,15 @@ impl Store {
                 false => Failure::lease_lost(),
             });
         }
+        let may_lack_documents = records.may_lack_documents();
         match records.ledger {
             Some(ledger) if records.has.is_some() && ledger.installation.is_some() => {
                 // The log of a batch that was backfilled has an earlier date.
                 if records.last_logged < Some(ledger.number) && ledger.number > 0 {
                     self.warn_of_lost_logs(ledger.number).await;
-                    if records.newest < ledger.number {
-                        self.refuse_lost_day(claim.batch, cutoff).await?;
-                    }
+                }
+                if may_lack_documents && let Some(lost) = self.refuse_lost_day(claim.batch, cutoff).await? {
+                    tracing::warn!(next = lost.failure.next_step(), "{}", lost.failure.message);
                 }
                 Ok(ledger)
             }

@@ -237,8 +237,8 @@ impl Store {
     async fn lost_of(&self, known: &KnownNumbers) -> Result<Option<LostBatches>> {
         let told = known.highest();
         // Counted last: a batch may be committed meanwhile.
-        let has = self.bounded(self.batches.count_documents(committed())).await?;
-        let count = u64::try_from(told).unwrap_or_default().saturating_sub(has);
+        let has = self.count_committed().await?;
+        let count = lacking(told, has);
         if count == 0 {
             return Ok(None);
         }
@@ -264,18 +264,24 @@ impl Store {
         Ok(Some(LostBatches { told, count, logged, failure }))
     }
 
-    /// Refuses to record a day as empty whose rows carry its mark, while its batch document and its ExportLog are lost.
-    pub async fn refuse_lost_day(&self, batch: BatchId, cutoff: DateTime<Utc>) -> Result<(), Failure> {
-        let Some(lost) = self.lost_batches().await? else { return Ok(()) };
+    /// How many committed batches have a document. The index on `state` serves it.
+    pub(super) async fn count_committed(&self) -> Result<u64> {
+        self.bounded(self.batches.count_documents(committed())).await
+    }
+
+    /// Refuses to begin a day anew, or to record it as empty, whose rows carry its mark, while its batch document and its ExportLog are lost.
+    /// Returns the batches whose documents are lost, when this day is none of them as far as its rows tell.
+    pub async fn refuse_lost_day(&self, batch: BatchId, cutoff: DateTime<Utc>) -> Result<Option<LostBatches>, Failure> {
+        let Some(lost) = self.lost_batches().await? else { return Ok(None) };
         let within = doc! { "$gt": bson_date(cutoff - TimeDelta::days(1)), "$lte": bson_date(cutoff) };
         let marked = doc! { "status": "completed", "scheduledFor": within, "metadata.batchId": batch };
         if self.bounded(self.queue.find_one(marked)).await?.is_none() {
-            return Ok(());
+            return Ok(Some(lost));
         }
         let message = format!("rows are marked as exported by {batch}, whose batch document and ExportLog are lost");
         Err(Failure::configuration(format!("{message}; {}", lost.failure.message)).next(
-            "restore both from a backup: the entries are not exported again meanwhile. Without a backup, rename `metadata.batchId` of these \
-             rows, and the day is recorded as empty",
+            "restore both from a backup, that document in place of the present one: the entries are not exported again meanwhile. Without a \
+             backup, rename `metadata.batchId` of these rows, and the day begins anew, without their entries",
         ))
     }
 
@@ -336,6 +342,11 @@ impl Store {
         }
         Ok(logged.into_iter().collect())
     }
+}
+
+/// How many of the batches up to this number are not among so many documents.
+pub(super) fn lacking(told: i64, documents: u64) -> u64 {
+    u64::try_from(told).unwrap_or_default().saturating_sub(documents)
 }
 
 /// What completed rows tell where nothing is recorded.
