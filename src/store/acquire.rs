@@ -12,7 +12,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::document::{self, bson_date};
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 use super::expressions::{attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::{Claim, Store, Teller, WAIT_MAX};
 use crate::batch::{Batch, BatchId, Class, Ending, Event, State};
@@ -75,7 +75,7 @@ impl Store {
                 Err(error) if error.kind == Kind::DuplicateKey => {}
                 Ok(found) => return Ok(found),
                 Err(error) => {
-                    let error = error.in_collection(self.batches.name());
+                    let error = on(&self.batches)(error);
                     return Err(self.conflict_behind(error, doc! { "_id": request.batch }).await);
                 }
             }

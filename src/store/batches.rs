@@ -10,7 +10,7 @@ use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
 use super::document::{self, file_document, settings_document};
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 use super::expressions::{attempt, failed_attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::untold::{Teller, something_left};
 use super::{COMMITTED, Store, WAIT_MAX};
@@ -308,7 +308,7 @@ impl Store {
         let update = self.batches.find_one_and_update(filter.clone(), pipeline).return_document(ReturnDocument::After);
         match self.bounded(update.max_time(WAIT_MAX)).await {
             Ok(found) => found.as_ref().map(document::batch).transpose(),
-            Err(error) => Err(self.conflict_behind(error.in_collection(self.batches.name()), filter).await),
+            Err(error) => Err(self.conflict_behind(on(&self.batches)(error), filter).await),
         }
     }
 

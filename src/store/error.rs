@@ -154,13 +154,6 @@ impl StoreError {
         StoreError { kind: Kind::Malformed, message: what.into() }
     }
 
-    /// The same error with the collection named. A duplicate key counts as a rule of the collection here, because only
-    /// inserts into our own collections expect one.
-    pub(super) fn in_collection(self, name: &str) -> StoreError {
-        let kind = if self.kind == Kind::DuplicateKey { Kind::Rule } else { self.kind };
-        StoreError { kind, message: format!("{name}: {}", self.message) }
-    }
-
     /// The first write error in the answer to a raw command.
     pub(super) fn in_answer(answer: &Document) -> Option<StoreError> {
         Some(StoreError::in_write_error(answer.get_array("writeErrors").ok()?.first()?.as_document()?))
@@ -198,9 +191,13 @@ impl StoreError {
     }
 }
 
-/// Names the collection in the error of a command on it.
+/// Names the collection in the error of a command on it. A duplicate key counts as a rule here: only inserts of ours expect one.
 pub(super) fn on<E: Into<StoreError>>(collection: &Collection<Document>) -> impl Fn(E) -> StoreError {
-    move |error| error.into().in_collection(collection.name())
+    move |error| {
+        let error = error.into();
+        let kind = if error.kind == Kind::DuplicateKey { Kind::Rule } else { error.kind };
+        StoreError { kind, message: format!("{}: {}", collection.name(), error.message) }
+    }
 }
 
 impl From<Error> for StoreError {

@@ -199,7 +199,7 @@ impl Store {
             match StoreError::in_answer(&answer) {
                 None => {}
                 Some(error) if error.kind == Kind::DuplicateKey => return Err(error),
-                Some(error) => return Err(error.in_collection(self.exported.name())),
+                Some(error) => return Err(on(&self.exported)(error)),
             }
             if again == Again::Move {
                 moved += (rows.len() - answer.get_array("upserted").map_or(0, Vec::len)) as i64;

@@ -12,7 +12,7 @@ use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
 use super::document::{self, int, text};
-use super::error::{Kind, Result, StoreError};
+use super::error::{Kind, Result, StoreError, on};
 use super::exported::ENTRIES_PER_COMMAND;
 use super::{COMMITTED, LEDGER, Store};
 use crate::batch::{Batch, State};
@@ -182,7 +182,7 @@ impl Store {
         let errors = errors.iter().filter_map(Bson::as_document);
         let mut of_error = errors.clone().map(StoreError::in_write_error);
         if let Some(error) = of_error.find(|error| error.kind != Kind::DuplicateKey) {
-            return Err(error.in_collection(target.name()));
+            return Err(on(target)(error));
         }
         let twice: BTreeSet<usize> = errors.filter_map(|error| usize::try_from(int(error, "index")?).ok()).collect();
         let id = |document: &Document| document.get_object_id("_id").ok();

@@ -171,7 +171,7 @@ impl Store {
             "untold": self.untold(Event::Completed.name(), teller),
         }};
         let update = self.batches.update_one(marking, vec![changes]).session(&mut *session).await;
-        let update = update.map_err(|error| StoreError::from(error).in_collection(self.batches.name()))?;
+        let update = update.map_err(on(&self.batches))?;
         if update.matched_count == 0 || self.has_piece(session, batch.id).await? {
             return Ok(None);
         }

@@ -114,9 +114,9 @@ impl Store {
         let updates = vec![doc! { "q": &seen, "u": next }, doc! { "q": &held, "u": [{ "$set": changes }] }];
         let command = doc! { "update": self.batches.name(), "updates": updates };
         let answer = self.db.run_command(command).session(&mut *session).await;
-        let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.batches.name()))?;
+        let answer = answer.map_err(on(&self.batches))?;
         if let Some(error) = StoreError::in_answer(&answer) {
-            return Err(error.in_collection(self.batches.name()).into());
+            return Err(on(&self.batches)(error).into());
         }
         if int(&answer, "n") == Some(2) {
             return Ok(());
@@ -170,9 +170,9 @@ impl Store {
                 .collect();
             let command = doc! { "update": &self.config.collections.queue, "updates": updates };
             let answer = self.db.run_command(command).session(&mut *session).await;
-            let answer = answer.map_err(|error| StoreError::from(error).in_collection(self.queue.name()))?;
+            let answer = answer.map_err(on(&self.queue))?;
             if let Some(error) = StoreError::in_answer(&answer) {
-                return Err(error.in_collection(self.queue.name()).into());
+                return Err(on(&self.queue)(error).into());
             }
             if int(&answer, "nModified") != Some(held.len() as i64) {
                 return Err(TransactionEnd::Conflict(
