@@ -3,11 +3,10 @@
 use mongodb::bson::{Bson, DateTime, doc};
 
 use crate::support::command::{BatchExport, Finished};
-use crate::support::day::{Day, FILE};
+use crate::support::day::{BATCH, BATCHES, Day, FILE};
 use crate::support::receiver::{Receiver, Reply};
 use crate::support::seed::{DATE, Entry, seed, seed_day};
 
-const BATCHES: &str = "exportbatches";
 const FORGED: &str = "x\nforged \u{202e}\u{2066}y\u{1b}[31m";
 
 /// What a command says as text; nothing of it is forged.
@@ -23,7 +22,7 @@ fn honest(command: BatchExport) -> Finished {
 }
 
 fn set(day: &Day, fields: mongodb::bson::Document) {
-    day.db.update_many(BATCHES, doc! { "_id": format!("batch_{DATE}") }, doc! { "$set": fields });
+    day.db.update_many(BATCHES, doc! { "_id": BATCH }, doc! { "$set": fields });
 }
 
 #[test]
@@ -75,5 +74,28 @@ fn what_a_webhook_answers_steers_no_terminal() {
         let day = Day::in_directory();
         seed_day(&day.db, DATE, 3);
         honest(day.run().env("BATCH_EXPORT_NOTIFY_URL", &people.url("/hook")).args(&["--log-format", log]));
+    }
+}
+
+/// It can be no file's, so it is never trashed.
+#[test]
+fn a_voided_id_that_is_no_text_is_told_by_each_retry_until_somebody_corrects_it() {
+    for day in [Day::in_directory(), Day::on_drive()] {
+        seed_day(&day.db, DATE, 3);
+        day.run().run().expect_code(0);
+        let file = day.batch().get_document("file").expect("a file").clone();
+        let forged =
+            doc! { "id": 5, "destination": file.get_str("destination").unwrap(), "reason": "late", "trashed": false };
+        day.db.update_many(BATCHES, doc! { "_id": BATCH }, doc! { "$push": { "voided": forged } });
+        for _ in 0..2 {
+            let told = day.retry().run().expect_code(0);
+            let says =
+                ["WARN", "somebody edited it", "5 (not a text)", "In `voided`, set `trashed` of that id to true"];
+            assert!(says.iter().all(|word| told.stderr.contains(word)), "{}", told.report());
+        }
+        day.db.update_many(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": true } });
+        let told = day.retry().run().expect_code(0);
+        assert!(!told.stderr.contains("voided"), "{}", told.report());
+        assert_eq!(day.live_files().len(), 1);
     }
 }

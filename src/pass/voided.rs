@@ -143,9 +143,13 @@ async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided:
         if !discard(store, destination, batch, voided).await? {
             let at = voided.destination.as_deref();
             tracing::info!(%batch, file, at, "a voided file is not trashed: it is at a destination that these settings do not reach");
-            return Ok(());
+            return Ok::<_, Failure>(());
         }
-        store.mark_trashed(batch, file).await.map_err(Failure::from)
+        if !store.mark_trashed(batch, file).await? {
+            let next = "find out who edits the batch documents. In `voided`, set `trashed` of that id to true";
+            tracing::warn!(%batch, file, next, "`voided` lists an id that no file can have: somebody edited it");
+        }
+        Ok(())
     };
     if let Err(error) = done.await {
         tracing::warn!(%batch, file, next = error.next, "a voided file is not in the trash yet: {error}");

@@ -121,13 +121,15 @@ impl Store {
         self.change(filter, vec![changes]).await
     }
 
-    /// Records that a voided file is in the trash. It needs no fence: a voided id never becomes official.
-    pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<()> {
+    /// Records that a voided file is in the trash. It needs no fence: a voided id never becomes official. `false` when no voided file has this
+    /// id.
+    pub async fn mark_trashed(&self, batch: BatchId, file_id: &str) -> Result<bool> {
+        let filter = doc! { "_id": batch, "voided.id": file_id };
         let update = self
             .batches
-            .update_one(doc! { "_id": batch }, doc! { "$set": { "voided.$[it].trashed": true } })
+            .update_one(filter, doc! { "$set": { "voided.$[it].trashed": true } })
             .array_filters([doc! { "it.id": file_id }]);
-        self.bounded(update).await.map(drop)
+        Ok(self.bounded(update).await?.matched_count > 0)
     }
 
     /// Records that an official file is sealed, and whether Drive protects it from changes. It needs no fence: a
