@@ -225,3 +225,27 @@ fn retryable_writes_are_named_where_they_alone_are_missing() {
     day.run().mongodb(&format!("{}&retryWrites=false", proxy.uri(&day.db))).run().expect_code(0);
     day.check_converged();
 }
+
+/// As a standalone server answers each write with a number, whether or not the driver repeats writes.
+#[test]
+fn transactions_are_named_where_a_server_refuses_the_numbers_of_both() {
+    let proxy = Proxy::before(Mongod::shared());
+    let day = Day::in_directory().through(&proxy);
+    seed_day(&day.db, DATE, 3);
+    let numbered = On::any().matching(|command| command.contains_key("txnNumber")).nth_and_later(1);
+    let words = "Transaction numbers are only allowed on a replica set member or mongos";
+    let refusal = doc! { "ok": 0, "errmsg": words, "code": 20, "codeName": "IllegalOperation" };
+    let refused = proxy.answer(numbered, refusal);
+    for uri in [proxy.uri(&day.db), format!("{}&retryWrites=false", proxy.uri(&day.db))] {
+        let run = day.run().arg("--now").mongodb(&uri).run().expect_code(30).json();
+        let init = day.command("init").mongodb(&uri).run().expect_code(30).json();
+        for ended in [run, init] {
+            let message = ended["error"]["message"].as_str().expect("a message");
+            assert!(message.starts_with("the MongoDB server lacks what a run needs: transactions: "), "{ended}");
+            assert!(!message.contains("retryWrites=false") && !message.contains(PIPELINES), "{ended}");
+        }
+    }
+    drop(refused);
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}

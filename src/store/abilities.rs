@@ -17,13 +17,16 @@ use crate::failure::Failure;
 /// Error code of a transaction that was never begun.
 const NO_SUCH_TRANSACTION: i32 = 251;
 
-/// What servers say of the retryable writes that they lack; the codes are those of many other refusals.
-const OF_RETRYABLE_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Transaction numbers"];
+const TRANSACTIONS: &str = "transactions";
+
+/// What servers, and the driver for them, say of numbered writes that they lack: retryable ones, and those of a transaction. The codes are those
+/// of many other refusals.
+const OF_NUMBERED_WRITES: [&str; 3] = ["etryable writes", "retryWrites", "Transaction numbers"];
 
 impl Store {
     /// The abilities that the server lacks, each with its error; empty on a suitable server. Leaves no document behind.
     pub async fn missing_abilities(&self) -> Result<Vec<String>> {
-        let abilities = ["update pipelines with $$NOW", "snapshot reads", "transactions"];
+        let abilities = ["update pipelines with $$NOW", "snapshot reads", TRANSACTIONS];
         let tried = join3(self.try_pipeline(), self.try_snapshot(), self.try_transaction()).await;
         let mut missing = Vec::new();
         for (ability, tried) in abilities.into_iter().zip(<[_; 3]>::from(tried)) {
@@ -32,13 +35,13 @@ impl Store {
                 Err(error) => self.kind_behind(error).await,
             };
             match tried {
-                error if error.kind == Kind::Unsupported => missing.push(named(ability, &error.message)),
+                error if error.kind == Kind::Unsupported => missing.push((ability, error.message)),
                 error if error.kind.is_unanswered() => return Err(error),
                 // The server knows the command. Another step reports why it failed now, or for this user.
                 _ => {}
             }
         }
-        Ok(missing)
+        Ok(named(&missing))
     }
 
     /// Refuses a server that lacks one of the abilities, and a collection of a kind that no run can use.
@@ -153,12 +156,21 @@ impl Store {
     }
 }
 
-/// A missing ability with the server's words. Without retryable writes a server refuses what it may well be able to do.
-fn named(ability: &str, words: &str) -> String {
-    match OF_RETRYABLE_WRITES.iter().any(|sign| words.contains(sign)) {
-        true => format!("retryable writes (retryWrites=false in MONGODB_URI does without): {words}"),
-        false => format!("{ability}: {words}"),
-    }
+/// The missing abilities with the server's words. A server without retryable writes refuses what it may well be able to do; one that refuses the
+/// number of a transaction, too, has no transactions, and `retryWrites=false` would not help.
+fn named(missing: &[(&str, String)]) -> Vec<String> {
+    let is_of_numbers = |words: &str| OF_NUMBERED_WRITES.iter().any(|sign| words.contains(sign));
+    let has_no_transactions = missing.iter().any(|(ability, words)| *ability == TRANSACTIONS && is_of_numbers(words));
+    let told = missing.iter().filter_map(|(ability, words)| match is_of_numbers(words) {
+        true if !has_no_transactions => {
+            Some(format!("retryable writes (retryWrites=false in MONGODB_URI does without): {words}"))
+        }
+        true if *ability != TRANSACTIONS => None,
+        // The driver goes on to advise retryWrites=false.
+        true => words.split(". Please").next().map(|words| format!("{ability}: {words}")),
+        false => Some(format!("{ability}: {words}")),
+    });
+    told.collect()
 }
 
 fn ignored(what: &str) -> StoreError {
