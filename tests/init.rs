@@ -94,8 +94,10 @@ fn a_first_run_without_init_does_its_work_and_says_what_it_missed() {
     let day = Day::in_directory();
     seed_day(&day.db, DATE, 5);
     day.db.command(doc! { "dropIndexes": QUEUE, "index": "*" });
-    let first = day.run().run().expect_code(0);
-    assert!(first.stderr.contains("run `batch-export init` once"), "{}", first.report());
+    let first = day.run().args(&["--log-format", "json"]).run().expect_code(0);
+    let lines: Vec<Value> = first.stderr.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    let warned = lines.iter().find(|line| line["next"] == "run `batch-export init` once").expect(&first.stderr);
+    assert!(warned["message"].as_str().expect("a message").starts_with("this database lacks"), "{warned}");
     day.check_converged();
     let with_init = Day::in_directory();
     seed_day(&with_init.db, DATE, 5);
@@ -111,7 +113,7 @@ fn a_first_run_on_a_mistyped_database_says_that_the_queue_is_not_there() {
     seed_day(&day.db, DATE, 1);
     let first = day.run().args(&["--queue-collection", "exportqueue"]).run().expect_code(0);
     assert!(
-        first.stderr.contains("has no collection exportqueue: check --mongodb-uri, --database"),
+        first.stderr.contains("has no collection exportqueue next=\"check --mongodb-uri, --database"),
         "{}",
         first.report()
     );
@@ -124,7 +126,12 @@ fn a_mistyped_queue_is_told_of_a_database_that_was_prepared_too() {
     day.command("init").run().expect_code(0);
     seed_day(&day.db, DATE, 1);
     let run = day.run().args(&["--queue-collection", "exportqueue"]).run().expect_code(0);
-    assert_eq!(run.stderr.matches("has no collection exportqueue: check --mongodb-uri").count(), 1, "{}", run.report());
+    assert_eq!(
+        run.stderr.matches("has no collection exportqueue next=\"check --mongodb-uri").count(),
+        1,
+        "{}",
+        run.report()
+    );
 }
 
 /// A completed batch whose entries are on record nowhere: the collection is dropped, and the application removed the rows.
@@ -284,7 +291,7 @@ fn a_batch_that_is_rebuilt_from_the_log_gets_its_entries_from_its_file() {
 fn a_queue_that_init_has_to_make_is_named_in_the_log() {
     let day = Day::in_directory();
     let made = day.command("init").run().expect_code(0);
-    assert!(made.stderr.contains("has no collection exportqueues: check --mongodb-uri"), "{}", made.report());
+    assert!(made.stderr.contains("has no collection exportqueues next=\"check --mongodb-uri"), "{}", made.report());
     let again = day.command("init").run().expect_code(0);
     assert!(!again.stderr.contains("has no collection"), "{}", again.report());
 }

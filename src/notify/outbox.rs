@@ -39,9 +39,8 @@ impl Outbox {
                 if let (Some((batch, untold)), Some(store)) = (note, notes.get())
                     && let Err(error) = store.note_untold(batch, &untold, sent.is_ok()).await
                 {
-                    tracing::warn!(
-                        "the delivery of {batch} to {name} could not be recorded: {error}; `retry` sends it again"
-                    );
+                    let next = "nothing: `batch-export retry` sends it again";
+                    tracing::warn!(next, "the delivery of {batch} to {name} could not be recorded: {error}");
                 }
             }
         });

@@ -145,9 +145,12 @@ pub(super) async fn release(store: &Store, claim: &Claim, stage: Stage, failure:
         Ok(Ok(None)) => tracing::warn!("the failure was not recorded: another run holds {}", claim.batch),
         Ok(Err(error)) => {
             let why = Failure::from(error);
-            tracing::error!("the failure could not be recorded: {why}; {}", why.next_step());
+            tracing::error!(next = why.next_step(), "the failure could not be recorded: {why}");
         }
-        Err(_) => tracing::error!("the failure could not be recorded in time; `retry` takes over when the lease ends"),
+        Err(_) => {
+            let next = "nothing: `batch-export retry` takes over when the lease ends";
+            tracing::error!(next, "the failure could not be recorded in time");
+        }
     }
     None
 }

@@ -61,7 +61,8 @@ fn log_unsealed(batch: BatchId, failure: &Failure) {
             tracing::error!(%batch, next = failure.next, "the committed file is not sealed yet: {failure}")
         }
         _ => {
-            tracing::warn!(%batch, next = failure.next, "the committed file is not sealed yet; `retry` seals it: {failure}")
+            let next = failure.next.as_deref().unwrap_or("nothing: `batch-export retry` seals it");
+            tracing::warn!(%batch, next, "the committed file is not sealed yet: {failure}")
         }
     }
 }

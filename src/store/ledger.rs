@@ -172,7 +172,7 @@ impl Store {
             join3(self.missing_batch_indexes(), self.queue_index(), self.marked_rows()).await;
         if let Ok(Some(batch)) = marked {
             let told = marked_by(&batch);
-            tracing::warn!("{told}: {}", told.next_step());
+            tracing::warn!(next = told.next_step(), "{told}");
         }
         let mut missing = missing.unwrap_or_default();
         let lacks_index =
@@ -181,7 +181,7 @@ impl Store {
             missing.push(format!("an index of {} for due rows, so that all of it is read", self.queue.name()));
         }
         if !missing.is_empty() {
-            tracing::warn!("run `batch-export init` once, because this database lacks {}", missing.join(", "));
+            tracing::warn!(next = "run `batch-export init` once", "this database lacks {}", missing.join(", "));
         }
     }
 
@@ -196,9 +196,8 @@ impl Store {
         }
         if let Ok(false) = self.has_collection(&self.queue).await {
             let (database, queue) = (self.db.name(), self.queue.name());
-            tracing::warn!(
-                "the database {database} has no collection {queue}: check --mongodb-uri, --database and --queue-collection"
-            );
+            let next = "check --mongodb-uri, --database and --queue-collection";
+            tracing::warn!(next, "the database {database} has no collection {queue}");
         }
         Ok(())
     }
