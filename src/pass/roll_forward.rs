@@ -258,11 +258,12 @@ fn refused_mark(batch: BatchId, failure: Failure) -> Failure {
     if failure.exit != Exit::Configuration {
         return failure;
     }
+    let message = format!("{failure}; the file of {batch} is committed, and some of its rows are still to be marked");
     let step = failure.next_step();
-    let more = format!(
-        "{step}; then `batch-export retry`: the file of {batch} is committed, and rows of it are still to be marked"
-    );
-    failure.next(more)
+    Failure::configuration(message).next(match step.contains("`batch-export retry`") {
+        true => step.to_owned(),
+        false => format!("{step}; then run `batch-export retry`"),
+    })
 }
 
 fn marked_already(batch: BatchId) -> Failure {
@@ -273,8 +274,10 @@ fn marked_already(batch: BatchId) -> Failure {
 }
 
 fn gone(batch: BatchId) -> Failure {
-    Failure::configuration(format!("the ledger waits for the marking of {batch}, whose batch document is lost"))
-        .next("restore it from a backup, or rebuild it from the export log with `batch-export init --adopt`")
+    Failure::configuration(format!(
+        "the ledger waits for the marking of {batch}, whose batch document is lost or not committed"
+    ))
+    .next("restore it from a backup, or rebuild it from the export log with `batch-export init --adopt`")
 }
 
 /// Why a row list is made again.
