@@ -88,10 +88,14 @@ impl Store {
         let attempts_max = 1 + self.config.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
         // No run can read such a document, so no run acquires it.
-        let malformed = doc! { "$and": [{ "$ne": [{ "$type": "$state" }, "missing"] }, { "$or": [
+        let is_counter =
+            |field: &str| doc! { "$in": [{ "$type": field }, ["missing", "null", "int", "long", "double"]] };
+        let without_window = doc! { "$and": [{ "$ne": [{ "$type": "$state" }, "missing"] }, { "$or": [
             { "$ne": [{ "$type": "$window.cutoff" }, "date"] },
             { "$eq": [{ "$ifNull": ["$window.timezone", ""] }, ""] },
         ]}]};
+        let counts = doc! { "$and": [is_counter("$fence"), is_counter("$attempt")] };
+        let malformed = doc! { "$or": [without_window, { "$not": [counts] }] };
         let case = |condition: Document, changes: Document| doc! { "case": condition, "then": changes };
         // The cut-off decides when a batch begins, not when it continues. A new batch, and the next one of a day that was
         // empty, begin after the cut-off, or earlier when a person asks for it. From then on any run continues the batch at

@@ -2,7 +2,7 @@
 //!
 //! Reading is lenient (a missing field is empty, an integer may be of any number type), because somebody may have
 //! edited a document by hand in an emergency. The update that acts on a decision checks the fields again. What nobody
-//! can do without, the state and the window, is refused instead: an invented window would close a day.
+//! can do without, the state, the window, the fence and the attempt, is refused instead: an invented window would close a day.
 
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
@@ -39,8 +39,8 @@ pub(super) fn batch(document: &Document) -> Result<Batch> {
     Ok(Batch {
         state,
         number: int(document, "number"),
-        attempt: int(document, "attempt").map_or(0, |n| n as i32),
-        fence: int(document, "fence").unwrap_or(0),
+        attempt: counter(document, id, "attempt")? as i32,
+        fence: counter(document, id, "fence")?,
         holder: document.get_document("holder").ok().map(holder),
         lease_expires_at: date(document, "leaseExpiresAt"),
         timezone: timezone.ok_or_else(|| without("timezone", "a time zone"))?,
@@ -105,6 +105,17 @@ fn file(document: &Document) -> FileFacts {
         total_debit: int(document, "totalDebit").unwrap_or(0),
         total_credit: int(document, "totalCredit").unwrap_or(0),
         link: text(document, "link"),
+    }
+}
+
+/// A number that grows by one; 0 before the first time.
+fn counter(document: &Document, id: BatchId, key: &str) -> Result<i64> {
+    match (document.get(key), int(document, key)) {
+        (_, Some(number)) => Ok(number),
+        (None | Some(Bson::Null), None) => Ok(0),
+        (Some(found), None) => {
+            Err(StoreError::malformed(format!("{key} of {id} is {found}, not a whole number; was it edited by hand?")))
+        }
     }
 }
 
