@@ -190,6 +190,19 @@ fn a_right_that_only_the_marking_lacks_is_told_with_the_committed_file() {
 }
 
 #[test]
+fn a_mistyped_collection_to_which_a_role_gives_no_right_is_told_with_the_settings_to_check() {
+    let day = day_of_a_user_with(&privileges());
+    for which in ["queue", "entries", "log", "batch"] {
+        let option = format!("--{which}-collection");
+        let ended = day.run().arg("--now").args(&[&option, "mistyped"]).run().expect_code(30);
+        let told = report(&ended);
+        assert!(told.contains("not authorized") && told.contains("mistyped") && told.contains(&option), "{told}");
+    }
+    day.run().arg("--now").run().expect_code(0);
+    day.check_converged();
+}
+
+#[test]
 fn each_right_of_the_role_is_needed() {
     let all = privileges();
     let mut tried = 0;

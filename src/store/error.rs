@@ -11,6 +11,7 @@ use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
 use super::abilities::lacks;
+use super::checks::way_in;
 use super::validation::broken_rules;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -216,7 +217,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let refused = |next| Failure::configuration(format!("MongoDB refused: {}", error.message)).next(next);
         match error.kind {
-            Kind::Denied => refused("check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"),
+            Kind::Denied => refused(way_in(&error.message)),
             Kind::BadName => refused("correct --database or the collection's name"),
             Kind::IndexConflict => refused("drop that index, or create it anew under another name; then run `batch-export init` again"),
             Kind::IndexRefused => refused(
