@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use futures_util::future::try_join3;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use super::{CommitRequest, TransactionEnd};
+use super::{CommitError, CommitRequest};
 use crate::id::Id;
 use crate::store::Store;
 use crate::store::due::{CHUNK_ROWS, RowKey, fingerprint, open_filter, queued_neighbours, rows_of_ids};
@@ -26,7 +26,7 @@ impl Store {
     ///
     /// Rows and entries are read in the order of their ids, whatever the order of the file: so the server reads its disk from one end to the
     /// other.
-    pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, TransactionEnd> {
+    pub(super) async fn compare(&self, request: &CommitRequest<'_>) -> Result<Vec<u32>, CommitError> {
         let entries = sorted(request.rows, |key| key.entry);
         let (mut sum, mut contents) = (0_u64, Vec::with_capacity(request.rows.len()));
         let note = |_, hash| {
@@ -40,13 +40,13 @@ impl Store {
         )
         .await?;
         if rows != request.fingerprint.rows {
-            return Err(TransactionEnd::Conflict("rows were taken back or changed since they were read".to_owned()));
+            return Err(CommitError::Conflict("rows were taken back or changed since they were read".to_owned()));
         }
         if sum != request.fingerprint.entries {
-            return Err(TransactionEnd::Conflict("entries were edited since they were read".to_owned()));
+            return Err(CommitError::Conflict("entries were edited since they were read".to_owned()));
         }
         if exported > 0 {
-            return Err(TransactionEnd::Conflict(format!("{exported} entries were exported since they were read")));
+            return Err(CommitError::Conflict(format!("{exported} entries were exported since they were read")));
         }
         Ok(contents)
     }

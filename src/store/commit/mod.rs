@@ -24,7 +24,6 @@ use mongodb::ClientSession;
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
 pub use trial::Trial;
-use writes::TransactionEnd;
 pub(super) use writes::{completed, marks};
 
 use super::Store;
@@ -130,13 +129,13 @@ pub struct Committed {
     pub contents: Vec<u32>,
 }
 
-/// A commit that failed, or whose outcome is unknown.
+/// A commit, or one run of its transaction, that failed or whose outcome is unknown.
 #[derive(Clone, Debug)]
 pub enum CommitError {
     /// The database no longer has the content of the file: generate again.
     Conflict(String),
     LeaseLost,
-    /// It is not known whether the commit succeeded: the database does not tell.
+    /// The commit was sent and not answered, so it is not known whether it succeeded.
     Unknown(StoreError),
     /// The log has an export of this batch already, under this number.
     Logged(String),
@@ -185,26 +184,23 @@ impl Store {
             tries += 1;
             let error = match self.transaction(request, &mut contents, deadline, stop).await {
                 Ok(()) => return committed(contents),
-                Err(TransactionEnd::Conflict(reason)) => return Err(CommitError::Conflict(reason)),
-                Err(TransactionEnd::Logged(number)) => {
-                    // The log may be of a run that took over while this one was paused.
-                    return Err(match self.is_held(request.claim).await {
-                        Ok(true) => CommitError::Logged(number),
-                        Ok(false) => CommitError::LeaseLost,
-                        Err(error) => CommitError::Failed(error),
-                    });
-                }
-                Err(TransactionEnd::LeaseLost) => return Err(CommitError::LeaseLost),
-                Err(TransactionEnd::Error(error))
-                    if !error.kind.may_run_again() || (error.kind == Kind::CacheFull && request.may_be_smaller()) =>
-                {
-                    return Err(CommitError::Failed(error));
-                }
-                Err(TransactionEnd::Error(error)) => error,
-                Err(TransactionEnd::Unanswered(error)) => match self.settle(request).await? {
+                Err(CommitError::Unknown(error)) => match self.settle(request).await? {
                     true => return committed(contents),
                     false => error,
                 },
+                Err(CommitError::Failed(error))
+                    if error.kind.may_run_again() && !(error.kind == Kind::CacheFull && request.may_be_smaller()) =>
+                {
+                    error
+                }
+                // The log may be of a run that took over while this one was paused.
+                Err(CommitError::Logged(number)) => {
+                    let is_held = self.is_held(request.claim).await.map_err(CommitError::Failed)?;
+                    return Err(if is_held { CommitError::Logged(number) } else { CommitError::LeaseLost });
+                }
+                Err(ended @ (CommitError::Conflict(_) | CommitError::LeaseLost | CommitError::Failed(_))) => {
+                    return Err(ended);
+                }
             };
             tracing::warn!(tries, "the commit transaction has to be run again: {error}");
             if tries == TRANSACTION_TRIES || Instant::now() >= deadline || stop.requested().is_some() {
@@ -240,11 +236,11 @@ impl Store {
         contents: &mut Vec<u32>,
         deadline: Instant,
         stop: &Stop,
-    ) -> Result<(), TransactionEnd> {
+    ) -> Result<(), CommitError> {
         let mut session = self.client.start_session().await?;
         session.start_transaction().with_options(transaction_options()).await?;
         // Nothing is committed as long as no commit was sent, so a write that is not answered leaves no doubt.
-        let unanswered = |limit| Err(TransactionEnd::Error(StoreError::timeout(limit)));
+        let unanswered = |limit| Err(CommitError::Failed(StoreError::timeout(limit)));
         let written = tokio::select! {
             biased;
             written = self.write_all(&mut session, request) => written,
@@ -256,8 +252,8 @@ impl Store {
             Err(stopped) => {
                 abort(&mut session).await;
                 return Err(match stopped {
-                    TransactionEnd::Error(error) => {
-                        TransactionEnd::Error(self.by_size(error, &request.changed_rows()).await)
+                    CommitError::Failed(error) => {
+                        CommitError::Failed(self.by_size(error, &request.changed_rows()).await)
                     }
                     stopped => stopped,
                 });
@@ -344,14 +340,14 @@ async fn send_commit(session: &mut ClientSession) -> Result<()> {
     }
 }
 
-async fn commit_session(session: &mut ClientSession) -> Result<(), TransactionEnd> {
+async fn commit_session(session: &mut ClientSession) -> Result<(), CommitError> {
     send_commit(session).await.map_err(|error| {
         // The server says that it rolled the transaction back, or that it knows no commits.
         let is_answered = match error.kind {
             Kind::Unsupported => true,
             kind => kind.may_run_again() && kind != Kind::UnknownCommit,
         };
-        if is_answered { TransactionEnd::Error(error) } else { TransactionEnd::Unanswered(error) }
+        if is_answered { CommitError::Failed(error) } else { CommitError::Unknown(error) }
     })
 }
 

@@ -18,8 +18,8 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::tried_rows::{RowSource, TriedRows, new_id};
-use super::writes::{TransactionEnd, Written, log_entry};
-use super::{CommitRequest, abort};
+use super::writes::{Written, log_entry};
+use super::{CommitError, CommitRequest, abort};
 use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
 use crate::command::CommandName;
 use crate::entry::FieldList;
@@ -158,12 +158,12 @@ impl Store {
         abort(session).await;
         match tried {
             Ok(()) => Ok(true),
-            Err(TransactionEnd::Conflict(_) | TransactionEnd::LeaseLost | TransactionEnd::Logged(_)) => Ok(false),
-            Err(TransactionEnd::Error(StoreError {
+            Err(CommitError::Conflict(_) | CommitError::LeaseLost | CommitError::Logged(_)) => Ok(false),
+            Err(CommitError::Failed(StoreError {
                 kind: Kind::WriteConflict | Kind::Locked | Kind::CacheFull | Kind::PathNotViable,
                 ..
             })) => Ok(false),
-            Err(TransactionEnd::Error(error) | TransactionEnd::Unanswered(error)) => {
+            Err(CommitError::Failed(error) | CommitError::Unknown(error)) => {
                 let rows: Vec<Id> = rows.iter().map(|key| key.row).collect();
                 Err(self.by_size(error, &rows).await)
             }

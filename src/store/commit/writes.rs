@@ -5,7 +5,7 @@ use futures_util::future::{join3, try_join};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{ClientSession, error::Error};
 
-use super::CommitRequest;
+use super::{CommitError, CommitRequest};
 use crate::batch::{CutList, Details, Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
@@ -23,31 +23,20 @@ use crate::store::{LEDGER, Store};
 /// Ids per command: the server is fastest with few large lists.
 pub(super) const ROWS_PER_COMMAND: usize = 10_000;
 
-/// Why one run of the transaction ended.
-pub(super) enum TransactionEnd {
-    Conflict(String),
-    LeaseLost,
-    /// The log has this batch already.
-    Logged(String),
-    Error(StoreError),
-    /// The commit was sent and not answered.
-    Unanswered(StoreError),
-}
-
 /// What one step of the transaction comes to.
-pub(super) type Written<T = ()> = Result<T, TransactionEnd>;
+pub(super) type Written<T = ()> = Result<T, CommitError>;
 
-impl From<Error> for TransactionEnd {
-    fn from(error: Error) -> TransactionEnd {
+impl From<Error> for CommitError {
+    fn from(error: Error) -> CommitError {
         StoreError::from(error).into()
     }
 }
 
-impl From<StoreError> for TransactionEnd {
-    fn from(error: StoreError) -> TransactionEnd {
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> CommitError {
         match error.kind == Kind::DuplicateKey {
-            true => TransactionEnd::Conflict("an entry was exported since it was read".to_owned()),
-            false => TransactionEnd::Error(error),
+            true => CommitError::Conflict("an entry was exported since it was read".to_owned()),
+            false => CommitError::Failed(error),
         }
     }
 }
@@ -123,10 +112,8 @@ impl Store {
         }
         let held = self.batches.find_one(doc! { "_id": request.claim.batch, "fence": request.claim.fence });
         match held.session(session).await? {
-            Some(_) => {
-                Err(TransactionEnd::Conflict("another batch was committed since the entries were read".to_owned()))
-            }
-            None => Err(TransactionEnd::LeaseLost),
+            Some(_) => Err(CommitError::Conflict("another batch was committed since the entries were read".to_owned())),
+            None => Err(CommitError::LeaseLost),
         }
     }
 
@@ -146,7 +133,7 @@ impl Store {
             if marked != rows.len() as u64 {
                 let changed = rows.len() as u64 - marked;
                 let reason = format!("{changed} rows were taken back or changed since they were read");
-                return Err(TransactionEnd::Conflict(reason));
+                return Err(CommitError::Conflict(reason));
             }
             let again = if self.config.allow_reexport { Again::Move } else { Again::Refuse };
             self.insert_exported(session, request.exported().zip((0..).map(Some)), request.ledger.number + 1, again)
@@ -175,7 +162,7 @@ impl Store {
                 return Err(on(&self.queue)(error).into());
             }
             if int(&answer, "nModified") != Some(held.len() as i64) {
-                return Err(TransactionEnd::Conflict(
+                return Err(CommitError::Conflict(
                     "rows that were to be held back changed since they were read".to_owned(),
                 ));
             }
@@ -201,7 +188,7 @@ impl Store {
         };
         let (found, ()) = try_join(look, give_up).await?;
         match found.iter().find(|found| found.contains_key("action")) {
-            Some(log) => Err(TransactionEnd::Logged(log_number(log))),
+            Some(log) => Err(CommitError::Logged(log_number(log))),
             None => match found.first().and_then(|found| date(found, "now")) {
                 Some(now) => Ok(now),
                 None => Err(StoreError::malformed(format!("the ledger is gone from {}", self.batches.name())).into()),
