@@ -13,13 +13,13 @@ use futures_util::future::join3;
 use super::generate::Generated;
 use super::lease::Lease;
 use super::{Pass, Report};
-use crate::batch::{Batch, FileFacts};
+use crate::batch::{Batch, BatchId, FileFacts};
 use crate::entry::FieldList;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, Stage};
 use crate::outcome::Outcome;
 use crate::spool::Spool;
-use crate::store::{Claim, CommitError, CommitRequest, Committed, already_logged};
+use crate::store::{CommitError, CommitRequest, Committed, already_logged};
 
 pub(super) enum CommitOutcome {
     /// Committed, every row marked.
@@ -33,19 +33,18 @@ impl Pass<'_> {
     pub(super) async fn commit(
         &self,
         lease: &mut Lease,
-        claim: &Claim,
         batch: &Batch,
         generated: &Generated<Spool>,
         file: &FileFacts,
         report: &mut Report,
     ) -> Result<CommitOutcome> {
-        let began = report.enter(Stage::Commit);
+        let (began, claim) = (report.enter(Stage::Commit), lease.claim);
         self.progress.enter(Stage::Commit, file.entries);
         // The last check for a signal or a lost lease: after it the commit runs to its end.
         self.under(lease, async { Ok(()) }).await?;
         lease.pause();
         let request = CommitRequest {
-            claim,
+            claim: &claim,
             file,
             ledger: &generated.ledger,
             rows: &generated.rows,
@@ -72,7 +71,7 @@ impl Pass<'_> {
             }
             Err(error) => {
                 lease.resume();
-                self.not_committed(claim, error)
+                self.not_committed(claim.batch, error)
             }
         };
         report.leave(began);
@@ -118,11 +117,11 @@ impl Pass<'_> {
         Ok(CommitOutcome::Completed)
     }
 
-    fn not_committed(&self, claim: &Claim, error: CommitError) -> Result<CommitOutcome> {
+    fn not_committed(&self, batch: BatchId, error: CommitError) -> Result<CommitOutcome> {
         match error {
             CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
             CommitError::LeaseLost => Err(Failure::lease_lost()),
-            CommitError::Logged(number) => Err(already_logged(claim.batch, &number)),
+            CommitError::Logged(number) => Err(already_logged(batch, &number)),
             CommitError::Unknown(error) => Err(Failure::new(
                 Exit::CommitUnknown,
                 format!("the outcome of the commit is not known, because the database does not answer: {error}"),

@@ -30,8 +30,8 @@ use crate::progress::Progress;
 use crate::secret::cut;
 use crate::spool::{self, Digesting, Spool, SpoolWriter};
 use crate::store::{
-    Claim, DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot,
-    Store, StoreError, in_chunks,
+    DueRow, DueRows, DueScan, EntryChunk, Fingerprint, Kind, Ledger, Records, RowKey, ScanError, Snapshot, Store,
+    StoreError, in_chunks,
 };
 use crate::totals::ControlTotals;
 
@@ -55,18 +55,17 @@ impl Pass<'_> {
     pub(super) async fn generate(
         &self,
         lease: &Lease,
-        claim: &Claim,
         batch: &Batch,
         records: Option<Records>,
         report: &mut Report,
     ) -> Result<Generated<Spool>> {
         let began = report.enter(Stage::Generate);
         report.result.forget_file();
-        let ledger = self.free_ledger(lease, claim, batch.cutoff, records).await?;
+        let ledger = self.free_ledger(lease, batch.cutoff, records).await?;
         report.result.installation.clone_from(&ledger.installation);
         let generation = Generation::new(self.config, batch.id, batch.cutoff, self.progress)?;
         let limit = self.config.generate_timeout;
-        let _guard = self.guard(lease, claim, Stage::Generate, limit, passed_limit(limit));
+        let _guard = self.guard(lease, Stage::Generate, limit, passed_limit(limit));
         let spool = || SpoolWriter::create(&self.config.spool_dir).map_err(|error| self.spool_failed(&error));
         let work = within(limit, generation.generate(self.store, ledger, spool));
         let generated = self.under(lease, work).await;

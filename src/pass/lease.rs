@@ -17,7 +17,7 @@ use crate::store::{Claim, Store};
 /// A lease that is being renewed; renewals end when it is dropped.
 pub(super) struct Lease {
     store: Store,
-    claim: Claim,
+    pub(super) claim: Claim,
     length: Duration,
     told: watch::Sender<Option<String>>,
     renewals: JoinHandle<()>,
@@ -25,10 +25,10 @@ pub(super) struct Lease {
 
 impl Lease {
     /// Renews from now on.
-    pub(super) fn keep(store: &Store, claim: &Claim, length: Duration) -> Lease {
+    pub(super) fn keep(store: &Store, claim: Claim, length: Duration) -> Lease {
         let told = watch::Sender::new(None);
         let renewals = renewals(store, claim, length, &told);
-        Lease { store: store.clone(), claim: claim.clone(), length, told, renewals }
+        Lease { store: store.clone(), claim, length, told, renewals }
     }
 
     /// Ends the present renewals, from anywhere.
@@ -51,12 +51,12 @@ impl Lease {
     }
 
     pub(super) fn resume(&mut self) {
-        self.renewals = renewals(&self.store, &self.claim, self.length, &self.told);
+        self.renewals = renewals(&self.store, self.claim, self.length, &self.told);
     }
 }
 
-fn renewals(store: &Store, claim: &Claim, length: Duration, told: &watch::Sender<Option<String>>) -> JoinHandle<()> {
-    let (store, claim, told) = (store.clone(), claim.clone(), told.clone());
+fn renewals(store: &Store, claim: Claim, length: Duration, told: &watch::Sender<Option<String>>) -> JoinHandle<()> {
+    let (store, told) = (store.clone(), told.clone());
     let renewing = async move {
         let reason = renew_until_lost(&store, &claim, length).await;
         told.send_replace(Some(reason));

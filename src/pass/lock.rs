@@ -61,7 +61,7 @@ impl Pass<'_> {
         report.result.installation = records.as_ref().ok().and_then(Records::installation).map(str::to_owned);
         match acquired {
             Acquired::Ours(claim, batch) => {
-                report.claim = Some(claim.clone());
+                report.claim = Some(claim);
                 report.result.attempt = claim.attempt;
                 report.result.fence = Some(claim.fence);
                 tracing::Span::current().record("attempt", claim.attempt);

@@ -42,7 +42,7 @@ use crate::outcome::BatchResult;
 use crate::progress::Progress;
 use crate::reader::Reader;
 use crate::stop::Stop;
-use crate::store::{Claim, Store};
+use crate::store::Store;
 use crate::stuck::{self, Guard};
 
 pub use due_compared::{DueCompared, compare_due};
@@ -92,15 +92,15 @@ impl Pass<'_> {
             Locked::Marking => return self.go_on_marking(request, report).await,
             Locked::Done => return Ok(()),
         };
-        let mut lease = Lease::keep(self.store, &claim, self.config.lease);
+        let mut lease = Lease::keep(self.store, claim, self.config.lease);
         // What was read with the lock serves the first generation; a later one reads it anew.
         for _ in 0..REGENERATIONS {
-            let generated = self.generate(&lease, &claim, &batch, records.take(), report).await?;
+            let generated = self.generate(&lease, &batch, records.take(), report).await?;
             if generated.is_empty() {
-                return self.record_empty(&lease, &claim, &batch, &generated.ledger, report).await;
+                return self.record_empty(&lease, &batch, &generated.ledger, report).await;
             }
-            let file = self.upload(&lease, &claim, &mut batch, &generated, report).await?;
-            match self.commit(&mut lease, &claim, &batch, &generated, &file, report).await? {
+            let file = self.upload(&lease, &mut batch, &generated, report).await?;
+            match self.commit(&mut lease, &batch, &generated, &file, report).await? {
                 CommitOutcome::Completed => return Ok(()),
                 CommitOutcome::Conflict(reason) => tracing::warn!("{reason}; generating again"),
             }
@@ -142,9 +142,9 @@ impl Pass<'_> {
 
     /// Stands beside a stage. At the stage's limit, or at a signal, it ends the renewals of the lease. When the kernel still holds the stage some
     /// seconds later, it records the failure and ends the process.
-    fn guard(&self, lease: &Lease, claim: &Claim, stage: Stage, limit: Duration, at_limit: Failure) -> Guard {
+    fn guard(&self, lease: &Lease, stage: Stage, limit: Duration, at_limit: Failure) -> Guard {
         let (renewals, stop) = (lease.end_of_renewals(), self.stop.clone());
-        let (store, claim) = (self.store.clone(), claim.clone());
+        let (store, claim) = (self.store.clone(), lease.claim);
         stuck::guard(async move {
             let failure = tokio::select! {
                 () = tokio::time::sleep(limit) => at_limit,

@@ -81,11 +81,11 @@ impl Pass<'_> {
     pub(super) async fn record_empty(
         &self,
         lease: &Lease,
-        claim: &Claim,
         batch: &Batch,
         ledger: &Ledger,
         report: &mut Report,
     ) -> Result<()> {
+        let claim = &lease.claim;
         self.under(lease, self.store.refuse_lost_day(batch.id, batch.cutoff)).await?;
         self.under(lease, self.give_up_file(claim, ledger, "nothing is due any more")).await?;
         self.store.give_up_row_lists(claim).await?;

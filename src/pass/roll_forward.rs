@@ -20,7 +20,7 @@ use crate::failure::{Failure, Result, Stage};
 use crate::outcome::Outcome;
 use crate::reader::counted;
 use crate::spool::SpoolWriter;
-use crate::store::{Claim, Ledger, Marked, Records, Teller};
+use crate::store::{Ledger, Marked, Records, Teller};
 
 /// Pieces that are marked at a time: two connections keep a server busy, and more only collide.
 const PIECES_IN_FLIGHT: usize = 2;
@@ -48,8 +48,7 @@ impl Pass<'_> {
     /// The ledger, once no batch is marking. Without `records` it reads them first.
     pub(super) async fn free_ledger(
         &self,
-        own_lease: &Lease,
-        own: &Claim,
+        lease: &Lease,
         cutoff: DateTime<Utc>,
         mut records: Option<Records>,
     ) -> Result<Ledger> {
@@ -59,11 +58,11 @@ impl Pass<'_> {
             let work = async {
                 let records = match records.take() {
                     Some(records) => records,
-                    None => self.store.records(own.batch).await?,
+                    None => self.store.records(lease.claim.batch).await?,
                 };
-                self.store.ledger(own, cutoff, records).await
+                self.store.ledger(&lease.claim, cutoff, records).await
             };
-            let ledger = self.under(own_lease, work).await?;
+            let ledger = self.under(lease, work).await?;
             let Some(other) = ledger.marking else { return Ok(ledger) };
             // One transaction completes a batch and frees the ledger.
             if completed == Some(other) {

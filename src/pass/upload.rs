@@ -31,15 +31,14 @@ impl Pass<'_> {
     pub(super) async fn upload(
         &self,
         lease: &Lease,
-        claim: &Claim,
         batch: &mut Batch,
         generated: &Generated<Spool>,
         report: &mut Report,
     ) -> Result<FileFacts> {
-        let began = report.enter(Stage::Upload);
+        let (began, claim) = (report.enter(Stage::Upload), &lease.claim);
         self.progress.enter(Stage::Upload, generated.file.digests().bytes);
         let (limit, end) = (self.config.upload_timeout, Instant::now() + self.config.upload_timeout);
-        let _guard = self.guard(lease, claim, Stage::Upload, limit, passed(limit));
+        let _guard = self.guard(lease, Stage::Upload, limit, passed(limit));
         let work = async {
             let _exclusive = self.destination.exclusive(limit).await?;
             let brought = timeout_at(end, self.bring(claim, batch, generated)).await.map_err(|_| passed(limit))?;

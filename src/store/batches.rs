@@ -18,7 +18,7 @@ use crate::batch::{Batch, BatchId, CutList, Details, Ending, Event, ExportSettin
 use crate::failure::{Failure, Stage};
 
 /// The right to work on a batch, until another run acquires the batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Claim {
     pub batch: BatchId,
     /// The fencing token of this acquisition.
