@@ -124,7 +124,7 @@ impl Directory {
                 continue;
             }
             let same = (sha256 == digests.sha256).then(|| self.stored(&path));
-            found.push(Named { id: new_id(&name), name, same, sha256: Some(sha256), owner, given_up: false });
+            found.push(Named { id: new_id(&name), name, same, sha256: Some(sha256), owner, is_voided: false });
         }
         Ok(found)
     }

@@ -86,7 +86,7 @@ pub struct Named {
     /// Whose it is.
     pub owner: Owner,
     /// Whether the batch document lists this id as voided, although the file is sealed.
-    pub given_up: bool,
+    pub is_voided: bool,
 }
 
 /// The result of a creation.
@@ -238,7 +238,7 @@ impl Known<'_> {
         (is_ours || begins) && owner.number.is_some_and(|number| number >= self.next)
     }
 
-    fn gave_up(&self, id: &str) -> bool {
+    fn has_voided(&self, id: &str) -> bool {
         self.voided.iter().any(|voided| voided.id == id)
     }
 }

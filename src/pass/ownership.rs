@@ -58,7 +58,7 @@ impl<'a> Numbering<'a> {
             return Err(taken(format!("{name} ({}) exists and is not of this batch (sha256 {sha256})", found.id))
                 .next("the file does not name its installation: move it away, then run `batch-export retry`"));
         }
-        if found.owner.sealed && (found.same.is_none() || found.given_up) {
+        if found.owner.sealed && (found.same.is_none() || found.is_voided) {
             return Err(self.committed(name, &found.id, &found.owner));
         }
         if found.same.is_none() {
@@ -211,7 +211,7 @@ mod tests {
         let same = same.then_some(Stored { link: None });
         let (id, name) = ("1".to_owned(), name.to_owned());
         let owner = Owner { batch_id: batch_id.map(str::to_owned), ..owner(installation, number) };
-        let found = Named { id, name, same, sha256: None, owner, given_up: false };
+        let found = Named { id, name, same, sha256: None, owner, is_voided: false };
         NUMBERING.may_take_over("this batch", "a.csv", &found).map_err(|failure| {
             assert_eq!(failure.exit, Exit::DriveRejected);
             failure.message
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_file_is_never_given_up() {
+    fn a_committed_file_is_never_voided() {
         assert!(NUMBERING.may_void("a.csv", "1", &owner(None, None)).is_ok());
         assert!(NUMBERING.may_void("a.csv", "1", &owner(Some("ours"), None)).is_ok());
         for number in [1, 7, 8] {

@@ -87,7 +87,7 @@ impl Pass<'_> {
     ) -> Result<()> {
         let claim = &lease.claim;
         self.under(lease, self.store.refuse_lost_day(batch.id, batch.cutoff)).await?;
-        self.under(lease, self.give_up_file(claim, ledger, "nothing is due any more")).await?;
+        self.under(lease, self.void_leftover(claim, ledger, "nothing is due any more")).await?;
         self.store.give_up_row_lists(claim).await?;
         match self.store.release(claim, Ended::Empty).await? {
             Some(batch) => {

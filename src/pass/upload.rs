@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::generate::Generated;
 use super::lease::Lease;
 use super::ownership::Numbering;
-use super::voided::given_up;
+use super::voided::voided_record;
 use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::destination::{Created, Destination, Look, Mark, NewFile};
@@ -62,7 +62,8 @@ impl Pass<'_> {
             (file.sealed, file.restricted) = (found.owner.sealed, found.owner.restricted);
             *batch = match &batch.file {
                 Some(old) => {
-                    self.give_up(claim, old, "its file was found under another id", Some(&file), &numbering).await?
+                    self.void_uncommitted(claim, old, "its file was found under another id", Some(&file), &numbering)
+                        .await?
                 }
                 None => self.remember(claim, &file).await?,
             };
@@ -118,7 +119,7 @@ impl Pass<'_> {
                             return Err(error.into());
                         }
                         Created::Mismatch { reason, sha256 } => {
-                            self.void(claim, &given_up(&file, sha256, &reason), None).await?;
+                            self.void(claim, &voided_record(&file, sha256, &reason), None).await?;
                             let message = format!("the stored file is not what was sent: {reason}");
                             return Err(Failure::new(Exit::UploadFailed, message));
                         }
@@ -146,7 +147,7 @@ impl Pass<'_> {
         sha256: Option<String>,
         reason: &str,
     ) -> Result<Batch> {
-        let old = given_up(file, sha256, reason);
+        let old = voided_record(file, sha256, reason);
         file.id = self.destination.new_id(&file.name).await?;
         self.void(claim, &old, Some(file)).await
     }
@@ -173,7 +174,7 @@ impl Pass<'_> {
         };
         file.id = self.destination.new_id(&file.name).await?;
         *batch = match &batch.file {
-            Some(old) => self.give_up(claim, old, reason, Some(file), numbering).await?,
+            Some(old) => self.void_uncommitted(claim, old, reason, Some(file), numbering).await?,
             None => self.remember(claim, file).await?,
         };
         Ok(true)

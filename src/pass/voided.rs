@@ -1,7 +1,7 @@
 //! Voided files: recorded in the database first, moved to the trash afterwards, and listed until they are in the trash.
 //!
 //! A file is discarded at its own destination, which may differ from the destination of the settings. On Drive a voided
-//! id stays voided, so any run may trash it at any time. In a directory all ids of a batch share one file name, and
+//! id stays voided, so any run may discard it at any time. In a directory all ids of a batch share one file name, and
 //! only the checksum tells them apart; so there a file is discarded under the directory's lock, and never when its
 //! checksum is the official one. A sealed file is never discarded, whatever the database says.
 
@@ -17,11 +17,11 @@ use crate::failure::{Failure, Result};
 use crate::outcome::BatchResult;
 use crate::store::{Claim, Ledger, Store};
 
-/// Wait for a directory before voided files are left to a later sweep.
-const SWEEP_WAIT: Duration = Duration::from_secs(30);
+/// Wait for a directory before voided files are left to a later run.
+const DISCARD_WAIT: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
-    /// Voids a file id: records it first, with the id that takes its place, then tries to trash the file.
+    /// Voids a file id: records it first, with the id that takes its place, then tries to discard the file.
     pub(super) async fn void(&self, claim: &Claim, old: &Voided, replacement: Option<&FileFacts>) -> Result<Batch> {
         tracing::warn!(file = old.id, "voiding a file: {}", old.reason);
         let Some(batch) = self.store.void_file(claim, old, replacement).await? else {
@@ -31,13 +31,13 @@ impl Pass<'_> {
             });
         };
         if batch.voided.iter().any(|listed| listed.id == old.id) {
-            trash(self.store, self.destination, claim.batch, old).await;
+            discard_one(self.store, self.destination, claim.batch, old).await;
         }
         Ok(batch)
     }
 
     /// Voids the file of the batch document, at whatever destination it is, unless the file was committed.
-    pub(super) async fn give_up(
+    pub(super) async fn void_uncommitted(
         &self,
         claim: &Claim,
         old: &FileFacts,
@@ -54,19 +54,19 @@ impl Pass<'_> {
                 numbering.may_void(&old.name, &old.id, &owner)?;
             }
         }
-        self.void(claim, &given_up(old, Some(old.sha256.clone()), reason), replacement).await
+        self.void(claim, &voided_record(old, Some(old.sha256.clone()), reason), replacement).await
     }
 
     /// Voids the file that an earlier attempt left, because this batch gets no file.
-    pub(super) async fn give_up_file(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<()> {
+    pub(super) async fn void_leftover(&self, claim: &Claim, ledger: &Ledger, reason: &str) -> Result<()> {
         let batch = self.store.batch(claim.batch).await?.ok_or_else(Failure::lease_lost)?;
         let Some(file) = batch.file else { return Ok(()) };
         let _exclusive = self.destination.exclusive(self.config.upload_timeout).await?;
-        let given_up = self.give_up(claim, &file, reason, None, &Numbering::of(ledger)).await;
-        self.unless_taken_over(claim, given_up).await.map(drop)
+        let voided = self.void_uncommitted(claim, &file, reason, None, &Numbering::of(ledger)).await;
+        self.unless_taken_over(claim, voided).await.map(drop)
     }
 
-    /// Seals and sweeps after a pass with this result. It does nothing when the pass was stopped or cannot reach the
+    /// Seals and discards after a pass with this result. It does nothing when the pass was stopped or cannot reach the
     /// database, and a signal ends it. Another run may hold the batch by now; it does the same.
     pub async fn clear_up_after(&self, result: &BatchResult) {
         let over = [Exit::LeaseLost, Exit::CommitUnknown, Exit::DatabaseUnavailable];
@@ -78,7 +78,7 @@ impl Pass<'_> {
                 if !result.was_sealing {
                     seal_missing(self.store, self.destination, &batch).await;
                 }
-                sweep(self.store, self.destination, &batch).await;
+                discard_voided(self.store, self.destination, &batch).await;
             }
         };
         let _ = self.stop.or_signal(work).await;
@@ -86,36 +86,36 @@ impl Pass<'_> {
 }
 
 /// The record of a voided file.
-pub(super) fn given_up(file: &FileFacts, sha256: Option<String>, reason: &str) -> Voided {
+pub(super) fn voided_record(file: &FileFacts, sha256: Option<String>, reason: &str) -> Voided {
     let (id, destination) = (file.id.clone(), file.destination.clone());
     Voided { id, destination, sha256, reason: reason.to_owned(), at: None, trashed: false }
 }
 
-/// Finishes the work of a batch at the destination: seals its official file and trashes its voided files. Failures are
+/// Finishes the work of a batch at the destination: seals its official file and discards its voided files. Failures are
 /// logged.
 pub async fn clear_up(store: &Store, destination: &Destination, batch: &Batch) {
     seal_missing(store, destination, batch).await;
-    sweep(store, destination, batch).await;
+    discard_voided(store, destination, batch).await;
 }
 
-/// Trashes the voided files of a batch that are not in the trash yet. A failure is logged, and its file stays listed.
-async fn sweep(store: &Store, destination: &Destination, batch: &Batch) {
+/// Discards the voided files of a batch that are still there. A failure is logged, and its file stays listed.
+async fn discard_voided(store: &Store, destination: &Destination, batch: &Batch) {
     if batch.voided.iter().all(|voided| voided.trashed) {
         return;
     }
-    if let Err(error) = sweep_batch(store, destination, batch.id).await {
+    if let Err(error) = discard_voided_of(store, destination, batch.id).await {
         tracing::warn!(batch = %batch.id, next = error.next, "voided files are not in the trash yet: {error}");
     }
 }
 
 /// Reads the document again once this run alone uses the destination, and decides by that.
-async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -> Result<()> {
-    let _exclusive = destination.exclusive(SWEEP_WAIT).await?;
+async fn discard_voided_of(store: &Store, destination: &Destination, batch: BatchId) -> Result<()> {
+    let _exclusive = destination.exclusive(DISCARD_WAIT).await?;
     let Some(batch) = store.batch(batch).await? else { return Ok(()) };
     let official = match batch.state {
         State::Completed | State::Marking => batch.file.as_ref().filter(|file| destination.owns(file)),
         State::Empty | State::Exhausted => None,
-        // The next pass of this batch trashes them.
+        // The next pass of this batch discards them.
         State::Running | State::Failed if destination.shares_names() => return Ok(()),
         State::Running | State::Failed => None,
     };
@@ -132,12 +132,12 @@ async fn sweep_batch(store: &Store, destination: &Destination, batch: BatchId) -
             // The same content became official later, so the file under that name is the official one.
             voided.sha256 = None;
         }
-        trash(store, destination, batch.id, &voided).await;
+        discard_one(store, destination, batch.id, &voided).await;
     }
     Ok(())
 }
 
-async fn trash(store: &Store, destination: &Destination, batch: BatchId, voided: &Voided) {
+async fn discard_one(store: &Store, destination: &Destination, batch: BatchId, voided: &Voided) {
     let file = voided.id.as_str();
     let done = async {
         if !discard(store, destination, batch, voided).await? {
@@ -165,7 +165,7 @@ async fn discard(store: &Store, here: &Destination, batch: BatchId, voided: &Voi
         None => return Ok(false),
         Some(Reached::Here(here)) => here.discard(id, sha256, &mark).await?,
         Some(Reached::There(there)) => {
-            let _exclusive = there.exclusive(SWEEP_WAIT).await?;
+            let _exclusive = there.exclusive(DISCARD_WAIT).await?;
             refuse_unnamed(&there, id).await?;
             there.discard(id, sha256, &mark).await?;
         }

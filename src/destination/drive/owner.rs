@@ -92,9 +92,9 @@ impl Drive {
             let (Some(id), Some(name), owner) = (metadata.id.clone(), metadata.name.clone(), metadata.owner()) else {
                 continue;
             };
-            let given_up = known.gave_up(&id);
+            let is_voided = known.has_voided(&id);
             // A copy of this database may have committed the file that this one voided: then the name is taken.
-            if known.has_id(&id) || given_up && !owner.sealed || found.iter().any(|other| other.id == id) {
+            if known.has_id(&id) || is_voided && !owner.sealed || found.iter().any(|other| other.id == id) {
                 continue;
             }
             let same = match metadata.compare(digests) {
@@ -102,7 +102,7 @@ impl Drive {
                 Comparison::Different { .. } => None,
                 Comparison::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
             };
-            found.push(Named { same, sha256: metadata.sha256(), owner, given_up, id, name });
+            found.push(Named { same, sha256: metadata.sha256(), owner, is_voided, id, name });
         }
         Ok(found)
     }
