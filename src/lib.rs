@@ -32,10 +32,13 @@
 //! - *Seal*: to write the batch number on a committed file. This program never removes a sealed file, whatever the database
 //!   says.
 //! - *Records*: what a pass reads of earlier batches before it begins: the ledger, the log of this batch, and how many entries are on record.
+//! - *Official*: committed. Only an official file may be imported; a file that is stored and not committed may still be voided.
 //! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch
 //!   that is marking.
 //! - *Marking*: setting exported rows to `completed`. A large batch is official after its commit, while some of its
 //!   rows are still to be marked.
+//! - *Row list*: the rows of a large batch, stored before its commit in *pieces*. Each piece is marked, and removed, in a transaction of
+//!   its own.
 //! - *Roll forward*: to finish the marking of a committed batch; any later run does it.
 //! - *Hold*: to keep an invalid entry out of the file and mark its row `failed`, while the others are exported.
 //! - *Carried over*: due by the cut-off of an earlier day, exported today.
@@ -52,9 +55,9 @@
 //! running        failure or interruption ----> failed       a later claim, when due again, makes it running
 //! running        the last retry failed ------> exhausted
 //!
-//! exhausted, and running without a live holder or with --force:
-//!                unlock, by a person --------> failed       due at once, with all attempts
-//! failed, and the same:
+//! exhausted      unlock, by a person --------> failed       due at once, with all attempts
+//! running        unlock, by a person --------> failed       the same, once the lease is over, or at once with --force
+//! failed, exhausted, running
 //!                unlock, before its day -----> empty        its day begins anew at its cut-off
 //! marking        unlock, by a person --------> marking      only its holder is gone; any run goes on
 //! (no document), and every state before the commit
@@ -72,8 +75,10 @@
 //! 2. The entry is checked and written as lines of the spool file ([`csv::Sheet`]).
 //! 3. The file is stored ([`destination::Destination::create`]).
 //! 4. The commit transaction ([`store::Store::commit`]) checks that the row is still queued and that the entry still has
-//!    the content of the file, and marks the row. From then on the file is official.
-//! 5. The file is sealed ([`destination::Destination::seal`]).
+//!    the content of the file, and marks the row. From then on the file is official. The rows of a large batch are marked after the
+//!    commit, piece by piece ([`store::Store::mark_piece`]).
+//! 5. The file is sealed ([`destination::Destination::seal`]). Beside it the entry is read once more
+//!    ([`store::Store::edited_since`]): an edit that came during the commit is not in the file, and the result lists it.
 //!
 //! # The path of a failure
 //!

@@ -27,7 +27,7 @@ pub(super) struct CsvRecords {
     reader: Reader<Decoded>,
     line: u64,
     /// Of a copy whose header names the columns at other places: where each official one is.
-    places: Option<Vec<Option<usize>>>,
+    columns_at: Option<Vec<Option<usize>>>,
 }
 
 impl CsvRecords {
@@ -65,23 +65,23 @@ impl CsvRecords {
         if let Some(found) = first.line_end.filter(|found| *found != expected) {
             otherwise.push(format!("its lines end in {found}, not {expected}"));
         }
-        let places = layout.header.then(|| places(&text, first.delimiter, layout)).flatten();
-        if let Some(places) = &places {
-            let lacking = layout.columns.iter().zip(places).filter(|(_, place)| place.is_none());
+        let columns_at = layout.header.then(|| columns_at(&text, first.delimiter, layout)).flatten();
+        if let Some(columns_at) = &columns_at {
+            let lacking = layout.columns.iter().zip(columns_at).filter(|(_, at)| at.is_none());
             let lacking: Vec<&str> = lacking.map(|(column, _)| &*column.header).collect();
             otherwise.push(match lacking.is_empty() {
                 true => "its columns are at other places".to_owned(),
                 false => format!("its columns are at other places, and it has no column {}", lacking.join(", ")),
             });
         }
-        Ok((CsvRecords::of(file, encoding_of(&head, official).1, first.delimiter, places), otherwise))
+        Ok((CsvRecords::of(file, encoding_of(&head, official).1, first.delimiter, columns_at), otherwise))
     }
 
-    fn of(file: File, decoder: Decoder, delimiter: u8, places: Option<Vec<Option<usize>>>) -> CsvRecords {
+    fn of(file: File, decoder: Decoder, delimiter: u8, columns_at: Option<Vec<Option<usize>>>) -> CsvRecords {
         let file = BufReader::with_capacity(64 * 1024, file);
         let decoded = Decoded { file, decoder, rest: Vec::new(), at: 0, of_record: 0, record_max: RECORD_MORE };
         let reader = ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(decoded);
-        CsvRecords { reader, line: 0, places }
+        CsvRecords { reader, line: 0, columns_at }
     }
 
     /// Takes records of a copy whose official ones are up to this long; each quotation mark inside may be doubled.
@@ -91,7 +91,7 @@ impl CsvRecords {
 
     /// Whether the copy has this column of the official file.
     pub(super) fn has(&self, column: usize) -> bool {
-        self.places.as_ref().is_none_or(|places| places.get(column).is_some_and(Option::is_some))
+        self.columns_at.as_ref().is_none_or(|at| at.get(column).is_some_and(Option::is_some))
     }
 
     /// The next record that is not empty, with its cells in the official columns and what else it has behind them, and its line: records are
@@ -107,9 +107,9 @@ impl CsvRecords {
             }
             self.line = line;
             if record.iter().any(|cell| !cell.is_empty()) {
-                let Some(places) = &self.places else { return Ok(Some((self.line, record))) };
-                let official = places.iter().map(|place| place.and_then(|place| record.get(place)).unwrap_or_default());
-                let others = record.iter().enumerate().filter(|(place, _)| !places.contains(&Some(*place)));
+                let Some(columns_at) = &self.columns_at else { return Ok(Some((self.line, record))) };
+                let official = columns_at.iter().map(|at| at.and_then(|at| record.get(at)).unwrap_or_default());
+                let others = record.iter().enumerate().filter(|(at, _)| !columns_at.contains(&Some(*at)));
                 return Ok(Some((self.line, official.chain(others.map(|(_, cell)| cell)).collect())));
             }
         }
@@ -117,19 +117,19 @@ impl CsvRecords {
 }
 
 /// Where the official columns are in a copy, by its header; `None` where each is in its own place, or where the first line is no such header.
-fn places(head: &str, delimiter: u8, layout: &Layout) -> Option<Vec<Option<usize>>> {
+fn columns_at(head: &str, delimiter: u8, layout: &Layout) -> Option<Vec<Option<usize>>> {
     let mut reader = ReaderBuilder::new().has_headers(false).delimiter(delimiter).from_reader(head.as_bytes());
     let header = reader.records().next()?.ok()?;
     let columns = &layout.columns;
-    let is_own = |place: usize| columns.get(place).is_some_and(|column| header.get(place) == Some(&*column.header));
-    let place = |(own, column): (usize, &Column)| match is_own(own) {
+    let is_own = |at: usize| columns.get(at).is_some_and(|column| header.get(at) == Some(&*column.header));
+    let find = |(own, column): (usize, &Column)| match is_own(own) {
         true => Some(own),
-        false => (0..header.len()).find(|place| header[*place] == *column.header && !is_own(*place)),
+        false => (0..header.len()).find(|at| header[*at] == *column.header && !is_own(*at)),
     };
-    let places: Vec<Option<usize>> = columns.iter().enumerate().map(place).collect();
-    let is_moved = places.iter().enumerate().any(|(own, place)| place.is_some_and(|place| place != own));
-    let known = places.iter().flatten().count();
-    (is_moved && 2 * known > columns.len()).then_some(places)
+    let columns_at: Vec<Option<usize>> = columns.iter().enumerate().map(find).collect();
+    let is_moved = columns_at.iter().enumerate().any(|(own, at)| at.is_some_and(|at| at != own));
+    let known = columns_at.iter().flatten().count();
+    (is_moved && 2 * known > columns.len()).then_some(columns_at)
 }
 
 fn shown(delimiter: u8) -> String {

@@ -167,7 +167,7 @@ impl<W: Write> Sheet<W> {
         let layout = &options.layout;
         let encoding = options.encoding.unwrap_or(layout.encoding);
         let plan = Plan::new(options, encoding, fields).map_err(io::Error::other)?;
-        out.write_all(encoding.mark())?;
+        out.write_all(encoding.byte_order_mark())?;
         let mut writer = csv::WriterBuilder::new()
             .delimiter(layout.delimiter)
             .terminator(match layout.line_end {

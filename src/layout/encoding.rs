@@ -26,7 +26,7 @@ named! {
 
 impl Encoding {
     /// The bytes before the header.
-    pub(crate) fn mark(self) -> &'static [u8] {
+    pub(crate) fn byte_order_mark(self) -> &'static [u8] {
         match self {
             Encoding::Utf8 | Encoding::Windows874 => b"",
             Encoding::Utf8Bom => BYTE_ORDER_MARK,

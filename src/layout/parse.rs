@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::columns::{self, columns};
 use super::date_format::DateFormat;
 use super::encoding::Encoding;
-use super::mend::{BROKEN, is_foreign_head, mended};
+use super::recover::{BROKEN, is_foreign_head, recovered};
 use super::syntax::{is_known, no_layout, not_toml};
 use super::table::{Errors, Found, Table, nearest, word};
 use super::text::quoted;
@@ -59,7 +59,7 @@ pub fn parse_stored(text: &str) -> Result<Layout, Vec<LayoutError>> {
         {
             read(&document, Errors::new(text))
         }
-        Ok(_) | Err(_) => read_mended(text),
+        Ok(_) | Err(_) => read_recovered(text),
     };
     read.map_err(|errors| no_layout(text).map_or(errors, |error| vec![error]))
 }
@@ -79,13 +79,13 @@ fn read(document: &Spanned<DeTable<'_>>, errors: Errors<'_>) -> Result<Layout, V
 }
 
 /// Reads a text of which some lines are not TOML.
-fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
-    let (once, told) = mended(text);
-    let errors = Errors::of_mended(&once, told);
+fn read_recovered(text: &str) -> Result<Layout, Vec<LayoutError>> {
+    let (once, told) = recovered(text);
+    let errors = Errors::of_recovered(&once, told);
     // What is left are keys that stand there twice.
     let (_, mut twice) = DeTable::parse_recoverable(&once);
     twice.sort_by_key(|error| error.span().map_or(0, |span| span.start));
-    let (mut mended, mut rest) = (once.clone(), once.len());
+    let (mut recovered, mut rest) = (once.clone(), once.len());
     for error in twice.iter().rev() {
         let span = error.span().unwrap_or_default();
         errors.add(span.start, not_toml(error, &once, ""));
@@ -97,9 +97,9 @@ fn read_mended(text: &str) -> Result<Layout, Vec<LayoutError>> {
             key if is_known(key) => format!(" \"{BROKEN}\".{key}.x{rest}"),
             _ => format!(" \"{BROKEN}{rest}\""),
         };
-        mended.replace_range(span, &name);
+        recovered.replace_range(span, &name);
     }
-    read(&DeTable::parse_recoverable(&mended).0, Errors::of_mended(&mended, errors.into_sorted()))
+    read(&DeTable::parse_recoverable(&recovered).0, Errors::of_recovered(&recovered, errors.into_sorted()))
 }
 
 /// `None`, or an unusable layout, when there are errors.

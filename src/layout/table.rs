@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
-use super::mend::{BROKEN, INSERTED, NOTE};
+use super::recover::{BROKEN, INSERTED, NOTE};
 use super::text::{is_hidden, named, quoted};
 use crate::plausible::{has_only_words, is_likely_name};
 
@@ -30,18 +30,18 @@ const OF_WINDOWS_874: [&str; 5] = ["cp874", "ms874", "tis-620", "tis620", "iso-8
 /// The errors of a file, as they are found.
 pub(super) struct Errors<'a> {
     text: &'a str,
-    is_mended: bool,
+    is_recovered: bool,
     found: RefCell<Vec<LayoutError>>,
 }
 
 impl<'a> Errors<'a> {
     pub(super) fn new(text: &'a str) -> Errors<'a> {
-        Errors { text, is_mended: false, found: RefCell::default() }
+        Errors { text, is_recovered: false, found: RefCell::default() }
     }
 
     /// Of a text from which the lines with the errors `told` were taken out.
-    pub(super) fn of_mended(text: &'a str, told: Vec<LayoutError>) -> Errors<'a> {
-        Errors { text, is_mended: true, found: RefCell::new(told) }
+    pub(super) fn of_recovered(text: &'a str, told: Vec<LayoutError>) -> Errors<'a> {
+        Errors { text, is_recovered: true, found: RefCell::new(told) }
     }
 
     /// `at`: byte offset in the file.
@@ -126,7 +126,8 @@ impl<'a, 'i> Table<'a, 'i> {
 
     /// Whether an error of this table may be about one of these keys.
     pub(super) fn is_told(&self, keys: &[&str]) -> bool {
-        let lines = self.map.get(BROKEN).filter(|_| self.errors.is_mended).and_then(|lines| lines.get_ref().as_table());
+        let lines =
+            self.map.get(BROKEN).filter(|_| self.errors.is_recovered).and_then(|lines| lines.get_ref().as_table());
         let may_be = |key: &str| key.is_empty() || keys.contains(&key);
         lines.is_some_and(|lines| lines.keys().any(|key| may_be(key.get_ref())))
             || self.wrong.borrow().iter().any(|key| keys.contains(&&**key))
@@ -151,7 +152,7 @@ impl<'a, 'i> Table<'a, 'i> {
         let absent: Vec<&str> = known.iter().copied().filter(|key| !self.map.contains_key(*key)).collect();
         for (key, value) in self.map {
             let name = &**key.get_ref();
-            if known.contains(&name) || name.starts_with(BROKEN) && self.errors.is_mended {
+            if known.contains(&name) || name.starts_with(BROKEN) && self.errors.is_recovered {
                 continue;
             }
             let unknown = shown(name)

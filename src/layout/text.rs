@@ -61,7 +61,7 @@ pub(crate) fn is_hidden(character: char) -> bool {
     character != ' ' && is_padding(character)
 }
 
-/// Every distinct character of a text for which `is_meant`, with number, name and place; empty when there is none.
+/// Every distinct character of a text for which `is_meant`, with number, name and what stands before it; empty when there is none.
 pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String {
     // A set: a long text in another script has thousands of them.
     let mut seen = BTreeSet::new();
@@ -80,7 +80,7 @@ pub(crate) fn characters(text: &str, is_meant: impl Fn(char) -> bool) -> String 
         let comma = if list.is_empty() { "" } else { ", " };
         let _ = write!(list, "{comma}{}", named(character));
         if is_shown {
-            let _ = write!(list, " {}", place(&text[..at]));
+            let _ = write!(list, " {}", context(&text[..at]));
         }
     }
     if others > 0 {
@@ -106,7 +106,7 @@ pub(super) fn named(character: char) -> String {
     format!("U+{number:04X} {name}")
 }
 
-fn place(before: &str) -> String {
+fn context(before: &str) -> String {
     if before.is_empty() {
         return "at its beginning".to_owned();
     }

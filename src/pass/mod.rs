@@ -7,9 +7,9 @@
 //!   database nor at the destination. Only the commit is not dropped at once: it goes on to its own limit, or for some seconds after a signal.
 //! - A file at the destination names its owner. The upload adopts or voids only files of this installation
 //!   ([`ownership`]), the commit makes the file official, and the seal after it keeps the file for good ([`seal`]).
-//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Three are not:
-//!   a pass that lost its lease writes nothing more; a commit without an answer may have succeeded; and after the commit the state of the
-//!   batch shows what is left.
+//! - A failure after the lock is recorded in the batch document, and `retry` works from that record ([`record`]). Three kinds of
+//!   failure are not recorded: a pass that lost its lease writes nothing more; a commit without an answer may have succeeded; and after the
+//!   commit the state of the batch shows what is left.
 
 mod asked;
 mod commit;
@@ -55,8 +55,8 @@ use lease::Lease;
 use lock::Locked;
 use record::Report;
 
-/// How often a file is generated again because its rows or entries changed before the commit.
-const REGENERATIONS: u32 = 5;
+/// How often a file is generated before the pass gives up, because its rows or entries changed before each commit.
+const GENERATIONS: u32 = 5;
 
 /// What to do in a pass.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,7 @@ impl Pass<'_> {
         };
         let mut lease = Lease::keep(self.store, claim, self.config.lease);
         // What was read with the lock serves the first generation; a later one reads it anew.
-        for _ in 0..REGENERATIONS {
+        for _ in 0..GENERATIONS {
             let generated = self.generate(&lease, &batch, records.take(), report).await?;
             if generated.is_empty() {
                 return self.record_empty(&lease, &batch, &generated.ledger, report).await;
@@ -107,7 +107,7 @@ impl Pass<'_> {
         }
         Err(Failure::new(
             Exit::CommitConflict,
-            format!("rows or entries changed before the commit {REGENERATIONS} times"),
+            format!("rows or entries changed before the commit {GENERATIONS} times"),
         ))
     }
 

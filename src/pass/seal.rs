@@ -76,12 +76,12 @@ async fn put_seal(
     file: &FileFacts,
     look: bool,
 ) -> Result<()> {
-    let Some(place) = destination.reach(file.destination.as_deref()) else {
+    let Some(there) = destination.reach(file.destination.as_deref()) else {
         tracing::info!(%batch, at = file.destination, "the committed file is not sealed: it is at a destination that these settings do not reach");
         return Ok(());
     };
-    if let Reached::There(there) = &place {
-        refuse_unnamed(there, &file.id).await?;
+    if let Reached::There(other) = &there {
+        refuse_unnamed(other, &file.id).await?;
     }
     let owner = Owner {
         installation: installation.map(str::to_owned),
@@ -90,7 +90,7 @@ async fn put_seal(
         sealed: true,
         restricted: false,
     };
-    let sealed = tokio::time::timeout(SEAL_LIMIT, place.seal(file, &owner, look)).await;
+    let sealed = tokio::time::timeout(SEAL_LIMIT, there.seal(file, &owner, look)).await;
     match sealed.map_err(|_| {
         Failure::new(
             Exit::UploadFailed,
@@ -103,16 +103,16 @@ async fn put_seal(
             }
             Ok(store.mark_sealed(batch, &file.id, restricted).await?)
         }
-        None => Err(gone(batch, file, &place).await?),
+        None => Err(gone(batch, file, &there).await?),
     }
 }
 
 /// What became of a committed file that is not found, and not sealed.
-async fn gone(batch: BatchId, file: &FileFacts, place: &Destination) -> Result<Failure, DestinationError> {
+async fn gone(batch: BatchId, file: &FileFacts, there: &Destination) -> Result<Failure, DestinationError> {
     let FileFacts { name, sha256, .. } = file;
-    let (what, back) = match place.is_trashed(file).await? {
+    let (what, back) = match there.is_trashed(file).await? {
         true => (format!("{name} is in the trash"), "restore it".to_owned()),
-        false => (place.missing(file), format!("put a copy of the file with the sha256 {sha256} back")),
+        false => (there.missing(file), format!("put a copy of the file with the sha256 {sha256} back")),
     };
     Ok(Failure::new(Exit::DriveRejected, what).next(format!(
         "the batch is committed, and no entry is exported again: {back}, and run `batch-export verify --date {}`. A copy of this database \

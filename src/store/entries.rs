@@ -27,7 +27,7 @@ pub struct EntryChunk {
     /// `None` when none of the entries exists.
     answer: Option<RawBatch>,
     /// Sorted by id: where each entry lies.
-    places: Vec<(Id, Place)>,
+    ranges: Vec<(Id, ByteRange)>,
     /// The place where the next look-up probably ends: most rows are queued in the order in which their entries were
     /// created.
     next: Cell<usize>,
@@ -54,7 +54,7 @@ impl AddAssign for Fingerprint {
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct ByteRange {
     offset: u32,
     length: u32,
     /// Tells one content of the entry from another.
@@ -69,8 +69,8 @@ impl EntryChunk {
 
     /// Reads the entry of an id into `fields`, by the list that the chunk was fetched with; `false` when there is no such entry.
     pub fn read<'a>(&'a self, id: Id, list: &FieldList, fields: &mut EntryFields<'a>) -> Result<bool> {
-        let (Some(place), Some(answer)) = (self.find(&id), &self.answer) else { return Ok(false) };
-        let bytes = &answer.as_raw_document().as_bytes()[place.offset as usize..(place.offset + place.length) as usize];
+        let (Some(range), Some(answer)) = (self.find(&id), &self.answer) else { return Ok(false) };
+        let bytes = &answer.as_raw_document().as_bytes()[range.offset as usize..(range.offset + range.length) as usize];
         fields.id = id;
         fields.values.clear();
         fields.values.resize(list.slots(), StoredValue::Missing);
@@ -78,14 +78,14 @@ impl EntryChunk {
         Ok(true)
     }
 
-    fn find(&self, id: &Id) -> Option<Place> {
+    fn find(&self, id: &Id) -> Option<ByteRange> {
         let guess = self.next.get();
-        let index = match self.places.get(guess) {
+        let index = match self.ranges.get(guess) {
             Some((guessed, _)) if guessed == id => guess,
-            _ => self.places.binary_search_by(|(other, _)| other.cmp(id)).ok()?,
+            _ => self.ranges.binary_search_by(|(other, _)| other.cmp(id)).ok()?,
         };
         self.next.set(index + 1);
-        Some(self.places[index].1)
+        Some(self.ranges[index].1)
     }
 }
 
@@ -127,11 +127,11 @@ impl<'a> Fetch<'a> {
     }
 
     /// The next answer, where the wanted entries lie in it, and the number of all that it holds.
-    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, Place)>, usize)>> {
+    async fn next(&mut self) -> Result<Option<(RawBatch, Vec<(Id, ByteRange)>, usize)>> {
         let Some(answer) = self.cursor.stream(self.session).try_next().await? else { return Ok(None) };
-        let (places, count) = places(&answer, self.ids, self.fields)?;
+        let (ranges, count) = ranges(&answer, self.ids, self.fields)?;
         self.size.observe(answer.as_raw_document().as_bytes().len(), count);
-        Ok(Some((answer, places, count)))
+        Ok(Some((answer, ranges, count)))
     }
 }
 
@@ -146,25 +146,25 @@ pub(super) async fn fetch(
     loop {
         let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
         let mut fetch = Fetch::start(store, session, ids, fields, ranges.take()).await?;
-        let (answer, mut places) = match fetch.next().await? {
+        let (answer, mut ranges) = match fetch.next().await? {
             Some((answer, ..)) if goes_on(&answer)? => return Ok(None),
             Some((.., count)) if count >= limit => {
                 store.near_entries.expect(false);
                 continue;
             }
-            Some((answer, places, _)) => (Some(answer), places),
+            Some((answer, ranges, _)) => (Some(answer), ranges),
             None => {
                 store.entry_size.observe(0, 0);
                 (None, Vec::new())
             }
         };
         // They come in the order of the ids already; a sorted run costs one pass.
-        places.sort_unstable_by_key(|(id, _)| *id);
+        ranges.sort_unstable_by_key(|(id, _)| *id);
         // One hash for each row, also where two rows name one entry: how they are cut into portions must not count.
-        let of = |id: &Id| places.binary_search_by_key(id, |(id, _)| *id).map_or(0, |at| places[at].1.hash);
+        let of = |id: &Id| ranges.binary_search_by_key(id, |(id, _)| *id).map_or(0, |at| ranges[at].1.hash);
         let entries = ids.iter().fold(0, |sum: u64, id| sum.wrapping_add(of(id)));
         let fingerprint = Fingerprint { rows: 0, entries };
-        return Ok(Some(EntryChunk { answer, places, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }));
+        return Ok(Some(EntryChunk { answer, ranges, next: Cell::new(0), exported: BTreeMap::new(), fingerprint }));
     }
 }
 
@@ -181,8 +181,8 @@ pub(super) async fn hashes(
         let limit = ranges.as_ref().map_or(usize::MAX, |ranges| ranges.limit);
         let mut fetch = Fetch::start(store, session, ids, fields, ranges.take()).await?;
         let (mut hashes, mut read) = (Vec::with_capacity(ids.len()), 0);
-        while let Some((_, places, count)) = fetch.next().await? {
-            hashes.extend(places.into_iter().map(|(id, place)| (id, place.hash)));
+        while let Some((_, ranges, count)) = fetch.next().await? {
+            hashes.extend(ranges.into_iter().map(|(id, range)| (id, range.hash)));
             read += count;
         }
         if read < limit {
@@ -199,9 +199,9 @@ fn goes_on(answer: &RawBatch) -> Result<bool> {
 }
 
 /// Where the entries of these ids lie, and the number of all entries in the answer.
-fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id, Place)>, usize)> {
+fn ranges(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id, ByteRange)>, usize)> {
     let start = answer.as_raw_document().as_bytes().as_ptr() as usize;
-    let (mut places, mut count, mut values) = (Vec::with_capacity(ids.len()), 0, Vec::new());
+    let (mut ranges, mut count, mut values) = (Vec::with_capacity(ids.len()), 0, Vec::new());
     for entry in answer.doc_slices()? {
         let entry = entry?.as_document().ok_or_else(|| StoreError::malformed("an entry is no document"))?;
         count += 1;
@@ -219,9 +219,9 @@ fn places(answer: &RawBatch, ids: &[Id], fields: &FieldList) -> Result<(Vec<(Id,
             content_hash((id, &values))
         };
         let offset = (bytes.as_ptr() as usize - start) as u32;
-        places.push((id, Place { offset, length: bytes.len() as u32, hash }));
+        ranges.push((id, ByteRange { offset, length: bytes.len() as u32, hash }));
     }
-    Ok((places, count))
+    Ok((ranges, count))
 }
 
 /// Whether an answer has nothing but fields of these paths. An empty document shows what lies around a field: that it appears or goes is no

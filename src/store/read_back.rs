@@ -204,7 +204,7 @@ impl Snapshot {
             return Ok(None);
         }
         if left == unplaced.len() {
-            place(&mut entries, unplaced, marked);
+            place_unplaced(&mut entries, unplaced, marked);
         }
         Ok(Some(entries))
     }
@@ -288,7 +288,7 @@ impl Snapshot {
 
 /// Puts entries of the file on the lines that are left, as many as these: an entry that an earlier version exported again has only its place in
 /// the later file on record. One of them is on the one line; several are in the order of the rows, while that is the order of all other lines.
-fn place(entries: &mut [Id], unplaced: BTreeSet<Id>, marked: &MarkedRows) {
+fn place_unplaced(entries: &mut [Id], unplaced: BTreeSet<Id>, marked: &MarkedRows) {
     let mut rows = marked.rows.clone();
     rows.sort_unstable();
     let rows: Vec<Id> = rows.iter().map(|row| row.key.entry).collect();

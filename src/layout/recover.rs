@@ -12,13 +12,13 @@ use super::LayoutError;
 use super::syntax::{BLANKS, HEAD, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
 use super::table::nearest;
 
-/// The key under which a table of the mended text notes the keys of its broken lines, and the beginning of names that stand only there; an empty
+/// The key under which a table of the recovered text notes the keys of its broken lines, and the beginning of names that stand only there; an empty
 /// key: it is not known which. Nobody types this character.
 pub(super) const BROKEN: &str = "\u{f8ff}";
 /// The beginning of a note: a line that the file does not have.
 pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";
 
-/// The end of a head of a column that the file does not have.
+/// What ends the head of a column that was added: the file has no such line.
 pub(super) const INSERTED: &str = " #\u{f8ff}\n";
 
 /// What stands in a table of the text, above the line that is looked at.
@@ -70,17 +70,17 @@ fn is_value(line: &str) -> bool {
 }
 
 /// The text with as many lines and notes, all of them TOML, and the errors of the lines that were not.
-pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
+pub(super) fn recovered(text: &str) -> (String, Vec<LayoutError>) {
     let mut lines: Vec<&str> = text.trim_start_matches('\u{feff}').split_inclusive('\n').collect();
-    let (mut mended, mut told, mut at) = (String::new(), Vec::new(), 0);
+    let (mut recovered, mut told, mut at) = (String::new(), Vec::new(), 0);
     let mut above = Above::default();
     while at < lines.len() {
         let mut end = end_of_value(&lines, at);
         if above.lacks_head(&lines, at) {
             let message = format!("[[columns]] is missing above this {}", word(lines[at]));
             told.push(LayoutError { line: at + 1, message });
-            mended.push_str("[[columns]]");
-            mended.push_str(INSERTED);
+            recovered.push_str("[[columns]]");
+            recovered.push_str(INSERTED);
             above = Above { is_column: true, ..Above::default() };
         }
         above = above.and(lines[at]);
@@ -101,10 +101,10 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             above = Above { is_column: true, ..Above::default() };
         }
         let Some(mut error) = error else {
-            mended.extend(lines[at..end].iter().copied());
+            recovered.extend(lines[at..end].iter().copied());
             if !is_whole {
-                mended.truncate(mended.strip_suffix('\n').unwrap_or(&mended).len());
-                mended.push_str(&(notes(lines[at], at) + "\n"));
+                recovered.truncate(recovered.strip_suffix('\n').unwrap_or(&recovered).len());
+                recovered.push_str(&(notes(lines[at], at) + "\n"));
             }
             at = end;
             continue;
@@ -114,7 +114,7 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             // Such as --- of YAML.
             let message = format!("this is not TOML: {HEAD}");
             told.push(LayoutError { line: at + 1, message });
-            mended.push_str("[[columns]]\n");
+            recovered.push_str("[[columns]]\n");
             above = Above { is_column: true, ..Above::default() };
             at += 1;
             continue;
@@ -127,13 +127,13 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
         {
             error.message.push_str(", on the same line");
             told.push(error);
-            mended.push_str(&notes(lines[at], at));
-            mended.push_str("\n\n");
+            recovered.push_str(&notes(lines[at], at));
+            recovered.push_str("\n\n");
             at += 2;
             continue;
         }
         if is_head(lines[at]) {
-            mended.push_str(&instead_of_head(&lines, at));
+            recovered.push_str(&instead_of_head(&lines, at));
         } else if end == at + 1 && is_open(lines[at]) {
             end += lines[end..].iter().take_while(|line| !begins(line)).count();
         }
@@ -141,11 +141,11 @@ pub(super) fn mended(text: &str) -> (String, Vec<LayoutError>) {
             error.message.push_str("; the rest of the list is looked at once it is TOML");
         }
         told.push(error);
-        mended.push_str(&notes(lines[at], at));
-        mended.extend(std::iter::repeat_n('\n', end - at));
+        recovered.push_str(&notes(lines[at], at));
+        recovered.extend(std::iter::repeat_n('\n', end - at));
         at = end;
     }
-    (mended, told)
+    (recovered, told)
 }
 
 /// A note of each key that a broken line may have set.
