@@ -28,8 +28,8 @@ pub(super) const ENTRIES_PER_COMMAND: usize = 10_000;
 /// The `_id` of the row that was marked for the entry; batches of earlier versions have none.
 const ROW: &CStr = cstr!("row");
 /// Which entry of its file it is, from 0; batches of earlier versions have none.
-const PLACE: &CStr = cstr!("place");
-/// Number, row and place of an entry in each file before the last one; exports again by earlier versions have none.
+const POSITION: &CStr = cstr!("place");
+/// Number, row and position of an entry in each file before the last one; exports again by earlier versions have none.
 const EARLIER: &str = "earlier";
 
 /// How the reason begins that is given for an entry that is in a file already.
@@ -59,7 +59,7 @@ pub struct ExportedEntry {
     /// The entry, and the row that was marked for it; [`Id::ABSENT`] where the row is not recorded.
     pub key: RowKey,
     /// Which entry of the file it is, from 0.
-    pub place: Option<u32>,
+    pub position: Option<u32>,
     /// The number under which the entry is recorded now: that of a later file when it was exported again.
     pub number: i64,
 }
@@ -161,10 +161,10 @@ impl Store {
             let last = int(&found, "n").unwrap_or(0);
             let of_file = if last == number { Some(&found) } else { earlier(&found, number) };
             let row = of_file.and_then(|record| record.get_object_id(ROW.as_str()).ok());
-            let place = of_file.and_then(|record| int(record, PLACE.as_str()));
+            let position = of_file.and_then(|record| int(record, POSITION.as_str()));
             records.push(ExportedEntry {
                 key: RowKey { row: row.map_or(Id::ABSENT, |row| Id(row.bytes())), entry: Id(entry.bytes()) },
-                place: place.and_then(|place| u32::try_from(place).ok()),
+                position: position.and_then(|position| u32::try_from(position).ok()),
                 number: last,
             });
         }
@@ -179,7 +179,7 @@ impl Store {
         Ok(found.iter().filter_map(|batch| Some((int(batch, "number")?, text(batch, "_id")?.parse().ok()?))).collect())
     }
 
-    /// Records that a batch exported the entries of these rows, inside the transaction that marks them. The row and the place in the file are
+    /// Records that a batch exported the entries of these rows, inside the transaction that marks them. The row and the position in the file are
     /// recorded too, so that both are known whatever the application changes in the row.
     pub(super) async fn insert_exported(
         &self,
@@ -228,13 +228,13 @@ impl Store {
 
 fn insert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64) -> RawDocumentBuf {
     let mut documents = RawArrayBuf::new();
-    for (key, place) in rows {
+    for (key, position) in rows {
         let mut document = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0), "n": number };
         if key.row != Id::ABSENT {
             document.append(ROW, ObjectId::from_bytes(key.row.0));
         }
-        if let Some(place) = place {
-            document.append(PLACE, *place as i32);
+        if let Some(position) = position {
+            document.append(POSITION, *position as i32);
         }
         documents.push(document);
     }
@@ -247,7 +247,7 @@ fn earlier(found: &Document, number: i64) -> Option<&Document> {
     all.into_iter().find(|record| int(record, "n") == Some(number))
 }
 
-/// The number that an entry had is kept, with its row and its place: `verify` knows then that it is in two files because somebody allowed it,
+/// The number that an entry had is kept, with its row and its position: `verify` knows then that it is in two files because somebody allowed it,
 /// and on which line of each.
 fn upsert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64) -> RawDocumentBuf {
     let is_moved = rawdoc! { "$not": [{ "$in": [{ "$ifNull": ["$n", null] }, [number, null]] }] };
@@ -259,16 +259,16 @@ fn upsert_command(collection: &str, rows: &[(&RowKey, Option<u32>)], number: i64
     let as_it_is = rawdoc! { "$ifNull": ["$earlier", "$$REMOVE"] };
     let earlier = rawdoc! { "$cond": [is_moved, with_it, as_it_is] };
     let mut updates = RawArrayBuf::new();
-    for (key, place) in rows {
+    for (key, position) in rows {
         let same = rawdoc! { "_id": ObjectId::from_bytes(key.entry.0) };
         let mut set = rawdoc! { "before": before.clone(), "earlier": earlier.clone(), "n": number };
         match key.row {
             Id::ABSENT => set.append(ROW, "$$REMOVE"),
             row => set.append(ROW, ObjectId::from_bytes(row.0)),
         }
-        match place {
-            None => set.append(PLACE, "$$REMOVE"),
-            Some(place) => set.append(PLACE, *place as i32),
+        match position {
+            None => set.append(POSITION, "$$REMOVE"),
+            Some(position) => set.append(POSITION, *position as i32),
         }
         updates.push(rawdoc! { "q": same, "u": [{ "$set": set }], "upsert": true });
     }

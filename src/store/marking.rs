@@ -115,7 +115,7 @@ impl Store {
         session: &mut ClientSession,
         batch: &Batch,
         ids: &[Id],
-        Piece { rows, places }: Piece,
+        Piece { rows, positions }: Piece,
         again: Again,
     ) -> Result<()> {
         let near = queued_neighbours(self, session, ids).await?;
@@ -143,8 +143,8 @@ impl Store {
             self.batches.update_one(doc! { "_id": batch.id }, list).session(&mut *session).await?;
         }
         let number = batch.number.unwrap_or(0);
-        let mut places = places.into_iter();
-        self.insert_exported(session, rows.iter().map(|key| (key, places.next())), number, again).await
+        let mut positions = positions.into_iter();
+        self.insert_exported(session, rows.iter().map(|key| (key, positions.next())), number, again).await
     }
 
     /// Completes a batch without pieces left, and frees the ledger; `teller` notifies people. [`Marked::ByOthers`] when the batch is completed

@@ -67,7 +67,7 @@ pub struct MarkedRow {
     scheduled_ms: i64,
     /// What it is known by.
     pub key: RowKey,
-    /// Whether it carries the batch's id and is due when rows of the batch were: else its place may be another one by now.
+    /// Whether it carries the batch's id and is due when rows of the batch were: else its position may be another one by now.
     pub in_order: bool,
 }
 
@@ -175,8 +175,9 @@ impl Snapshot {
         let mut entries = vec![Id::ABSENT; expected];
         let (mut left, mut unplaced) = (expected, BTreeSet::new());
         let mut fill = |records: Vec<ExportedEntry>| {
-            for ExportedEntry { key, place, .. } in records {
-                match place.map(|place| entries.get_mut(place as usize).filter(|entry| **entry == Id::ABSENT)) {
+            for ExportedEntry { key, position, .. } in records {
+                match position.map(|position| entries.get_mut(position as usize).filter(|entry| **entry == Id::ABSENT))
+                {
                     Some(Some(entry)) => {
                         *entry = key.entry;
                         left -= 1;
@@ -189,7 +190,7 @@ impl Snapshot {
         };
         let of_rows: Vec<Id> = marked.rows.iter().map(|row| row.key.entry).collect();
         let (records, _) = self.recorded(number, &of_rows).await?;
-        let are_placed = records.iter().any(|record| record.place.is_some());
+        let are_placed = records.iter().any(|record| record.position.is_some());
         let mut are_missing = fill(records) > 0 && (are_placed || of_rows.is_empty());
         let between = of_rows.iter().min().zip(of_rows.iter().max());
         let between = between.map(|(first, last)| doc! { "_id": { "$gte": *first, "$lte": *last } });
@@ -286,7 +287,7 @@ impl Snapshot {
     }
 }
 
-/// Puts entries of the file on the lines that are left, as many as these: an entry that an earlier version exported again has only its place in
+/// Puts entries of the file on the lines that are left, as many as these: an entry that an earlier version exported again has only its position in
 /// the later file on record. One of them is on the one line; several are in the order of the rows, while that is the order of all other lines.
 fn place_unplaced(entries: &mut [Id], unplaced: BTreeSet<Id>, marked: &MarkedRows) {
     let mut rows = marked.rows.clone();

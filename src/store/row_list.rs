@@ -2,7 +2,7 @@
 //!
 //! The list is stored before the commit, in pieces that one transaction each can mark, so that a run after a crash
 //! marks exactly the rows of the committed file without generating it again. It has 28 bytes per row: the ids of the
-//! row and its entry, and the entry's place in the file. The pieces are sorted by row id: the order of marking does not
+//! row and its entry, and the entry's position in the file. The pieces are sorted by row id: the order of marking does not
 //! matter, and neighbouring rows are marked faster.
 //!
 //! A head document is stored beside the pieces, and stays until the batch is completed: `init --adopt` knows by it that a
@@ -32,9 +32,9 @@ const ROWS_PER_TRANSACTION: usize = 40_000;
 /// How often a part of the list is stored when the server asks to store it again.
 const STORE_TRIES: u32 = 6;
 
-/// Bytes of the ids of a row and its entry in a piece, and of the entry's place in the file.
+/// Bytes of the ids of a row and its entry in a piece, and of the entry's position in the file.
 const ROW_BYTES: usize = 24;
-const PLACE_BYTES: usize = 4;
+const POSITION_BYTES: usize = 4;
 /// Rows of at most this many bytes fit into the smallest cache, many times over.
 const SMALL_BYTES: i64 = 4 << 20;
 
@@ -42,8 +42,8 @@ const SMALL_BYTES: i64 = 4 << 20;
 pub(super) struct Piece {
     /// In the order of their ids.
     pub(super) rows: Vec<RowKey>,
-    /// The place of each one's entry in the file, from 0; empty in a list that was made again.
-    pub(super) places: Vec<u32>,
+    /// The position of each one's entry in the file, from 0; empty in a list that was made again.
+    pub(super) positions: Vec<u32>,
 }
 
 /// Pieces that one transaction stores.
@@ -57,7 +57,7 @@ struct Part {
 }
 
 impl Store {
-    /// Stores the list of these rows, which are in the order of the file, without those at the places in `held`, in place of every list of this
+    /// Stores the list of these rows, which are in the order of the file, without those at the positions in `held`, in place of every list of this
     /// fence and earlier ones. `false` when the claim is lost.
     ///
     /// Each part is stored in a transaction that checks the fence: otherwise a paused run could store a list after the
@@ -103,7 +103,7 @@ impl Store {
     ) -> Result<bool> {
         let parts = (ROWS_PER_TRANSACTION / piece_length(piece_rows)).max(1);
         let pieces = pieces.enumerate();
-        let pieces = pieces.map(|(number, (rows, places))| piece_document(batch, fence, number, &rows, &places));
+        let pieces = pieces.map(|(number, (rows, positions))| piece_document(batch, fence, number, &rows, &positions));
         let head = head_document(batch, fence);
         for (number, part) in chunks(std::iter::once(head).chain(pieces), parts).enumerate() {
             // The first part replaces earlier lists; an earlier try may have stored the others already.
@@ -198,8 +198,8 @@ impl Store {
         let half = |bytes: &[u8]| bytes.try_into().map(Id).map_err(|_| malformed());
         let rows = rows.iter().map(|row| Ok(RowKey { row: half(&row[..12])?, entry: half(&row[12..])? }));
         let rows = rows.collect::<Result<Vec<_>>>()?;
-        let places = found.get_binary_generic("places").map(|bytes| bytes.as_chunks().0).unwrap_or_default();
-        Ok(Some(Piece { rows, places: places.iter().copied().map(u32::from_le_bytes).collect() }))
+        let positions = found.get_binary_generic("places").map(|bytes| bytes.as_chunks().0).unwrap_or_default();
+        Ok(Some(Piece { rows, positions: positions.iter().copied().map(u32::from_le_bytes).collect() }))
     }
 
     /// Puts smaller pieces in place of one that the server's cache cannot hold. `false` when it is small already: then the cache is full of
@@ -211,7 +211,7 @@ impl Store {
             // Another process marked it or split it.
             let Some(found) = found else { return Ok(Some(())) };
             let bytes = |key: &str| found.get_binary_generic(key).map_or(&[][..], Vec::as_slice);
-            let (rows, places) = (bytes("rows").chunks(ROW_BYTES), bytes("places"));
+            let (rows, positions) = (bytes("rows").chunks(ROW_BYTES), bytes("places"));
             let ids: Vec<Id> = rows.clone().filter_map(|row| row[..12].try_into().ok().map(Id)).collect();
             let known = self.fitting_rows.load(Ordering::Relaxed);
             // One that was not even tried is cut to what fitted before, whatever its bytes.
@@ -221,15 +221,17 @@ impl Store {
             }
             let fitting = if is_tried { smaller(ids.len()) } else { known };
             self.fitting_rows.fetch_min(fitting, Ordering::Relaxed);
-            let places = places.chunks(fitting * PLACE_BYTES).map(<[u8]>::to_vec).chain(std::iter::repeat(Vec::new()));
-            let parts =
-                bytes("rows").chunks(fitting * ROW_BYTES).zip(places).enumerate().map(|(part, (rows, places))| {
+            let positions =
+                positions.chunks(fitting * POSITION_BYTES).map(<[u8]>::to_vec).chain(std::iter::repeat(Vec::new()));
+            let parts = bytes("rows").chunks(fitting * ROW_BYTES).zip(positions).enumerate().map(
+                |(part, (rows, positions))| {
                     let mut smaller = found.clone();
                     smaller.insert("_id", format!("{piece}/{part:06}"));
                     smaller.insert("rows", binary(rows.to_vec()));
-                    smaller.insert("places", binary(places));
+                    smaller.insert("places", binary(positions));
                     smaller
-                });
+                },
+            );
             self.row_lists.insert_many(parts).session(session).await.map_err(on(&self.row_lists))?;
             Ok(Some(()))
         };
@@ -294,7 +296,7 @@ fn binary(bytes: Vec<u8>) -> Binary {
     Binary { subtype: BinarySubtype::Generic, bytes }
 }
 
-fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey], places: &[u32]) -> Document {
+fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey], positions: &[u32]) -> Document {
     let keys = rows.iter().flat_map(|key| key.row.0.into_iter().chain(key.entry.0)).collect();
     doc! {
         "_id": format!("{batch}/{fence:010}/{piece:06}"),
@@ -302,6 +304,6 @@ fn piece_document(batch: BatchId, fence: i64, piece: usize, rows: &[&RowKey], pl
         "fence": fence,
         "piece": piece as i64,
         "rows": binary(keys),
-        "places": binary(places.iter().flat_map(|place| place.to_le_bytes()).collect()),
+        "places": binary(positions.iter().flat_map(|position| position.to_le_bytes()).collect()),
     }
 }

@@ -92,7 +92,7 @@ impl<'a> CommitRequest<'a> {
     }
 
     /// Where the held rows are among all rows.
-    fn places_of_held(&self) -> Vec<u32> {
+    fn positions_of_held(&self) -> Vec<u32> {
         let mut held = self.held.iter().map(|(key, _)| key).peekable();
         (0..).zip(self.rows).filter(|(_, key)| held.next_if_eq(key).is_some()).map(|(at, _)| at).collect()
     }
@@ -171,7 +171,7 @@ impl Store {
         stop: &Stop,
     ) -> Result<Committed, CommitError> {
         if request.in_pieces() {
-            let held = request.places_of_held();
+            let held = request.positions_of_held();
             let stored = self.store_row_list(request.claim, request.rows, &held, request.transaction_rows).await;
             if !stored.map_err(CommitError::Failed)? {
                 return Err(CommitError::LeaseLost);

@@ -245,9 +245,9 @@ impl Store {
             let insert = self.log.insert_one(log).session(&mut *session);
             self.bounded(insert).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
-            // The places after those of the rows that are marked.
-            let places = (queued.rows.len() as u32..).map(Some);
-            self.insert_exported(session, nobody.iter().zip(places), number, self.again()).await?;
+            // The positions after those of the rows that are marked.
+            let positions = (queued.rows.len() as u32..).map(Some);
+            self.insert_exported(session, nobody.iter().zip(positions), number, self.again()).await?;
             let list = whole_list(*batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
             self.bounded(insert).await.map_err(on(&self.row_lists))?;
