@@ -70,6 +70,41 @@ impl Trial<'_> {
     }
 }
 
+/// A trial, with what it found.
+#[derive(Clone, Copy)]
+struct Tried<'a> {
+    trial: &'a Trial<'a>,
+    ledger: &'a Ledger,
+    /// The rows of the first transaction.
+    first: &'a TriedRows,
+}
+
+impl<'a> Tried<'a> {
+    /// The commit of these rows, or of these held ones.
+    fn request(
+        &self,
+        claim: &'a Claim,
+        file: &'a FileFacts,
+        rows: &'a [RowKey],
+        held: &'a [(RowKey, String)],
+    ) -> CommitRequest<'a> {
+        CommitRequest {
+            claim,
+            file,
+            ledger: self.ledger,
+            rows,
+            fingerprint: Fingerprint::default(),
+            settings: self.trial.settings,
+            fields: self.trial.fields,
+            held,
+            exported: Some(self.first.span),
+            cutoff: self.first.cutoff,
+            carried_over: 0,
+            transaction_rows: usize::MAX,
+        }
+    }
+}
+
 impl Store {
     /// The next two batches after this one that are not in the database.
     pub async fn next_free(&self, after: BatchId) -> Result<[BatchId; 2]> {
@@ -101,14 +136,15 @@ impl Store {
         let mut session = self.bounded(self.client.start_session()).await?;
         let [(batch, file), _] = &trial.batches;
         let first = self.rows_to_try(&mut session, trial, cutoff_of(*batch)).await?;
-        let passes = async |session: &mut ClientSession| self.try_passes(session, trial, &ledger, &first).await;
+        let tried = Tried { trial, ledger: &ledger, first: &first };
+        let passes = async |session: &mut ClientSession| self.try_passes(session, &tried).await;
         let all_tried = self.undone(&mut session, &first.rows, passes).await?;
         let mut marked = match first.source {
             RowSource::Queue | RowSource::Change(_) | RowSource::Insert(_) if all_tried => first.rows.len(),
             _ => 0,
         };
         // A day may have more rows than one transaction marks, and any attempt may fail, also the last one.
-        let marking = async |session: &mut ClientSession| self.try_marking(session, trial, &ledger, &first).await;
+        let marking = async |session: &mut ClientSession| self.try_marking(session, &tried).await;
         self.undone(&mut session, &[], marking).await?;
         for attempt in [1, 1 + self.config.retry_delays.len() as i32] {
             let failing = async |session: &mut ClientSession| self.try_failure(session, trial, attempt).await;
@@ -116,7 +152,7 @@ impl Store {
         }
         let claim = Claim { batch: *batch, fence: 1, attempt: 1 };
         for rows in trial.rows.chunks(trial.rows_together()).skip(1) {
-            let request = request(&claim, file, trial, &ledger, &first, rows, &[]);
+            let request = tried.request(&claim, file, rows, &[]);
             let mark = async |session: &mut ClientSession| self.mark(session, &request).await;
             if !all_tried || !self.undone(&mut session, rows, mark).await? {
                 break;
@@ -131,7 +167,7 @@ impl Store {
             (true, held) => (held, trial.cutoff),
         };
         for held in held.chunks(ROWS_MAX) {
-            let request = CommitRequest { cutoff, ..request(&claim, file, trial, &ledger, &first, &[], held) };
+            let request = CommitRequest { cutoff, ..tried.request(&claim, file, &[], held) };
             let rows: Vec<RowKey> = held.iter().map(|(key, _)| *key).collect();
             let hold = async |session: &mut ClientSession| {
                 if rows == first.rows {
@@ -188,18 +224,13 @@ impl Store {
     }
 
     /// The commit of a batch whose rows are marked later.
-    async fn try_marking(
-        &self,
-        session: &mut ClientSession,
-        trial: &Trial<'_>,
-        ledger: &Ledger,
-        queued: &TriedRows,
-    ) -> Written {
+    async fn try_marking(&self, session: &mut ClientSession, tried: &Tried<'_>) -> Written {
+        let Tried { trial, ledger, first } = *tried;
         self.end_marking(session, ledger).await?;
         let [(batch, file), _] = &trial.batches;
         let (claim, _) = self.try_lock(session, *batch, trial).await?;
         self.try_change(session, &claim, vec![file_changes(file, trial.settings)]).await?;
-        let request = request(&claim, file, trial, ledger, queued, &queued.rows, &[]);
+        let request = tried.request(&claim, file, &first.rows, &[]);
         self.advance(session, &CommitRequest { transaction_rows: 0, ..request }).await
     }
 
@@ -221,13 +252,8 @@ impl Store {
 
     /// What a pass writes alone comes first, then what it shares with others. As in a day's work, only one batch is running at a time, so
     /// each is released: once as empty, then as interrupted, which uses up no attempt.
-    async fn try_passes(
-        &self,
-        session: &mut ClientSession,
-        trial: &Trial<'_>,
-        ledger: &Ledger,
-        queued: &TriedRows,
-    ) -> Written {
+    async fn try_passes(&self, session: &mut ClientSession, tried: &Tried<'_>) -> Written {
+        let Tried { trial, ledger, first } = *tried;
         self.end_marking(session, ledger).await?;
         let mut previous = ledger.last_sha256.clone();
         for (day, (batch, file)) in trial.batches.iter().enumerate() {
@@ -246,7 +272,7 @@ impl Store {
             self.bounded(insert).await.map_err(on(&self.log))?;
             let nobody = [new_key(), new_key()];
             // The positions after those of the rows that are marked.
-            let positions = (queued.rows.len() as u32..).map(Some);
+            let positions = (first.rows.len() as u32..).map(Some);
             self.insert_exported(session, nobody.iter().zip(positions), number, self.again()).await?;
             let list = whole_list(*batch, claim.fence, &nobody);
             let insert = self.row_lists.insert_many(&list).session(&mut *session);
@@ -264,7 +290,7 @@ impl Store {
             let read = collection.find_one(doc! { "_id": "doctor" }).session(&mut *session);
             self.bounded(read).await.map_err(on(collection))?;
         }
-        self.try_shared(session, trial, ledger, queued).await
+        self.try_shared(session, tried).await
     }
 
     async fn try_lock(
@@ -300,21 +326,16 @@ impl Store {
     }
 
     /// The ledger and the queued rows.
-    async fn try_shared(
-        &self,
-        session: &mut ClientSession,
-        trial: &Trial<'_>,
-        ledger: &Ledger,
-        queued: &TriedRows,
-    ) -> Written {
+    async fn try_shared(&self, session: &mut ClientSession, tried: &Tried<'_>) -> Written {
+        let Tried { trial, first, .. } = *tried;
         self.try_ledger(session).await?;
-        self.prepare(session, queued).await?;
-        let mut ledger = ledger.clone();
+        self.prepare(session, first).await?;
+        let mut ledger = tried.ledger.clone();
         // As in a pass, one batch gets all the rows: equal values of theirs may meet in a unique index. It is the last one, because a row that is
         // nowhere ends the trial.
-        for ((batch, file), rows) in trial.batches.iter().zip([&[][..], &queued.rows]) {
+        for ((batch, file), rows) in trial.batches.iter().zip([&[][..], &first.rows]) {
             let (claim, _) = self.try_lock(session, *batch, trial).await?;
-            let request = request(&claim, file, trial, &ledger, queued, rows, &[]);
+            let request = Tried { ledger: &ledger, ..*tried }.request(&claim, file, rows, &[]);
             self.advance(session, &request).await?;
             self.mark(session, &request).await?;
             ledger.number += 1;
@@ -324,31 +345,6 @@ impl Store {
 
     fn again(&self) -> Again {
         if self.config.allow_reexport { Again::Move } else { Again::Refuse }
-    }
-}
-
-fn request<'a>(
-    claim: &'a Claim,
-    file: &'a FileFacts,
-    trial: &'a Trial<'_>,
-    ledger: &'a Ledger,
-    queued: &TriedRows,
-    rows: &'a [RowKey],
-    held: &'a [(RowKey, String)],
-) -> CommitRequest<'a> {
-    CommitRequest {
-        claim,
-        file,
-        ledger,
-        rows,
-        fingerprint: Fingerprint::default(),
-        settings: trial.settings,
-        fields: trial.fields,
-        held,
-        exported: Some(queued.span),
-        cutoff: queued.cutoff,
-        carried_over: 0,
-        transaction_rows: usize::MAX,
     }
 }
 
