@@ -86,7 +86,8 @@ impl Verification<'_> {
         }
         // This does not say "edited": with settings of another format, somebody would reverse correct lines in the
         // books.
-        let what = match (content, matches!(SheetOptions::of(batch), Some(Ok(_)))) {
+        let are_stored = matches!(SheetOptions::of(batch), Some(Ok(_)));
+        let what = match (content, are_stored) {
             (None, true) => {
                 "the entries as they are now do not give the committed file, so at least one was edited; which one cannot be told without \
                  the file"
@@ -100,7 +101,7 @@ impl Verification<'_> {
                 "the same cells give other bytes: the settings (layout, encoding) are not those of the export"
             }
         };
-        let is_lost = content.is_none() && matches!(SheetOptions::of(batch), Some(Ok(_)));
+        let is_lost = content.is_none() && are_stored;
         let next = is_lost.then(|| "put it back, then `batch-export corrections` lists what changed".to_owned());
         findings.add(batch.id, ProblemKind::Content, Explanation { what: what.to_owned(), next });
         Ok(())
