@@ -1,11 +1,8 @@
 //! What a command reports about a batch: the JSON object, and the facts for the text that people read.
 
-use std::fmt;
-
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
-use serde::ser::SerializeStruct as _;
 
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::clock;
@@ -18,7 +15,6 @@ use crate::money::Baht;
 use crate::named::named;
 use crate::reader::Reader;
 use crate::schema::{self, FormatVersion};
-use crate::terminal::one_line;
 
 named! {
     /// How a command that is no pass ended well.
@@ -228,7 +224,7 @@ impl ErrorResult {
         ErrorResult {
             class: failure.exit,
             stage,
-            message: failure.message.clone(),
+            message: failure.why.message.clone(),
             next: failure.next_step().to_owned(),
         }
     }
@@ -349,62 +345,6 @@ impl BatchResult {
         if let Some(file) = batch.file.as_ref().filter(|_| batch.state.is_committed()) {
             self.describe_file(file);
         }
-    }
-}
-
-/// What is wrong with something, and apart from it what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-pub struct Explanation {
-    /// What is wrong, for a person.
-    #[schemars(rename = "message")]
-    pub what: String,
-    /// What to do, where there is something to do.
-    pub next: Option<String>,
-}
-
-impl Explanation {
-    /// With this next step.
-    pub fn new(what: impl Into<String>, next: impl Into<String>) -> Explanation {
-        Explanation { what: what.into(), next: Some(next.into()) }
-    }
-
-    /// For a list on a terminal: the next step has a line of its own, after this margin.
-    pub fn lines(&self, margin: &str) -> String {
-        self.joined(&format!("\n{margin}next: ")) + "\n"
-    }
-
-    fn joined(&self, between: &str) -> String {
-        let what = one_line(&self.what);
-        self.next.as_ref().map_or(what.clone(), |next| format!("{what}{between}{}", one_line(next)))
-    }
-}
-
-impl From<&Failure> for Explanation {
-    fn from(failure: &Failure) -> Explanation {
-        Explanation::new(failure.message.clone(), failure.next_step())
-    }
-}
-
-impl From<String> for Explanation {
-    fn from(what: String) -> Explanation {
-        Explanation { what, next: None }
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One sentence of two: the first one's full stop goes.
-        let joined = Explanation { what: self.what.trim_end_matches('.').to_owned(), next: self.next.clone() };
-        f.write_str(&joined.joined("; "))
-    }
-}
-
-impl Serialize for Explanation {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Explanation", 2)?;
-        fields.serialize_field("message", &one_line(&self.what))?;
-        fields.serialize_field("next", &self.next)?;
-        fields.end()
     }
 }
 

@@ -133,7 +133,7 @@ impl Stop {
             tokio::time::sleep(COMMIT_POLL).await;
             since_commit = if is_under_way { Duration::ZERO } else { since_commit + COMMIT_POLL };
         }
-        let message = format!("{}; the work did not end within {} s", signal.failure().message, limit.as_secs());
+        let message = format!("{}; the work did not end within {} s", signal.failure(), limit.as_secs());
         Failure::new(signal.exit(), message)
             .next("look at the file systems (`df`, `dmesg`) and the database, then run the command again")
     }

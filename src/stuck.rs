@@ -41,7 +41,7 @@ impl Drop for Guard {
 
 /// Says of a stage that only writes files and waits for nothing else why it did not end by itself.
 pub fn in_the_kernel(mut failure: Failure) -> Failure {
-    failure.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
+    failure.why.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
     failure.next("look at the file systems of the spool folder and of the destination (`df`, `dmesg`)")
 }
 
@@ -49,7 +49,7 @@ pub fn in_the_kernel(mut failure: Failure) -> Failure {
 pub fn guard(end: impl Future<Output = Failure> + Send + 'static) -> Guard {
     let ending = async {
         let failure = end.await;
-        tracing::error!("{}", failure.message);
+        tracing::error!("{failure}");
         STDERR.flush(SAYING);
         // Stdout may be a pipe whose reader is stopped, too.
         let exit = failure.exit;

@@ -161,11 +161,11 @@ fn what_is_not_the_address_of_a_proxy_is_refused_and_not_shown() {
         let variables = ProxyVariables { https: wrong.to_owned(), ..ProxyVariables::default() };
         let failure = Proxies::new(&variables).expect_err(wrong);
         assert_eq!(failure.exit, Exit::Configuration);
-        assert!(failure.next.as_deref().is_some_and(|told| told.contains(next)), "{wrong}: {failure:?}");
-        assert!(failure.message.contains("HTTPS_PROXY") && !failure.message.contains("3cr3t"), "{failure:?}");
+        assert!(failure.why.next.as_deref().is_some_and(|told| told.contains(next)), "{wrong}: {failure:?}");
+        assert!(failure.why.message.contains("HTTPS_PROXY") && !failure.why.message.contains("3cr3t"), "{failure:?}");
     }
     let no = ProxyVariables { no: "internal.example.com\r".to_owned(), ..ProxyVariables::default() };
-    assert!(Proxies::new(&no).expect_err("a line break").message.contains("NO_PROXY"));
+    assert!(Proxies::new(&no).expect_err("a line break").why.message.contains("NO_PROXY"));
     let bare = proxies("Hunter2SecretQ", "", "").through("https://x.example/");
     assert_eq!(batch_export::secret::redact(&bare), " through the proxy http://***");
 }

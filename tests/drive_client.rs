@@ -154,11 +154,10 @@ impl Settings {
 }
 
 fn failure(error: DestinationError) -> Landed {
-    match error {
-        DestinationError::Failed(message) => Landed::Failed(message),
-        DestinationError::Passing { message, next } => Landed::Failed(format!("{message}; {next}")),
-        DestinationError::Rejected { message, next } => Landed::Rejected(format!("{message}; {next}")),
-    }
+    let DestinationError { is_refusal, why } = error;
+    let next = why.next.map(|next| format!("; {next}")).unwrap_or_default();
+    let told = why.message + &next;
+    if is_refusal { Landed::Rejected(told) } else { Landed::Failed(told) }
 }
 
 /// A file of so many bytes, in which no two units are alike.

@@ -44,9 +44,11 @@ fn days_without_a_batch_are_shown_as_missing() {
     let failed = check(&day).run().expect_code(34).json();
     let kinds: Vec<_> = failed["problems"].as_array().unwrap().iter().map(|problem| &problem["kind"]).collect();
     assert_eq!(kinds, ["missing", "missing"]);
-    let line = check(&day).args(&["--output", "text"]).run().expect_code(34).stdout;
-    assert_eq!(line.lines().count(), 1, "{line}");
-    assert!(line.contains("batch_2026-01-17 is missing") && line.contains("(exit 34)"), "{line}");
+    let text = check(&day).args(&["--output", "text"]).run().expect_code(34).stdout;
+    let (line, steps) = text.split_once('\n').expect("a line");
+    assert_eq!(line, "check_failed: batch_2026-01-17 is missing; batch_2026-01-16 is missing (exit 34)");
+    let step = |date: &str| format!("next: run `batch-export run --date {date}`\n");
+    assert_eq!(steps, step("2026-01-17") + &step("2026-01-16"));
     check(&day).args(&["--last", "1"]).run().expect_code(0);
 }
 

@@ -114,7 +114,7 @@ pub enum Command {
     /// Show what happened per business date; --check makes it a health check
     ///
     /// A line per business date, newest first; a date without a batch between the first one known and the latest cut-off is shown as
-    /// `missing`. With --check: one line, and code 34 when a batch is failed, still held or missing although its cut-off passed more than
+    /// `missing`. With --check: one line, the next steps below it, and code 34 when a batch is failed, still held or missing although its cut-off passed more than
     /// --grace ago, or exhausted (at once, and however old it is).
     Status(StatusArgs),
     /// Compare the files with the batches, the export log and the marked rows
@@ -212,7 +212,7 @@ pub struct StatusArgs {
     /// Number of business dates, up to the latest cut-off (and dates that ran early)
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=3660))]
     pub last: u16,
-    /// Health check: one line, and code 34 when something is wrong
+    /// Health check: one line, the next steps below it, and code 34 when something is wrong
     #[arg(long)]
     pub check: bool,
     /// How long after its cut-off a batch may take before --check reports it

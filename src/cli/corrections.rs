@@ -22,7 +22,7 @@ use crate::config::{Config, Webhook};
 use crate::csv::List;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::notify::{LookedAt, Obstacle, tell_corrections};
 use crate::outcome::Done;
 use crate::reader::counted;
@@ -46,7 +46,7 @@ const BATCHES_MAX: i64 = 10_000;
 const NOT_COMPARED: &str = "not_compared";
 
 /// The header of the CSV.
-const HEADER: [&str; 10] = [
+const HEADER: [&str; 11] = [
     "Business date",
     "Batch number",
     "File",
@@ -57,6 +57,7 @@ const HEADER: [&str; 10] = [
     "Exported value",
     "Present value",
     "Reason",
+    "Next step",
 ];
 
 /// What `corrections` found.
@@ -148,7 +149,7 @@ pub async fn execute(args: &CorrectionsArgs, config: &Config, stop: &Stop, outpu
         ResultFormat::Json => render::print_streaming(&result),
         ResultFormat::Csv => {
             for problem in &result.problems {
-                tracing::error!(next = problem.message.next, "{}: {}", problem.batch_name(), problem.message.what);
+                tracing::error!(next = problem.why.next, "{}: {}", problem.batch_name(), problem.why);
             }
             render::write_masked(|out| csv(&result, out))
         }
@@ -188,8 +189,8 @@ async fn tell(
         let known = problems.iter().all(is_known);
         return if known && !batches.is_empty() { Telling::Unchanged } else { Telling::Nothing };
     }
-    if let Err(reason) = tell_corrections(config, webhook, &looked).await {
-        tracing::warn!("the webhook was not notified: {reason}");
+    if let Err(why) = tell_corrections(config, webhook, &looked).await {
+        tracing::warn!(next = why.next, "the webhook was not notified: {why}");
         return Telling::Failed;
     }
     let news = looked.iter().filter(|looked| looked.is_news());
@@ -202,8 +203,8 @@ async fn tell(
 }
 
 /// Why nothing, or not everything, can be said of a batch.
-fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle, String)> {
-    let Problem { kind, message, .. } = problems.iter().find(|problem| problem.batch == Some(compared.batch))?;
+fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle, Explanation)> {
+    let Problem { kind, why, .. } = problems.iter().find(|problem| problem.batch == Some(compared.batch))?;
     let obstacle = if matches!(kind, ProblemKind::MissingFile | ProblemKind::Content) {
         Obstacle::File
     } else if *kind == ProblemKind::Rows && compared.state == State::Completed {
@@ -211,7 +212,7 @@ fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle,
     } else {
         Obstacle::Other
     };
-    Some((obstacle, message.to_string()))
+    Some((obstacle, why.clone()))
 }
 
 /// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
@@ -226,7 +227,9 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
         let found = result.batches.iter().find(|batch| Some(batch.batch) == problem.batch);
         let number = found.and_then(|batch| batch.number).map_or(String::new(), |number| number.to_string());
         let date = problem.batch.map(|batch| batch.date().to_string()).unwrap_or_default();
-        lines.push([&*date, &number, "", "", "", NOT_COMPARED, "", "", "", &problem.message.to_string()])?;
+        let Explanation { message, next } = &problem.why;
+        let next = next.as_deref().unwrap_or_default();
+        lines.push([&*date, &number, "", "", "", NOT_COMPARED, "", "", "", message, next])?;
     }
     for correction in result.corrections.read()? {
         let correction = correction?;
@@ -235,7 +238,7 @@ fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
         let (entry, kind) = (entry_id.to_string(), name_of(kind));
         let [column, present, reason] = [&correction.column, &correction.present, &correction.reason]
             .map(|text| text.as_deref().unwrap_or_default());
-        lines.push([&*date, &number, file, &line, &entry, &kind, column, exported, present, reason])?;
+        lines.push([&*date, &number, file, &line, &entry, &kind, column, exported, present, reason, ""])?;
     }
     lines.finish()
 }

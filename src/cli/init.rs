@@ -16,8 +16,8 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
-use crate::outcome::{Done, Explanation};
+use crate::failure::{Explanation, Failure, Result};
+use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
 use crate::verify::Verification;
@@ -42,13 +42,9 @@ pub(super) struct InitResult {
     #[serde(skip)]
     is_renamed: bool,
     /// Records of earlier batches that are gone still, and the ways out.
-    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_texts")]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Option<Vec<Explanation>>")]
     lost: Vec<Explanation>,
-}
-
-fn as_texts<S: serde::Serializer>(lost: &[Explanation], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(lost.iter().map(Explanation::to_string))
 }
 
 /// A batch of which entries are not on record.
@@ -60,12 +56,12 @@ struct Unfilled {
     /// Why they could not be recorded.
     reason: String,
     /// What to do.
-    next: String,
+    next: Option<String>,
 }
 
 impl Unfilled {
-    fn of(short: &Short, reason: String, next: String) -> Unfilled {
-        Unfilled { batch: short.batch.id, missing: short.missing, reason, next }
+    fn of(short: &Short, why: Explanation) -> Unfilled {
+        Unfilled { batch: short.batch.id, missing: short.missing, reason: why.message, next: why.next }
     }
 }
 
@@ -79,10 +75,9 @@ impl Render for InitResult {
             let _ = writeln!(text, "  {} entries of earlier batches were recorded", self.entries_added);
         }
         for Unfilled { batch, missing, reason, next } in &self.unfilled {
-            let _ = writeln!(
-                text,
-                "  warning: {missing} entries of {batch} could not be recorded under its number: {reason}; next: {next}"
-            );
+            let message =
+                format!("  warning: {missing} entries of {batch} could not be recorded under its number: {reason}");
+            text += &Explanation { message, next: next.clone() }.lines("    ");
         }
         if !self.unfilled.is_empty() {
             text.push_str(
@@ -182,10 +177,11 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u6
                 }
             }
             Err(failure) => {
-                let reason =
-                    format!("rows of them are gone, and the official file cannot be read: {}", failure.message);
-                let next = format!("{}; then run `batch-export init` again", failure.next_step());
-                unfilled.extend(short.iter().map(|short| Unfilled::of(short, reason.clone(), next.clone())));
+                let why = Explanation::new(
+                    format!("rows of them are gone, and the official file cannot be read: {failure}"),
+                    format!("{}; then run `batch-export init` again", failure.next_step()),
+                );
+                unfilled.extend(short.iter().map(|short| Unfilled::of(short, why.clone())));
             }
         }
     }
@@ -200,12 +196,13 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u6
 async fn record_file(files: &Verification<'_>, filling: &mut Filling, short: Short) -> Result<Option<Unfilled>> {
     let entries = match files.entries_of(&short.batch).await? {
         Ok(entries) => entries,
-        Err((reason, next)) => return Ok(Some(Unfilled::of(&short, reason, next))),
+        Err(why) => return Ok(Some(Unfilled::of(&short, why))),
     };
     let number = short.batch.number.unwrap_or_default();
     let missing = files.store.fill_from_file(filling, number, &entries).await?;
     let next = format!("`batch-export verify --date {}` names them", short.batch.id.date());
-    let left = Unfilled::of(&Short { missing, ..short }, "they are recorded under another number".to_owned(), next);
+    let why = Explanation::new("they are recorded under another number", next);
+    let left = Unfilled::of(&Short { missing, ..short }, why);
     Ok((missing > 0).then_some(left))
 }
 
@@ -218,14 +215,14 @@ async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>> {
     let lost = store.lost().await?;
     match &lost {
         Lost { marked: Some(marked), .. } if args.adopt => {
-            let message = format!("{}, so nothing is left to rebuild its batch from", marked.message);
+            let message = format!("{}, so nothing is left to rebuild its batch from", marked.why);
             return Err(Failure::configuration(message).next(
                 "restore exportbatches, exportbatchentries and the export log from a backup; if an earlier program marked these rows, run \
                  `batch-export init` without --adopt",
             ));
         }
         Lost { batches: Some(batches), entries: Some(_), .. } => {
-            let what = &batches.failure.message;
+            let what = &batches.failure.why;
             let message = format!("exported entries are not on record, and could be exported again: {what}");
             return Err(Failure::configuration(message).next(batches.failure.next_step()));
         }

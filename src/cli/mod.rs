@@ -285,7 +285,8 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
     if wants_json {
         let message = error.render().to_string();
         // Its lines are those of the parser.
-        let failure = Failure { message: redact(message.trim()).into_owned(), ..Failure::new(Exit::Usage, "") };
+        let mut failure = Failure::new(Exit::Usage, "");
+        failure.why.message = redact(message.trim()).into_owned();
         render::print(&FailedCommand::new("batch-export", &failure), OutputFormat::Json);
     } else {
         let rendered = error.render();
@@ -350,10 +351,7 @@ fn could_not_begin_for(config: &Config, failure: Failure) -> Failure {
 async fn open_both(config: &Config, stop: &Stop) -> Result<(Destination, Store)> {
     match (Destination::open(config), Store::uri(config)) {
         (Ok(destination), Ok(_)) => Ok((destination, open_store(config, stop).await?)),
-        (Err(one), Err(other)) => {
-            let next = [one.next, other.next].into_iter().flatten().collect::<Vec<_>>().join("; ");
-            Err(Failure::configuration(format!("{}; {}", one.message, other.message)).next(next))
-        }
+        (Err(one), Err(other)) => Err(Failure::of(Exit::Configuration, one.why.and(other.why))),
         (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
     }
 }

@@ -22,9 +22,9 @@ use crate::calendar::Calendar;
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Explanation, Result};
 use crate::notify::Listeners;
-use crate::outcome::{Done, Explanation};
+use crate::outcome::Done;
 use crate::pass::exhausted;
 use crate::reader::Reader;
 use crate::stop::Stop;
@@ -61,7 +61,7 @@ struct StatusProblem {
     date: Option<NaiveDate>,
     kind: StatusKind,
     #[serde(flatten)]
-    message: Explanation,
+    why: Explanation,
 }
 
 /// The kinds of what needs attention.
@@ -78,8 +78,8 @@ enum StatusKind {
 }
 
 impl StatusProblem {
-    fn of(batch: Option<BatchId>, kind: StatusKind, message: Explanation) -> StatusProblem {
-        StatusProblem { batch, date: batch.map(BatchId::date), kind, message }
+    fn of(batch: Option<BatchId>, kind: StatusKind, why: Explanation) -> StatusProblem {
+        StatusProblem { batch, date: batch.map(BatchId::date), kind, why }
     }
 }
 
@@ -157,8 +157,8 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
     judged.extend(late);
-    let never_due = store.never_due(store.now_or(&config.clock)).await?.told(calendar);
-    let of_queue = |(what, next)| StatusProblem::of(None, StatusKind::NeverDue, Explanation::new(what, next));
+    let never_due = store.never_due(store.now_or(&config.clock)).await?.explained(calendar);
+    let of_queue = |why| StatusProblem::of(None, StatusKind::NeverDue, why);
     judged.extend(never_due.into_iter().map(of_queue));
     add_lost(&mut judged, &lost);
     result.problems = judged;
@@ -283,7 +283,7 @@ impl Render for StatusResult {
                 writeln!(text, "  voided   {}", one_line(&format!("{}{at} ({}), {state}", voided.id, voided.reason)));
         }
         for problem in &self.problems {
-            let _ = write!(text, "! {}", problem.message.lines("  "));
+            let _ = write!(text, "! {}", problem.why.lines("  "));
         }
         text
     }
@@ -310,12 +310,18 @@ impl StatusResult {
         if self.problems.is_empty() {
             return self.quiet_line();
         }
-        let named: Vec<String> = self.problems.iter().take(NAMED).map(|problem| problem.message.to_string()).collect();
+        let named: Vec<&Explanation> = self.problems.iter().take(NAMED).map(|problem| &problem.why).collect();
+        let message = |why: &&Explanation| why.message.trim_end_matches('.').to_owned();
+        let messages = named.iter().map(message).collect::<Vec<_>>().join("; ");
         let more = match self.problems.len() - named.len() {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
-        format!("{}: {}{more} (exit {})\n", self.head.outcome, named.join("; "), self.head.exit_code)
+        let mut line = format!("{}: {messages}{more} (exit {})\n", self.head.outcome, self.head.exit_code);
+        let mut steps: Vec<&String> = named.iter().filter_map(|why| why.next.as_ref()).collect();
+        steps.dedup();
+        steps.into_iter().for_each(|next| line += &format!("next: {next}\n"));
+        line
     }
 }
 

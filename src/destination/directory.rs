@@ -23,6 +23,7 @@ use super::owner::{Mark, Owner, forged, protect};
 use super::read_back::brought_to;
 use super::{Created, Destination, DestinationError, Known, Look, Named, NewFile, Result, Sealed, Stored};
 use crate::batch::FileFacts;
+use crate::failure::Explanation;
 use crate::files::{open_folder, open_regular};
 use crate::progress::Progress;
 use crate::spool::Digests;
@@ -83,9 +84,10 @@ impl Directory {
         };
         // The kernel releases the lock with its process, so a process that holds it still lives.
         tokio::time::timeout(limit, free).await.unwrap_or_else(|_| {
-            Err(DestinationError::Failed(format!(
-                "another run kept the directory {path} busy for {}; if it hangs or was stopped, end it (`fuser -v {path}` names it)",
-                humantime::format_duration(limit)
+            let limit = humantime::format_duration(limit);
+            Err(DestinationError::failed(Explanation::new(
+                format!("another run kept the directory {path} busy for {limit}"),
+                format!("if that run hangs or was stopped, end it: `fuser -v {path}` names it; `batch-export retry` then tries again"),
             )))
         })?;
         Ok(folder)
@@ -165,7 +167,7 @@ impl Directory {
         let here = self.read(&path).await.map(|found| found.filter(|content| content.sha256 == file.sha256));
         let moved = match &here {
             // Another file took its name, or something that is no file.
-            Ok(None) | Err(DestinationError::Rejected { .. }) => self.elsewhere(file),
+            Ok(None) | Err(DestinationError { is_refusal: true, .. }) => self.elsewhere(file),
             Ok(Some(_)) | Err(_) => None,
         };
         let (path, found) = match &moved {
@@ -317,7 +319,7 @@ impl Directory {
             ErrorKind::ReadOnlyFilesystem => {
                 "let this job write there: ReadWritePaths= of its systemd service, the volume of its container, or the mount itself"
             }
-            _ => return DestinationError::Failed(message),
+            _ => return DestinationError::failed(message),
         };
         DestinationError::rejected(message, next)
     }
@@ -361,10 +363,9 @@ mod tests {
     fn a_folder_that_is_read_only_for_this_job_is_told_from_one_without_rights() {
         let advice = |kind: ErrorKind| {
             let directory = Directory::new(PathBuf::from("/srv/accounting"), None);
-            match directory.failed("write to", &kind.into()) {
-                DestinationError::Rejected { next, .. } => next,
-                other => panic!("it waits for a person: {other:?}"),
-            }
+            let DestinationError { is_refusal, why } = directory.failed("write to", &kind.into());
+            assert!(is_refusal, "it waits for a person: {why}");
+            why.next.unwrap_or_default()
         };
         assert!(advice(ErrorKind::ReadOnlyFilesystem).contains("ReadWritePaths="));
         assert!(advice(ErrorKind::PermissionDenied).starts_with("give the user of this job the right"));

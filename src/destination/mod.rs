@@ -27,7 +27,7 @@ pub use read_back::brought_to;
 
 use crate::batch::{BatchId, FileFacts, Voided};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Explanation, Failure};
 use crate::progress::Progress;
 use crate::spool::Digests;
 
@@ -112,45 +112,33 @@ pub enum Created {
 
 /// A failure of the destination, or a refusal by it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DestinationError {
-    /// Temporary: network, 5xx, rate limit, no checksum to compare. Exit code 22.
-    #[error("{0}")]
-    Failed(String),
-    /// Temporary as well, but a person may have to act when it lasts. Exit code 22.
-    #[error("{message}")]
-    Passing {
-        /// What failed.
-        message: String,
-        /// What to do when it lasts.
-        next: String,
-    },
-    /// A person has to act: credentials, permission, quota, missing folder. Exit code 31.
-    #[error("{message}")]
-    Rejected {
-        /// What was refused.
-        message: String,
-        /// What to do about it.
-        next: String,
-    },
+#[error("{why}")]
+pub struct DestinationError {
+    /// Whether a person has to act: credentials, permission, quota, missing folder. Exit code 31. Else it is temporary: network, 5xx, rate
+    /// limit, no checksum to compare. Exit code 22.
+    pub is_refusal: bool,
+    /// What failed, and what to do about it; after a temporary failure, what to do when it lasts.
+    pub why: Explanation,
 }
 
 /// What a destination answers.
 pub type Result<T, E = DestinationError> = std::result::Result<T, E>;
 
 impl DestinationError {
+    /// A temporary failure.
+    pub fn failed(why: impl Into<Explanation>) -> DestinationError {
+        DestinationError { is_refusal: false, why: why.into() }
+    }
+
     /// A refusal, and what a person does about it.
-    pub fn rejected(message: impl Into<String>, next: impl Into<String>) -> DestinationError {
-        DestinationError::Rejected { message: message.into(), next: next.into() }
+    pub fn rejected(message: impl AsRef<str>, next: impl AsRef<str>) -> DestinationError {
+        DestinationError { is_refusal: true, why: Explanation::new(message, next) }
     }
 }
 
 impl From<DestinationError> for Failure {
     fn from(error: DestinationError) -> Failure {
-        match error {
-            DestinationError::Failed(message) => Failure::new(Exit::UploadFailed, message),
-            DestinationError::Passing { message, next } => Failure::new(Exit::UploadFailed, message).next(next),
-            DestinationError::Rejected { message, next } => Failure::new(Exit::DriveRejected, message).next(next),
-        }
+        Failure::of(if error.is_refusal { Exit::DriveRejected } else { Exit::UploadFailed }, error.why)
     }
 }
 
@@ -340,20 +328,20 @@ impl Destination {
         }
     }
 
-    /// What it means that a committed file is not here, for a person.
-    pub fn missing(&self, file: &FileFacts) -> String {
+    /// What it means that a committed file is not here.
+    pub fn missing(&self, file: &FileFacts) -> Explanation {
+        let FileFacts { name, id, .. } = file;
         match self {
-            Destination::Drive(_) => {
+            Destination::Drive(_) => Explanation::from(format!(
+                "{name} ({id}) is not at the destination: it was removed for good, or moved to where this account does not see it; Drive does \
+                 not tell which"
+            )),
+            Destination::Directory(_) => Explanation::new(
                 format!(
-                    "{} ({}) is not at the destination: it was removed for good, or moved to where this account does not see it; Drive does \
-                     not tell which",
-                    file.name, file.id
-                )
-            }
-            Destination::Directory(_) => format!(
-                "{} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \
-                 directory does not tell which; `verify --file PATH` tells whether a file is the official one",
-                file.name
+                    "{name} is not at the destination, and no file there or in a subfolder has its content: moved elsewhere or removed, a \
+                     directory does not tell which"
+                ),
+                "`verify --file PATH` tells whether a file is the official one",
             ),
         }
     }
@@ -377,7 +365,7 @@ impl Destination {
         );
         let next = "use the credentials of the earlier attempt, or let these see the file again; uploading under another id could make \
                     a second file";
-        DestinationError::Passing { message, next: next.to_owned() }
+        DestinationError::failed(Explanation::new(message, next))
     }
 
     /// Moves a voided file with this checksum to the trash, or removes it at a destination without a trash. A missing file counts as done.

@@ -37,7 +37,7 @@ impl Destination {
 
 fn sweep_directory(directory: &Directory, own: &str) -> Result<usize> {
     let folder = directory.path();
-    let failed = |error| DestinationError::Failed(format!("in the directory {}: {error}", folder.display()));
+    let failed = |error| DestinationError::failed(format!("in the directory {}: {error}", folder.display()));
     let limit = directory.file(own)?.metadata().and_then(|facts| facts.modified()).map_err(failed)? - LEFTOVER_AGE;
     let is_old = |modified: SystemTime| modified < limit;
     let mut removed = 0;

@@ -84,7 +84,7 @@ impl Destination {
                         let owner = directory.owner_of(&name);
                         found.push(Listed {
                             id: name.clone(),
-                            irregular: matches!(owner, Err(DestinationError::Rejected { .. })),
+                            irregular: owner.as_ref().is_err_and(|error| error.is_refusal),
                             owner: owner.ok().flatten().unwrap_or_default(),
                             name,
                             ..Listed::default()
@@ -131,7 +131,7 @@ pub fn brought_to(file: &FileFacts, path: &Path) -> String {
 
 fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64> {
     let read = opened.and_then(|mut file| io::copy(&mut file, sink));
-    read.map_err(|error| DestinationError::Failed(format!("cannot read {}: {error}", path.display())))
+    read.map_err(|error| DestinationError::failed(format!("cannot read {}: {error}", path.display())))
 }
 
 fn has_content(path: &Path, sha256: &str) -> bool {

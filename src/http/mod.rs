@@ -16,7 +16,7 @@ use reqwest::{Client, ClientBuilder, Proxy};
 use url::Url;
 
 use crate::config::ProxyVariables;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::secret::redact;
 use proxy::Proxies;
 
@@ -59,6 +59,12 @@ pub fn about_certificate(reason: &str) -> Option<&'static str> {
         _ => UNTRUSTED,
     };
     reason.contains("invalid peer certificate").then_some(next)
+}
+
+/// A failed connection: what failed, followed by the causes as the libraries name them, and what to do when a certificate is among them.
+pub fn explained(what: &str, causes: &str) -> Explanation {
+    let next = about_certificate(causes).map(str::to_owned);
+    Explanation { next, ..Explanation::from(format!("{what}{causes}")) }
 }
 
 /// The client for every request of this program, and the proxies that it uses.
@@ -105,12 +111,13 @@ impl Http {
         })
     }
 
-    /// Why a request failed, with all causes, the host and the proxy, and without the address, which may be a secret.
-    pub fn transport_reason(&self, error: reqwest::Error) -> String {
+    /// Why a request failed, with all causes, the host and the proxy, and without the address, which may be a secret. `what` failed begins
+    /// the message.
+    pub fn failed(&self, what: &str, error: reqwest::Error) -> Explanation {
         let way = |url: &Url| Some(format!(" ({}{})", url.host_str()?, self.proxies.through(url.as_str())));
         let way = error.url().and_then(way).unwrap_or_default();
         let error = error.without_url();
-        redact(&format!("{error}{way}{}", causes(&error))).into_owned()
+        explained(&format!("{what}{error}{way}"), &causes(&error))
     }
 }
 

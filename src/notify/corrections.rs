@@ -9,6 +9,8 @@ use super::sender::Sender;
 use super::webhook;
 use crate::batch::BatchId;
 use crate::config::{Config, Webhook};
+use crate::exit::Exit;
+use crate::failure::Explanation;
 use crate::reader::counted;
 use crate::verify::ComparedBatch;
 
@@ -22,31 +24,28 @@ pub enum Obstacle {
     File,
     /// Some of its lines cannot be matched to entries.
     Lines,
-    /// Anything else; its reason says what helps.
+    /// Anything else; its explanation has the next step.
     Other,
 }
 
 impl Obstacle {
-    fn next(self) -> &'static str {
-        match self {
-            Obstacle::File => {
-                "Operator: put the official file back where it was stored; until then nobody sees which of its entries were edited since."
-            }
+    fn next(self, why: &Explanation) -> String {
+        let step = match self {
             Obstacle::Lines => {
-                "Operator: compare the named lines by hand with the entries in the application; the file is in order, and the other lines were compared."
+                return "Operator: compare the named lines by hand with the entries in the application; the file is in order, and the other lines were compared.".to_owned();
             }
-            Obstacle::Other => {
-                "Operator: do what the reason of the batch says; until then nobody sees which of its entries were edited since."
-            }
-        }
+            Obstacle::File => "put the official file back where it was stored",
+            Obstacle::Other => why.next.as_deref().unwrap_or(Exit::CheckFailed.next_step()),
+        };
+        format!("Operator: {step}; until then nobody sees which of its entries were edited since.")
     }
 }
 
 #[derive(Clone, Debug)]
 pub struct LookedAt<'a> {
     pub compared: &'a ComparedBatch,
-    /// Why it cannot be compared, for a person.
-    pub unchecked: Option<(Obstacle, String)>,
+    /// Why it cannot be compared.
+    pub unchecked: Option<(Obstacle, Explanation)>,
 }
 
 impl LookedAt<'_> {
@@ -67,7 +66,7 @@ impl LookedAt<'_> {
 ///
 /// # Errors
 /// Why the receiver did not take it, for a person.
-pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt<'_>]) -> Result<(), String> {
+pub async fn tell_corrections(config: &Config, webhook: &Webhook, batches: &[LookedAt<'_>]) -> Result<(), Explanation> {
     let sender = Sender::new(config);
     sender.send(&webhook::call(webhook, &message(batches, Origin::of(config)))).await.map(drop)
 }
@@ -105,8 +104,8 @@ fn message(batches: &[LookedAt<'_>], origin: Origin) -> Message<'static> {
         [only] => Some(list_of(&format!("--date {}", only.date()))),
         [] => None,
     };
-    let helps: BTreeSet<Obstacle> = obstacles.map(|(obstacle, _)| *obstacle).collect();
-    let steps: Vec<String> = list.into_iter().chain(helps.into_iter().map(|helps| helps.next().to_owned())).collect();
+    let helps: BTreeSet<_> = obstacles.map(|(obstacle, why)| (*obstacle, obstacle.next(why))).collect();
+    let steps: Vec<String> = list.into_iter().chain(helps.into_iter().map(|(_, helps)| helps)).collect();
     Message {
         topic: Topic::Corrections,
         id: format!("corrections/{}", digest(&news)),

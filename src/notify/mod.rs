@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::batch::{BatchId, Untold};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::failure::Explanation;
 use crate::outcome::BatchResult;
 use crate::reader::Reader;
 use crate::stop::Stop;
@@ -274,7 +275,7 @@ impl<'a> Listeners<'a> {
 }
 
 /// The answer of a receiver to a test, or why the test did not arrive; `None` for a receiver that is not set.
-pub type TestAnswer = Option<Result<String, String>>;
+pub type TestAnswer = Option<Result<String, Explanation>>;
 
 /// Sends a test message and a test ping, each marked as a test, and a push without metrics, which changes none.
 pub async fn test(config: &Config) -> [TestAnswer; 3] {

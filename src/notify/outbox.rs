@@ -34,7 +34,7 @@ impl Outbox {
                     Ok(status) => {
                         tracing::info!("{name} was notified: it answered {status}, which means delivered");
                     }
-                    Err(reason) => tracing::warn!("{name} was not notified: {reason}"),
+                    Err(why) => tracing::warn!(next = why.next, "{name} was not notified: {why}"),
                 }
                 if let (Some((batch, untold)), Some(store)) = (note, notes.get())
                     && let Err(error) = store.note_untold(batch, &untold, sent.is_ok()).await

@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 use super::sender::{Call, Sender};
 use crate::config::{HealthCheck, PingKind};
 use crate::exit::Exit;
+use crate::failure::Explanation;
 use crate::outcome::BatchResult;
 use crate::secret::redact;
 
@@ -57,7 +58,7 @@ impl Ping {
     }
 
     /// Sends a ping that is marked as a test. Returns the answer of the health check.
-    pub(super) async fn test(&self, sender: &Sender) -> Result<String, String> {
+    pub(super) async fn test(&self, sender: &Sender) -> Result<String, Explanation> {
         let call = match self.check.kind {
             PingKind::Healthchecks => self.signal("log", TEST.to_owned()),
             PingKind::Plain => Some(Call::get(self.check.url.expose())),
@@ -69,8 +70,8 @@ impl Ping {
 
     async fn send(&self, sender: &Sender, what: &str, call: Option<Call>) {
         let Some(call) = call else { return };
-        if let Err(reason) = sender.send(&call).await {
-            tracing::warn!("the health check was not pinged ({what}): {reason}");
+        if let Err(why) = sender.send(&call).await {
+            tracing::warn!(next = why.next, "the health check was not pinged ({what}): {why}");
         }
     }
 

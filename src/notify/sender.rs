@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::address::mask;
 use crate::config::Config;
+use crate::failure::Explanation;
 use crate::http::{Http, certificates, retry_after};
 use crate::secret::{quoted_line, redact};
 
@@ -33,7 +34,7 @@ const READ_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Sender {
     config: Arc<Config>,
     /// Made for the first request; or why it cannot be made.
-    http: Arc<OnceCell<Result<Http, String>>>,
+    http: Arc<OnceCell<Result<Http, Explanation>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,9 +50,9 @@ pub(super) struct Call {
 enum Reply {
     Taken(StatusCode),
     /// The same answer is certain next time.
-    Refused(String),
+    Refused(Explanation),
     /// The receiver may accept it later, after the time that it named.
-    Later(String, Option<Duration>),
+    Later(Explanation, Option<Duration>),
 }
 
 impl Call {
@@ -88,7 +89,7 @@ impl Sender {
 
     /// Certificates are read only for receivers with TLS, and off the runtime's threads: their file may be on a file system that does not
     /// answer.
-    async fn http(&self) -> Result<&Http, String> {
+    async fn http(&self) -> Result<&Http, Explanation> {
         let config = Arc::clone(&self.config);
         let make = move || match config.notifies_by_tls() {
             true => {
@@ -98,13 +99,13 @@ impl Sender {
         };
         let made = self.http.get_or_init(async || {
             let made = tokio::task::spawn_blocking(make).await.map_err(|error| error.to_string())?;
-            made.map_err(|failure| failure.message)
+            made.map_err(|failure| failure.why)
         });
         made.await.as_ref().map_err(Clone::clone)
     }
 
     /// Sends until the request is accepted, or refused for good. Returns within [`IN_ALL`].
-    pub(super) async fn send(&self, call: &Call) -> Result<StatusCode, String> {
+    pub(super) async fn send(&self, call: &Call) -> Result<StatusCode, Explanation> {
         let end = Instant::now() + IN_ALL;
         let mut tries = 0;
         loop {
@@ -112,7 +113,7 @@ impl Sender {
                 Ok(Reply::Taken(status)) => return Ok(status),
                 Ok(Reply::Refused(reason)) => return Err(reason),
                 Ok(Reply::Later(reason, wait)) => (reason, wait),
-                Err(_) => return Err(format!("it did not answer within {} s", IN_ALL.as_secs())),
+                Err(_) => return Err(format!("it did not answer within {} s", IN_ALL.as_secs()).into()),
             };
             let pause = match wait {
                 Some(wait) => wait.max(PAUSE),
@@ -126,13 +127,14 @@ impl Sender {
             }
             if Instant::now() + pause > end {
                 let most = IN_ALL.as_secs();
-                return Err(match wait {
+                let said = match wait {
                     Some(wait) => format!(
                         "{problem}; it asks for a pause of {} s, and all tries may take {most} s",
                         wait.as_secs_f64().ceil()
                     ),
                     None => format!("{problem}; all tries may take {most} s, and no time is left for another one"),
-                });
+                };
+                return Err(Explanation { next: problem.next, ..said.into() });
             }
             if wait.is_some() {
                 tracing::info!("waiting {:.1} s for a receiver: {problem}", pause.as_secs_f64());
@@ -155,7 +157,7 @@ impl Sender {
                 Reply::Taken(answer.status())
             }
             Ok(answer) => judge(answer, &call.url).await,
-            Err(error) => Reply::Later(http.transport_reason(error), None),
+            Err(error) => Reply::Later(http.failed("", error), None),
         }
     }
 }
@@ -164,7 +166,7 @@ impl Sender {
 async fn success(answer: Response, asked: &str) -> Reply {
     let status = answer.status();
     let body = tokio::time::timeout(READ_LIMIT, beginning(answer)).await.unwrap_or_default();
-    let said = || format!("it answered {status}: {}", quoted(&body, asked));
+    let said = || Explanation::from(format!("it answered {status}: {}", quoted(&body, asked)));
     match body.trim() {
         // Healthchecks, for a check that does not exist, and for too many pings.
         "OK (not found)" => Reply::Refused(said()),
@@ -181,6 +183,7 @@ async fn judge(answer: Response, asked: &str) -> Reply {
     let quote = quoted(&body, asked);
     let said =
         if quote.is_empty() { format!("it answered {status}") } else { format!("it answered {status}: {quote}") };
+    let said = Explanation::from(said);
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             Reply::Later(said, asked_to_wait(&headers, &body))

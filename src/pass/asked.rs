@@ -7,7 +7,7 @@ use crate::config::Format;
 use crate::csv::{Ask, Unmet};
 use crate::entry::Faults;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Explanation, Failure};
 use crate::layout::Value;
 
 /// The failure of a file whose layout asks each of the entries for something in vain; `None` when it asks for nothing
@@ -31,9 +31,9 @@ pub(super) fn are_all<'a>(unmet: &[Unmet], mut reasons: impl Iterator<Item = &'a
     reasons.all(|reason| reason == common)
 }
 
-/// What to tell, and the next step, when no entry has the field of some columns, which have an `empty`. A typing error looks like this, and so does
+/// The explanation for people when no entry has the field of some columns, which have an `empty`. A typing error looks like this, and so does
 /// a field that is rarely filled; so nothing is refused. In a built-in layout it is no typing error.
-pub(super) fn without_field(format: &Format, columns: &[usize], entries: usize) -> Option<(String, String)> {
+pub(super) fn without_field(format: &Format, columns: &[usize], entries: usize) -> Option<Explanation> {
     let file = format.layout_file.as_ref()?;
     let told: Vec<String> = columns
         .iter()
@@ -51,7 +51,7 @@ pub(super) fn without_field(format: &Format, columns: &[usize], entries: usize) 
     let next = format!(
         "check the path of the field in {file}; write a column that is always the same with `value = \"constant\"` and `text = \"\"`"
     );
-    (!told.is_empty()).then_some((message, next))
+    (!told.is_empty()).then(|| Explanation::new(message, next))
 }
 
 fn named(format: &Format) -> String {

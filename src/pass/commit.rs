@@ -130,9 +130,9 @@ impl Pass<'_> {
             // attempt.
             CommitError::Failed(error) => match self.stop.requested() {
                 Some(signal) => {
-                    let failure = signal.failure();
-                    let message = format!("{}; the batch was not committed: {error}", failure.message);
-                    Err(Failure { message, ..failure })
+                    let mut failure = signal.failure();
+                    failure.why.message += &format!("; the batch was not committed: {error}");
+                    Err(failure)
                 }
                 None => Err(error.into()),
             },

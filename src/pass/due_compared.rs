@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use super::generate::{Generation, WrittenFile, queued_twice, scan_due, span, within, write_failed};
 use crate::batch::{BatchId, Span};
 use crate::config::Config;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::progress::Progress;
 use crate::spool::Digesting;
 use crate::store::{RowKey, Store, in_chunks};
@@ -28,8 +28,8 @@ pub struct DueCompared {
     pub file: (ControlTotals, u64),
     /// The failure of a run, when the entries are gone, or the layout asks all of them for something in vain.
     pub in_vain: Option<Failure>,
-    /// What to tell, and the next step, when none of them has the field of a column that has an `empty`.
-    pub without_field: Option<(String, String)>,
+    /// For people, when none of them has the field of a column that has an `empty`.
+    pub without_field: Option<Explanation>,
 }
 
 /// Compares the entries that are due by the next cut-off with the layout, and writes nothing.

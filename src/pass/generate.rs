@@ -23,7 +23,7 @@ use crate::config::{Config, Format, InvalidPolicy};
 use crate::csv::{Sheet, SheetOptions, Tally};
 use crate::entry::{EntryFields, FieldList};
 use crate::exit::Exit;
-use crate::failure::{Failure, Invalid, Result, Stage};
+use crate::failure::{Explanation, Failure, Invalid, Result, Stage};
 use crate::id::{Id, content_hash};
 use crate::money::Baht;
 use crate::progress::Progress;
@@ -244,8 +244,8 @@ impl<'a> Generation<'a> {
         Ok(written)
     }
 
-    /// What to tell of the columns whose field no entry has, and the next step.
-    pub(super) fn without_field<W: Write>(&self, written: &WrittenFile<W>) -> Option<(String, String)> {
+    /// For people: the columns whose field no entry has.
+    pub(super) fn without_field<W: Write>(&self, written: &WrittenFile<W>) -> Option<Explanation> {
         asked::without_field(self.format, &written.sheet.without_field(), written.read)
     }
 
@@ -276,8 +276,8 @@ impl<'a> Generation<'a> {
             Some(failure) => tracing::warn!(next = failure.next_step(), "{failure}"),
             None => {}
         }
-        if let Some((message, next)) = without_field.filter(|_| self.warns) {
-            tracing::warn!(next, "{message}");
+        if let Some(why) = without_field.filter(|_| self.warns) {
+            tracing::warn!(next = why.next, "{why}");
         }
         let next = match self.policy {
             _ if !refused.is_empty() => {

@@ -79,7 +79,7 @@ async fn renew_until_lost(store: &Store, claim: &Claim, length: Duration) -> Str
         let left = good_until.saturating_duration_since(asked);
         match tokio::time::timeout(left.max(length / 3), store.renew(claim)).await {
             Ok(Ok(Some(_))) => (good_until, pause) = (asked + length, length / 3),
-            Ok(Ok(None)) => return Failure::lease_lost().message,
+            Ok(Ok(None)) => return Failure::lease_lost().why.message,
             Ok(Err(error)) => {
                 tracing::warn!("the lease could not be renewed: {error}");
                 pause = length / 10;

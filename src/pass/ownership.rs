@@ -214,7 +214,7 @@ mod tests {
         let found = Named { id, name, same, sha256: None, owner, is_voided: false };
         NUMBERING.may_take_over("this batch", "a.csv", &found).map_err(|failure| {
             assert_eq!(failure.exit, Exit::DriveRejected);
-            failure.message
+            failure.why.message
         })
     }
 

@@ -96,7 +96,7 @@ impl Pass<'_> {
     /// is not.
     async fn not_marked(&self, id: BatchId, failure: Failure) -> Failure {
         let is_conflict = failure.exit == Exit::CommitConflict;
-        if !is_conflict && (failure.exit != Exit::DatabaseUnavailable || failure.next.is_some()) {
+        if !is_conflict && (failure.exit != Exit::DatabaseUnavailable || failure.why.next.is_some()) {
             return failure;
         }
         let counted = if is_conflict { self.store.rows_to_mark(id).await.ok() } else { None };

@@ -58,10 +58,10 @@ pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batc
 fn log_unsealed(batch: BatchId, failure: &Failure) {
     match failure.exit {
         Exit::DriveRejected => {
-            tracing::error!(%batch, next = failure.next, "the committed file is not sealed yet: {failure}")
+            tracing::error!(%batch, next = failure.why.next, "the committed file is not sealed yet: {failure}")
         }
         _ => {
-            let next = failure.next.as_deref().unwrap_or("nothing: `batch-export retry` seals it");
+            let next = failure.why.next.as_deref().unwrap_or("nothing: `batch-export retry` seals it");
             tracing::warn!(%batch, next, "the committed file is not sealed yet: {failure}")
         }
     }
@@ -112,7 +112,7 @@ async fn gone(batch: BatchId, file: &FileFacts, there: &Destination) -> Result<F
     let FileFacts { name, sha256, .. } = file;
     let (what, back) = match there.is_trashed(file).await? {
         true => (format!("{name} is in the trash"), "restore it".to_owned()),
-        false => (there.missing(file), format!("put a copy of the file with the sha256 {sha256} back")),
+        false => (there.missing(file).message, format!("put a copy of the file with the sha256 {sha256} back")),
     };
     Ok(Failure::new(Exit::DriveRejected, what).next(format!(
         "the batch is committed, and no entry is exported again: {back}, and run `batch-export verify --date {}`. A copy of this database \

@@ -104,7 +104,7 @@ async fn discard_voided(store: &Store, destination: &Destination, batch: &Batch)
         return;
     }
     if let Err(error) = discard_voided_of(store, destination, batch.id).await {
-        tracing::warn!(batch = %batch.id, next = error.next, "voided files are not in the trash yet: {error}");
+        tracing::warn!(batch = %batch.id, next = error.why.next, "voided files are not in the trash yet: {error}");
     }
 }
 
@@ -152,7 +152,7 @@ async fn discard_one(store: &Store, destination: &Destination, batch: BatchId, v
         Ok(())
     };
     if let Err(error) = done.await {
-        tracing::warn!(%batch, file, next = error.next, "a voided file is not in the trash yet: {error}");
+        tracing::warn!(%batch, file, next = error.why.next, "a voided file is not in the trash yet: {error}");
     }
 }
 

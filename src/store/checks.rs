@@ -40,7 +40,7 @@ impl Store {
     pub async fn server_facts(&self) -> Result<ServerFacts, Failure> {
         match self.ask_for_facts().await {
             Ok(facts) => Ok(facts),
-            Err(error) => Err(self.explain(error.into()).await),
+            Err(error) => Err(self.explain(error).await),
         }
     }
 

@@ -127,12 +127,12 @@ impl Store {
     /// `configuration` when the login is refused or no server that answers is initiated; `database_unavailable` when no
     /// server is found.
     pub(super) async fn deployment(&self) -> Result<(Deployment, i32, Option<DateTime<Utc>>), Failure> {
-        match self.first_answer(doc! { "hello": 1 }).await.map_err(Failure::from) {
+        match self.first_answer(doc! { "hello": 1 }).await {
             Ok(hello) => {
                 let wire_version = hello.get_i32("maxWireVersion").unwrap_or(0);
                 Ok((Deployment::of(&hello), wire_version, date(&hello, "localTime")))
             }
-            Err(failure) => Err(self.explain(failure).await),
+            Err(error) => Err(self.explain(error).await),
         }
     }
 
@@ -155,20 +155,25 @@ impl Store {
     }
 
     /// Why no server was found, if the servers themselves say it.
-    pub(super) async fn explain(&self, failure: Failure) -> Failure {
+    pub(super) async fn explain(&self, error: StoreError) -> Failure {
+        let failure = Failure::from(error.clone());
         if failure.exit != Exit::DatabaseUnavailable {
             return failure;
         }
-        // The driver reports it as one of the ways in which no server is found.
-        if let Some(next) = about_certificate(&failure.message) {
-            let is_other = self.names_authority && failure.message.contains("UnknownIssuer");
-            return Failure::configuration(failure.message).next(if is_other { OTHER_AUTHORITY } else { next });
+        // The driver has no other form than words for the ways in which no server is found.
+        let said = &*error.message;
+        if let Some(next) = about_certificate(said) {
+            let is_other = self.names_authority && said.contains("UnknownIssuer");
+            return Failure { exit: Exit::Configuration, ..failure }.next(if is_other {
+                OTHER_AUTHORITY
+            } else {
+                next
+            });
         }
-        let said = failure.message.trim_start_matches("MongoDB: ");
         if said.contains(&format!("Location{API_VERSION_REQUIRED}")) {
             return StoreError { kind: Kind::ApiVersion, message: said.to_owned() }.into();
         }
-        if failure.message.contains(OF_THE_DRIVER) {
+        if said.contains(OF_THE_DRIVER) {
             return lacks(&format!("the abilities of MongoDB 5.0 ({said})"));
         }
         let options = &*self.options;
@@ -205,7 +210,7 @@ impl Store {
             }
             (_, _) => {
                 let by_tls = matches!(options.tls, Some(Tls::Enabled(_)));
-                let next = unreached(&failure.message, by_tls, self.tls_option.as_deref());
+                let next = unreached(said, by_tls, self.tls_option.as_deref());
                 failure.next(next)
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn attempt(ending: Ending, class: Option<Class>, stage: Option<Stage>
 
 /// The history entry of an attempt that ends so because of a failure.
 pub(super) fn failed_attempt(ending: Ending, stage: Stage, failure: &Failure) -> Document {
-    let mut entry = attempt(ending, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.message));
+    let mut entry = attempt(ending, Some(Class::Exit(failure.exit)), Some(stage), Some(&failure.why.message));
     entry.insert("next", literal(cut(failure.next_step())));
     entry
 }

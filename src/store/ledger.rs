@@ -106,7 +106,7 @@ impl Store {
                     self.warn_of_lost_logs(ledger.number).await;
                 }
                 if may_lack_documents && let Some(lost) = self.refuse_lost_day(claim.batch, cutoff).await? {
-                    tracing::warn!(next = lost.failure.next_step(), "{}", lost.failure.message);
+                    tracing::warn!(next = lost.failure.next_step(), "{}", lost.failure);
                 }
                 Ok(ledger)
             }
@@ -162,7 +162,7 @@ impl Store {
     /// Says that the log lacks exports of numbers up to this one: it may be another collection, such as an old copy.
     async fn warn_of_lost_logs(&self, number: i64) {
         if let Ok(Some(lost)) = self.lost_logs(number).await {
-            tracing::warn!(next = lost.next_step(), "{}", lost.message);
+            tracing::warn!(next = lost.next_step(), "{lost}");
         }
     }
 

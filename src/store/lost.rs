@@ -279,7 +279,7 @@ impl Store {
             return Ok(Some(lost));
         }
         let message = format!("rows are marked as exported by {batch}, whose batch document and ExportLog are lost");
-        Err(Failure::configuration(format!("{message}; {}", lost.failure.message)).next(
+        Err(Failure::configuration(format!("{message}; {}", lost.failure)).next(
             "restore both from a backup, that document in place of the present one: the entries are not exported again meanwhile. Without a \
              backup, rename `metadata.batchId` of these rows, and the day begins anew, without their entries",
         ))

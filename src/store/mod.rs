@@ -78,7 +78,6 @@ pub use read_back::{LogFacts, MarkedRows};
 pub use scan::{DueScan, ScanError, in_chunks, of_entries};
 pub use snapshot::{Ledger, Snapshot};
 pub use untold::Teller;
-use uri::UriFault;
 
 use crate::batch::State;
 use crate::clock::Clock;
@@ -175,9 +174,8 @@ impl Store {
 
     /// Prepares a client without asking the server anything.
     pub async fn open(config: &Config) -> Result<Store, Failure> {
-        let understood = uri::understand(Store::uri(config)?.expose()).map_err(|UriFault { what, next }| {
-            Failure::configuration(format!("MONGODB_URI is wrong: {what}")).next(next)
-        })?;
+        let understood = uri::understand(Store::uri(config)?.expose())
+            .map_err(|why| Failure::of(Exit::Configuration, why.of("MONGODB_URI is wrong:")))?;
         if !understood.dropped.is_empty() {
             let dropped = understood.dropped.join(", ");
             tracing::warn!("MONGODB_URI has options that only other drivers know; they are left out: {dropped}");

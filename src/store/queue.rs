@@ -11,6 +11,7 @@ use super::document::{bson_date, date, int};
 use super::due::{due_filter, undated_filter};
 use super::error::Result;
 use crate::calendar::Calendar;
+use crate::failure::Explanation;
 
 /// A row that is `processing` for longer than this counts as stuck.
 const STUCK_AFTER: TimeDelta = TimeDelta::days(1);
@@ -31,13 +32,13 @@ pub struct NeverDue {
 }
 
 impl NeverDue {
-    /// A sentence for each kind of such rows that there is, and the next step.
-    pub fn told(&self, calendar: &Calendar) -> Vec<(String, &'static str)> {
+    /// For people: each kind of such rows that there is.
+    pub fn explained(&self, calendar: &Calendar) -> Vec<Explanation> {
         let mut told = Vec::new();
         if self.processing > 0 {
             let what =
                 format!("scheduled rows of the queue that are processing for more than a day: {}", self.processing);
-            told.push((what, "no run takes them: set their status to queued, or to what they are"));
+            told.push(Explanation::new(what, "no run takes them: set their status to queued, or to what they are"));
         }
         if self.far_ahead > 0 {
             let latest = self.latest.map(|latest| format!(", the last one on {}", calendar.today(latest)));
@@ -46,11 +47,12 @@ impl NeverDue {
                 "queued rows that are due more than a year ahead: {}{latest} (a Buddhist year?)",
                 self.far_ahead
             );
-            told.push((what, "correct their scheduledFor"));
+            told.push(Explanation::new(what, "correct their scheduledFor"));
         }
         if self.undated > 0 {
             let what = format!("queued rows whose scheduledFor is no date: {}", self.undated);
-            told.push((what, "correct it: a run refuses them as invalid, and does not see lists of lists"));
+            let next = "correct it: a run refuses them as invalid, and does not see lists of lists";
+            told.push(Explanation::new(what, next));
         }
         told
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
+use crate::failure::Explanation;
 use crate::files::{holds_certificate, read_named};
 use crate::plausible::check_path;
 
@@ -98,19 +99,11 @@ pub(super) struct Understood {
     pub(super) tls: Option<String>,
 }
 
-/// What is wrong with a connection string, and the next step; neither shows a part of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct UriFault {
-    pub(super) what: String,
-    pub(super) next: &'static str,
-}
-
-fn wrong(what: impl Into<String>, next: &'static str) -> UriFault {
-    UriFault { what: what.into(), next }
-}
-
 /// Checks a connection string that begins with `mongodb://` or `mongodb+srv://`.
-pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
+///
+/// # Errors
+/// What is wrong with it; no part of it is shown.
+pub(super) fn understand(uri: &str) -> Result<Understood, Explanation> {
     check_user(uri)?;
     check_database(uri)?;
     let Some((address, query)) = uri.split_once('?') else {
@@ -132,10 +125,13 @@ pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
             continue;
         }
         if let Some((_, instead)) = UNSUPPORTED.iter().find(|(unsupported, _)| is_among(unsupported, &small)) {
-            return Err(wrong(format!("it has the option {name}, which this program does not support"), instead));
+            return Err(Explanation::new(
+                format!("it has the option {name}, which this program does not support"),
+                instead,
+            ));
         }
         if small.starts_with("proxy") {
-            return Err(wrong(
+            return Err(Explanation::new(
                 "it names a SOCKS proxy, and this program connects to MongoDB directly",
                 "remove the proxy options",
             ));
@@ -146,14 +142,17 @@ pub(super) fn understand(uri: &str) -> Result<Understood, UriFault> {
                 return Err(not_encoded());
             }
             let next = "correct or remove the option; what an application's own driver adds may be left out";
-            return Err(wrong(format!("it has an option that does not exist: {}", shown_option(name)), next));
+            return Err(Explanation::new(
+                format!("it has an option that does not exist: {}", shown_option(name)),
+                next,
+            ));
         }
         if small != TAGS && options.iter().any(|other: &String| other.eq_ignore_ascii_case(name)) {
-            return Err(wrong(format!("it has the option {name} twice"), "remove one of the two"));
+            return Err(Explanation::new(format!("it has the option {name} twice"), "remove one of the two"));
         }
         if small == "appname" && percent_decode_str(value).count() > APP_NAME_MAX_BYTES {
             let what = format!("its option {name} is longer than the {APP_NAME_MAX_BYTES} bytes that a server takes");
-            return Err(wrong(what, "shorten that name, or remove the option"));
+            return Err(Explanation::new(what, "shorten that name, or remove the option"));
         }
         if small == "tls" || small == "ssl" {
             tls = Some(format!("{name}={value}"));
@@ -183,7 +182,7 @@ fn shown_option(name: &str) -> String {
 
 /// Checks the user and password. A reserved character in the password is the commonest mistake, and the driver's error
 /// would show a part of the password.
-fn check_user(uri: &str) -> Result<(), UriFault> {
+fn check_user(uri: &str) -> Result<(), Explanation> {
     let address = uri.split_once("://").map_or(uri, |(_, address)| address);
     let Some((user, _)) = address.rsplit_once('@') else { return Ok(()) };
     // An `@` in an option is allowed: the part before the first slash or question mark then has plain hosts only.
@@ -206,21 +205,21 @@ fn check_user(uri: &str) -> Result<(), UriFault> {
     Ok(())
 }
 
-fn not_encoded() -> UriFault {
-    wrong(
+fn not_encoded() -> Explanation {
+    Explanation::new(
         "its user or password holds a character that must be percent-encoded",
         "write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D and % as %25 in the user and the password",
     )
 }
 
 /// The name between the hosts and the options.
-fn check_database(uri: &str) -> Result<(), UriFault> {
+fn check_database(uri: &str) -> Result<(), Explanation> {
     let address = uri.split('?').next().unwrap_or(uri);
     let address = address.split_once("://").map_or(address, |(_, address)| address);
     let hosts = address.rsplit_once('@').map_or(address, |(_, hosts)| hosts);
     let name = hosts.split_once('/').map_or("", |(_, name)| name);
     match percent_decode_str(name).decode_utf8_lossy().contains([' ', '/', '\\', '"', '$']) {
-        true => Err(wrong(
+        true => Err(Explanation::new(
             "the database name in it holds a character that no such name may have: a blank or one of / \\ \" $",
             "correct the name between the hosts and the options: mongodb://host:27017/NAME?replicaSet=name",
         )),
@@ -239,7 +238,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// Checks a file that an option names: for a missing file the driver only reports that it cannot be parsed.
-fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
+fn check_file(small: &str, name: &str, value: &str) -> Result<(), Explanation> {
     let needs_key = match small {
         "tlscafile" => false,
         "tlscertificatekeyfile" => true,
@@ -247,26 +246,30 @@ fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
     };
     let path = percent_decode_str(value).decode_utf8_lossy();
     if path.is_empty() {
-        return Err(wrong(
+        return Err(Explanation::new(
             format!("its option {name} is empty"),
             "give it the path of a PEM file, or remove the option",
         ));
     }
     if let Err(misplaced) = check_path(&path) {
-        return Err(wrong(format!("its option {name} {}", misplaced.what), misplaced.next));
+        return Err(Explanation::new(format!("its option {name} {}", misplaced.what), misplaced.next));
     }
     let next = "give it the path of a PEM file that this machine and this user can read";
-    let content = read_named(Path::new(&*path))
-        .map_err(|error| wrong(format!("the file of its option {name}, {path}, cannot be read: {error}"), next))?;
+    let content = read_named(Path::new(&*path)).map_err(|error| {
+        Explanation::new(format!("the file of its option {name}, {path}, cannot be read: {error}"), next)
+    })?;
     if content.starts_with(BYTE_ORDER_MARK) {
         let what = format!(
             "the file of its option {name}, {path}, begins with a byte order mark, which hides what follows it"
         );
-        return Err(wrong(what, "write the file anew as plain text, UTF-8 without a byte order mark"));
+        return Err(Explanation::new(what, "write the file anew as plain text, UTF-8 without a byte order mark"));
     }
     let text = String::from_utf8_lossy(&content);
     if needs_key && LOCKED.iter().any(|sign| text.contains(sign)) {
-        return Err(wrong(format!("the private key in the file of its option {name}, {path}, is encrypted"), UNLOCK));
+        return Err(Explanation::new(
+            format!("the private key in the file of its option {name}, {path}, is encrypted"),
+            UNLOCK,
+        ));
     }
     let (what, next) = match (holds_certificate(&content), needs_key, text.contains("PRIVATE KEY-----")) {
         (true, true, true) | (true, false, _) => return Ok(()),
@@ -277,7 +280,7 @@ fn check_file(small: &str, name: &str, value: &str) -> Result<(), UriFault> {
         (true, true, false) => ("no private key", BOTH),
         (false, true, false) => ("neither a certificate nor a private key", BOTH),
     };
-    Err(wrong(format!("the file of its option {name}, {path}, holds {what} in PEM form"), next))
+    Err(Explanation::new(format!("the file of its option {name}, {path}, holds {what} in PEM form"), next))
 }
 
 /// The certificates that this machine trusts: `SSL_CERT_FILE`, else the system's bundle; `None` when there is none.

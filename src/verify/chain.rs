@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Findings, Problem, ProblemKind, Verification};
 use crate::batch::BatchId;
-use crate::failure::Result;
-use crate::outcome::Explanation;
+use crate::failure::{Explanation, Result};
 use crate::store::{Ledger, LogFacts, Snapshot};
 
 impl Verification<'_> {

@@ -7,9 +7,8 @@ use super::{Findings, ProblemKind, Unclear, Verification};
 use crate::batch::{Batch, FileFacts, State, Voided};
 use crate::csv::{Recount, SheetOptions, recount};
 use crate::destination::{Destination, DestinationError, Listed, Reached, brought_to};
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::money::Baht;
-use crate::outcome::Explanation;
 use crate::spool::{self, Spool, SpoolWriter};
 use crate::store::{LogFacts, Snapshot};
 
@@ -28,7 +27,7 @@ impl Verification<'_> {
         let mut content = self.spool()?;
         let is_there = match place.read_back(&file.id, &mut content).await {
             // Of a destination that answers, the file is at fault, such as a folder whose id somebody put there.
-            Err(error @ DestinationError::Rejected { .. }) if place.whereabouts(&file.id).await.is_ok() => {
+            Err(error @ DestinationError { is_refusal: true, .. }) if place.whereabouts(&file.id).await.is_ok() => {
                 return Ok(Err((ProblemKind::FileId, Explanation::from(&Failure::from(error)))));
             }
             read => read?.is_some(),
@@ -37,7 +36,7 @@ impl Verification<'_> {
         if let Some(path) = &moved {
             place.read_path(path, &mut content)?;
         } else if !is_there {
-            return Ok(Err((ProblemKind::MissingFile, place.missing(file).into())));
+            return Ok(Err((ProblemKind::MissingFile, place.missing(file))));
         }
         let content = content.into_spool().map_err(|error| self.spool_failed(&error))?;
         Ok(Ok((content, moved)))
@@ -171,8 +170,8 @@ impl Verification<'_> {
         };
         let listed = match (place.files_of(batch.id, &name).await, &place) {
             // Such as a folder of an earlier time that is gone: the other batches are looked at.
-            (Err(DestinationError::Rejected { message, .. }), Reached::There(_)) => {
-                findings.note(format!("no other file of this day was looked for: {message}"));
+            (Err(DestinationError { is_refusal: true, why }), Reached::There(_)) => {
+                findings.note(format!("no other file of this day was looked for: {why}"));
                 return Ok(());
             }
             (listed, _) => listed?,

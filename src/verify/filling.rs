@@ -7,11 +7,8 @@ use super::Verification;
 use crate::batch::Batch;
 use crate::csv::entry_ids;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::id::Id;
-
-/// Why a file does not name its entries, and what a person can do.
-type Unreadable = (String, String);
 
 impl Verification<'_> {
     /// The installation that the official file of a batch bears; `None` when the committed file is not there or bears none.
@@ -26,22 +23,24 @@ impl Verification<'_> {
     }
 
     /// The entries that the official file of a batch names; or why it does not name them.
-    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Unreadable>> {
+    pub async fn entries_of(&self, batch: &Batch) -> Result<Result<Vec<Id>, Explanation>> {
         let file = batch.file.clone().unwrap_or_default();
         let name = &file.name;
-        let put_back =
-            |reason: String| Ok(Err((reason, format!("put {name} back, and run `batch-export init` again"))));
+        let put_back = |reason: String| {
+            Ok(Err(Explanation::new(reason, format!("put {name} back, and run `batch-export init` again"))))
+        };
         let content = match self.read_official(&file).await {
             Ok(Ok((content, _))) => content,
-            Ok(Err((_, reason))) => return put_back(reason.to_string()),
+            Ok(Err((_, why))) => return put_back(why.message),
             Err(failure) if failure.exit == Exit::DriveRejected => return Ok(Err(untold(&failure))),
             Err(failure) => return Err(failure),
         };
         if content.digests().sha256 != file.sha256 {
             return put_back(format!("{name} is not as it was committed"));
         }
-        let restore =
-            |reason: String| Ok(Err((reason, "restore exportbatchentries from a backup of the database".to_owned())));
+        let restore = |reason: String| {
+            Ok(Err(Explanation::new(reason, "restore exportbatchentries from a backup of the database")))
+        };
         let layout = match self.options(batch) {
             Ok(options) => options.layout,
             Err(failure) => return Ok(Err(untold(&failure))),
@@ -59,7 +58,7 @@ impl Verification<'_> {
 }
 
 /// What a failure says, for a file that cannot be read.
-fn untold(failure: &Failure) -> Unreadable {
-    let reason = format!("the official file cannot be read: {}", failure.message);
-    (reason, format!("{}; then run `batch-export init` again", failure.next_step()))
+fn untold(failure: &Failure) -> Explanation {
+    let next = format!("{}; then run `batch-export init` again", failure.next_step());
+    Explanation::new(format!("the official file cannot be read: {failure}"), next)
 }

@@ -7,10 +7,9 @@
 
 use super::Verification;
 use crate::batch::{Batch, FileFacts};
-use crate::failure::Result;
+use crate::failure::{Explanation, Result};
 use crate::id::Id;
 use crate::layout::Layout;
-use crate::outcome::Explanation;
 use crate::store::{MarkedRows, Snapshot};
 use crate::terminal::some;
 

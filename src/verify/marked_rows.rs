@@ -9,10 +9,9 @@ use super::{Findings, ProblemKind, Verification};
 use crate::batch::{Batch, BatchId, FileFacts};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::id::Id;
 use crate::layout::quoted_against;
-use crate::outcome::Explanation;
 use crate::reader::counted;
 use crate::spool::Spool;
 use crate::store::{ExportedEntry, ExportedIn, Misplaced, RowKey, Short, Snapshot};
@@ -103,7 +102,7 @@ impl Verification<'_> {
         };
         let is_lost = content.is_none() && are_stored;
         let next = is_lost.then(|| "put it back, then `batch-export corrections` lists what changed".to_owned());
-        findings.add(batch.id, ProblemKind::Content, Explanation { what: what.to_owned(), next });
+        findings.add(batch.id, ProblemKind::Content, Explanation { next, ..what.to_owned().into() });
         Ok(())
     }
 

@@ -21,10 +21,9 @@ use crate::batch::{Batch, BatchId, State};
 use crate::config::Config;
 use crate::csv::SheetOptions;
 use crate::destination::Destination;
-use crate::failure::Result;
+use crate::failure::{Explanation, Result};
 use crate::money::Baht;
 use crate::named::named;
-use crate::outcome::Explanation;
 use crate::pass::unsealed;
 use crate::reader::counted;
 use crate::schema::name_of;
@@ -125,7 +124,7 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// What is wrong, and what to do, for a person.
     #[serde(flatten)]
-    pub message: Explanation,
+    pub why: Explanation,
 }
 
 impl Problem {
@@ -136,7 +135,7 @@ impl Problem {
 
     /// For a list on a terminal.
     pub fn lines(&self) -> String {
-        format!("  {}  {}: {}", self.batch_name(), name_of(self.kind), self.message.lines("    "))
+        format!("  {}  {}: {}", self.batch_name(), name_of(self.kind), self.why.lines("    "))
     }
 }
 
@@ -224,7 +223,7 @@ impl Findings {
         let count = self.counted.entry((batch, kind)).or_default();
         *count += 1;
         if *count <= LISTED_MAX {
-            self.problems.push(Problem { batch, kind, message: message() });
+            self.problems.push(Problem { batch, kind, why: message() });
         }
     }
 
@@ -234,8 +233,8 @@ impl Findings {
         for ((batch, kind), count) in counted.into_iter().filter(|(_, count)| *count > LISTED_MAX) {
             let is_correction = matches!(kind, ProblemKind::Edited | ProblemKind::Cancelled | ProblemKind::Deleted);
             let next = is_correction.then(|| "`batch-export corrections` lists all".to_owned());
-            let message = Explanation { what: format!("and {} more of this kind", count - LISTED_MAX), next };
-            self.problems.push(Problem { batch, kind, message });
+            let why = Explanation { message: format!("and {} more of this kind", count - LISTED_MAX), next };
+            self.problems.push(Problem { batch, kind, why });
         }
         self
     }
@@ -346,7 +345,7 @@ impl Verification<'_> {
                 "no layout is stored with it: an earlier version exported it, or its document was rebuilt".to_owned()
             }
         };
-        let today = self.config.format().err()?.message;
+        let today = self.config.format().err()?.why.message;
         let what = format!("{why}, and {today}; nothing in its file was compared");
         Some((ProblemKind::Settings, Explanation::new(what, "give the --format of that day")))
     }

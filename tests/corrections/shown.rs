@@ -14,7 +14,7 @@ fn as_csv(day: &Day) -> Finished {
 #[test]
 fn the_csv_can_be_imported_into_a_spreadsheet_as_it_is() {
     let day = Day::in_directory();
-    let header = "\u{feff}Business date,Batch number,File,Line,Entry,What happened,Column,Exported value,Present value,Reason\r\n";
+    let header = "\u{feff}Business date,Batch number,File,Line,Entry,What happened,Column,Exported value,Present value,Reason,Next step\r\n";
     let seeded = exported(&day);
     assert_eq!(as_csv(&day).expect_code(0).stdout, header);
     change(&day, &seeded, 0, doc! { "description": "=HYPERLINK(\"x\"), \"ค่า\"" });
@@ -25,8 +25,8 @@ fn the_csv_can_be_imported_into_a_spreadsheet_as_it_is() {
     assert_eq!(lines.len(), 4, "{csv}");
     let id = seeded.entries[0].to_hex();
     assert!(lines[1].starts_with(&format!("{DATE},1,{FILE},2,{id},edited,Description,")), "{csv}");
-    assert!(lines[1].ends_with(",\"'=HYPERLINK(\"\"x\"\"), \"\"ค่า\"\"\","), "{csv}");
-    assert!(lines[2].ends_with(",-1,"), "a figure is no formula: {csv}");
+    assert!(lines[1].ends_with(",\"'=HYPERLINK(\"\"x\"\"), \"\"ค่า\"\"\",,"), "{csv}");
+    assert!(lines[2].ends_with(",-1,,"), "a figure is no formula: {csv}");
     assert!(lines[3].contains(",4,") && lines[3].contains("deleted,,"), "{csv}");
     assert_eq!(csv.matches('\n').count(), 4);
     for other in ["verify", "status", "run", "retry"] {

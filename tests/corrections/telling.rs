@@ -186,7 +186,11 @@ fn the_step_fits_the_reason_why_a_batch_cannot_be_compared() {
     std::fs::rename(&aside, &path).unwrap();
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "settings.layout": "name = \"other\"" } });
     tell(&day, &people).expect_code(34);
-    assert!(next(2).contains("the reason") && !next(2).contains("official file back"), "{}", next(2));
+    assert!(
+        next(2).contains("restore `settings` of the batch document") && !next(2).contains("official file back"),
+        "{}",
+        next(2)
+    );
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn an_unfit_folder_or_identity_is_explained() {
         bench.check(&landed, name);
         assert!(matches!(&landed, Landed::Rejected(told) if told.contains(words)), "{name}: {landed:?}");
         let facts = block(bench.drive.folder_facts()).expect("facts");
-        let Err(DestinationError::Rejected { message, next }) = facts.check() else { panic!("{name}: all well") };
-        assert!(format!("{message}; {next}").contains(words), "{name}: {message}; {next}");
+        let Err(DestinationError { is_refusal: true, why }) = facts.check() else { panic!("{name}: all well") };
+        assert!(why.lines("").contains(words), "{name}: {why:?}");
     }
 }
 
@@ -142,7 +142,7 @@ fn the_trash_takes_what_exists_and_what_does_not() {
     let id = bench.fake.files()[0].id.clone();
     bench.fake.set_role(Role::Contributor);
     let refused = block(bench.drive.trash(&id));
-    assert!(matches!(refused, Err(DestinationError::Rejected { next, .. }) if next.contains("Content manager")));
+    assert!(refused.is_err_and(|error| error.is_refusal && error.why.lines("").contains("Content manager")));
     bench.fake.set_role(Role::ContentManager);
     bench.fake.plan(bench.fake.next(Operation::Update), Fault::lost_answer());
     assert!(block(bench.drive.trash(&id)).is_ok());
@@ -186,7 +186,7 @@ fn unusable_credentials_are_a_configuration_failure_that_tells_each_form_apart_a
         }
         let failure = settings.drive(&path).err().expect("a failure");
         assert_eq!(failure.exit, Exit::Configuration);
-        let told = format!("{}; {}", failure.message, failure.next.as_deref().expect("a next step"));
+        let told = format!("{}; {}", failure.why.message, failure.why.next.as_deref().expect("a next step"));
         assert!(told.contains(words) && !told.contains("hush") && !told.contains("Hunter2"), "{words}: {told}");
     };
     let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();

@@ -225,7 +225,7 @@ fn a_folder_that_cannot_be_listed_is_refused_before_anything_is_sent() {
         let named = block(bench.drive.named(super::NAME, bench.spool.digests(), &known));
         let listed = block(bench.drive.list_batch("batch_2026-01-18", super::NAME));
         for refused in [format!("{named:?}"), format!("{listed:?}")] {
-            assert!(refused.contains("Rejected") && refused.contains(words), "{refused}");
+            assert!(refused.contains("is_refusal: true") && refused.contains(words), "{refused}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::Check;
 use crate::batch::{BatchId, FileFacts};
 use crate::config::{Config, InvalidPolicy, Target};
 use crate::entry::FieldList;
-use crate::failure::Result;
+use crate::failure::{Explanation, Result};
 use crate::layout::Layout;
 use crate::pass::{DueCompared, compare_due};
 use crate::store::{Deployment, Kind, QueueIndex, ServerFacts, Short, Store, StoreError, Trial, lacks};
@@ -222,7 +222,7 @@ async fn majority(store: &Store) -> Check {
 fn due_entries(compared: Result<DueCompared>) -> Check {
     match compared {
         Ok(DueCompared { in_vain: Some(failure), .. }) => Check::failed(DUE, failure, "correct the layout"),
-        Ok(DueCompared { without_field: Some((found, fix)), .. }) => Check::warning(DUE, found, fix),
+        Ok(DueCompared { without_field: Some(why), .. }) => Check::warned(DUE, why),
         Ok(DueCompared { rows, bad, .. }) => Check::ok(
             DUE,
             match rows.len() + bad.len() {
@@ -230,7 +230,7 @@ fn due_entries(compared: Result<DueCompared>) -> Check {
                 all => format!("compared with the layout: {all}; it asks for nothing that all of them lack"),
             },
         ),
-        Err(failure) => Check::skipped(DUE, &failure.message),
+        Err(failure) => Check::skipped(DUE, &failure.why.message),
     }
 }
 
@@ -304,7 +304,7 @@ async fn collections(store: &Store) -> Check {
         store.check_records().await?;
         let lost = store.lost().await?;
         if let Some(marked) = &lost.marked {
-            return Ok(Check::warning(COLLECTIONS, &marked.message, marked.next_step()));
+            return Ok(Check::warned(COLLECTIONS, marked.into()));
         }
         if let Some(failure) = lost.failures().next() {
             return Err(failure.clone());
@@ -345,11 +345,9 @@ async fn queue(store: &Store, facts_now: Option<DateTime<Utc>>, config: &Config)
     const NAME: &str = "queue";
     match store.never_due(facts_now.unwrap_or(config.clock.now())).await {
         Ok(rows) => {
-            let (found, next): (Vec<String>, Vec<&str>) = rows.told(&config.calendar).into_iter().unzip();
-            match found.is_empty() {
-                true => Check::ok(NAME, "no row is stuck, without a date or due more than a year ahead"),
-                false => Check::warning(NAME, found.join("; "), next.join("; ")),
-            }
+            let found = rows.explained(&config.calendar).into_iter().reduce(Explanation::and);
+            let fine = || Check::ok(NAME, "no row is stuck, without a date or due more than a year ahead");
+            found.map_or_else(fine, |why| Check::warned(NAME, why))
         }
         Err(error) => Check::failed(NAME, error.into(), "look at the server's log"),
     }

@@ -12,7 +12,6 @@ use super::Check;
 use super::machine::in_time;
 use crate::config::Config;
 use crate::destination::{Created, Destination, DestinationError, Inspection, Known, Look, Mark, NewFile, probe_name};
-use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::spool::Spool;
 
@@ -78,7 +77,7 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         let created = match destination.create(&file, &Progress::default()).await {
             // A refused upload leaves no file to remove.
             Ok(Created::IdRefused(refused) | Created::NotSent(refused))
-            | Err(refused @ DestinationError::Rejected { .. }) => return Err(refused),
+            | Err(refused @ DestinationError { is_refusal: true, .. }) => return Err(refused),
             created => created,
         };
         let stored = verify(destination, &file, created).await;
@@ -98,13 +97,12 @@ async fn store_and_discard(destination: &Destination, spool: &Spool) -> Check {
         }
         Ok((Ok(()), Err(error))) => Check::warning(
             "probe file",
-            format!("{well}; but not the probe files of doctors that were killed: {}", Failure::from(error).message),
+            format!("{well}; but not the probe files of doctors that were killed: {error}"),
             "remove batch-export-doctor-*.txt by hand when no doctor is at work",
         ),
-        Ok((Err(error), _)) => {
-            let refused = Failure::from(error);
-            let found = format!("stored and verified, but not {gone}: {}", refused.message);
-            let next = refused.next.unwrap_or_else(|| Destination::TRY_AGAIN.to_owned());
+        Ok((Err(DestinationError { why, .. }), _)) => {
+            let found = format!("stored and verified, but not {gone}: {why}");
+            let next = why.next.unwrap_or_else(|| Destination::TRY_AGAIN.to_owned());
             Check::bad("probe file", found, format!("remove {name} by hand; {next}"))
         }
         Err(error) => failed("probe file", error),
@@ -119,15 +117,15 @@ async fn verify(
     let known = Known { mark: MARK, next: i64::MAX, file: None, voided: &[], file_name: None };
     match created? {
         Created::Stored(_) => {}
-        Created::IdTaken => return Err(DestinationError::Failed(format!("the new id {} is taken", file.id))),
+        Created::IdTaken => return Err(DestinationError::failed(format!("the new id {} is taken", file.id))),
         Created::IdRefused(error) | Created::NotSent(error) => return Err(error),
-        Created::Mismatch { reason, .. } => return Err(DestinationError::Failed(reason)),
+        Created::Mismatch { reason, .. } => return Err(DestinationError::failed(reason)),
     }
     match destination.look(file.id, file.spool.digests(), &known).await? {
         Look::Same(..) => Ok(()),
-        Look::Absent => Err(DestinationError::Failed("what was stored is not there".to_owned())),
+        Look::Absent => Err(DestinationError::failed("what was stored is not there".to_owned())),
         Look::Different { reason, .. } => {
-            Err(DestinationError::Failed(format!("what was stored is not ours: {reason}")))
+            Err(DestinationError::failed(format!("what was stored is not ours: {reason}")))
         }
     }
 }

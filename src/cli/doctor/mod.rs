@@ -19,7 +19,7 @@ use super::render::{self, Head, Render};
 use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::terminal::one_line;
@@ -56,13 +56,17 @@ impl Check {
         Check { name, verdict: Verdict::Warning, found: found.into(), fix: Some(fix.into()) }
     }
 
+    fn warned(name: &'static str, why: Explanation) -> Check {
+        Check { name, verdict: Verdict::Warning, found: why.message, fix: why.next }
+    }
+
     fn bad(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
         Check { name, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()) }
     }
 
     /// A failed check with the next step of its failure, or `fix` when the failure has none.
     fn failed(name: &'static str, failure: Failure, fix: &str) -> Check {
-        Check::bad(name, failure.message, failure.next.unwrap_or_else(|| fix.to_owned()))
+        Check::bad(name, failure.why.message, failure.why.next.unwrap_or_else(|| fix.to_owned()))
     }
 
     fn skipped(name: &'static str, because: &str) -> Check {

@@ -6,7 +6,7 @@
 use super::Check;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::http::{about_certificate, certificates};
+use crate::http::certificates;
 use crate::notify::{self, TestAnswer};
 use crate::secret::Secret;
 
@@ -58,11 +58,10 @@ impl Receiver<'_> {
             (Some(Ok(answer)), None) => {
                 Check::ok(name, format!("to {host} ({kind}): {test} was sent, and it answered {answer}"))
             }
-            (Some(Err(reason)), None) => {
-                let fix = about_certificate(&reason).map(str::to_owned);
-                let fix = fix.unwrap_or_else(|| format!("correct {settings}, or the network"));
+            (Some(Err(why)), None) => {
+                let fix = why.next.clone().unwrap_or_else(|| format!("correct {settings}, or the network"));
                 let fix = format!("{fix}; then run `batch-export doctor --send`");
-                Check::bad(name, format!("to {host} ({kind}): {test} did not arrive: {reason}"), fix)
+                Check::bad(name, format!("to {host} ({kind}): {test} did not arrive: {why}"), fix)
             }
         }
     }

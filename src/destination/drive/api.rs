@@ -242,8 +242,8 @@ impl Api {
             };
             match &fault {
                 Fault::Unauthorized { .. } if !renewed => renewed = true,
-                Fault::Passing { reason, retry_after, .. } => match patience.strike(*retry_after) {
-                    Some(delay) => pause(delay, reason).await,
+                Fault::Passing { why, retry_after } => match patience.strike(*retry_after) {
+                    Some(delay) => pause(delay, &why.message).await,
                     None => return Err(fault.after_tries(patience.tries())),
                 },
                 _ => return Err(fault),
@@ -297,7 +297,7 @@ impl Api {
     }
 
     fn failed(&self, doing: &str, error: reqwest::Error) -> Fault {
-        Fault::passing(format!("no answer from Drive while {doing}: {}", self.http.transport_reason(error)))
+        Fault::passing(self.http.failed(&format!("no answer from Drive while {doing}: "), error))
     }
 
     fn silent(&self, doing: &str) -> Fault {

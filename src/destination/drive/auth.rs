@@ -23,7 +23,7 @@ use super::fault::{Fault, judge_token};
 use super::wire::read_body;
 use crate::failure::{Failure, Result};
 use crate::http::proxy::{Proxies, Tunnelled};
-use crate::http::{Http, causes};
+use crate::http::{Http, causes, explained};
 use crate::secret::{Secret, redact};
 
 /// All of Drive: a smaller scope cannot see a folder that somebody else created.
@@ -192,7 +192,7 @@ fn service_fault(error: &yup_oauth2::Error, through: &str, identity: &Identity) 
         yup_oauth2::Error::JSONError(_) => {
             Fault::passing(format!("no token from Google{through}: the answer is not JSON"))
         }
-        other => Fault::passing(format!("no token from Google{through}: {other}{}", causes(other))),
+        other => Fault::passing(explained(&format!("no token from Google{through}: {other}"), &causes(other))),
     }
 }
 
@@ -216,8 +216,7 @@ async fn refresh(user: &AuthorizedUser, http: &Http, identity: &Identity) -> Res
         ("client_secret", user.client_secret.expose()),
         ("refresh_token", user.refresh_token.expose()),
     ];
-    let failed =
-        |error: reqwest::Error| Fault::passing(format!("no token from Google: {}", http.transport_reason(error)));
+    let failed = |error: reqwest::Error| Fault::passing(http.failed("no token from Google: ", error));
     let mut answer = http.client.post(user.token_uri.clone()).form(&form).send().await.map_err(failed)?;
     let status = answer.status().as_u16();
     let body = read_body(&mut answer).await.map_err(failed)?;

@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::auth::SCOPE;
-use super::credentials::{CredentialsFault, json_of};
+use super::credentials::{json_of, refused};
 use super::wire::read_body;
 use crate::config::ProxyVariables;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::http::{Http, web_address};
 use crate::secret::{Secret, redact};
 
@@ -62,15 +62,10 @@ impl ConsentClient {
     /// # Errors
     /// A configuration failure that names the file and the field, never a value.
     pub fn read(path: &Path) -> Result<ConsentClient> {
-        let refuse = |what: String, next: &str| {
-            Failure::configuration(format!("the OAuth client {} {what}", path.display())).next(next)
-        };
-        let wrong = |what: String| refuse(what, NEXT_CLIENT);
+        let refuse = |why: Explanation| refused("the OAuth client", path, why, NEXT_CLIENT);
+        let wrong = |predicate: String| refuse(predicate.into());
         let bytes = crate::files::read_named(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let file = json_of(&bytes).map_err(|CredentialsFault { what, next }| {
-            let (verb, rest) = what.split_once(' ').unwrap_or(("are", &what));
-            refuse(format!("{} {rest}", if verb == "are" { "is" } else { "has" }), next.unwrap_or(NEXT_CLIENT))
-        })?;
+        let file = json_of(&bytes).map_err(refuse)?;
         if file.get("web").is_some() {
             return Err(wrong(
                 "is of the type \"Web application\", to which Google sends no answer on this machine".to_owned(),
@@ -137,7 +132,7 @@ impl ConsentClient {
         let (status, body) = match timeout(EXCHANGE_TIMEOUT, asked).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                return Err(again(format!("the code was not exchanged: {}", http.transport_reason(error))));
+                return Err(again(http.failed("the code was not exchanged: ", error).message));
             }
             Err(_) => {
                 return Err(again(format!(

@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::Url;
 use yup_oauth2::ServiceAccountKey;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::http::web_address;
 use crate::secret::{Secret, conceal, from_base64, is_utf16, unquoted};
 
@@ -71,51 +71,42 @@ pub(super) fn read(path: &Path) -> Result<Credentials> {
         Failure::configuration(format!("cannot read the Drive credentials {}: {error}", path.display()))
             .next("check --credentials (GOOGLE_APPLICATION_CREDENTIALS) and the file's permissions")
     })?;
-    parse(&bytes).map_err(|CredentialsFault { what, next }| {
-        Failure::configuration(format!("the Drive credentials {} {what}", path.display()))
-            .next(next.unwrap_or(NEXT_FILE))
-    })
+    parse(&bytes).map_err(|why| refused("the Drive credentials file", path, why, NEXT_FILE))
 }
 
-pub(super) struct CredentialsFault {
-    /// The predicate after the file's name, in the plural: it begins with "are" or "have".
-    pub(super) what: String,
-    /// What to do; `None` when another file is needed.
-    pub(super) next: Option<&'static str>,
+/// The refusal of a file of this kind. `otherwise` is the next step when another file is needed.
+pub(super) fn refused(kind: &str, path: &Path, why: Explanation, otherwise: &str) -> Failure {
+    let message = format!("{kind} {} {why}", path.display());
+    Failure::configuration(message).next(why.next.as_deref().unwrap_or(otherwise))
 }
 
 const NEXT_FILE: &str =
     "give --credentials the JSON key of a service account, or a file written by `batch-export auth --client FILE`";
 
-fn wrong(what: impl Into<String>) -> CredentialsFault {
-    CredentialsFault { what: what.into(), next: None }
+/// The predicate after the file's name.
+fn wrong(predicate: impl AsRef<str>) -> Explanation {
+    predicate.into()
 }
 
-impl CredentialsFault {
-    fn next(self, next: &'static str) -> CredentialsFault {
-        CredentialsFault { next: Some(next), ..self }
-    }
-}
-
-fn parse(bytes: &[u8]) -> Result<Credentials, CredentialsFault> {
+fn parse(bytes: &[u8]) -> Result<Credentials, Explanation> {
     let value = json_of(bytes)?;
     match value.get("type").and_then(Value::as_str) {
         Some("service_account") => service_account(&value),
         Some("authorized_user") => authorized_user(&value),
         Some(other) => Err(wrong(match GOOGLE_TYPES.contains(&other) {
-            true => format!("are of type {other:?}; service_account and authorized_user work here"),
-            false => "are of an unknown type; service_account and authorized_user work here".to_owned(),
+            true => format!("is of type {other:?}; service_account and authorized_user work here"),
+            false => "is of an unknown type; service_account and authorized_user work here".to_owned(),
         })),
-        None if value.get("installed").is_some() => Err(wrong("are an OAuth client, not a person's consent")
+        None if value.get("installed").is_some() => Err(wrong("is an OAuth client, not a person's consent")
             .next("run `batch-export auth --client` with this file, and give --credentials the file that it writes")),
         // `auth` refuses such a client.
         None if value.get("web").is_some() => {
-            Err(wrong("are an OAuth client of the type \"Web application\", not a person's consent").next(
+            Err(wrong("is an OAuth client of the type \"Web application\", not a person's consent").next(
                 "create an OAuth client of the type \"Desktop app\" in the Google Cloud console, run `batch-export auth --client FILE` \
                  with its JSON file, and give --credentials the file that it writes",
             ))
         }
-        None => Err(wrong("have no field \"type\"")),
+        None => Err(wrong("has no field \"type\"")),
     }
 }
 
@@ -127,41 +118,41 @@ const GOOGLE_TYPES: [&str; 4] =
 ///
 /// # Errors
 /// What the file is instead, without quoting it.
-pub(super) fn json_of(bytes: &[u8]) -> Result<Value, CredentialsFault> {
+pub(super) fn json_of(bytes: &[u8]) -> Result<Value, Explanation> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if is_utf16(bytes) {
-        return Err(wrong("are in UTF-16, as PowerShell and Notepad write it").next(
+        return Err(wrong("is in UTF-16, as PowerShell and Notepad write it").next(
             "save the file as UTF-8 (Notepad: Save as, Encoding UTF-8; PowerShell: Set-Content -Encoding utf8)",
         ));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => serde_json::from_str(text).map_err(|error| not_json(text, &error)),
-        Ok(_) | Err(_) => Err(wrong("are not a text in UTF-8 (a P12 or DER file, perhaps)")),
+        Ok(_) | Err(_) => Err(wrong("is not a text in UTF-8 (a P12 or DER file, perhaps)")),
     }
 }
 
 /// The parser's own message may quote the file, so only its position is used.
-fn not_json(text: &str, error: &serde_json::Error) -> CredentialsFault {
+fn not_json(text: &str, error: &serde_json::Error) -> Explanation {
     let is_json = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
     if text.contains("-----BEGIN ") && !unquoted(text).starts_with('{') {
-        return wrong("are a private key alone; the JSON file around it is needed, which names the account too");
+        return wrong("is a private key alone; the JSON file around it is needed, which names the account too");
     }
     match from_base64(text) {
-        Some(decoded) if is_json(unquoted(&decoded)) => wrong("are JSON in base64")
+        Some(decoded) if is_json(unquoted(&decoded)) => wrong("is JSON in base64")
             .next("decode the file (`base64 -d`), without quotes around its content, and give the result instead"),
         Some(_) | None if is_json(unquoted(text)) => {
-            wrong("have quotes around the JSON").next("remove the quotes at the beginning and at the end of the file")
+            wrong("has quotes around the JSON").next("remove the quotes at the beginning and at the end of the file")
         }
-        Some(_) | None => wrong(format!("are not JSON (line {}, column {})", error.line(), error.column())),
+        Some(_) | None => wrong(format!("is not JSON (line {}, column {})", error.line(), error.column())),
     }
 }
 
-fn service_account(value: &Value) -> Result<Credentials, CredentialsFault> {
+fn service_account(value: &Value) -> Result<Credentials, Explanation> {
     let private_key = text(value, "private_key")?;
     conceal(&private_key);
     // No key has a backslash: some of the line ends may be right nevertheless.
     if private_key.contains("\\n") {
-        return Err(wrong(r#"have a private key with the two characters \n where its line ends belong"#)
+        return Err(wrong(r#"has a private key with the two characters \n where its line ends belong"#)
             .next("a template or a CI variable escaped the file twice: download it again, and copy it as it is"));
     }
     let optional = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -179,7 +170,7 @@ fn service_account(value: &Value) -> Result<Credentials, CredentialsFault> {
     })))
 }
 
-fn authorized_user(value: &Value) -> Result<Credentials, CredentialsFault> {
+fn authorized_user(value: &Value) -> Result<Credentials, Explanation> {
     let uri = value.get("token_uri").and_then(Value::as_str).unwrap_or(GOOGLE_TOKEN_URI);
     Ok(Credentials::AuthorizedUser(AuthorizedUser {
         client_id: text(value, "client_id")?,
@@ -189,19 +180,19 @@ fn authorized_user(value: &Value) -> Result<Credentials, CredentialsFault> {
     }))
 }
 
-fn text(value: &Value, name: &str) -> Result<String, CredentialsFault> {
+fn text(value: &Value, name: &str) -> Result<String, Explanation> {
     match value.get(name).and_then(Value::as_str) {
         Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
-        Some(_) | None => Err(wrong(format!("have no text in the field {name:?}"))),
+        Some(_) | None => Err(wrong(format!("has no text in the field {name:?}"))),
     }
 }
 
 /// The address as written, because the signature covers each letter of it, and parsed. Both parsers that will read the
 /// address check it here: the token library's parser panics on an address that it does not understand.
-fn token_uri(text: &str) -> Result<(String, Url), CredentialsFault> {
+fn token_uri(text: &str) -> Result<(String, Url), Explanation> {
     match (web_address(text), text.parse::<yup_oauth2::hyper::Uri>()) {
         (Some(url), Ok(_)) => Ok((text.to_owned(), url)),
-        _ => Err(wrong("have no usable web address in the field \"token_uri\"")),
+        _ => Err(wrong("has no usable web address in the field \"token_uri\"")),
     }
 }
 

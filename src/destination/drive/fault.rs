@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::advice;
 use super::credentials::Identity;
 use crate::destination::DestinationError;
-use crate::http::about_certificate;
+use crate::failure::Explanation;
 use crate::secret::{quoted_line, redact};
 
 /// How much of a server's text is quoted, in characters.
@@ -35,8 +35,8 @@ pub(super) struct Answer {
 /// Why a request did not succeed. No text holds a secret.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// Temporary: try again, not before `retry_after`. `next` is the advice when it does not pass.
-    Passing { reason: String, retry_after: Option<Duration>, next: Option<&'static str> },
+    /// Temporary: try again, not before `retry_after`. The next step is for when it does not pass.
+    Passing { why: Explanation, retry_after: Option<Duration> },
     /// 401: the token is not valid, or no longer.
     Unauthorized { reason: String },
     /// 404 or 410: not there, or not visible to these credentials. `on_drive`: Drive's own JSON says so, which in an
@@ -45,36 +45,35 @@ pub(super) enum Fault {
     /// 400 whose text says that the file id cannot be used: it was issued to other credentials, or is too old.
     IdUnusable { reason: String },
     /// Any other 4xx without a known meaning. Google's rule: start an upload session that answers so again.
-    Unexplained { status: u16, reason: String, next: String },
+    Unexplained { status: u16, why: Explanation },
     /// 409: the id is in use.
     Taken,
     /// Trying again changes nothing: a person has to act.
-    Refused { message: String, next: String },
+    Refused(Explanation),
     /// All retries are used, or a request cannot change it.
-    Failed { reason: String, next: Option<&'static str> },
+    Failed(Explanation),
 }
 
 impl Fault {
     /// A temporary fault, for which no server named a delay.
-    pub(super) fn passing(reason: impl Into<String>) -> Fault {
-        let reason = redact(&reason.into()).into_owned();
-        Fault::Passing { next: about_certificate(&reason), reason, retry_after: None }
+    pub(super) fn passing(why: impl Into<Explanation>) -> Fault {
+        Fault::Passing { why: why.into(), retry_after: None }
     }
 
     /// A failure on this side, or a fault whose retries are used.
-    pub(super) fn failed(reason: impl Into<String>) -> Fault {
-        Fault::Failed { reason: redact(&reason.into()).into_owned(), next: None }
+    pub(super) fn failed(why: impl Into<Explanation>) -> Fault {
+        Fault::Failed(why.into())
     }
 
-    pub(super) fn refused(message: impl Into<String>, next: impl Into<String>) -> Fault {
-        Fault::Refused { message: redact(&message.into()).into_owned(), next: next.into() }
+    pub(super) fn refused(message: impl AsRef<str>, next: impl AsRef<str>) -> Fault {
+        Fault::Refused(Explanation::new(message, next))
     }
 
     /// The same fault after `tries` failed tries.
     pub(super) fn after_tries(self, tries: u32) -> Fault {
         match self {
-            Fault::Passing { reason, next, .. } => {
-                Fault::Failed { reason: format!("{reason} (given up after {tries} failed tries)"), next }
+            Fault::Passing { why: Explanation { message, next }, .. } => {
+                Fault::Failed(Explanation { message: format!("{message} (given up after {tries} failed tries)"), next })
             }
             other => other,
         }
@@ -83,19 +82,12 @@ impl Fault {
     /// The error for the pass when nothing more is tried.
     pub(super) fn give_up(self, identity: &Identity) -> DestinationError {
         match self {
-            Fault::Passing { reason, next: None, .. } | Fault::Failed { reason, next: None } => {
-                DestinationError::Failed(reason)
-            }
-            Fault::Passing { reason, next: Some(next), .. } | Fault::Failed { reason, next: Some(next) } => {
-                DestinationError::Passing { message: reason, next: next.to_owned() }
-            }
+            Fault::Passing { why, .. } | Fault::Failed(why) => DestinationError::failed(why),
             Fault::Unauthorized { reason } => DestinationError::rejected(reason, advice::after_unauthorized(identity)),
             Fault::Missing { reason, .. } => DestinationError::rejected(reason, advice::SETTINGS),
             Fault::IdUnusable { reason } => DestinationError::rejected(reason, advice::FRESH_ID_REFUSED),
-            Fault::Taken => DestinationError::Failed("Drive says that the file id is taken (409)".to_owned()),
-            Fault::Unexplained { reason: message, next, .. } | Fault::Refused { message, next } => {
-                DestinationError::Rejected { message, next }
-            }
+            Fault::Taken => DestinationError::failed("Drive says that the file id is taken (409)".to_owned()),
+            Fault::Unexplained { why, .. } | Fault::Refused(why) => DestinationError { is_refusal: true, why },
         }
     }
 }
@@ -114,21 +106,20 @@ pub(super) fn judge(doing: &str, answer: &Answer, identity: &Identity) -> Fault 
     let words = words(&answer.body);
     let code = words.reason.as_deref().map(|reason| format!(" {reason}")).unwrap_or_default();
     let said = redact(&format!("Drive answered {}{code} while {doing}: {}", answer.status, words.message)).into_owned();
-    let settings = |reason| Fault::Unexplained { status: answer.status, reason, next: advice::SETTINGS.to_owned() };
     match answer.status {
         400 if speaks_of_file_id(&words.message) => Fault::IdUnusable { reason: said },
         401 => Fault::Unauthorized { reason: said },
         403 => judge_refusal(said, &words, answer.retry_after, identity),
         404 | 410 => Fault::Missing { reason: said, on_drive: words.reason.as_deref() == Some("notFound") },
         409 => Fault::Taken,
-        429 => Fault::Passing { reason: said, retry_after: answer.retry_after, next: Some(advice::RATE_LIMIT) },
-        408 | 500.. => Fault::Passing { reason: said, retry_after: answer.retry_after, next: None },
+        429 => Fault::Passing { why: Explanation::new(said, advice::RATE_LIMIT), retry_after: answer.retry_after },
+        408 | 500.. => Fault::Passing { why: said.into(), retry_after: answer.retry_after },
         300..=399 => {
             Fault::refused(said, "correct --drive-url: it must be the address of the API itself, not of a redirect")
         }
         400..=499 => match advice::after_lost_project(&words.message) {
             Some(next) => Fault::refused(said, next),
-            None => settings(said),
+            None => Fault::Unexplained { status: answer.status, why: Explanation::new(said, advice::SETTINGS) },
         },
         _ => Fault::failed(said),
     }
@@ -145,12 +136,14 @@ fn speaks_of_file_id(message: &str) -> bool {
 /// nothing, comes from Google's front end, which refuses a burst of requests this way: it is temporary.
 fn judge_refusal(said: String, words: &Words, retry_after: Option<Duration>, identity: &Identity) -> Fault {
     if words.of_front_end || words.exhausted || words.all_reasons.iter().any(|reason| is_rate_limit(reason)) {
-        return Fault::Passing { reason: said, retry_after, next: Some(advice::RATE_LIMIT) };
+        return Fault::Passing { why: Explanation::new(said, advice::RATE_LIMIT), retry_after };
     }
     let reason = words.reason.as_deref().unwrap_or_default();
     match advice::after_refusal(reason, &words.message, identity) {
-        Some(next) => Fault::Refused { message: said, next },
-        None => Fault::Unexplained { status: 403, reason: said, next: advice::after_unknown_refusal(identity) },
+        Some(next) => Fault::refused(said, next),
+        None => {
+            Fault::Unexplained { status: 403, why: Explanation::new(said, advice::after_unknown_refusal(identity)) }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use super::auth::SCOPE;
 use super::credentials::Identity;
 use super::fault::Fault;
 use crate::destination::{DestinationError, Result};
+use crate::failure::Explanation;
 use crate::layout::quoted;
 
 const FOLDER_TYPE: &str = "application/vnd.google-apps.folder";
@@ -106,7 +107,7 @@ impl FolderFacts {
     /// Refuses a folder that an upload cannot use.
     pub fn check(&self) -> Result<()> {
         match self.obstacle() {
-            Some((message, next)) => Err(DestinationError::rejected(message, next)),
+            Some(why) => Err(DestinationError { is_refusal: true, why }),
             None => Ok(()),
         }
     }
@@ -129,8 +130,8 @@ impl FolderFacts {
         }
     }
 
-    /// The first obstacle to an upload, and the next step.
-    fn obstacle(&self) -> Option<(String, String)> {
+    /// The first obstacle to an upload.
+    fn obstacle(&self) -> Option<Explanation> {
         let (folder, identity) = (&self.folder, &self.identity);
         let account = self.account();
         let too_small = self.scopes.as_ref().is_some_and(|scopes| !scopes.split(' ').any(|scope| scope == SCOPE));
@@ -178,7 +179,7 @@ impl FolderFacts {
             }
             FolderState::Found { .. } => return None,
         };
-        Some((message, next))
+        Some(Explanation::new(message, next))
     }
 }
 
@@ -194,7 +195,7 @@ impl Drive {
     /// Refuses a folder that an upload cannot use.
     pub(super) async fn check_folder(&self) -> Result<(), Fault> {
         match facts(&self.api, &self.folder).await?.obstacle() {
-            Some((message, next)) => Err(Fault::refused(message, next)),
+            Some(why) => Err(Fault::Refused(why)),
             None => Ok(()),
         }
     }

@@ -130,15 +130,15 @@ impl Drive {
     pub async fn download(&self, id: &str, sink: &mut (impl std::io::Write + Send)) -> Result<Option<u64>> {
         let opened = self.api.content(id).await.map_err(|fault| self.error(fault));
         let Some(mut content) = opened? else { return Ok(None) };
-        let broken = |reason: String| DestinationError::Failed(format!("reading the file {id} broke off: {reason}"));
+        let broken = |why: &str| DestinationError::failed(format!("reading the file {id} broke off: {why}"));
         let mut bytes = 0;
         loop {
             let part = timeout(self.api.idle, content.chunk()).await;
-            let part = part.map_err(|_| broken(format!("Drive was silent for {}", format_duration(self.api.idle))))?;
-            let Some(part) = part.map_err(|error| broken(self.api.http.transport_reason(error)))? else {
+            let part = part.map_err(|_| broken(&format!("Drive was silent for {}", format_duration(self.api.idle))))?;
+            let Some(part) = part.map_err(|error| broken(&self.api.http.failed("", error).message))? else {
                 return Ok(Some(bytes));
             };
-            sink.write_all(&part).map_err(|error| broken(format!("cannot write it: {error}")))?;
+            sink.write_all(&part).map_err(|error| broken(&format!("cannot write it: {error}")))?;
             bytes += part.len() as u64;
         }
     }

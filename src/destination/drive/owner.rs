@@ -214,8 +214,8 @@ impl Drive {
         if self.lock {
             match self.change("locking the committed file", &file.id, &locked).await {
                 // Not every account may lock a file; the number is enough.
-                Err(DestinationError::Rejected { message, .. }) => {
-                    tracing::info!(file = file.id, "the file is not locked, only numbered: {message}");
+                Err(refused) if refused.is_refusal => {
+                    tracing::info!(file = file.id, "the file is not locked, only numbered: {refused}");
                 }
                 sealed => return Ok(live(sealed?)),
             }

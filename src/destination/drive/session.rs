@@ -12,6 +12,7 @@ use super::advice;
 use super::fault::Fault;
 use super::metadata::Metadata;
 use super::patience::Patience;
+use crate::failure::Explanation;
 use crate::secret::Secret;
 
 /// How often a session that is lost, or that answers 4xx, is started again before the attempt fails.
@@ -211,8 +212,8 @@ impl Session {
             Fault::Unauthorized { .. }
             | Fault::Missing { .. }
             | Fault::Unexplained { .. }
-            | Fault::Refused { .. }
-            | Fault::Failed { .. } => Then::End(UploadEnd::Gave(fault)),
+            | Fault::Refused(_)
+            | Fault::Failed(_) => Then::End(UploadEnd::Gave(fault)),
         }
     }
 
@@ -242,9 +243,9 @@ impl Session {
     }
 
     fn strike(&mut self, fault: Fault) -> Then {
-        let Fault::Passing { reason, retry_after, .. } = &fault else { return Then::End(UploadEnd::Gave(fault)) };
+        let Fault::Passing { why, retry_after } = &fault else { return Then::End(UploadEnd::Gave(fault)) };
         match self.patience.strike(*retry_after) {
-            Some(delay) => Then::Wait(delay, reason.clone()),
+            Some(delay) => Then::Wait(delay, why.message.clone()),
             None => Then::End(UploadEnd::Gave(fault.after_tries(self.patience.tries()))),
         }
     }
@@ -256,10 +257,10 @@ fn lost_too_often(why: Fault) -> Fault {
         Fault::Missing { reason, .. } => {
             Fault::failed(format!("Drive lost the upload session {} times: {reason}", MAX_RESTARTS + 1))
         }
-        Fault::Unexplained { status, reason, next } => Fault::refused(
-            format!("{reason} (the upload was started again {MAX_RESTARTS} times)"),
-            if status == 403 { next } else { advice::SESSION_REFUSED.to_owned() },
-        ),
+        Fault::Unexplained { status, why: Explanation { message, next } } => Fault::Refused(Explanation {
+            message: format!("{message} (the upload was started again {MAX_RESTARTS} times)"),
+            next: if status == 403 { next } else { Some(advice::SESSION_REFUSED.to_owned()) },
+        }),
         other => other,
     }
 }

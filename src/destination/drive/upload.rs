@@ -88,5 +88,5 @@ async fn verify(drive: &Drive, file: &NewFile<'_>, answer: Option<Metadata>) -> 
 
 /// The failure of a file that could not be verified.
 pub(super) fn unverified(id: &str, reason: &str) -> DestinationError {
-    DestinationError::Failed(format!("the file {id} is unverified: {reason}"))
+    DestinationError::failed(format!("the file {id} is unverified: {reason}"))
 }
