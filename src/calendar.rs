@@ -11,6 +11,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+use crate::failure::Explanation;
 use crate::plausible::{shown_date, shown_time, shown_word};
 
 const DAY_MS: i64 = 86_400_000;
@@ -18,14 +19,14 @@ const DAY_MS: i64 = 86_400_000;
 /// Reads a business date, `YYYY-MM-DD`, years 0001 to 9999.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the text, and shows it if it looks like a date.
-pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
+/// What is wrong with the text, which is shown if it looks like a date, and how to write it.
+pub fn parse_date(text: &str) -> Result<NaiveDate, Explanation> {
     // The parser of the calendar library takes blanks, signs and single digits as well.
     let is_right = |(at, byte): (usize, u8)| if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
     if text.len() != 10 || !text.bytes().enumerate().all(is_right) || text.starts_with("0000") {
-        return Err(format!("{} is not a date; write it like 2026-01-18", shown_date(text)));
+        return Err(Explanation::new(format!("{} is not a date", shown_date(text)), "write it like 2026-01-18"));
     }
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("there is no date {text}"))
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| format!("there is no date {text}").into())
 }
 
 /// Years by which the Thai calendar is ahead.
@@ -37,8 +38,8 @@ const CENTURY: i32 = 2000;
 const BUDDHIST_CENTURY: i32 = 2500;
 
 /// Reads a time of day, `HH:MM`.
-pub fn parse_time(text: &str) -> Result<NaiveTime, String> {
-    let malformed = || format!("{} is not a time of day; write it like 18:00", shown_time(text));
+pub fn parse_time(text: &str) -> Result<NaiveTime, Explanation> {
+    let malformed = || Explanation::new(format!("{} is not a time of day", shown_time(text)), "write it like 18:00");
     // The parser of the calendar library takes blanks and single digits as well.
     if text.len() != 5 || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') {
         return Err(malformed());
@@ -47,8 +48,10 @@ pub fn parse_time(text: &str) -> Result<NaiveTime, String> {
 }
 
 /// Reads a zone of the IANA database, such as `Asia/Bangkok`.
-pub fn parse_zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| format!("{} is not a time zone; write it like Asia/Bangkok", shown_word(text)))
+pub fn parse_zone(text: &str) -> Result<Tz, Explanation> {
+    let unknown =
+        |_| Explanation::new(format!("{} is not a time zone", shown_word(text)), "write it like Asia/Bangkok");
+    text.parse().map_err(unknown)
 }
 
 /// When the day's batch is due: a time of day in a zone.
@@ -96,8 +99,8 @@ impl Calendar {
     /// no more rows, or one before the year 2000.
     ///
     /// # Errors
-    /// A sentence that names the date and, when there is one, the likely meaning.
-    pub fn refuse_unlikely(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), String> {
+    /// What is wrong with the date and, when there is one, the likely meaning.
+    pub fn refuse_unlikely(&self, date: NaiveDate, now: DateTime<Utc>) -> Result<(), Explanation> {
         let tomorrow = self.today(now) + Days::new(1);
         if date <= tomorrow && date.year() >= FIRST_YEAR {
             return Ok(());
@@ -105,16 +108,20 @@ impl Calendar {
         let years_off = [-BUDDHIST_YEARS, BUDDHIST_YEARS, CENTURY, BUDDHIST_CENTURY - BUDDHIST_YEARS];
         let meant = years_off.iter().filter_map(|years| date.with_year(date.year() + years));
         let meant = meant.into_iter().find(|meant| *meant <= tomorrow && meant.year() >= FIRST_YEAR);
-        Err(match meant {
+        let (message, next) = match meant {
             Some(meant) if date > tomorrow => {
-                format!("{date} is later than tomorrow; if the year is Buddhist, write {meant}")
+                (format!("{date} is later than tomorrow"), format!("if the year is Buddhist, write {meant}"))
             }
             None if date > tomorrow => {
-                format!("{date} is later than tomorrow, {tomorrow}: its batch cannot be made yet")
+                let message = format!("{date} is later than tomorrow, {tomorrow}: its batch cannot be made yet");
+                (message, "correct the date".to_owned())
             }
-            Some(meant) => format!("{date} is before the year {FIRST_YEAR}; if {meant} is meant, write that"),
-            None => format!("{date} is before the year {FIRST_YEAR}"),
-        })
+            Some(meant) => {
+                (format!("{date} is before the year {FIRST_YEAR}"), format!("if {meant} is meant, write that"))
+            }
+            None => (format!("{date} is before the year {FIRST_YEAR}"), "correct the date".to_owned()),
+        };
+        Err(Explanation::new(message, next))
     }
 
     /// The instant at which the wall clock jumped over `wall`. A bisection: at its lower end the clock shows less than `wall`, at its

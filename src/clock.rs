@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use crate::failure::Explanation;
 use crate::plausible::shown_instant;
 
 /// Where "now" comes from.
@@ -19,13 +20,13 @@ pub const VARIABLE: &str = "BATCH_EXPORT_NOW";
 impl Clock {
     /// The system's clock; when `BATCH_EXPORT_NOW` has a value, that instant for the whole invocation. A rehearsal then
     /// keeps its business date, however long a stage takes.
-    pub fn from_env(value: Option<&str>) -> Result<Clock, String> {
+    pub fn from_env(value: Option<&str>) -> Result<Clock, Explanation> {
         let Some(text) = value else { return Ok(Clock::default()) };
         match DateTime::parse_from_rfc3339(text) {
             Ok(instant) => Ok(Clock { fixed: Some(instant.to_utc()) }),
-            Err(_) => Err(format!(
-                "{VARIABLE} is wrong: {} is not an instant; write it like 2026-01-18T18:00:00+07:00",
-                shown_instant(text)
+            Err(_) => Err(Explanation::new(
+                format!("{VARIABLE} is wrong: {} is not an instant", shown_instant(text)),
+                "write it like 2026-01-18T18:00:00+07:00",
             )),
         }
     }

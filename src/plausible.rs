@@ -4,6 +4,7 @@
 //! error, and must not see a key or a password. So each kind of value defines narrowly what it looks like, and anything
 //! else is called "the value".
 
+use std::fmt;
 use std::path::Path;
 
 use crate::failure::Failure;
@@ -145,22 +146,42 @@ pub fn check_line_end(text: &str) -> Result<(), Implausible> {
     if broken { Err(LINE_END) } else { Ok(()) }
 }
 
-/// The value in quotes if it looks right, else "the value".
-fn shown_if(text: &str, max_chars: usize, looks_right: impl Fn(char) -> bool) -> String {
-    match !text.is_empty() && text.chars().count() <= max_chars && text.chars().all(looks_right) {
-        true => format!("{text:?}"),
-        false if text.is_empty() => "an empty value".to_owned(),
-        false => "the value".to_owned(),
+/// A refused value, as a message names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// It looks like what was asked for, so it is quoted.
+    Quoted(&'a str),
+    /// There is none.
+    Empty,
+    /// It may be a secret.
+    Hidden,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Shown::Quoted(text) => write!(f, "{text:?}"),
+            Shown::Empty => f.write_str("an empty value"),
+            Shown::Hidden => f.write_str("the value"),
+        }
+    }
+}
+
+fn shown_if(text: &str, max_chars: usize, looks_right: impl Fn(char) -> bool) -> Shown<'_> {
+    match text.chars().count() {
+        0 => Shown::Empty,
+        length if length <= max_chars && text.chars().all(looks_right) => Shown::Quoted(text),
+        _ => Shown::Hidden,
     }
 }
 
 /// A date, right or wrong.
-pub fn shown_date(text: &str) -> String {
+pub fn shown_date(text: &str) -> Shown<'_> {
     shown_if(text, 12, |c| c.is_ascii_digit() || "-/. ".contains(c))
 }
 
 /// A time of day, a duration or a list of them, right or wrong.
-pub fn shown_time(text: &str) -> String {
+pub fn shown_time(text: &str) -> Shown<'_> {
     const UNITS: [&str; 6] = ["year", "week", "day", "hour", "minute", "second"];
     let is_unit = |run: &str| run.len() <= 3 || UNITS.contains(&run.trim_end_matches('s'));
     // One word, or numbers with units: a password has longer words among its digits, or begins with one.
@@ -172,18 +193,18 @@ pub fn shown_time(text: &str) -> String {
 }
 
 /// An instant, right or wrong.
-pub fn shown_instant(text: &str) -> String {
+pub fn shown_instant(text: &str) -> Shown<'_> {
     shown_if(text, 35, |c| c.is_ascii_digit() || "-:.+TZtz ".contains(c))
 }
 
 /// A number, right or wrong.
-pub fn shown_number(text: &str) -> String {
+pub fn shown_number(text: &str) -> Shown<'_> {
     shown_if(text, 20, |c| c.is_ascii_digit() || "-+.,_ ".contains(c))
 }
 
 /// A word of a list, the name of a time zone, of an option or of a command, right or wrong: words of letters, and short
 /// numbers between them (`windows-1252`).
-pub fn shown_word(text: &str) -> String {
+pub fn shown_word(text: &str) -> Shown<'_> {
     let likely = if has_only_words(text, 11) { text } else { "?" };
     shown_if(likely, 30, |c| c.is_ascii_alphanumeric() || "/-_".contains(c))
 }

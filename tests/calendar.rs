@@ -38,13 +38,14 @@ fn a_date_that_nobody_can_mean_is_refused_with_its_likely_meaning() {
     for fine in ["2026-01-19", "2026-01-18", "2000-01-01"] {
         assert_eq!(calendar.refuse_unlikely(date(fine), now), Ok(()), "{fine}");
     }
-    let told = |text: &str| calendar.refuse_unlikely(date(text), now).unwrap_err();
+    let told = |text: &str| calendar.refuse_unlikely(date(text), now).unwrap_err().lines("");
     for slip in ["1483-01-18", "0026-01-18", "0069-01-18"] {
-        let meant = format!("{slip} is before the year 2000; if 2026-01-18 is meant, write that");
+        let meant = format!("{slip} is before the year 2000\nnext: if 2026-01-18 is meant, write that\n");
         assert_eq!(told(slip), meant);
     }
-    assert_eq!(told("1926-01-18"), "1926-01-18 is before the year 2000");
-    assert_eq!(told("2569-01-18"), "2569-01-18 is later than tomorrow; if the year is Buddhist, write 2026-01-18");
+    assert_eq!(told("1926-01-18"), "1926-01-18 is before the year 2000\nnext: correct the date\n");
+    let buddhist = "2569-01-18 is later than tomorrow\nnext: if the year is Buddhist, write 2026-01-18\n";
+    assert_eq!(told("2569-01-18"), buddhist);
     assert!(told("2026-01-20").contains("later than tomorrow, 2026-01-19"));
     assert!(told("2570-03-01").contains("later than tomorrow, 2026-01-19"), "2027-03-01 is to come as well");
 }
@@ -55,10 +56,11 @@ fn a_business_date_is_written_one_way() {
     for text in
         ["", "2026-1-18", "18/01/2026", "20260118", " 2026-01-18", "2026-01-1x", "+026-01-18", "0000-01-01", "๒๐๒๖"]
     {
-        assert!(parse_date(text).unwrap_err().ends_with("is not a date; write it like 2026-01-18"), "{text:?}");
+        let told = parse_date(text).unwrap_err().lines("");
+        assert!(told.ends_with("is not a date\nnext: write it like 2026-01-18\n"), "{told}");
     }
     for text in ["2026-02-30", "2026-13-01", "2026-00-10", "2026-01-00", "2027-02-29"] {
-        assert_eq!(parse_date(text).unwrap_err(), format!("there is no date {text}"));
+        assert_eq!(parse_date(text).unwrap_err().to_string(), format!("there is no date {text}"));
     }
 }
 
@@ -66,9 +68,10 @@ fn a_business_date_is_written_one_way() {
 fn a_time_of_day_and_a_zone_are_written_one_way() {
     assert_eq!(parse_time("00:00").unwrap().to_string(), "00:00:00");
     for text in ["", "24:00", "18:60", "7:30", "18:00:00", " 8:00", "18.00", "6pm"] {
-        assert!(parse_time(text).unwrap_err().ends_with("is not a time of day; write it like 18:00"), "{text:?}");
+        let told = parse_time(text).unwrap_err().lines("");
+        assert!(told.ends_with("is not a time of day\nnext: write it like 18:00\n"), "{told}");
     }
-    assert!(parse_zone("Bangkok").unwrap_err().starts_with("\"Bangkok\" is not a time zone"));
+    assert!(parse_zone("Bangkok").unwrap_err().message.starts_with("\"Bangkok\" is not a time zone"));
 }
 
 #[test]

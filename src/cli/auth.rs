@@ -149,7 +149,7 @@ async fn wait_for_answer(listener: &TcpListener, state: &str) -> Result<Secret> 
             return Ok(Secret::new(code));
         }
         say(&mut stream, "200 OK", "No consent was given. You may close this window.").await;
-        let why = field("error").map_or_else(|| "no reason was given".to_owned(), |code| shown_word(&code));
+        let why = field("error").map_or_else(|| "no reason was given".to_owned(), |code| shown_word(&code).to_string());
         return Err(Failure::new(Exit::DriveRejected, format!("no consent was given: {why}"))
             .next("run `batch-export auth` again, and allow access"));
     }

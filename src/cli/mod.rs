@@ -26,6 +26,7 @@ mod table;
 mod unlock;
 mod verify;
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -39,10 +40,10 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::destination::Destination;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Explanation, Failure, Result};
 use crate::http::certificates;
 use crate::notify::Listeners;
-use crate::plausible::{shown_date, shown_number, shown_time, shown_word};
+use crate::plausible::{Shown, shown_date, shown_number, shown_time, shown_word};
 use crate::reader::counted;
 use crate::secret::redact;
 use crate::stop::Stop;
@@ -259,7 +260,7 @@ fn refuse_dates(command: &Command, config: &Config) -> Result<()> {
 
 fn refuse_date(date: NaiveDate, config: &Config) -> Result<()> {
     let refused = config.calendar.refuse_unlikely(date, config.clock.now());
-    refused.map_err(|message| Failure::new(Exit::Usage, message).next("correct the date"))
+    refused.map_err(|why| Failure::of(Exit::Usage, why))
 }
 
 /// Prints a failure in the shape of the command's own result, if the command has one.
@@ -282,15 +283,18 @@ fn refuse_command_line(error: clap::Error, wants_json: bool) -> Exit {
         let _ = error.print();
         return Exit::Ok;
     }
+    let explained = error.source().and_then(|why| why.downcast_ref::<Explanation>());
+    let next = explained.and_then(|why| why.next.as_deref());
     if wants_json {
         let message = error.render().to_string();
         // Its lines are those of the parser.
-        let mut failure = Failure::new(Exit::Usage, "");
+        let mut failure = Failure::new(Exit::Usage, "").next(next.unwrap_or(Exit::Usage.next_step()));
         failure.why.message = redact(message.trim()).into_owned();
         render::print(&FailedCommand::new("batch-export", &failure), OutputFormat::Json);
     } else {
         let rendered = error.render();
-        let text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
+        let mut text = if std::io::stderr().is_terminal() { rendered.ansi().to_string() } else { rendered.to_string() };
+        text.extend(next.map(|next| format!("\nnext: {next}\n")));
         streams::write_stderr(redact(&text).into_owned());
     }
     Exit::Usage
@@ -316,7 +320,7 @@ fn without_values(mut error: clap::Error) -> clap::Error {
         "DURATION" => shown_time(value),
         _ => shown_word(value.trim_start_matches('-')),
     };
-    if !shown.starts_with('"') {
+    if !matches!(shown, Shown::Quoted(_)) {
         error.insert(typed, ContextValue::String("(not shown)".to_owned()));
         // A suggestion repeats the word.
         error.remove(ContextKind::Suggested);

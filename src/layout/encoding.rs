@@ -5,12 +5,9 @@
 //! (U+0081 is 0x81). An accounting package reads such a byte as anything or nothing, so here they are refused like any other character
 //! that the code page lacks.
 
-use std::str::FromStr;
-
 use encoding_rs::{EncoderResult, WINDOWS_874};
 
 use crate::named::named;
-use crate::plausible::shown_word;
 
 named! {
     /// The encodings of a file.
@@ -65,15 +62,6 @@ impl Encoding {
             Encoding::Utf8 | Encoding::Utf8Bom => str::from_utf8(bytes).is_ok(),
             Encoding::Windows874 => !bytes.iter().any(|&byte| is_undefined(byte)),
         }
-    }
-}
-
-impl FromStr for Encoding {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Encoding, String> {
-        let names = || Encoding::ALL.map(Encoding::name).join(" or ");
-        Encoding::from_name(text).ok_or_else(|| format!("{} is not an encoding; write {}", shown_word(text), names()))
     }
 }
 

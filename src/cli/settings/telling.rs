@@ -8,22 +8,23 @@ use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
 use crate::failure::{Failure, Result};
-use crate::plausible::shown_word;
 use crate::secret::{Secret, holds_a_key};
 
 pub(super) fn webhook(settings: &Settings) -> Result<Option<Webhook>> {
     let typed = settings.get(&table::NOTIFY_URL);
     let url = typed.map(secret_address).transpose()?;
-    let kind = named(settings, &table::NOTIFY_KIND, NotifyKind::from_name, &NotifyKind::ALL.map(NotifyKind::name))?;
+    let kind = settings.get(&table::NOTIFY_KIND);
+    let kind = kind.map(|kind| kind.one_of(&NotifyKind::NAMED)).transpose()?;
     let token = settings.get(&table::NOTIFY_TOKEN).map(token).transpose()?;
     let to = settings.get(&table::NOTIFY_TO).map(|typed| typed.text.to_owned());
     let Some(url) = url else { return Ok(None) };
     let address = url::Url::parse(url.expose()).ok();
     let host = address.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     if let Some(typed) = typed.filter(|_| host.strip_suffix('.').unwrap_or(host) == "notify-api.line.me") {
-        let reason = "it is an address of LINE Notify, which has ended; write \
-                      https://api.line.me/v2/bot/message/push, the Messaging API's, and set --notify-to and --notify-token";
-        return Err(typed.wrong(reason));
+        return Err(typed.wrong(
+            "it is an address of LINE Notify, which has ended",
+            "write https://api.line.me/v2/bot/message/push, the Messaging API's, and set --notify-to and --notify-token",
+        ));
     }
     let kind = kind.unwrap_or_else(|| NotifyKind::of_host(host));
     if kind.needs_chat() && to.is_none() {
@@ -43,7 +44,8 @@ fn missing(setting: &'static Setting, reason: &str) -> Failure {
 
 pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>> {
     let url = settings.get(&table::PING_URL).map(secret_address).transpose()?;
-    let kind = named(settings, &table::PING_KIND, PingKind::from_name, &PingKind::ALL.map(PingKind::name))?;
+    let kind = settings.get(&table::PING_KIND);
+    let kind = kind.map(|kind| kind.one_of(&PingKind::NAMED)).transpose()?;
     Ok(url.map(|url| {
         let is_push = url.expose().contains("/api/push/");
         let known = if is_push { PingKind::Kuma } else { PingKind::Healthchecks };
@@ -51,28 +53,16 @@ pub(super) fn health_check(settings: &Settings) -> Result<Option<HealthCheck>> {
     }))
 }
 
-/// The value of a setting that is one of these names.
-fn named<T>(
-    settings: &Settings,
-    setting: &'static Setting,
-    of: fn(&str) -> Option<T>,
-    names: &[&str],
-) -> Result<Option<T>> {
-    let Some(typed) = settings.get(setting) else { return Ok(None) };
-    let none = || typed.wrong(format!("{} is none of {}", shown_word(typed.text), names.join(", ")));
-    of(typed.text).map(Some).ok_or_else(none)
-}
-
 /// The token of the webhook, of the characters of a bearer token (RFC 6750). A password or an address has others.
 fn token(typed: Typed<'_>) -> Result<Secret> {
     let token = Secret::new(from_file(typed)?);
     if holds_a_key(token.expose()) {
-        return Err(typed.wrong("it holds the content of a key, not the token of a webhook"));
+        return Err(typed.refused("it holds the content of a key, not the token of a webhook"));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
     let text = token.expose().trim_end_matches('=');
     match !text.is_empty() && text.bytes().all(plain) {
         true => Ok(token),
-        false => Err(typed.wrong("it is not a token of letters, digits and -._~+/")),
+        false => Err(typed.refused("it is not a token of letters, digits and -._~+/")),
     }
 }

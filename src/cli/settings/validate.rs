@@ -1,10 +1,8 @@
 //! Validates the text of the settings and makes the [`Config`]. Each mistake gets one sentence and its next step.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +15,8 @@ use crate::cli::environment;
 use crate::cli::layout_file;
 use crate::clock::Clock;
 use crate::config::{Collections, Config, DriveSettings, Format, InvalidPolicy, ProxyVariables, Target};
-use crate::failure::{Failure, Result};
+use crate::exit::Exit;
+use crate::failure::{Explanation, Failure, Result};
 use crate::files::read_named;
 use crate::http::proxy::Proxies;
 use crate::http::{self, certificates};
@@ -71,7 +70,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config>
         },
         file_name: settings.get(&table::FILE_NAME).map(file_name).transpose()?,
         format: format(settings),
-        invalid: invalid_policy(of(&table::INVALID))?,
+        invalid: of(&table::INVALID).one_of(&InvalidPolicy::NAMED)?,
         allow_reexport: switch(&table::ALLOW_REEXPORT)?,
         require_balanced: switch(&table::REQUIRE_BALANCED)?,
         generate_timeout: of(&table::GENERATE_TIMEOUT).duration()?,
@@ -84,7 +83,7 @@ pub fn validate(settings: &Settings, client_now: Option<&str>) -> Result<Config>
         health_check: telling::health_check(settings)?,
         metrics_file: path(&table::METRICS_FILE),
         metrics_url: settings.get(&table::METRICS_URL).map(secret_address).transpose()?,
-        clock: Clock::from_env(client_now).map_err(Failure::configuration)?,
+        clock: Clock::from_env(client_now).map_err(|why| Failure::of(Exit::Configuration, why))?,
     };
     if config.notifies() || config.destination.as_ref().is_some_and(Target::is_remote) {
         Proxies::new(&config.proxies)?;
@@ -122,13 +121,21 @@ impl<'a> Typed<'a> {
         Typed { setting, text: "", source: Source::Default }
     }
 
-    pub(super) fn wrong(self, reason: impl Display) -> Failure {
-        let next = match self.source {
+    /// The refusal of the value, and how to write it.
+    pub(super) fn wrong(self, message: impl AsRef<str>, how: impl AsRef<str>) -> Failure {
+        self.refused(Explanation::new(message, how))
+    }
+
+    /// The refusal of the value; the next step says how to write it, where that is known.
+    pub(super) fn refused(self, why: impl Into<Explanation>) -> Failure {
+        let Explanation { message, next } = why.into();
+        let act = match self.source {
             Source::Flag => format!("correct --{}", self.setting.flag),
             Source::Variable | Source::Tmpdir => format!("correct it, or give --{}", self.setting.flag),
             Source::Default => format!("set --{}", self.setting.flag),
         };
-        Failure::configuration(format!("{} is wrong: {reason}", self.name_typed())).next(next)
+        let how = next.map(|how| format!(": {how}")).unwrap_or_default();
+        Failure::configuration(format!("{} is wrong: {message}", self.name_typed())).next(act + &how)
     }
 
     fn misplaced(self, misplaced: Implausible) -> Failure {
@@ -148,22 +155,27 @@ impl<'a> Typed<'a> {
         let plain = |c: char| c.is_alphanumeric() || "_-.".contains(c);
         match !self.text.is_empty() && self.text.len() <= NAME_BYTES && self.text.chars().all(plain) {
             true => Ok(self.text.to_owned()),
-            false => Err(self.wrong("it is not a name of letters, digits, `_`, `-` and `.`")),
+            false => Err(self.refused("it is not a name of letters, digits, `_`, `-` and `.`")),
         }
     }
 
-    fn parse<T: FromStr<Err = String>>(self) -> Result<T> {
-        self.parse_with(str::parse)
+    fn parse_with<T>(self, parse: impl Fn(&'a str) -> Result<T, Explanation>) -> Result<T> {
+        parse(self.text).map_err(|why| self.refused(why))
     }
 
-    fn parse_with<T>(self, parse: impl Fn(&'a str) -> Result<T, String>) -> Result<T> {
-        parse(self.text).map_err(|reason| self.wrong(reason))
+    /// One of a closed list, by its name.
+    pub(super) fn one_of<T: Copy>(self, named: &[(&str, T)]) -> Result<T> {
+        let found = named.iter().find(|(name, _)| *name == self.text).map(|(_, one)| *one);
+        found.ok_or_else(|| {
+            let names = named.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            self.wrong(format!("{} is none of its values", shown_word(self.text)), format!("write one of {names}"))
+        })
     }
 
     /// A duration greater than zero and of at most ten years.
     fn duration(self) -> Result<Duration> {
         match self.parse_with(duration_of)? {
-            Duration::ZERO => Err(self.wrong("it must be greater than zero")),
+            Duration::ZERO => Err(self.refused("it must be greater than zero")),
             duration => Ok(duration),
         }
     }
@@ -172,8 +184,8 @@ impl<'a> Typed<'a> {
         match self.text.parse() {
             Ok(count) if count > 0 => Ok(count),
             Ok(_) | Err(_) => {
-                let reason = format!("{} is not a number of {unit} from 1 to {}", shown_number(self.text), u32::MAX);
-                Err(self.wrong(reason))
+                let message = format!("{} is not a number of {unit}", shown_number(self.text));
+                Err(self.wrong(message, format!("write a number from 1 to {}", u32::MAX)))
             }
         }
     }
@@ -182,7 +194,7 @@ impl<'a> Typed<'a> {
         match self.text {
             "on" | "true" | "yes" | "1" => Ok(true),
             "off" | "false" | "no" | "0" => Ok(false),
-            text => Err(self.wrong(format!("{} is neither on nor off", shown_word(text)))),
+            text => Err(self.wrong(format!("{} is neither on nor off", shown_word(text)), "write on or off")),
         }
     }
 }
@@ -198,14 +210,16 @@ fn format(settings: &Settings) -> Result<Format> {
 }
 
 /// A duration as people write it, zero included.
-pub fn duration_of(text: &str) -> Result<Duration, String> {
+pub fn duration_of(text: &str) -> Result<Duration, Explanation> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= DURATION_MAX => Ok(duration),
         // Most of the numbers that it cannot hold are too large.
         Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
-            Err(format!("{} is too long; write at most 10 years", shown_time(text)))
+            Err(Explanation::new(format!("{} is too long", shown_time(text)), "write at most 10 years"))
         }
-        Err(_) => Err(format!("{} is not a duration; write it like 1500ms, 30s or 5m", shown_time(text))),
+        Err(_) => {
+            Err(Explanation::new(format!("{} is not a duration", shown_time(text)), "write it like 1500ms, 30s or 5m"))
+        }
     }
 }
 
@@ -216,13 +230,16 @@ fn collections(settings: &Settings) -> Result<Collections> {
         let typed = settings.get(setting).unwrap_or(Typed::absent(setting));
         let name = typed.name()?;
         if format!(".{name}").contains(".system.") {
-            return Err(typed.wrong(format!("the server keeps names like {name:?} for itself")));
+            return Err(typed.refused(format!("the server keeps names like {name:?} for itself")));
         }
         let others = all.iter().filter(|other| other.setting.flag != setting.flag).map(|other| other.text);
         let is_taken = FIXED_COLLECTIONS.into_iter().chain(others).any(|other| other == name);
         // The mistake is not in a default.
         match is_taken && !matches!(typed.source, Source::Default) {
-            true => Err(typed.wrong(format!("{name:?} is the name of another collection; each needs its own"))),
+            true => Err(typed.wrong(
+                format!("{name:?} is the name of another collection"),
+                "give each collection a name of its own",
+            )),
             false => Ok(name),
         }
     };
@@ -236,9 +253,9 @@ fn collections(settings: &Settings) -> Result<Collections> {
 
 /// An encoding that can write the layout's own texts.
 fn encoding(typed: Typed<'_>, layout: &Layout) -> Result<Encoding> {
-    let encoding: Encoding = typed.parse()?;
+    let encoding = typed.one_of(&Encoding::NAMED)?;
     let fits = layout.fits(encoding);
-    fits.map_err(|reason| typed.wrong(format!("the layout {} needs more: {reason}", layout.name)))?;
+    fits.map_err(|reason| typed.refused(format!("the layout {} needs more: {reason}", layout.name)))?;
     Ok(encoding)
 }
 
@@ -247,11 +264,12 @@ fn file_name(typed: Typed<'_>) -> Result<String> {
     let text = typed.text;
     let dated = text.replace("{date}", "2026-01-18");
     if dated == text {
-        return Err(typed.wrong("it lacks {date}, so every day's file would have the same name"));
+        let message = "it lacks {date}, so every day's file would have the same name";
+        return Err(typed.wrong(message, "write {date} where the business date belongs"));
     }
     if text.contains('/') || text.chars().any(char::is_control) || dated.len() > FILE_NAME_BYTES {
-        let reason = format!("it is not the name of a file: one name without a slash, at most {FILE_NAME_BYTES} bytes");
-        return Err(typed.wrong(reason));
+        let next = format!("write one name without a slash, of at most {FILE_NAME_BYTES} bytes");
+        return Err(typed.wrong("it is not the name of a file", next));
     }
     Ok(text.to_owned())
 }
@@ -288,11 +306,11 @@ pub fn conceal_secrets(arguments: &[OsString]) {
 
 fn mongodb_uri(typed: Typed<'_>) -> Result<Secret> {
     let uri = from_file(typed)?;
-    if let Some(reason) = not_one_value(typed.setting.variable, uri.trim()) {
-        return Err(typed.wrong(format!("it {reason}")));
+    if let Some(why) = not_one_value(typed.setting.variable, uri.trim()) {
+        return Err(typed.refused(why.of("it")));
     }
     if !uri.starts_with("mongodb://") && !uri.starts_with("mongodb+srv://") {
-        return Err(typed.wrong("it does not begin with mongodb:// or mongodb+srv://"));
+        return Err(typed.refused("it does not begin with mongodb:// or mongodb+srv://"));
     }
     Ok(Secret::new(uri))
 }
@@ -301,7 +319,7 @@ pub(super) fn secret_address(typed: Typed<'_>) -> Result<Secret> {
     let address = Secret::new(from_file(typed)?);
     match http::web_address(address.expose()) {
         Some(_) => Ok(address),
-        None => Err(typed.wrong("it is not an address that begins with https://")),
+        None => Err(typed.refused("it is not an address that begins with https://")),
     }
 }
 
@@ -310,42 +328,44 @@ pub(super) fn from_file(typed: Typed<'_>) -> Result<String> {
     let Some(path) = typed.text.strip_prefix("file:") else { return Ok(typed.text.to_owned()) };
     let path = path.strip_prefix("//").unwrap_or(path);
     check_path(path).map_err(|misplaced| typed.misplaced(misplaced))?;
-    let bytes =
-        read_named(Path::new(path)).map_err(|error| typed.wrong(format!("the file {path} cannot be read: {error}")))?;
+    let bytes = read_named(Path::new(path))
+        .map_err(|error| typed.refused(format!("the file {path} cannot be read: {error}")))?;
     let content = String::from_utf8_lossy(&bytes);
     conceal_typed(&content);
     let value = content.trim();
     match not_the_value_alone(&bytes, value).or_else(|| not_one_value(typed.setting.variable, value)) {
-        Some(reason) => Err(typed.wrong(format!("the file {path} {reason}"))),
+        Some(why) => Err(typed.refused(why.of(&format!("the file {path}")))),
         None => Ok(value.to_owned()),
     }
 }
 
 /// What was written instead of the value alone: nothing, several lines, or the line of a shell or of an `.env` file.
-fn not_one_value(variable: &str, value: &str) -> Option<&'static str> {
+fn not_one_value(variable: &str, value: &str) -> Option<Explanation> {
     let line = value.strip_prefix("export ").unwrap_or(value);
-    if value.is_empty() {
-        return Some("is empty");
-    }
-    if line.split_once('=').is_some_and(|(name, _)| name.trim() == variable) {
-        return Some("has the variable's name before the value: write the value alone");
-    }
-    value.contains(['\n', '\r']).then_some("has more than one line: write the value alone")
+    let message = match line.split_once('=') {
+        _ if value.is_empty() => "is empty",
+        Some((name, _)) if name.trim() == variable => "has the variable's name before the value",
+        _ if value.contains(['\n', '\r']) => "has more than one line",
+        _ => return None,
+    };
+    Some(Explanation::new(message, "write the value alone"))
 }
 
 /// What an editor or a shell put around a value, and what would be taken for a part of it.
-fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<&'static str> {
-    if is_utf16(bytes) {
-        return Some("is in UTF-16, as PowerShell and Notepad write it: save it as UTF-8 without a byte order mark");
-    }
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Some("begins with a byte order mark, as Notepad writes it: save it as UTF-8 without one");
-    }
-    if check_bare(value).is_err() {
-        return Some("has quotes around its content: write the value alone");
-    }
+fn not_the_value_alone(bytes: &[u8], value: &str) -> Option<Explanation> {
     let is_text = std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0);
-    (!is_text).then_some("is not a text in UTF-8")
+    let (message, next) = match () {
+        () if is_utf16(bytes) => {
+            ("is in UTF-16, as PowerShell and Notepad write it", "save it as UTF-8 without a byte order mark")
+        }
+        () if bytes.starts_with(b"\xef\xbb\xbf") => {
+            ("begins with a byte order mark, as Notepad writes it", "save it as UTF-8 without a byte order mark")
+        }
+        () if check_bare(value).is_err() => ("has quotes around its content", "write the value alone"),
+        () if !is_text => ("is not a text in UTF-8", "write the value alone, as a text in UTF-8"),
+        () => return None,
+    };
+    Some(Explanation::new(message, next))
 }
 
 fn without_file_scheme(text: &str) -> &str {
@@ -355,20 +375,20 @@ fn without_file_scheme(text: &str) -> &str {
 
 fn destination(typed: Typed<'_>) -> Result<Target> {
     let text = typed.text;
+    let wrong = |message: &str, how: &str| Err(typed.wrong(message, how));
     if text.trim() != text {
-        return Err(typed.wrong("it begins or ends with a blank; in a path a blank is written %20"));
+        return wrong("it begins or ends with a blank", "remove the blank; in a path it is written %20");
     }
     if let Some(folder) = text.strip_prefix("gdrive://") {
         let folder = folder.trim_end_matches('/');
         if folder == "FOLDER_ID" {
-            let reason = "FOLDER_ID stands for the id of your folder: the last part of its address in the browser";
-            return Err(typed.wrong(reason));
+            let next = "write the last part of the folder's address in the browser";
+            return wrong("FOLDER_ID stands for the id of your folder", next);
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if folder.is_empty() || !folder.bytes().all(plain) {
-            return Err(typed.wrong(
-                "what follows gdrive:// is not a folder id; write gdrive:// and the last part of the folder's address",
-            ));
+            let next = "write gdrive:// and the last part of the folder's address";
+            return wrong("what follows gdrive:// is not a folder id", next);
         }
         return Ok(Target::Drive { folder: folder.to_owned() });
     }
@@ -377,33 +397,31 @@ fn destination(typed: Typed<'_>) -> Result<Target> {
         // An address would end there, or lose it.
         if let Some(sign) = rest.chars().find(|sign| matches!(sign, '#' | '?' | '\\') || sign.is_ascii_control()) {
             let (shown, code) = (sign.escape_default(), u32::from(sign));
-            return Err(
-                typed.wrong(format!("it has the character {shown}, which is written %{code:02X} in an address"))
-            );
+            return wrong(&format!("it has the character {shown}"), &format!("in an address, write it as %{code:02X}"));
         }
         if !rest.starts_with('/') {
-            return Err(typed.wrong("it is a relative path, and a scheduler starts anywhere; write file:///dir"));
+            return wrong("it is a relative path, and a scheduler starts anywhere", "write file:///dir");
         }
         let path = url::Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
         let has_host = rest.starts_with("//") && !rest.starts_with("///");
         return match path {
             None if has_host => {
-                Err(typed.wrong("what follows two slashes is the name of a host; write file:///dir, with three"))
+                wrong("what follows two slashes is the name of a host", "write file:///dir, with three slashes")
             }
             Some(path) if path.as_os_str().as_bytes().contains(&0) => {
-                Err(typed.wrong("it has the character %00, which no path can have; write file:///dir"))
+                wrong("it has the character %00, which no path can have", "write file:///dir")
             }
             Some(path) if path.parent().is_some() => Ok(Target::Directory(path)),
-            Some(_) | None => Err(typed.wrong("it is not a directory; write file:///dir")),
+            Some(_) | None => wrong("it is not a directory", "write file:///dir"),
         };
     }
-    Err(typed.wrong("it is neither gdrive://FOLDER_ID nor file:///dir"))
+    wrong("it is neither a folder in Drive nor a directory", "write gdrive://FOLDER_ID or file:///dir")
 }
 
 fn web_address(typed: Typed<'_>) -> Result<String> {
     match http::web_address(typed.text) {
         Some(_) => Ok(typed.text.trim_end_matches('/').to_owned()),
-        None => Err(typed.wrong("it is not an address that begins with https://")),
+        None => Err(typed.refused("it is not an address that begins with https://")),
     }
 }
 
@@ -434,7 +452,7 @@ fn account(typed: Typed<'_>) -> Result<String> {
     let plain = |c: char| c.is_alphanumeric() || " -_./()*".contains(c);
     match typed.text.len() <= NAME_BYTES && typed.text.chars().all(plain) {
         true => Ok(typed.text.to_owned()),
-        false => Err(typed.wrong("it is not a code of letters, digits, blanks and -_./()*")),
+        false => Err(typed.refused("it is not a code of letters, digits, blanks and -_./()*")),
     }
 }
 
@@ -444,18 +462,16 @@ fn subject(typed: Typed<'_>) -> Result<String> {
     let plain = |part: &&str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || ":/?#\"'".contains(c));
     match parts.len() == 2 && parts.iter().all(plain) {
         true => Ok(typed.text.to_owned()),
-        false => Err(typed.wrong("it is not an email address like ann@example.com")),
+        false => Err(typed.wrong("it is not an email address", "write one like ann@example.com")),
     }
-}
-
-fn invalid_policy(typed: Typed<'_>) -> Result<InvalidPolicy> {
-    InvalidPolicy::from_name(typed.text)
-        .ok_or_else(|| typed.wrong(format!("{} is neither fail nor hold", shown_word(typed.text))))
 }
 
 fn lease(typed: Typed<'_>) -> Result<Duration> {
     match typed.duration()? {
         lease if lease >= LEASE_MIN => Ok(lease),
-        _ => Err(typed.wrong(format!("{} is shorter than a second", shown_time(typed.text)))),
+        _ => {
+            let message = format!("{} is shorter than a second", shown_time(typed.text));
+            Err(typed.wrong(message, "write at least 1s"))
+        }
     }
 }
