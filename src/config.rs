@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use percent_encoding::percent_decode_str;
 
 use crate::calendar::Calendar;
 use crate::clock::Clock;
@@ -137,7 +138,7 @@ pub struct Config {
 }
 
 /// Name of the database when neither setting nor connection string has one.
-pub const DATABASE_DEFAULT: &str = "auto_acct";
+const DATABASE_DEFAULT: &str = "auto_acct";
 
 impl Config {
     /// What decides the bytes of a file.
@@ -171,6 +172,13 @@ impl Config {
         addresses.chain(proxies).any(|address| address.to_ascii_lowercase().starts_with("https:"))
     }
 
+    /// Whether the connection string asks for TLS.
+    pub fn reaches_database_by_tls(&self) -> bool {
+        let uri = self.mongodb_uri.as_ref().map_or(String::new(), |uri| uri.expose().to_ascii_lowercase());
+        let options = uri.split_once('?').map_or("", |(_, options)| options);
+        uri.starts_with("mongodb+srv://") || options.split('&').any(|option| matches!(option, "tls=true" | "ssl=true"))
+    }
+
     /// The database: the setting, else the connection string's, else the default.
     pub fn database_name(&self) -> String {
         let uri = self.mongodb_uri.as_ref().map_or("", |uri| uri.expose());
@@ -184,7 +192,7 @@ fn database_of(uri: &str) -> Option<String> {
     let (_, rest) = uri.split_once("://")?;
     let (rest, _) = rest.split_once('?').unwrap_or((rest, ""));
     let (_, name) = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts).split_once('/')?;
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then(|| percent_decode_str(name).decode_utf8_lossy().into_owned())
 }
 
 /// The proxy variables that all programs share, unparsed: [`crate::http`] gives them their meaning. Empty means not

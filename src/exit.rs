@@ -100,6 +100,11 @@ impl Exit {
         self.next_step()
     }
 
+    /// Whether nothing goes on before a person acts: 3x.
+    pub fn needs_a_person(self) -> bool {
+        self.severity() == Exit::Configuration.severity()
+    }
+
     /// Order of severity among the results of several batches: a person (3x) before a retry (2x, interruptions) before waiting (1x)
     /// before success. A bug comes before everything.
     pub fn severity(self) -> u8 {

@@ -32,6 +32,11 @@ pub fn open_folder(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
+/// The folder of a file, as it was written.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Reads a small file that a person named in a setting. Links are followed: a mounted secret is one.
 ///
 /// # Errors

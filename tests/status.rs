@@ -148,7 +148,7 @@ fn a_batch_whose_marking_stopped_shows_what_goes_on_with_it() {
     let stopped = doc! { "$set": { "state": "marking", "marked": 0i64, "completedAt": null } };
     day.db.update_one(BATCHES, doc! { "_id": BATCH }, stopped);
     let text = status(&day).args(&["--output", "text"]).run().expect_code(0).stdout;
-    assert!(text.contains("rows are still to be marked: `batch-export retry` continues"), "{text}");
+    assert!(text.contains("rows are still to be marked  (next: `batch-export retry` continues)"), "{text}");
 }
 
 #[test]

@@ -97,6 +97,29 @@ fn nothing_is_left_unfinished() {
 }
 
 #[test]
+fn each_code_has_an_arm_of_its_own_and_no_text_glues_the_next_step() {
+    let mut found = Vec::new();
+    for file in files_below("src", "rs") {
+        let code = file.code();
+        let mut arm_of_the_rest = None;
+        for line in code.lines() {
+            let blanks = line.len() - line.trim_start().len();
+            if line.contains("match ") && (line.ends_with("exit {") || line.ends_with("exit_code {")) {
+                arm_of_the_rest = Some(" ".repeat(blanks + 4) + "_ =>");
+            }
+            let is_rest = arm_of_the_rest.as_ref().is_some_and(|arm| line.starts_with(&**arm));
+            if is_rest || line.contains("; next: ") {
+                found.push(format!("{}: {}", file.name, line.trim()));
+            }
+            if line == "}" {
+                arm_of_the_rest = None;
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
 fn names_say_what_a_thing_is() {
     let mut vague = Vec::new();
     for file in rust_files() {

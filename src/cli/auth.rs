@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::destination::drive::consent::ConsentClient;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::files::{open_folder, read_named};
+use crate::files::{folder_of, open_folder, read_named};
 use crate::outcome::Done;
 use crate::plausible::{check_path, shown_word};
 use crate::secret::Secret;
@@ -183,7 +183,7 @@ async fn say(stream: &mut TcpStream, status: &str, text: &str) {
 
 /// Writes a private file completely before it gets its name.
 fn write_private(path: &Path, content: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(content.as_bytes())?;
     file.as_file().sync_all()?;

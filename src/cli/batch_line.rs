@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::batch::{Batch, BatchId, Class, Ending, Event, Holder, State};
 use crate::clock;
-use crate::failure::Stage;
+use crate::failure::{Explanation, Stage};
 use crate::money::Baht;
 use crate::outcome::FileResult;
 use crate::pass::unsealed;
@@ -133,8 +133,10 @@ impl BatchLine {
     /// The state of the batch for a person, in one clause.
     pub fn note(&self) -> String {
         let (date, stored) = (self.date, self.file.as_ref().filter(|_| self.is_stored));
+        let Explanation { message, next } = self.standing();
         let clauses = [
-            Some(self.standing()),
+            Some(message),
+            next.filter(|_| self.holder.is_none()).map(|next| format!("(next: {next})")),
             self.is_ahead.then(|| "(its day has not come yet)".to_owned()),
             // A copy of this database may have made the file official: only the file itself tells.
             stored.map(|file| {
@@ -152,19 +154,23 @@ impl BatchLine {
         clauses.into_iter().flatten().collect::<Vec<_>>().join("  ").trim().to_owned()
     }
 
-    fn standing(&self) -> String {
+    /// How it stands, and what happens next where its state says so.
+    pub fn standing(&self) -> Explanation {
         if let Some((holder, reader)) = self.holder.as_ref().zip(self.reader) {
-            let what = if self.due { "its lease has run out, held by" } else { "held by" };
-            return format!("{what} {}", reader.holder(holder));
+            let (what, next) = match self.due {
+                true => ("its lease has run out, held by", "`batch-export retry` takes it over"),
+                false => ("held by", "wait; if that run is dead, its lease ends by itself"),
+            };
+            return Explanation::new(format!("{what} {}", reader.holder(holder)), next);
         }
         let class = self.last_class.map(Class::name);
-        match (self.next_retry_at.zip(self.reader), &self.file) {
+        let message = match (self.next_retry_at.zip(self.reader), &self.file) {
             (Some(_), _) if self.due => format!("{}, due now", class.unwrap_or(Ending::Unlocked.name())),
             (Some((when, reader)), _) => {
                 format!("{}, again at {}", class.unwrap_or(State::Failed.name()), reader.ahead(when))
             }
             (None, Some(_)) if self.state == Some(State::Marking) => {
-                "official, rows are still to be marked: `batch-export retry` continues".to_owned()
+                return Explanation::new("official, rows are still to be marked", "`batch-export retry` continues");
             }
             (None, Some(file)) if self.entries.is_some() => {
                 let (changed, late, again) = (self.changed_after_commit, self.late, self.again);
@@ -179,10 +185,12 @@ impl BatchLine {
                 clauses.fold(link, |note, (_, clause)| format!("{note}  ({clause})"))
             }
             (None, _) if self.late > 0 => {
-                format!("rows that are due for it now: {}; `batch-export retry` does it again", self.late)
+                let message = format!("rows that are due for it now: {}", self.late);
+                return Explanation::new(message, "`batch-export retry` does it again");
             }
             (None, _) => class.unwrap_or_default().to_owned(),
-        }
+        };
+        message.into()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::failure::{Explanation, Failure, Result};
 use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
-use crate::verify::Verification;
+use crate::verify::{Verification, unread};
 
 /// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -177,10 +177,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u6
                 }
             }
             Err(failure) => {
-                let why = Explanation::new(
-                    format!("rows of them are gone, and the official file cannot be read: {failure}"),
-                    format!("{}; then run `batch-export init` again", failure.next_step()),
-                );
+                let why = unread(&failure).of("rows of them are gone, and");
                 unfilled.extend(short.iter().map(|short| Unfilled::of(short, why.clone())));
             }
         }

@@ -224,8 +224,11 @@ impl Judge<'_> {
                 Explanation::new(format!("{id} is missing"), format!("run `batch-export run --date {date}`")),
             ),
             Some(found) => {
-                let note = BatchLine::of(date, Some(found)).note();
-                problem(StatusKind::NotDone, format!("{id} is {} ({note})", found.batch.state.name()).into())
+                let Explanation { message, next } = BatchLine::of(date, Some(found)).standing();
+                let message = format!("{id} is {} ({message})", found.batch.state.name());
+                let of_attempt = || found.batch.history.last().and_then(|last| last.next.clone());
+                let next = next.or_else(of_attempt).unwrap_or_else(|| "`batch-export retry` takes it up".to_owned());
+                problem(StatusKind::NotDone, Explanation::new(message, next))
             }
         }
     }

@@ -16,11 +16,7 @@ pub const VARIABLE: &str = "SSL_CERT_FILE";
 /// Refuses a file that cannot be used, when the command reaches the database or the destination with certificates. Notifications do not
 /// count: they change no result.
 pub fn check(config: &Config) -> Result<()> {
-    let to_database = config.mongodb_uri.as_ref().is_some_and(|uri| {
-        let uri = uri.expose().to_ascii_lowercase();
-        ["mongodb+srv://", "tls=true", "ssl=true"].iter().any(|sign| uri.contains(sign))
-    });
-    let is_needed = to_database || config.destination.as_ref().is_some_and(Target::is_remote);
+    let is_needed = config.reaches_database_by_tls() || config.destination.as_ref().is_some_and(Target::is_remote);
     check_file(config.certificate_file.as_deref().filter(|_| is_needed))
 }
 

@@ -206,9 +206,9 @@ fn next(event: Event, result: &BatchResult, left_out: LeftOut) -> String {
             )
         }
         Event::Failed => {
-            let person = match result.exit_code.severity() {
-                3 => "An operator has to fix the cause; meanwhile ",
-                _ => "Nothing to do yet: ",
+            let person = match result.exit_code.needs_a_person() {
+                true => "An operator has to fix the cause; meanwhile ",
+                false => "Nothing to do yet: ",
             };
             match result.next_retry_at.zip(result.reader) {
                 Some((when, reader)) => {

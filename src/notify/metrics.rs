@@ -20,7 +20,7 @@ use super::sender::Call;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Stage;
-use crate::files::open_regular;
+use crate::files::{folder_of, open_regular};
 use crate::outcome::{BatchResult, Durations, Outcome};
 use crate::store::NeverDue;
 
@@ -85,12 +85,11 @@ pub(super) fn write(path: &Path, now: DateTime<Utc>, text_for: impl FnOnce(Optio
     }
     let mut text = text_for(known);
     text.push_str(&kept(&old, &text));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut part = tempfile::Builder::new()
         .prefix(".batch-export-")
         .suffix(".tmp")
         .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder_of(path))?;
     part.write_all(text.as_bytes())?;
     part.persist(path)?;
     Ok(())

@@ -135,10 +135,12 @@ impl Pass<'_> {
 
 /// Ends a claim with what went wrong; the document as it is afterwards, when that was recorded.
 pub(super) async fn release(store: &Store, claim: &Claim, stage: Stage, failure: &Failure) -> Option<Batch> {
-    let ended = match failure.exit {
-        Exit::LeaseLost | Exit::CommitUnknown => return None,
-        Exit::InterruptedInt | Exit::InterruptedTerm => Ended::Interrupted(stage, failure),
-        _ => Ended::Failed(stage, failure),
+    if matches!(failure.exit, Exit::LeaseLost | Exit::CommitUnknown) {
+        return None;
+    }
+    let ended = match matches!(failure.exit, Exit::InterruptedInt | Exit::InterruptedTerm) {
+        true => Ended::Interrupted(stage, failure),
+        false => Ended::Failed(stage, failure),
     };
     match tokio::time::timeout(RECORD_TIMEOUT, store.release(claim, ended)).await {
         Ok(Ok(Some(batch))) => return Some(batch),

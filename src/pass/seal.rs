@@ -56,11 +56,9 @@ pub async fn seal_missing(store: &Store, destination: &Destination, batch: &Batc
 
 /// Waiting helps when the destination fails, not when the file is gone or refused.
 fn log_unsealed(batch: BatchId, failure: &Failure) {
-    match failure.exit {
-        Exit::DriveRejected => {
-            tracing::error!(%batch, next = failure.why.next, "the committed file is not sealed yet: {failure}")
-        }
-        _ => {
+    match failure.exit == Exit::DriveRejected {
+        true => tracing::error!(%batch, next = failure.why.next, "the committed file is not sealed yet: {failure}"),
+        false => {
             let next = failure.why.next.as_deref().unwrap_or("nothing: `batch-export retry` seals it");
             tracing::warn!(%batch, next, "the committed file is not sealed yet: {failure}")
         }

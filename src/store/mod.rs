@@ -81,7 +81,7 @@ pub use untold::Teller;
 
 use crate::batch::State;
 use crate::clock::Clock;
-use crate::config::{Config, DATABASE_DEFAULT};
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::secret::Secret;
@@ -198,8 +198,7 @@ impl Store {
         // Not set for the whole client: the driver would then send `majority` with snapshot sessions too.
         options.read_concern = None;
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
-        let name = config.database.clone().or_else(|| options.default_database.clone());
-        let name = name.as_deref().unwrap_or(DATABASE_DEFAULT);
+        let name = &*config.database_name();
         if SYSTEM_DATABASES.iter().any(|system| name.eq_ignore_ascii_case(system)) {
             let message = format!("the database {name} is the server's own, and no application's");
             return Err(Failure::configuration(message).next(

@@ -32,7 +32,7 @@ impl Verification<'_> {
         let content = match self.read_official(&file).await {
             Ok(Ok((content, _))) => content,
             Ok(Err((_, why))) => return put_back(why.message),
-            Err(failure) if failure.exit == Exit::DriveRejected => return Ok(Err(untold(&failure))),
+            Err(failure) if failure.exit == Exit::DriveRejected => return Ok(Err(unread(&failure))),
             Err(failure) => return Err(failure),
         };
         if content.digests().sha256 != file.sha256 {
@@ -43,7 +43,7 @@ impl Verification<'_> {
         };
         let layout = match self.options(batch) {
             Ok(options) => options.layout,
-            Err(failure) => return Ok(Err(untold(&failure))),
+            Err(failure) => return Ok(Err(unread(&failure))),
         };
         let open = content.open().map_err(|error| self.spool_failed(&error))?;
         match entry_ids(open, &layout) {
@@ -58,7 +58,7 @@ impl Verification<'_> {
 }
 
 /// What a failure says, for a file that cannot be read.
-fn untold(failure: &Failure) -> Explanation {
+pub fn unread(failure: &Failure) -> Explanation {
     let next = format!("{}; then run `batch-export init` again", failure.next_step());
     Explanation::new(format!("the official file cannot be read: {failure}"), next)
 }

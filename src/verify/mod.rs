@@ -31,6 +31,7 @@ use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError, already_logged};
 
 pub use copy::{Copy, CopyVerdict};
 pub use corrections::{ComparedBatch, Correction, CorrectionList, Corrections};
+pub use filling::unread;
 
 /// Findings of one kind that are listed of a batch. An application that rewrites a year of descriptions makes a million of them.
 const LISTED_MAX: u64 = 1_000;

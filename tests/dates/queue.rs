@@ -32,7 +32,7 @@ fn an_empty_day_with_due_rows_is_shown_and_fails_the_check_when_nobody_does_it_a
     day.run().run().expect_code(0);
     seed_day(&day.db, DATE, 2);
     let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
-    assert!(text.contains("rows that are due for it now: 2; `batch-export retry` does it again"), "{text}");
+    assert!(text.contains("rows that are due for it now: 2  (next: `batch-export retry` does it again)"), "{text}");
     check(&day).now("2026-01-18T18:10:00+07:00").run().expect_code(0);
     let problems = check(&day).run().expect_code(34).json()["problems"].clone();
     assert_eq!(problems[0]["kind"], "late_rows", "{problems}");

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Check;
 use crate::config::{Config, Format};
+use crate::files::folder_of;
 use crate::notify::metrics;
 use crate::spool::{Spool, SpoolWriter};
 
@@ -94,8 +95,7 @@ pub(super) async fn metrics_file(path: &Path) -> Check {
     let (shown, path) = (path.display().to_string(), path.to_owned());
     let probe = move || {
         metrics::present(&path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        make_probe(folder).map(drop)
+        make_probe(folder_of(&path)).map(drop)
     };
     let reason = match in_time(FOLDER_TIMEOUT, probe).await {
         Some(Ok(())) => return Check::ok(NAME, format!("{shown} can be written")),

@@ -20,6 +20,7 @@ use crate::command::CommandName;
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::failure::{Explanation, Failure, Result};
+use crate::named::named;
 use crate::outcome::Done;
 use crate::stop::Stop;
 use crate::terminal::one_line;
@@ -74,12 +75,16 @@ impl Check {
     }
 }
 
-/// The next command when something has to be fixed by hand.
-const AGAIN: &str = "batch-export doctor";
-
-/// The next step when everything is there and a batch was exported: whether a schedule starts the next one, nothing here can tell.
-const SCHEDULE: &str = "schedule `batch-export run` at the cut-off and `batch-export retry` every five minutes, if nothing does so yet \
-    (README, \"Schedule it\")";
+named! {
+    /// A command to type, or a schedule to make.
+    pub enum NextStep {
+        Init = "batch-export init",
+        DryRun = "batch-export run --dry-run",
+        Again = "batch-export doctor",
+        /// A batch was exported before: whether a schedule starts the next one, nothing here can tell.
+        Schedule = "schedule `batch-export run` at the cut-off and `batch-export retry` every five minutes, if nothing does so yet (README, \"Schedule it\")",
+    }
+}
 
 /// What `doctor` found.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -88,7 +93,8 @@ pub(super) struct DoctorResult {
     head: Head,
     checks: Vec<Check>,
     /// What to do next: a command to type, or a schedule to make.
-    next: &'static str,
+    #[schemars(with = "String")]
+    next: NextStep,
 }
 
 /// Makes every check and prints them.
@@ -101,10 +107,10 @@ pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: Ou
     let by_init = |check: &Check| check.fix.as_ref().is_some_and(|fix| fix.starts_with(database::BY_INIT));
     let exit = if bad.is_empty() { Exit::Ok } else { Exit::CheckFailed };
     let next = match bad.iter().all(|check| by_init(check)) {
-        true if checks.iter().any(by_init) => "batch-export init",
-        true if has_exported => SCHEDULE,
-        true => "batch-export run --dry-run",
-        false => AGAIN,
+        true if checks.iter().any(by_init) => NextStep::Init,
+        true if has_exported => NextStep::Schedule,
+        true => NextStep::DryRun,
+        false => NextStep::Again,
     };
     let head = Head::new(CommandName::Doctor, Done::Ok, exit);
     render::print(&DoctorResult { head, checks, next }, output);
@@ -151,11 +157,11 @@ impl Render for DoctorResult {
         };
         let is_unsure = |check: &Check| check.name == database::COLLECTIONS && check.verdict == Verdict::Warning;
         let before = match self.next {
-            AGAIN => "fix what is BAD, then ",
+            NextStep::Again => "fix what is BAD, then ",
             _ if self.checks.iter().any(is_unsure) => "see to the warning of collections, then ",
             _ => "",
         };
-        let _ = writeln!(text, "next: {before}{}", self.next);
+        let _ = writeln!(text, "next: {before}{}", self.next.name());
         text
     }
 }

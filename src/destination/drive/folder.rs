@@ -106,10 +106,7 @@ async fn state(api: &Api, folder: &str) -> Result<FolderState, Fault> {
 impl FolderFacts {
     /// Refuses a folder that an upload cannot use.
     pub fn check(&self) -> Result<()> {
-        match self.obstacle() {
-            Some(why) => Err(DestinationError { is_refusal: true, why }),
-            None => Ok(()),
-        }
+        self.obstacle().map_or(Ok(()), |why| Err(DestinationError { is_refusal: true, why }))
     }
 
     /// Refuses a folder whose files cannot be trashed. Only a failed upload needs that, so an upload does not check it.
@@ -194,10 +191,7 @@ impl Drive {
 
     /// Refuses a folder that an upload cannot use.
     pub(super) async fn check_folder(&self) -> Result<(), Fault> {
-        match facts(&self.api, &self.folder).await?.obstacle() {
-            Some(why) => Err(Fault::Refused(why)),
-            None => Ok(()),
-        }
+        facts(&self.api, &self.folder).await?.obstacle().map_or(Ok(()), |why| Err(Fault::Refused(why)))
     }
 
     /// The shared drive that the folder is in, asked once.
