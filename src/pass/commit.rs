@@ -121,7 +121,7 @@ impl Pass<'_> {
         match error {
             CommitError::Conflict(reason) => Ok(CommitOutcome::Conflict(reason)),
             CommitError::LeaseLost => Err(Failure::lease_lost()),
-            CommitError::Logged(number) => Err(already_logged(batch, &number)),
+            CommitError::Logged(number) => Err(already_logged(batch, number)),
             CommitError::Unknown(error) => Err(Failure::new(
                 Exit::CommitUnknown,
                 format!("the outcome of the commit is not known, because the database does not answer: {error}"),

@@ -311,9 +311,3 @@ impl From<BatchId> for Bson {
 pub(super) fn bson_date(instant: DateTime<Utc>) -> mongodb::bson::DateTime {
     mongodb::bson::DateTime::from_millis(instant.timestamp_millis())
 }
-
-/// The number of an export in the log, as text.
-pub(super) fn log_number(log: &Document) -> String {
-    let number = log.get_document("metadata").ok().and_then(|metadata| int(metadata, "number"));
-    number.map_or("unknown".to_owned(), |number| number.to_string())
-}

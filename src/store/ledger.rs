@@ -19,10 +19,10 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ReturnDocument;
 
 use super::batches::Claim;
-use super::document::{int, log_number, text};
 use super::error::{StoreError, on};
 use super::indexes::QueueIndex;
 use super::lost::{lacking, marked_by};
+use super::read_back::{LogFacts, log_facts};
 use super::snapshot::{Ledger, ledger};
 use super::{LEDGER, Store, WAIT_MAX};
 use crate::batch::BatchId;
@@ -35,10 +35,8 @@ pub struct Records {
     ledger: Option<Ledger>,
     /// How many entries `exportbatchentries` has; `None` when it is missing.
     has: Option<u64>,
-    /// The number under which the log has this batch, as text.
-    logged: Option<String>,
-    /// The number of the latest batch that the log has, of this date or an earlier one.
-    last_logged: Option<i64>,
+    /// The latest export of the log, of this date or an earlier one.
+    log: Option<LogFacts>,
     /// The number of the committed batch of the latest date; 0 before the first one.
     newest: i64,
     /// How many committed batches have a document.
@@ -52,11 +50,16 @@ impl Records {
     }
 
     /// Whether the records contradict each other.
-    fn contradict(&self) -> bool {
+    fn contradict(&self, batch: BatchId) -> bool {
         let contradicts = |ledger: &Ledger| {
-            forgets(ledger, self.has) || ledger.number < self.newest || ledger.number > 0 && self.last_logged.is_none()
+            forgets(ledger, self.has) || ledger.number < self.newest || ledger.number > 0 && self.log.is_none()
         };
-        self.logged.is_some() || self.ledger.as_ref().is_some_and(contradicts)
+        self.export_of(batch).is_some() || self.ledger.as_ref().is_some_and(contradicts)
+    }
+
+    /// The export of this batch in the log.
+    fn export_of(&self, batch: BatchId) -> Option<&LogFacts> {
+        self.log.as_ref().filter(|log| log.batch == Some(batch))
     }
 
     /// Whether committed batches may have no document. The two reads are not of one instant: a batch that was committed in between looks like
@@ -69,13 +72,13 @@ impl Records {
 impl Store {
     /// Reads the records of a batch, side by side; and checks that what is to be written can be written in transactions.
     pub async fn records(&self, batch: BatchId) -> Result<Records, StoreError> {
-        let (ledger, has, logged) = (self.find_ledger(), self.count_exported(), self.logged(batch));
-        let read = try_join5(ledger, has, logged, self.newest_batch(), self.count_committed());
+        let (ledger, has, log) = (self.find_ledger(), self.count_exported(), self.latest_log(batch));
+        let read = try_join5(ledger, has, log, self.newest_batch(), self.count_committed());
         // The trial of a transaction is not dropped half way: on a server that passes over transactions it has to remove what it wrote.
         let (read, able) = join(read, self.check_transactions()).await;
         able?;
-        let (ledger, has, (logged, last_logged), newest, committed) = read?;
-        Ok(Records { ledger, has, logged, last_logged, newest, committed })
+        let (ledger, has, log, newest, committed) = read?;
+        Ok(Records { ledger, has, log, newest, committed })
     }
 
     /// The ledger for a pass over a batch that is not committed. A missing ledger is created, with the missing
@@ -85,16 +88,16 @@ impl Store {
     /// `configuration` when the records contradict each other; `lease_lost` when another run took over meanwhile; or
     /// when the database fails.
     pub async fn ledger(&self, claim: &Claim, cutoff: DateTime<Utc>, mut records: Records) -> Result<Ledger, Failure> {
-        if records.contradict() {
+        if records.contradict(claim.batch) {
             // The records were read in parallel, and another run may have written in between.
             records = self.records(claim.batch).await?;
-            if records.logged.is_none() || records.ledger.is_none() {
+            if records.export_of(claim.batch).is_none() || records.ledger.is_none() {
                 records.ledger = Some(self.check_records().await?);
             }
         }
-        if let Some(number) = &records.logged {
+        if let Some(export) = records.export_of(claim.batch) {
             return Err(match self.is_held(claim).await? {
-                true => already_logged(claim.batch, number),
+                true => already_logged(claim.batch, export.number),
                 false => Failure::lease_lost(),
             });
         }
@@ -102,7 +105,7 @@ impl Store {
         match records.ledger {
             Some(ledger) if records.has.is_some() && ledger.installation.is_some() => {
                 // The log of a batch that was backfilled has an earlier date.
-                if records.last_logged < Some(ledger.number) && ledger.number > 0 {
+                if records.log.as_ref().map(|log| log.number.unwrap_or(0)) < Some(ledger.number) && ledger.number > 0 {
                     self.warn_of_lost_logs(ledger.number).await;
                 }
                 if may_lack_documents && let Some(lost) = self.refuse_lost_day(claim.batch, cutoff).await? {
@@ -229,16 +232,12 @@ impl Store {
         found.as_ref().map(ledger).transpose()
     }
 
-    /// The number under which the log has an export of this batch, as text; and the number of the latest one of this date or an earlier one.
-    /// One query asks for both, because every run does.
-    async fn logged(&self, batch: BatchId) -> Result<(Option<String>, Option<i64>), StoreError> {
+    /// The latest export of the log, of this date or an earlier one: one query tells of both, because every run asks.
+    async fn latest_log(&self, batch: BatchId) -> Result<Option<LogFacts>, StoreError> {
         let until = doc! { "$gte": BatchId::PREFIX, "$lte": batch };
         let latest = self.log.find_one(doc! { "action": "csv_generated", "metadata.batchId": until });
         let found = self.bounded(latest.sort(doc! { "metadata.batchId": -1 })).await?;
-        let name = |log: &Document| text(log.get_document("metadata").ok()?, "batchId");
-        let of_batch = found.as_ref().filter(|log| name(log) == Some(batch.to_string()));
-        let number = |log: &Document| int(log.get_document("metadata").ok()?, "number");
-        Ok((of_batch.map(log_number), found.as_ref().map(|log| number(log).unwrap_or(0))))
+        Ok(found.as_ref().map(log_facts))
     }
 
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
@@ -285,7 +284,8 @@ fn forgets(ledger: &Ledger, has: Option<u64>) -> bool {
 }
 
 /// The refusal of a batch that the log has as exported while its document has no commit.
-pub fn already_logged(batch: BatchId, number: &str) -> Failure {
+pub fn already_logged(batch: BatchId, number: Option<i64>) -> Failure {
+    let number = number.map_or("unknown".to_owned(), |number| number.to_string());
     Failure::configuration(format!(
         "the export log has {batch} as number {number}, but its batch document has no commit: the document was deleted or restored"
     ))

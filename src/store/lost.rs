@@ -11,6 +11,7 @@ use mongodb::bson::{Document, doc};
 
 use super::document::{bson_date, int, text};
 use super::error::{Kind, Result};
+use super::read_back::log_facts;
 use super::snapshot::Ledger;
 use super::{LEDGER, Store};
 use crate::batch::{BatchId, State};
@@ -308,7 +309,7 @@ impl Store {
     async fn newest_log(&self) -> Result<i64> {
         let find = self.log.find_one(logs()).sort(doc! { "metadata.batchId": -1 });
         let found = self.bounded(find).await?;
-        Ok(found.and_then(|log| int(log.get_document("metadata").ok()?, "number")).unwrap_or(0))
+        Ok(found.and_then(|log| log_facts(&log).number).unwrap_or(0))
     }
 
     /// The highest number that a batch document or an exported entry knows, with the checksum of its file. This reads all entries once.
@@ -333,8 +334,7 @@ impl Store {
 
     async fn logged_and_gone(&self) -> Result<Vec<BatchId>> {
         let found = self.all(self.log.find(logs()).projection(doc! { "metadata.batchId": 1 })).await?;
-        let named = found.iter().filter_map(|log| text(log.get_document("metadata").ok()?, "batchId")?.parse().ok());
-        let mut logged: BTreeSet<BatchId> = named.collect();
+        let mut logged: BTreeSet<BatchId> = found.iter().filter_map(|log| log_facts(log).batch).collect();
         let find = self.batches.find(committed()).projection(doc! { "_id": 1 });
         let there = self.all(find).await?;
         for batch in there.iter().filter_map(|batch| text(batch, "_id")?.parse().ok()) {

@@ -343,7 +343,7 @@ fn marked_fields(batch: &Batch) -> Document {
     fields
 }
 
-fn log_facts(entry: &Document) -> LogFacts {
+pub(super) fn log_facts(entry: &Document) -> LogFacts {
     let Ok(metadata) = entry.get_document("metadata") else { return LogFacts::default() };
     LogFacts {
         batch: text(metadata, "batchId").and_then(|batch| batch.parse().ok()),

@@ -272,8 +272,7 @@ impl Verification<'_> {
         self.check_copies(&batch, official, &log, snapshot.ledger().installation.as_deref(), findings).await?;
         let Some(file) = official else {
             for facts in &log {
-                let number = facts.number.map_or("unknown".to_owned(), |number| number.to_string());
-                findings.add(id, ProblemKind::Log, &already_logged(id, &number));
+                findings.add(id, ProblemKind::Log, &already_logged(id, facts.number));
             }
             let marked = snapshot.marked_rows(&batch, None).await?.rows.len();
             if marked > 0 {

@@ -138,7 +138,7 @@ pub enum CommitError {
     /// The commit was sent and not answered, so it is not known whether it succeeded.
     Unknown(StoreError),
     /// The log has an export of this batch already, under this number.
-    Logged(String),
+    Logged(Option<i64>),
     /// The commit failed because the database failed.
     Failed(StoreError),
 }

@@ -10,13 +10,13 @@ use crate::batch::{CutList, Details, Ending, Event, FileFacts, State};
 use crate::failure::Stage;
 use crate::id::Id;
 use crate::store::batches::Claim;
-use crate::store::document::log_number;
 use crate::store::document::{bson_date, date, file_document, int, settings_document};
 use crate::store::due::{by_id, due_filter, open_filter};
 use crate::store::error::{Kind, StoreError, on};
 use crate::store::exported::Again;
 use crate::store::expressions::{attempt, history_with, literal};
 use crate::store::neighbours::each;
+use crate::store::read_back::log_facts;
 use crate::store::untold::Teller;
 use crate::store::{LEDGER, Store};
 
@@ -188,7 +188,7 @@ impl Store {
         };
         let (found, ()) = try_join(look, give_up).await?;
         match found.iter().find(|found| found.contains_key("action")) {
-            Some(log) => Err(CommitError::Logged(log_number(log))),
+            Some(log) => Err(CommitError::Logged(log_facts(log).number)),
             None => match found.first().and_then(|found| date(found, "now")) {
                 Some(now) => Ok(now),
                 None => Err(StoreError::malformed(format!("the ledger is gone from {}", self.batches.name())).into()),
