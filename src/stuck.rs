@@ -39,7 +39,7 @@ impl Drop for Guard {
     }
 }
 
-/// Says of a stage that only writes files and waits for nothing else why it did not end by itself.
+/// Adds why the stage did not end by itself: it writes files, and waits for nothing else.
 pub fn in_the_kernel(mut failure: Failure) -> Failure {
     failure.why.message.push_str("; a file operation still waits in the kernel: a file system does not answer");
     failure.next("look at the file systems of the spool folder and of the destination (`df`, `dmesg`)")

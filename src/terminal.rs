@@ -1,6 +1,6 @@
-//! Texts of one line: lists that are cut, and characters that steer a terminal or end the line that a person reads. Reasons, names and links come from people, documents and servers.
+//! Texts of one line: lists that are cut, and texts without the characters that steer a terminal or end a line.
 //!
-//! Risk: such a text passes for words of the program. So every failure, explanation and line of the log goes through [`one_line`], and so does
+//! Risk: reasons, names and links come from people, documents and servers, and such a text passes for words of the program. So every failure, explanation and line of the log goes through [`one_line`], and so does
 //! each field of a result that somebody else wrote.
 
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! Reading a copy of a file that a spreadsheet may have saved anew: in another encoding, with another delimiter, other line ends, other quotes.
 //!
-//! How it is written is seen from its beginning; what cannot be seen is taken as the layout has it. Everything becomes UTF-8 on the way in, and
-//! what is no text becomes U+FFFD, which no official file has: it shows as a difference. Streaming.
+//! The beginning of the copy shows encoding, delimiter and line end; where it does not, those of the layout are taken. The copy is decoded to
+//! UTF-8 while it is read. Bytes that are no text become U+FFFD, which no official file has, so they show as a difference.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write};

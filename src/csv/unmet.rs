@@ -1,8 +1,7 @@
-//! What columns ask of entries in vain.
+//! Columns that no entry can fill.
 //!
-//! One entry that lacks a field is faulty. When every entry lacks it, the layout asks for what there is not: a path with a
-//! typing error, or a column that forgot its `empty`. Where a column has its `empty`, nothing is refused, and the typing error shows only in
-//! that no entry has the field.
+//! One entry that lacks a field is faulty. When every entry lacks it, the layout is: a path has a typing error, or a column has no `empty`.
+//! Where a column has an `empty`, nothing is refused, so a typing error shows only because no entry has the field.
 
 /// What a column asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::LayoutError;
 use super::syntax::{BLANKS, HEAD, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
 use super::table::nearest;
 
-/// The key under which a table of the recovered text notes the keys of its broken lines, and the beginning of names that stand only there; an empty
-/// key: it is not known which. Nobody types this character.
+/// The key of the notes in a table of the recovered text. A note is the key of a broken line; it is empty where that key is not known. Names that
+/// stand only in the recovered text begin with it, too. Nobody types this character.
 pub(super) const BROKEN: &str = "\u{f8ff}";
 /// The beginning of a note: a line that the file does not have.
 pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";

@@ -1,4 +1,4 @@
-//! What the layout asks of every due entry in vain: its fault, and not the entries'.
+//! Columns of the layout that no due entry can fill: the fault is the layout's, and not the entries'.
 //!
 //! Risk: a typing error in the path of a field makes every entry invalid, and people look for the fault in each of them.
 //! So one failure names the layout, its columns, and how to correct them.

@@ -141,8 +141,9 @@ impl Draft {
 }
 
 impl Verification<'_> {
-    /// Compares every exported entry of these batches with what it would be now. In another collection all of them would be deleted. A batch that is asked for by name has to be there. Of batches
-    /// `within` these dates whose documents are lost it says that they were not compared.
+    /// Compares every exported entry of these batches with the line that it would give now. Where the settings name another collection of
+    /// entries, all of them would count as deleted: that is refused first. A batch without a document is a problem; so are batches `within`
+    /// these dates whose documents are lost.
     pub async fn corrections(
         &self,
         batches: &[BatchId],
