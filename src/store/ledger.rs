@@ -36,7 +36,7 @@ pub struct Records {
     /// How many entries `exportbatchentries` has; `None` when it is missing.
     has: Option<u64>,
     /// The latest export of the log, of this date or an earlier one.
-    log: Option<LogFacts>,
+    log: Option<Box<LogFacts>>,
     /// The number of the committed batch of the latest date; 0 before the first one.
     newest: i64,
     /// How many committed batches have a document.
@@ -59,7 +59,7 @@ impl Records {
 
     /// The export of this batch in the log.
     fn export_of(&self, batch: BatchId) -> Option<&LogFacts> {
-        self.log.as_ref().filter(|log| log.batch == Some(batch))
+        self.log.as_deref().filter(|log| log.batch == Some(batch))
     }
 
     /// Whether committed batches may have no document. The two reads are not of one instant: a batch that was committed in between looks like
@@ -233,11 +233,11 @@ impl Store {
     }
 
     /// The latest export of the log, of this date or an earlier one: one query tells of both, because every run asks.
-    async fn latest_log(&self, batch: BatchId) -> Result<Option<LogFacts>, StoreError> {
+    async fn latest_log(&self, batch: BatchId) -> Result<Option<Box<LogFacts>>, StoreError> {
         let until = doc! { "$gte": BatchId::PREFIX, "$lte": batch };
         let latest = self.log.find_one(doc! { "action": "csv_generated", "metadata.batchId": until });
         let found = self.bounded(latest.sort(doc! { "metadata.batchId": -1 })).await?;
-        Ok(found.as_ref().map(log_facts))
+        Ok(found.as_ref().map(log_facts).map(Box::new))
     }
 
     /// Creates every collection that the commit transaction writes, in parallel, because creating a collection inside a
