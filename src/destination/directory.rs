@@ -20,7 +20,6 @@ use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use super::owner::{Mark, Owner, forged, protect};
-use super::read_back::brought_to;
 use super::{Created, Destination, DestinationError, Known, Look, Named, NewFile, Result, Sealed, Stored};
 use crate::batch::FileFacts;
 use crate::failure::Explanation;
@@ -184,7 +183,7 @@ impl Directory {
         // The attribute is written first, so it may be there while the file is writable still; on a read-only file it is not written again.
         let sealed = if found.sealed { protect(&opened) } else { owner.seal(&opened) };
         sealed.map_err(|error| self.failed("make a file read-only in", &error))?;
-        let notes = moved.iter().map(|at| brought_to(file, at)).collect();
+        let notes = moved.iter().map(|at| super::brought_to(file, at)).collect();
         Ok(Some(Sealed { restricted: true, notes }))
     }
 

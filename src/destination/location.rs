@@ -151,7 +151,7 @@ impl Destination {
     pub fn owns(&self, file: &FileFacts) -> bool {
         match (&file.destination, self) {
             (Some(location), _) => self.is_at(Some(location)),
-            (None, Destination::Directory(_)) => !is_drive_id(&file.id),
+            (None, Destination::Directory(_)) => !drive::is_drive_id(&file.id),
             (None, Destination::Drive(_)) => !file.id.contains('#'),
         }
     }
@@ -188,9 +188,4 @@ impl Destination {
             Destination::Drive(_) => id,
         }
     }
-}
-
-/// Whether an id has the form of an id on Drive.
-pub(super) fn is_drive_id(id: &str) -> bool {
-    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

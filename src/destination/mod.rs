@@ -23,7 +23,6 @@ pub use inspect::Inspection;
 pub use location::Reached;
 pub use owner::{Mark, Owner};
 pub use probe_file::probe_name;
-pub use read_back::brought_to;
 
 use crate::batch::{BatchId, FileFacts, Voided};
 use crate::exit::Exit;
@@ -399,4 +398,9 @@ impl Destination {
             Destination::Drive(drive) => drive.whereabouts(id).await,
         }
     }
+}
+
+/// Says where a file of a directory lies that is not under its own name.
+pub fn brought_to(file: &FileFacts, path: &std::path::Path) -> String {
+    format!("{} was moved or renamed: it is {} there", file.name, path.display())
 }

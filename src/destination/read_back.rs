@@ -124,11 +124,6 @@ impl Directory {
     }
 }
 
-/// Says where a file of a directory lies that is not under its own name.
-pub fn brought_to(file: &FileFacts, path: &Path) -> String {
-    format!("{} was moved or renamed: it is {} there", file.name, path.display())
-}
-
 fn copy(opened: io::Result<File>, path: &Path, sink: &mut impl Write) -> Result<u64> {
     let read = opened.and_then(|mut file| io::copy(&mut file, sink));
     read.map_err(|error| DestinationError::failed(format!("cannot read {}: {error}", path.display())))

@@ -11,6 +11,7 @@ use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::due::by_id;
 use super::error::{Kind, Result, StoreError, code};
+use super::refusals::lacks;
 use super::{COMMAND_TIMEOUT, Store};
 use crate::failure::Failure;
 
@@ -175,12 +176,4 @@ fn named(missing: &[(&str, String)]) -> Vec<String> {
 
 fn ignored(what: &str) -> StoreError {
     StoreError { kind: Kind::Unsupported, message: what.to_owned() }
-}
-
-/// The refusal of a server that lacks these abilities.
-pub fn lacks(missing: &str) -> Failure {
-    Failure::configuration(format!("the MongoDB server lacks what a run needs: {missing}")).next(
-        "use MongoDB itself, 5.0 or newer, as a replica set or behind mongos: servers that only speak its protocol \
-         (Amazon DocumentDB, FerretDB, Cosmos DB) will not do",
-    )
 }

@@ -163,16 +163,3 @@ fn is_timeout(error: &mongodb::error::Error) -> bool {
     use mongodb::error::{ErrorKind, WriteFailure};
     matches!(&*error.kind, ErrorKind::Write(WriteFailure::WriteConcernError(late)) if late.code == WRITE_CONCERN_TIMEOUT)
 }
-
-/// The next step after these words of a server that refused a login or a command.
-pub(super) fn way_in(words: &str) -> &'static str {
-    match words.contains("not authorized on") {
-        true => {
-            "check the roles of the user in MONGODB_URI (readWrite on the database, or the role in the README); if they name collections, also \
-             --queue-collection, --entries-collection, --log-collection and --batch-collection"
-        }
-        false => {
-            "check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"
-        }
-    }
-}

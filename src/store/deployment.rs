@@ -19,9 +19,9 @@ use mongodb::{Client, error};
 use tokio::sync::watch;
 
 use super::Store;
-use super::abilities::lacks;
 use super::document::{date, text};
 use super::error::{API_VERSION_REQUIRED, Kind, Result, StoreError, describe, without_link};
+use super::refusals::lacks;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::http::about_certificate;

@@ -10,9 +10,7 @@ use mongodb::Collection;
 use mongodb::bson::Document;
 use mongodb::error::{Error, ErrorKind, TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT, WriteFailure};
 
-use super::abilities::lacks;
-use super::checks::way_in;
-use super::validation::broken_rules;
+use super::refusals::{broken_rules, lacks, way_in};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::secret::{quoted, redact};

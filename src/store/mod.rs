@@ -32,12 +32,12 @@ mod portion;
 mod queue;
 mod read_back;
 mod rebuild;
+mod refusals;
 mod row_list;
 mod scan;
 mod snapshot;
 mod untold;
 mod uri;
-mod validation;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -54,7 +54,6 @@ use mongodb::options::{
 use mongodb::{Client, ClientSession, Collection, Cursor, Database};
 use serde::de::DeserializeOwned;
 
-pub use abilities::lacks;
 pub use acquire::{Acquired, Acquisition};
 pub use batches::{Claim, Ended, Overview};
 pub use checks::ServerFacts;
@@ -75,6 +74,7 @@ use neighbours::Neighbours;
 use portion::EntrySize;
 pub use queue::NeverDue;
 pub use read_back::{LogFacts, MarkedRows};
+pub use refusals::lacks;
 pub use scan::{DueScan, ScanError, in_chunks, of_entries};
 pub use snapshot::{Ledger, Snapshot};
 pub use untold::Teller;

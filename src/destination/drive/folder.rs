@@ -6,10 +6,10 @@
 
 use serde_json::Value;
 
-use super::Drive;
 use super::advice::{SERVICE_ACCOUNT_STORAGE, after_refused_folder, after_small_scope};
 use super::api::Api;
 use super::auth::SCOPE;
+use super::client::Drive;
 use super::credentials::Identity;
 use super::fault::Fault;
 use crate::destination::{DestinationError, Result};
@@ -65,7 +65,7 @@ pub struct FolderFacts {
     pub state: FolderState,
 }
 
-pub(super) async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Fault> {
+async fn facts(api: &Api, folder: &str) -> Result<FolderFacts, Fault> {
     let identity = api.auth.identity().clone();
     let query = [("fields", "user(emailAddress),storageQuota(limit,usage)")];
     let about: Option<Value> =
@@ -181,6 +181,11 @@ impl FolderFacts {
 }
 
 impl Drive {
+    /// The facts about the folder and the account that uses it.
+    pub async fn folder_facts(&self) -> Result<FolderFacts> {
+        facts(&self.api, &self.folder).await.map_err(|fault| self.error(fault))
+    }
+
     /// Explains a 404 by the state of the folder: `reason` stands when the folder is in order.
     pub(super) async fn explain_missing(&self, reason: String) -> Fault {
         match self.check_folder().await {

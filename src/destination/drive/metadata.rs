@@ -6,7 +6,6 @@
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::owner::{Properties, Restriction};
 use crate::destination::Stored;
 use crate::spool::Digests;
 
@@ -34,6 +33,22 @@ pub(super) struct Metadata {
     /// Properties that every app sees.
     pub(super) properties: Properties,
     pub(super) content_restrictions: Vec<Restriction>,
+}
+
+/// The `properties` and `appProperties` that this program writes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Properties {
+    pub(super) batch_id: Option<String>,
+    pub(super) installation: Option<String>,
+    pub(super) number: Option<String>,
+}
+
+/// A lock on the content.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Restriction {
+    pub(super) read_only: bool,
 }
 
 /// A page of a list of files.

@@ -6,36 +6,19 @@
 //!
 //! Risk: Drive's list may be older than the file. So the list only finds a file, and each decision here reads the file itself.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::client::{Drive, quoted};
 use super::metadata::{Comparison, Metadata, Page};
-use super::{Drive, quoted, upload};
+use super::upload::unverified;
 use crate::batch::FileFacts;
-use crate::destination::location::is_drive_id;
 use crate::destination::owner::forged;
 use crate::destination::{DestinationError, Known, Mark, Named, Owner, Result, Sealed, Whereabouts};
 use crate::spool::Digests;
 
 /// Shown to people in Drive beside the lock.
 const LOCK_REASON: &str = "Committed by batch-export: the accounting file of this date is final";
-
-/// The `properties` and `appProperties` that this program writes.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Properties {
-    batch_id: Option<String>,
-    installation: Option<String>,
-    number: Option<String>,
-}
-
-/// A lock on the content.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Restriction {
-    read_only: bool,
-}
 
 impl Metadata {
     /// The owner. A malformed number still shows that the file is sealed.
@@ -100,7 +83,7 @@ impl Drive {
             let same = match metadata.compare(digests) {
                 Comparison::Same(stored) => Some(stored),
                 Comparison::Different { .. } => None,
-                Comparison::Unverified(reason) => return Err(upload::unverified(&id, &reason)),
+                Comparison::Unverified(reason) => return Err(unverified(&id, &reason)),
             };
             found.push(Named { same, sha256: metadata.sha256(), owner, is_voided, id, name });
         }
@@ -238,4 +221,9 @@ pub(in crate::destination) fn check_id(id: &str) -> Result<()> {
         true => Ok(()),
         false => Err(forged(id, &"Google Drive")),
     }
+}
+
+/// Whether an id has the form of an id on Drive.
+pub(in crate::destination) fn is_drive_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

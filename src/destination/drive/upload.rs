@@ -3,39 +3,59 @@
 //! Sending every byte is not yet a success. The final answer carries Drive's checksum. When that answer was lost or
 //! lacks the checksum, the metadata is read once more; a file that still cannot be verified is a failure.
 
-use super::Drive;
 use super::api::pause;
+use super::client::Drive;
 use super::fault::Fault;
 use super::metadata::{Comparison, Metadata};
 use super::session::{Heard, Session, Step, Then, UploadEnd};
-use crate::destination::{Created, DestinationError, NewFile, Result};
+use crate::destination::{Created, DestinationError, Look, NewFile, Result};
 use crate::progress::Progress;
+use crate::spool::Digests;
 
-/// Stores the file under its id, and verifies it.
-pub(super) async fn upload(drive: &Drive, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
-    let total = file.spool.digests().bytes;
-    let mut session = Session::new(total, drive.chunk_bytes, drive.api.patience());
-    let ending = loop {
-        let heard = carry_out(drive, file, session.step()).await;
-        if let Heard::Stored(stored) = heard {
-            progress.set(stored.min(total));
+impl Drive {
+    /// Compares the file under an id with the spool file.
+    ///
+    /// # Errors
+    /// When Drive fails, refuses, or reports no checksum.
+    pub async fn look(&self, id: &str, digests: &Digests) -> Result<Look> {
+        let Some(metadata) = self.metadata(id).await? else { return Ok(Look::Absent) };
+        let owner = metadata.owner();
+        match metadata.compare(digests) {
+            Comparison::Same(stored) => Ok(Look::Same(stored, owner)),
+            Comparison::Different { reason, sha256 } => Ok(Look::Different { reason, sha256, owner }),
+            Comparison::Unverified(reason) => Err(unverified(id, &reason)),
         }
-        match session.heard(heard) {
-            Then::Go => {}
-            Then::Wait(delay, reason) => pause(delay, &reason).await,
-            Then::End(ending) => break ending,
+    }
+
+    /// Stores a file under its id, and verifies it. It creates a file or nothing, and never changes an existing file.
+    ///
+    /// # Errors
+    /// When the file is not stored, or when that is not known: call [`Drive::look`] before the next try.
+    pub async fn create(&self, file: &NewFile<'_>, progress: &Progress) -> Result<Created> {
+        let total = file.spool.digests().bytes;
+        let mut session = Session::new(total, self.chunk_bytes, self.api.patience());
+        let ending = loop {
+            let heard = carry_out(self, file, session.step()).await;
+            if let Heard::Stored(stored) = heard {
+                progress.set(stored.min(total));
+            }
+            match session.heard(heard) {
+                Then::Go => {}
+                Then::Wait(delay, reason) => pause(delay, &reason).await,
+                Then::End(ending) => break ending,
+            }
+        };
+        match ending {
+            UploadEnd::Complete(metadata) => {
+                progress.set(total);
+                verify(self, file, metadata.map(|metadata| *metadata)).await
+            }
+            UploadEnd::Taken => Ok(Created::IdTaken),
+            UploadEnd::Refused(fault) => Ok(Created::IdRefused(fault.give_up(self.identity()))),
+            // A file comes into being only through the address of a session, and nobody was told one.
+            UploadEnd::Gave(fault) if !session.was_opened() => Ok(Created::NotSent(fault.give_up(self.identity()))),
+            UploadEnd::Gave(fault) => Err(fault.give_up(self.identity())),
         }
-    };
-    match ending {
-        UploadEnd::Complete(metadata) => {
-            progress.set(total);
-            verify(drive, file, metadata.map(|metadata| *metadata)).await
-        }
-        UploadEnd::Taken => Ok(Created::IdTaken),
-        UploadEnd::Refused(fault) => Ok(Created::IdRefused(fault.give_up(drive.identity()))),
-        // A file comes into being only through the address of a session, and nobody was told one.
-        UploadEnd::Gave(fault) if !session.was_opened() => Ok(Created::NotSent(fault.give_up(drive.identity()))),
-        UploadEnd::Gave(fault) => Err(fault.give_up(drive.identity())),
     }
 }
 

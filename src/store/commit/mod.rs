@@ -23,7 +23,7 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::doc;
 use mongodb::options::{Acknowledgment, ReadConcern, TransactionOptions, WriteConcern};
-pub use trial::Trial;
+pub use tried_rows::Trial;
 pub(super) use writes::{completed, marks};
 
 use super::Store;

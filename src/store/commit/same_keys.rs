@@ -10,7 +10,7 @@ use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::Collation;
 
-use super::trial::{ROWS_MAX, Trial};
+use super::tried_rows::{ROWS_MAX, Trial};
 use super::writes::ROWS_PER_COMMAND;
 use super::{completed, marks};
 use crate::id::Id;

@@ -17,12 +17,11 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 
-use super::tried_rows::{RowSource, TriedRows, new_id};
+use super::tried_rows::{ROWS_MAX, RowSource, Trial, TriedRows, new_id};
 use super::writes::{Written, log_entry};
 use super::{CommitError, CommitRequest, abort};
-use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
+use crate::batch::{BatchId, FileFacts};
 use crate::command::CommandName;
-use crate::entry::FieldList;
 use crate::exit::Exit;
 use crate::failure::{Failure, Stage};
 use crate::host::host_name;
@@ -36,39 +35,6 @@ use crate::store::exported::Again;
 use crate::store::row_list::whole_list;
 use crate::store::snapshot::Ledger;
 use crate::store::{Acquisition, LEDGER, Store};
-
-/// The most rows that are tried in one transaction.
-pub(super) const ROWS_MAX: usize = 1_000;
-
-/// What two passes would store.
-#[derive(Clone, Debug)]
-pub struct Trial<'a> {
-    /// The batches of two days, and the file of each.
-    pub batches: [(BatchId, FileFacts); 2],
-    /// The settings that decide the bytes.
-    pub settings: &'a ExportSettings,
-    /// The fields of the layout.
-    pub fields: &'a FieldList,
-    /// The due rows that a run would mark, in order.
-    pub rows: &'a [RowKey],
-    /// The earliest and the latest `scheduledFor` of these.
-    pub exported: Option<Span>,
-    /// The due rows that a run would refuse or hold back, in order, with the reason.
-    pub bad: &'a [(RowKey, String)],
-    /// Whether it would hold them back.
-    pub holds: bool,
-    /// All of them are due by then.
-    pub cutoff: DateTime<Utc>,
-    /// Rows that one transaction may mark.
-    pub transaction_rows: usize,
-}
-
-impl Trial<'_> {
-    /// Rows that are tried in one transaction: whoever writes one of them meanwhile waits for its end.
-    pub(super) fn rows_together(&self) -> usize {
-        self.transaction_rows.clamp(1, ROWS_MAX)
-    }
-}
 
 /// A trial, with what it found.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The rows that the trial marks first: due ones; where there are none, a row that the trial makes a queued one inside its transaction.
+//! What a trial tries, and the rows that it marks first: due ones; where there are none, a row that the trial makes a queued one inside its transaction.
 //!
 //! Risk: a false alarm. A made row may break rules that a queued one keeps, such as a required field. So a row that is there is changed rather
 //! than one inserted, and where none can be made, its marks are not tried, and the finding says so.
@@ -8,8 +8,8 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
 use super::abort;
-use super::trial::Trial;
-use crate::batch::Span;
+use crate::batch::{BatchId, ExportSettings, FileFacts, Span};
+use crate::entry::FieldList;
 use crate::id::Id;
 use crate::store::Store;
 use crate::store::document::bson_date;
@@ -18,6 +18,39 @@ use crate::store::error::{Kind, Result, on};
 
 /// A row of more bytes may have no room for marks.
 const MADE_MAX_BYTES: i32 = 1 << 20;
+
+/// The most rows that are tried in one transaction.
+pub(super) const ROWS_MAX: usize = 1_000;
+
+/// What two passes would store.
+#[derive(Clone, Debug)]
+pub struct Trial<'a> {
+    /// The batches of two days, and the file of each.
+    pub batches: [(BatchId, FileFacts); 2],
+    /// The settings that decide the bytes.
+    pub settings: &'a ExportSettings,
+    /// The fields of the layout.
+    pub fields: &'a FieldList,
+    /// The due rows that a run would mark, in order.
+    pub rows: &'a [RowKey],
+    /// The earliest and the latest `scheduledFor` of these.
+    pub exported: Option<Span>,
+    /// The due rows that a run would refuse or hold back, in order, with the reason.
+    pub bad: &'a [(RowKey, String)],
+    /// Whether it would hold them back.
+    pub holds: bool,
+    /// All of them are due by then.
+    pub cutoff: DateTime<Utc>,
+    /// Rows that one transaction may mark.
+    pub transaction_rows: usize,
+}
+
+impl Trial<'_> {
+    /// Rows that are tried in one transaction: whoever writes one of them meanwhile waits for its end.
+    pub(super) fn rows_together(&self) -> usize {
+        self.transaction_rows.clamp(1, ROWS_MAX)
+    }
+}
 
 pub(super) struct TriedRows {
     pub(super) rows: Vec<RowKey>,

@@ -1,10 +1,33 @@
-//! The rules of a validator that a document broke, in a few words: the server's own account of it is as long as the
-//! validator.
+//! What a refusal of the database means, in a few words: a server that lacks something, a missing right, and the rules of a validator that a
+//! document broke, of which the server's own account is as long as the validator.
 
 use mongodb::bson::{Bson, Document};
 
+use crate::failure::Failure;
+
 /// How many characters of one rule are shown.
 const RULE_MAX: usize = 120;
+
+/// The refusal of a server that lacks these abilities.
+pub fn lacks(missing: &str) -> Failure {
+    Failure::configuration(format!("the MongoDB server lacks what a run needs: {missing}")).next(
+        "use MongoDB itself, 5.0 or newer, as a replica set or behind mongos: servers that only speak its protocol \
+         (Amazon DocumentDB, FerretDB, Cosmos DB) will not do",
+    )
+}
+
+/// The next step after these words of a server that refused a login or a command.
+pub(super) fn way_in(words: &str) -> &'static str {
+    match words.contains("not authorized on") {
+        true => {
+            "check the roles of the user in MONGODB_URI (readWrite on the database, or the role in the README); if they name collections, also \
+             --queue-collection, --entries-collection, --log-collection and --batch-collection"
+        }
+        false => {
+            "check the user, password and roles (readWrite on the database, or the role in the README) in MONGODB_URI"
+        }
+    }
+}
 
 /// Each broken rule with the field, from the `errInfo` of a refused write: `metadata.googleDriveUrl: pattern ...`.
 /// Empty when nothing is understood.
