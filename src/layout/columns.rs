@@ -1,9 +1,10 @@
 //! The columns of a layout file: what each value is, and which keys it takes.
 
 use super::encoding::Encoder;
-use super::parse::{self, column_tables, date_format};
-use super::table::{Found, Table, kind, word};
+use super::settings::{date_format, settings};
+use super::table::{Found, Table, kind, nearest, word};
 use super::text::{characters, lacking, quoted};
+use super::words::{COLUMN_KEYS, KEYS};
 use super::{Column, FieldKind, Layout, Value, Zero};
 use crate::calendar::Day;
 use toml::de::DeValue;
@@ -14,9 +15,6 @@ const COLUMNS_MAX: usize = 500;
 const PATH_MAX: usize = 200;
 /// Characters of the longest cell.
 const CHARS_MAX: i64 = 1_000_000;
-
-pub(super) const KEYS: [&str; 10] =
-    ["header", "value", "field", "kind", "empty", "max_chars", "zero", "words", "text", "date_format"];
 
 /// The columns; `None` when there are errors that leave none.
 pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column>> {
@@ -35,13 +33,45 @@ pub(super) fn columns(top: &Table<'_, '_>, layout: &Layout) -> Option<Vec<Column
     columns.into_iter().collect()
 }
 
+/// The tables of `columns`, also under a misspelt name: the name hides nothing that is wrong below it.
+fn column_tables<'a, 'i>(table: &Table<'a, 'i>) -> Vec<Table<'a, 'i>> {
+    const EXPECTED: &str = "expected at least one [[columns]]";
+    let mut tables = Vec::new();
+    let mut has_columns = false;
+    for (name, value) in table.entries() {
+        let is_misspelt =
+            || value.get_ref().is_array() && !KEYS.contains(&name) && nearest(name, &["columns"]).is_some();
+        if name != "columns" && !is_misspelt() {
+            continue;
+        }
+        has_columns = true;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::Array(list) if list.is_empty() && !table.is_unsure(&["columns"]) => {
+                table.error(at, format!("there is no column in columns; {EXPECTED}"));
+            }
+            DeValue::Array(list) => tables.extend(list.iter().filter_map(|item| table.below(item))),
+            _ => {
+                table.error(at, format!("columns are not a list of tables; {EXPECTED}"));
+                if value.get_ref().is_table() {
+                    tables.extend(table.below(value).inspect(|column| column.expect(&["header", "value", "field"])));
+                }
+            }
+        }
+    }
+    if !has_columns {
+        table.missing(&["columns"], format!("columns are missing; {EXPECTED}"));
+    }
+    tables
+}
+
 fn column(table: &Table<'_, '_>, layout: &Layout) -> Option<Column> {
     if table.entries().next().is_none() {
         table.missing(&[], "a column has no keys; expected header, and value or field");
         return None;
     }
-    table.allow(&KEYS, &parse::KEYS, "above the first [[columns]]");
-    parse::settings(table);
+    table.allow(&COLUMN_KEYS, &KEYS, "above the first [[columns]]");
+    settings(table);
     let header = table.text("header");
     if table.get("header").is_none() && layout.header {
         table.missing(&["header"], "header is missing; expected the column's name in the first line");

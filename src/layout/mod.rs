@@ -14,9 +14,11 @@ mod encoding;
 mod normal;
 mod parse;
 mod recover;
+mod settings;
 mod syntax;
 mod table;
 mod text;
+mod words;
 
 pub(crate) use date_format::BUDDHIST_OFFSET;
 pub use date_format::{DateFormat, WrittenDate};

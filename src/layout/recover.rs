@@ -11,15 +11,7 @@ use toml::de::{DeTable, DeValue, Error};
 use super::LayoutError;
 use super::syntax::{BLANKS, HEAD, Outside, is_head, is_known, is_of_word, key, not_toml, open_marks, word};
 use super::table::nearest;
-
-/// The key of the notes in a table of the recovered text. A note is the key of a broken line; it is empty where that key is not known. Names that
-/// stand only in the recovered text begin with it, too. Nobody types this character.
-pub(super) const BROKEN: &str = "\u{f8ff}";
-/// The beginning of a note: a line that the file does not have.
-pub(super) const NOTE: &str = "\n\"\u{f8ff}\".";
-
-/// What ends the head of a column that was added: the file has no such line.
-pub(super) const INSERTED: &str = " #\u{f8ff}\n";
+use super::words::{BROKEN, INSERTED, NOTE};
 
 /// What stands in a table of the text, above the line that is looked at.
 #[derive(Clone, Copy, Default)]

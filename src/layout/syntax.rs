@@ -2,9 +2,10 @@
 
 use toml::de::{DeTable, Error};
 
+use super::LayoutError;
 use super::table::{nearest, shown};
 use super::text::{is_hidden, named};
-use super::{LayoutError, columns, parse};
+use super::words::{COLUMN_KEYS, KEYS};
 
 /// The blanks of TOML, which has no others.
 pub(super) const BLANKS: [char; 2] = [' ', '\t'];
@@ -31,7 +32,7 @@ pub(super) fn not_toml(error: &Error, text: &str, statement: &str) -> String {
 
 fn twice(key: &str) -> String {
     let shown = shown(key).map_or("a key that is not shown here".to_owned(), |key| format!("the key {key}"));
-    let is_of_column = key == "columns" || columns::KEYS.contains(&key);
+    let is_of_column = key == "columns" || COLUMN_KEYS.contains(&key);
     let above = if is_of_column { ", or [[columns]] above each column" } else { "" };
     format!("{shown} stands here a second time; expected it once{above}")
 }
@@ -136,7 +137,7 @@ pub(super) fn is_of_word(character: char) -> bool {
 }
 
 pub(super) fn is_known(key: &str) -> bool {
-    parse::KEYS.contains(&key) || columns::KEYS.contains(&key)
+    KEYS.contains(&key) || COLUMN_KEYS.contains(&key)
 }
 
 /// The three quotation marks with which a text begins that goes on after this line.

@@ -9,8 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LayoutError;
-use super::recover::{BROKEN, INSERTED, NOTE};
 use super::text::{is_hidden, named, quoted};
+use super::words::{BROKEN, INSERTED, NOTE};
 use crate::plausible::{has_only_words, is_likely_name};
 
 /// Characters of unknown words that a message quotes.
