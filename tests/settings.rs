@@ -152,6 +152,19 @@ fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
 }
 
 #[test]
+fn a_duration_in_months_or_years_is_refused_because_minutes_are_meant() {
+    for variable in ["LEASE", "GENERATE_TIMEOUT", "UPLOAD_TIMEOUT", "DRIVE_IDLE", "DRIVE_BACKOFF", "RETRY_DELAYS"] {
+        let variable = format!("BATCH_EXPORT_{variable}");
+        for wrong in ["2M", "1month", "2months", "1y", "1year", "2years", "5m 1M"] {
+            let (message, next) = refusal(&variable, wrong);
+            assert!(message.contains(&variable) && message.contains(" counts "), "{wrong}: {message}");
+            assert!(next.ends_with(": write it like 2m"), "{variable}={wrong}: {next}");
+        }
+    }
+    BatchExport::command("status").args(&["--check", "--grace", "15M"]).run().expect_code(2);
+}
+
+#[test]
 fn four_collections_have_four_names() {
     for (variable, name) in [
         ("BATCH_EXPORT_QUEUE_COLLECTION", "journalentries"),

@@ -209,10 +209,23 @@ fn format(settings: &Settings) -> Result<Format> {
     Ok(Format { layout, layout_file, encoding, contra_account })
 }
 
+/// Why a unit is refused: nothing here lasts for months, and `M` is mostly meant as minutes.
+fn in_months(text: &str) -> Option<String> {
+    let mut units = text.split(|c: char| !c.is_ascii_alphabetic());
+    units.find_map(|unit| match unit {
+        "M" | "month" | "months" => Some(format!("{unit} counts months")),
+        "y" | "yr" | "yrs" | "year" | "years" => Some(format!("{unit} counts years")),
+        _ => None,
+    })
+}
+
 /// A duration as people write it, zero included.
 pub fn duration_of(text: &str) -> Result<Duration, Explanation> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration <= DURATION_MAX => Ok(duration),
+        Ok(duration) if duration <= DURATION_MAX => match in_months(text) {
+            None => Ok(duration),
+            Some(reason) => Err(Explanation::new(reason, "write it like 2m")),
+        },
         // Most of the numbers that it cannot hold are too large.
         Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
             Err(Explanation::new(format!("{} is too long", shown_time(text)), "write at most 10 years"))
