@@ -217,9 +217,10 @@ fn obstacle(compared: &ComparedBatch, problems: &[Problem]) -> Option<(Obstacle,
 
 /// The list for a spreadsheet. What could not be compared comes first: whoever sees no line of a batch takes it for right.
 fn csv(result: &CorrectionsResult, out: &mut dyn Write) -> io::Result<()> {
-    for batch in
-        result.batches.iter().filter(|batch| batch.settings == SettingsOf::Today && batch.corrections.is_some())
-    {
+    let by_todays = |batch: &&ComparedBatch| {
+        batch.settings == SettingsOf::Today && batch.corrections.is_some() && batch.number.is_some()
+    };
+    for batch in result.batches.iter().filter(by_todays) {
         tracing::warn!("{}: {TODAYS_SETTINGS}", batch.batch);
     }
     let mut lines = List::new(out, &HEADER)?;

@@ -70,3 +70,11 @@ fn a_cancelled_line_is_shown_so_that_a_person_knows_it() {
     let whole = result["corrections"][0]["exported"].as_str().unwrap();
     assert!(whole.contains(&seeded.entries[1].to_hex()) && whole.contains(" | 0.00 | "), "JSON has all of it: {whole}");
 }
+
+#[test]
+fn an_empty_day_warns_of_no_settings() {
+    let day = Day::with_empty_queue();
+    day.run().run().expect_code(0);
+    let finished = as_csv(&day).expect_code(0);
+    assert!(!finished.stderr.contains("no settings are stored with it"), "{}", finished.report());
+}
