@@ -93,12 +93,17 @@ fn spool(folder: &Path) -> (Vec<Check>, Option<Spool>) {
 pub(super) async fn metrics_file(path: &Path) -> Check {
     const NAME: &str = "metrics file";
     let (shown, path) = (path.display().to_string(), path.to_owned());
+    let is_read = path.extension().is_some_and(|ending| ending == "prom");
     let probe = move || {
         metrics::present(&path)?;
         make_probe(folder_of(&path)).map(drop)
     };
     let reason = match in_time(FOLDER_TIMEOUT, probe).await {
-        Some(Ok(())) => return Check::ok(NAME, format!("{shown} can be written")),
+        Some(Ok(())) if is_read => return Check::ok(NAME, format!("{shown} can be written")),
+        Some(Ok(())) => {
+            let found = format!("{shown} can be written, but node_exporter reads only names that end in .prom");
+            return Check::bad(NAME, found, "give --metrics-file a name that ends in .prom");
+        }
         Some(Err(error)) => error.to_string(),
         None => "the file system does not answer".to_owned(),
     };
