@@ -161,14 +161,16 @@ impl Api {
     pub(super) async fn start(&self, folder: &str, file: &NewFile<'_>) -> Result<SessionUri, Fault> {
         let digests = file.spool.digests();
         let query = [("uploadType", "resumable"), ALL_DRIVES, NOT_PUBLISHED, ("fields", FIELDS)];
-        let metadata = json!({
+        let mut metadata = json!({
             "id": file.id,
             "name": file.name,
             "parents": [folder],
             "mimeType": file.mime_type,
             "appProperties": {"batchId": file.mark.batch_name(), "sha256": digests.sha256},
-            "properties": file.mark.installation.map(|installation| json!({"installation": installation})),
         });
+        if let Some(installation) = file.mark.installation {
+            metadata["properties"] = json!({"installation": installation});
+        }
         let request = self
             .http
             .client
