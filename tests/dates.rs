@@ -119,16 +119,38 @@ fn late_rows_of_a_day_that_closed_by_itself_are_counted_and_go_into_the_next_fil
 }
 
 #[test]
-fn rows_that_were_queued_again_after_their_export_are_no_late_rows() {
+fn rows_that_were_queued_again_after_their_export_are_late_rows_that_the_next_run_refuses() {
     let day = Day::in_directory();
     let seeded = seed_day(&day.db, DATE, 3);
     day.run().run().expect_code(0);
     day.db.update_one(QUEUE, doc! { "_id": seeded.rows[1] }, doc! { "$set": { "status": "queued" } });
     seed(&day.db, &[Entry::numbered(DATE, 20)]);
-    assert_eq!(day.command("status").now(EVENING).run().expect_code(0).json()["batches"][0]["late"], 1);
+    assert_eq!(day.run().run().expect_code(0).json()["late"], 2);
+    assert_eq!(day.command("status").now(EVENING).run().expect_code(0).json()["batches"][0]["late"], 2);
     let text = day.command("status").now(EVENING).args(&["--output", "text"]).run().expect_code(0).stdout;
-    let says = "rows queued again after their export, which the next run refuses without --allow-reexport: 1";
-    assert!(text.contains("late rows that wait for the next day's file: 1") && text.contains(says), "{text}");
+    let says =
+        "among them, rows queued again after their export, which the next run refuses without --allow-reexport: 1";
+    assert!(text.contains("late rows that wait for the next day's file: 2") && text.contains(says), "{text}");
+}
+
+#[test]
+fn a_row_queued_again_after_an_early_close_fails_the_check() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 3);
+    day.run().now(NOON).arg("--early").run().expect_code(0);
+    day.db.update_one(QUEUE, doc! { "_id": seeded.rows[1] }, doc! { "$set": { "status": "queued" } });
+    let check = day.command("status").now(EVENING).arg("--check").run().expect_code(34).json();
+    assert_eq!(check["problems"][0]["kind"], "late_rows", "{check}");
+}
+
+#[test]
+fn the_rows_of_a_batch_that_is_marking_are_no_late_rows() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.update_one("exportbatches", doc! { "_id": "batch_2026-01-18" }, doc! { "$set": { "state": "marking" } });
+    day.db.update_many(QUEUE, doc! {}, doc! { "$set": { "status": "queued" } });
+    assert_eq!(day.command("status").now(EVENING).run().expect_code(0).json()["batches"][0]["late"], 0);
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct BatchLine {
     pub early: bool,
     /// Rows that came too late for it and wait for the next day's file; counted for the latest closed batch and for early ones.
     pub late: u64,
-    /// Rows of entries that are in a file already, which were queued again.
+    /// Rows among them of entries that are in a file already, which were queued again.
     #[serde(skip)]
     pub again: u64,
     /// Whether its back-off or its lease has run out, by the database's clock.
@@ -178,7 +178,7 @@ impl BatchLine {
                 let clauses = [
                     (changed, format!("rows changed after the commit: {changed}, see changedAfterCommit")),
                     (late, format!("late rows that wait for the next day's file: {late}")),
-                    (again, format!("rows queued again after their export, {REFUSED}: {again}")),
+                    (again, format!("among them, rows queued again after their export, {REFUSED}: {again}")),
                 ];
                 let link = file.link.as_ref().unwrap_or(&file.name).clone();
                 let clauses = clauses.into_iter().filter(|(count, _)| *count > 0);

@@ -175,9 +175,11 @@ fn add_lost(problems: &mut Vec<StatusProblem>, lost: &Lost) {
 /// Counts the rows that came after the batch.
 async fn count_late(store: &Store, row: &mut BatchLine, closed: &Overview) -> Result<()> {
     let cutoff = closed.batch.cutoff;
-    (row.late, row.again) = match closed.batch.state.is_committed() {
-        true => store.late_rows(cutoff).await?,
-        false => (store.due_count(cutoff).await?, 0),
+    (row.late, row.again) = match closed.batch.state {
+        State::Completed => store.late_rows(cutoff).await?,
+        State::Empty => (store.due_count(cutoff).await?, 0),
+        // Its own rows are due until they are marked.
+        State::Marking | State::Running | State::Failed | State::Exhausted => (0, 0),
     };
     Ok(())
 }
