@@ -295,3 +295,36 @@ fn a_queue_that_init_has_to_make_is_named_in_the_log() {
     let again = day.command("init").run().expect_code(0);
     assert!(!again.stderr.contains("has no collection"), "{}", again.report());
 }
+
+#[test]
+fn several_at_once_make_the_records_once_and_all_end_well() {
+    for _ in 0..4 {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 30);
+        day.run().run().expect_code(0);
+        day.db.command(doc! { "drop": EXPORTED });
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| day.command("init").run().expect_code(0))).collect();
+            all.into_iter().for_each(|one| drop(one.join().unwrap()));
+        });
+        assert_eq!(day.db.count(EXPORTED, doc! {}), 30);
+        day.command("init").run().expect_code(0);
+        let left = day.db.command(doc! { "listCollections": 1, "filter": { "name": "exportbatchentries_filling" } });
+        assert!(left.get_document("cursor").unwrap().get_array("firstBatch").unwrap().is_empty(), "{left}");
+        day.command("verify").run().expect_code(0);
+    }
+}
+
+#[test]
+fn a_run_beside_it_does_no_harm() {
+    for _ in 0..4 {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 30);
+        std::thread::scope(|scope| {
+            let init = scope.spawn(|| day.command("init").run());
+            day.run().run().expect_code(0);
+            init.join().unwrap().expect_code(0);
+        });
+        day.command("verify").run().expect_code(0);
+    }
+}

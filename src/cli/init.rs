@@ -22,6 +22,9 @@ use crate::stop::Stop;
 use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
 use crate::verify::{Verification, unread};
 
+/// How often the entries of earlier batches are gathered at most.
+const FILLINGS: usize = 3;
+
 /// The result of `init`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct InitResult {
@@ -165,6 +168,19 @@ async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<
 
 /// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
 async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u64, Vec<Unfilled>)> {
+    // Where another `init` or a run has made the collection meanwhile, only what is missing there is added.
+    for _ in 0..FILLINGS {
+        if let Some(recorded) = record_once(store, &whole).await? {
+            return Ok(recorded);
+        }
+    }
+    let message =
+        "the entries of earlier batches could not be recorded: others keep making and removing exportbatchentries";
+    Err(Failure::new(Exit::DatabaseUnavailable, message).next("run `batch-export init` again, when no other one runs"))
+}
+
+/// From their rows, then from their files. `None` when the collection was made by somebody else meanwhile.
+async fn record_once(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<Option<(u64, Vec<Unfilled>)>> {
     let mut filling = store.begin_filling().await.map_err(StoreError::for_administrators)?;
     let short = store.still_short(&filling).await?;
     let mut unfilled = Vec::new();
@@ -186,7 +202,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u6
         tracing::warn!(%batch, missing, "entries could not be recorded under its number: {reason}");
     }
     let added = store.end_filling(filling).await.map_err(StoreError::for_administrators)?;
-    Ok((added, unfilled))
+    Ok(added.map(|added| (added, unfilled)))
 }
 
 /// Records the entries that the official file of a batch names; or says what is missing still.

@@ -120,12 +120,18 @@ impl Store {
     }
 
     /// Gives the filled collection its name, and counts it anew: what could not be recorded was reported, and is no reason to refuse the next
-    /// run. The entries of batches whose documents are lost were not, so they still count. Returns how many entries were recorded.
-    pub async fn end_filling(&self, filling: Filling) -> Result<u64> {
+    /// run. The entries of batches whose documents are lost were not, so they still count. Returns how many entries were recorded; `None` when
+    /// another `init`, or a run, has made the collection meanwhile, and the filling has to begin again.
+    pub async fn end_filling(&self, filling: Filling) -> Result<Option<u64>> {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
             let rename = doc! { "renameCollection": name(&filling.target), "to": name(&self.exported) };
-            self.bounded(self.client.database("admin").run_command(rename)).await?;
+            if let Err(error) = self.bounded(self.client.database("admin").run_command(rename)).await {
+                let is_overtaken = self.has_exported().await? || !self.has_collection(&filling.target).await?;
+                return if is_overtaken { Ok(None) } else { Err(error) };
+            }
+        } else {
+            self.remove_leftover().await?;
         }
         let marking = self.ledger_now().await?.marking;
         // What is committed or marked meanwhile makes this number too low, never too high. A batch that is marking counts as a whole.
@@ -142,7 +148,19 @@ impl Store {
         let how = if self.lost_batches().await?.is_some() { "$max" } else { "$set" };
         let update = doc! { how: { "recorded": recorded + left } };
         self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update)).await?;
-        Ok(filling.added)
+        Ok(Some(filling.added))
+    }
+
+    /// What another `init` filled that was overtaken: it began when there was no collection, and is done now, or begins again.
+    async fn remove_leftover(&self) -> Result<()> {
+        let leftover = self.db.collection::<Document>(FILLING);
+        if !self.has_collection(&leftover).await? {
+            return Ok(());
+        }
+        match self.bounded(leftover.drop()).await {
+            Err(error) if error.kind != Kind::Denied => Err(on(&leftover)(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     async fn fill_from_rows(&self, filling: &mut Filling) -> Result<()> {
