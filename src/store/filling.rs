@@ -55,13 +55,25 @@ impl Store {
 
     /// Whether the files of completed batches have more entries together than are on record. This reads no record.
     pub async fn lacks_records(&self) -> Result<bool> {
+        let entries = self.exported_entries().await?;
+        Ok(self.count_exported().await?.is_some_and(|has| has < entries))
+    }
+
+    /// Whether there are as many records as entries in files, and as the ledger counts. An entry that was exported again has one record. This
+    /// reads no record.
+    pub async fn counts_differ(&self) -> Result<bool> {
+        let (entries, counted) = (self.exported_entries().await?, self.ledger_now().await?.recorded as u64);
+        Ok(self.count_exported().await?.is_some_and(|has| has != entries || has != counted))
+    }
+
+    /// How many entries the files of completed batches have together.
+    async fn exported_entries(&self) -> Result<u64> {
         let sum = [
             doc! { "$match": { "state": State::Completed.name() } },
             doc! { "$group": { "_id": null, "entries": { "$sum": "$file.entries" } } },
         ];
         let found = self.all(self.batches.aggregate(sum)).await?;
-        let entries = found.first().and_then(|sum| int(sum, "entries")).unwrap_or(0) as u64;
-        Ok(self.count_exported().await?.is_some_and(|has| has < entries))
+        Ok(found.first().and_then(|sum| int(sum, "entries")).unwrap_or(0) as u64)
     }
 
     /// The completed batches of which entries are not on record, by number.
@@ -78,6 +90,27 @@ impl Store {
     async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>> {
         let find = self.batches.find(doc! { "state": State::Completed.name(), "number": { "$gt": 0 } });
         let found = self.all(find).await?;
+        let recorded = Store::count_by_number(entries).await?;
+        let mut short = Vec::new();
+        for batch in &found {
+            // The others are reported one by one.
+            let Ok(batch) = document::read(batch)? else { continue };
+            let expected = batch.file.as_ref().map_or(0, |file| file.entries);
+            let has = batch.number.and_then(|number| recorded.get(&number)).copied().unwrap_or(0);
+            if has < expected {
+                short.push(Short { batch, missing: expected - has });
+            }
+        }
+        short.sort_by_key(|short| short.batch.number);
+        Ok(short)
+    }
+
+    /// How many entries are recorded under each number. An entry that moved to another number counts for both.
+    pub async fn recorded_by_number(&self) -> Result<BTreeMap<i64, u64>> {
+        Store::count_by_number(&self.exported).await
+    }
+
+    async fn count_by_number(entries: &Collection<Document>) -> Result<BTreeMap<i64, u64>> {
         // No time limit: this reads all entries once.
         let numbers = doc! { "$setUnion": [["$n"], { "$ifNull": ["$before", []] }] };
         let mut counted = entries

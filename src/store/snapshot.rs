@@ -199,6 +199,13 @@ impl Snapshot {
         let mut session = self.store.snapshot_session(self.at).await?;
         self.store.with_cause(self.store.recorded(&mut session, number, entries).await).await
     }
+
+    /// The entries that are recorded under a number. No index serves it: all records are read.
+    pub async fn recorded_under(&self, number: i64) -> Result<Vec<Id>> {
+        let mut session = self.store.snapshot_session(self.at).await?;
+        let found = self.store.find_recorded(&mut session, number, doc! {}).await;
+        Ok(self.store.with_cause(found).await?.iter().map(|record| record.key.entry).collect())
+    }
 }
 
 pub(super) fn ledger(found: &Document) -> Result<Ledger> {

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::compare::{ChangedEntry, Regenerated, What};
-use super::{Findings, ProblemKind, Verification};
-use crate::batch::{Batch, BatchId, FileFacts};
+use super::{Checked, Findings, Problem, ProblemKind, Verification};
+use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
 use crate::failure::{Explanation, Failure, Result};
@@ -136,6 +136,51 @@ impl Verification<'_> {
                     );
                     findings.add(*batch, ProblemKind::TwoFiles, Explanation::new(what, REVERSE_ONE));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports entries that are on record as exported in one of the checked files, and are in no file: no run exports them. The records are read
+    /// only where their number, or what was found before, tells that something is wrong.
+    pub(super) async fn check_surplus(&self, findings: &mut Findings) -> Result<()> {
+        let is_wrong = |one: &Problem| matches!(one.kind, ProblemKind::Unrecorded | ProblemKind::TwoFiles);
+        let is_done = |checked: &&Checked| checked.state == State::Completed;
+        let done = findings.checked.iter().filter(is_done).filter_map(|checked| Some((checked.number?, checked)));
+        let done: Vec<(i64, BatchId, u64)> =
+            done.map(|(number, checked)| (number, checked.batch, checked.entries)).collect();
+        if done.is_empty() || !(findings.problems.iter().any(is_wrong) || self.store.counts_differ().await?) {
+            return Ok(());
+        }
+        let recorded = self.store.recorded_by_number().await?;
+        for (number, id, entries) in done {
+            let surplus = recorded.get(&number).copied().unwrap_or(0).saturating_sub(entries);
+            if surplus == 0 {
+                continue;
+            }
+            let mut snapshot = Snapshot::open(self.store).await?;
+            let Some(Ok(batch)) = snapshot.batch(id).await? else { continue };
+            let mut known = match self.entries_of(&batch).await? {
+                Ok(named) => named,
+                Err(_) => snapshot.marked_rows(&batch, None).await?.entries.unwrap_or_default(),
+            };
+            known.retain(|entry| *entry != Id::ABSENT);
+            known.sort_unstable();
+            let next = "find out who wrote that; if it shall be exported, delete its document from exportbatchentries, run \
+                        `batch-export init`, and queue it again";
+            let strange = without(&snapshot.recorded_under(number).await?, &known);
+            if known.len() as u64 != entries || strange.is_empty() {
+                let more = counted(surplus, "entry more is", "entries more are");
+                let what = format!("{more} recorded as exported in number {number} than its file has");
+                findings.add(id, ProblemKind::Totals, Explanation::new(what, next));
+                continue;
+            }
+            for entry in strange {
+                findings.add_with(id, ProblemKind::Totals, || {
+                    let what =
+                        format!("entry {entry} is recorded as exported in number {number}, and is not in its file");
+                    Explanation::new(what, next)
+                });
             }
         }
         Ok(())

@@ -260,6 +260,7 @@ impl Verification<'_> {
             self.check_batch(batch, &mut findings).await?;
         }
         self.check_two_files(&mut findings).await?;
+        self.check_surplus(&mut findings).await?;
         self.check_chain(&mut findings).await?;
         Ok(findings.finish())
     }
