@@ -14,7 +14,7 @@ use crate::outcome::FileResult;
 use crate::pass::unsealed;
 use crate::reader::Reader;
 use crate::schema;
-use crate::store::Overview;
+use crate::store::{Damaged, Overview};
 
 /// A business date and its batch.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -23,10 +23,9 @@ pub struct BatchLine {
     pub batch: BatchId,
     /// The business date.
     pub date: NaiveDate,
-    /// The stored state, or `missing`.
-    #[serde(serialize_with = "state_or_missing")]
+    /// The stored state, or `missing`, or `damaged` when the document cannot be read.
     #[schemars(with = "String")]
-    pub state: Option<State>,
+    pub state: DayState,
     /// The batch number, once committed.
     pub number: Option<i64>,
     /// Attempts made; 0 after `unlock`.
@@ -99,7 +98,7 @@ impl BatchLine {
         BatchLine {
             batch: BatchId::new(date),
             date,
-            state: batch.map(|batch| batch.state),
+            state: batch.map_or(DayState::Missing, |batch| DayState::Known(batch.state)),
             number: batch.and_then(|batch| batch.number),
             attempt: batch.map_or(0, |batch| batch.attempt),
             entries: committed.map(|file| file.entries),
@@ -128,6 +127,12 @@ impl BatchLine {
             is_ahead: seen.is_some_and(Overview::is_ahead),
             reader: seen.map(Reader::of),
         }
+    }
+
+    /// The day of a document that cannot be read.
+    pub fn damaged(damaged: &Damaged) -> BatchLine {
+        let blank = BatchLine::of(damaged.batch.date(), None);
+        BatchLine { state: DayState::Damaged, number: damaged.number, ..blank }
     }
 
     /// The state of the batch for a person, in one clause.
@@ -169,7 +174,7 @@ impl BatchLine {
             (Some((when, reader)), _) => {
                 format!("{}, again at {}", class.unwrap_or(State::Failed.name()), reader.ahead(when))
             }
-            (None, Some(_)) if self.state == Some(State::Marking) => {
+            (None, Some(_)) if self.state == DayState::Known(State::Marking) => {
                 return Explanation::new("official, rows are still to be marked", "`batch-export retry` continues");
             }
             (None, Some(file)) if self.entries.is_some() => {
@@ -194,14 +199,35 @@ impl BatchLine {
     }
 }
 
-/// The name of a state, or the word for a date without a document.
-pub fn state_name(state: Option<State>) -> &'static str {
-    state.map_or("missing", State::name)
+/// Where a business date stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DayState {
+    /// It has no document.
+    Missing,
+    /// Its document cannot be read.
+    Damaged,
+    Known(State),
 }
 
-/// [`state_name`], for JSON.
-pub fn state_or_missing<S: serde::Serializer>(state: &Option<State>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state_name(*state))
+impl DayState {
+    pub fn name(self) -> &'static str {
+        match self {
+            DayState::Missing => "missing",
+            DayState::Damaged => "damaged",
+            DayState::Known(state) => state.name(),
+        }
+    }
+
+    /// Whether the day is in one of these states.
+    pub fn is_any(self, states: &[State]) -> bool {
+        matches!(self, DayState::Known(state) if states.contains(&state))
+    }
+}
+
+impl Serialize for DayState {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// The file of the document, committed or not.

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::{Explanation, Failure, Result};
 use crate::outcome::Done;
 use crate::stop::Stop;
-use crate::store::{Filling, Lost, Short, Snapshot, Store, StoreError};
+use crate::store::{Damaged, Filling, Lost, Short, Snapshot, Store, StoreError};
 use crate::verify::{Verification, unread};
 
 /// How often the entries of earlier batches are gathered at most.
@@ -44,7 +44,7 @@ pub(super) struct InitResult {
     /// Whether the installation has a new name with it, because no official file could be read for its old name.
     #[serde(skip)]
     is_renamed: bool,
-    /// Records of earlier batches that are gone still, and the ways out.
+    /// Records of earlier batches that are gone still or cannot be read, and the ways out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Option<Vec<Explanation>>")]
     lost: Vec<Explanation>,
@@ -153,7 +153,7 @@ async fn initialize(
 
 /// Gives a rebuilt ledger the name of the installation that the newest official file bears. `false` when no name can be read.
 async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<bool> {
-    let newest = Snapshot::open(store).await?.numbered_batches().await?.pop();
+    let newest = Snapshot::open(store).await?.numbered_batches().await?.0.pop();
     let (Some(batch), Ok(config)) = (newest, whole()) else { return Ok(false) };
     let Ok(destination) = Destination::open(&config) else { return Ok(false) };
     match (Verification { config: &config, store, destination: &destination }).installation_of(&batch).await {
@@ -166,7 +166,7 @@ async fn keep_name(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<
     }
 }
 
-/// Records the entries of earlier batches: from their rows, then from their files. Returns how many it recorded, and what is missing still.
+/// Records the entries of earlier batches. Returns how many it recorded, and what is missing still.
 async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u64, Vec<Unfilled>)> {
     // Where another `init` or a run has made the collection meanwhile, only what is missing there is added.
     for _ in 0..FILLINGS {
@@ -219,7 +219,7 @@ async fn record_file(files: &Verification<'_>, filling: &mut Filling, short: Sho
     Ok((missing > 0).then_some(left))
 }
 
-/// The records of earlier batches that are gone still.
+/// The records of earlier batches that are gone still, or cannot be read.
 ///
 /// # Errors
 /// `configuration` when exported entries are not on record because the documents of their batches are lost; and with `--adopt`, when nothing is
@@ -241,7 +241,8 @@ async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>> {
         }
         _ => {}
     }
-    Ok(lost.failures().map(Explanation::from).collect())
+    let damaged = store.damaged_batches().await?;
+    Ok(lost.failures().map(Explanation::from).chain(damaged.iter().map(Damaged::why)).collect())
 }
 
 async fn rebuild(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {

@@ -62,12 +62,17 @@ async fn all_due<'a>(
 ) -> Result<Vec<BatchResult>> {
     let (destination, store) = open_both(config, stop).await?;
     let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()));
-    let found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
+    let mut found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
+    // The pass of such a day says what is wrong with its document.
+    let damaged: Vec<NaiveDate> = found.iter().filter_map(|one| Some(one.as_ref().err()?.batch.date())).collect();
+    let found: Vec<Overview> = found.drain(..).flatten().collect();
     let progress = Arc::new(Progress::default());
     let mut batches = Vec::new();
     let mut dates = due_dates(args, &found);
     dates.extend(stop.until_signal(latest_to_do(&store, &found, args, config)).await?);
+    dates.extend(damaged.into_iter().filter(|date| args.date.is_none_or(|only| only == *date)));
     dates.sort_unstable();
+    dates.dedup();
     if !dates.is_empty() {
         listeners.insert(Listeners::begin(config, stop)).note_in(&store);
     }

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, StatusArgs};
-use super::batch_line::{BatchLine, state_name};
+use super::batch_line::{BatchLine, DayState};
 use super::open_store_to_look;
 use super::render::{self, Head, Render};
 use super::table::table;
@@ -28,7 +28,7 @@ use crate::outcome::Done;
 use crate::pass::exhausted;
 use crate::reader::Reader;
 use crate::stop::Stop;
-use crate::store::{Lost, Overview, Store};
+use crate::store::{Damaged, Lost, Overview, Store};
 use crate::terminal::one_line;
 
 /// How many batches one invocation reads at most: 30 years.
@@ -75,11 +75,17 @@ enum StatusKind {
     NeverDue,
     Untold,
     Lost,
+    /// The batch document cannot be read.
+    Document,
 }
 
 impl StatusProblem {
     fn of(batch: Option<BatchId>, kind: StatusKind, why: Explanation) -> StatusProblem {
         StatusProblem { batch, date: batch.map(BatchId::date), kind, why }
+    }
+
+    fn damaged(damaged: &Damaged) -> StatusProblem {
+        StatusProblem::of(Some(damaged.batch), StatusKind::Document, damaged.why())
     }
 }
 
@@ -92,10 +98,8 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     let result = StatusResult { head, one_line: args.check, ..result };
     render::print(&result, output);
     if args.check && args.date.is_none() {
-        let closed = |row: &&BatchLine| {
-            let is_closed = matches!(row.state, Some(State::Completed | State::Marking | State::Empty));
-            is_closed && !row.is_ahead
-        };
+        let closed =
+            |row: &&BatchLine| row.state.is_any(&[State::Completed, State::Marking, State::Empty]) && !row.is_ahead;
         let closed = result.batches.iter().find(closed).map(|row| row.date);
         let listeners = Listeners::prepare(config, stop);
         let _guard = listeners.guard(exit);
@@ -114,7 +118,15 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     let mut result = StatusResult::default();
     if let Some(date) = args.date {
         let id = BatchId::new(date);
-        let found = store.batch_range(id..=id, 1).await?.pop();
+        let found = match store.batch_range(id..=id, 1).await?.pop().transpose() {
+            Ok(found) => found,
+            Err(damaged) => {
+                result.batches.push(BatchLine::damaged(&damaged));
+                result.problems.push(StatusProblem::damaged(&damaged));
+                add_lost(&mut result.problems, &lost);
+                return Ok(result);
+            }
+        };
         result.problems.extend(judge.problem(date, found.as_ref()));
         result.problems.extend(found.iter().filter_map(|found| judge.untold(found)));
         result.history = Some(found.as_ref().map_or_else(Vec::new, |found| found.batch.history.clone()));
@@ -133,11 +145,15 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
     // There are no gaps before the first batch, which may be of today, before the cut-off. Without any batch, the latest
     // date is missing.
     let from = first.map_or(latest, |first| first.min(calendar.today(judge.now))).max(from);
-    let found = by_date(store.batch_range(BatchId::new(from)..=BatchId::LAST, READ_MAX).await?);
-    let newest = found.last_key_value().map_or(latest, |(date, _)| latest.max(*date));
-    let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date);
+    let (found, damaged) = by_date(store.batch_range(BatchId::new(from)..=BatchId::LAST, READ_MAX).await?);
+    let newest = found.keys().chain(damaged.keys()).max().map_or(latest, |date| latest.max(*date));
+    let is_shown = |date: &NaiveDate| *date <= latest || found.contains_key(date) || damaged.contains_key(date);
     let dates: Vec<NaiveDate> = from.iter_days().take_while(|date| *date <= newest).filter(is_shown).collect();
-    result.batches = dates.iter().rev().map(|date| BatchLine::of(*date, found.get(date))).collect();
+    let line = |date: &NaiveDate| match damaged.get(date) {
+        Some(damaged) => BatchLine::damaged(damaged),
+        None => BatchLine::of(*date, found.get(date)),
+    };
+    result.batches = dates.iter().rev().map(line).collect();
     let mut late = Vec::new();
     let mut is_newest = true;
     for shown in &mut result.batches {
@@ -149,11 +165,16 @@ async fn look(args: &StatusArgs, config: &Config, store: &Store) -> Result<Statu
         is_newest = false;
     }
     // Unfinished batches that are older than the table.
-    let mut older = by_date(store.unfinished(BatchId::new(latest)).await?);
+    let (mut older, mut older_damaged) = by_date(store.unfinished(BatchId::new(latest)).await?);
     older.retain(|date, _| *date < from);
+    older_damaged.retain(|date, _| *date < from);
     let of_batch = |(date, found): (&NaiveDate, &Overview)| judge.problem(*date, Some(found));
     let mut judged: Vec<StatusProblem> = older.iter().filter_map(of_batch).collect();
-    judged.extend(dates.iter().filter_map(|date| judge.problem(*date, found.get(date))));
+    judged.extend(older_damaged.values().map(StatusProblem::damaged));
+    judged.extend(dates.iter().filter_map(|date| match damaged.get(date) {
+        Some(damaged) => Some(StatusProblem::damaged(damaged)),
+        None => judge.problem(*date, found.get(date)),
+    }));
     judged.extend(older.values().chain(found.values()).filter_map(|found| judge.untold(found)));
     judged.reverse();
     judged.extend(late);
@@ -189,8 +210,16 @@ fn is_closed(found: &Overview) -> bool {
     (found.batch.state.is_committed() || found.batch.state == State::Empty) && !found.is_ahead()
 }
 
-fn by_date(found: Vec<Overview>) -> BTreeMap<NaiveDate, Overview> {
-    found.into_iter().map(|found| (found.batch.id.date(), found)).collect()
+/// The batches, and the documents that cannot be read.
+fn by_date(found: Vec<Result<Overview, Damaged>>) -> (BTreeMap<NaiveDate, Overview>, BTreeMap<NaiveDate, Damaged>) {
+    let (mut read, mut damaged) = (BTreeMap::new(), BTreeMap::new());
+    for found in found {
+        match found {
+            Ok(found) => drop(read.insert(found.batch.id.date(), found)),
+            Err(unread) => drop(damaged.insert(unread.batch.date(), unread)),
+        }
+    }
+    (read, damaged)
 }
 
 /// Separates batches that need attention from batches in progress.
@@ -208,8 +237,7 @@ impl Judge<'_> {
         let state = found.map(|found| found.batch.state);
         let gives_way = matches!(state, Some(State::Failed | State::Exhausted | State::Running));
         if gives_way && found.is_some_and(Overview::is_ahead) {
-            let what =
-                format!("{id} is {}, and its day has not come: nothing was exported under it", state_name(state));
+            let what = format!("{id} is {}, and its day has not come: nothing was exported under it", state?.name());
             let next = format!("`batch-export unlock --date {date}` gives it up");
             return problem(StatusKind::NotDone, Explanation::new(what, next));
         }
@@ -249,7 +277,7 @@ impl Judge<'_> {
     /// What is wrong with a closed batch because of rows that came later: its day was closed by hand, or nobody does it
     /// again.
     fn late_rows(&self, row: &BatchLine, found: &Overview) -> Option<StatusProblem> {
-        let message = if row.state == Some(State::Empty) && self.is_late(row.date, Some(found)) {
+        let message = if row.state == DayState::Known(State::Empty) && self.is_late(row.date, Some(found)) {
             let what = format!("{} was recorded as empty, and rows are due for it now: {}", row.batch, row.late);
             Explanation::new(what, "`batch-export retry` does it again")
         } else if row.early {
@@ -296,14 +324,14 @@ impl Render for StatusResult {
 
 impl StatusResult {
     fn quiet_line(&self) -> String {
-        let is_done = |row: &BatchLine| matches!(row.state, Some(State::Completed | State::Empty));
+        let is_done = |row: &BatchLine| row.state.is_any(&[State::Completed, State::Empty]);
         let come: Vec<&BatchLine> = self.batches.iter().filter(|row| !row.is_ahead).collect();
         let mut line = match come.iter().find(|row| is_done(row)) {
-            Some(row) => format!("ok: {} {}", row.batch, state_name(row.state)),
+            Some(row) => format!("ok: {} {}", row.batch, row.state.name()),
             None => "ok: no day is done yet".to_owned(),
         };
         if let Some(row) = come.first().filter(|row| !is_done(row)) {
-            let _ = write!(line, "; {} is {}, within its grace", row.batch, state_name(row.state));
+            let _ = write!(line, "; {} is {}, within its grace", row.batch, row.state.name());
         }
         if come.len() > 1 {
             let _ = write!(line, "; {} business dates without a gap", come.len());
@@ -335,7 +363,7 @@ fn batch_table(rows: &[BatchLine]) -> String {
     let cells = |row: &BatchLine| {
         [
             row.date.to_string(),
-            state_name(row.state).to_owned(),
+            row.state.name().to_owned(),
             number(row.number.map(|number| number.to_string())),
             number(row.entries.map(|entries| entries.to_string())),
             number(row.total_debit.clone()),

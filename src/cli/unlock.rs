@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::args::{OutputFormat, UnlockArgs};
-use super::batch_line::{BatchLine, state_name, state_or_missing};
+use super::batch_line::{BatchLine, DayState};
 use super::open_store_to_look;
 use super::render::{self, Head, Render};
 use crate::batch::{Batch, BatchId, Holder, State};
@@ -40,9 +40,8 @@ pub(super) struct UnlockResult {
     batch: BatchId,
     date: NaiveDate,
     /// The state before, or `missing`.
-    #[serde(serialize_with = "state_or_missing")]
     #[schemars(with = "String")]
-    state: Option<State>,
+    state: DayState,
     attempt: i32,
     forced: bool,
     reason: Option<String>,
@@ -76,7 +75,7 @@ async fn unlock(args: &UnlockArgs, store: &Store) -> Result<(UnlockResult, Exit)
     let by = format!("{}@{}", rustix::process::getuid().as_raw(), host_name());
     let reason = args.reason.as_deref().map(|reason| one_line(&redact(reason)));
     for _ in 0..LOOKS {
-        let Some(seen) = store.batch_range(id..=id, 1).await?.pop() else {
+        let Some(seen) = store.batch_range(id..=id, 1).await?.pop().transpose()? else {
             if let Some(lost) = store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
                 return Err(lost.failure);
             }
@@ -191,7 +190,7 @@ impl Render for UnlockResult {
             "{}  {}{forced}  was {}, attempt {}\n",
             self.batch,
             self.head.outcome,
-            state_name(self.state),
+            self.state.name(),
             self.attempt
         );
         if let Some((holder, reader)) = self.holder.as_ref().zip(self.reader) {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use mongodb::options::ReturnDocument;
 
-use super::document::{self, file_document, settings_document};
+use super::document::{self, Damaged, file_document, settings_document};
 use super::error::{Kind, Result, StoreError, on};
 use super::expressions::{attempt, failed_attempt, history_with, literal, millis, passed, void_when_given_up};
 use super::untold::{Teller, something_left};
@@ -235,7 +235,11 @@ impl Store {
     }
 
     /// Batches of a range of business dates (both ends included), newest first, at most `limit`.
-    pub async fn batch_range(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<Overview>> {
+    pub async fn batch_range(
+        &self,
+        dates: RangeInclusive<BatchId>,
+        limit: i64,
+    ) -> Result<Vec<Result<Overview, Damaged>>> {
         self.overview(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } }, limit).await
     }
 
@@ -245,6 +249,13 @@ impl Store {
         let find = find.sort(doc! { "_id": -1 }).limit(limit).projection(doc! { "_id": 1 });
         let found = self.all(find).await?;
         Ok(found.iter().rev().filter_map(|batch| document::text(batch, "_id")?.parse().ok()).collect())
+    }
+
+    /// The batch documents that cannot be read, oldest first.
+    pub async fn damaged_batches(&self) -> Result<Vec<Damaged>> {
+        let found = self.all(self.batches.find(doc! { "_id": ids_of_batches() }).sort(doc! { "_id": 1 })).await?;
+        let read = found.iter().map(document::read).collect::<Result<Vec<_>>>()?;
+        Ok(read.into_iter().filter_map(Result::err).collect())
     }
 
     /// How many batches are older than this one.
@@ -263,7 +274,7 @@ impl Store {
 
     /// The batches that may need work: unfinished ones, those with a voided file that is not in the trash, with an
     /// official file that is not sealed or with an event that was not notified, and the batch `latest`.
-    pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Overview>> {
+    pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Result<Overview, Damaged>>> {
         let unfinished = [State::Failed, State::Running, State::Marking, State::Exhausted].map(State::name);
         let filter = doc! { "$or": [
             { "_id": latest },
@@ -275,7 +286,7 @@ impl Store {
         self.overview(filter, 10_000).await
     }
 
-    async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Overview>> {
+    async fn overview(&self, filter: Document, limit: i64) -> Result<Vec<Result<Overview, Damaged>>> {
         let held = [State::Running.name(), State::Marking.name()];
         let pipeline = [
             doc! { "$match": { "$and": [filter, { "_id": ids_of_batches() }] } },
@@ -296,12 +307,10 @@ impl Store {
         documents
             .iter()
             .map(|found| {
-                Ok(Overview {
-                    batch: document::batch(found)?,
-                    due: found.get_bool("_due").unwrap_or(false),
-                    now: document::date(found, "_now")
-                        .ok_or_else(|| StoreError::malformed("a batch came without the database's time"))?,
-                })
+                let due = found.get_bool("_due").unwrap_or(false);
+                let now = document::date(found, "_now")
+                    .ok_or_else(|| StoreError::malformed("a batch came without the database's time"))?;
+                Ok(document::read(found)?.map(|batch| Overview { batch, due, now }))
             })
             .collect()
     }

@@ -7,16 +7,54 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use super::error::{Result, StoreError};
+use super::error::{Kind, Result, StoreError};
 use crate::batch::{
     Attempt, Batch, BatchId, Class, CorrectionsTold, CutList, Details, Ending, Event, ExportSettings, FileFacts,
     Holder, Span, State, Untold, Voided,
 };
 use crate::calendar::parse_zone;
 use crate::command::CommandName;
-use crate::failure::{Invalid, Stage};
+use crate::failure::{Explanation, Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::layout::quoted;
+
+/// A batch document that cannot be read: somebody edited it. It blinds nobody to the other days.
+#[derive(Clone, Debug)]
+pub struct Damaged {
+    pub batch: BatchId,
+    /// Its number, if that can be read.
+    pub number: Option<i64>,
+    message: String,
+}
+
+impl Damaged {
+    /// What is wrong with it, and what to do.
+    pub fn why(&self) -> Explanation {
+        let next = "put back what was edited, or restore the batch document from a backup";
+        Explanation::new(self.message.clone(), next)
+    }
+}
+
+impl From<Damaged> for Failure {
+    fn from(damaged: Damaged) -> Failure {
+        StoreError::malformed(damaged.message).into()
+    }
+}
+
+/// Reads a batch document of a list.
+///
+/// # Errors
+/// When its id is no batch.
+pub(super) fn read(document: &Document) -> Result<Result<Batch, Damaged>> {
+    match batch(document) {
+        Ok(batch) => Ok(Ok(batch)),
+        Err(error) if error.kind == Kind::Malformed => match text(document, "_id").map(|id| id.parse()) {
+            Some(Ok(batch)) => Ok(Err(Damaged { batch, number: int(document, "number"), message: error.message })),
+            Some(Err(_)) | None => Err(error),
+        },
+        Err(error) => Err(error),
+    }
+}
 
 /// Reads a batch document.
 ///

@@ -126,17 +126,7 @@ impl Store {
                 recorded.insert(number, entries as u64);
             }
         }
-        let mut short = Vec::new();
-        for batch in &found {
-            let batch = document::batch(batch)?;
-            let expected = batch.file.as_ref().map_or(0, |file| file.entries);
-            let has = batch.number.and_then(|number| recorded.get(&number)).copied().unwrap_or(0);
-            if has < expected {
-                short.push(Short { batch, missing: expected - has });
-            }
-        }
-        short.sort_by_key(|short| short.batch.number);
-        Ok(short)
+        Ok(recorded)
     }
 
     /// Records the entries of a file under its number. Returns how many of them are recorded under another one, and stay there.
@@ -171,9 +161,9 @@ impl Store {
         let recorded = self.exported.count_documents(doc! {}).await? as i64;
         let left = match marking {
             Some(id) => {
-                let batch = self.batch(id).await?;
-                let number = batch.as_ref().and_then(|batch| batch.number);
-                let entries = batch.and_then(|batch| batch.file).map_or(0, |file| file.entries as i64);
+                let batch = self.bounded(self.batches.find_one(doc! { "_id": id })).await?.unwrap_or_default();
+                let number = int(&batch, "number");
+                let entries = batch.get_document("file").ok().and_then(|file| int(file, "entries")).unwrap_or(0);
                 entries - self.exported.count_documents(doc! { "n": number }).await? as i64
             }
             None => 0,

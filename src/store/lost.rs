@@ -358,7 +358,7 @@ pub(super) fn marked_by(batch: &str) -> Failure {
 }
 
 /// A state that this program does not know is no lost document.
-fn committed() -> Document {
+pub(super) fn committed() -> Document {
     let others = State::ALL.into_iter().filter(|state| !state.is_committed()).map(State::name);
     doc! { "_id": { "$ne": LEDGER }, "state": { "$nin": others.collect::<Vec<_>>() } }
 }

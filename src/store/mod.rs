@@ -60,6 +60,7 @@ pub use checks::ServerFacts;
 pub use commit::{COMMIT_LIMIT, CommitError, CommitRequest, Committed, Trial};
 pub use deployment::Deployment;
 use deployment::Unusable;
+pub use document::Damaged;
 pub use due::{DueRow, DueRows, NO_DATE, RowKey};
 pub use entries::{EntryChunk, Fingerprint};
 use error::Result;

@@ -10,14 +10,15 @@ use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 
-use super::document::{self, bson_date, int, text};
+use super::document::{self, Damaged, bson_date, int, text};
 use super::due::{CHUNK_ROWS, RowMetadata, due_row};
 use super::error::{Result, StoreError};
 use super::exported::{EXPORTED_AS, ExportedEntry};
 use super::expressions::literal;
+use super::lost::committed;
 use super::neighbours::each;
 use super::snapshot::Snapshot;
-use super::{COMMITTED, LEDGER, RowKey};
+use super::{LEDGER, RowKey};
 use crate::batch::{Batch, BatchId, FileFacts, State};
 use crate::id::Id;
 use crate::layout::quoted;
@@ -96,15 +97,21 @@ impl Snapshot {
         Ok(log)
     }
 
-    /// The batches that have a number, by number.
-    pub async fn numbered_batches(&mut self) -> Result<Vec<Batch>> {
-        let mut batches = self.batches(doc! { "state": { "$in": &COMMITTED[..] } }).await?;
-        batches.sort_by_key(|batch| batch.number);
-        Ok(batches)
+    /// The batches that have a number, by number; and those of which nobody can tell.
+    pub async fn numbered_batches(&mut self) -> Result<(Vec<Batch>, Vec<Damaged>)> {
+        let (mut batches, mut damaged) = (Vec::new(), Vec::new());
+        for found in self.batches(committed()).await? {
+            match found {
+                Ok(batch) => batches.push(batch),
+                Err(unread) => damaged.push(unread),
+            }
+        }
+        batches.sort_by_key(|batch: &Batch| batch.number);
+        Ok((batches, damaged))
     }
 
     /// A batch as it was at this instant.
-    pub async fn batch(&mut self, id: BatchId) -> Result<Option<Batch>> {
+    pub async fn batch(&mut self, id: BatchId) -> Result<Option<Result<Batch, Damaged>>> {
         Ok(self.batches(doc! { "_id": id }).await?.pop())
     }
 
@@ -119,15 +126,16 @@ impl Snapshot {
     }
 
     async fn newest_first(&mut self, filter: Document) -> Result<Vec<Batch>> {
-        let mut batches = self.batches(filter).await?;
+        let found = self.batches(filter).await?;
+        let mut batches: Vec<Batch> = found.into_iter().filter_map(Result::ok).collect();
         batches.sort_by_key(|batch| std::cmp::Reverse(batch.id));
         Ok(batches)
     }
 
-    async fn batches(&mut self, filter: Document) -> Result<Vec<Batch>> {
+    async fn batches(&mut self, filter: Document) -> Result<Vec<Result<Batch, Damaged>>> {
         let collection = self.store.ledger_at_snapshot.clone();
         let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
-        found.iter().map(document::batch).collect()
+        found.iter().map(document::read).collect()
     }
 
     /// The rows that a batch exported, and the entries of its file: those that it names, else as far as they are recorded.

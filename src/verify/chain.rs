@@ -13,7 +13,14 @@ impl Verification<'_> {
         let ledger = snapshot.ledger().clone();
         let log = snapshot.log(None).await?;
         let mut holders: BTreeMap<i64, Vec<BatchId>> = BTreeMap::new();
-        for batch in snapshot.numbered_batches().await? {
+        let (batches, damaged) = snapshot.numbered_batches().await?;
+        for unread in &damaged {
+            if let Some(number) = unread.number {
+                holders.entry(number).or_default().push(unread.batch);
+            }
+            self.damaged(unread, findings);
+        }
+        for batch in batches {
             holders.entry(batch.number.unwrap_or(0)).or_default().push(batch.id);
         }
         for number in 1..=ledger.number {

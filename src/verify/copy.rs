@@ -24,7 +24,7 @@ use crate::files::open_regular;
 use crate::id::Id;
 use crate::secret::is_a_key;
 use crate::spool::{Digesting, Digests, Spool};
-use crate::store::Snapshot;
+use crate::store::{Damaged, Snapshot};
 use crate::terminal::some;
 
 /// Differences of each kind that are shown; all are counted.
@@ -104,13 +104,13 @@ impl Verification<'_> {
         let owner = same.iter().find(|batch| official_sha256(batch) == Some(&copy.sha256)).or(same.first());
         let found = match (batch, owner) {
             (Some(id), _) => snapshot.batch(id).await?,
-            (None, Some(owner)) => Some(owner.clone()),
+            (None, Some(owner)) => Some(Ok(owner.clone())),
             (None, None) => batch_of(&mut snapshot, path, &head).await?,
         };
         if let (Some(id), Some(owner)) = (batch, owner)
             && same.iter().all(|batch| batch.id != id)
         {
-            findings.checked.extend(found.as_ref().map(checked));
+            findings.checked.extend(found.iter().flatten().map(checked));
             copy.is_of_another(id, owner, &mut findings);
             return Ok((findings, copy));
         }
@@ -124,6 +124,13 @@ impl Verification<'_> {
             };
             findings.add(batch, ProblemKind::MissingBatch, message);
             return Ok((findings, copy));
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(damaged) => {
+                self.damaged(&damaged, &mut findings);
+                return Ok((findings, copy));
+            }
         };
         findings.checked.push(checked(&batch));
         if let Some(voided) = voided(&batch, &copy.sha256) {
@@ -175,7 +182,7 @@ impl Verification<'_> {
 }
 
 /// The batch that a file belongs to: by the entries that its beginning names, by its name. `None` when nothing names one.
-async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Batch>> {
+async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Option<Result<Batch, Damaged>>> {
     let mut named: BTreeMap<BatchId, u64> = BTreeMap::new();
     for exported in snapshot.exported_in(&ids_in(head)).await? {
         *named.entry(exported).or_default() += 1;
@@ -185,7 +192,7 @@ async fn batch_of(snapshot: &mut Snapshot, path: &str, head: &[u8]) -> Result<Op
     }
     let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if let [batch] = &snapshot.batches_of_name(&name).await?[..] {
-        return Ok(Some(batch.clone()));
+        return Ok(Some(Ok(batch.clone())));
     }
     match date_in(&name) {
         Some(date) => Ok(snapshot.batch(BatchId::new(date)).await?),

@@ -236,7 +236,7 @@ impl Verification<'_> {
     ) -> Result<()> {
         let Some(owner) = place.owner(&file.id).await? else { return Ok(()) };
         let name = &file.name;
-        let others = Snapshot::open(self.store).await?.numbered_batches().await?;
+        let (others, _) = Snapshot::open(self.store).await?.numbered_batches().await?;
         let is_same = |official: &FileFacts| {
             official.destination == file.destination && place.listed_id(&official.id) == place.listed_id(&file.id)
         };

@@ -27,7 +27,7 @@ use crate::named::named;
 use crate::pass::unsealed;
 use crate::reader::counted;
 use crate::schema::name_of;
-use crate::store::{Kind, LogFacts, Snapshot, Store, StoreError, already_logged};
+use crate::store::{Damaged, LogFacts, Snapshot, Store, already_logged};
 
 pub use copy::{Copy, CopyVerdict};
 pub use corrections::{ComparedBatch, Correction, CorrectionList, Corrections};
@@ -318,9 +318,10 @@ impl Verification<'_> {
     /// A batch at a new snapshot. One without a document that can be read is a finding.
     async fn batch(&self, id: BatchId, findings: &mut Findings) -> Result<Option<(Snapshot, Batch)>> {
         let mut snapshot = Snapshot::open(self.store).await?;
-        match snapshot.batch(id).await {
-            Ok(Some(batch)) => return Ok(Some((snapshot, batch))),
-            Ok(None) => match self.store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
+        match snapshot.batch(id).await? {
+            Some(Ok(batch)) => return Ok(Some((snapshot, batch))),
+            Some(Err(damaged)) => self.damaged(&damaged, findings),
+            None => match self.store.lost_batches().await?.filter(|lost| lost.may_be(id)) {
                 Some(lost) => findings.add(id, ProblemKind::MissingBatch, &lost.failure),
                 None => {
                     let next = "`batch-export status` lists the batches, and `batch-export run --date` exports a day that is due";
@@ -328,13 +329,16 @@ impl Verification<'_> {
                     findings.add(id, ProblemKind::MissingBatch, Explanation::new(what, next));
                 }
             },
-            Err(StoreError { kind: Kind::Malformed, message }) => {
-                let next = "put back what was edited, or restore the batch document from a backup";
-                findings.add(id, ProblemKind::Document, Explanation::new(message, next));
-            }
-            Err(error) => return Err(error.into()),
         }
         Ok(None)
+    }
+
+    /// A document that cannot be read is told once.
+    fn damaged(&self, damaged: &Damaged, findings: &mut Findings) {
+        let batch = Some(damaged.batch);
+        if !findings.problems.iter().any(|one| one.kind == ProblemKind::Document && one.batch == batch) {
+            findings.add(batch, ProblemKind::Document, damaged.why());
+        }
     }
 
     /// Why nothing of a batch can be compared: neither its own settings nor those of today have a layout.

@@ -155,3 +155,95 @@ fn lost_records_of_a_layout_without_ids_do_not_tell_that_an_entry_is_not_in_the_
     assert!(!found.is_empty() && found.iter().all(|(_, told)| !told.contains("not in the file")), "{found:?}");
     assert!(found.iter().any(|(_, told)| told.contains("no column with the ids of the entries")), "{found:?}");
 }
+
+#[test]
+fn a_batch_document_that_cannot_be_read_is_a_finding_and_the_other_days_are_checked_and_shown() {
+    let damages = [
+        doc! { "$unset": { "window": 1 } },
+        doc! { "$set": { "window.cutoff": "2026-01-18T18:00" } },
+        doc! { "$set": { "state": "done" } },
+    ];
+    for damage in damages {
+        let day = Day::in_directory();
+        two_days(&day);
+        day.db.update_one(BATCHES, doc! { "_id": BATCH }, damage.clone());
+        let found = day.command("verify").run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", BATCH), ["document"], "{damage}: {found}");
+        assert_eq!(of(&found, "problems", "batch_2026-01-17"), ["edited"], "{damage}: {found}");
+        let found = day.command("verify").date(BEFORE).run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", "batch_2026-01-17"), ["edited"], "{damage}: {found}");
+        assert_eq!(of(&found, "problems", BATCH), ["document"], "{damage}: {found}");
+        let copy = day.directory().join("batch_2026-01-18.csv");
+        let found = day.command("verify").args(&["--file", copy.to_str().unwrap()]).run().expect_code(34).json();
+        assert_eq!(of(&found, "problems", BATCH), ["document"], "{damage}: {found}");
+
+        let status = |arguments: &[&str], code| {
+            day.command("status").now("2026-01-18T18:30:00+07:00").args(arguments).run().expect_code(code)
+        };
+        let shown = status(&[], 0).json();
+        let states: Vec<_> = shown["batches"].as_array().unwrap().iter().map(|one| text(&one["state"])).collect();
+        assert_eq!(states, ["damaged", "completed"], "{damage}: {shown}");
+        assert_eq!(of(&shown, "problems", BATCH), ["document"], "{damage}: {shown}");
+        let lines = status(&["--output", "text"], 0).stdout;
+        assert!(lines.contains("was it edited by hand?") && lines.contains("restore the batch document"), "{lines}");
+        let checked = status(&["--check"], 34).json();
+        assert_eq!(of(&checked, "problems", BATCH), ["document"], "{damage}: {checked}");
+        let one = status(&["--date", DATE], 0).json();
+        assert_eq!(one["batches"][0]["state"], "damaged", "{damage}: {one}");
+
+        let made = day.command("init").run().expect_code(0).json();
+        assert!(made["lost"][0]["message"].as_str().unwrap().contains(BATCH), "{damage}: {made}");
+        day.command("doctor").run().expect_code(34);
+    }
+}
+
+#[test]
+fn a_damaged_document_keeps_no_other_day_from_being_retried() {
+    let day = Day::in_directory();
+    seed_day(&day.db, BEFORE, 3);
+    day.command("run").date(BEFORE).destination("file:///nowhere/at/all").run().expect_code(31);
+    exported(&day);
+    let damage = doc! { "$unset": { "window": 1 }, "$set": { "state": "failed" } };
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, damage);
+    day.let_time_pass();
+    let result = day.retry().run().expect_code(30).json();
+    let outcomes: Vec<_> = result["batches"].as_array().unwrap().iter().map(|one| text(&one["outcome"])).collect();
+    assert_eq!(outcomes, ["empty", "configuration"], "{result}");
+}
+
+#[test]
+fn an_entry_on_record_that_is_in_no_file_is_named() {
+    for format in ["journal", "express"] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 3);
+        let contra = ["--format", format, "--contra-account", "1000"];
+        day.run().args(&contra).run().expect_code(0);
+        day.command("verify").run().expect_code(0);
+        let stranger = ObjectId::new();
+        day.db.insert_many(EXPORTED, vec![doc! { "_id": stranger, "n": 1_i64 }]);
+        for _ in 0..2 {
+            let found = day.command("verify").run().expect_code(34).json();
+            assert_eq!(of(&found, "problems", BATCH), ["totals"], "{format}: {found}");
+            let told = said(&found["problems"][0]);
+            assert!(told.contains(&stranger.to_hex()) && told.contains("is not in its file"), "{format}: {told}");
+            assert!(told.contains("delete its document from exportbatchentries"), "{format}: {told}");
+            // It counts the records anew.
+            day.command("init").run().expect_code(0);
+        }
+    }
+}
+
+#[test]
+fn entries_that_were_exported_again_are_no_surplus() {
+    let day = Day::in_directory();
+    let seeded = seed_day(&day.db, DATE, 3);
+    day.run().run().expect_code(0);
+    day.db.update_one(QUEUE, doc! { "_id": seeded.rows[1] }, doc! { "$set": { "status": "queued" } });
+    seed_day(&day.db, NEXT, 2);
+    day.command("run").date(NEXT).now(NEXT_EVENING).arg("--allow-reexport").run().expect_code(0);
+    day.command("verify").run().expect_code(0);
+    day.db.insert_many(EXPORTED, vec![doc! { "_id": ObjectId::new(), "n": 2_i64 }]);
+    let found = day.command("verify").run().expect_code(34).json();
+    assert_eq!(of(&found, "problems", "batch_2026-01-19"), ["totals"], "{found}");
+    assert_eq!(of(&found, "problems", BATCH), Vec::<String>::new(), "{found}");
+}

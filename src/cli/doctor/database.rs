@@ -313,6 +313,9 @@ async fn collections(store: &Store) -> Check {
         if !short.is_empty() {
             return Ok(unrecorded(COLLECTIONS, &short));
         }
+        if let Some(damaged) = store.damaged_batches().await?.first() {
+            return Err(damaged.clone().into());
+        }
         Ok(match store.empty_collections().await?.join(" and ") {
             none if none.is_empty() => Check::ok(COLLECTIONS, "there are queue rows and journal entries"),
             empty => Check::warning(
