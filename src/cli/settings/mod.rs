@@ -3,6 +3,7 @@
 //! Every command takes every setting, as text, and validates those that it reads. So a wrong setting ends with 30, whether it came from a
 //! flag or a variable, and a flag may stand before or after the command's name.
 
+mod secrets;
 pub mod table;
 mod telling;
 mod validate;
@@ -16,8 +17,9 @@ use clap::{Arg, ArgMatches, Command};
 use super::environment;
 use crate::calendar::parse_zone;
 use crate::command::CommandName;
+pub use secrets::conceal_secrets;
 use table::{Default, GROUPS, Setting};
-pub use validate::{conceal_secrets, duration_of, validate};
+pub use validate::{duration_of, validate};
 
 /// The settings as they were typed: flag, else environment variable, else default.
 #[derive(Clone, Default)]

@@ -3,8 +3,8 @@
 //! Risk: a webhook accepts each message and shows it to nobody. So a kind that needs a chat or a token is refused without it,
 //! before the first batch depends on it.
 
+use super::secrets::{from_file, secret_address};
 use super::table::Setting;
-use super::validate::{from_file, secret_address};
 use super::{Settings, Typed, table};
 use crate::config::{HealthCheck, NotifyKind, PingKind, Webhook};
 use crate::failure::{Failure, Result};
