@@ -35,7 +35,7 @@ fn a_date_later_than_tomorrow_is_a_slip_with_a_likely_meaning_in_every_command()
         let refused = day.command(command).now(EVENING).args(arguments).run().expect_code(2);
         let told = told(&refused.json()["error"]);
         assert!(
-            told.contains("2569-01-18 is later than tomorrow; if the year is Buddhist, write 2026-01-18"),
+            told.contains("2569-01-18 is later than tomorrow\nif the year is Buddhist, write 2026-01-18"),
             "{command}: {told}"
         );
     }
