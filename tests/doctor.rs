@@ -475,3 +475,15 @@ fn of_a_webhook_only_the_host_is_shown() {
     assert!(found("ping").starts_with("to ping.example.com (healthchecks); not tried"), "{result}");
     assert!(!finished.report().contains("s3cr3t"));
 }
+
+#[test]
+fn the_probe_of_drive_sends_no_empty_properties() {
+    let day = Day::on_drive();
+    day.command("doctor").run();
+    let probes = day.drive().requests(crate::support::fake_drive::Operation::Start);
+    assert!(!probes.is_empty());
+    for probe in probes {
+        let metadata = probe.json.expect("the metadata of the probe");
+        assert!(metadata.get("properties").is_none_or(|some| !some.is_null()), "{metadata}");
+    }
+}
