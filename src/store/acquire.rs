@@ -87,9 +87,14 @@ impl Store {
         let due: Bson = if request.ignore_back_off { true.into() } else { passed("$nextRetryAt").into() };
         let attempts_max = 1 + self.config.retry_delays.len() as i32;
         let is = |state: State| doc! { "$eq": ["$state", state.name()] };
-        // No run can read such a document, so no run acquires it.
-        let is_counter =
-            |field: &str| doc! { "$in": [{ "$type": field }, ["missing", "null", "int", "long", "double"]] };
+        // No run can read such a document, so no run acquires it. Of a double, the rest is computed only where it is one.
+        let is_counter = |field: &str| {
+            doc! { "$cond": [
+                { "$eq": [{ "$type": field }, "double"] },
+                { "$eq": [{ "$mod": [field, 1] }, 0] },
+                { "$in": [{ "$type": field }, ["missing", "null", "int", "long"]] },
+            ]}
+        };
         let without_window = doc! { "$and": [{ "$ne": [{ "$type": "$state" }, "missing"] }, { "$or": [
             { "$ne": [{ "$type": "$window.cutoff" }, "date"] },
             { "$eq": [{ "$ifNull": ["$window.timezone", ""] }, ""] },

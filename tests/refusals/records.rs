@@ -53,8 +53,10 @@ fn a_record_that_waiting_cannot_correct_is_30() {
     let id = format!("batch_{DATE}");
     malformed(&["run", "retry", "status"], edit(&id, doc! { "$set": { "state": "done" } }), &[&id, "done"]);
     for counter in ["fence", "attempt"] {
-        let words = format!("{counter} of {id} is \"x\", not a whole number");
-        malformed(&["run", "retry", "status", "unlock"], edit(&id, doc! { "$set": { counter: "x" } }), &[&words]);
+        for value in [Bson::from("x"), Bson::from(1.5), Bson::from(f64::NAN)] {
+            let words = format!("{counter} of {id} is {value}, not a whole number");
+            malformed(&["run", "retry", "status", "unlock"], edit(&id, doc! { "$set": { counter: value } }), &[&words]);
+        }
     }
     for number in [Bson::from("x"), Bson::from(1.5)] {
         let words = format!("number of the ledger is {number}");
