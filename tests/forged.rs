@@ -89,8 +89,7 @@ fn a_voided_id_that_is_no_text_is_told_by_each_retry_until_somebody_corrects_it(
         day.db.update_many(BATCHES, doc! { "_id": BATCH }, doc! { "$push": { "voided": forged } });
         for _ in 0..2 {
             let told = day.retry().run().expect_code(0);
-            let says =
-                ["WARN", "somebody edited it", "5 (not a text)", "In `voided`, set `trashed` of that id to true"];
+            let says = ["WARN", "somebody edited", "5 (not a text)", "In `voided`, set `trashed` of that id to true"];
             assert!(says.iter().all(|word| told.stderr.contains(word)), "{}", told.report());
         }
         day.db.update_many(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "voided.0.trashed": true } });

@@ -146,8 +146,13 @@ async fn discard_one(store: &Store, destination: &Destination, batch: BatchId, v
             return Ok::<_, Failure>(());
         }
         if !store.mark_trashed(batch, file).await? {
-            let next = "find out who edits the batch documents. In `voided`, set `trashed` of that id to true";
-            tracing::warn!(%batch, file, next, "`voided` lists an id that no file can have: somebody edited it");
+            let next = "find out who changes batch documents. In `voided`, set `trashed` of that id to true, if it is there still";
+            tracing::warn!(
+                %batch,
+                file,
+                next,
+                "that a voided file is in the trash could not be recorded: somebody edited, removed or restored the batch document"
+            );
         }
         Ok(())
     };
