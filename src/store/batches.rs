@@ -229,7 +229,7 @@ impl Store {
 
     /// The batch whose official file has this id.
     pub async fn batch_of_file(&self, id: &str) -> Result<Option<BatchId>> {
-        let filter = doc! { "file.id": id, "state": { "$in": &COMMITTED[..] } };
+        let filter = doc! { "_id": ids_of_batches(), "file.id": id, "state": { "$in": &COMMITTED[..] } };
         let found = self.bounded(self.batches.find_one(filter).projection(doc! { "_id": 1 })).await?;
         Ok(found.and_then(|found| document::text(&found, "_id")?.parse().ok()))
     }
@@ -245,7 +245,8 @@ impl Store {
 
     /// The latest `limit` batches of a range of business dates (both ends included), oldest first, whatever is in their documents.
     pub async fn batch_ids(&self, dates: RangeInclusive<BatchId>, limit: i64) -> Result<Vec<BatchId>> {
-        let find = self.batches.find(doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } });
+        let within = doc! { "_id": { "$gte": dates.start(), "$lte": dates.end() } };
+        let find = self.batches.find(doc! { "$and": [within, { "_id": ids_of_batches() }] });
         let find = find.sort(doc! { "_id": -1 }).limit(limit).projection(doc! { "_id": 1 });
         let found = self.all(find).await?;
         Ok(found.iter().rev().filter_map(|batch| document::text(batch, "_id")?.parse().ok()).collect())
@@ -253,9 +254,14 @@ impl Store {
 
     /// The batch documents that cannot be read, oldest first.
     pub async fn damaged_batches(&self) -> Result<Vec<Damaged>> {
-        let found = self.all(self.batches.find(doc! { "_id": ids_of_batches() }).sort(doc! { "_id": 1 })).await?;
-        let read = found.iter().map(document::read).collect::<Result<Vec<_>>>()?;
-        Ok(read.into_iter().filter_map(Result::err).collect())
+        self.damaged_among(doc! { "_id": ids_of_batches() }).await
+    }
+
+    /// The batch documents that match and cannot be read, oldest first. Reads only what every batch needs.
+    pub(super) async fn damaged_among(&self, filter: Document) -> Result<Vec<Damaged>> {
+        let needed = doc! { "state": 1, "window": 1, "fence": 1, "attempt": 1, "number": 1 };
+        let found = self.all(self.batches.find(filter).sort(doc! { "_id": 1 }).projection(needed)).await?;
+        Ok(found.iter().filter_map(document::read).filter_map(Result::err).collect())
     }
 
     /// How many batches are older than this one.
@@ -306,11 +312,12 @@ impl Store {
         let documents = self.all(self.batches.aggregate(pipeline)).await?;
         documents
             .iter()
-            .map(|found| {
+            .filter_map(|found| Some((found, document::read(found)?)))
+            .map(|(found, read)| {
                 let due = found.get_bool("_due").unwrap_or(false);
                 let now = document::date(found, "_now")
                     .ok_or_else(|| StoreError::malformed("a batch came without the database's time"))?;
-                Ok(document::read(found)?.map(|batch| Overview { batch, due, now }))
+                Ok(read.map(|batch| Overview { batch, due, now }))
             })
             .collect()
     }
@@ -353,9 +360,9 @@ pub(super) fn file_changes(file: &FileFacts, settings: &ExportSettings) -> Docum
     }}
 }
 
-/// Matches the ids of batches, but not the ledger in the same collection.
-fn ids_of_batches() -> Document {
-    doc! { "$regex": format!("^{}", BatchId::PREFIX) }
+/// Matches the ids of batches, but neither the ledger in the same collection nor what somebody else put there.
+pub(super) fn ids_of_batches() -> Document {
+    doc! { "$regex": format!("^{}[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$", BatchId::PREFIX) }
 }
 
 /// The id in the type of the application's documents: an ObjectId, unless it is something else.

@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
-use super::error::{Kind, Result, StoreError};
+use super::error::{Result, StoreError};
 use crate::batch::{
     Attempt, Batch, BatchId, Class, CorrectionsTold, CutList, Details, Ending, Event, ExportSettings, FileFacts,
     Holder, Span, State, Untold, Voided,
@@ -18,7 +18,7 @@ use crate::failure::{Explanation, Failure, Invalid, Stage};
 use crate::id::Id;
 use crate::layout::quoted;
 
-/// A batch document that cannot be read: somebody edited it. It blinds nobody to the other days.
+/// A batch document that cannot be read: somebody edited it. Commands report it and go on with the other days.
 #[derive(Clone, Debug)]
 pub struct Damaged {
     pub batch: BatchId,
@@ -41,19 +41,11 @@ impl From<Damaged> for Failure {
     }
 }
 
-/// Reads a batch document of a list.
-///
-/// # Errors
-/// When its id is no batch.
-pub(super) fn read(document: &Document) -> Result<Result<Batch, Damaged>> {
-    match batch(document) {
-        Ok(batch) => Ok(Ok(batch)),
-        Err(error) if error.kind == Kind::Malformed => match text(document, "_id").map(|id| id.parse()) {
-            Some(Ok(batch)) => Ok(Err(Damaged { batch, number: int(document, "number"), message: error.message })),
-            Some(Err(_)) | None => Err(error),
-        },
-        Err(error) => Err(error),
-    }
+/// Reads a batch document of a list. `None` when its id is that of no batch: a note, or a copy that somebody made.
+pub(super) fn read(document: &Document) -> Option<Result<Batch, Damaged>> {
+    let id = text(document, "_id")?.parse().ok()?;
+    let damaged = |error: StoreError| Damaged { batch: id, number: int(document, "number"), message: error.message };
+    Some(batch(document).map_err(damaged))
 }
 
 /// Reads a batch document.

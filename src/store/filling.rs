@@ -94,7 +94,7 @@ impl Store {
         let mut short = Vec::new();
         for batch in &found {
             // The others are reported one by one.
-            let Ok(batch) = document::read(batch)? else { continue };
+            let Some(Ok(batch)) = document::read(batch) else { continue };
             let expected = batch.file.as_ref().map_or(0, |file| file.entries);
             let has = batch.number.and_then(|number| recorded.get(&number)).copied().unwrap_or(0);
             if has < expected {

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{try_join, try_join3};
 use mongodb::bson::{Document, doc};
 
+use super::batches::ids_of_batches;
 use super::document::{bson_date, int, text};
 use super::error::{Kind, Result};
 use super::read_back::log_facts;
@@ -360,7 +361,7 @@ pub(super) fn marked_by(batch: &str) -> Failure {
 /// A state that this program does not know is no lost document.
 pub(super) fn committed() -> Document {
     let others = State::ALL.into_iter().filter(|state| !state.is_committed()).map(State::name);
-    doc! { "_id": { "$ne": LEDGER }, "state": { "$nin": others.collect::<Vec<_>>() } }
+    doc! { "_id": ids_of_batches(), "state": { "$nin": others.collect::<Vec<_>>() } }
 }
 
 /// The ExportLogs of this program: those of an earlier one have no number.

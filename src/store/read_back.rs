@@ -135,7 +135,7 @@ impl Snapshot {
     async fn batches(&mut self, filter: Document) -> Result<Vec<Result<Batch, Damaged>>> {
         let collection = self.store.ledger_at_snapshot.clone();
         let found = self.read(&collection, doc! { "$and": [{ "_id": { "$ne": LEDGER } }, filter] }).await?;
-        found.iter().map(document::read).collect()
+        Ok(found.iter().filter_map(document::read).collect())
     }
 
     /// The rows that a batch exported, and the entries of its file: those that it names, else as far as they are recorded.

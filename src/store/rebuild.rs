@@ -7,6 +7,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use mongodb::bson::{Document, doc};
 
+use super::batches::ids_of_batches;
 use super::document::{bson_date, file_document, text};
 use super::error::{Kind, Result};
 use super::{COMMITTED, LEDGER, LogFacts, Snapshot, Store};
@@ -85,7 +86,8 @@ impl Store {
         if number == 0 {
             return Ok(false);
         }
-        let marking = self.bounded(self.batches.find_one(doc! { "state": State::Marking.name() })).await?;
+        let marking = doc! { "_id": ids_of_batches(), "state": State::Marking.name() };
+        let marking = self.bounded(self.batches.find_one(marking)).await?;
         let marking = doc! { "marking": marking.as_ref().and_then(|batch| text(batch, "_id")) };
         let mut next = doc! { "number": number, "lastSha256": sha256 };
         next.extend(marking.clone());
