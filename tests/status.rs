@@ -120,6 +120,20 @@ fn an_exhausted_batch_fails_the_check_at_once_and_however_old_it_is() {
 }
 
 #[test]
+fn a_batch_with_an_unknown_state_fails_the_check_however_old_it_is() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 5);
+    day.run().run().expect_code(0);
+    day.command("run").date("2026-01-19").now("2026-01-19T18:00:01+07:00").run().expect_code(0);
+    let after = || check(&day).now("2026-01-19T19:00:00+07:00").args(&["--last", "1"]);
+    after().run().expect_code(0);
+    day.db.update_one(BATCHES, doc! { "_id": BATCH }, doc! { "$set": { "state": "done" } });
+    let result = after().run().expect_code(34).json();
+    assert_eq!(result["batches"].as_array().unwrap().len(), 1);
+    assert_eq!((&result["problems"][0]["batch"], &result["problems"][0]["kind"]), (&BATCH.into(), &"document".into()));
+}
+
+#[test]
 fn one_date_is_shown_with_its_whole_history() {
     let day = Day::on_drive();
     seed_day(&day.db, DATE, 5);

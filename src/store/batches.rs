@@ -279,12 +279,15 @@ impl Store {
     }
 
     /// The batches that may need work: unfinished ones, those with a voided file that is not in the trash, with an
-    /// official file that is not sealed or with an event that was not notified, and the batch `latest`.
+    /// official file that is not sealed or with an event that was not notified, those with an unknown state, and the batch `latest`.
     pub async fn unfinished(&self, latest: BatchId) -> Result<Vec<Result<Overview, Damaged>>> {
         let unfinished = [State::Failed, State::Running, State::Marking, State::Exhausted].map(State::name);
+        // A run takes a document without any state for a new one, so none is begun because of it.
+        let known = State::ALL.map(|state| Bson::from(state.name())).into_iter().chain([Bson::Null]);
         let filter = doc! { "$or": [
             { "_id": latest },
             { "state": { "$in": &unfinished[..] } },
+            { "state": { "$nin": known.collect::<Vec<_>>() } },
             { "voided.trashed": false },
             something_left(),
             { "state": State::Completed.name(), "file.sealed": false },
