@@ -1,12 +1,20 @@
 //! `batch-export init`: creates what is missing, records the entries of earlier batches, and leaves obstacles to a person.
 
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::{Value, json};
 
-use crate::support::command::{BatchExport, told};
+use crate::support::command::{BatchExport, Finished, told};
 use crate::support::day::{BATCH, BATCHES, Day, EXPORTED, FILE};
 use crate::support::fake_drive::{Fault, On, Operation};
+use crate::support::mongod::Mongod;
+use crate::support::proxy::{On as At, Proxy};
 use crate::support::seed::{DATE, Entry, QUEUE, Seeded, seed_day};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where it fills the records that are missing as a whole.
+const FILLING: &str = "exportbatchentries_filling";
 
 #[test]
 fn the_index_of_the_queue_is_made_once_and_only_when_none_serves() {
@@ -296,6 +304,12 @@ fn a_queue_that_init_has_to_make_is_named_in_the_log() {
     assert!(!again.stderr.contains("has no collection"), "{}", again.report());
 }
 
+#[track_caller]
+fn assert_no_leftover(day: &Day) {
+    let left = day.db.command(doc! { "listCollections": 1, "filter": { "name": FILLING } });
+    assert!(left.get_document("cursor").unwrap().get_array("firstBatch").unwrap().is_empty(), "{left}");
+}
+
 #[test]
 fn several_at_once_make_the_records_once_and_all_end_well() {
     for _ in 0..4 {
@@ -309,22 +323,44 @@ fn several_at_once_make_the_records_once_and_all_end_well() {
         });
         assert_eq!(day.db.count(EXPORTED, doc! {}), 30);
         day.command("init").run().expect_code(0);
-        let left = day.db.command(doc! { "listCollections": 1, "filter": { "name": "exportbatchentries_filling" } });
-        assert!(left.get_document("cursor").unwrap().get_array("firstBatch").unwrap().is_empty(), "{left}");
+        assert_no_leftover(&day);
+        day.command("verify").run().expect_code(0);
+    }
+}
+
+/// What an `init` without a destination says, which is held at this command while something else comes to its end.
+#[track_caller]
+fn overtaken(day: &Day, at: At, by: impl FnOnce()) -> Finished {
+    let proxy = Proxy::before(Mongod::shared());
+    let stop = proxy.hold(at);
+    let held = BatchExport::command("init").mongodb(&proxy.uri(&day.db)).spawn();
+    stop.wait_until_reached(PATIENCE);
+    by();
+    stop.release();
+    held.wait(PATIENCE).expect_code(0)
+}
+
+#[test]
+fn one_that_another_one_overtakes_begins_again_and_warns_of_nothing() {
+    for at in [At::command("renameCollection"), At::command("aggregate").collection(FILLING)] {
+        let day = Day::in_directory();
+        seed_day(&day.db, DATE, 30);
+        day.run().run().expect_code(0);
+        day.db.command(doc! { "drop": EXPORTED });
+        let told = overtaken(&day, at, || drop(init(&day)));
+        assert!(!told.stderr.contains("could not be recorded"), "{}", told.report());
+        assert_eq!(day.db.count(EXPORTED, doc! {}), 30);
+        assert_no_leftover(&day);
         day.command("verify").run().expect_code(0);
     }
 }
 
 #[test]
-fn a_run_beside_it_does_no_harm() {
-    for _ in 0..4 {
-        let day = Day::in_directory();
-        seed_day(&day.db, DATE, 30);
-        std::thread::scope(|scope| {
-            let init = scope.spawn(|| day.command("init").run());
-            day.run().run().expect_code(0);
-            init.join().unwrap().expect_code(0);
-        });
-        day.command("verify").run().expect_code(0);
-    }
+fn what_a_run_records_beside_it_stays() {
+    let day = Day::in_directory();
+    seed_day(&day.db, DATE, 30);
+    overtaken(&day, At::command("renameCollection"), || drop(day.run().run().expect_code(0)));
+    assert_eq!(day.db.count(EXPORTED, doc! {}), 30);
+    assert_no_leftover(&day);
+    day.command("verify").run().expect_code(0);
 }

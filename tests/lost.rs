@@ -1,6 +1,7 @@
 //! A part of the records is gone: `verify` and `status` find that and say the way out, `init` rebuilds what can be rebuilt and refuses the rest,
 //! and no run begins anew.
 
+mod damaged;
 mod day;
 
 use mongodb::bson::{Document, doc};

@@ -182,7 +182,7 @@ async fn record(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<(u6
 /// From their rows, then from their files. `None` when the collection was made by somebody else meanwhile.
 async fn record_once(store: &Store, whole: impl Fn() -> Result<Config>) -> Result<Option<(u64, Vec<Unfilled>)>> {
     let mut filling = store.begin_filling().await.map_err(StoreError::for_administrators)?;
-    let short = store.still_short(&filling).await?;
+    let Some(short) = store.still_short(&filling).await? else { return Ok(None) };
     let mut unfilled = Vec::new();
     if !short.is_empty() {
         match whole().and_then(|config| Ok((Destination::open(&config)?, config))) {
@@ -198,11 +198,13 @@ async fn record_once(store: &Store, whole: impl Fn() -> Result<Config>) -> Resul
             }
         }
     }
+    let Some(added) = store.end_filling(filling).await.map_err(StoreError::for_administrators)? else {
+        return Ok(None);
+    };
     for Unfilled { batch, missing, reason, .. } in &unfilled {
         tracing::warn!(%batch, missing, "entries could not be recorded under its number: {reason}");
     }
-    let added = store.end_filling(filling).await.map_err(StoreError::for_administrators)?;
-    Ok(added.map(|added| (added, unfilled)))
+    Ok(Some((added, unfilled)))
 }
 
 /// Records the entries that the official file of a batch names; or says what is missing still.
@@ -222,10 +224,14 @@ async fn record_file(files: &Verification<'_>, filling: &mut Filling, short: Sho
 /// The records of earlier batches that are gone still, or cannot be read.
 ///
 /// # Errors
-/// `configuration` when exported entries are not on record because the documents of their batches are lost; and with `--adopt`, when nothing is
-/// left to rebuild the batches of marked rows from.
+/// `configuration` when exported entries are not on record because the documents of their batches are lost or cannot be read; and with
+/// `--adopt`, when nothing is left to rebuild the batches of marked rows from.
 async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>> {
     let lost = store.lost().await?;
+    let damaged: Vec<Explanation> = store.damaged_batches().await?.iter().map(Damaged::why).collect();
+    let unrecorded = |what: &Explanation| {
+        Failure::configuration(format!("exported entries are not on record, and could be exported again: {what}"))
+    };
     match &lost {
         Lost { marked: Some(marked), .. } if args.adopt => {
             let message = format!("{}, so nothing is left to rebuild its batch from", marked.why);
@@ -235,14 +241,15 @@ async fn lost(args: &InitArgs, store: &Store) -> Result<Vec<Explanation>> {
             ));
         }
         Lost { batches: Some(batches), entries: Some(_), .. } => {
-            let what = &batches.failure.why;
-            let message = format!("exported entries are not on record, and could be exported again: {what}");
-            return Err(Failure::configuration(message).next(batches.failure.next_step()));
+            return Err(unrecorded(&batches.failure.why).next(batches.failure.next_step()));
         }
         _ => {}
     }
-    let damaged = store.damaged_batches().await?;
-    Ok(lost.failures().map(Explanation::from).chain(damaged.iter().map(Damaged::why)).collect())
+    if let (Some(_), Some(first)) = (&lost.entries, damaged.first()) {
+        let next = first.next.as_deref().unwrap_or_default();
+        return Err(unrecorded(first).next(format!("{next}; then run `batch-export init` again")));
+    }
+    Ok(lost.failures().map(Explanation::from).chain(damaged).collect())
 }
 
 async fn rebuild(store: &Store, config: &Config) -> Result<(Vec<BatchId>, bool), StoreError> {

@@ -11,10 +11,12 @@ use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 
+use super::batches::ids_of_batches;
 use super::document::{self, int, text};
 use super::error::{Kind, Result, StoreError, on};
 use super::exported::ENTRIES_PER_COMMAND;
-use super::{COMMITTED, LEDGER, Store};
+use super::lost::committed;
+use super::{LEDGER, Store};
 use crate::batch::{Batch, State};
 use crate::id::Id;
 
@@ -59,8 +61,8 @@ impl Store {
         Ok(self.count_exported().await?.is_some_and(|has| has < entries))
     }
 
-    /// Whether there are as many records as entries in files, and as the ledger counts. An entry that was exported again has one record. This
-    /// reads no record.
+    /// Whether the number of records is another one than that of entries in files, or than the ledger counts. An entry that was exported again
+    /// has one record. This reads no record.
     pub async fn counts_differ(&self) -> Result<bool> {
         let (entries, counted) = (self.exported_entries().await?, self.ledger_now().await?.recorded as u64);
         Ok(self.count_exported().await?.is_some_and(|has| has != entries || has != counted))
@@ -69,7 +71,7 @@ impl Store {
     /// How many entries the files of completed batches have together.
     async fn exported_entries(&self) -> Result<u64> {
         let sum = [
-            doc! { "$match": { "state": State::Completed.name() } },
+            doc! { "$match": { "_id": ids_of_batches(), "state": State::Completed.name() } },
             doc! { "$group": { "_id": null, "entries": { "$sum": "$file.entries" } } },
         ];
         let found = self.all(self.batches.aggregate(sum)).await?;
@@ -82,9 +84,13 @@ impl Store {
     }
 
     /// The completed batches of which entries are missing still, by number. An entry that moved to another batch counts
-    /// for both. A batch whose rows are being marked records its entries itself.
-    pub async fn still_short(&self, filling: &Filling) -> Result<Vec<Short>> {
-        self.short_in(&filling.target).await
+    /// for both. A batch whose rows are being marked records its entries itself. `None` when another `init`, or a run, has made the
+    /// collection meanwhile, and the filling has to begin again.
+    pub async fn still_short(&self, filling: &Filling) -> Result<Option<Vec<Short>>> {
+        let short = self.short_in(&filling.target).await?;
+        // Asked last: what another `init` has renamed looks empty.
+        let is_overtaken = !filling.complete && self.has_exported().await?;
+        Ok((!is_overtaken).then_some(short))
     }
 
     async fn short_in(&self, entries: &Collection<Document>) -> Result<Vec<Short>> {
@@ -143,8 +149,8 @@ impl Store {
     }
 
     /// Gives the filled collection its name, and counts it anew: what could not be recorded was reported, and is no reason to refuse the next
-    /// run. The entries of batches whose documents are lost were not, so they still count. Returns how many entries were recorded; `None` when
-    /// another `init`, or a run, has made the collection meanwhile, and the filling has to begin again.
+    /// run. The entries of batches whose documents are lost or cannot be read were not, so they still count. Returns how many entries were
+    /// recorded; `None` when another `init`, or a run, has made the collection meanwhile, and the filling has to begin again.
     pub async fn end_filling(&self, filling: Filling) -> Result<Option<u64>> {
         if !filling.complete {
             let name = |collection: &Collection<Document>| format!("{}.{}", self.db.name(), collection.name());
@@ -168,13 +174,14 @@ impl Store {
             }
             None => 0,
         };
-        let how = if self.lost_batches().await?.is_some() { "$max" } else { "$set" };
+        let is_unsure = self.lost_batches().await?.is_some() || !self.damaged_among(committed()).await?.is_empty();
+        let how = if is_unsure { "$max" } else { "$set" };
         let update = doc! { how: { "recorded": recorded + left } };
         self.bounded(self.batches.update_one(doc! { "_id": LEDGER, "marking": marking }, update)).await?;
         Ok(Some(filling.added))
     }
 
-    /// What another `init` filled that was overtaken: it began when there was no collection, and is done now, or begins again.
+    /// Removes the half-filled collection of an `init` that another one overtook.
     async fn remove_leftover(&self) -> Result<()> {
         let leftover = self.db.collection::<Document>(FILLING);
         if !self.has_collection(&leftover).await? {
@@ -187,7 +194,7 @@ impl Store {
     }
 
     async fn fill_from_rows(&self, filling: &mut Filling) -> Result<()> {
-        let find = self.batches.find(doc! { "state": { "$in": &COMMITTED[..] } }).projection(doc! { "number": 1 });
+        let find = self.batches.find(committed()).projection(doc! { "number": 1 });
         let found = self.all(find).await?;
         let numbers: BTreeMap<String, i64> =
             found.iter().filter_map(|batch| Some((text(batch, "_id")?, int(batch, "number")?))).collect();
