@@ -44,7 +44,7 @@ impl CsvRecords {
         Read::by_ref(&mut file).take(HEAD_BYTES).read_to_end(&mut head)?;
         file.rewind()?;
         if WORKBOOKS.iter().any(|begins| head.starts_with(begins)) {
-            return Err(io::Error::other("it is a workbook: save its sheet as CSV, and compare that"));
+            return Err(io::Error::other("it is a workbook, and no CSV file"));
         }
         let (name, mut decoder) = encoding_of(&head, official);
         let mut text = String::with_capacity(4 * head.len() + 16);

@@ -34,9 +34,6 @@ const CACHE_WORDS: [&str; 2] = ["Cache full", "rolled back for eviction"];
 const ALLOW_SCANS: &str = "the server was told to refuse queries that no index serves: let an administrator end that, at least for this \
     command, with db.adminCommand({ setParameter: 1, notablescan: false })";
 
-/// Collections whose names no setting changes.
-const OURS: [&str; 2] = ["exportbatchrows is", "exportbatchentries is"];
-
 /// Kinds of database errors that the program treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -63,6 +60,8 @@ pub enum Kind {
     Unfit,
     /// The collection is a view, which cannot be written.
     View,
+    /// A collection whose name no setting changes is a view.
+    FixedView,
     /// The server does not know the command, or a part of it.
     Unsupported,
     /// The server lacks what every run needs. The message names it.
@@ -249,7 +248,7 @@ impl From<StoreError> for Failure {
             Kind::Unfit => {
                 refused("recreate it as a plain collection with the same documents; `batch-export doctor` checks it")
             }
-            Kind::View if OURS.iter().any(|ours| error.message.starts_with(ours)) => {
+            Kind::FixedView => {
                 refused("drop the view, and run `batch-export init`; `batch-export doctor` checks it")
             }
             Kind::View => refused(

@@ -148,7 +148,7 @@ impl Store {
         for (collection, needed) in &needed {
             let indexes = match self.indexes(collection).await {
                 // A view deletes nothing.
-                Err(error) if matches!(error.kind, Kind::Unfit | Kind::View) => continue,
+                Err(error) if matches!(error.kind, Kind::Unfit | Kind::View | Kind::FixedView) => continue,
                 indexes => indexes?,
             };
             let expiring = indexes.iter().filter(|index| expires(index, needed));

@@ -21,13 +21,13 @@ impl Store {
     /// Refuses a collection whose kind forbids what a run does with it, as far as this user may know.
     ///
     /// # Errors
-    /// `Kind::Unfit` or `Kind::View`, with the collection's name.
+    /// `Kind::Unfit`, `Kind::View` or `Kind::FixedView`, with the collection's name.
     pub(super) async fn check_kinds(&self) -> Result<()> {
         let collections = [&self.entries, &self.queue, &self.log, &self.batches, &self.row_lists, &self.exported];
         let types = self.types_of(&collections).await;
         // Entries are only read: time series and views will do.
         for (collection, of_type) in collections.iter().zip(&types).skip(1) {
-            refuse_type(collection, of_type.as_deref())?;
+            self.refuse_type(collection, of_type.as_deref())?;
         }
         let plain = collections.iter().zip(&types).filter(|(_, of_type)| of_type.as_deref() == Some(PLAIN));
         let checked = join_all(plain.map(|(collection, _)| self.check_capped(collection))).await;
@@ -37,18 +37,20 @@ impl Store {
     /// Refuses a queue whose rows can be read, and never marked.
     pub(super) async fn check_rows_can_be_marked(&self) -> Result<()> {
         let types = self.types_of(&[&self.queue]).await;
-        refuse_type(&self.queue, types.first().and_then(Option::as_deref))
+        self.refuse_type(&self.queue, types.first().and_then(Option::as_deref))
     }
 
     /// The error of a collection's kind in place of the one that it causes.
     pub(super) async fn kind_behind(&self, error: StoreError) -> StoreError {
         match error.kind {
-            Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View => match self.check_kinds().await {
-                Err(unfit) => unfit,
-                // No kind of a collection is the reason, so the server takes this in no transaction.
-                Ok(()) if error.kind == Kind::Unfit => StoreError { kind: Kind::Unsupported, ..error },
-                Ok(()) => error,
-            },
+            Kind::Snapshot | Kind::Unsupported | Kind::Unfit | Kind::View | Kind::FixedView => {
+                match self.check_kinds().await {
+                    Err(unfit) => unfit,
+                    // No kind of a collection is the reason, so the server takes this in no transaction.
+                    Ok(()) if error.kind == Kind::Unfit => StoreError { kind: Kind::Unsupported, ..error },
+                    Ok(()) => error,
+                }
+            }
             Kind::SpecialIndex => self.with_special_indexes(error).await,
             _ => error,
         }
@@ -87,16 +89,17 @@ impl Store {
             Err(_) => Ok(()),
         }
     }
-}
 
-fn refuse_type(collection: &Collection<Document>, of_type: Option<&str>) -> Result<()> {
-    match of_type {
-        Some(TIME_SERIES) => Err(StoreError::unfit(
-            Kind::Unfit,
-            collection.name(),
-            "a time-series collection, whose documents cannot be updated one by one",
-        )),
-        Some(VIEW) => Err(StoreError::unfit(Kind::View, collection.name(), "a view, which cannot be written")),
-        Some(_) | None => Ok(()),
+    fn refuse_type(&self, collection: &Collection<Document>, of_type: Option<&str>) -> Result<()> {
+        let has_fixed_name = [self.row_lists.name(), self.exported.name()].contains(&collection.name());
+        let (kind, what) = match of_type {
+            Some(TIME_SERIES) => {
+                (Kind::Unfit, "a time-series collection, whose documents cannot be updated one by one")
+            }
+            Some(VIEW) if has_fixed_name => (Kind::FixedView, "a view, which cannot be written"),
+            Some(VIEW) => (Kind::View, "a view, which cannot be written"),
+            Some(_) | None => return Ok(()),
+        };
+        Err(StoreError::unfit(kind, collection.name(), what))
     }
 }

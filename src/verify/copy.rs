@@ -166,7 +166,7 @@ impl Verification<'_> {
         });
         let (otherwise, kept) = compared.await.map_err(|error| {
             Failure::new(Exit::Configuration, format!("--file \"{}\" cannot be compared: {error}", copy.path))
-                .next("give --file the CSV file that was imported")
+                .next("give --file the CSV file that was imported; of a workbook, its sheet saved as CSV")
         })?;
         copy.rewritten = otherwise;
         copy.differing = kept.counts.0.values().sum();

@@ -17,8 +17,6 @@ use crate::totals::ControlTotals;
 const CLOCK_WARNING_S: i64 = 5;
 /// A clock difference from which the business date or the cut-off may be wrong.
 const CLOCK_BAD_S: i64 = 60;
-/// How the fix begins of what `batch-export init` makes.
-pub(super) const BY_INIT: &str = "run `batch-export init`";
 /// The checks that need a server.
 const AFTER_REACHABLE: [&str; 11] = [
     "replica set",
@@ -263,13 +261,13 @@ async fn prepared(store: &Store) -> Check {
         Err(error) => return not_listed(NAME, error),
     };
     let fix = match may_create {
-        true => BY_INIT.to_owned(),
-        false => format!("{BY_INIT} as an administrator: the user of MONGODB_URI may create no indexes"),
+        true => "run `batch-export init`",
+        false => "run `batch-export init` as an administrator: the user of MONGODB_URI may create no indexes",
     };
     match missing.join(", ") {
         none if none.is_empty() => Check::ok(NAME, serving),
-        missing if is_bad => Check::bad(NAME, format!("missing: {missing}"), fix),
-        missing => Check::warning(NAME, format!("missing: {missing}"), fix),
+        missing if is_bad => Check::bad(NAME, format!("missing: {missing}"), fix).for_init(),
+        missing => Check::warning(NAME, format!("missing: {missing}"), fix).for_init(),
     }
 }
 
@@ -341,6 +339,7 @@ fn unrecorded(name: &'static str, short: &[Short]) -> Check {
         format!("entries are not on record as exported, and could be exported again: {}", found.join(", ")),
         "run `batch-export init`: it records them, or says why it cannot",
     )
+    .for_init()
 }
 
 /// Rows that no run will ever take, and that a run does not report.

@@ -46,23 +46,26 @@ struct Check {
     verdict: Verdict,
     found: String,
     fix: Option<String>,
+    /// Whether `init` makes good what is wrong.
+    #[serde(skip)]
+    is_for_init: bool,
 }
 
 impl Check {
     fn ok(name: &'static str, found: impl Into<String>) -> Check {
-        Check { name, verdict: Verdict::Ok, found: found.into(), fix: None }
+        Check { name, verdict: Verdict::Ok, found: found.into(), fix: None, is_for_init: false }
     }
 
     fn warning(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        Check { name, verdict: Verdict::Warning, found: found.into(), fix: Some(fix.into()) }
+        Check { name, verdict: Verdict::Warning, found: found.into(), fix: Some(fix.into()), is_for_init: false }
     }
 
     fn warned(name: &'static str, why: Explanation) -> Check {
-        Check { name, verdict: Verdict::Warning, found: why.message, fix: why.next }
+        Check { name, verdict: Verdict::Warning, found: why.message, fix: why.next, is_for_init: false }
     }
 
     fn bad(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
-        Check { name, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()) }
+        Check { name, verdict: Verdict::Bad, found: found.into(), fix: Some(fix.into()), is_for_init: false }
     }
 
     /// A failed check with the next step of its failure, or `fix` when the failure has none.
@@ -70,8 +73,18 @@ impl Check {
         Check::bad(name, failure.why.message, failure.why.next.unwrap_or_else(|| fix.to_owned()))
     }
 
+    fn for_init(self) -> Check {
+        Check { is_for_init: true, ..self }
+    }
+
     fn skipped(name: &'static str, because: &str) -> Check {
-        Check { name, verdict: Verdict::Skipped, found: format!("not checked: {because}"), fix: None }
+        Check {
+            name,
+            verdict: Verdict::Skipped,
+            found: format!("not checked: {because}"),
+            fix: None,
+            is_for_init: false,
+        }
     }
 }
 
@@ -104,10 +117,9 @@ pub(super) struct DoctorResult {
 pub async fn execute(args: &DoctorArgs, config: &Config, stop: &Stop, output: OutputFormat) -> Result<Exit> {
     let (checks, has_exported) = stop.until_signal(async { Ok::<_, Failure>(all(args, config).await) }).await?;
     let bad: Vec<&Check> = checks.iter().filter(|check| check.verdict == Verdict::Bad).collect();
-    let by_init = |check: &Check| check.fix.as_ref().is_some_and(|fix| fix.starts_with(database::BY_INIT));
     let exit = if bad.is_empty() { Exit::Ok } else { Exit::CheckFailed };
-    let next = match bad.iter().all(|check| by_init(check)) {
-        true if checks.iter().any(by_init) => NextStep::Init,
+    let next = match bad.iter().all(|check| check.is_for_init) {
+        true if checks.iter().any(|check| check.is_for_init) => NextStep::Init,
         true if has_exported => NextStep::Schedule,
         true => NextStep::DryRun,
         false => NextStep::Again,
