@@ -31,7 +31,7 @@
 //!   becomes official.
 //! - *Seal*: to write the batch number on a committed file. This program never removes a sealed file, whatever the database
 //!   says.
-//! - *Records*: what a pass reads of earlier batches before it begins: the ledger, the log of this batch, and how many entries and
+//! - *Records*: what a pass reads of earlier batches before it begins: the ledger, the latest export in the log, and how many entries and
 //!   committed batches are on record.
 //! - *Official*: committed. Only an official file may be imported; a file that is stored and not committed may still be voided.
 //! - *Ledger*: the one document that numbers the batches without a gap, chains their checksums, and names the batch

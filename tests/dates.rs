@@ -151,6 +151,11 @@ fn the_rows_of_a_batch_that_is_marking_are_no_late_rows() {
     day.db.update_one("exportbatches", doc! { "_id": "batch_2026-01-18" }, doc! { "$set": { "state": "marking" } });
     day.db.update_many(QUEUE, doc! {}, doc! { "$set": { "status": "queued" } });
     assert_eq!(day.command("status").now(EVENING).run().expect_code(0).json()["batches"][0]["late"], 0);
+    let folder = tempfile::tempdir().expect("a folder");
+    let metrics = folder.path().join("batch.prom");
+    day.command("status").now(EVENING).args(&["--check", "--metrics-file", metrics.to_str().unwrap()]).run();
+    let text = std::fs::read_to_string(&metrics).expect("the metrics");
+    assert!(text.contains("stuck_rows") && !text.contains("late_rows"), "{text}");
 }
 
 #[test]

@@ -15,6 +15,15 @@ fn refusal(variable: &str, value: &str) -> (String, String) {
 }
 
 #[test]
+fn a_value_that_is_none_of_a_closed_list_is_answered_with_the_list() {
+    let refused = Day::in_directory().run().env("BATCH_EXPORT_ENCODING", "tis-620").run().expect_code(30).json();
+    let text = |field: &str| refused["error"][field].as_str().unwrap_or_default().to_owned();
+    let (message, next) = (text("message"), text("next"));
+    assert!(message.contains("BATCH_EXPORT_ENCODING") && message.contains("tis-620"), "{message}");
+    assert!(next.contains("utf-8-bom") && next.contains("windows-874"), "{next}");
+}
+
+#[test]
 fn a_setting_may_stand_before_or_after_a_command_that_does_not_read_it() {
     let day = Day::in_directory();
     let uri = day.db.uri();
@@ -138,13 +147,15 @@ fn a_duration_is_greater_than_zero_and_one_that_a_machine_can_wait_for() {
             ["18446744073709551615s", "18446744073709551615ms", "99999999999999999999s", "11years", "315576001s"]
         {
             let (message, next) = refusal(&variable, long);
-            assert!(message.ends_with("is too long") && next.ends_with(": write at most 10 years"), "{message} {next}");
+            assert!(message.ends_with("is too long") && next.ends_with(": write at most 3652days"), "{message} {next}");
         }
         for wrong in [" ", "soon", "5", "-5m"] {
             let code = BatchExport::command("run").env(&variable, wrong).run().code;
             assert_eq!(code, 30, "{variable}={wrong:?}");
         }
     }
+    let advised = BatchExport::command("run").env("BATCH_EXPORT_LEASE", "3652days").run().expect_code(30);
+    assert!(!advised.stderr.contains("LEASE"), "{}", advised.report());
     let (message, next) = refusal("BATCH_EXPORT_LEASE", "11years");
     assert!(message.contains("BATCH_EXPORT_LEASE"), "{message}");
     assert!(next.contains("--lease") || message.contains("--lease"), "{next}");

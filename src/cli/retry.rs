@@ -62,10 +62,10 @@ async fn all_due<'a>(
 ) -> Result<Vec<BatchResult>> {
     let (destination, store) = open_both(config, stop).await?;
     let latest = args.date.unwrap_or_else(|| config.calendar.latest_due(config.clock.now()));
-    let mut found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
+    let found = stop.until_signal(store.unfinished(BatchId::new(latest))).await?;
     // The pass of such a day says what is wrong with its document.
     let damaged: Vec<NaiveDate> = found.iter().filter_map(|one| Some(one.as_ref().err()?.batch.date())).collect();
-    let found: Vec<Overview> = found.drain(..).flatten().collect();
+    let found: Vec<Overview> = found.into_iter().flatten().collect();
     let progress = Arc::new(Progress::default());
     let mut batches = Vec::new();
     let mut dates = due_dates(args, &found);

@@ -100,7 +100,9 @@ pub async fn execute(args: &StatusArgs, config: &Config, stop: &Stop, output: Ou
     if args.check && args.date.is_none() {
         let closed =
             |row: &&BatchLine| row.state.is_any(&[State::Completed, State::Marking, State::Empty]) && !row.is_ahead;
-        let closed = result.batches.iter().find(closed).map(|row| row.date);
+        // While the newest one is marking, its own rows would count as late.
+        let is_marking = |row: &&BatchLine| row.state == DayState::Known(State::Marking);
+        let closed = result.batches.iter().find(closed).filter(|row| !is_marking(row)).map(|row| row.date);
         let listeners = Listeners::prepare(config, stop);
         let _guard = listeners.guard(exit);
         listeners.count_queue(&store, closed).await;

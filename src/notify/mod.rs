@@ -183,7 +183,7 @@ impl<'a> Listeners<'a> {
         }
         let count = async {
             let late = match closed {
-                Some(date) => Some(store.late_rows(self.config.calendar.cutoff(date)).await?.0),
+                Some(date) => Some(store.due_count(self.config.calendar.cutoff(date)).await?),
                 None => None,
             };
             Ok::<_, StoreError>(QueueCounts {

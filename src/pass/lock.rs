@@ -183,7 +183,7 @@ impl Pass<'_> {
             return Err(self.not_due(report.result.batch));
         };
         if batch.state == State::Completed {
-            (report.result.late, _) = self.stop.until_signal(self.store.late_rows(batch.cutoff)).await?;
+            report.result.late = self.stop.until_signal(self.store.due_count(batch.cutoff)).await?;
         }
         report.result.describe_batch(&batch);
         Err(match batch.state {

@@ -97,7 +97,7 @@ impl Pass<'_> {
         for _ in 0..GENERATIONS {
             let generated = self.generate(&lease, &batch, records.take(), report).await?;
             if generated.is_empty() {
-                return self.record_empty(&lease, &batch, &generated.ledger, report).await;
+                return self.record_empty(&lease, &generated.ledger, report).await;
             }
             let file = self.upload(&lease, &mut batch, &generated, report).await?;
             match self.commit(&mut lease, &batch, &generated, &file, report).await? {

@@ -78,15 +78,8 @@ impl Report {
 
 impl Pass<'_> {
     /// Records that nothing is due, and voids the file of an earlier attempt.
-    pub(super) async fn record_empty(
-        &self,
-        lease: &Lease,
-        batch: &Batch,
-        ledger: &Ledger,
-        report: &mut Report,
-    ) -> Result<()> {
+    pub(super) async fn record_empty(&self, lease: &Lease, ledger: &Ledger, report: &mut Report) -> Result<()> {
         let claim = &lease.claim;
-        self.under(lease, self.store.refuse_lost_day(batch.id, batch.cutoff)).await?;
         self.under(lease, self.void_leftover(claim, ledger, "nothing is due any more")).await?;
         self.store.give_up_row_lists(claim).await?;
         match self.store.release(claim, Ended::Empty).await? {

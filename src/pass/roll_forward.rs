@@ -16,7 +16,7 @@ use super::{Pass, Report};
 use crate::batch::{Batch, BatchId, State};
 use crate::csv::{SheetOptions, entry_ids};
 use crate::exit::Exit;
-use crate::failure::{Failure, Result, Stage};
+use crate::failure::{Explanation, Failure, Result, Stage};
 use crate::outcome::Outcome;
 use crate::reader::counted;
 use crate::spool::SpoolWriter;
@@ -102,9 +102,9 @@ impl Pass<'_> {
         let counted = if is_conflict { self.store.rows_to_mark(id).await.ok() } else { None };
         let left = counted.map_or("some".to_owned(), |rows| rows.to_string());
         let lasts = if is_conflict { "; when this lasts, db.currentOp() shows which program keeps them" } else { "" };
-        failure.next(format!(
-            "the file of {id} is committed, and {left} of its rows are still to be marked: `batch-export retry` goes on with them{lasts}"
-        ))
+        let what = format!("{failure}; the file of {id} is committed, and {left} of its rows are still to be marked");
+        let next = format!("`batch-export retry` goes on with them{lasts}");
+        Failure { why: Explanation::new(what, next), ..failure }
     }
 
     async fn mark_until_stopped(&self, id: BatchId, teller: Teller) -> Result<bool> {

@@ -7,7 +7,7 @@
 //! A pass compares two numbers for that: how many entries the collection has, by the server's own count, which costs no
 //! search, and how many the ledger says were recorded. So it notices a collection that was emptied, restored from an
 //! older backup, or lost a single entry. It does not notice a lost entry in whose place somebody put another document,
-//! nor one of before the last `init` of an earlier version. Only `doctor` and `init` do: they count the entries of each batch.
+//! nor one of before the last `init` of an earlier version. Only `doctor`, `init` and `verify` do: they count the entries of each batch.
 //!
 //! It also compares the last number with the number of committed batch documents. When documents are missing, the day may be one of theirs: then
 //! its rows tell.

@@ -276,7 +276,7 @@ impl Store {
     pub async fn refuse_lost_day(&self, batch: BatchId, cutoff: DateTime<Utc>) -> Result<Option<LostBatches>, Failure> {
         let Some(lost) = self.lost_batches().await? else { return Ok(None) };
         let within = doc! { "$gt": bson_date(cutoff - TimeDelta::days(1)), "$lte": bson_date(cutoff) };
-        let marked = doc! { "status": "completed", "scheduledFor": within, "metadata.batchId": batch };
+        let marked = doc! { "exportPath": "scheduled", "status": "completed", "scheduledFor": within, "metadata.batchId": batch };
         if self.bounded(self.queue.find_one(marked)).await?.is_none() {
             return Ok(Some(lost));
         }
@@ -290,7 +290,7 @@ impl Store {
     /// A batch that the newest completed rows name as theirs.
     pub(super) async fn marked_rows(&self) -> Result<Option<String>> {
         let newest = [
-            doc! { "$match": { "status": "completed", "scheduledFor": { "$type": "date" } } },
+            doc! { "$match": { "exportPath": "scheduled", "status": "completed", "scheduledFor": { "$type": "date" } } },
             doc! { "$sort": { "scheduledFor": -1 } },
             doc! { "$limit": ROWS_MAX },
             doc! { "$match": { "metadata.batchId": { "$regex": format!("^{}", BatchId::PREFIX) } } },

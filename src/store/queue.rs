@@ -66,8 +66,8 @@ impl Store {
         self.bounded(self.queue.count_documents(filter)).await
     }
 
-    /// The rows that came after a completed batch of this cut-off: how many are late, and how many of them ask again for an entry that is in a
-    /// file. While a batch is marking, its own rows would be among them.
+    /// The late rows of a completed batch of this cut-off, and how many of them ask again for an entry that is in a file. While a batch is marking,
+    /// its own rows would be among them.
     pub async fn late_rows(&self, cutoff: DateTime<Utc>) -> Result<(u64, u64)> {
         let due = self.due_count(cutoff).await?;
         let again = if due > 0 { self.queued_again(cutoff).await? } else { 0 };

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 use super::EVENING;
-use crate::support::command::told;
+use crate::support::command::{said, told};
 use crate::support::day::{BATCHES, Day};
 use crate::support::seed::{DATE, seed_day};
 
@@ -20,6 +20,13 @@ fn malformed(commands: &[&str], edit: Document, words: &[&str]) {
     for command in commands {
         let command_line = day.command(command).date(DATE).now(EVENING);
         let command_line = if *command == "run" { command_line.arg("--now") } else { command_line };
+        if *command == "status" {
+            let shown = command_line.run().expect_code(0).json();
+            assert_eq!(shown["batches"][0]["state"], "damaged", "{shown}");
+            let told = said(&shown["problems"][0]);
+            assert!(words.iter().all(|word| told.contains(word)), "{words:?}: {told}");
+            continue;
+        }
         let ended = command_line.run().expect_code(30).json();
         let error = if ended["error"].is_null() { &ended["batches"][0]["error"] } else { &ended["error"] };
         let told = told(error);

@@ -416,7 +416,7 @@ fn what_is_no_csv_file_is_said_and_not_read_into_memory() {
         let finished = desk.verify(bytes).expect_code(30);
         (told(&finished.json()["error"]), finished.peak_memory_kib)
     };
-    assert!(says(b"PK\x03\x04\x14\0\x06\0").0.contains("it is a workbook, and no CSV file; next: give --file the CSV file that was imported; of a workbook, its sheet saved as CSV"));
+    assert!(says(b"PK\x03\x04\x14\0\x06\0").0.contains("it is a workbook, and no CSV file\ngive --file the CSV file that was imported; of a workbook, its sheet saved as CSV"));
     let unclosed = [&desk.official[..], b"\"", &b"a,b\r\n".repeat(16 << 20)].concat();
     let (message, memory) = says(&unclosed);
     assert!(message.contains("is a quotation mark not closed?"), "{message}");

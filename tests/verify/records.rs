@@ -233,6 +233,19 @@ fn an_entry_on_record_that_is_in_no_file_is_named() {
     }
 }
 
+/// The number of records is right.
+#[test]
+fn a_record_that_took_the_place_of_another_one_is_named() {
+    let day = Day::in_directory();
+    let seeded = exported(&day);
+    let (lost, stranger) = (seeded.entries[0], ObjectId::new());
+    day.db.delete_many(EXPORTED, doc! { "_id": lost });
+    day.db.insert_many(EXPORTED, vec![doc! { "_id": stranger, "n": 1_i64 }]);
+    let found = day.command("verify").run().expect_code(34).json();
+    assert_eq!(of(&found, "problems", BATCH), ["unrecorded", "totals"], "{found}");
+    assert!(said(&found["problems"][1]).contains(&stranger.to_hex()), "{found}");
+}
+
 #[test]
 fn entries_that_were_exported_again_are_no_surplus() {
     let day = Day::in_directory();

@@ -102,7 +102,7 @@ pub(super) async fn metrics_file(path: &Path) -> Check {
         Some(Ok(())) if is_read => return Check::ok(NAME, format!("{shown} can be written")),
         Some(Ok(())) => {
             let found = format!("{shown} can be written, but node_exporter reads only names that end in .prom");
-            return Check::bad(NAME, found, "give --metrics-file a name that ends in .prom");
+            return Check::warning(NAME, found, "give --metrics-file a name that ends in .prom");
         }
         Some(Err(error)) => error.to_string(),
         None => "the file system does not answer".to_owned(),

@@ -208,8 +208,8 @@ fn format(settings: &Settings) -> Result<Format> {
     Ok(Format { layout, layout_file, encoding, contra_account })
 }
 
-/// Why a unit is refused: nothing here lasts for months, and `M` is mostly meant as minutes.
-fn in_months(text: &str) -> Option<String> {
+/// Why a unit of months or years is refused: nothing here lasts that long, and `M` is mostly meant as minutes.
+fn too_coarse(text: &str) -> Option<String> {
     let mut units = text.split(|c: char| !c.is_ascii_alphabetic());
     units.find_map(|unit| match unit {
         "M" | "month" | "months" => Some(format!("{unit} counts months")),
@@ -221,13 +221,13 @@ fn in_months(text: &str) -> Option<String> {
 /// A duration as people write it, zero included.
 pub fn duration_of(text: &str) -> Result<Duration, Explanation> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration <= DURATION_MAX => match in_months(text) {
+        Ok(duration) if duration <= DURATION_MAX => match too_coarse(text) {
             None => Ok(duration),
             Some(reason) => Err(Explanation::new(reason, "write it like 2m")),
         },
         // Most of the numbers that it cannot hold are too large.
         Ok(_) | Err(humantime::DurationError::NumberOverflow) => {
-            Err(Explanation::new(format!("{} is too long", shown_time(text)), "write at most 10 years"))
+            Err(Explanation::new(format!("{} is too long", shown_time(text)), "write at most 3652days"))
         }
         Err(_) => {
             Err(Explanation::new(format!("{} is not a duration", shown_time(text)), "write it like 1500ms, 30s or 5m"))

@@ -1,4 +1,4 @@
-//! The folder on Drive: its requests, for the modules that carry out more than one.
+//! The client of one folder on Drive, and its simple requests.
 
 use std::path::Path;
 use std::sync::Arc;
