@@ -246,6 +246,23 @@ fn a_record_that_took_the_place_of_another_one_is_named() {
     assert!(said(&found["problems"][1]).contains(&stranger.to_hex()), "{found}");
 }
 
+/// Whoever followed the advice for a record in no file would export these entries a second time.
+#[test]
+fn an_edited_batch_document_makes_no_record_a_strange_one() {
+    let fewer = doc! { "$set": { "file.entries": 1_i64 } };
+    for edit in [doc! { "$set": { "file": null } }, doc! { "$unset": { "file.entries": 1 } }, fewer] {
+        for format in ["journal", "express"] {
+            let day = Day::in_directory();
+            seed_day(&day.db, DATE, 3);
+            day.run().args(&["--format", format, "--contra-account", "1000"]).run().expect_code(0);
+            day.db.delete_many(QUEUE, doc! {});
+            day.db.update_one(BATCHES, doc! { "_id": BATCH }, edit.clone());
+            let found = day.command("verify").arg("--allow-removed-rows").run().expect_code(34);
+            assert!(!found.stdout.contains("delete its document"), "{format}, {edit}: {}", found.report());
+        }
+    }
+}
+
 #[test]
 fn entries_that_were_exported_again_are_no_surplus() {
     let day = Day::in_directory();
