@@ -22,7 +22,7 @@ use crate::id::Id;
 use crate::layout::Value;
 use crate::schema::name_of;
 use crate::spool::{Spool, SpoolWriter};
-use crate::store::{MarkedRows, Snapshot};
+use crate::store::{MarkedRows, Snapshot, already_logged};
 
 /// What became of an exported entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -188,6 +188,9 @@ impl Verification<'_> {
                         findings.add(id, kind, message);
                     }
                 }
+            } else if let Some(export) = snapshot.log(Some(id)).await?.first() {
+                compared.corrections = None;
+                findings.add(id, ProblemKind::Log, &already_logged(id, export.number));
             }
             looked.push(compared);
         }

@@ -71,6 +71,18 @@ fn a_cancelled_line_is_shown_so_that_a_person_knows_it() {
     assert!(whole.contains(&seeded.entries[1].to_hex()) && whole.contains(" | 0.00 | "), "JSON has all of it: {whole}");
 }
 
+/// Nothing is compared, and whoever reads "0 corrections" takes it for right.
+#[test]
+fn a_day_whose_document_was_edited_to_one_without_a_file_is_not_compared() {
+    for edit in [doc! { "file": null }, doc! { "state": "empty" }] {
+        let day = Day::in_directory();
+        exported(&day);
+        day.db.update_one("exportbatches", doc! { "_id": "batch_2026-01-18" }, doc! { "$set": edit });
+        let text = day.command("corrections").args(&["--output", "text"]).run().expect_code(34).stdout;
+        assert!(text.contains("not compared: 1"), "{text}");
+    }
+}
+
 #[test]
 fn an_empty_day_warns_of_no_settings() {
     let day = Day::with_empty_queue();
