@@ -48,7 +48,7 @@ fn edit(id: &str, changes: Document) -> Document {
 #[test]
 fn a_batch_without_its_window_is_no_empty_day_of_1970() {
     let id = format!("batch_{DATE}");
-    let commands = ["run", "retry", "unlock"];
+    let commands = ["run", "retry", "status", "unlock"];
     malformed(&commands, edit(&id, doc! { "$unset": { "window": "" } }), &[&id, "window"]);
     malformed(&commands, edit(&id, doc! { "$unset": { "window.cutoff": "" } }), &[&id, "window.cutoff"]);
     malformed(&commands, edit(&id, doc! { "$set": { "window.cutoff": "soon" } }), &[&id, "window.cutoff"]);
@@ -58,11 +58,11 @@ fn a_batch_without_its_window_is_no_empty_day_of_1970() {
 #[test]
 fn a_record_that_waiting_cannot_correct_is_30() {
     let id = format!("batch_{DATE}");
-    malformed(&["run", "retry"], edit(&id, doc! { "$set": { "state": "done" } }), &[&id, "done"]);
+    malformed(&["run", "retry", "status"], edit(&id, doc! { "$set": { "state": "done" } }), &[&id, "done"]);
     for counter in ["fence", "attempt"] {
         for value in [Bson::from("x"), Bson::from(1.5), Bson::from(f64::NAN)] {
             let words = format!("{counter} of {id} is {value}, not a whole number");
-            malformed(&["run", "retry", "unlock"], edit(&id, doc! { "$set": { counter: value } }), &[&words]);
+            malformed(&["run", "retry", "status", "unlock"], edit(&id, doc! { "$set": { counter: value } }), &[&words]);
         }
     }
     for number in [Bson::from("x"), Bson::from(1.5)] {
